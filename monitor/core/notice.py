@@ -1,0 +1,167 @@
+"""What is said about an incident or about the monitor itself, in no channel's dialect.
+
+Each channel turns a `Notice` into its own markup; none of them adds facts.
+When something is said is decided in `incident`, when it is sent in `outbox`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from monitor.core.diagnosis import advise
+from monitor.core.observation import Outcome
+from monitor.durations import say_duration
+
+DETAIL_LIMIT = 300
+STEPS_LIMIT = 3
+
+
+class Kind(Enum):
+    """What a notice tells; the word that ends a message: `incident 12 · opened`."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    REMINDER = "reminder"
+    CLOSED = "closed"
+    MISSED = "missed"
+    MONITOR = "monitor"
+    TRIAL = "trial"
+
+
+class Severity(Enum):
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Everything a message may say. Times are aware UTC; texts are in one line and hold no secret.
+
+    `cause` and the times are `None` for notices about the monitor itself, whose words stand in `title`.
+    `causes` lists the outcomes of the incident in the order they were confirmed.
+    """
+
+    kind: Kind
+    created_at: datetime
+    title: str = ""
+    database: str | None = None
+    incident: int | None = None
+    severity: Severity = Severity.CRITICAL
+    cause: Outcome | None = None
+    causes: tuple[Outcome, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    looks_failed: int = 0
+    detail: str = ""
+    steps: tuple[str, ...] = ()
+
+    @property
+    def is_good_news(self) -> bool:
+        return self.kind in (Kind.CLOSED, Kind.MISSED, Kind.TRIAL)
+
+    @property
+    def duration(self) -> timedelta | None:
+        if self.since is None:
+            return None
+        return max(timedelta(0), (self.until or self.created_at) - self.since)
+
+
+def headline(notice: Notice) -> str:
+    """The first line: what, in words, such as `main: token rejected`."""
+    if notice.cause is None or notice.database is None:
+        return notice.title
+    took = say_duration(notice.duration or timedelta(0))
+    match notice.kind:
+        case Kind.CLOSED:
+            said = f"recovered after {took}"
+        case Kind.MISSED:
+            said = f"you missed this: {notice.cause.words} for {took}, fine again"
+        case Kind.REMINDER:
+            said = f"still {notice.cause.words} after {took}"
+        case Kind.CHANGED:
+            said = f"now {notice.cause.words}"
+        case _:
+            said = notice.cause.words
+    return f"{notice.database}: {said}"
+
+
+def facts(notice: Notice) -> tuple[str, ...]:
+    """The lines under the headline: since when, what was seen, what the causes were."""
+    lines: list[str] = []
+    if notice.since is not None:
+        span = f"since {say_time(notice.since)}"
+        if notice.until is not None:
+            span = f"down {say_time(notice.since)} to {say_time(notice.until)}"
+        failed = f", {notice.looks_failed} looks failed" if notice.looks_failed else ""
+        lines.append(span + failed)
+    if notice.is_good_news and notice.causes:
+        lines.append("cause: " + ", then ".join(cause.words for cause in notice.causes))
+    elif notice.kind is Kind.CHANGED and len(notice.causes) > 1:
+        lines.append(f"before: {notice.causes[-2].words}")
+    if notice.detail:
+        lines.append(notice.detail)
+    if notice.cause is not None and not notice.is_good_news:
+        lines.append(advise(notice.cause).meaning)
+    return tuple(lines)
+
+
+def next_steps(notice: Notice) -> tuple[str, ...]:
+    """What to do next, at most three steps; none for good news."""
+    if notice.is_good_news:
+        return ()
+    steps = notice.steps or (advise(notice.cause).next_steps if notice.cause else ())
+    return steps[:STEPS_LIMIT]
+
+
+def tail(notice: Notice) -> str:
+    """The last line, by which a repetition is recognised: `incident 12 · opened`."""
+    if notice.incident is None:
+        return f"upstash-monitor · {notice.kind.value}"
+    return f"incident {notice.incident} · {notice.kind.value}"
+
+
+def say_time(moment: datetime) -> str:
+    """A time for people anywhere: `2026-11-23 14:02:09 UTC`."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def to_json(notice: Notice) -> dict[str, Any]:
+    """A notice as plain JSON values, for the outbox and for webhooks."""
+    return {key: _plain(value) for key, value in asdict(notice).items()}
+
+
+def from_json(values: dict[str, Any]) -> Notice:
+    """The notice that `to_json` wrote."""
+    moment = {key: _moment(values[key]) for key in ("since", "until")}
+    return Notice(
+        kind=Kind(values["kind"]),
+        created_at=datetime.fromisoformat(values["created_at"]),
+        title=values["title"],
+        database=values["database"],
+        incident=values["incident"],
+        severity=Severity(values["severity"]),
+        cause=Outcome(values["cause"]) if values["cause"] else None,
+        causes=tuple(Outcome(cause) for cause in values["causes"]),
+        since=moment["since"],
+        until=moment["until"],
+        looks_failed=values["looks_failed"],
+        detail=values["detail"],
+        steps=tuple(values["steps"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

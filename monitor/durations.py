@@ -1,0 +1,63 @@
+"""Durations as Prometheus writes them, and as a person says them; no clock is read here."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_UNITS = {
+    "y": timedelta(days=365),
+    "w": timedelta(days=7),
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+_WHOLE = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
+_LONGEST = timedelta(days=365 * 100)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `500ms`, `10s`, `5m`, `1h30m`, `7d`; units from large to small, each once.
+
+    Raises ValueError with what was wanted; the grammar is Prometheus' own.
+    """
+    match = _WHOLE.fullmatch(text)
+    if not text or match is None:
+        raise ValueError("wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d")
+    parts = zip(match.groups(), _UNITS.values(), strict=True)
+    total = sum((_bounded(int(number)) * unit for number, unit in parts if number), timedelta(0))
+    if total > _LONGEST:
+        raise ValueError("wanted a duration of at most 100y")
+    return total
+
+
+def _bounded(number: int) -> int:
+    """Nine digits of years would overflow a timedelta before it could be compared."""
+    return min(number, 4_000_000) if number > 4_000_000 else number
+
+
+def write_duration(duration: timedelta) -> str:
+    """Write a duration the way `parse_duration` reads it: `1h30m`."""
+    rest = duration
+    written = ""
+    for unit, size in list(_UNITS.items())[2:]:
+        count, rest = divmod(rest, size)
+        if count:
+            written += f"{count}{unit}"
+    return written or "0s"
+
+
+def say_duration(duration: timedelta) -> str:
+    """Say a duration with its two largest units: `12 min 4 s`, `3 d 2 h`; never negative."""
+    seconds = max(0, round(duration.total_seconds()))
+    sizes = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    said: list[str] = []
+    for unit, size in sizes:
+        count, seconds = divmod(seconds, size)
+        if count:
+            said.append(f"{count} {unit}")
+        elif said:
+            break
+    return " ".join(said[:2]) or "0 s"

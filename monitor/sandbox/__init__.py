@@ -1,0 +1,1 @@
+"""Stand-ins for Upstash, Slack and Telegram on loopback. Imports nothing of the house."""
