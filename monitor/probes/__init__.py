@@ -1,1 +1,7 @@
 """Hands that reach the database. What an observation means is not decided in this folder."""
+
+import sys
+
+# httpx loads its own command line (click, rich, pygments: 5 MB, 30 ms) wherever they are installed,
+# and copes when it cannot. A process that runs for months has no use for it.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

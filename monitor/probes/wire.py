@@ -1,0 +1,212 @@
+"""The wire of one look: lookup, connection, encryption and bytes, with the time each of them took.
+
+It plugs into httpcore as a network backend; which request is sent and what the answer means is not known here.
+Foreign errors are renamed in `faults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Any, cast
+
+import httpcore
+from aiohappyeyeballs import start_connection
+
+from monitor.core.observation import Fault, Phases
+from monitor.probes.faults import WireError, connection_error, cut_error, lookup_error, tls_error
+from monitor.probes.resolver import Resolver
+
+READ_LIMIT_BYTES = 1024 * 1024
+_HTTP = b"HTTP/"
+_NEXT_ADDRESS_AFTER_SECONDS = 0.25
+
+
+class Stopwatch:
+    """The moments of one look, in seconds of `perf_counter`; phases are their differences."""
+
+    def __init__(self) -> None:
+        self.started = perf_counter()
+        self.resolved: float | None = None
+        self.connected: float | None = None
+        self.encrypting: float | None = None
+        self.encrypted: float | None = None
+        self.sent: float | None = None
+        self.first_byte: float | None = None
+        self.last_byte: float | None = None
+
+    def fault_at_deadline(self) -> Fault:
+        """Which fault it is when the time is up now."""
+        if self.resolved is None:
+            return Fault.DNS_FAILED
+        if self.connected is None or (self.encrypting is not None and self.encrypted is None):
+            return Fault.CONNECT_TIMEOUT
+        return Fault.RESPONSE_TIMEOUT
+
+    def phases(self, *, complete: bool) -> Phases:
+        """The phases in milliseconds; `read` only when the whole answer arrived."""
+        return Phases(
+            dns=_ms(self.started, self.resolved),
+            connect=_ms(self.resolved, self.connected),
+            tls=_ms(self.encrypting, self.encrypted),
+            wait=_ms(self.sent, self.first_byte),
+            read=_ms(self.first_byte, self.last_byte) if complete else None,
+            total=_ms(self.started, self.last_byte if complete else perf_counter()),
+        )
+
+
+def _ms(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else max(0.0, (end - start) * 1000)
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Opens one connection for one look and notes the moments on its stopwatch."""
+
+    def __init__(self, resolver: Resolver, watch: Stopwatch) -> None:
+        self._resolver = resolver
+        self._watch = watch
+        self._line: _Line | None = None
+
+    def hang_up(self) -> None:
+        """Cut the connection at once, wherever it is; a farewell could hang."""
+        if self._line is not None and self._line.transport is not None:
+            self._line.transport.abort()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature; the deadline is around the whole look
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Raise `WireError` with the fault of the lookup or of the connection."""
+        try:
+            addresses = await self._resolver.resolve(host.strip("[]"), port)
+        except socket.gaierror as error:
+            raise lookup_error(error) from error
+        self._watch.resolved = perf_counter()
+        try:
+            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_SECONDS)
+            _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self._watch), sock=sock)
+        except OSError as error:
+            raise connection_error(error) from error
+        self._watch.connected = perf_counter()
+        self._line = line
+        return Stream(line, self._watch)
+
+
+class _Line(asyncio.Protocol):
+    """Receives bytes, notes when they came, and hangs up when there are too many of them."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self._watch = watch
+        self._count = 0
+        self.transport: asyncio.Transport | None = None
+        self.received = bytearray()
+        self.ended = False
+        self.trouble: WireError | None = None
+        self.news = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._watch.last_byte = perf_counter()
+        if self._watch.first_byte is None:
+            self._watch.first_byte = self._watch.last_byte
+        self._count += len(data)
+        if self._count > READ_LIMIT_BYTES:
+            self._fail(WireError(Fault.OVERSIZED, "the answer is larger than 1 MiB"))
+            return
+        if self._count - len(data) < len(b"HTTP/") and not b"HTTP/".startswith(
+            bytes(self.received[:5] + data[:5])[:5]
+        ):
+            self._fail(WireError(Fault.NOT_HTTP, "the answer is not HTTP"))
+            return
+        self.received += data
+        self.news.set()
+
+    def _begins_as_http(self, data: bytes) -> bool:
+        """Look at the first bytes only: a Redis or SSH server is told at once, not at the deadline."""
+        if self._count - len(data) >= len(_HTTP):
+            return True
+        return _HTTP.startswith(bytes(self.received[: len(_HTTP)] + data)[: len(_HTTP)])
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self.news.set()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self.trouble is None and not self.ended:
+            self.trouble = cut_error(exc)
+        self.ended = True
+        self.news.set()
+
+    def _fail(self, trouble: WireError) -> None:
+        self.trouble = trouble
+        self.received.clear()
+        self.news.set()
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """One connection as httpcore wants it. Timeouts are not looked at: the deadline is around the whole look."""
+
+    def __init__(self, line: _Line, watch: Stopwatch) -> None:
+        self._line = line
+        self._watch = watch
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as above
+        line = self._line
+        while not line.received and line.trouble is None and not line.ended:
+            line.news.clear()
+            await line.news.wait()
+        if line.trouble is not None:
+            raise line.trouble
+        data = bytes(line.received[:max_bytes])
+        del line.received[:max_bytes]
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as above
+        if self._line.transport is not None and not self._line.transport.is_closing():
+            self._line.transport.write(buffer)
+        self._watch.sent = perf_counter()
+
+    async def aclose(self) -> None:
+        if self._line.transport is not None:
+            self._line.transport.abort()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> httpcore.AsyncNetworkStream:
+        """Raise `WireError` when the handshake fails."""
+        line = self._line
+        if line.transport is None:
+            raise WireError(Fault.LOST, "the connection was cut before the TLS handshake")
+        self._watch.encrypting = perf_counter()
+        try:
+            line.transport = await asyncio.get_running_loop().start_tls(
+                line.transport, line, ssl_context, server_hostname=(server_hostname or "").strip("[]")
+            )
+        except ssl.SSLError as error:
+            raise tls_error(error) from error
+        except OSError as error:
+            raise cut_error(error, "the connection was cut during the TLS handshake") from error
+        if line.transport is None:
+            raise WireError(Fault.LOST, "the connection was cut during the TLS handshake")
+        self._watch.encrypted = perf_counter()
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "ssl_object" and self._line.transport is not None:
+            return self._line.transport.get_extra_info("ssl_object")
+        return None
