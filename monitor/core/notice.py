@@ -41,7 +41,8 @@ class Notice:
     """Everything a message may say. Times are aware UTC; texts are in one line and hold no secret.
 
     `cause` and the times are `None` for notices about the monitor itself, whose words stand in `title`.
-    `causes` lists the outcomes of the incident in the order they were confirmed.
+    `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
+    change of cause replaced.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class Notice:
     severity: Severity = Severity.CRITICAL
     cause: Outcome | None = None
     causes: tuple[Outcome, ...] = ()
+    before: Outcome | None = None
     since: datetime | None = None
     until: datetime | None = None
     looks_failed: int = 0
@@ -94,13 +96,14 @@ def facts(notice: Notice) -> tuple[str, ...]:
     if notice.since is not None:
         span = f"since {say_time(notice.since)}"
         if notice.until is not None:
-            span = f"down {say_time(notice.since)} to {say_time(notice.until)}"
+            state = "slow" if notice.severity is Severity.WARNING else "down"
+            span = f"{state} {say_time(notice.since)} to {say_time(notice.until)}"
         failed = f", {notice.looks_failed} looks failed" if notice.looks_failed else ""
         lines.append(span + failed)
     if notice.is_good_news and notice.causes:
         lines.append("cause: " + ", then ".join(cause.words for cause in notice.causes))
-    elif notice.kind is Kind.CHANGED and len(notice.causes) > 1:
-        lines.append(f"before: {notice.causes[-2].words}")
+    elif notice.kind is Kind.CHANGED and notice.before is not None:
+        lines.append(f"before: {notice.before.words}")
     if notice.detail:
         lines.append(notice.detail)
     if notice.cause is not None and not notice.is_good_news:
@@ -145,6 +148,7 @@ def from_json(values: dict[str, Any]) -> Notice:
         severity=Severity(values["severity"]),
         cause=Outcome(values["cause"]) if values["cause"] else None,
         causes=tuple(Outcome(cause) for cause in values["causes"]),
+        before=Outcome(values["before"]) if values["before"] else None,
         since=moment["since"],
         until=moment["until"],
         looks_failed=values["looks_failed"],

@@ -1,0 +1,185 @@
+"""The history, the state of every database and the outbox, as the rest of the house asks for them.
+
+Every call is one transaction. Rows are written in `looks` and `outbox`; what happens when the file is sick is
+decided in `resilient`; all of it runs on one thread (`keeper`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from monitor.core.incident import acknowledge
+from monitor.core.notice import Kind, Notice, Severity
+from monitor.core.observation import Look
+from monitor.core.outbox import Dispatch, Receipt
+from monitor.core.watch import Incident, Step, Watch
+from monitor.store import looks, outbox
+from monitor.store.resilient import ResilientFile, Trouble
+from monitor.store.rows import to_ms
+
+Judge = Callable[[Watch, int], Step]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """What recording a look led to. `before` is the state it met; `gap` how long nobody had looked."""
+
+    step: Step
+    before: Watch
+    gap: timedelta | None = None
+
+
+class Store:
+    """The history, the state of every database and the outbox.
+
+    `channels` get a parcel for each notice. `say(level, text)` takes what an operator should read in the log.
+    `tell_unwritable` also sends a notice when the program goes on from memory; a program that starts afresh
+    every few minutes would repeat it each time.
+    Raises `NewerFileError` when opened on a file that a newer version wrote.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        channels: Sequence[str],
+        say: Callable[[str, str], None],
+        clock: Callable[[], datetime],
+        tell_unwritable: bool = True,
+    ) -> None:
+        self._channels = tuple(channels)
+        self._clock = clock
+        self._tell_unwritable = tell_unwritable
+        self._watches: dict[str, tuple[Watch, datetime]] = {}
+        self._file = ResilientFile(
+            path, clock=clock, say=say, restore=self._restore_watches, tell=self._pack_notice
+        )
+        self._do = self._file.do
+        self._do(outbox.wake)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """True while the file cannot be written."""
+        return self._file.is_in_memory
+
+    def record(self, look: Look, judge: Judge, *, interval: timedelta) -> Recorded:
+        """Add a look, let `judge` move the state, note the incident, pack the parcels: all or nothing.
+
+        `judge(watch, next_incident)` must be pure: it runs inside the transaction, and again after a repair.
+        """
+
+        def work(connection: sqlite3.Connection) -> Recorded:
+            database = looks.database_id(connection, look.database)
+            before, seen_at = looks.read_watch(connection, database)
+            step = judge(before, looks.next_incident(connection))
+            looks.add_look(connection, database, look)
+            looks.write_watch(connection, database, step.watch, look.at)
+            if step.incident is not None:
+                looks.write_incident(connection, database, step.incident)
+            for notice in step.notices:
+                outbox.pack(connection, notice, self._channels)
+            gap = None
+            if seen_at is not None and look.at - seen_at > 3 * interval:
+                gap = look.at - seen_at
+                looks.add_gap(connection, database, seen_at, look.at)
+            return Recorded(step=step, before=before, gap=gap)
+
+        recorded = self._do(work)
+        self._watches[look.database] = (recorded.step.watch, look.at)
+        if recorded.step.notices:
+            self._file.sync()
+        return recorded
+
+    def watch(self, database: str) -> Watch:
+        """The state of one database; empty for one never looked at."""
+        return self._do(
+            lambda connection: looks.read_watch(connection, looks.database_id(connection, database))[0]
+        )
+
+    def incidents(self, *, closed_too: bool = False) -> list[tuple[str, Incident]]:
+        """Open incidents with their database's name, the newest first."""
+        return self._do(lambda connection: looks.read_incidents(connection, closed_too=closed_too))
+
+    def acknowledge(self, incident: int, now: datetime) -> bool:
+        """True when the incident is open and is now (or was already) acknowledged."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            for name, row in looks.read_incidents(connection, closed_too=False):
+                if row.id == incident:
+                    database = looks.database_id(connection, name)
+                    watch, seen_at = looks.read_watch(connection, database)
+                    known = acknowledge(watch, now)
+                    looks.write_watch(connection, database, known, seen_at or now)
+                    if known.incident is not None:
+                        looks.write_incident(connection, database, known.incident)
+                    return True
+            return False
+
+        return self._do(work)
+
+    def tell(self, notice: Notice, *, channels: Iterable[str] | None = None) -> None:
+        """Pack a notice that no look led to, for all channels or for those named."""
+        names = self._channels if channels is None else tuple(channels)
+        self._do(lambda connection: outbox.pack(connection, notice, names))
+
+    def claim(self, channel: str, now: datetime) -> Dispatch | None:
+        """The next message due on this channel, leased to the caller."""
+        return self._do(lambda connection: outbox.claim(connection, channel, now))
+
+    def settle(self, dispatch: Dispatch, receipt: Receipt, now: datetime, jitter: float) -> outbox.Settled:
+        """Note what the channel answered. `jitter` is a random number from 0 to 1."""
+        return self._do(lambda connection: outbox.settle(connection, dispatch, receipt, now, jitter))
+
+    def next_due(self, channel: str) -> datetime | None:
+        """When the channel's next parcel may be tried; `None` when nothing waits."""
+        return self._do(lambda connection: outbox.next_due(connection, channel))
+
+    def channel_states(self) -> dict[str, outbox.ChannelState]:
+        """What is remembered of each channel, by name."""
+        return self._do(outbox.channel_states)
+
+    def note_controls(self, addresses: Iterable[str], now: datetime) -> None:
+        """These control hosts have just answered."""
+        rows = [(address, to_ms(now)) for address in addresses]
+        sql = "INSERT OR REPLACE INTO control (address, answered_ms) VALUES (?, ?)"
+        self._do(lambda connection: connection.executemany(sql, rows))
+
+    def controls_heard(self, since: datetime) -> frozenset[str]:
+        """The control hosts that have answered since then."""
+        sql = "SELECT address FROM control WHERE answered_ms >= ?"
+        return frozenset(row[0] for row in self._do(lambda c: c.execute(sql, (to_ms(since),)).fetchall()))
+
+    def prune(self, now: datetime, keep: timedelta) -> int:
+        """Delete what is older than `keep` and give the space back; return how many looks were deleted."""
+        deleted = self._do(lambda connection: looks.prune(connection, now, keep))
+        if deleted:
+            self._file.give_back_space()
+        return deleted
+
+    def close(self) -> None:
+        """Everything that is known is committed; after this the store cannot be used."""
+        self._file.close()
+
+    def _restore_watches(self, connection: sqlite3.Connection) -> None:
+        """What this process knows of each database is at least as new as what a sick file gave back."""
+        for name, (watch, seen_at) in self._watches.items():
+            database = looks.database_id(connection, name)
+            looks.write_watch(connection, database, watch, seen_at)
+            if watch.incident is not None:
+                looks.write_incident(connection, database, watch.incident)
+
+    def _pack_notice(self, connection: sqlite3.Connection, trouble: Trouble) -> None:
+        if trouble.lasts and not self._tell_unwritable:
+            return
+        notice = Notice(
+            kind=Kind.MONITOR,
+            created_at=self._clock(),
+            title=f"upstash-monitor: {trouble.text}",
+            severity=Severity.WARNING,
+            steps=(trouble.next_step,),
+        )
+        outbox.pack(connection, notice, self._channels)

@@ -1,0 +1,72 @@
+"""A store on a real file, with a clock that tests move; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor.core.incident import advance
+from monitor.core.observation import Look, Outcome, Phases
+from monitor.core.watch import Step, Watch
+from monitor.settings import AlertSettings
+from monitor.store.store import Recorded, Store
+
+START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+INTERVAL = timedelta(minutes=1)
+
+
+class Desk:
+    """A store, its clock and what it said; made again on the same file, as after a restart."""
+
+    def __init__(self, path: Path, channels: tuple[str, ...] = ("slack", "telegram")) -> None:
+        self.path = path
+        self.channels = channels
+        self.now = START
+        self.said: list[tuple[str, str]] = []
+        self.store = self._open()
+
+    def _open(self) -> Store:
+        return Store(
+            self.path,
+            channels=self.channels,
+            say=lambda level, text: self.said.append((level, text)),
+            clock=lambda: self.now,
+        )
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self._open()
+
+    def restart_after_a_kill(self) -> None:
+        """Open the file again without asking what became of the old store."""
+        self.store = self._open()
+
+    def look(self, outcome: Outcome, *, database: str = "main", after: timedelta = INTERVAL) -> Recorded:
+        self.now += after
+        look = Look(
+            database=database,
+            at=self.now,
+            outcome=outcome,
+            detail="" if outcome is Outcome.OK else "what was seen",
+            http_status=200 if outcome is Outcome.OK else None,
+            phases=Phases(dns=0.1, connect=1.0, tls=2.0, wait=20.25, read=0.5, total=24.0),
+        )
+        return self.store.record(look, judge(look), interval=INTERVAL)
+
+    def looks(self, *outcomes: Outcome) -> list[str]:
+        """What was said to each channel over these looks."""
+        return [notice.kind.value for outcome in outcomes for notice in self.look(outcome).step.notices]
+
+
+def judge(look: Look) -> Callable[[Watch, int], Step]:
+    return lambda watch, number: advance(watch, look, AlertSettings(), next_incident=number)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path / "history.db")
+    yield desk
+    desk.store.close()

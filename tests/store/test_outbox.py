@@ -1,0 +1,153 @@
+"""Nothing is lost on the way to a channel: leases, retries, order, coalescing, broken channels."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from monitor.core.notice import Kind
+from monitor.core.observation import Outcome
+from monitor.core.outbox import LEASE, Dispatch, Receipt, Verdict
+from monitor.store.outbox import Settled
+from tests.store.conftest import Desk
+
+OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
+CONFIRMED = Receipt(verdict=Verdict.CONFIRMED, detail="ok")
+AWAY = Receipt(verdict=Verdict.RETRY, detail="503 Service Unavailable")
+REFUSED = Receipt(verdict=Verdict.PERMANENT, detail="404 no_service")
+
+
+def claim(desk: Desk, channel: str = "slack") -> Dispatch:
+    dispatch = desk.store.claim(channel, desk.now)
+    assert dispatch is not None
+    return dispatch
+
+
+def settle(desk: Desk, dispatch: Dispatch, receipt: Receipt) -> Settled:
+    return desk.store.settle(dispatch, receipt, desk.now, 0.0)
+
+
+def test_a_message_stays_until_it_is_confirmed(desk: Desk) -> None:
+    """Claimed, it belongs to the claimer for a lease; after a kill it is due again when the lease ends."""
+    desk.looks(REJECTED, REJECTED)
+    claim(desk)
+    assert desk.store.claim("slack", desk.now) is None
+    desk.restart_after_a_kill()
+    assert desk.store.claim("slack", desk.now) is None
+    desk.now += LEASE
+    dispatch = claim(desk)
+    assert dispatch.parcels[0].attempts == 1
+    settle(desk, dispatch, CONFIRMED)
+    desk.now += timedelta(days=1)
+    assert desk.store.claim("slack", desk.now) is None
+
+
+def test_channels_know_nothing_of_each_other(desk: Desk) -> None:
+    """Slack being away does not hold Telegram."""
+    desk.looks(REJECTED, REJECTED)
+    settle(desk, claim(desk), AWAY)
+    settle(desk, claim(desk, "telegram"), CONFIRMED)
+    assert desk.store.next_due("telegram") is None
+    assert desk.store.next_due("slack") == desk.now + timedelta(seconds=1)
+
+
+def test_pauses_double_up_to_five_minutes_for_a_day(desk: Desk) -> None:
+    """1, 2, 4 … 300 s; after a day of trying the parcel is given up and that is said."""
+    desk.looks(REJECTED, REJECTED)
+    pauses = []
+    for _ in range(11):
+        settle(desk, claim(desk), AWAY)
+        due = desk.store.next_due("slack")
+        assert due is not None
+        pauses.append((due - desk.now) // timedelta(seconds=1))
+        desk.now = due
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    desk.now += timedelta(days=1)
+    assert settle(desk, claim(desk), AWAY).gave_up
+    assert desk.store.next_due("slack") is None
+
+
+def test_a_channel_that_asks_for_patience_gets_it(desk: Desk) -> None:
+    """After a 429 nothing at all is sent on that channel before the wait is over, not even another incident."""
+    desk.looks(REJECTED, REJECTED)
+    settle(desk, claim(desk), Receipt(verdict=Verdict.RETRY, detail="429", retry_after=timedelta(seconds=30)))
+    for _ in range(2):
+        desk.look(REJECTED, database="other", after=timedelta(seconds=1))
+    assert desk.store.claim("slack", desk.now) is None
+    desk.now += timedelta(seconds=30)
+    assert claim(desk).notice.database == "main"
+
+
+def test_what_opened_and_closed_while_the_channel_was_away_is_one_message(desk: Desk) -> None:
+    """One 'you missed this' covers all of the incident's parcels; the next incident is told as it stands."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    settle(desk, claim(desk), AWAY)
+    desk.looks(TIMEOUT, REJECTED, REJECTED, OK, OK)
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    missed = claim(desk)
+    assert (missed.notice.kind, len(missed.parcels)) == (Kind.MISSED, 3)
+    assert missed.notice.since is not None
+    assert missed.notice.until is not None
+    settle(desk, missed, CONFIRMED)
+    opened = claim(desk)
+    assert (opened.notice.kind, opened.notice.incident) == (Kind.OPENED, 2)
+
+
+def test_the_end_waits_for_the_beginning(desk: Desk) -> None:
+    """In order: a closing is not sent while the opening of the same incident is on its way."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    opening = claim(desk)
+    desk.look(OK, after=timedelta(seconds=1))
+    desk.look(OK, after=timedelta(seconds=1))
+    assert desk.store.claim("slack", desk.now) is None
+    settle(desk, opening, CONFIRMED)
+    assert claim(desk).notice.kind is Kind.CLOSED
+
+
+def test_an_hour_without_slack_loses_nothing(desk: Desk) -> None:
+    """Three incidents come and go, a fourth is open: three are told as missed, the fourth as opened, in order."""
+    end = desk.now + timedelta(hours=1)
+    for _ in range(3):
+        desk.looks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
+    desk.looks(REJECTED, REJECTED)
+    while desk.now < end:
+        while dispatch := desk.store.claim("slack", desk.now):
+            settle(desk, dispatch, AWAY)
+        desk.now += timedelta(seconds=30)
+    desk.now += timedelta(minutes=5)
+    told = []
+    while dispatch := desk.store.claim("slack", desk.now):
+        told.append((dispatch.notice.incident, dispatch.notice.kind.value))
+        settle(desk, dispatch, CONFIRMED)
+    assert told == [(1, "missed"), (2, "missed"), (3, "missed"), (4, "opened")]
+    assert desk.store.next_due("slack") is None
+
+
+def test_a_broken_channel_is_remembered_until_it_works_again(desk: Desk) -> None:
+    """The first permanent refusal breaks it, a success mends it; the parcel is kept for whoever mends it."""
+    desk.looks(REJECTED, REJECTED)
+    assert settle(desk, claim(desk), REFUSED).broke
+    state = desk.store.channel_states()["slack"]
+    assert (state.broken_since, state.reason) == (desk.now, "404 no_service")
+    desk.restart()
+    dispatch = claim(desk)
+    assert not settle(desk, dispatch, REFUSED).broke
+    desk.restart()
+    assert settle(desk, claim(desk), CONFIRMED).mended
+    assert desk.store.channel_states()["slack"].broken_since is None
+
+
+def test_telegrams_new_chat_is_remembered(desk: Desk) -> None:
+    """A migrated chat is found again after a restart."""
+    desk.looks(REJECTED, REJECTED)
+    moved = Receipt(verdict=Verdict.CONFIRMED, detail="ok", moved_to="-1001234")
+    settle(desk, claim(desk, "telegram"), moved)
+    desk.restart()
+    assert desk.store.channel_states()["telegram"].chat_id == "-1001234"
+
+
+def test_a_clock_that_goes_back_does_not_hold_a_message(desk: Desk) -> None:
+    """A retry planned for the future of a wrong clock is due at once when the clock is set right."""
+    desk.looks(REJECTED, REJECTED)
+    settle(desk, claim(desk), Receipt(verdict=Verdict.RETRY, detail="429", retry_after=timedelta(seconds=60)))
+    desk.now -= timedelta(hours=1)
+    assert desk.store.claim("slack", desk.now) is not None

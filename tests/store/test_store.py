@@ -1,0 +1,155 @@
+"""History, state and parcels are one transaction on a real file, and survive restarts."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from monitor.core.observation import Look, Outcome
+from monitor.core.watch import Step, Watch
+from monitor.store.faults import NewerFileError
+from tests.store.conftest import INTERVAL, START, Desk
+
+OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
+
+
+def rows(desk: Desk, sql: str) -> list[dict[str, Any]]:
+    """What anybody with a SQLite shell would see."""
+    with closing(sqlite3.connect(desk.path)) as shell:
+        shell.row_factory = sqlite3.Row
+        return [dict(row) for row in shell.execute(sql)]
+
+
+def test_the_view_history_shows_each_look_as_the_contract_says(desk: Desk) -> None:
+    """Columns, ISO times with milliseconds in UTC, figures in milliseconds, ok as 1 and 0, unknown as NULL."""
+    desk.look(OK, after=timedelta(milliseconds=7))
+    desk.look(TIMEOUT)
+    desk.look(Outcome.SLOW)
+    desk.look(Outcome.OFFLINE)
+    first, second, third, fourth = rows(desk, "SELECT * FROM history")
+    assert first == {
+        "database": "main",
+        "at": "2026-11-23T14:00:00.007Z",
+        "outcome": "ok",
+        "ok": 1,
+        "latency_ms": 20.75,
+        "total_ms": 24.0,
+        "http_status": 200,
+        "detail": None,
+    }
+    assert (second["outcome"], second["ok"], second["detail"]) == ("response_timeout", 0, "what was seen")
+    assert (third["outcome"], third["ok"]) == ("slow", 1)
+    assert (fourth["outcome"], fourth["ok"]) == ("offline", None)
+
+
+def test_the_view_incident_log_follows_an_incident_to_its_end(desk: Desk) -> None:
+    """Opened with its first failing look, closed with its first fine one, counted in between."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    [row] = rows(desk, "SELECT * FROM incident_log")
+    assert row == {
+        "id": 1,
+        "database": "main",
+        "opened_at": "2026-11-23T14:01:00.000Z",
+        "closed_at": None,
+        "cause": "response_timeout",
+        "severity": "critical",
+        "looks_failed": 3,
+        "acknowledged_at": None,
+    }
+    assert desk.store.acknowledge(1, desk.now)
+    desk.looks(TIMEOUT, OK, OK)
+    [row] = rows(desk, "SELECT * FROM incident_log")
+    assert (row["closed_at"], row["looks_failed"]) == ("2026-11-23T14:05:00.000Z", 4)
+    assert row["acknowledged_at"] == "2026-11-23T14:03:00.000Z"
+    assert not desk.store.acknowledge(1, desk.now)
+
+
+def test_the_view_deliveries_has_a_row_for_each_channel_and_notice(desk: Desk) -> None:
+    """Columns of the contract; nothing delivered yet."""
+    desk.looks(REJECTED, REJECTED)
+    assert rows(desk, "SELECT * FROM deliveries") == [
+        {
+            "incident": 1,
+            "kind": "opened",
+            "channel": channel,
+            "created_at": "2026-11-23T14:02:00.000Z",
+            "delivered_at": None,
+            "attempts": 0,
+            "last_error": None,
+        }
+        for channel in ("slack", "telegram")
+    ]
+
+
+def test_a_restart_between_any_two_looks_changes_nothing(desk: Desk) -> None:
+    """Counts, open incidents and numbers go on as if it were one process."""
+    said = []
+    for outcome in (TIMEOUT, TIMEOUT, TIMEOUT, OK, OK, REJECTED, REJECTED):
+        desk.restart()
+        said += [(notice.kind.value, notice.incident) for notice in desk.look(outcome).step.notices]
+    assert said == [("opened", 1), ("closed", 1), ("opened", 2)]
+
+
+def test_a_look_that_cannot_be_judged_leaves_no_trace(desk: Desk) -> None:
+    """All or nothing: an error inside the transaction takes the history row back as well."""
+
+    def bug(_watch: Watch, _number: int) -> Step:
+        raise KeyError("a bug of ours")
+
+    with pytest.raises(KeyError):
+        desk.store.record(Look(database="main", at=START, outcome=OK), bug, interval=INTERVAL)
+    assert rows(desk, "SELECT * FROM history") == []
+    assert rows(desk, "SELECT * FROM database") == []
+
+
+def test_looks_at_the_same_millisecond_are_all_kept(desk: Desk) -> None:
+    """A clock that stands still or is set back loses no row."""
+    for _ in range(3):
+        desk.look(OK, after=timedelta(0))
+    desk.look(OK, after=timedelta(hours=-1))
+    assert len(rows(desk, "SELECT * FROM history")) == 4
+
+
+def test_time_in_which_nobody_looked_is_a_gap(desk: Desk) -> None:
+    """More than three intervals without a look are noted; a pause of three is not."""
+    assert desk.look(OK).gap is None
+    assert desk.look(OK, after=3 * INTERVAL).gap is None
+    assert desk.look(OK, after=timedelta(hours=2)).gap == timedelta(hours=2)
+    [gap] = rows(desk, "SELECT (to_ms - from_ms) / 60000 AS minutes FROM gap")
+    assert gap == {"minutes": 120}
+
+
+def test_what_is_older_than_keep_is_deleted_and_incidents_stay(desk: Desk) -> None:
+    """`keep` holds for looks and finished parcels; an undelivered parcel is never thrown away."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
+    desk.now += timedelta(days=91)
+    desk.look(OK, after=timedelta(0))
+    assert desk.store.prune(desk.now, timedelta(days=90)) == 5
+    assert len(rows(desk, "SELECT * FROM history")) == 1
+    assert len(rows(desk, "SELECT * FROM incident_log")) == 1
+    assert len(rows(desk, "SELECT * FROM deliveries")) == 4
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(desk: Desk) -> None:
+    """The message says what was found and what to do; not one byte changes."""
+    desk.look(OK)
+    desk.store.close()
+    with closing(sqlite3.connect(desk.path)) as shell:
+        shell.execute("PRAGMA user_version = 99")
+        shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = desk.path.read_bytes()
+    with pytest.raises(NewerFileError, match="schema version 99"):
+        Desk(desk.path)
+    assert desk.path.read_bytes() == before
+
+
+def test_control_hosts_are_remembered_by_when_they_answered(desk: Desk) -> None:
+    """Only those that answered since the given moment are returned."""
+    desk.store.note_controls(["1.1.1.1:443", "8.8.8.8:443"], START)
+    desk.store.note_controls(["8.8.8.8:443"], START + timedelta(hours=5))
+    assert desk.store.controls_heard(START + timedelta(hours=1)) == {"8.8.8.8:443"}
+    assert desk.store.controls_heard(START) == {"1.1.1.1:443", "8.8.8.8:443"}
