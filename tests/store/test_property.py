@@ -1,0 +1,147 @@
+"""Whatever happens, in whatever order: the rules hold and every message arrives once (design, 4.1, 4.2, 4.4).
+
+Hypothesis drives looks, clock steps, restarts, acknowledgements and deliveries on a real file; expectations are
+counted here from the looks alone, without the code under test.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from monitor.core.notice import Kind
+from monitor.core.observation import Family, Outcome
+from monitor.core.outbox import LEASE, Receipt, Verdict
+from tests.store.conftest import Desk
+
+DATABASES = ("main", "other")
+CHANNELS = ("slack", "telegram")
+# How many looks of a family, or of any failing family, an incident needs at the very least.
+LEAST = {
+    Family.CONFIGURATION: 1,
+    Family.TOKEN: 2,
+    Family.QUOTA: 2,
+    Family.NETWORK: 3,
+    Family.SERVICE: 3,
+    Family.SLOW: 5,
+}
+CONFIRMED = Receipt(verdict=Verdict.CONFIRMED, detail="ok")
+AWAY = Receipt(verdict=Verdict.RETRY, detail="503")
+
+
+class AnyLife(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.desk = Desk(Path(self.folder.name) / "history.db", CHANNELS)
+        self.since_last_decision: dict[str, list[Outcome]] = {name: [] for name in DATABASES}
+        self.opened: set[int] = set()
+        self.closed: set[int] = set()
+        self.told: Counter[tuple[str, int, str]] = Counter()
+
+    def teardown(self) -> None:
+        self.deliver_everything()
+        for channel in CHANNELS:
+            for incident in self.opened:
+                self.check_telling(channel, incident)
+        self.desk.store.close()
+        self.folder.cleanup()
+
+    def check_telling(self, channel: str, incident: int) -> None:
+        """Opened and closed are told exactly once each, or both at once as missed."""
+        opened, closed, missed = (self.told[channel, incident, kind] for kind in ("opened", "closed", "missed"))
+        if missed:
+            assert (opened, closed, missed) == (0, 0, 1)
+            assert incident in self.closed
+        else:
+            assert (opened, closed) == (1, int(incident in self.closed))
+
+    @rule(database=st.sampled_from(DATABASES), outcome=st.sampled_from(list(Outcome)), times=st.integers(1, 4))
+    def look(self, database: str, outcome: Outcome, times: int) -> None:
+        for _ in range(times):
+            self.look_once(database, outcome)
+
+    def look_once(self, database: str, outcome: Outcome) -> None:
+        before = self.desk.store.watch(database)
+        recorded = self.desk.look(outcome, database=database, after=timedelta(seconds=10))
+        kinds = [notice.kind for notice in recorded.step.notices]
+        if outcome.family is Family.UNKNOWN:
+            assert self.desk.store.watch(database) == before
+            assert kinds == []
+            return
+        seen = self.since_last_decision[database]
+        seen.append(outcome)
+        for notice in recorded.step.notices:
+            assert notice.incident is not None
+            if notice.kind is Kind.OPENED:
+                self.check_count(seen)
+                assert notice.incident not in self.opened
+                self.opened.add(notice.incident)
+            if notice.kind is Kind.CLOSED:
+                assert [past.family for past in seen[-2:]] == [Family.FINE, Family.FINE]
+                assert notice.incident in self.opened - self.closed
+                self.closed.add(notice.incident)
+            if notice.kind is not Kind.REMINDER:
+                seen.clear()
+
+    def check_count(self, seen: list[Outcome]) -> None:
+        """No incident opens below its count."""
+        families = Counter(outcome.family for outcome in seen)
+        failing = sum(count for family, count in families.items() if family.is_failing)
+        assert failing >= 3 or any(families[family] >= least for family, least in LEAST.items())
+
+    @rule(minutes=st.integers(-90, 90))
+    def clock_jumps(self, minutes: int) -> None:
+        self.desk.now += timedelta(minutes=minutes)
+
+    @rule()
+    def restart(self) -> None:
+        self.desk.restart()
+
+    @rule()
+    def restart_after_a_kill(self) -> None:
+        self.desk.restart_after_a_kill()
+
+    @precondition(lambda self: self.opened)
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        incident = data.draw(st.sampled_from(sorted(self.opened)))
+        assert self.desk.store.acknowledge(incident, self.desk.now) == (incident not in self.closed)
+
+    @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
+    def deliver(self, channel: str, arrives: bool) -> None:
+        dispatch = self.desk.store.claim(channel, self.desk.now)
+        if dispatch is None:
+            return
+        self.desk.store.settle(dispatch, CONFIRMED if arrives else AWAY, self.desk.now, 0.5)
+        if arrives and dispatch.notice.incident is not None:
+            self.told[channel, dispatch.notice.incident, dispatch.notice.kind.value] += 1
+
+    def deliver_everything(self) -> None:
+        for channel in CHANNELS:
+            while self.desk.store.next_due(channel) is not None:
+                self.desk.now += LEASE + timedelta(minutes=10)
+                self.deliver(channel, arrives=True)
+
+    @invariant()
+    def every_incident_is_open_or_closed(self) -> None:
+        on_file = {row.id: row.closed_at is not None for _, row in self.desk.store.incidents(closed_too=True)}
+        assert on_file == {incident: incident in self.closed for incident in self.opened}
+        held = {watch.incident.id for name in DATABASES if (watch := self.desk.store.watch(name)).incident}
+        assert held == self.opened - self.closed
+
+
+AnyLife.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,  # the same lives each time: a test of the build must not be a lottery
+    suppress_health_check=[HealthCheck.too_slow],
+)
+test_any_life_keeps_the_rules = AnyLife.TestCase
