@@ -160,6 +160,13 @@ class Store:
             self._file.give_back_space()
         return deleted
 
+    def prune_now_and_then(self, now: datetime, keep: timedelta) -> int:
+        """Prune when the oldest look is a good deal past its time; for a program that starts every few minutes."""
+        limit = to_ms(now - keep * 1.01)
+        sql = "SELECT EXISTS (SELECT 1 FROM database JOIN look ON database_id = database.id AND at_ms < ?)"
+        is_due = self._do(lambda connection: connection.execute(sql, (limit,)).fetchone()[0])
+        return self.prune(now, keep) if is_due else 0
+
     def close(self) -> None:
         """Everything that is known is committed; after this the store cannot be used."""
         self._file.close()
