@@ -30,6 +30,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.started = perf_counter()
+        self.resolving: float | None = None
         self.resolved: float | None = None
         self.connected: float | None = None
         self.encrypting: float | None = None
@@ -49,7 +50,7 @@ class Stopwatch:
     def phases(self, *, complete: bool) -> Phases:
         """The phases in milliseconds; `read` only when the whole answer arrived."""
         return Phases(
-            dns=_ms(self.started, self.resolved),
+            dns=_ms(self.resolving, self.resolved),
             connect=_ms(self.resolved, self.connected),
             tls=_ms(self.encrypting, self.encrypted),
             wait=_ms(self.sent, self.first_byte),
@@ -84,6 +85,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Raise `WireError` with the fault of the lookup or of the connection."""
+        self._watch.resolving = perf_counter()
         try:
             addresses = await self._resolver.resolve(host.strip("[]"), port)
         except socket.gaierror as error:
@@ -122,9 +124,7 @@ class _Line(asyncio.Protocol):
         if self._count > READ_LIMIT_BYTES:
             self._fail(WireError(Fault.OVERSIZED, "the answer is larger than 1 MiB"))
             return
-        if self._count - len(data) < len(b"HTTP/") and not b"HTTP/".startswith(
-            bytes(self.received[:5] + data[:5])[:5]
-        ):
+        if not self._begins_as_http(data):
             self._fail(WireError(Fault.NOT_HTTP, "the answer is not HTTP"))
             return
         self.received += data

@@ -1,0 +1,7 @@
+"""`python -m monitor` is `upstash-monitor`."""
+
+from __future__ import annotations
+
+from monitor.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""A notice as plain lines, and foreign text made harmless; a channel's own markup stands in its own file."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from monitor.core.notice import Kind, Notice, Severity, facts, headline, next_steps, tail
+
+# In UTF-16 units, as Telegram counts. The sum of all parts stays below its 4,096.
+HEADLINE_LIMIT = 140
+LINE_LIMIT = 350
+STEP_LIMIT = 180
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """The parts of a message, cleaned and cut, without any markup."""
+
+    symbol: str
+    headline: str
+    facts: tuple[str, ...]
+    steps: tuple[str, ...]
+    footnotes: tuple[str, ...]
+    tail: str
+
+
+def compose(notice: Notice, footnotes: tuple[str, ...] = ()) -> Message:
+    """The parts of a notice in the order in which they are read (design, 5.7)."""
+    return Message(
+        symbol=_symbol(notice),
+        headline=clean(headline(notice), HEADLINE_LIMIT),
+        facts=tuple(clean(line, LINE_LIMIT) for line in facts(notice)[:5]),
+        steps=tuple(clean(step, STEP_LIMIT) for step in next_steps(notice)),
+        footnotes=tuple(clean(line, LINE_LIMIT) for line in footnotes[:3]),
+        tail=tail(notice),
+    )
+
+
+def plain(message: Message) -> str:
+    """The whole message as text, for the log, for fallbacks and for receivers that refuse markup."""
+    steps = [f"{number}. {step}" for number, step in enumerate(message.steps, start=1)]
+    lines = [f"{message.symbol} {message.headline}", *message.facts, *steps, *message.footnotes, message.tail]
+    return "\n".join(lines)
+
+
+def clean(text: str, limit: int) -> str:
+    """Foreign text on one line of at most `limit` UTF-16 units, without anything that steers a display.
+
+    Control and format characters go (bidirectional overrides, zero-width marks), and so do lone surrogates, which
+    no encoder takes.
+    """
+    folded = " ".join("".join(_harmless(character) for character in text[: 4 * limit]).split())
+    units = folded.encode("utf-16-le")
+    if len(units) <= 2 * limit:
+        return folded
+    return units[: 2 * (limit - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
+
+
+def _harmless(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cf", "Cs", "Co", "Cn"):
+        return ""
+    return " " if category in ("Cc", "Zl", "Zp") else character
+
+
+def _symbol(notice: Notice) -> str:
+    if notice.kind in (Kind.CLOSED, Kind.MISSED):
+        return "🟢"
+    if notice.kind in (Kind.TRIAL, Kind.MONITOR):
+        return "⚪"
+    return "🔴" if notice.severity is Severity.CRITICAL else "🟡"

@@ -1,0 +1,46 @@
+"""Any other receiver: the notice as JSON, posted to a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from monitor.channels.http import NoAnswerError, ask, trouble, wished_pause
+from monitor.channels.text import compose
+from monitor.core.notice import Notice, to_json
+from monitor.core.outbox import Receipt, Verdict
+
+
+class WebhookChannel:
+    """A URL that takes a POST. Any status from 200 to 299 confirms a message."""
+
+    def __init__(self, *, name: str, url: str, scrub: Callable[[str], str]) -> None:
+        self.name = name
+        self._url = url
+        self._scrub = scrub
+
+    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+        """Send the fields of the notice and, for people, the lines that the other channels show."""
+        message = compose(notice, footnotes)
+        body = {
+            "version": 1,
+            **to_json(notice),
+            "headline": message.headline,
+            "facts": list(message.facts),
+            "next_steps": list(message.steps),
+            "footnotes": list(message.footnotes),
+            "tail": message.tail,
+        }
+        try:
+            answer = ask("POST", self._url, json=body, timeout=timeout)
+        except NoAnswerError as error:
+            return Receipt(verdict=Verdict.RETRY, detail=str(error))
+        if 200 <= answer.status < 300:
+            return Receipt(verdict=Verdict.CONFIRMED, detail=f"the receiver answered {answer.status}")
+        if answer.status == 429:
+            detail = "the receiver asks for patience (429)"
+            return Receipt(verdict=Verdict.RETRY, detail=detail, retry_after=wished_pause(answer))
+        if answer.status >= 500 or answer.status == 408:
+            return trouble(answer.status)
+        detail = f"the receiver refused it ({answer.status}): check the url of this channel"
+        return Receipt(verdict=Verdict.PERMANENT, detail=detail)

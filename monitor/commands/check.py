@@ -1,0 +1,140 @@
+"""The word `check`: one round, its exit status and what is printed; the round itself is `flow/round`."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import os
+import sys
+import threading
+from datetime import datetime, timedelta
+from time import monotonic, process_time
+
+import click
+
+from monitor.commands.options import DURATION, config_option, fail, load_settings
+from monitor.core.outbox import Verdict
+from monitor.core.plugin import Checked, ExitStatus, Told, document, exit_status, plugin_output
+from monitor.flow.deliver import Delivery
+from monitor.flow.round import Deadline, Result, Round, run_round
+from monitor.settings import Settings
+from monitor.wiring import build, now_utc
+
+_LAST_WORDS_SECONDS = 0.1
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 instead of 1 and 2.")
+@click.option("--no-alerts", is_flag=True, help="Send nothing; messages wait in the outbox.")
+@click.option("--within", type=DURATION, default="60s", show_default=True, help="Never run longer than this.")
+@config_option
+@click.pass_context
+def command(
+    context: click.Context,
+    names: tuple[str, ...],
+    *,
+    as_json: bool,
+    exit_zero: bool,
+    no_alerts: bool,
+    within: timedelta,
+) -> None:
+    """Look at each database once, confirm what is in doubt, alert, and end."""
+    # Starting Python and reading ourselves in has cost time already, mostly CPU time.
+    started = monotonic() - process_time()
+    _stop_at(started + within.total_seconds(), as_json=as_json)
+    settings = load_settings(context, on_mistake=lambda text: _say_unknown(text, as_json=as_json))
+    _only_known(settings, names)
+    checked, told, began = asyncio.run(_round(settings, names, within, started, send=not no_alerts))
+    status = exit_status(checked)
+    if exit_zero and status in (ExitStatus.WARNING, ExitStatus.CRITICAL):
+        status = ExitStatus.OK
+    if as_json:
+        took_ms = (monotonic() - started) * 1000
+        click.echo(json.dumps(document(checked, told, started_at=began, took_ms=took_ms, status=status), indent=2))
+    else:
+        click.echo(plugin_output(checked))
+    sys.stdout.flush()
+    context.exit(int(status))
+
+
+async def _round(
+    settings: Settings, names: tuple[str, ...], within: timedelta, started: float, *, send: bool
+) -> tuple[list[Checked], list[Told], datetime]:
+    deliveries: list[Delivery] = []
+    began = now_utc()
+    monitor = build(settings, tell_unwritable=False, on_delivery=deliveries.append)
+    cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
+    plan = Round(
+        confirm_interval=settings.alerts.confirm_interval,
+        our_side=monitor.our_side,
+        deliverer=monitor.deliverer if send else None,
+        deadline=Deadline(within, spent=timedelta(seconds=monotonic() - started)),
+        clock=now_utc,
+    )
+    try:
+        results = await run_round(cycles, plan)
+        await monitor.keeper.run(monitor.store.prune_now_and_then, began, settings.history.keep)
+    finally:
+        monitor.close()
+    limits = {database.name: database.slow for database in settings.databases}
+    checked = [_checked(result, limits[result.turn.look.database]) for result in results]
+    return checked, _told(deliveries), began
+
+
+def _checked(result: Result, slow: timedelta | None) -> Checked:
+    step = result.turn.recorded.step
+    return Checked(
+        look=result.turn.look, looks=result.looks, slow=slow, incident=step.incident or step.watch.incident
+    )
+
+
+def _told(deliveries: list[Delivery]) -> list[Told]:
+    """One entry per message, with its last answer."""
+    last: dict[tuple[str, str, int | None], Told] = {}
+    for delivery in deliveries:
+        notice, receipt = delivery.notice, delivery.receipt
+        sent = receipt.verdict is Verdict.CONFIRMED
+        last[delivery.channel, notice.kind.value, notice.incident] = Told(
+            channel=delivery.channel,
+            kind=notice.kind.value,
+            incident=notice.incident,
+            sent=sent,
+            error=None if sent else receipt.detail,
+        )
+    return list(last.values())
+
+
+def _stop_at(end: float, *, as_json: bool) -> None:
+    """The promise of `--within` holds even if a disk hangs: then we leave without ceremony."""
+
+    def leave() -> None:
+        _say_unknown("the round was not over in time; the disk or this machine is too slow", as_json=as_json)
+        os._exit(int(ExitStatus.UNKNOWN))
+
+    timer = threading.Timer(max(0.05, end - monotonic() - _LAST_WORDS_SECONDS), leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _say_unknown(text: str, *, as_json: bool) -> None:
+    """What a plugin host or a script reads when there is no result."""
+    nothing = {
+        "version": 1,
+        "exit_status": int(ExitStatus.UNKNOWN),
+        "databases": [],
+        "deliveries": [],
+        "error": text,
+    }
+    print(json.dumps(nothing) if as_json else f"UNKNOWN - {text.replace('|', '¦')}", flush=True)
+
+
+def _only_known(settings: Settings, names: tuple[str, ...]) -> None:
+    known = [database.name for database in settings.databases]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the settings know {', '.join(known)}"
+            fail(f"wanted the name of a database, found {name!r}. Next: {hint}")

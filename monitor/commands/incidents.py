@@ -1,0 +1,74 @@
+"""The word `incidents`: list them, acknowledge one. When they open and close is decided in `core/incident`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import click
+
+from monitor.commands.options import config_option, fail, load_settings
+from monitor.core.notice import say_time
+from monitor.core.plugin import iso
+from monitor.core.watch import Incident
+from monitor.durations import say_duration
+from monitor.wiring import now_utc, open_store
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--all", "closed_too", is_flag=True, help="Closed incidents too.")
+@config_option
+@click.pass_context
+def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
+    """List incidents; `incidents ack N` acknowledges one, so that it does not remind."""
+    if context.invoked_subcommand is not None:
+        return
+    with closing(open_store(load_settings(context))) as store:
+        found = store.incidents(closed_too=closed_too)
+    if as_json:
+        rows = [_row(database, incident) for database, incident in found]
+        click.echo(json.dumps({"version": 1, "incidents": rows}, indent=2))
+        return
+    for database, incident in found:
+        click.echo(_line(database, incident))
+    if not found:
+        click.echo("no incidents" if closed_too else "no open incidents")
+
+
+@command.command("ack")
+@click.argument("number", type=click.IntRange(min=1), metavar="N")
+@config_option
+@click.pass_context
+def acknowledge(context: click.Context, number: int) -> None:
+    """Acknowledge incident N: somebody knows of it, no more reminders."""
+    with closing(open_store(load_settings(context))) as store:
+        if not store.acknowledge(number, now_utc()):
+            open_ones = ", ".join(str(incident.id) for _, incident in store.incidents()) or "none"
+            fail(f"wanted the number of an open incident, found {number}. Next: open are {open_ones}")
+    click.echo(f"incident {number} acknowledged; it does not remind any more, its end will be told")
+
+
+def _row(database: str, incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "database": database,
+        "state": "open" if incident.closed_at is None else "closed",
+        "opened_at": iso(incident.opened_at),
+        "closed_at": iso(incident.closed_at) if incident.closed_at else None,
+        "acknowledged_at": iso(incident.acknowledged_at) if incident.acknowledged_at else None,
+        "cause": incident.cause.value,
+        "causes": [cause.value for cause in incident.causes],
+        "severity": incident.severity.value,
+        "looks_failed": incident.looks_failed,
+    }
+
+
+def _line(database: str, incident: Incident) -> str:
+    end = incident.closed_at
+    lasted = say_duration((end or now_utc()) - incident.opened_at)
+    state = f"closed after {lasted}" if end else f"open for {lasted}"
+    known = ", acknowledged" if incident.acknowledged_at else ""
+    causes = ", then ".join(cause.words for cause in incident.causes)
+    return f"{incident.id:>4}  {database}: {causes} · since {say_time(incident.opened_at)} · {state}{known}"

@@ -1,0 +1,48 @@
+"""The word `test-alerts`: a marked trial message through each channel, and the channel's own answer."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from monitor.channels.channel import Channel
+from monitor.commands.options import config_option, fail, load_settings
+from monitor.core.notice import Kind, Notice, Severity
+from monitor.core.outbox import Receipt, Verdict
+from monitor.core.plugin import ExitStatus
+from monitor.core.scrub import Scrubber
+from monitor.flow.deliver import SEND_TIMEOUT
+from monitor.wiring import build_channels, now_utc
+
+
+@click.command("test-alerts")
+@click.argument("names", nargs=-1, metavar="[CHANNEL]...")
+@config_option
+@click.pass_context
+def command(context: click.Context, names: tuple[str, ...]) -> None:
+    """Send a trial message through each channel and show its answer."""
+    settings = load_settings(context)
+    channels = build_channels(settings, Scrubber(settings.secrets()))
+    for name in names:
+        if name not in channels:
+            fail(f"wanted the name of a channel, found {name!r}. Next: the settings know {', '.join(channels)}")
+    chosen = {name: channel for name, channel in channels.items() if not names or name in names}
+    with ThreadPoolExecutor(max_workers=len(chosen)) as threads:
+        receipts = dict(zip(chosen, threads.map(_try, chosen.values()), strict=True))
+    for name, receipt in receipts.items():
+        said = "delivered" if receipt.verdict is Verdict.CONFIRMED else "NOT delivered"
+        click.echo(f"{name}: {said} ({receipt.detail})")
+    if any(receipt.verdict is not Verdict.CONFIRMED for receipt in receipts.values()):
+        context.exit(int(ExitStatus.CRITICAL))
+
+
+def _try(channel: Channel) -> Receipt:
+    notice = Notice(
+        kind=Kind.TRIAL,
+        created_at=now_utc(),
+        title=f"upstash-monitor: a trial message for {channel.name}; nothing is wrong",
+        severity=Severity.WARNING,
+        detail="If you can read this, alerts will arrive here.",
+    )
+    return channel.send(notice, timeout=SEND_TIMEOUT)

@@ -1,0 +1,192 @@
+"""Sends what is due and notes the answer, each channel for itself.
+
+What one message covers and when it is tried again is decided in `core.outbox`; the dialects are in `channels`.
+No delivery, however slow, delays a look or another channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from loguru import logger
+
+from monitor.channels.channel import Channel
+from monitor.core.notice import Kind, Notice, Severity, say_time
+from monitor.core.outbox import Dispatch, Receipt, Verdict
+from monitor.store.keeper import Keeper
+from monitor.store.outbox import Settled
+from monitor.store.store import Store
+
+SEND_TIMEOUT = timedelta(seconds=10)
+_LONGEST_SLEEP = timedelta(seconds=30)
+_SHORTEST_SLEEP = timedelta(seconds=0.05)
+_AFTER_A_BUG = timedelta(seconds=5)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One message that was tried: the parcels' incident and kind, and what the channel said."""
+
+    channel: str
+    notice: Notice
+    receipt: Receipt
+
+
+class Deliverer:
+    """The outbox' legs. `clock` gives aware UTC, `jitter` a random number from 0 to 1."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        *,
+        store: Store,
+        keeper: Keeper,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
+        on_delivery: Callable[[Delivery], None] | None = None,
+    ) -> None:
+        self._channels = channels
+        self._store = store
+        self._keeper = keeper
+        self._clock = clock
+        self._jitter = jitter
+        self._on_delivery = on_delivery
+        self._news = {name: asyncio.Event() for name in channels}
+        self._underway = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Wait until no message is on its way and every answer is noted."""
+        await self._quiet.wait()
+
+    def wake(self) -> None:
+        """There may be something new in the outbox."""
+        for event in self._news.values():
+            event.set()
+
+    async def work(self) -> None:
+        """Send whatever becomes due, on all channels side by side, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name in self._channels:
+                group.create_task(self._work(name))
+
+    async def send_due(self) -> None:
+        """Send what is due now, once, on all channels side by side."""
+        await asyncio.gather(*(self._drain(name) for name in self._channels))
+
+    async def next_due(self) -> datetime | None:
+        """When the next parcel of any channel may be tried; `None` when nothing waits."""
+        moments = [await self._keeper.run(self._store.next_due, name) for name in self._channels]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def _work(self, name: str) -> None:
+        while True:
+            self._news[name].clear()
+            try:
+                pause = await self._turn(name)
+            except Exception as error:  # noqa: BLE001 - the top of a turn: the parcel's lease runs out, it is tried again
+                logger.opt(exception=error).error("delivering to {} failed inside", name)
+                pause = _AFTER_A_BUG
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause.total_seconds()):
+                    await self._news[name].wait()
+
+    async def _turn(self, name: str) -> timedelta:
+        """Send what is due; return how long nothing more will be."""
+        await self._drain(name)
+        due = await self._keeper.run(self._store.next_due, name)
+        if due is None:
+            return _LONGEST_SLEEP
+        return max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, due - self._clock()))
+
+    async def _drain(self, name: str) -> None:
+        self._underway += 1
+        self._quiet.clear()
+        try:
+            while (dispatch := await self._keeper.run(self._store.claim, name, self._clock())) is not None:
+                await self._deliver(dispatch)
+        finally:
+            self._underway -= 1
+            if not self._underway:
+                self._quiet.set()
+
+    async def _deliver(self, dispatch: Dispatch) -> None:
+        receipt = await self._send(dispatch)
+        settled = await self._keeper.run(self._store.settle, dispatch, receipt, self._clock(), self._jitter())
+        delivery = Delivery(channel=dispatch.channel, notice=dispatch.notice, receipt=receipt)
+        _log(delivery, settled)
+        if settled.broke:
+            await self._tell_others(delivery)
+        if self._on_delivery is not None:
+            self._on_delivery(delivery)
+
+    async def _send(self, dispatch: Dispatch) -> Receipt:
+        channel = self._channels[dispatch.channel]
+        footnotes = await self._footnotes(dispatch.channel)
+        return await _on_thread(lambda: channel.send(dispatch.notice, footnotes=footnotes, timeout=SEND_TIMEOUT))
+
+    async def _footnotes(self, channel: str) -> tuple[str, ...]:
+        """One line for each other channel that is broken: whoever reads this one should know."""
+        states = await self._keeper.run(self._store.channel_states)
+        return tuple(
+            f"{state.name} is broken since {say_time(state.broken_since)}: {state.reason}"
+            for state in states.values()
+            if state.broken_since is not None and state.name in self._channels and state.name != channel
+        )
+
+    async def _tell_others(self, delivery: Delivery) -> None:
+        others = [name for name in self._channels if name != delivery.channel]
+        if not others:
+            return
+        notice = Notice(
+            kind=Kind.MONITOR,
+            created_at=self._clock(),
+            title=f"upstash-monitor: the channel {delivery.channel} is broken",
+            severity=Severity.WARNING,
+            detail=delivery.receipt.detail,
+            steps=(
+                f"Mend the settings of {delivery.channel} and restart: what it missed is sent then, up to a day.",
+            ),
+        )
+        await self._keeper.run(self._store.tell, notice, channels=others)
+        for name in others:
+            self._news[name].set()
+
+
+def _log(delivery: Delivery, settled: Settled) -> None:
+    what = f"incident {delivery.notice.incident}" if delivery.notice.incident else "a notice of the monitor"
+    said = f"{delivery.channel}: {what} {delivery.notice.kind.value}"
+    if delivery.receipt.verdict is Verdict.CONFIRMED:
+        logger.info("{} delivered", said)
+    else:
+        logger.warning("{} not delivered: {}", said, delivery.receipt.detail)
+    if settled.broke:
+        logger.error("the channel {} is broken: {}", delivery.channel, delivery.receipt.detail)
+    if settled.mended:
+        logger.info("the channel {} works again", delivery.channel)
+    if settled.gave_up:
+        logger.error("{} given up after a day of trying", said)
+
+
+async def _on_thread(call: Callable[[], T]) -> T:
+    """Like asyncio.to_thread, but on a daemon thread: a host that hangs must not hold up our own end."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - handed over whole to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="delivery", daemon=True).start()
+    return await asyncio.wrap_future(future)

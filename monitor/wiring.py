@@ -1,0 +1,151 @@
+"""The only place where parts are made and joined: settings go in, a monitor that has not started comes out.
+
+What the parts do stands in their own files; when they do it, in `daemon` and `flow/round`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loguru import logger
+
+from monitor.channels.channel import Channel
+from monitor.channels.log import LogChannel
+from monitor.channels.slack import SlackChannel
+from monitor.channels.telegram import TelegramChannel
+from monitor.channels.webhook import WebhookChannel
+from monitor.core.scrub import Scrubber
+from monitor.flow.cycle import Cycle
+from monitor.flow.deliver import Deliverer, Delivery
+from monitor.flow.ourside import OurSide
+from monitor.probes.surroundings import Surroundings
+from monitor.probes.upstash import UpstashProbes
+from monitor.settings import (
+    ChannelSettings,
+    LogSettings,
+    Settings,
+    SlackSettings,
+    TelegramSettings,
+    WebhookSettings,
+)
+from monitor.store.keeper import Keeper
+from monitor.store.store import Store
+
+Scrub = Callable[[str], str]
+
+
+def now_utc() -> datetime:
+    """The clock of the whole house; tests hand in another."""
+    return datetime.now(UTC)
+
+
+def log_line(level: str, text: str) -> None:
+    """What parts below may say in the log without knowing it."""
+    logger.log(level, "{}", text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Monitor:
+    """All parts, joined. `cycles` has one entry per database, in the order of the settings."""
+
+    settings: Settings
+    store: Store
+    keeper: Keeper
+    our_side: OurSide
+    cycles: tuple[Cycle, ...]
+    deliverer: Deliverer
+
+    def close(self) -> None:
+        """Commit what is known and end the store's thread. Blocks."""
+        self.keeper.stop(self.store.close)
+
+
+def build(
+    settings: Settings,
+    *,
+    scrub: Scrub | None = None,
+    clock: Callable[[], datetime] = now_utc,
+    tell_unwritable: bool = True,
+    on_delivery: Callable[[Delivery], None] | None = None,
+) -> Monitor:
+    """Join the parts; raises `NewerFileError` when the history file is ahead of this program."""
+    scrub = scrub or Scrubber(settings.secrets())
+    channels = build_channels(settings, scrub)
+    store = open_store(settings, clock=clock, tell_unwritable=tell_unwritable)
+    for name, state in store.channel_states().items():
+        moved = channels.get(name)
+        if state.chat_id is not None and isinstance(moved, TelegramChannel):
+            moved.chat_id = state.chat_id
+    keeper = Keeper()
+    our_side = OurSide(
+        settings.controls,
+        surroundings=Surroundings(settings.controls),
+        store=store,
+        keeper=keeper,
+        clock=clock,
+    )
+    probes = UpstashProbes(scrub=scrub)
+    return Monitor(
+        settings=settings,
+        store=store,
+        keeper=keeper,
+        our_side=our_side,
+        cycles=tuple(
+            Cycle(
+                database,
+                alerts=settings.alerts,
+                probes=probes,
+                our_side=our_side,
+                store=store,
+                keeper=keeper,
+                clock=clock,
+            )
+            for database in settings.databases
+        ),
+        deliverer=Deliverer(channels, store=store, keeper=keeper, clock=clock, on_delivery=on_delivery),
+    )
+
+
+def open_store(
+    settings: Settings, *, clock: Callable[[], datetime] = now_utc, tell_unwritable: bool = True
+) -> Store:
+    """The store alone, for commands that look at nothing; raises `NewerFileError`."""
+    return Store(
+        Path(settings.history.path),
+        channels=[channel.name for channel in told(settings)],
+        say=log_line,
+        clock=clock,
+        tell_unwritable=tell_unwritable,
+    )
+
+
+def told(settings: Settings) -> tuple[ChannelSettings, ...]:
+    """Who is told: the channels of the settings, or the log when there are none."""
+    return settings.channels or (LogSettings(type="log"),)
+
+
+def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
+    """The channels by name."""
+    return {channel.name: _channel(channel, scrub) for channel in told(settings)}
+
+
+def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
+    match settings:
+        case SlackSettings():
+            url = settings.webhook_url.get_secret_value()
+            return SlackChannel(name=settings.name, webhook_url=url, scrub=scrub)
+        case TelegramSettings():
+            return TelegramChannel(
+                name=settings.name,
+                bot_token=settings.bot_token.get_secret_value(),
+                chat_id=settings.chat_id,
+                api_url=settings.api_url,
+                scrub=scrub,
+            )
+        case WebhookSettings():
+            return WebhookChannel(name=settings.name, url=settings.url.get_secret_value(), scrub=scrub)
+        case LogSettings():
+            return LogChannel(name=settings.name, write=log_line)
