@@ -98,16 +98,16 @@ def _pieces(secret: str) -> Iterator[str]:
     # A row of stars is a mask that somebody copied; hiding it would hide our own.
     if not core.strip("*"):
         return
-    assignment = _ASSIGNMENT.fullmatch(core)
-    if assignment is not None:
-        # The variable's name is in every manual, the value may itself be wrapped.
-        yield from _pieces(assignment.group(1))
-        return
+    for wrapper in (_ASSIGNMENT, _BEARER):
+        # The variable's name and the word Bearer are in every manual; the value may itself be wrapped.
+        wrapped = wrapper.fullmatch(core)
+        if wrapped is not None:
+            yield from _pieces(wrapped.group(1))
+            return
     yield core
-    for wrapper in (_BEARER, _BOT_TOKEN):
-        inner = wrapper.fullmatch(core)
-        if inner is not None:
-            yield inner.group(1).strip(_WRAPPING)
+    bot_token = _BOT_TOKEN.fullmatch(core)
+    if bot_token is not None:
+        yield bot_token.group(1)
 
 
 def _url_pieces(authority: str, rest: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Measures what design figures promise; nothing here is a test."""
