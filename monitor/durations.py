@@ -14,28 +14,29 @@ _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
-_WHOLE = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
+# The grammar as a regular expression that editors understand as well; a lone 0 is taken too.
+PATTERN = "".join(f"([0-9]+{unit})?" for unit in _UNITS)
+_PARTS = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_SMALLEST = _UNITS["ms"]
 _LONGEST = timedelta(days=365 * 100)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `500ms`, `10s`, `5m`, `1h30m`, `7d`; units from large to small, each once.
+    """Read `500ms`, `10s`, `5m`, `1h30m`, `7d`; units from large to small, each once. `0` needs none.
 
     Raises ValueError with what was wanted; the grammar is Prometheus' own.
     """
-    match = _WHOLE.fullmatch(text)
+    match = _PARTS.fullmatch(text)
+    if text == "0":
+        return timedelta(0)
     if not text or match is None:
         raise ValueError("wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d")
     parts = zip(match.groups(), _UNITS.values(), strict=True)
-    total = sum((_bounded(int(number)) * unit for number, unit in parts if number), timedelta(0))
-    if total > _LONGEST:
+    # Whole numbers, because a timedelta overflows before it could be compared.
+    milliseconds = sum(int(number) * (unit // _SMALLEST) for number, unit in parts if number)
+    if milliseconds > _LONGEST // _SMALLEST:
         raise ValueError("wanted a duration of at most 100y")
-    return total
-
-
-def _bounded(number: int) -> int:
-    """Nine digits of years would overflow a timedelta before it could be compared."""
-    return min(number, 4_000_000) if number > 4_000_000 else number
+    return milliseconds * _SMALLEST
 
 
 def write_duration(duration: timedelta) -> str:

@@ -1,86 +1,31 @@
 """Every knob, its default and one sentence on it; nothing here reads a file or the environment.
 
-Reading config.yaml and telling mistakes apart is done in `config_file`.
+Which values a knob takes is decided in `setting_types`, reading config.yaml is the business of `config_file`.
 The shapes follow the contract (docs/configuration.md); the JSON Schema for editors is made from them.
 """
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    WithJsonSchema,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from monitor.setting_types import (
+    Address,
+    BotApiUrl,
+    BotToken,
+    ChatId,
+    Duration,
+    Interval,
+    Name,
+    OptionalSecretUrl,
+    Port,
+    Secret,
+    SecretUrl,
+    Switch,
+    WholeNumber,
 )
-
-from monitor.durations import parse_duration, write_duration
-
-_ADDRESS = re.compile(r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})$")
-
-
-def _to_duration(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d")
-    return parse_duration(value)
-
-
-def _at_least_a_second(value: timedelta) -> timedelta:
-    if value < timedelta(seconds=1):
-        raise ValueError("wanted at least 1s")
-    return value
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("wanted more than 0s")
-    return value
-
-
-def _address(value: str) -> str:
-    match = _ADDRESS.match(value)
-    if match is None or not 0 < int(match.group(2)) < 65536:
-        raise ValueError("wanted HOST:PORT such as 1.1.1.1:443")
-    return value
-
-
-def _plain_name(value: str) -> str:
-    if not value.strip() or value != value.strip():
-        raise ValueError("wanted a name without spaces around it")
-    if len(value) > 200 or not value.isprintable():
-        raise ValueError("wanted at most 200 printable characters")
-    return value
-
-
-def _number_as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _empty_is_none(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_to_duration),
-    AfterValidator(_positive),
-    PlainSerializer(write_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d|w|y))+$", "examples": ["60s"]}),
-]
-Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
-Name = Annotated[str, AfterValidator(_plain_name)]
-Address = Annotated[str, AfterValidator(_address)]
-ChatId = Annotated[str, BeforeValidator(_number_as_text), Field(min_length=1)]
 
 
 class _Part(BaseModel):
@@ -96,27 +41,27 @@ class DatabaseDefaults(_Part):
     canary: Duration | None = Field(
         None, description="How often a key is written, read back and deleted (billed); off by default."
     )
-    worker: bool = Field(default=False, description="Also look through rediss:// as a worker does.")
+    worker: Switch = Field(default=False, description="Also look through rediss:// as a worker does.")
 
 
 class DatabaseSettings(DatabaseDefaults):
     """One database: where it is, how to get in, how often to look."""
 
     name: Name = Field(description="A short unique name; messages begin with it.")
-    url: SecretStr = Field(SecretStr(""), description="The REST URL, https://HOST.")
-    token: SecretStr = Field(SecretStr(""), description="The REST token.")
+    url: Secret = Field(SecretStr(""), description="The REST URL, https://HOST.")
+    token: Secret = Field(SecretStr(""), description="The REST token.")
 
 
 class Rule(_Part):
     """An incident opens when `failures` of the last `within` counted looks went wrong."""
 
-    failures: int = Field(ge=1, le=100)
-    within: int = Field(ge=1, le=100)
+    failures: WholeNumber = Field(ge=1, le=100)
+    within: WholeNumber = Field(ge=1, le=100)
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
         if self.failures > self.within:
-            raise ValueError("wanted failures to be at most within")
+            raise ValueError(f"wanted failures to be at most within, which is {self.within}")
         return self
 
 
@@ -133,7 +78,7 @@ class AlertSettings(_Part):
     service: Rule = Field(Rule(failures=3, within=5), description="Server errors and strange answers.")
     mixture: Rule = Field(Rule(failures=3, within=5), description="Failures of any family, counted together.")
     slow: Rule = Field(Rule(failures=5, within=10), description="Answers above the limit `slow`.")
-    recovery: int = Field(2, ge=1, le=100, description="Fine looks in a row that close an incident.")
+    recovery: WholeNumber = Field(2, ge=1, le=100, description="Fine looks in a row that close an incident.")
     reminders: tuple[Duration, ...] = Field(
         (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),
         description="When an open incident is told again; the last one repeats.",
@@ -145,7 +90,7 @@ class SlackSettings(_Part):
 
     type: Literal["slack"]
     name: Name = "slack"
-    webhook_url: SecretStr = Field(min_length=1, description="https://hooks.slack.com/services/…")
+    webhook_url: SecretUrl = Field(description="https://hooks.slack.com/services/…")
 
 
 class TelegramSettings(_Part):
@@ -153,9 +98,9 @@ class TelegramSettings(_Part):
 
     type: Literal["telegram"]
     name: Name = "telegram"
-    bot_token: SecretStr = Field(min_length=1, description="The token that @BotFather gave.")
+    bot_token: BotToken = Field(description="The token that @BotFather gave.")
     chat_id: ChatId = Field(description="A chat's number, or @name of a channel.")
-    api_url: str = Field("https://api.telegram.org", description="Another Bot API server.")
+    api_url: BotApiUrl = Field("https://api.telegram.org", description="Another Bot API server.")
 
 
 class WebhookSettings(_Part):
@@ -163,7 +108,7 @@ class WebhookSettings(_Part):
 
     type: Literal["webhook"]
     name: Name = "webhook"
-    url: SecretStr = Field(min_length=1, description="Where the notice is posted as JSON.")
+    url: SecretUrl = Field(description="Where the notice is posted as JSON.")
 
 
 class LogSettings(_Part):
@@ -189,17 +134,13 @@ class StatusPageSettings(_Part):
     """The HTTP server of `run`."""
 
     host: str = Field("0.0.0.0", min_length=1, description="The address it listens on.")  # noqa: S104 - the contract's default: Railway routes to every address
-    port: Annotated[int | None, BeforeValidator(_empty_is_none)] = Field(
-        None, ge=0, le=65535, description="No port, no page."
-    )
+    port: Port = Field(None, ge=0, le=65535, description="No port, no page; 0 takes any that is free.")
 
 
 class HeartbeatSettings(_Part):
     """A dead man's switch that is pinged while the monitor does its job."""
 
-    url: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = Field(
-        None, description="Fetched about once a minute, as healthchecks.io expects."
-    )
+    url: OptionalSecretUrl = Field(None, description="Fetched about once a minute, as healthchecks.io expects.")
 
 
 class LogsSettings(_Part):
@@ -242,7 +183,8 @@ class Settings(_Part):
 
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never leave the process, for the scrubber."""
-        found = [database.token for database in self.databases]
+        # A URL that was pasted wrong may hold the token, or be it.
+        found = [secret for database in self.databases for secret in (database.token, database.url)]
         for channel in self.channels:
             match channel:
                 case SlackSettings():

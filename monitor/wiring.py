@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loguru import logger
@@ -19,7 +19,7 @@ from monitor.channels.telegram import TelegramChannel
 from monitor.channels.webhook import WebhookChannel
 from monitor.core.scrub import Scrubber
 from monitor.flow.cycle import Cycle
-from monitor.flow.deliver import Deliverer, Delivery
+from monitor.flow.deliver import SEND_TIMEOUT, Deliverer, Delivery
 from monitor.flow.ourside import OurSide
 from monitor.probes.surroundings import Surroundings
 from monitor.probes.upstash import UpstashProbes
@@ -69,12 +69,14 @@ def build(
     scrub: Scrub | None = None,
     clock: Callable[[], datetime] = now_utc,
     tell_unwritable: bool = True,
+    send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
     on_delivery: Callable[[Delivery], None] | None = None,
 ) -> Monitor:
-    """Join the parts; raises `NewerFileError` when the history file is ahead of this program."""
+    """Join the parts; raises `RefusedFileError` when the history file is not ours to write."""
     scrub = scrub or Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
     store = open_store(settings, clock=clock, tell_unwritable=tell_unwritable)
+    store.wake()
     for name, state in store.channel_states().items():
         moved = channels.get(name)
         if state.chat_id is not None and isinstance(moved, TelegramChannel):
@@ -105,14 +107,21 @@ def build(
             )
             for database in settings.databases
         ),
-        deliverer=Deliverer(channels, store=store, keeper=keeper, clock=clock, on_delivery=on_delivery),
+        deliverer=Deliverer(
+            channels,
+            store=store,
+            keeper=keeper,
+            clock=clock,
+            send_timeout=send_timeout,
+            on_delivery=on_delivery,
+        ),
     )
 
 
 def open_store(
     settings: Settings, *, clock: Callable[[], datetime] = now_utc, tell_unwritable: bool = True
 ) -> Store:
-    """The store alone, for commands that look at nothing; raises `NewerFileError`."""
+    """The store alone, for commands that look at nothing; raises `RefusedFileError`."""
     return Store(
         Path(settings.history.path),
         channels=[channel.name for channel in told(settings)],

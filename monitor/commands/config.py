@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from monitor.commands.options import config_option, load_settings, settings_warnings
-from monitor.config_file import locate
+from monitor.commands.options import (
+    config_option,
+    read_settings,
+    say_mistakes,
+    settings_warnings,
+    source,
+)
+from monitor.commands.words import UNUSABLE, Words
+from monitor.config_file import Configuration
+from monitor.config_schema import file_schema
+from monitor.config_yaml import write_values
 from monitor.core.budget import FREE_PLAN_COMMANDS, Budget, budget
+from monitor.core.classify import Finding
+from monitor.core.credentials import inspect
+from monitor.core.observation import Outcome
+from monitor.core.scrub import Scrubber
 from monitor.durations import write_duration
+from monitor.mistakes import Mistake
 from monitor.settings import DatabaseDefaults, DatabaseSettings, Settings
 
+# Stand in for the other half of a pair while one half is inspected.
+_FIT_URL, _FIT_TOKEN = "https://host.example", "token"
+_URL_OUTCOMES = (Outcome.URL_MISSING, Outcome.URL_MALFORMED)
+_MISSING = (Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
+_WANTED = {"url": "the REST URL, https://HOST", "token": "the REST token"}
+_NEXT = "copy it from the database's page in the Upstash console"
 
-@click.group()
+
+@click.group(cls=Words)
+@config_option
 def command() -> None:
     """Check, show or describe the settings."""
 
@@ -25,11 +47,15 @@ def command() -> None:
 @click.pass_context
 def check(context: click.Context) -> None:
     """Say every mistake at once, with its place; status 3 when there is one."""
-    settings = load_settings(context)
+    configuration = read_settings(context)
+    mistakes = list(credential_mistakes(configuration))
+    if mistakes:
+        say_mistakes(context, mistakes)
+        context.exit(UNUSABLE)
+    settings = configuration.settings
     for line in settings_warnings(settings):
         click.echo(f"warning: {line}", err=True)
-    source = locate(context.find_root().obj, os.environ) or "the environment"
-    click.echo(f"{source}: fine, {_count(settings)}")
+    click.echo(f"{source(context)}: fine, {_count(settings)}")
 
 
 @command.command("show")
@@ -37,55 +63,48 @@ def check(context: click.Context) -> None:
 @click.pass_context
 def show(context: click.Context) -> None:
     """The settings as understood, secrets masked, and what the schedule costs a month."""
-    settings = load_settings(context)
-    click.echo(json.dumps(masked(settings), indent=2, ensure_ascii=False))
-    click.echo()
+    settings = read_settings(context).settings
+    scrub = Scrubber(settings.secrets())
+    click.echo(scrub(write_values(shown(settings))))
     for line in _cost(settings):
-        click.echo(line)
+        click.echo(scrub(f"# {line}"))
 
 
 @command.command("schema")
+@config_option
 def schema() -> None:
     """JSON Schema of config.yaml, for editors."""
     click.echo(json.dumps(file_schema(), indent=2))
 
 
-def masked(settings: Settings) -> dict[str, Any]:
-    """The settings as plain values; of a secret only whether it is set."""
-    values: dict[str, Any] = settings.model_dump(mode="json")
-    for database, shown in zip(settings.databases, values["databases"], strict=True):
-        shown["url"] = _mask(database.url.get_secret_value())
-        shown["token"] = _mask(database.token.get_secret_value())
+def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
+    """URLs and tokens that will not do as they stand. The watch starts all the same and alerts of them at once."""
+    for number, database in enumerate(configuration.settings.databases):
+        for finding in _findings(database):
+            key = "url" if finding.outcome in _URL_OUTCOMES else "token"
+            place = ("databases", number, key)
+            variables = " and ".join(configuration.origins.variables.get(place, ()))
+            if finding.outcome in _MISSING:
+                found = f"nothing in {variables}" if variables else "nothing"
+            else:
+                found = f"in {variables} that {finding.detail}" if variables else f"that {finding.detail}"
+            yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, secrets masked; what is left out has none."""
+    values: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
+    values["databases"] = [_own_keys_first(database) for database in values["databases"]]
     return values
 
 
-def file_schema() -> dict[str, Any]:
-    """The schema of the file as people write it: with `defaults`, and `${NAME}` wherever a value may stand."""
-    described = Settings.model_json_schema(mode="validation")
-    defaults = DatabaseDefaults.model_json_schema(mode="validation")
-    described["properties"]["defaults"] = {**defaults, "title": "Defaults"}
-    described.pop("required", None)  # the environment may give what the file leaves out
-    described["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    described["title"] = "upstash-monitor config.yaml"
-    allowed: dict[str, Any] = _with_variables(described)
-    return allowed
+def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
+    return {key: database[key] for key in sorted(database, key=DatabaseDefaults.model_fields.__contains__)}
 
 
-def _with_variables(node: Any) -> Any:
-    """Allow a text with a variable in place of a number or a switch."""
-    if isinstance(node, list):
-        return [_with_variables(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if node.get("type") in ("integer", "boolean"):
-        return {"anyOf": [node, {"type": "string", "pattern": r"\$\{.+\}"}]}
-    if node.get("type") == "string" and "pattern" in node:
-        return {**node, "pattern": rf"{node['pattern']}|\$\{{.+\}}"}
-    return {key: _with_variables(value) for key, value in node.items()}
-
-
-def _mask(secret: str) -> str:
-    return "********" if secret else "(not set)"
+def _findings(database: DatabaseSettings) -> Iterator[Finding]:
+    url, token = database.url.get_secret_value(), database.token.get_secret_value()
+    yield from filter(None, (inspect(url, _FIT_TOKEN), inspect(_FIT_URL, token)))
 
 
 def _count(settings: Settings) -> str:
@@ -94,20 +113,18 @@ def _count(settings: Settings) -> str:
     return f"{databases} database{'s' * (databases != 1)}, {told}"
 
 
-def _cost(settings: Settings) -> list[str]:
-    lines = ["commands in 30 days (free plan: 500,000 billed):"]
-    budgets = [_budget(database, settings) for database in settings.databases]
-    for database, cost in zip(settings.databases, budgets, strict=True):
-        lines.append(
-            f"  {database.name}: {cost.looks:,} looks every {write_duration(database.interval)}"
-            f" + {cost.confirmations:,} confirmations at worst (PING, not billed)"
-            f" + {cost.canary:,} canary (billed) = {cost.billed:,} billed"
+def _cost(settings: Settings) -> Iterator[str]:
+    yield f"Commands in 30 days; the free plan has {FREE_PLAN_COMMANDS:,}. Looks are PING, which is not billed."
+    costs = [_budget(database, settings) for database in settings.databases]
+    for database, cost in zip(settings.databases, costs, strict=True):
+        yield (
+            f"  {database.name}: {cost.looks:,} looks, one every {write_duration(database.interval)}"
+            f" + at worst {cost.confirmations:,} confirmations + {cost.canary:,} for the canary"
+            f" = at worst {cost.sent:,}, billed {cost.billed:,}"
         )
-    billed = sum(cost.billed for cost in budgets)
-    sent = sum(cost.sent for cost in budgets)
+    sent, billed = sum(cost.sent for cost in costs), sum(cost.billed for cost in costs)
     share = billed / FREE_PLAN_COMMANDS
-    lines.append(f"  in all: {sent:,} sent at worst, {billed:,} billed, {share:.1%} of the free plan")
-    return lines
+    yield f"  in all: at worst {sent:,}, billed {billed:,}, which is {share:.1%} of the free plan"
 
 
 def _budget(database: DatabaseSettings, settings: Settings) -> Budget:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from monitor.commands.options import config_option, fail, load_settings
+from monitor.commands.words import Words
 from monitor.core.notice import say_time
 from monitor.core.plugin import iso
 from monitor.core.watch import Incident
 from monitor.durations import say_duration
+from monitor.store.faults import RefusedFileError
+from monitor.store.store import Store
 from monitor.wiring import now_utc, open_store
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
-@click.group(invoke_without_command=True)
+
+@click.group(cls=Words, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--all", "closed_too", is_flag=True, help="Closed incidents too.")
 @config_option
@@ -25,8 +33,8 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
     """List incidents; `incidents ack N` acknowledges one, so that it does not remind."""
     if context.invoked_subcommand is not None:
         return
-    with closing(open_store(load_settings(context))) as store:
-        found = store.incidents(closed_too=closed_too)
+    with _store(context) as store:
+        found = [] if store is None else store.incidents(closed_too=closed_too)
     if as_json:
         rows = [_row(database, incident) for database, incident in found]
         click.echo(json.dumps({"version": 1, "incidents": rows}, indent=2))
@@ -38,16 +46,42 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
 
 
 @command.command("ack")
-@click.argument("number", type=click.IntRange(min=1), metavar="N")
+@click.argument("number", metavar="N")
 @config_option
 @click.pass_context
-def acknowledge(context: click.Context, number: int) -> None:
+def acknowledge(context: click.Context, number: str) -> None:
     """Acknowledge incident N: somebody knows of it, no more reminders."""
-    with closing(open_store(load_settings(context))) as store:
-        if not store.acknowledge(number, now_utc()):
-            open_ones = ", ".join(str(incident.id) for _, incident in store.incidents()) or "none"
-            fail(f"wanted the number of an open incident, found {number}. Next: open are {open_ones}")
+    with _store(context) as store:
+        is_known = store is not None and _NUMBER.fullmatch(number) and store.acknowledge(int(number), now_utc())
+        if store is None or not is_known:
+            numbers = [] if store is None else [str(incident.id) for _, incident in store.incidents()]
+            open_ones = f"open are {', '.join(numbers)}" if numbers else "none is open"
+            fail(f"wanted the number of an open incident, found {number!r}. Next: {open_ones}")
+        if store.is_in_memory:
+            fail(
+                "wanted to write it into the history file, found that it cannot be written. Next: mend that first"
+            )
     click.echo(f"incident {number} acknowledged; it does not remind any more, its end will be told")
+
+
+@contextmanager
+def _store(context: click.Context) -> Iterator[Store | None]:
+    """The history of the settings; `None` where nothing has been looked at yet. Whoever only asks begins none."""
+    settings = load_settings(context)
+    path = Path(settings.history.path)
+    try:
+        path.open("rb").close()
+        store = open_store(settings)
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        said = (error.strerror or "an error").lower()
+        fail(f"wanted a history file that can be read at {path}, found: {said}. Next: set history.path")
+    except RefusedFileError as error:
+        fail(str(error))
+    with closing(store):
+        yield store
 
 
 def _row(database: str, incident: Incident) -> dict[str, Any]:

@@ -7,20 +7,25 @@ from pathlib import Path
 
 import click
 
-from monitor.commands.options import fail
+from monitor.commands.options import config_option, fail
 
 
 @click.command()
-@click.argument("file", default="config.yaml", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-def command(file: Path, *, force: bool) -> None:
-    """Write a commented config.yaml."""
+@config_option
+@click.pass_context
+def command(context: click.Context, file: Path | None, *, force: bool) -> None:
+    """Write a commented config.yaml, or the FILE that is named."""
+    target = file or Path(context.find_root().obj or "config.yaml")
     text = files("monitor").joinpath("config.example.yaml").read_text(encoding="utf-8")
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as target:
-            target.write(text)
+        with target.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(text)
     except FileExistsError:
-        fail(f"wanted a new file, found {file} already there. Next: name another, or use --force")
+        fail(f"wanted a new file, found {target} already there. Next: name another, or use --force")
     except OSError as error:
-        fail(f"wanted to write {file}, found: {(error.strerror or 'an error').lower()}. Next: name another place")
-    click.echo(f"{file} written. Next: set the variables it names, then `upstash-monitor config check`")
+        found = (error.strerror or "an error").lower()
+        fail(f"wanted to write {target}, found: {found}. Next: name another place")
+    option = "" if target == Path("config.yaml") else f" --config {target}"
+    click.echo(f"{target} written. Next: set the variables it names, then `upstash-monitor config check{option}`")

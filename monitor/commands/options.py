@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
-from monitor.config_file import load, locate, warnings
-from monitor.config_yaml import ConfigMistakesError
+from monitor.commands.words import UNUSABLE
+from monitor.config_file import Configuration, locate, read, warnings
 from monitor.core.scrub import Scrubber
 from monitor.durations import parse_duration
 from monitor.logs import set_up
+from monitor.mistakes import ConfigMistakesError, Mistake
 from monitor.settings import Settings
 
 # click's parameter types are generic for a type checker since 8.2, and never were before.
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 else:
     _Param = click.ParamType
 F = TypeVar("F", bound=Callable[..., Any])
-UNUSABLE = 3
 
 
 class _Duration(_Param):
@@ -44,7 +45,9 @@ class _Duration(_Param):
 DURATION = _Duration()
 
 
-def _remember(context: click.Context, _param: click.Parameter, value: str | None) -> None:
+def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value == "":
+        raise click.BadParameter("wanted the name of a file, found nothing", context, param)
     if value is not None:
         context.find_root().obj = value
 
@@ -61,25 +64,43 @@ def config_option(command: F) -> F:
     return option(command)
 
 
-def load_settings(
+def source(context: click.Context) -> Path | str:
+    """Where the settings come from, as a person reads it."""
+    return locate(context.find_root().obj, os.environ) or "environment"
+
+
+def read_settings(
     context: click.Context, *, stream: TextIO | None = None, on_mistake: Callable[[str], None] | None = None
-) -> Settings:
-    """The settings, with logs set up to `stream` (stderr where left out).
+) -> Configuration:
+    """The settings and where they came from, with logs set up to `stream` (stderr where left out).
 
     Mistakes are told on stderr, each on its line, and end the program with status 3; `on_mistake` is called
     before with the first of them.
     """
-    path = locate(context.find_root().obj, os.environ)
     try:
-        settings = load(path, os.environ)
+        configuration = read(locate(context.find_root().obj, os.environ), os.environ)
     except ConfigMistakesError as error:
         if on_mistake is not None:
             on_mistake(str(error.mistakes[0]))
-        for mistake in error.mistakes:
-            click.echo(f"{path or 'environment'}: {mistake}", err=True)
+        say_mistakes(context, error.mistakes)
         sys.exit(UNUSABLE)
+    settings = configuration.settings
     set_up(settings.logs, scrub=Scrubber(settings.secrets()), stream=stream or sys.stderr)
-    return settings
+    return configuration
+
+
+def load_settings(
+    context: click.Context, *, stream: TextIO | None = None, on_mistake: Callable[[str], None] | None = None
+) -> Settings:
+    """The settings alone; otherwise as `read_settings`."""
+    return read_settings(context, stream=stream, on_mistake=on_mistake).settings
+
+
+def say_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
+    """Tell each on its line on stderr, after the file it stands in."""
+    where = str(source(context))
+    for mistake in mistakes:
+        click.echo(str(mistake) if mistake.place == where else f"{where}: {mistake}", err=True)
 
 
 def settings_warnings(settings: Settings) -> tuple[str, ...]:

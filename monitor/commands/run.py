@@ -6,25 +6,26 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import click
 from loguru import logger
 
 from monitor.channels.heartbeat import Heartbeat
 from monitor.commands.options import config_option, fail, load_settings, settings_warnings
-from monitor.core.outbox import Verdict
 from monitor.core.pulse import Pulse
-from monitor.daemon import Beside, Daemon
+from monitor.daemon import Beside, Daemon, heed_signals
 from monitor.durations import write_duration
+from monitor.flow.heartbeat import keep_pinging
 from monitor.settings import Settings
-from monitor.store.faults import NewerFileError
+from monitor.store.faults import RefusedFileError
 from monitor.wiring import build, now_utc, told
 
-_HEARTBEAT_SECONDS = 60.0
-_HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+if TYPE_CHECKING:
+    from monitor.status.server import StatusServer
 
 
 @click.command()
@@ -32,60 +33,55 @@ _HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Look on schedule until stopped; serve /healthz when a port is set."""
+    heed_signals(sys.exit)
     settings = load_settings(context, stream=sys.stdout)
     pulse = Pulse()
-    beside = [*_status_server(settings, pulse), *_heartbeat(settings, pulse)]
+    server = _status_server(settings, pulse)
     try:
         monitor = build(settings)
-    except NewerFileError as error:
+    except RefusedFileError as error:
         fail(str(error))
+    beside = _heartbeat(settings, pulse)
+    if server is not None:
+        beside["the web server"] = server.serve
+    daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside)
+    heed_signals(daemon.stop)
     for line in (*settings_warnings(settings), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
-    logger.info("{}", _start_line(settings))
+    logger.info("{}", _start_line(settings, server.port if server else None))
     try:
-        asyncio.run(Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside).run())
+        asyncio.run(daemon.run())
     finally:
         monitor.close()
-    logger.info("stopped; everything known is in {}", settings.history.path)
+    if not monitor.store.is_in_memory:
+        logger.info("stopped; everything known is in {}", settings.history.path)
 
 
-def _status_server(settings: Settings, pulse: Pulse) -> list[Beside]:
+def _status_server(settings: Settings, pulse: Pulse) -> StatusServer | None:
     """The web server is 10 MB that a monitor without a port does not pay."""
     if settings.status_page.port is None:
-        return []
+        return None
     from monitor.status.app import build_app  # noqa: PLC0415 - see above
     from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - see above
 
     app = build_app(lambda: pulse.health(monotonic()))
     try:
-        server = StatusServer(settings.status_page.host, settings.status_page.port, app)
+        return StatusServer(settings.status_page.host, settings.status_page.port, app)
     except CannotListenError as error:
         fail(str(error))
-    return [server.serve]
 
 
-def _heartbeat(settings: Settings, pulse: Pulse) -> list[Beside]:
+def _heartbeat(settings: Settings, pulse: Pulse) -> dict[str, Beside]:
     if settings.heartbeat.url is None:
-        return []
+        return {}
     heartbeat = Heartbeat(url=settings.heartbeat.url.get_secret_value())
-
-    async def beat() -> None:
-        """Ping while looks happen when due; silence is the alarm."""
-        while True:
-            if pulse.health(monotonic()).is_good:
-                receipt = await asyncio.to_thread(heartbeat.ping, timeout=_HEARTBEAT_TIMEOUT)
-                if receipt.verdict is not Verdict.CONFIRMED:
-                    logger.warning("the heartbeat URL was not reached: {}", receipt.detail)
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-
-    return [beat]
+    return {"the heartbeat": partial(keep_pinging, heartbeat, pulse)}
 
 
-def _start_line(settings: Settings) -> str:
+def _start_line(settings: Settings, port: int | None) -> str:
     watched = [f"{database.name} every {write_duration(database.interval)}" for database in settings.databases]
     more = f" and {len(watched) - 5} more" if len(watched) > 5 else ""
     channels = ", ".join(channel.name for channel in told(settings))
-    port = settings.status_page.port
     page = "" if port is None else f"; /healthz on port {port}"
     path = Path(settings.history.path).absolute()
     return f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}{page}"

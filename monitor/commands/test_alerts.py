@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from concurrent.futures import ThreadPoolExecutor
 
 import click
@@ -26,15 +27,22 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
     channels = build_channels(settings, Scrubber(settings.secrets()))
     for name in names:
         if name not in channels:
-            fail(f"wanted the name of a channel, found {name!r}. Next: the settings know {', '.join(channels)}")
+            near = difflib.get_close_matches(name, channels, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the settings know {', '.join(channels)}"
+            fail(f"wanted the name of a channel, found {name!r}. Next: {hint}")
     chosen = {name: channel for name, channel in channels.items() if not names or name in names}
-    with ThreadPoolExecutor(max_workers=len(chosen)) as threads:
+    with ThreadPoolExecutor(max_workers=min(32, len(chosen))) as threads:
         receipts = dict(zip(chosen, threads.map(_try, chosen.values()), strict=True))
     for name, receipt in receipts.items():
-        said = "delivered" if receipt.verdict is Verdict.CONFIRMED else "NOT delivered"
-        click.echo(f"{name}: {said} ({receipt.detail})")
+        click.echo(f"{name}: {_say(receipt)}")
     if any(receipt.verdict is not Verdict.CONFIRMED for receipt in receipts.values()):
         context.exit(int(ExitStatus.CRITICAL))
+
+
+def _say(receipt: Receipt) -> str:
+    said = "delivered" if receipt.verdict is Verdict.CONFIRMED else "NOT delivered"
+    moved = f"; the chat has moved, set chat_id to {receipt.moved_to}" if receipt.moved_to else ""
+    return f"{said} ({receipt.detail}{moved})"
 
 
 def _try(channel: Channel) -> Receipt:

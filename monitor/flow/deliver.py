@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from loguru import logger
 
 from monitor.channels.channel import Channel
 from monitor.core.notice import Kind, Notice, Severity, say_time
 from monitor.core.outbox import Dispatch, Receipt, Verdict
+from monitor.flow.threads import on_daemon_thread
 from monitor.store.keeper import Keeper
 from monitor.store.outbox import Settled
 from monitor.store.store import Store
@@ -29,7 +27,6 @@ SEND_TIMEOUT = timedelta(seconds=10)
 _LONGEST_SLEEP = timedelta(seconds=30)
 _SHORTEST_SLEEP = timedelta(seconds=0.05)
 _AFTER_A_BUG = timedelta(seconds=5)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +39,10 @@ class Delivery:
 
 
 class Deliverer:
-    """The outbox' legs. `clock` gives aware UTC, `jitter` a random number from 0 to 1."""
+    """The outbox' legs. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
+
+    `send_timeout` says how long the next message may take.
+    """
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Deliverer:
         keeper: Keeper,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
+        send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
         on_delivery: Callable[[Delivery], None] | None = None,
     ) -> None:
         self._channels = channels
@@ -59,6 +60,7 @@ class Deliverer:
         self._keeper = keeper
         self._clock = clock
         self._jitter = jitter
+        self._send_timeout = send_timeout
         self._on_delivery = on_delivery
         self._news = {name: asyncio.Event() for name in channels}
         self._underway = 0
@@ -133,7 +135,10 @@ class Deliverer:
     async def _send(self, dispatch: Dispatch) -> Receipt:
         channel = self._channels[dispatch.channel]
         footnotes = await self._footnotes(dispatch.channel)
-        return await _on_thread(lambda: channel.send(dispatch.notice, footnotes=footnotes, timeout=SEND_TIMEOUT))
+        timeout = self._send_timeout()
+        return await on_daemon_thread(
+            lambda: channel.send(dispatch.notice, footnotes=footnotes, timeout=timeout), name="delivery"
+        )
 
     async def _footnotes(self, channel: str) -> tuple[str, ...]:
         """One line for each other channel that is broken: whoever reads this one should know."""
@@ -176,17 +181,3 @@ def _log(delivery: Delivery, settled: Settled) -> None:
         logger.info("the channel {} works again", delivery.channel)
     if settled.gave_up:
         logger.error("{} given up after a day of trying", said)
-
-
-async def _on_thread(call: Callable[[], T]) -> T:
-    """Like asyncio.to_thread, but on a daemon thread: a host that hangs must not hold up our own end."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - handed over whole to whoever waits
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="delivery", daemon=True).start()
-    return await asyncio.wrap_future(future)

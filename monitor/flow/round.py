@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 
+from loguru import logger
+
 from monitor.core.observation import Look
+from monitor.core.watch import Step, Watch
 from monitor.flow.cycle import Cycle, Turn
-from monitor.flow.deliver import Deliverer
+from monitor.flow.deliver import SEND_TIMEOUT, Deliverer
 from monitor.flow.ourside import OurSide
+from monitor.store.store import Recorded
 
 # Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.
 _RESERVE = timedelta(seconds=1)
 _FOR_DELIVERY = timedelta(seconds=6)
+_NOTING = timedelta(seconds=0.1)
 _GLANCE_SECONDS = 0.02
 
 
@@ -32,7 +37,7 @@ class Result:
 
 
 class Deadline:
-    """A wall-clock end, in monotonic seconds. `spent` has passed already."""
+    """The end of a round, in monotonic seconds. `spent` has passed already."""
 
     def __init__(self, within: timedelta, spent: timedelta = timedelta(0)) -> None:
         self._end = monotonic() + (within - spent).total_seconds()
@@ -41,6 +46,11 @@ class Deadline:
     def left(self, kept_back: timedelta = timedelta(0)) -> float:
         """Seconds left after keeping some back, of a short time at most a quarter; never below zero."""
         return max(0.0, self._end - monotonic() - min(kept_back, self._within / 4).total_seconds())
+
+    def send_timeout(self) -> timedelta:
+        """What one delivery may take, so that even a host that hangs has failed, and is noted, before the end."""
+        left = timedelta(seconds=self.left(_RESERVE)) - _NOTING
+        return max(_NOTING, min(SEND_TIMEOUT, left))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,27 +88,45 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
 
 
 async def _until_decided(cycle: Cycle, plan: Round) -> Result:
-    # Where nothing is remembered, as in a container without a disk, this run must decide slow looks as well.
-    slow_too = await cycle.is_new()
+    """Look until the rules have decided. A store that fails inside costs no other database its result."""
     looks = 0
-    while True:
-        turn = await cycle.record(await _look(cycle, plan), slow_too=slow_too)
-        looks += 1
-        if plan.deliverer is not None and turn.recorded.step.notices:
-            plan.deliverer.wake()
-        pause = min(plan.confirm_interval, cycle.interval).total_seconds()
-        if not turn.is_in_doubt or plan.seconds_for_looks <= pause:
-            return Result(turn=turn, looks=looks)
-        await asyncio.sleep(pause)
-
-
-async def _look(cycle: Cycle, plan: Round) -> Look:
-    at = plan.clock()
     try:
+        # Where nothing is remembered, as in a container without a disk, this run must decide slow looks as well.
+        slow_too = await cycle.is_new()
+        turn = await cycle.record(await _look(cycle, plan) or _cut_short(cycle, plan), slow_too=slow_too)
+        looks = 1
+        pause = min(plan.confirm_interval, cycle.interval).total_seconds()
+        while True:
+            if plan.deliverer is not None and turn.recorded.step.notices:
+                plan.deliverer.wake()
+            if not turn.is_in_doubt or plan.seconds_for_looks <= pause:
+                break
+            await asyncio.sleep(pause)
+            look = await _look(cycle, plan)
+            if look is None:
+                break  # what the looks before it saw still stands
+            turn = await cycle.record(look, slow_too=slow_too)
+            looks += 1
+        return Result(turn=turn, looks=looks)
+    except Exception as error:  # noqa: BLE001 - the top of a turn, as in the daemon's schedule
+        logger.opt(exception=error).error("recording the look at {} failed inside", cycle.name)
+        look = cycle.unfinished(plan.clock(), f"the look could not be recorded ({type(error).__name__})")
+        recorded = Recorded(step=Step(watch=Watch()), before=Watch())
+        return Result(turn=Turn(look=look, recorded=recorded, is_in_doubt=False), looks=looks)
+
+
+async def _look(cycle: Cycle, plan: Round) -> Look | None:
+    """One look; `None` when the time for looks is over before it is."""
+    with suppress(TimeoutError):
         async with asyncio.timeout(plan.seconds_for_looks):
             return await cycle.look()
-    except TimeoutError:
-        return cycle.unfinished(at, "the round ended before this look did")
+    return None
+
+
+def _cut_short(cycle: Cycle, plan: Round) -> Look:
+    return cycle.unfinished(
+        plan.clock(), "the round ended before this look did; give --within more than the timeout"
+    )
 
 
 async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:

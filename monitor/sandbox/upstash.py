@@ -1,24 +1,30 @@
-"""A stand-in for Upstash's REST API on loopback, with faults that can be switched while it runs.
+"""A stand-in for one Upstash database on loopback, with faults that can be switched while it runs.
 
-Its commands are in `keyspace`. It imports nothing of the house: a fault of ours must not hide here.
+Its commands are in `keyspace`, the shapes of requests and replies in `restapi`. It imports nothing of the house:
+a fault of ours must not hide here.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import socket
+import socketserver
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
-from monitor.sandbox.keyspace import CommandError, Keyspace
+from monitor.sandbox import restapi
+from monitor.sandbox.keyspace import CommandError, Effect, Keyspace, Value
+from monitor.sandbox.restapi import Failed, MalformedError, Reply, Request
 
-_NO_TOKEN = "WRONGPASS invalid or missing auth token"
+_WRONG_TOKEN = "WRONGPASS invalid or missing auth token"
+_HELP = "https://upstash.com/docs/redis/troubleshooting"
 _BODY_LIMIT = 1024 * 1024
+# Read-only tokens may not run these, although they only read.
+_RESTRICTED = ("KEYS", "SCAN")
 
 
 class Fault(Enum):
@@ -28,38 +34,80 @@ class Fault(Enum):
     HANG = "hang"
     REFUSE = "refuse"
     SERVER_ERROR = "server_error"
+    RATE_LIMIT = "rate_limit"
     HTML = "html"
     QUOTA = "quota"
+    QUOTA_BUT_PING = "quota_but_ping"
+    DAILY_QUOTA = "daily_quota"
     SUSPENDED = "suspended"
+    CAPACITY = "capacity"
+    NO_PERMISSION = "no_permission"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reply:
-    status: int
-    body: bytes
-    kind: str = "application/json"
+@dataclass(frozen=True)
+class _Refusal:
+    """The database's own text, and the commands it is said to."""
+
+    text: str
+    concerns: Callable[[Effect], bool] = lambda effect: True
+
+
+_QUOTA = (
+    f"ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See {_HELP}/max_requests_limit for details"
+)
+_REFUSALS = {
+    Fault.QUOTA: _Refusal(_QUOTA),
+    Fault.QUOTA_BUT_PING: _Refusal(_QUOTA, lambda effect: effect is not Effect.FREE),
+    Fault.DAILY_QUOTA: _Refusal(
+        "ERR max daily request limit exceeded. Limit: 10000, Usage: 10001. "
+        f"See {_HELP}/max_daily_request_limit for details"
+    ),
+    Fault.SUSPENDED: _Refusal(
+        "ERR This database has been suspended for exceeding the defined budget limit. "
+        "Please increase budget or switch to a Fixed plan on Upstash Console"
+    ),
+    Fault.CAPACITY: _Refusal(
+        "ERR DB capacity quota exceeded. Threshold: 268435456 bytes, Usage: 268436112 bytes. "
+        f"See {_HELP}/db_capacity_quota_exceeded for details",
+        lambda effect: effect is Effect.WRITE,
+    ),
+    Fault.NO_PERMISSION: _Refusal("NOPERM this user has no permissions to run the '{command}' command"),
+}
+_PAGES = {
+    Fault.SERVER_ERROR: Reply(status=503, body=b"upstream connect error", kind="text/plain"),
+    Fault.RATE_LIMIT: Reply(status=429, body=b"Too Many Requests", kind="text/plain"),
+    Fault.HTML: Reply(status=200, body=b"<html><body>Log in to this network</body></html>", kind="text/html"),
+}
 
 
 class UpstashStandIn:
     """One database. Used as a context manager; `url` and `token` are what a client needs.
 
-    `fault`, `delay_seconds` and `token` may be changed at any time from any thread.
+    `fault`, `delay_seconds`, `token` and `read_only_token` may be changed at any time from any thread.
+    `requests` counts what arrived, `billed_commands` what Upstash would have charged for.
     """
 
-    def __init__(self, token: str, *, port: int = 0) -> None:
+    def __init__(self, token: str, *, read_only_token: str | None = None, port: int = 0) -> None:
         self.token = token
+        self.read_only_token = read_only_token
         self.delay_seconds = 0.0
         self.keyspace = Keyspace()
         self.requests = 0
+        self.billed_commands = 0
         self._fault = Fault.NONE
         self._changed = threading.Condition()
+        self._one_at_a_time = threading.Lock()
         self._server: _Server | None = None
         self._port = port
         self._listen()
 
     @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self.address}"
 
     @property
     def fault(self) -> Fault:
@@ -83,80 +131,90 @@ class UpstashStandIn:
         self.close()
 
     def close(self) -> None:
-        """Stop listening and let hanging requests go."""
+        """Stop listening, let hanging requests go and cut every connection."""
         with self._changed:
             self._fault = Fault.REFUSE
             self._changed.notify_all()
         self._hang_up()
 
-    def answer(self, method: str, target: str, headers: Any, body: bytes) -> _Reply | None:
+    def answer(self, request: Request) -> Reply | None:
         """The reply to one request; `None` to hang up without one."""
-        self.requests += 1
+        fault = self._wait()
+        if fault is Fault.REFUSE:
+            return None
+        if fault in _PAGES:
+            return _PAGES[fault]
+        if request.method not in restapi.METHODS:
+            return Reply(status=405, body=b"")
+        token = request.token
+        if not token or token not in (self.token, self.read_only_token):
+            return restapi.error(401, _WRONG_TOKEN)
+        try:
+            request.check_format()
+            commands = request.commands()
+        except MalformedError as error:
+            return restapi.error(400, str(error))
+        return self._run(request, commands, fault, may_write=token == self.token)
+
+    def _wait(self) -> Fault:
         with self._changed:
+            self.requests += 1
             if self.delay_seconds:
                 self._changed.wait_for(lambda: self._fault is Fault.REFUSE, self.delay_seconds)
             self._changed.wait_for(lambda: self._fault is not Fault.HANG)
-            fault = self._fault
-        if fault is Fault.REFUSE:
+            return self._fault
+
+    def _run(self, request: Request, commands: list[list[str]], fault: Fault, *, may_write: bool) -> Reply:
+        if not request.is_transaction:
+            return request.reply([self._one(words, fault, may_write=may_write) for words in commands])
+        for words in commands:
+            refused = self._refused(words[0], fault, may_write=may_write)
+            if refused is None and self.keyspace.effect(words[0]) is None:
+                refused = Failed(text=f"ERR Command is not available: '{words[0].upper()[:40]}'")
+            if refused is not None:
+                return restapi.error(400, refused.text)  # discarded as a whole
+        with self._one_at_a_time:
+            return request.reply([self._execute(words) for words in commands])
+
+    def _one(self, words: list[str], fault: Fault, *, may_write: bool) -> Value | Failed:
+        refused = self._refused(words[0], fault, may_write=may_write)
+        if refused is not None:
+            return refused
+        with self._one_at_a_time:
+            return self._execute(words)
+
+    def _refused(self, name: str, fault: Fault, *, may_write: bool) -> Failed | None:
+        effect = self.keyspace.effect(name)
+        if effect is None:
             return None
-        if fault is Fault.SERVER_ERROR:
-            return _Reply(status=503, body=b"upstream connect error", kind="text/plain")
-        if fault is Fault.HTML:
-            return _Reply(status=200, body=b"<html><body>Log in to this network</body></html>", kind="text/html")
-        parts = urlsplit(target)
-        if not self._is_let_in(headers, parts.query):
-            return _error(401, _NO_TOKEN)
-        if fault is Fault.QUOTA:
-            return _error(400, "ERR max requests limit exceeded. Limit: 500000, Usage: 500000.")
-        if fault is Fault.SUSPENDED:
-            return _error(400, "ERR This database is suspended: the budget is used up")
-        return self._run(method, parts.path, headers, body)
+        refusal = _REFUSALS.get(fault)
+        if refusal is None and not may_write and (effect.is_change or name.upper() in _RESTRICTED):
+            refusal = _REFUSALS[Fault.NO_PERMISSION]
+        if refusal is None or not refusal.concerns(effect):
+            return None
+        return Failed(text=refusal.text.format(command=name.lower()))
 
-    def _is_let_in(self, headers: Any, query: str) -> bool:
-        given = headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        return self.token in (given, *parse_qs(query).get("_token", []))
-
-    def _run(self, method: str, path: str, headers: Any, body: bytes) -> _Reply:
-        encoded = headers.get("Upstash-Encoding", "").lower() == "base64"
-        words: Any
-        if method == "POST" and path in ("", "/", "/pipeline", "/multi-exec"):
-            try:
-                words = json.loads(body)
-            except ValueError:
-                return _error(400, "ERR failed to parse the request body")
-        else:
-            words = [unquote(word) for word in path.strip("/").split("/")]
-            words += [body.decode("utf-8", "replace")] if body else []
-        if path in ("/pipeline", "/multi-exec"):
-            if not isinstance(words, list):
-                return _error(400, "ERR a pipeline is a list of commands")
-            return _json(200, [self._one(command, encoded=encoded) for command in words])
-        answer = self._one(words, encoded=encoded)
-        return _json(400 if "error" in answer else 200, answer)
-
-    def _one(self, words: Any, *, encoded: bool) -> dict[str, Any]:
-        if (
-            not isinstance(words, list)
-            or not words
-            or not all(isinstance(word, str | int | float) for word in words)
-        ):
-            return {"error": "ERR a command is a list of words"}
+    def _execute(self, words: list[str]) -> Value | Failed:
+        if self.keyspace.effect(words[0]) not in (None, Effect.FREE):
+            self.billed_commands += 1
         try:
-            result = self.keyspace.run([str(word) for word in words])
+            return self.keyspace.run(words)
         except CommandError as error:
-            return {"error": str(error)}
-        return {"result": _base64(result) if encoded else result}
+            return Failed(text=str(error))
 
     def _listen(self) -> None:
         self._server = _Server(("127.0.0.1", self._port), self)
         self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="stand-in upstash", daemon=True
+        ).start()
 
     def _hang_up(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
             server.server_close()
+            server.cut_connections()
 
 
 class _Server(ThreadingHTTPServer):
@@ -166,7 +224,26 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], stand_in: UpstashStandIn) -> None:
         self.stand_in = stand_in
+        self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Without the name lookup of `http.server`, which would ask a resolver who we are."""
+        socketserver.TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut_connections(self) -> None:
+        """Clients that keep a connection open would keep a thread as well."""
+        for connection in self._connections.copy():
+            with suppress(OSError):  # it may be gone already
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up in the middle is an everyday thing."""
@@ -181,15 +258,21 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """`do_GET` and its like: whatever the method is called, the stand-in decides."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
     def _serve(self) -> None:
         length = min(int(self.headers.get("Content-Length") or 0), _BODY_LIMIT)
-        reply = self.server.stand_in.answer(self.command, self.path, self.headers, self.rfile.read(length))
+        request = Request(
+            method=self.command,
+            target=self.path,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(length),
+        )
+        reply = self.server.stand_in.answer(request)
         if reply is None:
             self.close_connection = True
             return
@@ -197,25 +280,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", reply.kind)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
-        self.wfile.write(reply.body)
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
         """Nobody reads an access log here."""
-
-
-def _base64(value: Any) -> Any:
-    """Upstash encodes every string of a result but the plain OK."""
-    if isinstance(value, list):
-        return [_base64(item) for item in value]
-    if isinstance(value, str) and value != "OK":
-        return base64.b64encode(value.encode()).decode()
-    return value
-
-
-def _json(status: int, value: Any) -> _Reply:
-    return _Reply(status=status, body=json.dumps(value, separators=(",", ":")).encode())
-
-
-def _error(status: int, text: str) -> _Reply:
-    return _json(status, {"error": text})

@@ -1,13 +1,19 @@
-"""What can be wrong with the SQLite file, in our words; what is done about it is decided in `store`."""
+"""What can be wrong with the SQLite file, in our words; what is done about it is decided in `resilient`."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 
-class NewerFileError(Exception):
-    """The file was written by a newer version of this program; it was not touched."""
+class RefusedFileError(Exception):
+    """The file is not ours to write, and was not touched. The text says what was found and what to do next."""
+
+
+class NewerFileError(RefusedFileError):
+    """The file was written by a newer version of this program."""
 
     def __init__(self, found: int, known: int) -> None:
         super().__init__(
@@ -16,14 +22,30 @@ class NewerFileError(Exception):
         )
 
 
+class ForeignFileError(RefusedFileError):
+    """The file is another program's database."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "wanted a history file, found another program's SQLite database. "
+            "Next: set history.path to a file of its own"
+        )
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """The file holds something that no version of this program writes, though SQLite itself can read it."""
+
+
 class Damage(Enum):
-    """The two kinds of trouble: the content is broken, or the file cannot be written now."""
+    """The kinds of trouble: the content is broken, another process holds the file, or it cannot be written."""
 
     CORRUPT = "corrupt"
+    LOCKED = "locked"
     UNWRITABLE = "unwritable"
 
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _WORDS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "the file is read-only",
@@ -33,18 +55,37 @@ _WORDS = {
     sqlite3.SQLITE_LOCKED: "the file is locked by another process",
     sqlite3.SQLITE_IOERR: "the disk reports an error",
 }
+# Python's own complaint about a text that is not UTF-8; it comes without a code.
+_NOT_TEXT = "Could not decode to UTF-8"
 
 
-def damage_of(error: sqlite3.Error) -> Damage | None:
+def damage_of(error: sqlite3.Error | OSError | RefusedFileError) -> Damage | None:
     """Which kind of trouble it is; `None` for an error that is our own bug, such as wrong SQL."""
+    if isinstance(error, OSError | RefusedFileError):
+        return Damage.UNWRITABLE
     code = _code(error)
-    if code in _CORRUPT:
+    if isinstance(error, DamagedError) or code in _CORRUPT or str(error).startswith(_NOT_TEXT):
         return Damage.CORRUPT
+    if code in _LOCKED:
+        return Damage.LOCKED
     return Damage.UNWRITABLE if code in _WORDS else None
 
 
-def describe(error: sqlite3.Error) -> str:
+@contextmanager
+def naming_damage() -> Iterator[None]:
+    """Python stumbles over SQLite's message when it quotes a damaged name; that is damage, and no bug."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DamagedError("a name cannot be read") from error
+
+
+def describe(error: sqlite3.Error | OSError | RefusedFileError) -> str:
     """The trouble in words, for a log line or a notice; never SQL or data."""
+    if isinstance(error, RefusedFileError):
+        return "another program's file is in its place"
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
     return _WORDS.get(_code(error), "the content is damaged")
 
 

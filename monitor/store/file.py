@@ -1,50 +1,71 @@
-"""Opens the SQLite file, moves a damaged one aside, and copies tables from one connection to another.
+"""Opens the SQLite file, tells whether it is still the same one, and moves a damaged one aside.
 
-When that is called for is decided in `store`; the tables themselves are laid in `schema`.
+When that is called for is decided in `resilient`; the tables themselves are laid in `schema`.
 """
 
 from __future__ import annotations
 
+import errno
 import sqlite3
-from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from monitor.store.schema import prepare
+from monitor.store.faults import Damage, damage_of, naming_damage
+from monitor.store.schema import prepare, refuse_others
 
 # Short, because looks and alerts go on from memory meanwhile; long enough for another process' transaction.
 BUSY_TIMEOUT_SECONDS = 2.0
-MEMORY = ":memory:"
-# Parents before children. Everything that decisions and deliveries need; looks are the bulk and not in here.
-STATE_TABLES = ("database", "watch", "incident", "parcel", "channel", "control", "gap", "sqlite_sequence")
-ALL_TABLES = (*STATE_TABLES, "look")
+
+# Device and inode: what a name stands for now.
+Identity = tuple[int, int]
 
 
 def open_file(path: Path) -> sqlite3.Connection:
     """Open or make the file, folders included, and bring it to this version.
 
-    Raises sqlite3.Error, OSError for a folder that cannot be made, or `NewerFileError`.
+    Raises sqlite3.Error, OSError for a place where no file can be, or `RefusedFileError`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _opened(str(path))
+    if path.exists():
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "not a plain file")
+        _refuse_others(path)
+    return _opened(_uri(path))
 
 
 def open_memory() -> sqlite3.Connection:
-    """An empty database of the same shape that lives as long as its connection."""
-    return _opened(MEMORY)
+    """An empty database of the same shape that lives as long as its connection.
 
-
-def _opened(name: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(name, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        prepare(connection)
-        # A file can be opened and read though it cannot be written; the first look should not find that out.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except BaseException:
-        connection.close()
-        raise
+    `left_behind` is for the states that the file had when it was left.
+    """
+    connection = _opened(":memory:")
+    connection.execute("CREATE TABLE left_behind (database_id INTEGER PRIMARY KEY, seen_ms INTEGER, state TEXT)")
     return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A sick file, for what it still gives; it is not written to. Raises sqlite3.Error.
+
+    In a folder that cannot be written even reading is refused, unless SQLite may take the file for immutable; that
+    is true enough when nothing waits in its log.
+    """
+    log = path.with_name(path.name + "-wal")
+    try:
+        return _readable(_uri(path, mode="ro"))
+    except sqlite3.Error as error:
+        if damage_of(error) is Damage.LOCKED or (log.exists() and log.stat().st_size):
+            raise
+        return _readable(_uri(path, mode="ro", immutable="1"))
+
+
+def identity(path: Path) -> Identity | None:
+    """Which file stands under this name now; `None` when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def set_aside(path: Path, now: datetime) -> Path:
@@ -62,28 +83,48 @@ def set_aside(path: Path, now: datetime) -> Path:
     return aside
 
 
-def copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, tables: Sequence[str]) -> list[str]:
-    """Copy what can be read; return the tables that could not. Rows of the target with the same key give way."""
-    lost = []
-    for table in tables:
-        try:
-            rows = source.execute(f"SELECT * FROM {table}").fetchall()
-        except sqlite3.Error:
-            lost.append(table)
-            continue
-        if table == "sqlite_sequence":
-            _carry_on_counting(target, rows)
-        elif rows:
-            marks = ", ".join("?" * len(rows[0]))
-            target.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
-    return lost
+def _opened(name: str) -> sqlite3.Connection:
+    connection = _connect(name)
+    try:
+        with naming_damage():
+            prepare(connection)
+        # A file can be opened and read though it cannot be written; the first look should not find that out.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _carry_on_counting(target: sqlite3.Connection, rows: Sequence[tuple[str, int]]) -> None:
-    """Numbers once given to an incident are not given again, whatever happened to its row."""
-    for name, last in rows:
-        known = target.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
-        if known is None:
-            target.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
-        elif known[0] < last:
-            target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
+def _readable(name: str) -> sqlite3.Connection:
+    connection = _connect(name)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_others(path: Path) -> None:
+    """Before anything could be written: opened for writing, even closing a file may change it or drop its -wal."""
+    try:
+        with closing(_readable(_uri(path, mode="ro"))) as connection, naming_damage():
+            refuse_others(connection)
+    except sqlite3.Error as error:
+        if damage_of(error) is Damage.CORRUPT:
+            raise
+        # What else is wrong with it shows when it is opened for good.
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+    )
+
+
+def _uri(path: Path, **options: str) -> str:
+    """A name that SQLite takes for a file whatever it is called."""
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return path.absolute().as_uri() + (f"?{query}" if query else "")

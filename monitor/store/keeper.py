@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -12,16 +15,45 @@ T = TypeVar("T")
 
 
 class Keeper:
-    """Runs calls on its thread, one after the other, in the order in which they were asked for."""
+    """Runs calls on its thread, one after the other, in the order in which they were asked for.
+
+    The thread is a daemon: a disk that hangs for ever must not keep the process from ending.
+    """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._work, name="store", daemon=True)
+        self._thread.start()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `call` returns, raise what it raises; a cancelled waiter does not undo the call."""
-        return await asyncio.wrap_future(self._thread.submit(call, *args, **kwargs))
+        return await asyncio.wrap_future(self._ask(partial(call, *args, **kwargs)))
 
     def stop(self, last: Callable[[], None]) -> None:
         """Do what was asked for, then `last`, then end the thread. Blocks."""
-        self._thread.submit(last).result()
-        self._thread.shutdown()
+        done = self._ask(last)
+        self._is_stopped = True
+        self._calls.put(None)
+        self._thread.join()
+        done.result()
+
+    def _ask(self, call: Callable[[], T]) -> Future[T]:
+        if self._is_stopped:
+            raise RuntimeError("the store is closed")
+        future: Future[T] = Future()
+        # From here on it cannot be cancelled, not even while it waits its turn: what was seen must be written.
+        future.set_running_or_notify_cancel()
+
+        def settle() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - handed over whole to whoever waits
+                future.set_exception(error)
+
+        self._calls.put(settle)
+        return future
+
+    def _work(self) -> None:
+        while (settle := self._calls.get()) is not None:
+            settle()

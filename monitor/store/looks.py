@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from datetime import datetime, timedelta
+from typing import Any
 
 from monitor.core.notice import Severity
 from monitor.core.observation import Look, Outcome
 from monitor.core.watch import Incident, Watch, watch_from_json, watch_to_json
-from monitor.store.rows import from_ms, from_ms_or_none, to_ms, to_us
+from monitor.store.rows import from_ms, from_ms_or_none, reading, to_ms, to_us
+
+_INCIDENT_COLUMNS = (
+    "incident.id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes, severity, looks_failed"
+)
 
 
 def database_id(connection: sqlite3.Connection, name: str) -> int:
@@ -28,7 +33,8 @@ def read_watch(connection: sqlite3.Connection, database: int) -> tuple[Watch, da
     row = connection.execute("SELECT state, seen_ms FROM watch WHERE database_id = ?", (database,)).fetchone()
     if row is None:
         return Watch(), None
-    return watch_from_json(json.loads(row[0])), from_ms(row[1])
+    with reading("the state of a database"):
+        return watch_from_json(json.loads(row[0])), from_ms(row[1])
 
 
 def write_watch(connection: sqlite3.Connection, database: int, watch: Watch, seen_at: datetime) -> None:
@@ -41,12 +47,8 @@ def write_watch(connection: sqlite3.Connection, database: int, watch: Watch, see
 
 
 def add_look(connection: sqlite3.Connection, database: int, look: Look) -> None:
-    """Add one row. After the clock was set back, the next free millisecond is taken."""
-    at_ms = to_ms(look.at)
-    while connection.execute(
-        "SELECT 1 FROM look WHERE database_id = ? AND at_ms = ?", (database, at_ms)
-    ).fetchone():
-        at_ms += 1
+    """Add one row."""
+    at_ms = free_moment(connection, database, to_ms(look.at))
     phases = look.phases
     connection.execute(
         "INSERT INTO look (database_id, at_ms, outcome_id, http_status, dns_us, connect_us, tls_us, wait_us,"
@@ -66,6 +68,28 @@ def add_look(connection: sqlite3.Connection, database: int, look: Look) -> None:
             look.detail or None,
         ),
     )
+
+
+def free_moment(connection: sqlite3.Connection, database: int, at_ms: int) -> int:
+    """The moment itself, or the next free millisecond: a clock that was set back comes by the same ones again."""
+    sql = "SELECT 1 FROM look WHERE database_id = ? AND at_ms = ?"
+    while connection.execute(sql, (database, at_ms)).fetchone():
+        at_ms += 1
+    return at_ms
+
+
+def last_seen(
+    connection: sqlite3.Connection, database: int, now: datetime, latest: datetime | None
+) -> datetime | None:
+    """When the database was last looked at before `now`, whatever the clock was set to in between.
+
+    `latest` is the look before this one; its row may be gone, and it may lie in the future of a clock set back.
+    """
+    row = connection.execute(
+        "SELECT max(at_ms) FROM look WHERE database_id = ? AND at_ms < ?", (database, to_ms(now))
+    ).fetchone()
+    moments = [moment for moment in (latest, from_ms_or_none(row[0])) if moment is not None and moment <= now]
+    return max(moments, default=None)
 
 
 def add_gap(connection: sqlite3.Connection, database: int, start: datetime, end: datetime) -> None:
@@ -106,28 +130,34 @@ def write_incident(connection: sqlite3.Connection, database: int, incident: Inci
 def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[tuple[str, Incident]]:
     """Incidents with their database's name, the newest first."""
     rows = connection.execute(
-        "SELECT name, incident.id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes, severity,"
-        " looks_failed FROM incident JOIN database ON database.id = database_id"
+        f"SELECT name, {_INCIDENT_COLUMNS} FROM incident JOIN database ON database.id = database_id"
         " WHERE closed_ms IS NULL OR ? ORDER BY incident.id DESC",
         (closed_too,),
     )
-    return [
-        (
-            name,
-            Incident(
-                id=number,
-                opened_at=from_ms(opened),
-                told_at=from_ms(told),
-                closed_at=from_ms_or_none(closed),
-                acknowledged_at=from_ms_or_none(acknowledged),
-                cause=Outcome(cause),
-                causes=tuple(Outcome(code) for code in json.loads(causes)),
-                severity=Severity(severity),
-                looks_failed=failed,
-            ),
+    return [(name, _incident(*columns)) for name, *columns in rows]
+
+
+def read_incident(connection: sqlite3.Connection, number: int) -> Incident:
+    """The incident of that number."""
+    return _incident(
+        *connection.execute(f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE id = ?", (number,)).fetchone()
+    )
+
+
+def _incident(*columns: Any) -> Incident:
+    number, opened, told, closed, acknowledged, cause, causes, severity, failed = columns
+    with reading("an incident"):
+        return Incident(
+            id=number,
+            opened_at=from_ms(opened),
+            told_at=from_ms(told),
+            closed_at=from_ms_or_none(closed),
+            acknowledged_at=from_ms_or_none(acknowledged),
+            cause=Outcome(cause),
+            causes=tuple(Outcome(code) for code in json.loads(causes)),
+            severity=Severity(severity),
+            looks_failed=failed,
         )
-        for name, number, opened, told, closed, acknowledged, cause, causes, severity, failed in rows
-    ]
 
 
 def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
@@ -144,3 +174,10 @@ def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int
         (limit,),
     )
     return deleted
+
+
+def keep_latest(connection: sqlite3.Connection, number: int) -> None:
+    """Delete all looks but the latest so many, of whatever database: memory is not a disk."""
+    connection.execute(
+        "DELETE FROM look WHERE at_ms < (SELECT at_ms FROM look ORDER BY at_ms DESC LIMIT 1 OFFSET ?)", (number,)
+    )

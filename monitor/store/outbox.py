@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from monitor.core.notice import Notice, from_json, to_json
 from monitor.core.outbox import (
@@ -24,9 +25,10 @@ from monitor.core.outbox import (
     pause_before_retry,
     should_give_up,
 )
-from monitor.store.rows import from_ms, from_ms_or_none, to_ms
+from monitor.store.rows import from_ms, from_ms_or_none, reading, to_ms
 
 _WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
+_PARCEL_COLUMNS = "id, channel, notice, created_ms, attempts, tried_ms, due_ms"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,12 +101,17 @@ def settle(
 
 
 def next_due(connection: sqlite3.Connection, channel: str) -> datetime | None:
-    """When the channel's next parcel may be tried; `None` when nothing waits."""
-    row = connection.execute(
-        f"SELECT count(*), min(coalesce(due_ms, 0)) FROM parcel WHERE channel = ? AND {_WAITING}",
-        (channel,),
-    ).fetchone()
-    return from_ms(row[1]) if row[0] else None
+    """When the channel's next parcel may be tried, long ago for one not tried yet; `None` when nothing waits.
+
+    The oldest parcel of an incident speaks for those behind it: a closing is not due before its opening is.
+    """
+    heads = [waiting[0].due_at or from_ms(0) for waiting in _by_incident(connection, channel)]
+    if not heads:
+        return None
+    blocked_until = connection.execute(
+        "SELECT max(blocked_until_ms) FROM channel WHERE name = ?", (channel,)
+    ).fetchone()[0]
+    return max(min(heads), from_ms(blocked_until or 0))
 
 
 def wake(connection: sqlite3.Connection) -> None:
@@ -122,22 +129,41 @@ def wake(connection: sqlite3.Connection) -> None:
 def channel_states(connection: sqlite3.Connection) -> dict[str, ChannelState]:
     """What is remembered of each channel, by name."""
     rows = connection.execute("SELECT name, broken_ms, reason, chat_id FROM channel")
-    return {
-        name: ChannelState(name=name, broken_since=from_ms_or_none(broken), reason=reason or "", chat_id=chat_id)
-        for name, broken, reason, chat_id in rows
-    }
+    return {row[0]: _channel_state(*row) for row in rows}
+
+
+def read_channel(connection: sqlite3.Connection, name: str) -> ChannelState:
+    """What is remembered of that channel."""
+    return _channel_state(
+        *connection.execute(
+            "SELECT name, broken_ms, reason, chat_id FROM channel WHERE name = ?", (name,)
+        ).fetchone()
+    )
+
+
+def read_parcel(connection: sqlite3.Connection, number: int) -> Parcel:
+    """The parcel of that number, waiting or not."""
+    return _parcel(*connection.execute(f"SELECT {_PARCEL_COLUMNS} FROM parcel WHERE id = ?", (number,)).fetchone())
 
 
 def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Parcel]]:
     """The channel's waiting parcels, grouped by incident, oldest group first; one without incident is alone."""
     rows = connection.execute(
-        "SELECT id, notice, created_ms, attempts, tried_ms, due_ms FROM parcel"
-        f" WHERE channel = ? AND {_WAITING} ORDER BY id LIMIT 1000",
-        (channel,),
+        f"SELECT {_PARCEL_COLUMNS} FROM parcel WHERE channel = ? AND {_WAITING} ORDER BY id LIMIT 1000", (channel,)
     )
     groups: dict[tuple[str, int], list[Parcel]] = {}
-    for number, notice, created, attempts, tried, due in rows:
-        parcel = Parcel(
+    for columns in rows:
+        parcel = _parcel(*columns)
+        incident = parcel.notice.incident
+        key = ("parcel", parcel.id) if incident is None else ("incident", incident)
+        groups.setdefault(key, []).append(parcel)
+    return list(groups.values())
+
+
+def _parcel(*columns: Any) -> Parcel:
+    number, channel, notice, created, attempts, tried, due = columns
+    with reading("a parcel"):
+        return Parcel(
             id=number,
             channel=channel,
             notice=from_json(json.loads(notice)),
@@ -146,10 +172,12 @@ def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Parc
             tried_at=from_ms_or_none(tried),
             due_at=from_ms_or_none(due),
         )
-        incident = parcel.notice.incident
-        key = ("parcel", number) if incident is None else ("incident", incident)
-        groups.setdefault(key, []).append(parcel)
-    return list(groups.values())
+
+
+def _channel_state(*columns: Any) -> ChannelState:
+    name, broken, reason, chat_id = columns
+    with reading("the state of a channel"):
+        return ChannelState(name=name, broken_since=from_ms_or_none(broken), reason=reason or "", chat_id=chat_id)
 
 
 def _is_blocked(connection: sqlite3.Connection, channel: str, now: datetime) -> bool:

@@ -1,7 +1,8 @@
 """A SQLite file that may be sick: looks and alerts go on whatever happens to it.
 
 A damaged file is moved aside and a new one begun; a full, locked or read-only one is left for memory until it can
-be written again. What is read and written is `store`'s business.
+be written again; one that was moved or deleted under our hands is begun anew. What is read and written is the
+business of `store`, what is carried over that of `rescue`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.store.faults import Damage, damage_of, describe
-from monitor.store.file import ALL_TABLES, STATE_TABLES, copy_tables, open_file, open_memory, set_aside
+from monitor.store.faults import Damage, RefusedFileError, damage_of, describe, naming_damage
+from monitor.store.file import Identity, identity, open_file, open_memory, open_to_read, set_aside
+from monitor.store.merge import merge
+from monitor.store.rescue import rescue
+from monitor.store.schema import is_whole
 
-TRY_AGAIN_AFTER = timedelta(seconds=30)
+# A lock is gone after a moment, a full or read-only disk is not.
+_TRY_AGAIN_AFTER = {Damage.LOCKED: timedelta(seconds=5), Damage.UNWRITABLE: timedelta(seconds=30)}
+# A disk that is full every few minutes is one message.
+_TELL_AGAIN_AFTER = timedelta(hours=24)
+_UNUSABLE = (sqlite3.Error, OSError, RefusedFileError)
 T = TypeVar("T")
 
 
@@ -30,11 +38,21 @@ class Trouble:
     lasts: bool
 
 
+@dataclass(kw_only=True, slots=True)
+class _Memory:
+    """Why and since when we go on from memory; `untold` is what to tell if that does not pass."""
+
+    damage: Damage
+    tried_at: datetime
+    untold: Trouble | None
+
+
 class ResilientFile:
     """One connection, to the file or to memory in its place.
 
     `restore(connection)` writes back what the process itself knows after a repair, `tell(connection, trouble)`
     packs a notice; both run in a transaction. `say(level, text)` takes lines for the log.
+    Raises `RefusedFileError` when made on a file that is not ours to write.
     """
 
     def __init__(
@@ -51,29 +69,32 @@ class ResilientFile:
         self._say = say
         self._restore = restore
         self._tell = tell
-        self._in_memory_since: datetime | None = None
+        self._memory: _Memory | None = None
+        self._told_at: datetime | None = None
+        self._identity: Identity | None = None
         self._connection = self._open()
 
     @property
     def is_in_memory(self) -> bool:
-        return self._in_memory_since is not None
+        return self._memory is not None
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction, with one repair and a second try when the file turns out to be sick."""
         if self.is_in_memory:
             self._return_to_file(at_once=False)
+        elif identity(self._path) != self._identity:
+            self._follow()
         try:
             return _transaction(self._connection, work)
         except sqlite3.Error as error:
-            damage = damage_of(error)
+            damage = damage_of(error) or self._damage_behind()
             if damage is None or self.is_in_memory:
                 raise
-            sick = self._connection
-            reason = describe(error)
+            sick, reason = self._connection, describe(error)
         if damage is Damage.CORRUPT:
-            self._connection = self._begin_anew(sick)
+            self._connection = self._begin_anew(sick, self._identity)
         else:
-            self._connection = self._go_on_from_memory(sick, reason)
+            self._connection = self._go_on_from_memory(self._rescued(sick), damage, reason)
         return _transaction(self._connection, work)
 
     def sync(self) -> None:
@@ -84,118 +105,150 @@ class ResilientFile:
     def give_back_space(self) -> None:
         """Return pruned pages to the disk."""
         with suppress(sqlite3.Error):  # as above
-            self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+            # Through execute() this pragma frees a single page (measured).
+            self._connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Bring back to the file what is in memory only, if it can be written by now."""
         if self.is_in_memory:
             self._return_to_file(at_once=True)
+        if self.is_in_memory:
+            self._say("ERROR", "the history file still cannot be written; what is in memory only is lost")
         self._connection.close()
 
     def _open(self) -> sqlite3.Connection:
+        found = identity(self._path)
         try:
-            return open_file(self._path)
-        except sqlite3.Error as error:
-            if damage_of(error) is Damage.CORRUPT:
-                return self._begin_anew(None)
-            return self._go_on_from_memory(None, describe(error))
-        except OSError as error:
-            return self._go_on_from_memory(None, f"its folder cannot be made: {error.strerror}")
+            return self._opened()
+        except (sqlite3.Error, OSError) as error:
+            damage = damage_of(error)
+            if damage is None:
+                raise
+            if damage is Damage.CORRUPT:
+                return self._begin_anew(None, found)
+            return self._go_on_from_memory(self._rescued(None), damage, describe(error))
 
-    def _begin_anew(self, damaged: sqlite3.Connection | None) -> sqlite3.Connection:
-        """Move the damaged file aside; carry over what of the state can still be read."""
-        rescued = self._rescue(damaged, writable=True)
+    def _opened(self) -> sqlite3.Connection:
+        connection = open_file(self._path)
+        self._identity = identity(self._path)
+        return connection
+
+    def _damage_behind(self) -> Damage | None:
+        """An error that looks like wrong SQL is damage when a table has gone."""
         try:
-            aside = set_aside(self._path, self._clock())
-            fresh = open_file(self._path)
-        except (sqlite3.Error, OSError):
-            return self._go_on_from_memory(rescued, "it is damaged and cannot be moved aside")
-        with closing(rescued):
-            _transaction(fresh, lambda connection: copy_tables(rescued, connection, STATE_TABLES))
-        self._report(
-            fresh,
-            Trouble(
-                text=f"the history file was damaged; it was moved to {aside.name} and a new one begun",
-                next_step="Looks and alerts went on. Older history is in the moved file, if anywhere.",
-                lasts=False,
-            ),
-        )
+            return None if is_whole(self._connection) else Damage.CORRUPT
+        except sqlite3.Error as error:
+            return damage_of(error)
+
+    def _follow(self) -> None:
+        """The file under our name is not the one we have open: it was moved, deleted or replaced."""
+        memory = self._rescued(self._connection)
+        try:
+            self._connection = self._merged(memory)
+        except _UNUSABLE as error:
+            damage = damage_of(error) or Damage.UNWRITABLE
+            self._connection = self._go_on_from_memory(memory, damage, describe(error))
+            return
+        self._say("WARNING", "the history file was moved or deleted; going on in a new one")
+
+    def _begin_anew(self, damaged: sqlite3.Connection | None, found: Identity | None) -> sqlite3.Connection:
+        """Move the damaged file aside, unless another process has done so; carry over what can still be read."""
+        memory = self._rescued(damaged)
+        aside = None
+        try:
+            if identity(self._path) == found:
+                aside = set_aside(self._path, self._clock())
+            fresh = self._merged(memory)
+        except _UNUSABLE:
+            reason = "it is damaged and cannot be moved aside"
+            return self._go_on_from_memory(memory, Damage.UNWRITABLE, reason)
+        if aside is not None:
+            text = f"the history file was damaged; it was moved to {aside.name} and a new one begun"
+            step = "Looks and alerts went on. Older history is in the moved file, if anywhere."
+            self._say("ERROR", text)
+            self._pack(fresh, Trouble(text=text, next_step=step, lasts=False))
         return fresh
 
-    def _go_on_from_memory(self, sick: sqlite3.Connection | None, reason: str) -> sqlite3.Connection:
-        self._in_memory_since = self._clock()
-        memory = self._rescue(sick, writable=False)
-        self._report(
-            memory,
-            Trouble(
-                text=f"the history file cannot be written ({reason}); going on from memory",
-                next_step=f"Looks and alerts go on. Make {self._path.name} writable again.",
-                lasts=True,
-            ),
+    def _merged(self, memory: sqlite3.Connection) -> sqlite3.Connection:
+        """The file that stands under our name now, with what memory holds; memory is closed when that is done."""
+        file = self._opened()
+        try:
+            _transaction(file, lambda inside: merge(memory, inside))
+        except sqlite3.Error:
+            file.close()
+            raise
+        memory.close()
+        return file
+
+    def _go_on_from_memory(self, memory: sqlite3.Connection, damage: Damage, reason: str) -> sqlite3.Connection:
+        text = f"the history file cannot be written ({reason}); going on from memory"
+        step = f"Looks and alerts go on. Make {self._path.name} writable again."
+        self._say("ERROR", text)
+        self._memory = _Memory(
+            damage=damage, tried_at=self._clock(), untold=Trouble(text=text, next_step=step, lasts=True)
         )
+        if damage is not Damage.LOCKED:
+            self._tell_once(memory)
         return memory
 
-    def _rescue(self, sick: sqlite3.Connection | None, *, writable: bool) -> sqlite3.Connection:
+    def _rescued(self, sick: sqlite3.Connection | None) -> sqlite3.Connection:
         """A copy in memory of the state that the sick file still gives, and of what this process knows."""
         memory = open_memory()
         if sick is None:
-            mode = "rw" if writable else "ro"
             with suppress(sqlite3.Error):  # what cannot be opened at all has nothing to give
-                sick = sqlite3.connect(
-                    f"{self._path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None
-                )
-        found = sick
-
-        def fill(connection: sqlite3.Connection) -> None:
-            if found is not None:
-                copy_tables(found, connection, STATE_TABLES)
-            self._restore(connection)
-
-        _transaction(memory, fill)
+                sick = open_to_read(self._path)
         if sick is not None:
-            sick.close()
+            with closing(sick), suppress(sqlite3.Error):  # locked against reading as well: as above
+                _transaction(memory, lambda inside: rescue(sick, inside))
+        _transaction(memory, self._restore)
         return memory
 
     def _return_to_file(self, *, at_once: bool) -> None:
         """Now and then see whether the file can be written again, and bring it what happened meanwhile."""
-        since, now = self._in_memory_since, self._clock()
-        if since is None or (not at_once and since <= now < since + TRY_AGAIN_AFTER):
+        held, now = self._memory, self._clock()
+        if held is None:
             return
-        self._in_memory_since = now
+        if not at_once and held.tried_at <= now < held.tried_at + _TRY_AGAIN_AFTER[held.damage]:
+            return
+        held.tried_at = now
+        memory = self._connection
         try:
-            file = self._written_back(self._connection)
-        except (sqlite3.Error, OSError):
+            self._connection = self._written_back(memory)
+        except _UNUSABLE:
+            self._tell_once(memory)
             return
-        self._connection.close()
-        self._connection = file
-        self._in_memory_since = None
+        self._memory = None
         self._say("INFO", "the history file can be written again; what happened meanwhile is in it")
 
     def _written_back(self, memory: sqlite3.Connection) -> sqlite3.Connection:
         """The open file with everything that memory holds; raises what kept it from being written."""
         try:
-            file = open_file(self._path)
+            return self._merged(memory)
         except sqlite3.Error as error:
             if damage_of(error) is not Damage.CORRUPT:
                 raise
-            set_aside(self._path, self._clock())
-            file = open_file(self._path)
-        try:
-            _transaction(file, lambda connection: copy_tables(memory, connection, ALL_TABLES))
-        except sqlite3.Error:
-            file.close()
-            raise
-        return file
+        aside = set_aside(self._path, self._clock())
+        self._say("ERROR", f"the history file was damaged; it was moved to {aside.name}")
+        return self._merged(memory)
 
-    def _report(self, connection: sqlite3.Connection, trouble: Trouble) -> None:
-        self._say("ERROR", trouble.text)
+    def _tell_once(self, memory: sqlite3.Connection) -> None:
+        held, now = self._memory, self._clock()
+        if held is None or held.untold is None:
+            return
+        trouble, held.untold = held.untold, None
+        if self._told_at is None or not self._told_at <= now < self._told_at + _TELL_AGAIN_AFTER:
+            self._told_at = now
+            self._pack(memory, trouble)
+
+    def _pack(self, connection: sqlite3.Connection, trouble: Trouble) -> None:
         _transaction(connection, lambda inside: self._tell(inside, trouble))
 
 
 def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        result = work(connection)
+        with naming_damage():
+            result = work(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

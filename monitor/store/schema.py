@@ -6,11 +6,14 @@ Each migration is one transaction and moves `user_version` by one. Reading and w
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from functools import cache
 
 from monitor.core.observation import Family, Outcome
-from monitor.store.faults import NewerFileError
+from monitor.store.faults import DamagedError, ForeignFileError, NewerFileError
 
 APPLICATION_ID = 0x55505354  # "UPST", so that `file` and we recognise our own
+TABLES = frozenset(("outcome", "database", "look", "watch", "gap", "incident", "parcel", "channel", "control"))
 
 _FIRST = """
 CREATE TABLE outcome (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, ok INTEGER);
@@ -97,18 +100,70 @@ CREATE VIEW deliveries (incident, kind, channel, created_at, delivered_at, attem
 MIGRATIONS: tuple[str, ...] = (_FIRST + _VIEWS,)
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Bring a file to this version; raises `NewerFileError` and leaves the file alone if it is ahead of us."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+def refuse_others(connection: sqlite3.Connection) -> None:
+    """Raise `NewerFileError` or `ForeignFileError` for a file that is not ours to write. Only reads."""
+    version = _version(connection)
     if version > len(MIGRATIONS):
         raise NewerFileError(version, len(MIGRATIONS))
-    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    # Tables first: another process that makes them now sets the mark in the same transaction.
+    tables = _tables(connection)
+    marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if tables and not marked and not tables >= TABLES:
+        raise ForeignFileError
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Bring a file to this version; raises `RefusedFileError` for one that is not ours to write."""
+    refuse_others(connection)
+    version = _version(connection)
+    if version == 0 and not _tables(connection):
         # Must come before the first table is made; the space of pruned looks is given back later.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     for number in range(version, len(MIGRATIONS)):
         _migrate(connection, number)
+    if not is_whole(connection):
+        raise DamagedError("a table is missing or has another shape")
+    _complete_outcomes(connection)
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """True when every table, index and view is there and reads as we made it; others may have been added."""
+    return _shape(connection) >= _whole_shape()
+
+
+@cache
+def _whole_shape() -> frozenset[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        for number in range(len(MIGRATIONS)):
+            _migrate(fresh, number)
+        return _shape(fresh)
+
+
+def _shape(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    return frozenset(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < 0:
+        raise DamagedError("the schema version is below zero")
+    return version
+
+
+def _tables(connection: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+
+
+def _complete_outcomes(connection: sqlite3.Connection) -> None:
+    """Outcomes may be added without a migration."""
+    known = {row[0] for row in connection.execute("SELECT code FROM outcome")}
+    missing = [_row(outcome) for outcome in Outcome if outcome.value not in known]
+    if missing:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR IGNORE INTO outcome (code, ok) VALUES (?, ?)", missing)
+        connection.execute("COMMIT")
 
 
 def _migrate(connection: sqlite3.Connection, number: int) -> None:
@@ -120,7 +175,6 @@ def _migrate(connection: sqlite3.Connection, number: int) -> None:
                 connection.execute(statement)
             if number == 0:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.executemany("INSERT INTO outcome (code, ok) VALUES (?, ?)", map(_row, Outcome))
             connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute("COMMIT")
     except sqlite3.Error:

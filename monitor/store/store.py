@@ -22,6 +22,8 @@ from monitor.store.resilient import ResilientFile, Trouble
 from monitor.store.rows import to_ms
 
 Judge = Callable[[Watch, int], Step]
+# Looks that memory holds while the file cannot be written, at some hundred bytes each.
+_MOST_IN_MEMORY = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +41,7 @@ class Store:
     `channels` get a parcel for each notice. `say(level, text)` takes what an operator should read in the log.
     `tell_unwritable` also sends a notice when the program goes on from memory; a program that starts afresh
     every few minutes would repeat it each time.
-    Raises `NewerFileError` when opened on a file that a newer version wrote.
+    Raises `RefusedFileError` when opened on a file that a newer version or another program wrote.
     """
 
     def __init__(
@@ -59,11 +61,10 @@ class Store:
             path, clock=clock, say=say, restore=self._restore_watches, tell=self._pack_notice
         )
         self._do = self._file.do
-        self._do(outbox.wake)
 
     @property
     def is_in_memory(self) -> bool:
-        """True while the file cannot be written."""
+        """True while the file cannot be written; after `close`, that it never could."""
         return self._file.is_in_memory
 
     def record(self, look: Look, judge: Judge, *, interval: timedelta) -> Recorded:
@@ -75,6 +76,7 @@ class Store:
         def work(connection: sqlite3.Connection) -> Recorded:
             database = looks.database_id(connection, look.database)
             before, seen_at = looks.read_watch(connection, database)
+            seen_at = looks.last_seen(connection, database, look.at, seen_at)
             step = judge(before, looks.next_incident(connection))
             looks.add_look(connection, database, look)
             looks.write_watch(connection, database, step.watch, look.at)
@@ -82,10 +84,10 @@ class Store:
                 looks.write_incident(connection, database, step.incident)
             for notice in step.notices:
                 outbox.pack(connection, notice, self._channels)
-            gap = None
-            if seen_at is not None and look.at - seen_at > 3 * interval:
-                gap = look.at - seen_at
-                looks.add_gap(connection, database, seen_at, look.at)
+            gap = None if seen_at is None else look.at - seen_at
+            if seen_at is None or gap is None or gap <= 3 * interval:
+                return Recorded(step=step, before=before)
+            looks.add_gap(connection, database, seen_at, look.at)
             return Recorded(step=step, before=before, gap=gap)
 
         recorded = self._do(work)
@@ -126,6 +128,10 @@ class Store:
         names = self._channels if channels is None else tuple(channels)
         self._do(lambda connection: outbox.pack(connection, notice, names))
 
+    def wake(self) -> None:
+        """Make what waits long due at once, as at a start: whoever restarts us may have mended a channel."""
+        self._do(outbox.wake)
+
     def claim(self, channel: str, now: datetime) -> Dispatch | None:
         """The next message due on this channel, leased to the caller."""
         return self._do(lambda connection: outbox.claim(connection, channel, now))
@@ -155,7 +161,13 @@ class Store:
 
     def prune(self, now: datetime, keep: timedelta) -> int:
         """Delete what is older than `keep` and give the space back; return how many looks were deleted."""
-        deleted = self._do(lambda connection: looks.prune(connection, now, keep))
+
+        def work(connection: sqlite3.Connection) -> int:
+            if self.is_in_memory:
+                looks.keep_latest(connection, _MOST_IN_MEMORY)
+            return looks.prune(connection, now, keep)
+
+        deleted = self._do(work)
         if deleted:
             self._file.give_back_space()
         return deleted
@@ -168,7 +180,7 @@ class Store:
         return self.prune(now, keep) if is_due else 0
 
     def close(self) -> None:
-        """Everything that is known is committed; after this the store cannot be used."""
+        """Commit what is known, or say that it is lost; after this the store cannot be used."""
         self._file.close()
 
     def _restore_watches(self, connection: sqlite3.Connection) -> None:

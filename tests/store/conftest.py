@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.core.incident import advance
+from monitor.core.notice import Kind
 from monitor.core.observation import Look, Outcome, Phases
+from monitor.core.outbox import Receipt, Verdict
 from monitor.core.watch import Step, Watch
 from monitor.settings import AlertSettings
 from monitor.store.store import Recorded, Store
 
+CONFIRMED = Receipt(verdict=Verdict.CONFIRMED, detail="ok")
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=1)
 
@@ -29,12 +35,14 @@ class Desk:
         self.store = self._open()
 
     def _open(self) -> Store:
-        return Store(
+        store = Store(
             self.path,
             channels=self.channels,
             say=lambda level, text: self.said.append((level, text)),
             clock=lambda: self.now,
         )
+        store.wake()
+        return store
 
     def restart(self) -> None:
         self.store.close()
@@ -59,6 +67,27 @@ class Desk:
     def looks(self, *outcomes: Outcome) -> list[str]:
         """What was said to each channel over these looks."""
         return [notice.kind.value for outcome in outcomes for notice in self.look(outcome).step.notices]
+
+    def deliver(self, channel: str = "slack") -> list[str]:
+        """Send what is due, confirmed at once; return what was told: "1 opened", or the monitor's own words."""
+        told = []
+        while dispatch := self.store.claim(channel, self.now):
+            notice = dispatch.notice
+            told.append(notice.title if notice.kind is Kind.MONITOR else f"{notice.incident} {notice.kind.value}")
+            self.store.settle(dispatch, CONFIRMED, self.now, 0.0)
+        return told
+
+    def in_memory(self) -> bool:
+        return self.store.is_in_memory
+
+    def shell(self, sql: str) -> list[tuple[Any, ...]]:
+        """What anybody with a SQLite shell would see."""
+        with closing(sqlite3.connect(self.path)) as shell:
+            return shell.execute(sql).fetchall()
+
+    def outcomes(self) -> list[str]:
+        """The history, as it stands in the file."""
+        return [outcome for (outcome,) in self.shell("SELECT outcome FROM history ORDER BY at")]
 
 
 def judge(look: Look) -> Callable[[Watch, int], Step]:

@@ -1,16 +1,18 @@
 """Whatever happens, in whatever order: the rules hold and every message arrives once (design, 4.1, 4.2, 4.4).
 
-Hypothesis drives looks, clock steps, restarts, acknowledgements and deliveries on a real file; expectations are
-counted here from the looks alone, without the code under test.
+Hypothesis drives looks, clock steps, restarts, locks, acknowledgements and deliveries on a real file; expectations
+are counted here from the looks alone, without the code under test.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -41,6 +43,8 @@ class AnyLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
+        self.locker: sqlite3.Connection | None = None
+        self.seen = 0
         self.desk = Desk(Path(self.folder.name) / "history.db", CHANNELS)
         self.since_last_decision: dict[str, list[Outcome]] = {name: [] for name in DATABASES}
         self.opened: set[int] = set()
@@ -48,7 +52,12 @@ class AnyLife(RuleBasedStateMachine):
         self.told: Counter[tuple[str, int, str]] = Counter()
 
     def teardown(self) -> None:
+        if self.locker is not None:
+            self.file_is_free()
+        self.desk.now += timedelta(minutes=1)
         self.deliver_everything()
+        assert not self.desk.in_memory()
+        assert len(self.desk.outcomes()) == self.seen
         for channel in CHANNELS:
             for incident in self.opened:
                 self.check_telling(channel, incident)
@@ -72,6 +81,7 @@ class AnyLife(RuleBasedStateMachine):
     def look_once(self, database: str, outcome: Outcome) -> None:
         before = self.desk.store.watch(database)
         recorded = self.desk.look(outcome, database=database, after=timedelta(seconds=10))
+        self.seen += 1
         kinds = [notice.kind for notice in recorded.step.notices]
         if outcome.family is Family.UNKNOWN:
             assert self.desk.store.watch(database) == before
@@ -102,13 +112,29 @@ class AnyLife(RuleBasedStateMachine):
     def clock_jumps(self, minutes: int) -> None:
         self.desk.now += timedelta(minutes=minutes)
 
+    # What is in memory only dies with the process, so it is not ended while it cannot reach the file.
+    @precondition(lambda self: self.locker is None)
     @rule()
     def restart(self) -> None:
         self.desk.restart()
 
+    @precondition(lambda self: not self.desk.in_memory())
     @rule()
     def restart_after_a_kill(self) -> None:
         self.desk.restart_after_a_kill()
+
+    @precondition(lambda self: self.locker is None)
+    @rule()
+    def file_is_locked_by_another(self) -> None:
+        self.locker = sqlite3.connect(self.desk.path, isolation_level=None)
+        self.locker.execute("BEGIN IMMEDIATE")
+
+    @precondition(lambda self: self.locker is not None)
+    @rule()
+    def file_is_free(self) -> None:
+        assert self.locker is not None
+        self.locker.close()
+        self.locker = None
 
     @precondition(lambda self: self.opened)
     @rule(data=st.data())
@@ -137,6 +163,12 @@ class AnyLife(RuleBasedStateMachine):
         assert on_file == {incident: incident in self.closed for incident in self.opened}
         held = {watch.incident.id for name in DATABASES if (watch := self.desk.store.watch(name)).incident}
         assert held == self.opened - self.closed
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a lock is waited for is not what is tested."""
+    monkeypatch.setattr("monitor.store.file.BUSY_TIMEOUT_SECONDS", 0.0)
 
 
 AnyLife.TestCase.settings = settings(

@@ -11,7 +11,6 @@ import pytest
 
 from monitor.core.observation import Look, Outcome
 from monitor.core.watch import Step, Watch
-from monitor.store.faults import NewerFileError
 from tests.store.conftest import INTERVAL, START, Desk
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
@@ -134,17 +133,52 @@ def test_what_is_older_than_keep_is_deleted_and_incidents_stay(desk: Desk) -> No
     assert len(rows(desk, "SELECT * FROM deliveries")) == 4
 
 
-def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(desk: Desk) -> None:
-    """The message says what was found and what to do; not one byte changes."""
+def test_pruned_space_is_given_back_to_the_disk(desk: Desk) -> None:
+    """A volume is billed by the gigabyte, and `keep` is how an operator holds it small."""
+    for _ in range(4000):
+        desk.look(TIMEOUT, after=timedelta(seconds=1))
+    desk.restart()
+    before = desk.path.stat().st_size
+    desk.now += timedelta(days=2)
+    assert desk.store.prune(desk.now, timedelta(days=1)) == 4000
+    assert desk.path.stat().st_size < before / 2
+    assert desk.store.prune(desk.now, timedelta(days=1)) == 0
+
+
+def test_a_check_every_few_minutes_prunes_now_and_then(desk: Desk) -> None:
+    """Not each time, but before much is too old."""
     desk.look(OK)
-    desk.store.close()
-    with closing(sqlite3.connect(desk.path)) as shell:
-        shell.execute("PRAGMA user_version = 99")
-        shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    before = desk.path.read_bytes()
-    with pytest.raises(NewerFileError, match="schema version 99"):
-        Desk(desk.path)
-    assert desk.path.read_bytes() == before
+    desk.look(OK, after=timedelta(days=1))
+    day = timedelta(days=1)
+    assert desk.store.prune_now_and_then(desk.now, day) == 0
+    assert desk.store.prune_now_and_then(desk.now + timedelta(minutes=30), day) == 1
+
+
+def test_a_clock_set_back_and_forth_makes_no_gap_of_looked_at_time(desk: Desk) -> None:
+    """Back an hour, some looks, forward again: only the hour in which no clock saw a look is a gap."""
+    for _ in range(60):
+        desk.look(OK)
+    desk.now -= timedelta(minutes=30)
+    assert all(desk.look(OK, after=timedelta(seconds=31)).gap is None for _ in range(3))
+    desk.now = START + timedelta(minutes=60)
+    assert desk.look(OK).gap is None
+    assert desk.look(OK, after=timedelta(hours=1)).gap == timedelta(hours=1)
+    assert len(rows(desk, "SELECT * FROM history")) == 65
+    assert rows(desk, "SELECT count(*) AS gaps FROM gap") == [{"gaps": 1}]
+
+
+def test_the_views_can_be_read_in_a_shell_while_we_write(desk: Desk) -> None:
+    """A reader that takes its time sees one moment, and holds nobody up."""
+    desk.looks(REJECTED, REJECTED)
+    with closing(sqlite3.connect(desk.path, isolation_level=None)) as shell:
+        shell.execute("BEGIN")
+        assert shell.execute("SELECT count(*) FROM history").fetchone() == (2,)
+        desk.looks(OK, OK)
+        assert shell.execute("SELECT count(*) FROM history").fetchone() == (2,)
+        assert shell.execute("SELECT closed_at FROM incident_log").fetchone() == (None,)
+        shell.execute("COMMIT")
+        assert shell.execute("SELECT count(*) FROM history").fetchone() == (4,)
+    assert desk.said == []
 
 
 def test_control_hosts_are_remembered_by_when_they_answered(desk: Desk) -> None:

@@ -1,0 +1,1 @@
+"""What is measured, one subject a file. A line yields its rows as soon as they are known."""

@@ -1,0 +1,113 @@
+"""CPU per 1,000 looks of the whole program: looking, judging, history, scheduling, and being idle between.
+
+The process' own CPU clock is read at both ends of a window that begins after the start; the looks are those that
+the history has for the window. Databases are asked by name over TLS, as users have it, and by number over plain
+HTTP, as the peers were measured. The commands that the server saw tell what a look is billed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.certificates import make_certificates
+from bench.goals import BILLED, CPU_ALONE, CPU_PLAIN, CPU_TLS, Goal
+from bench.load import serving
+from bench.plan import Plan, say
+from bench.program import database, watching
+from bench.server import Options
+from bench.table import Row
+from monitor.core.budget import budget
+from monitor.settings import AlertSettings, DatabaseDefaults
+
+_SETTLE_SECONDS = 4.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Case:
+    """So many databases, so often, for so long."""
+
+    what: str
+    databases: int
+    interval_seconds: int
+    seconds: float
+    goal: Goal
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    cpu_seconds: float
+    looks: int
+    commands: dict[str, int]
+
+
+def measure(plan: Plan) -> Iterator[Row]:
+    """Plain HTTP, TLS, and one database by itself; then what the looks are billed."""
+    seconds = plan.choose(60, 3)
+    commands: dict[str, int] = {}
+    for case in (
+        _Case(what="plain HTTP", databases=20, interval_seconds=1, seconds=seconds, goal=CPU_PLAIN),
+        _Case(what="TLS", databases=20, interval_seconds=1, seconds=seconds, goal=CPU_TLS, encrypted=True),
+        _Case(
+            what="plain HTTP, one database, the time between included",
+            databases=1,
+            interval_seconds=5,
+            seconds=plan.choose(120, 6),
+            goal=CPU_ALONE,
+        ),
+    ):
+        found = _run(case, plan)
+        for command, times in found.commands.items():
+            commands[command] = commands.get(command, 0) + times
+        yield _row(case, found, plan)
+    yield _billed_row(commands, plan)
+
+
+def _run(case: _Case, plan: Plan) -> _Found:
+    say(f"  {case.what}: {case.databases} every {case.interval_seconds} s for {case.seconds:.0f} s")
+    folder = plan.scratch(f"cpu {case.what}")
+    certificates = make_certificates(folder)
+    with serving(Options(chain=str(certificates.chain) if case.encrypted else None)) as load:
+        url = load.url if case.encrypted else load.address_url
+        interval = f"{case.interval_seconds}s"
+        config = {
+            "databases": [database(f"db-{n:03}", url, interval=interval) for n in range(case.databases)],
+            "controls": [load.control],
+        }
+        with watching(folder, config, trusted=certificates.trusted) as program:
+            time.sleep(_SETTLE_SECONDS)
+            begin, before = time.time(), program.cpu_seconds()
+            time.sleep(case.seconds)
+            end, after = time.time(), program.cpu_seconds()
+            program.stop()
+            looks = [look for look in program.looks() if begin <= look.at < end]
+            commands = load.seen().commands
+    if not looks or any(look.outcome != "ok" for look in looks):
+        raise RuntimeError("some looks did not end well, so their cost says nothing")
+    return _Found(cpu_seconds=after - before, looks=len(looks), commands=commands)
+
+
+def _row(case: _Case, found: _Found, plan: Plan) -> Row:
+    figure = found.cpu_seconds / found.looks * 1000
+    return Row(
+        what=f"CPU per 1,000 looks, {case.what}; {case.databases} every {case.interval_seconds} s",
+        measured=f"{figure:.2f} s",
+        count=f"{found.looks} looks",
+        goal=case.goal,
+        reached=plan.judged(reached=case.goal.is_reached(figure)),
+    )
+
+
+def _billed_row(commands: dict[str, int], plan: Plan) -> Row:
+    usual = DatabaseDefaults()
+    month = budget(usual.interval, AlertSettings().confirm_interval, usual.canary)
+    sent = ", ".join(f"{times:,} {command}" for command, times in sorted(commands.items()))
+    return Row(
+        what="commands billed for the default look (PING is not billed)",
+        measured=f"{month.billed:,} of {month.looks:,} looks a month\nseen by the server: {sent}",
+        count=f"{sum(commands.values()):,}",
+        goal=BILLED,
+        reached=plan.judged(reached=month.billed == 0 and set(commands) == {"PING"}),
+    )

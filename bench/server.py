@@ -1,0 +1,158 @@
+"""Many databases behind one port, in a process of its own: `python -m bench.server OPTIONS` (see `Options`).
+
+It answers PING, after a random delay where one is asked for, and writes down how long each answer really took from
+the last byte of the request to the answer's departure. One lives behind `load`, which starts and asks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import json
+import logging
+import random
+import socket
+import ssl
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from time import perf_counter, time
+from typing import Any, cast
+
+TOKEN_PREFIX = "token-of-"
+_REJECTED = b'{"error":"WRONGPASS invalid or missing auth token"}'
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """One JSON argument. `chain`: a certificate file, or plain HTTP. Delays are drawn evenly from `delay_ms`."""
+
+    chain: str | None = None
+    delay_ms: tuple[float, float] = (0.0, 0.0)
+    seed: int = 0
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class _Desk:
+    """What all connections share: the dice, the notes, whether tokens are still accepted."""
+
+    def __init__(self, options: Options) -> None:
+        self._dice = random.Random(options.seed)
+        self._delay_ms = options.delay_ms
+        self.is_rejecting = False
+        self.commands: Counter[str] = Counter()
+        self.answers: dict[str, list[tuple[float, float]]] = {}
+
+    def delay_seconds(self) -> float:
+        return self._dice.uniform(*self._delay_ms) / 1000
+
+    def note(self, database: str, arrived: float, delay_ms: float) -> None:
+        self.answers.setdefault(database, []).append((arrived, delay_ms))
+
+    def report(self) -> str:
+        return json.dumps({"commands": self.commands, "answers": self.answers})
+
+
+class _Connection(asyncio.Protocol):
+    """One client. A request is a POST with a JSON list and a bearer token; others are hung up on."""
+
+    def __init__(self, desk: _Desk) -> None:
+        self._desk = desk
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        # asyncio leaves it off for sockets that were made elsewhere; an answer would wait for the client's ACK.
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        arrived, at = time(), perf_counter()
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        headers = dict(line.lower().partition(b": ")[::2] for line in head.split(b"\r\n")[1:])
+        if not found or len(body) < int(headers.get(b"content-length", 0)):
+            return
+        self._received = b""
+        token = head.partition(b"Bearer ")[2].partition(b"\r\n")[0].decode()
+        delay = self._desk.delay_seconds()
+        loop = asyncio.get_running_loop()
+        if delay:
+            loop.call_later(delay, self._answer, token, json.loads(body), arrived, at)
+        else:
+            self._answer(token, json.loads(body), arrived, at)
+
+    def _answer(self, token: str, command: list[str], arrived: float, at: float) -> None:
+        if self._transport is None:
+            return
+        self._desk.commands[command[0].upper()] += 1
+        if self._desk.is_rejecting:
+            status, body = b"401 Unauthorized", _REJECTED
+        else:
+            status, body = b"200 OK", b'{"result":"%s"}' % base64.b64encode(command[-1].encode())
+        answer = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+        self._desk.note(token.removeprefix(TOKEN_PREFIX), arrived, (perf_counter() - at) * 1000)
+        self._transport.write(answer % (status, len(body), body))
+
+
+def _black_hole() -> tuple[int, list[socket.socket]]:
+    """A port on which the system drops every attempt to connect: its queue is full and nobody serves it."""
+    deaf = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port: int = deaf.getsockname()[1]
+    held = [deaf]
+    for _ in range(2):
+        waiting = socket.socket()
+        waiting.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        waiting.connect_ex(("127.0.0.1", port))
+        held.append(waiting)
+    return port, held
+
+
+async def _serve(options: Options) -> None:
+    desk = _Desk(options)
+    tls = None
+    if options.chain is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.chain)
+    loop = asyncio.get_running_loop()
+    sockets = [socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)]
+    port = sockets[0].getsockname()[1]
+    if socket.has_ipv6:
+        # A name such as localhost stands for both.
+        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=_BACKLOG))
+    servers = [
+        await loop.create_server(lambda: _Connection(desk), sock=sock, ssl=tls, backlog=_BACKLOG)
+        for sock in sockets
+    ]
+    black_hole, deaf = _black_hole()
+    _tell({"port": port, "black_hole": black_hole})
+    # A pause for collecting garbage would look like a delay of the monitor's.
+    gc.disable()
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    # The end of our input is the end of whoever started us, however it ended.
+    while order := (await orders.readline()).strip():
+        if order == b"reject":
+            desk.is_rejecting = True
+        print(desk.report() if order == b"report" else "{}", flush=True)
+    for server in servers:
+        server.close()
+    for held in deaf:
+        held.close()
+
+
+def _tell(values: dict[str, Any]) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    logging.disable()  # a control host's connection ends before the handshake, which asyncio would report
+    asyncio.run(_serve(Options(**json.loads(sys.argv[1]))))

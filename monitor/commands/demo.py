@@ -1,0 +1,122 @@
+"""The word `demo`: the real program in front of stand-ins on loopback, and a story that goes wrong on purpose.
+
+The script is `sandbox/story`; it is played in `demo_play` and shown by `demo_view`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from monitor.commands.demo_play import USUAL_SECONDS, Performance, StoryError, UnusablePortError
+from monitor.commands.demo_view import View
+from monitor.commands.options import fail
+from monitor.daemon import heed_signals
+from monitor.sandbox.screen import Screen
+
+if TYPE_CHECKING:
+    _Param = click.ParamType[int]
+else:
+    _Param = click.ParamType
+T = TypeVar("T")
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 5, 300
+_FAILED = 1
+
+
+class _WholeNumber(_Param):
+    """A whole number between two others; a mistake is told with what to type instead."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int, *, example: str) -> None:
+        self._least, self._most, self._example = least, most, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = int(value) if str(value).strip().isdecimal() else -1
+        if not self._least <= number <= self._most:
+            wanted = f"wanted a whole number from {self._least} to {self._most}"
+            self.fail(f"{wanted}, found {value!r}. Next: {self._example}", param, ctx)
+        return number
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=_WholeNumber(0, 65535, example="--port 8080, or 0 for any that is free"),
+    metavar="N",
+    help="Serve /healthz on this port of 127.0.0.1; 0 for any that is free.",
+)
+@click.option(
+    "--seconds",
+    type=_WholeNumber(_SHORTEST_SECONDS, _LONGEST_SECONDS, example=f"--seconds {USUAL_SECONDS}"),
+    metavar="N",
+    default=USUAL_SECONDS,
+    show_default=True,
+    help=f"About how long the story takes, {_SHORTEST_SECONDS} to {_LONGEST_SECONDS}.",
+)
+@click.pass_context
+def command(context: click.Context, *, port: int | None, seconds: int) -> None:
+    """Watch the whole program at work against stand-ins on this machine; no account needed."""
+    heed_signals(sys.exit)
+    view = View(Screen(sys.stdout))
+    performance = Performance(view, seconds=seconds, port=port)
+    try:
+        with _folder() as folder, _without_proxies():
+            ending = asyncio.run(_until_stopped(performance.play(folder)))
+    except UnusablePortError as error:
+        fail(str(error))
+    except StoryError as error:
+        view.failure(str(error))
+        context.exit(_FAILED)
+    if ending is None:
+        view.stopped()
+    else:
+        view.summary(ending)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns, or `None` when a signal came; the work has cleaned up by then."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+
+    def stop() -> None:
+        with suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(task.cancel)
+
+    heed_signals(stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Where the history is kept meanwhile."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="upstash-monitor-demo-")
+    except OSError:
+        fail("wanted a folder for the history of the demo, found none that can be written. Next: set TMPDIR")
+    with folder as path:
+        yield Path(path)
+
+
+@contextmanager
+def _without_proxies() -> Iterator[None]:
+    """A proxy of the environment would be asked for 127.0.0.1 as well, and nothing is to leave this machine."""
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["no_proxy"]
+        else:
+            os.environ["no_proxy"] = before

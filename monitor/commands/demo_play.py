@@ -1,0 +1,202 @@
+"""Plays the demo's script: deploys the real program as `run` does, and waits in each act for what must happen.
+
+What happens on the other side stands in `sandbox/story`; how it is shown, in `demo_view`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+from monitor.commands.demo_view import Ending, View
+from monitor.core.pulse import Pulse
+from monitor.core.scrub import Scrubber
+from monitor.core.watch import Incident
+from monitor.daemon import Beside, Daemon
+from monitor.flow.cycle import Turn
+from monitor.flow.deliver import Delivery
+from monitor.logs import set_up
+from monitor.sandbox.inbox import Received
+from monitor.sandbox.story import ACTS, CACHE, MAIN, Act, Stage, staged
+from monitor.settings import Settings
+from monitor.wiring import Monitor, build, now_utc
+
+USUAL_SECONDS = 30
+_READING_SECONDS = 1.5
+# How much longer than planned an act may take on a machine that is busy with something else.
+_PATIENCE_SECONDS = 20.0
+
+
+class StoryError(Exception):
+    """Something that the script waits for did not happen; the text says what."""
+
+
+class UnusablePortError(Exception):
+    """The port cannot be listened on; the text says what was wanted, found, and what to do next."""
+
+
+class Performance:
+    """One showing of the story, in about `seconds`; with a `port` the program serves /healthz there."""
+
+    def __init__(self, view: View, *, seconds: int, port: int | None) -> None:
+        self._view = view
+        self._seconds = seconds
+        self._pace = min(max(seconds / USUAL_SECONDS, 0.2), 2.0)
+        self._port = port
+        self._events: asyncio.Queue[Turn | Delivery | Received | None] = asyncio.Queue()
+        self._began = self._act_began = self._planned_end = self._read_until = 0.0
+
+    async def play(self, folder: Path) -> Ending:
+        """Every act in its turn, with the history in `folder`. Raises `StoryError` and `UnusablePortError`."""
+        loop = asyncio.get_running_loop()
+
+        def on_message(received: Received) -> None:
+            with suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(self._events.put_nowait, received)
+
+        with staged(on_message) as stage:
+            incidents = await self._play_on(stage, folder)
+        return Ending(
+            incidents=tuple(incidents),
+            seconds=monotonic() - self._began,
+            billed_commands=stage.main.billed_commands + stage.cache.billed_commands,
+        )
+
+    async def _play_on(self, stage: Stage, folder: Path) -> list[tuple[str, Incident]]:
+        async with AsyncExitStack() as platform:
+            settings = self._settings(stage, folder)
+            monitor = await platform.enter_async_context(self._deployed(settings))
+            self._view.intro(settings, seconds=self._seconds, port=self._port)
+            self._began = self._planned_end = monotonic()
+            for number, act in enumerate(ACTS, start=1):
+                self._view.act(number, act)
+                self._act_began = monotonic()
+                self._planned_end += act.share * self._seconds
+                act.cue(stage)
+                if act.is_deployment:
+                    await platform.aclose()
+                    self._view.note(f"stopped as SIGTERM stops it, in {monotonic() - self._act_began:.2f} s")
+                    settings = self._settings(stage, folder)
+                    monitor = await platform.enter_async_context(self._deployed(settings))
+                    remembered = await monitor.keeper.run(monitor.store.incidents)
+                    numbers = " and ".join(f"incident {incident.id}" for _, incident in remembered)
+                    self._view.note(f"started with the new token; it remembers {numbers or 'no incident'}")
+                await self._until_over(act, stage)
+            return await monitor.keeper.run(monitor.store.incidents, closed_too=True)
+
+    @asynccontextmanager
+    async def _deployed(self, settings: Settings) -> AsyncIterator[Monitor]:
+        """The program as `run` joins, starts and stops it."""
+        set_up(settings.logs, scrub=Scrubber(settings.secrets()), stream=sys.stderr or io.StringIO())
+        pulse = Pulse()
+        beside = self._beside(pulse)
+        monitor = build(settings, on_delivery=self._events.put_nowait)
+        try:
+            daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside, on_turn=self._events.put_nowait)
+            running = asyncio.create_task(daemon.run())
+            running.add_done_callback(self._on_end)
+            try:
+                yield monitor
+            finally:
+                running.remove_done_callback(self._on_end)
+                daemon.stop()
+                await running
+        finally:
+            monitor.close()
+
+    def _on_end(self, _running: asyncio.Task[None]) -> None:
+        self._events.put_nowait(None)
+
+    def _beside(self, pulse: Pulse) -> dict[str, Beside]:
+        if self._port is None:
+            return {}
+        from monitor.status.app import build_app  # noqa: PLC0415 - half a second that is rarely needed
+        from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - as above
+
+        try:
+            server = StatusServer("127.0.0.1", self._port, build_app(lambda: pulse.health(monotonic())))
+        except CannotListenError as error:
+            what = str(error).partition(" Next:")[0]
+            raise UnusablePortError(f"{what} Next: another --port, or 0 for any that is free") from error
+        self._port = server.port
+        return {"the web server": server.serve}
+
+    def _settings(self, stage: Stage, folder: Path) -> Settings:
+        """What `run` would read from config.yaml; the counts of the rules are the ones out of the box."""
+        inbox = stage.inbox
+        return Settings.model_validate(
+            {
+                "databases": [
+                    {
+                        "name": name,
+                        "url": url,
+                        "token": token,
+                        "interval": timedelta(seconds=max(1.0, self._pace)),
+                        "timeout": timedelta(seconds=max(0.5, self._pace)),
+                    }
+                    for name, url, token in (
+                        (MAIN, stage.main.url, stage.deployed_token),
+                        (CACHE, stage.cache.url, stage.cache.token),
+                    )
+                ],
+                "alerts": {"confirm_interval": timedelta(seconds=self._pace / 2)},
+                "channels": [
+                    {"type": "slack", "webhook_url": inbox.slack_url},
+                    {
+                        "type": "telegram",
+                        "bot_token": inbox.bot_token,
+                        "chat_id": inbox.chat_id,
+                        "api_url": inbox.telegram_api_url,
+                    },
+                ],
+                "controls": [stage.cache.address],
+                "history": {"path": str(folder / "history.db")},
+                "logs": {"level": "ERROR"},
+            }
+        )
+
+    async def _until_over(self, act: Act, stage: Stage) -> None:
+        """Show what happens until both databases were looked at, the act's messages are there and can be read."""
+        missing: set[object] = {MAIN, CACHE, *act.awaited}
+        while True:
+            over = max(self._planned_end, self._read_until)
+            end = self._planned_end + _PATIENCE_SECONDS if missing else over
+            try:
+                async with asyncio.timeout(end - monotonic()):
+                    event = await self._events.get()
+            except TimeoutError:
+                break
+            missing.discard(self._show(event, act))
+            stage.make_weather()
+        self._view.end_of_act()
+        if missing:
+            waited = f"within {monotonic() - self._act_began:.0f} s"
+            raise StoryError(f"{act.title}: {_said(missing)} did not come {waited}. Is this machine very busy?")
+
+    def _show(self, event: Turn | Delivery | Received | None, act: Act) -> object:
+        """Show one event and return what the script may wait for."""
+        match event:
+            case Turn():
+                self._view.look(event, monotonic() - self._began)
+                return event.look.database
+            case Delivery():
+                self._view.attempt(event)
+                return None
+            case Received():
+                self._view.message(event, act, monotonic() - self._act_began)
+                self._read_until = monotonic() + self._pace * _READING_SECONDS
+                lines = event.text.splitlines()
+                return (event.service, lines[-1].split()[-1]) if f" {MAIN}: " in lines[0] else None
+            case None:
+                raise StoryError("the program ended by itself")
+
+
+def _said(missing: set[object]) -> str:
+    things = (f"{thing[0]}: {thing[1]}" if isinstance(thing, tuple) else f"a look at {thing}" for thing in missing)
+    return " and ".join(sorted(things))

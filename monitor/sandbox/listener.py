@@ -1,0 +1,148 @@
+"""A small HTTP server on loopback that can stop and start on the same port, and can answer a byte at a time.
+
+What is answered is decided by whoever makes it.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_BODY_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request; `kind` is its content type."""
+
+    method: str
+    target: str
+    body: bytes
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One HTTP answer. With `drip_seconds` it comes a byte at a time with that pause between, and never ends."""
+
+    status: int
+    body: str
+    kind: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drip_seconds: float | None = None
+
+
+class Listener:
+    """Listens on loopback, from `start` to `stop`, as often as wanted, always on the same port.
+
+    `answer(request)` is called on a thread per connection; `None` hangs up without a word.
+    """
+
+    def __init__(self, name: str, answer: Callable[[Request], Reply | None]) -> None:
+        self.answer = answer
+        self.stopped = threading.Event()
+        self._name = name
+        self._port = 0
+        self._server: _Server | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        if self._server is not None:
+            return
+        self.stopped.clear()
+        self._server = _Server(("127.0.0.1", self._port), self)
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name=self._name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse new connections and cut those that stand."""
+        self.stopped.set()
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            server.cut_connections()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], listener: Listener) -> None:
+        self.listener = listener
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Without the name lookup of `http.server`, which would ask a resolver who we are."""
+        socketserver.TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut_connections(self) -> None:
+        for connection in self._connections.copy():
+            with suppress(OSError):  # it may be gone already
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        length = min(int(self.headers.get("Content-Length") or 0), _BODY_LIMIT)
+        request = Request(
+            method=self.command,
+            target=self.path,
+            body=self.rfile.read(length),
+            kind=self.headers.get("Content-Type", ""),
+        )
+        reply = self.server.listener.answer(request)
+        if reply is None:
+            self.close_connection = True
+            return
+        head = {"Content-Type": reply.kind, "Content-Length": str(len(reply.body.encode())), **reply.headers}
+        lines = [
+            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
+            *(f"{k}: {v}" for k, v in head.items()),
+        ]
+        raw = "\r\n".join([*lines, "", reply.body]).encode()
+        with suppress(OSError):  # a client that hangs up in the middle is an everyday thing
+            if reply.drip_seconds is None:
+                self.wfile.write(raw)
+            else:
+                self._drip(raw, reply.drip_seconds)
+
+    def _drip(self, raw: bytes, pause: float) -> None:
+        self.close_connection = True
+        for byte in raw:
+            self.wfile.write(bytes((byte,)))
+            if self.server.listener.stopped.wait(pause):
+                return
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+        """Nobody reads an access log here."""

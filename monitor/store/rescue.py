@@ -1,0 +1,98 @@
+"""What a sick file still gives, copied to memory row by row as far as it makes sense.
+
+When that is called for is decided in `resilient`; how memory comes back to a file, in `merge`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from monitor.core.watch import Watch
+from monitor.store import looks, outbox
+from monitor.store.faults import Damage, damage_of, naming_damage
+
+# Parents before children. Everything that decisions and deliveries need; looks are the bulk and not in here.
+_STATE_TABLES = ("database", "watch", "incident", "parcel", "channel", "control", "gap", "sqlite_sequence")
+
+Read = Callable[[sqlite3.Connection, Any], object]
+# How a row is read back, by the column that names it.
+_READERS: dict[str, tuple[str, Read]] = {
+    "watch": ("database_id", looks.read_watch),
+    "incident": ("id", looks.read_incident),
+    "parcel": ("id", outbox.read_parcel),
+    "channel": ("name", outbox.read_channel),
+}
+
+
+def rescue(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+    """Copy the state to an empty database, inside the caller's transaction.
+
+    Raises sqlite3.Error when another process has locked the file.
+    """
+    # One letter gone must not cost a table.
+    sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    memory.execute("DELETE FROM sqlite_sequence")
+    for table in _STATE_TABLES:
+        rows = _rows(sick, table)
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+    # What `merge` knows the file by, when it comes back to it.
+    memory.execute("INSERT INTO left_behind SELECT database_id, seen_ms, state FROM watch")
+    _drop_what_makes_no_sense(memory)
+    _match_watches_and_incidents(memory)
+
+
+def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+    """The rows of a table that can be read: up to the first hole from the front, and then from the back."""
+    rows: list[tuple[Any, ...]] = []
+    for order in ("", "ORDER BY rowid DESC"):
+        try:
+            with naming_damage():
+                rows.extend(sick.execute(f"SELECT * FROM {table} {order}"))
+        except sqlite3.Error as error:
+            if damage_of(error) is Damage.LOCKED:
+                raise
+        else:
+            break
+    return rows
+
+
+def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
+    memory.execute(
+        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'parcel') OR typeof(seq) <> 'integer'"
+    )
+    for table, (key, read) in _READERS.items():
+        for (number,) in memory.execute(f"SELECT {key} FROM {table}").fetchall():
+            try:
+                read(memory, number)
+            except sqlite3.DatabaseError:
+                memory.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))
+    orphans = "database_id NOT IN (SELECT id FROM database WHERE typeof(name) = 'text')"
+    for table in ("watch", "incident", "gap"):
+        memory.execute(f"DELETE FROM {table} WHERE {orphans}")
+    memory.execute("DELETE FROM database WHERE typeof(name) <> 'text'")
+
+
+def _match_watches_and_incidents(memory: sqlite3.Connection) -> None:
+    """An open incident stands in two tables; what one of them lost, the other still knows."""
+    for (database,) in memory.execute("SELECT id FROM database").fetchall():
+        watch, seen_at = looks.read_watch(memory, database)
+        if watch.incident is not None:
+            looks.write_incident(memory, database, watch.incident)
+        open_ones = [
+            looks.read_incident(memory, number)
+            for (number,) in memory.execute(
+                "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id", (database,)
+            ).fetchall()
+        ]
+        if seen_at is None and open_ones:
+            watch, seen_at = Watch(incident=open_ones[-1]), open_ones[-1].told_at
+            looks.write_watch(memory, database, watch, seen_at)
+        for incident in open_ones:
+            if watch.incident is None or incident.id != watch.incident.id:
+                over = replace(incident, closed_at=max(incident.opened_at, seen_at or incident.told_at))
+                looks.write_incident(memory, database, over)

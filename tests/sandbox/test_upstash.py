@@ -1,0 +1,409 @@
+"""The stand-in for Upstash, held against what its REST API documents, by hand and through the real client."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+from upstash_redis import Redis
+from upstash_redis.asyncio import Redis as AsyncRedis
+from upstash_redis.errors import UpstashError
+
+from monitor.sandbox.upstash import Fault, UpstashStandIn
+
+TOKEN = "standard_token"
+READ_ONLY = "read_only_token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def database() -> Iterator[UpstashStandIn]:
+    with UpstashStandIn(TOKEN, read_only_token=READ_ONLY) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def client(database: UpstashStandIn) -> Iterator[Redis]:
+    with Redis(database.url, TOKEN, rest_retries=0, allow_telemetry=False) as redis:
+        yield redis
+
+
+def ask(
+    database: UpstashStandIn,
+    method: str,
+    path: str,
+    body: str = "",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, bytes, http.client.HTTPMessage]:
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection(database.address, timeout=5)
+    try:
+        connection.request(method, path, body=body or None, headers=BEARER if headers is None else headers)
+        response = connection.getresponse()
+        return response.status, response.read(), response.headers
+    finally:
+        connection.close()
+
+
+def said(database: UpstashStandIn, *words: object) -> tuple[int, Any]:
+    """One command in the body, as both clients of Upstash send it."""
+    status, body, _ = ask(database, "POST", "/", json.dumps(words))
+    return status, json.loads(body)
+
+
+def test_the_client_reads_and_writes(client: Redis) -> None:
+    """The ordinary calls of an application give what Upstash gives."""
+    assert client.ping() == "PONG"
+    assert client.ping("a nonce") == "a nonce"
+    assert client.set("greeting", "grüß dich", ex=100)
+    assert client.get("greeting") == "grüß dich"
+    assert 0 < client.ttl("greeting") <= 100
+    assert client.mget("greeting", "missing") == ["grüß dich", None]
+    assert client.incr("count") == 1
+    assert client.exists("greeting", "count", "missing") == 2
+    assert client.keys("gr*") == ["greeting"]
+    assert client.scan(0, match="c*") == (0, ["count"])
+    assert client.delete("greeting", "missing") == 1
+    assert client.get("greeting") is None
+    assert not client.set("count", "9", nx=True)
+    assert client.get("count") == "1"
+
+
+def test_the_client_in_an_event_loop_reads_and_writes(database: UpstashStandIn) -> None:
+    """The asynchronous client is the one that looks; it gets the same."""
+
+    async def use() -> None:
+        async with AsyncRedis(database.url, TOKEN, rest_retries=0, allow_telemetry=False) as redis:
+            assert await redis.ping("a nonce") == "a nonce"
+            assert await redis.set("key", "value")
+            assert await redis.get("key") == "value"
+            pipeline = redis.pipeline()
+            pipeline.get("key")
+            pipeline.delete("key")
+            assert await pipeline.exec() == ["value", 1]
+            with pytest.raises(UpstashError, match=r"^ERR wrong number of arguments for 'get' command$"):
+                await redis.execute(["GET"])
+
+    asyncio.run(use())
+
+
+def test_a_key_expires(client: Redis) -> None:
+    """After its time a key is gone from every command."""
+    client.set("brief", "here", px=30)
+    sleep(0.05)
+    assert client.get("brief") is None
+    assert client.dbsize() == 0
+    assert client.ttl("brief") == -2
+    assert client.delete("brief") == 0
+
+
+def test_a_pipeline_goes_on_after_an_error(database: UpstashStandIn, client: Redis) -> None:
+    """Status 200, one entry each, in their order; the client raises the first error."""
+    commands = [["SET", "key", "word"], ["INCR", "key"], ["GET", "key"]]
+    status, body, _ = ask(database, "POST", "/pipeline", json.dumps(commands))
+    assert status == 200
+    assert json.loads(body) == [
+        {"result": "OK"},
+        {"error": "ERR value is not an int or out of range"},
+        {"result": "word"},
+    ]
+    pipeline = client.pipeline()
+    pipeline.set("key", "other")
+    pipeline.incr("key")
+    with pytest.raises(UpstashError, match="not an int"):
+        pipeline.exec()
+
+
+def test_a_transaction_with_an_unknown_command_is_discarded_as_a_whole(
+    database: UpstashStandIn, client: Redis
+) -> None:
+    """One object with an error, nothing is run; an error while it runs stays in its place."""
+    status, body, _ = ask(database, "POST", "/multi-exec", json.dumps([["SET", "key", "1"], ["FLY"]]))
+    assert (status, list(json.loads(body))) == (400, ["error"])
+    assert client.get("key") is None
+    transaction = client.multi()
+    transaction.set("key", "1")
+    transaction.incr("key")
+    assert transaction.exec() == [True, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "result"),
+    [
+        ("GET", "/set/foo/bar", "", "OK"),
+        ("GET", "/SET/foo/bar/EX/100", "", "OK"),
+        ("GET", "/echo/a%20b%2Fc", "", "a b/c"),
+        ("POST", "/set/foo?EX=100", "value", "OK"),
+        ("PUT", "/echo", "value", "value"),
+        ("POST", "/", '["ECHO", 42]', "42"),
+        ("POST", "", '["SET", "foo", "bar", "EX", 100]', "OK"),
+        ("POST", "/ping", "", "PONG"),
+    ],
+)
+def test_a_command_stands_in_the_path_or_in_the_body(
+    database: UpstashStandIn, method: str, path: str, body: str, result: str
+) -> None:
+    """The forms of the documentation, with a body as last argument and what follows it in the query."""
+    status, answer, headers = ask(database, method, path, body)
+    assert (status, json.loads(answer)) == (200, {"result": result})
+    assert headers["Content-Type"] == "application/json"
+
+
+def test_what_follows_a_value_in_the_body_stands_in_the_query(database: UpstashStandIn) -> None:
+    """/set/foo?EX=100 with a body is SET foo BODY EX 100."""
+    ask(database, "POST", "/set/foo?EX=100", "value")
+    assert said(database, "GET", "foo") == (200, {"result": "value"})
+    assert said(database, "TTL", "foo") == (200, {"result": 100})
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({}, ""),
+        ({"Authorization": "Bearer "}, ""),
+        ({"Authorization": "Bearer wrong"}, ""),
+        ({"Authorization": TOKEN}, ""),
+        ({"Authorization": f"Basic {TOKEN}"}, ""),
+        ({"Authorization": f"Bearer {TOKEN}x"}, ""),
+        ({}, "?_token=wrong"),
+    ],
+)
+def test_a_wrong_token_is_a_401_with_the_text_of_upstash(
+    database: UpstashStandIn, headers: dict[str, str], query: str
+) -> None:
+    """Missing and wrong tokens look the same, in every form, and no command is run."""
+    for path in ("/ping", "/pipeline", "/multi-exec", "/"):
+        status, body, _ = ask(database, "POST", f"{path}{query}", "[]", headers)
+        assert status == 401
+        assert json.loads(body) == {"error": "WRONGPASS invalid or missing auth token"}
+    assert database.billed_commands == 0
+
+
+def test_the_token_may_stand_in_the_url(database: UpstashStandIn) -> None:
+    """As documented; it is no part of the command."""
+    status, body, _ = ask(database, "GET", f"/echo/word?_token={TOKEN}", headers={})
+    assert (status, json.loads(body)) == (200, {"result": "word"})
+
+
+def test_a_client_hears_of_a_rotated_token(database: UpstashStandIn, client: Redis) -> None:
+    """From one moment to the next, without a word before."""
+    assert client.ping() == "PONG"
+    database.token = "another_token"
+    with pytest.raises(UpstashError, match=r"^WRONGPASS invalid or missing auth token$"):
+        client.ping()
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+def test_other_methods_are_a_405(database: UpstashStandIn, method: str) -> None:
+    """Only HEAD, GET, POST and PUT are allowed."""
+    assert ask(database, method, "/ping")[0] == 405
+
+
+def test_head_answers_without_a_body(database: UpstashStandIn) -> None:
+    """Status and length are those of GET."""
+    status, body, headers = ask(database, "HEAD", "/ping")
+    assert (status, body, headers["Content-Length"]) == (200, b"", str(len('{"result":"PONG"}')))
+    assert ask(database, "HEAD", "/ping", headers={})[0] == 401
+
+
+def test_every_string_but_ok_is_encoded_on_demand(database: UpstashStandIn) -> None:
+    """base64 for strings, also inside lists; numbers, null and the literal OK as they are."""
+    headers = {**BEARER, "Upstash-Encoding": "base64"}
+    commands = [["SET", "key", "wörd"], ["MGET", "key", "none"], ["PING"], ["EXISTS", "key"]]
+    _, body, _ = ask(database, "POST", "/pipeline", json.dumps(commands), headers)
+    encoded = b64encode("wörd".encode()).decode()
+    assert json.loads(body) == [
+        {"result": "OK"},
+        {"result": [encoded, None]},
+        {"result": b64encode(b"PONG").decode()},
+        {"result": 1},
+    ]
+
+
+def test_the_binary_format_is_resp2(database: UpstashStandIn) -> None:
+    """As a client on TCP would read it; not together with base64, and no third format."""
+    headers = {**BEARER, "Upstash-Response-Format": "resp2"}
+    status, body, answered = ask(database, "GET", "/set/key/word", headers=headers)
+    assert (status, body, answered["Content-Type"]) == (200, b"+OK\r\n", "application/octet-stream")
+    assert ask(database, "GET", "/mget/key/none", headers=headers)[1] == b"*2\r\n$4\r\nword\r\n$-1\r\n"
+    assert ask(database, "GET", "/exists/key", headers=headers)[1] == b":1\r\n"
+    assert ask(database, "GET", "/get", headers=headers)[:2] == (
+        400,
+        b"-ERR wrong number of arguments for 'get' command\r\n",
+    )
+    assert ask(database, "GET", "/ping", headers={**headers, "Upstash-Encoding": "base64"})[0] == 400
+    assert ask(database, "GET", "/ping", headers={**BEARER, "Upstash-Response-Format": "xml"})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "beginning"),
+    [
+        ("", "ERR failed to parse"),
+        ("{", "ERR failed to parse"),
+        ("[" * 5000, "ERR failed to parse"),
+        ('"PING"', "ERR wanted a command"),
+        ("[]", "ERR wanted a command"),
+        ('[["PING"]]', "ERR wanted a command"),
+        ('["NOSUCH"]', "ERR Command is not available: 'NOSUCH'"),
+        ('["GET"]', "ERR wrong number of arguments for 'get' command"),
+        ('["SET", "key", "value", "EX"]', "ERR syntax error"),
+        ('["SET", "key", "value", "EX", "soon"]', "ERR value is not an int or out of range"),
+        ('["SET", "key", "value", "EX", 0]', "ERR invalid expire time"),
+        ('["AUTH", "x"]', "ERR Command is not available: 'AUTH'"),
+        ('["SELECT", 1]', "ERR Command is not available: 'SELECT'"),
+    ],
+)
+def test_what_cannot_be_run_is_a_400_with_an_error(database: UpstashStandIn, body: str, beginning: str) -> None:
+    """A JSON object with `error`, whatever was sent; the stand-in stays up."""
+    status, answer, _ = ask(database, "POST", "/", body)
+    assert status == 400
+    assert json.loads(answer)["error"].startswith(beginning)
+    assert said(database, "PING") == (200, {"result": "PONG"})
+
+
+def test_info_is_free_and_a_string(database: UpstashStandIn) -> None:
+    """The documentation's own example of a first request."""
+    status, body, _ = ask(database, "POST", "/info")
+    assert status == 200
+    assert "redis_version" in json.loads(body)["result"]
+
+
+@pytest.mark.parametrize("words", [("SET", "k", "v"), ("DEL", "k"), ("INCR", "k"), ("KEYS", "*"), ("SCAN", 0)])
+def test_a_read_only_token_reads_and_no_more(database: UpstashStandIn, words: tuple[object, ...]) -> None:
+    """Writes and a few powerful reads are refused as for any user without the right."""
+    with Redis(database.url, READ_ONLY, rest_retries=0, allow_telemetry=False) as redis:
+        assert redis.ping() == "PONG"
+        assert redis.get("k") is None
+        name = str(words[0]).lower()
+        with pytest.raises(
+            UpstashError, match=f"^NOPERM this user has no permissions to run the '{name}' command$"
+        ):
+            redis.execute(list(words))
+
+
+@pytest.mark.parametrize(
+    ("fault", "beginning", "refused", "run"),
+    [
+        (Fault.QUOTA, "ERR max requests limit exceeded. Limit: 500000", ("PING", "GET k", "SET k v"), ()),
+        (Fault.QUOTA_BUT_PING, "ERR max requests limit exceeded", ("GET k", "SET k v"), ("PING", "INFO")),
+        (Fault.DAILY_QUOTA, "ERR max daily request limit exceeded. Limit: 10000", ("PING", "GET k"), ()),
+        (Fault.SUSPENDED, "ERR This database has been suspended", ("PING", "GET k"), ()),
+        (Fault.CAPACITY, "ERR DB capacity quota exceeded.", ("SET k v", "INCR k"), ("PING", "GET k", "DEL k")),
+        (Fault.NO_PERMISSION, "NOPERM this user has no permissions to run the ", ("PING", "GET k"), ()),
+    ],
+)
+def test_a_refusal_has_the_text_of_upstash_and_concerns_the_right_commands(
+    database: UpstashStandIn, fault: Fault, beginning: str, refused: tuple[str, ...], run: tuple[str, ...]
+) -> None:
+    """Status 400 alone, an entry in a pipeline, the whole of a transaction; good again when it is lifted."""
+    database.fault = fault
+    for command in refused:
+        words = command.split()
+        status, answer = said(database, *words)
+        assert status == 400
+        assert answer["error"].startswith(beginning)
+        status, body, _ = ask(database, "POST", "/pipeline", json.dumps([["PING"], words]))
+        assert status == 200
+        assert json.loads(body)[1]["error"].startswith(beginning)
+        status, body, _ = ask(database, "POST", "/multi-exec", json.dumps([["PING"], words]))
+        assert status == 400
+        assert json.loads(body)["error"].startswith(beginning)
+    for command in run:
+        assert said(database, *command.split())[0] == 200
+    assert ask(database, "GET", "/ping", headers={})[0] == 401
+    database.fault = Fault.NONE
+    assert said(database, "SET", "k", "v") == (200, {"result": "OK"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(Fault.SERVER_ERROR, 503), (Fault.RATE_LIMIT, 429), (Fault.HTML, 200)]
+)
+def test_what_stands_before_the_database_does_not_speak_json(
+    database: UpstashStandIn, fault: Fault, status: int
+) -> None:
+    """An edge or a captive portal answers in its own way, with and without a token."""
+    database.fault = fault
+    for headers in (BEARER, {}):
+        answered, body, _ = ask(database, "GET", "/ping", headers=headers)
+        assert answered == status
+        with pytest.raises(ValueError, match="Expecting value"):
+            json.loads(body)
+
+
+def test_a_hanging_request_is_answered_when_the_fault_is_lifted(database: UpstashStandIn) -> None:
+    """The connection stands, nothing is said; then everything is."""
+    database.fault = Fault.HANG
+    answers: list[tuple[int, Any]] = []
+    asking = threading.Thread(target=lambda: answers.append(said(database, "PING")))
+    asking.start()
+    asking.join(0.2)
+    assert asking.is_alive()
+    database.fault = Fault.NONE
+    asking.join(5)
+    assert answers == [(200, {"result": "PONG"})]
+
+
+def test_a_host_that_refuses_is_back_at_the_same_address(database: UpstashStandIn) -> None:
+    """Nobody listens meanwhile."""
+    address = database.address
+    database.fault = Fault.REFUSE
+    with pytest.raises(ConnectionRefusedError):
+        said(database, "PING")
+    database.fault = Fault.NONE
+    assert database.address == address
+    assert said(database, "PING") == (200, {"result": "PONG"})
+
+
+def test_an_answer_can_be_late(database: UpstashStandIn) -> None:
+    """A database far away, or throttled."""
+    database.delay_seconds = 0.1
+    began = monotonic()
+    assert said(database, "PING")[0] == 200
+    assert monotonic() - began >= 0.1
+
+
+def test_only_what_upstash_charges_for_is_billed(database: UpstashStandIn, client: Redis) -> None:
+    """PING and INFO are free, refused commands too; each command of a pipeline counts."""
+    client.ping()
+    ask(database, "GET", "/info")
+    with pytest.raises(UpstashError):
+        client.execute(["NOSUCH"])
+    database.fault = Fault.QUOTA
+    with pytest.raises(UpstashError):
+        client.get("key")
+    database.fault = Fault.NONE
+    assert database.billed_commands == 0
+    pipeline = client.pipeline()
+    pipeline.set("key", "value")
+    pipeline.get("key")
+    pipeline.exec()
+    assert client.get("key") == "value"
+    assert database.billed_commands == 3
+    assert database.requests == 6
+
+
+def test_nothing_is_left_of_a_closed_stand_in() -> None:
+    """No thread stays: not for a client that keeps its connection, nor for one that waits for an answer."""
+    before = set(threading.enumerate())
+    with UpstashStandIn(TOKEN) as database:
+        kept = http.client.HTTPConnection(database.address, timeout=5)
+        kept.request("GET", "/ping", headers=BEARER)
+        assert kept.getresponse().read()
+        database.fault = Fault.HANG
+        waiting = http.client.HTTPConnection(database.address, timeout=5)
+        waiting.request("GET", "/ping", headers=BEARER)
+        while database.requests < 2:
+            sleep(0.01)
+    end = monotonic() + 5
+    while set(threading.enumerate()) - before and monotonic() < end:
+        sleep(0.01)
+    assert set(threading.enumerate()) == before
+    for connection in (kept, waiting):
+        connection.close()

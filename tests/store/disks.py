@@ -1,0 +1,122 @@
+"""Sick disks for the tests of the store: locked by somebody else, full, read-only, damaged; nothing else."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def locked(path: Path, *, against_reading: bool = False) -> Iterator[None]:
+    """Held by another connection, as another process would hold it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        if against_reading:
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE held_by_another (x)")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of its own on that folder; skipped where the tests may not mount one."""
+    folder.mkdir(exist_ok=True)
+    try:
+        _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small disk takes root; SQLite's own page limit is tested without")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True)
+
+
+def make_read_only(folder: Path) -> None:
+    """Even root cannot write to a file system that is mounted so."""
+    _mount("-o", "remount,ro", folder)
+
+
+def make_writable(folder: Path) -> None:
+    _mount("-o", "remount,rw", folder)
+
+
+def fill(folder: Path) -> Path:
+    """Take what room is left; delete the returned file to give it back."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for piece in (65536, 4096, 1):
+            try:
+                while file.write(b"x" * piece) == piece:
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
+def _mount(*words: str | Path) -> None:
+    subprocess.run(["mount", *map(str, words)], check=True, capture_output=True)
+
+
+# What can happen to the bytes of a file. Each takes them and some chance, and returns what is left of them.
+Harm = Callable[[bytes, random.Random], bytes]
+
+
+def _flipped(content: bytes, chance: random.Random) -> bytes:
+    found = bytearray(content)
+    for _ in range(chance.randint(1, 40)):
+        # Not the schema version: a file that says it is newer is refused, and rightly so.
+        place = chance.randrange(100, len(found))
+        found[place] = chance.randrange(256)
+    return bytes(found)
+
+
+def _page_gone(content: bytes, chance: random.Random) -> bytes:
+    start = 4096 * chance.randrange(len(content) // 4096)
+    page = chance.choice((bytes(4096), b"\xff" * 4096, chance.randbytes(4096)))
+    return content[:start] + page + content[start + 4096 :]
+
+
+def _letters_gone(content: bytes, chance: random.Random) -> bytes:
+    found = bytearray(content)
+    quotes = [place for place, letter in enumerate(content) if letter == ord('"')]
+    for place in chance.sample(quotes, 3):
+        found[place] = chance.randrange(256)
+    return bytes(found)
+
+
+def _cut(content: bytes, chance: random.Random) -> bytes:
+    return content[: chance.randrange(len(content))]
+
+
+def _noise(content: bytes, chance: random.Random) -> bytes:
+    return chance.randbytes(chance.randrange(1, len(content)))
+
+
+HARMS: dict[str, Harm] = {
+    "flipped": _flipped,
+    "page gone": _page_gone,
+    "letters gone": _letters_gone,
+    "cut": _cut,
+    "noise": _noise,
+    "emptied": lambda _content, _chance: b"",
+    "header gone": lambda content, _chance: b"\xff" * 100 + content[100:],
+    "no database at all": lambda _content, _chance: b"this is not a database" * 400,
+}
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """In place: whoever has the file open has the new bytes under it."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.ftruncate(descriptor, len(content))
+        os.pwrite(descriptor, content, 0)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,215 @@
+"""A damaged file is moved aside and costs neither looks nor alerts; what can be read of its state goes on."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from monitor.core.observation import Outcome
+from tests.store.conftest import Desk
+from tests.store.disks import HARMS, overwrite
+
+OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
+    """A file with closed incidents, an open one and parcels that wait, and the time it is there."""
+    desk = Desk(tmp_path_factory.mktemp("lived-in") / "history.db")
+    for _ in range(4):
+        desk.looks(*[OK] * 40, REJECTED, REJECTED, OK, OK)
+    desk.deliver()
+    desk.looks(*[OK] * 40, TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.look(OK, database="other")
+    desk.store.close()
+    return desk.path, desk.now
+
+
+@pytest.fixture
+def settle_in(lived_in: tuple[Path, datetime], tmp_path: Path) -> Callable[[], Desk]:
+    """Opens a copy of that file."""
+    shutil.copy(lived_in[0], tmp_path / "history.db")
+
+    def open_it() -> Desk:
+        desk = Desk(tmp_path / "history.db")
+        desk.now = lived_in[1]
+        return desk
+
+    return open_it
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("while_open", [False, True], ids=["before the start", "under our hands"])
+def test_whatever_happens_to_the_bytes_the_watch_goes_on(
+    settle_in: Callable[[], Desk], tmp_path: Path, harm: str, seed: int, *, while_open: bool
+) -> None:
+    """Nothing is raised, trouble that begins now is told to every channel, a restart finds a sound file."""
+    path, chance = tmp_path / "history.db", random.Random(seed)
+    harmed = HARMS[harm](path.read_bytes(), chance)
+    if while_open:
+        desk = settle_in()
+        desk.look(OK, database="third")
+        overwrite(path, harmed)
+    else:
+        overwrite(path, harmed)
+        desk = settle_in()
+    desk.looks(*[REJECTED] * 3, OK, OK, OK, *[REJECTED] * 3)
+    [latest] = [row.id for name, row in desk.store.incidents() if name == "main"]
+    rounds = [desk.deliver(channel) for channel in desk.channels * 2]  # the first may find the damage
+    for first, second in zip(rounds[:2], rounds[2:], strict=True):
+        assert f"{latest} opened" in first
+        assert len([text for text in first + second if "damaged" in text]) == bool(desk.said)
+    desk.restart()
+    assert not desk.in_memory()
+    assert [row.id for name, row in desk.store.incidents() if name == "main"] == [latest]
+    assert [text for text in desk.deliver() if "damaged" not in text] == []
+    desk.store.close()
+
+
+@pytest.mark.parametrize("harm", ["no database at all", "header gone"])
+def test_the_damaged_file_is_kept_aside_with_its_companions(tmp_path: Path, harm: str) -> None:
+    """With its -wal and -shm, byte for byte; a new file is begun and one message per channel says so, once."""
+    path = tmp_path / "history.db"
+    content = HARMS[harm](b"x" * 20000, random.Random(1))
+    path.write_bytes(content)
+    (tmp_path / "history.db-wal").write_bytes(b"old log")
+    desk = Desk(path)
+    assert desk.looks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
+    told, opened = desk.deliver()
+    assert "damaged" in told
+    assert opened == "1 opened"
+    desk.restart()
+    assert desk.deliver() == []
+    desk.store.close()
+    aside = tmp_path / "history.db.damaged-20261123T140000"
+    assert aside.read_bytes() == content
+    assert (tmp_path / f"{aside.name}-wal").read_bytes() == b"old log"
+    assert [level for level, _ in desk.said] == ["ERROR"]
+    assert len(desk.outcomes()) == 3
+
+
+def test_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
+    """Made by `touch`, or by a full disk: nothing to move aside, nothing to tell."""
+    (tmp_path / "history.db").touch()
+    desk = Desk(tmp_path / "history.db")
+    desk.look(OK)
+    desk.store.close()
+    assert (desk.said, desk.outcomes()) == ([], ["ok"])
+    assert [part.name for part in tmp_path.iterdir()] == ["history.db"]
+
+
+def test_damaged_looks_do_not_cost_the_state(desk: Desk) -> None:
+    """What can still be read is carried over: the open incident, its number, and parcels not yet delivered."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.store.close()
+    harm_page(desk.path, "look")
+    desk.restart_after_a_kill()
+    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert sorted(desk.deliver()) == ["1 missed", f"upstash-monitor: {desk.said[0][1]}"]
+    assert desk.looks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
+    assert [row.id for _, row in desk.store.incidents()] == [2]
+
+
+@pytest.mark.parametrize("table", ["watch", "incident"])
+def test_an_open_incident_is_known_by_either_of_its_tables(desk: Desk, table: str) -> None:
+    """One of them is gone: the incident goes on under its number and is closed once, as if nothing had been."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.deliver()
+    desk.store.close()
+    harm_page(desk.path, table)
+    desk.restart_after_a_kill()
+    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert desk.deliver() == [f"upstash-monitor: {desk.said[0][1]}", "1 closed"]
+    assert [(row.id, row.closed_at is None) for _, row in desk.store.incidents(closed_too=True)] == [(1, False)]
+
+
+def test_one_parcel_that_cannot_be_read_does_not_hold_the_others(desk: Desk) -> None:
+    """A letter flipped inside a message: it is lost, and only it."""
+    for name in ("first", "second", "third"):
+        for _ in range(2):
+            desk.look(REJECTED, database=name)
+    desk.store.close()
+    with closing(sqlite3.connect(desk.path)) as shell, shell:
+        shell.execute("UPDATE parcel SET notice = replace(notice, '\"kind\"', '\"kinb\"') WHERE incident_id = 2")
+    desk.restart_after_a_kill()
+    told = desk.deliver()
+    assert [text for text in told if "damaged" not in text] == ["1 opened", "3 opened"]
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["DROP TABLE parcel", "DROP VIEW history", "ALTER TABLE watch RENAME COLUMN state TO states"],
+)
+def test_a_file_with_another_shape_is_a_damaged_one(desk: Desk, sql: str) -> None:
+    """Somebody was in there with a shell; under our hands as well as before the start."""
+    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    with closing(sqlite3.connect(desk.path)) as shell, shell:
+        shell.execute(sql)
+    if "VIEW" in sql:
+        desk.restart()
+    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert [level for level, _ in desk.said] == ["ERROR"]
+    desk.restart()
+    assert len(desk.said) == 1
+
+
+def test_tables_of_somebody_elses_in_our_file_are_no_harm(desk: Desk) -> None:
+    """An index or a note added with a shell stays."""
+    with closing(sqlite3.connect(desk.path)) as shell, shell:
+        shell.execute("CREATE INDEX mine ON look (outcome_id)")
+        shell.execute("CREATE TABLE notes (text)")
+    desk.restart()
+    desk.look(OK)
+    assert desk.said == []
+    assert desk.shell("SELECT count(*) FROM notes") == [(0,)]
+
+
+def test_two_processes_that_meet_one_damaged_file_move_it_once(tmp_path: Path) -> None:
+    """The second finds the first one's new file and goes on in it."""
+    path = tmp_path / "history.db"
+    first, second = Desk(path), Desk(path)
+    first.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    harm = HARMS["noise"](path.read_bytes() * 3, random.Random(7))
+    overwrite(path, harm)
+    second.now = first.now
+    assert first.looks(TIMEOUT) == second.looks(TIMEOUT) == []
+    assert len(list(tmp_path.glob("*.damaged-????????T??????"))) == 1
+    assert first.looks(OK, OK) == ["closed"]
+    second.now = first.now
+    assert second.looks(OK) == []
+    first.deliver()
+    assert second.deliver() == []
+    for desk in (first, second):
+        desk.store.close()
+    assert desk.outcomes().count("ok") == 3
+
+
+def harm_page(path: Path, table: str) -> None:
+    """Overwrite the first page of a table."""
+    with closing(sqlite3.connect(path)) as shell:
+        [page] = shell.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        [size] = shell.execute("PRAGMA page_size").fetchone()
+    content = path.read_bytes()
+    start = (page - 1) * size
+    overwrite(path, content[:start] + b"\xff" * size + content[start + size :])
+
+
+def test_the_next_damage_in_the_same_second_finds_another_name(tmp_path: Path) -> None:
+    """Nothing that was moved aside is overwritten."""
+    path = tmp_path / "history.db"
+    for content in (b"first" * 100, b"second" * 100):
+        path.write_bytes(content)
+        desk = Desk(path)
+        desk.store.close()
+        path.unlink()
+    aside = sorted(tmp_path.glob("*.damaged-*"))
+    assert [part.read_bytes()[:5] for part in aside] == [b"first", b"secon"]

@@ -1,0 +1,236 @@
+"""Looks for secrets in everything that leaves the process: output, files, messages, pages.
+
+The other sides are as indiscreet as can be: they send back whatever they were sent. What is searched for is spelt
+out here, without the scrubber's own help.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import pytest
+
+TOKEN = "AXt0ken/Of+TheDatabase_77=="
+SLACK_PATH = "T0SLACK99/B0HOOK777/qWeRtYuIoPaSdFgHjKl"
+BOT_TOKEN = "987654321:AAbotTokenOfTheTest-x_yz012345"
+HOOK_PATH = "wh-9f8e7d6c5b4a39281706"
+PING_PATH = "5f1c0c0e-beef-4a4a-9d9d-0123456789ab"
+SECRETS = (TOKEN, SLACK_PATH, BOT_TOKEN, HOOK_PATH, PING_PATH)
+PATIENCE_SECONDS = 30
+WINDOW = 10
+
+
+class Indiscreet(ThreadingHTTPServer):
+    """Sends back all that it was sent, in the shape that each kind of caller reads most closely."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.received: list[str] = []
+        self.database_status = 400
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers that are killed are an everyday thing."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Indiscreet
+    shapes: ClassVar[dict[str, tuple[int, Callable[[str], str]]]] = {
+        "services": (403, lambda everything: f"invalid_token {everything}"),
+        "bot": (400, lambda everything: json.dumps({"ok": False, "error_code": 400, "description": everything})),
+        "ping": (500, lambda everything: everything),
+        "hook": (200, lambda everything: everything),
+    }
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        everything = f"{self.path} {dict(self.headers)}"
+        first = self.path.split("/")[1]
+        shape = next((shape for begin, shape in self.shapes.items() if first.startswith(begin)), None)
+        if shape is None:
+            status, answer = self.server.database_status, json.dumps({"error": f"ERR you sent {everything}"})
+        else:
+            status, answer = shape[0], shape[1](everything)
+        if first == "hook":
+            self.server.received.append(body)
+        raw = answer.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+        """Nobody reads an access log here."""
+
+
+@pytest.fixture
+def other_side() -> Iterator[Indiscreet]:
+    server = Indiscreet()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+class Program:
+    """The program as a person starts it, in a folder of its own, with a secret in every place that takes one."""
+
+    def __init__(self, folder: Path, other_side: Indiscreet) -> None:
+        self.folder = folder
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "UPSTASH_REDIS_REST_URL": other_side.url,
+            "UPSTASH_REDIS_REST_TOKEN": TOKEN,
+            "SLACK": f"{other_side.url}/services/{SLACK_PATH}",
+            "BOT": BOT_TOKEN,
+            "API": other_side.url,
+            "HOOK": f"{other_side.url}/hook/{HOOK_PATH}",
+            "HEARTBEAT_URL": f"{other_side.url}/ping/{PING_PATH}",
+        }
+        (folder / "config.yaml").write_text(
+            """
+defaults: {interval: 1s, timeout: 1s}
+alerts: {confirm_interval: 100ms}
+channels:
+  - {type: slack, webhook_url: "${SLACK}"}
+  - {type: telegram, bot_token: "${BOT}", chat_id: 42, api_url: "${API}"}
+  - {type: webhook, url: "${HOOK}"}
+controls: []
+status_page: {host: 127.0.0.1, port: 0}
+heartbeat: {url: "${HEARTBEAT_URL}"}
+logs: {level: DEBUG}
+"""
+        )
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-X", "dev", "-W", "ignore", "-m", "monitor", *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *words: str) -> str:
+        return self.start(*words).communicate(timeout=PATIENCE_SECONDS)[0]
+
+    def files(self) -> str:
+        """Every file that the program left, byte by byte."""
+        written = sorted(path for path in self.folder.rglob("*") if path.name != "config.yaml" and path.is_file())
+        assert any(path.name.startswith("history.db") for path in written)
+        return "\n".join(path.read_bytes().decode("latin-1") for path in written)
+
+
+@pytest.fixture
+def program(tmp_path: Path, other_side: Indiscreet) -> Program:
+    return Program(tmp_path, other_side)
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """The secret and every part of it that is long enough to help somebody, plain, URL-encoded and in base64."""
+    for start in range(len(secret) - WINDOW + 1):
+        part = secret[start : start + WINDOW]
+        yield from (part, quote(part, safe=""), json.dumps(part)[1:-1].replace("/", "\\/"))
+    for shift in range(3):
+        encoded = base64.b64encode(b" " * shift + secret.encode()).decode()
+        yield encoded[4:-4]
+
+
+def assert_discreet(text: str, where: str) -> None:
+    for secret in SECRETS:
+        for spelling in spellings(secret):
+            assert spelling not in text, f"{where} holds a part of a secret: {spelling}"
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+def test_check_gives_no_secret_away(program: Program, other_side: Indiscreet, status: int) -> None:
+    """Neither the line for a plugin host, nor JSON, log, history, nor the message that another channel gets."""
+    other_side.database_status = status
+    said = program.run("check", "--within", "20s") + program.run("check", "--json", "--within", "20s")
+    assert "CRITICAL - main" in said
+    assert "***" in said
+    assert other_side.received
+    assert_discreet(said, "the output of check")
+    assert_discreet(program.files(), "the history")
+    assert_discreet("\n".join(other_side.received), "a message")
+
+
+def test_run_gives_no_secret_away(program: Program, other_side: Indiscreet) -> None:
+    """Hours of DEBUG log in small: looks, refused channels, a heartbeat that fails, the health page, the end."""
+    process = program.start("run")
+    assert process.stdout is not None
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
+    reader.start()
+    expected = ("is broken", "the heartbeat URL was not reached", "incident 1 opened delivered")
+    end = monotonic() + PATIENCE_SECONDS
+    while monotonic() < end and not all(any(words in line for line in lines) for words in expected):
+        sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0
+    reader.join(PATIENCE_SECONDS)
+    process.stdout.close()
+    said = "".join(lines)
+    for words in expected:
+        assert words in said
+    assert_discreet(said, "the log of run")
+    assert_discreet(program.files(), "the history")
+    assert_discreet("\n".join(other_side.received), "a message")
+
+
+@pytest.mark.parametrize(
+    "words", [("config", "show"), ("config", "check"), ("test-alerts",), ("incidents", "--all", "--json")]
+)
+def test_the_small_words_give_no_secret_away(program: Program, words: tuple[str, ...]) -> None:
+    """What the settings hold is shown as set, not as it is; what a channel answered is shown without it."""
+    said = program.run(*words)
+    assert said.strip()
+    assert_discreet(said, " ".join(words))
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "tokn: '{TOKEN}'",
+        "timeout: '{TOKEN}'",
+        "interval: ['{TOKEN}']",
+        "name: ' {TOKEN}'",
+        "worker: '{TOKEN}'",
+        "url: {x: '{TOKEN}'}",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_read_out(program: Program, mistake: str) -> None:
+    """Mistakes are told with their place; a value that may be a secret is not part of it."""
+    line = mistake.replace("{TOKEN}", TOKEN)
+    config = program.folder / "config.yaml"
+    config.write_text(
+        f"databases:\n  - name: main\n    token: x\n    {line}\n".replace("name: main\n    name", "name")
+    )
+    said = program.run("config", "check")
+    assert "config.yaml" in said
+    assert_discreet(said, "config check")

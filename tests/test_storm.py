@@ -1,0 +1,172 @@
+"""Killed at any instant, nothing is lost: the real program, SIGKILL, a channel that fails every other request.
+
+Databases fail and recover all the while. In the end the file and what reached the channel must tell one story.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from monitor.core.incident import advance
+from monitor.core.observation import Look, Outcome
+from monitor.core.outbox import LEASE
+from monitor.core.watch import Watch
+from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.settings import AlertSettings
+from tests.loopback import deliver, inbox, refuse_every_other
+from tests.program import Program, database, settings, until
+
+# Decisions come quickly, so that a short life sees incidents open and close.
+ALERTS = {
+    "confirm_interval": "50ms",
+    "token": {"failures": 1, "within": 1},
+    "service": {"failures": 2, "within": 2},
+    "network": {"failures": 2, "within": 2},
+    "mixture": {"failures": 2, "within": 3},
+    "recovery": 1,
+}
+STAND_INS = 4
+DATABASES_EACH = 2
+CALM_AFTER_SECONDS = 120.0
+
+
+class Weather(threading.Thread):
+    """Lets the stand-ins fail and recover in turn until it is told to clear up."""
+
+    def __init__(self, stand_ins: list[UpstashStandIn], chance: random.Random) -> None:
+        super().__init__(daemon=True)
+        self._stand_ins = stand_ins
+        self._chance = chance
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(self._chance.uniform(0.05, 0.3)):
+            stand_in = self._chance.choice(self._stand_ins)
+            if stand_in.fault is not Fault.NONE or stand_in.token != "t0ken":
+                stand_in.fault, stand_in.token = Fault.NONE, "t0ken"
+            elif self._chance.random() < 0.5:
+                stand_in.token = "rotated"
+            else:
+                stand_in.fault = self._chance.choice((Fault.SERVER_ERROR, Fault.REFUSE, Fault.QUOTA))
+
+    def clear_up(self) -> None:
+        self._over.set()
+        self.join()
+        for stand_in in self._stand_ins:
+            stand_in.fault, stand_in.token = Fault.NONE, "t0ken"
+
+
+@contextmanager
+def weather(chance: random.Random) -> Iterator[tuple[list[UpstashStandIn], Weather]]:
+    with ExitStack() as stack:
+        stand_ins = [stack.enter_context(UpstashStandIn("t0ken")) for _ in range(STAND_INS)]
+        storm = Weather(stand_ins, chance)
+        storm.start()
+        try:
+            yield stand_ins, storm
+        finally:
+            storm.clear_up()
+
+
+@pytest.mark.parametrize(
+    ("kills", "seed"), [(20, 4711), pytest.param(200, 0, marks=pytest.mark.storm)], ids=["20", "200"]
+)
+def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed: int) -> None:
+    """Every opened and every closed incident reaches the channel, at most one message is repeated per kill, and
+    what the history says is what the incidents say."""
+    chance = random.Random(seed)
+    with inbox() as slack, weather(random.Random(seed + 1)) as (stand_ins, storm):
+        slack.conduct = refuse_every_other
+        names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
+        watched = [database(name, url, timeout="2s") for name, url in names]
+        program = Program(tmp_path, {**settings(*watched), "alerts": ALERTS, "channels": slack.channels})
+        logs = [live_and_die(program, chance) for _ in range(kills)]
+        storm.clear_up()
+        slack.conduct = deliver
+        if kills < 100:  # waiting for them is for the storm
+            let_leases_run_out(program.file)
+        with program.running() as last:
+            until(lambda: is_calm(program.file), "the last message", seconds=CALM_AFTER_SECONDS)
+            ended = last.end()
+        told = Counter(slack.told())
+    assert ended.status == 0
+    for log in (*logs, ended.stdout):
+        assert "ERROR" not in log
+        assert "Traceback" not in log
+    assert sum(times - 1 for times in told.values()) <= kills
+    check_the_file(program.file, told, least=kills // 2)
+
+
+def live_and_die(program: Program, chance: random.Random) -> str:
+    """A life that ends at a random instant: now and then before the first look, mostly in the midst of it all."""
+    with program.running() as life:
+        if chance.random() < 0.2:
+            sleep(chance.uniform(0.1, 0.5))
+        else:
+            life.wait_for("watching")
+            sleep(chance.uniform(0.0, 0.9))
+        life.kill()
+        return life.said
+
+
+def let_leases_run_out(file: Path) -> None:
+    """As if the last life began a lease later: the times of parcels are moved back, nothing else is touched."""
+    lease_ms = LEASE.total_seconds() * 1000
+    with closing(sqlite3.connect(file)) as shell, shell:
+        shell.execute("UPDATE parcel SET tried_ms = tried_ms - ?, due_ms = due_ms - ?", (lease_ms, lease_ms))
+
+
+def is_calm(file: Path) -> bool:
+    """No incident is open and no message waits."""
+    with closing(sqlite3.connect(file)) as shell:
+        [open_ones] = shell.execute("SELECT count(*) FROM incident_log WHERE closed_at IS NULL").fetchone()
+        [waiting] = shell.execute("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL").fetchone()
+        [looks] = shell.execute("SELECT count(*) FROM history").fetchone()
+    return bool(looks) and not open_ones and not waiting
+
+
+def check_the_file(file: Path, told: Counter[tuple[int, str]], *, least: int) -> None:
+    """The file is sound; its incidents are those that its looks lead to, and those the channel heard of."""
+    with closing(sqlite3.connect(file)) as shell:
+        assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        looks = shell.execute("SELECT database, at, outcome FROM history ORDER BY database, at").fetchall()
+        incidents = shell.execute(
+            "SELECT id, database, opened_at, closed_at, cause, looks_failed FROM incident_log ORDER BY id"
+        ).fetchall()
+    assert len(incidents) >= least, "too little happened for this to be a test"
+    assert [number for number, *_ in incidents] == list(range(1, len(incidents) + 1))
+    assert sorted(row[1:] for row in incidents) == sorted(replayed(looks))
+    for number, *_ in incidents:
+        assert told[number, "opened"] or told[number, "missed"], f"incident {number} was opened in silence"
+        assert told[number, "closed"] or told[number, "missed"], f"incident {number} was closed in silence"
+    assert {number for number, _ in told} == {number for number, *_ in incidents}
+
+
+def replayed(looks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str, int]]:
+    """The incidents that these looks lead to, had one process seen them all."""
+    alerts = AlertSettings.model_validate(ALERTS)
+    watches: dict[str, Watch] = defaultdict(Watch)
+    ended = []
+    for name, at, outcome in looks:
+        look = Look(database=name, at=datetime.fromisoformat(at), outcome=Outcome(outcome))
+        step = advance(watches[name], look, alerts, next_incident=1)
+        watches[name] = step.watch
+        if step.incident is not None and step.incident.closed_at is not None:
+            row = step.incident
+            assert row.closed_at is not None
+            ended.append((name, iso(row.opened_at), iso(row.closed_at), row.cause.value, row.looks_failed))
+    return ended
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
