@@ -188,7 +188,8 @@ def _judgement(turn: Turn) -> Line:
         tone = Tone.GOOD if notice.kind is Kind.CLOSED else Tone.BOLD
         return Line(f"  incident {notice.incident} {notice.kind.value}", tone)
     if turn.is_in_doubt:
-        return Line("  in doubt" if incident is None else "  nearly over", Tone.WARN)
+        is_recovery = incident is not None and turn.look.outcome.family is Family.FINE
+        return Line("  nearly over" if is_recovery else "  in doubt", Tone.WARN)
     return Line(f"  incident {incident.id} is open" if incident else "", Tone.DIM)
 
 

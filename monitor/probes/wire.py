@@ -107,6 +107,7 @@ class _Line(asyncio.Protocol):
     def __init__(self, watch: Stopwatch) -> None:
         self._watch = watch
         self._count = 0
+        self._head = b""
         self.transport: asyncio.Transport | None = None
         self.received = bytearray()
         self.ended = False
@@ -124,17 +125,13 @@ class _Line(asyncio.Protocol):
         if self._count > READ_LIMIT_BYTES:
             self._fail(WireError(Fault.OVERSIZED, "the answer is larger than 1 MiB"))
             return
-        if not self._begins_as_http(data):
+        # The first bytes tell a Redis or SSH server at once, not at the deadline. They may come one by one.
+        self._head += data[: len(_HTTP) - len(self._head)]
+        if not _HTTP.startswith(self._head):
             self._fail(WireError(Fault.NOT_HTTP, "the answer is not HTTP"))
             return
         self.received += data
         self.news.set()
-
-    def _begins_as_http(self, data: bytes) -> bool:
-        """Look at the first bytes only: a Redis or SSH server is told at once, not at the deadline."""
-        if self._count - len(data) >= len(_HTTP):
-            return True
-        return _HTTP.startswith(bytes(self.received[: len(_HTTP)] + data)[: len(_HTTP)])
 
     def eof_received(self) -> bool:
         self.ended = True

@@ -20,12 +20,17 @@ _BODY_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One HTTP request; `kind` is its content type."""
+    """One HTTP request, whatever its method; header names in lower case."""
 
     method: str
     target: str
     body: bytes
-    kind: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The content type."""
+        return self.headers.get("content-type", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,7 @@ class Reply:
     """One HTTP answer. With `drip_seconds` it comes a byte at a time with that pause between, and never ends."""
 
     status: int
-    body: str
+    body: str | bytes
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     drip_seconds: float | None = None
@@ -45,17 +50,21 @@ class Listener:
     `answer(request)` is called on a thread per connection; `None` hangs up without a word.
     """
 
-    def __init__(self, name: str, answer: Callable[[Request], Reply | None]) -> None:
+    def __init__(self, name: str, answer: Callable[[Request], Reply | None], *, port: int = 0) -> None:
         self.answer = answer
         self.stopped = threading.Event()
         self._name = name
-        self._port = 0
+        self._port = port
         self._server: _Server | None = None
         self.start()
 
     @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self.address}"
 
     def start(self) -> None:
         if self._server is not None:
@@ -78,7 +87,7 @@ class Listener:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
-    request_queue_size = 128
+    request_queue_size = 512
 
     def __init__(self, address: tuple[str, int], listener: Listener) -> None:
         self.listener = listener
@@ -107,11 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """`do_GET` and its like: which methods there are is decided by whoever answers."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
     def _serve(self) -> None:
         length = min(int(self.headers.get("Content-Length") or 0), _BODY_LIMIT)
@@ -119,18 +128,19 @@ class _Handler(BaseHTTPRequestHandler):
             method=self.command,
             target=self.path,
             body=self.rfile.read(length),
-            kind=self.headers.get("Content-Type", ""),
+            headers={name.lower(): value for name, value in self.headers.items()},
         )
         reply = self.server.listener.answer(request)
         if reply is None:
             self.close_connection = True
             return
-        head = {"Content-Type": reply.kind, "Content-Length": str(len(reply.body.encode())), **reply.headers}
+        body = reply.body.encode() if isinstance(reply.body, str) else reply.body
+        head = {"Content-Type": reply.kind, "Content-Length": str(len(body)), **reply.headers}
         lines = [
             f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
             *(f"{k}: {v}" for k, v in head.items()),
         ]
-        raw = "\r\n".join([*lines, "", reply.body]).encode()
+        raw = "\r\n".join([*lines, "", ""]).encode() + (b"" if self.command == "HEAD" else body)
         with suppress(OSError):  # a client that hangs up in the middle is an everyday thing
             if reply.drip_seconds is None:
                 self.wfile.write(raw)

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from monitor.sandbox.keyspace import Value
+from monitor.sandbox.listener import Reply, Request
 
 METHODS = ("HEAD", "GET", "POST", "PUT")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """One HTTP answer."""
-
-    status: int
-    body: bytes
-    kind: str = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,31 +29,27 @@ class MalformedError(Exception):
     """A request from which no command can be read; the text is for the answer's `error`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One HTTP request; header names in lower case."""
+class Call:
+    """One request as Upstash reads it: whose it is, which commands are in it, in which form the answer is wanted."""
 
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.target).path
+    def __init__(self, request: Request) -> None:
+        self._method = request.method
+        self._target = urlsplit(request.target)
+        self._headers = request.headers
+        self._body = request.body
 
     @property
     def is_pipeline(self) -> bool:
-        return self.path == "/pipeline"
+        return self._target.path == "/pipeline"
 
     @property
     def is_transaction(self) -> bool:
-        return self.path == "/multi-exec"
+        return self._target.path == "/multi-exec"
 
     @property
     def token(self) -> str | None:
         """From the header, or from `_token` in the URL."""
-        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        scheme, _, token = self._headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return token.strip()
         return dict(self._query()).get("_token")
@@ -74,11 +61,11 @@ class Request:
             if not isinstance(rows, list):
                 raise MalformedError("ERR wanted an array of commands")
             return [_words(row) for row in rows]
-        if self.path in ("", "/") and self.method in ("POST", "PUT"):
+        if self._target.path in ("", "/") and self._method in ("POST", "PUT"):
             return [_words(self._json())]
-        words = [unquote(word) for word in self.path.strip("/").split("/")]
-        if self.method in ("POST", "PUT") and self.body:
-            words.append(self.body.decode("utf-8", "replace"))
+        words = [unquote(word) for word in self._target.path.strip("/").split("/")]
+        if self._method in ("POST", "PUT") and self._body:
+            words.append(self._body.decode("utf-8", "replace"))
         # What follows a value in the body stands in the query: /set/foo?EX=100.
         for name, value in self._query():
             if name != "_token":
@@ -105,18 +92,18 @@ class Request:
 
     @property
     def _format(self) -> str:
-        return self.headers.get("upstash-response-format", "json").lower()
+        return self._headers.get("upstash-response-format", "json").lower()
 
     @property
     def _is_encoded(self) -> bool:
-        return self.headers.get("upstash-encoding", "").lower() == "base64"
+        return self._headers.get("upstash-encoding", "").lower() == "base64"
 
     def _query(self) -> list[tuple[str, str]]:
-        return parse_qsl(urlsplit(self.target).query, keep_blank_values=True)
+        return parse_qsl(self._target.query, keep_blank_values=True)
 
     def _json(self) -> Any:
         try:
-            return json.loads(self.body)
+            return json.loads(self._body)
         except (ValueError, RecursionError):
             raise MalformedError("ERR failed to parse the request body as JSON") from None
 

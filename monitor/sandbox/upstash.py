@@ -1,28 +1,24 @@
 """A stand-in for one Upstash database on loopback, with faults that can be switched while it runs.
 
-Its commands are in `keyspace`, the shapes of requests and replies in `restapi`. It imports nothing of the house:
+Its commands are in `keyspace`, the shapes of requests and replies in `restapi`,
+sockets in `listener`. It imports nothing of the house:
 a fault of ours must not hide here.
 """
 
 from __future__ import annotations
 
-import socket
-import socketserver
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from monitor.sandbox import restapi
 from monitor.sandbox.keyspace import CommandError, Effect, Keyspace, Value
-from monitor.sandbox.restapi import Failed, MalformedError, Reply, Request
+from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.sandbox.restapi import Call, Failed, MalformedError
 
 _WRONG_TOKEN = "WRONGPASS invalid or missing auth token"
 _HELP = "https://upstash.com/docs/redis/troubleshooting"
-_BODY_LIMIT = 1024 * 1024
 # Read-only tokens may not run these, although they only read.
 _RESTRICTED = ("KEYS", "SCAN")
 
@@ -97,17 +93,15 @@ class UpstashStandIn:
         self._fault = Fault.NONE
         self._changed = threading.Condition()
         self._one_at_a_time = threading.Lock()
-        self._server: _Server | None = None
-        self._port = port
-        self._listen()
+        self._listener = Listener("stand-in upstash", self._answer, port=port)
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self._port}"
+        return self._listener.address
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return self._listener.url
 
     @property
     def fault(self) -> Fault:
@@ -117,12 +111,12 @@ class UpstashStandIn:
     def fault(self, fault: Fault) -> None:
         """Switch; requests that hang are released."""
         with self._changed:
-            was, self._fault = self._fault, fault
+            self._fault = fault
             self._changed.notify_all()
         if fault is Fault.REFUSE:
-            self._hang_up()
-        elif was is Fault.REFUSE:
-            self._listen()
+            self._listener.stop()
+        else:
+            self._listener.start()
 
     def __enter__(self) -> UpstashStandIn:
         return self
@@ -132,13 +126,9 @@ class UpstashStandIn:
 
     def close(self) -> None:
         """Stop listening, let hanging requests go and cut every connection."""
-        with self._changed:
-            self._fault = Fault.REFUSE
-            self._changed.notify_all()
-        self._hang_up()
+        self.fault = Fault.REFUSE
 
-    def answer(self, request: Request) -> Reply | None:
-        """The reply to one request; `None` to hang up without one."""
+    def _answer(self, request: Request) -> Reply | None:
         fault = self._wait()
         if fault is Fault.REFUSE:
             return None
@@ -146,15 +136,16 @@ class UpstashStandIn:
             return _PAGES[fault]
         if request.method not in restapi.METHODS:
             return Reply(status=405, body=b"")
-        token = request.token
+        call = Call(request)
+        token = call.token
         if not token or token not in (self.token, self.read_only_token):
             return restapi.error(401, _WRONG_TOKEN)
         try:
-            request.check_format()
-            commands = request.commands()
+            call.check_format()
+            commands = call.commands()
         except MalformedError as error:
             return restapi.error(400, str(error))
-        return self._run(request, commands, fault, may_write=token == self.token)
+        return self._run(call, commands, fault, may_write=token == self.token)
 
     def _wait(self) -> Fault:
         with self._changed:
@@ -164,9 +155,9 @@ class UpstashStandIn:
             self._changed.wait_for(lambda: self._fault is not Fault.HANG)
             return self._fault
 
-    def _run(self, request: Request, commands: list[list[str]], fault: Fault, *, may_write: bool) -> Reply:
-        if not request.is_transaction:
-            return request.reply([self._one(words, fault, may_write=may_write) for words in commands])
+    def _run(self, call: Call, commands: list[list[str]], fault: Fault, *, may_write: bool) -> Reply:
+        if not call.is_transaction:
+            return call.reply([self._one(words, fault, may_write=may_write) for words in commands])
         for words in commands:
             refused = self._refused(words[0], fault, may_write=may_write)
             if refused is None and self.keyspace.effect(words[0]) is None:
@@ -174,7 +165,7 @@ class UpstashStandIn:
             if refused is not None:
                 return restapi.error(400, refused.text)  # discarded as a whole
         with self._one_at_a_time:
-            return request.reply([self._execute(words) for words in commands])
+            return call.reply([self._execute(words) for words in commands])
 
     def _one(self, words: list[str], fault: Fault, *, may_write: bool) -> Value | Failed:
         refused = self._refused(words[0], fault, may_write=may_write)
@@ -201,88 +192,3 @@ class UpstashStandIn:
             return self.keyspace.run(words)
         except CommandError as error:
             return Failed(text=str(error))
-
-    def _listen(self) -> None:
-        self._server = _Server(("127.0.0.1", self._port), self)
-        self._port = self._server.server_address[1]
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="stand-in upstash", daemon=True
-        ).start()
-
-    def _hang_up(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            server.server_close()
-            server.cut_connections()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 512
-
-    def __init__(self, address: tuple[str, int], stand_in: UpstashStandIn) -> None:
-        self.stand_in = stand_in
-        self._connections: set[socket.socket] = set()
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        """Without the name lookup of `http.server`, which would ask a resolver who we are."""
-        socketserver.TCPServer.server_bind(self)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def cut_connections(self) -> None:
-        """Clients that keep a connection open would keep a thread as well."""
-        for connection in self._connections.copy():
-            with suppress(OSError):  # it may be gone already
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up in the middle is an everyday thing."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave in one piece
-    server: _Server
-
-    def setup(self) -> None:
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        """`do_GET` and its like: whatever the method is called, the stand-in decides."""
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def _serve(self) -> None:
-        length = min(int(self.headers.get("Content-Length") or 0), _BODY_LIMIT)
-        request = Request(
-            method=self.command,
-            target=self.path,
-            headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(length),
-        )
-        reply = self.server.stand_in.answer(request)
-        if reply is None:
-            self.close_connection = True
-            return
-        self.send_response(reply.status)
-        self.send_header("Content-Type", reply.kind)
-        self.send_header("Content-Length", str(len(reply.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(reply.body)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
-        """Nobody reads an access log here."""
