@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import secrets
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -139,9 +141,14 @@ class UpstashProbes:
         transport = _Transport(resolver or Resolver(), tls or httpx.create_ssl_context())
         # `trust_env` off: a proxy variable must not change what is measured.
         client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113 - see `ping`
-        self._template = Redis(
-            "https://template.invalid", "template", rest_retries=0, allow_telemetry=False, read_your_writes=False
-        )
+        with _without_proxies():
+            self._template = Redis(
+                "https://template.invalid",
+                "template",
+                rest_retries=0,
+                allow_telemetry=False,
+                read_your_writes=False,
+            )
         # The library's one private spot we touch; tests/probes says so loudly if a release moves it.
         self._template._http._client = client
 
@@ -204,6 +211,20 @@ class UpstashProbe:
             error_text=None if text is None else self._scrub(text),
             remark=self._scrub(_describe(exchange)),
         )
+
+
+@contextmanager
+def _without_proxies() -> Iterator[None]:
+    """Hide the proxy variables for a moment.
+
+    The library's constructor makes an HTTP client of its own, which is replaced at once, and which cannot even be
+    made when a variable names a SOCKS proxy.
+    """
+    held = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
 
 
 def _deadline_words(fault: Fault, watch: Stopwatch, timeout: timedelta) -> str:

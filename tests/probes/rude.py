@@ -28,6 +28,7 @@ class Rude:
         self.manner = manner
         self.connections = 0
         self.requests: list[bytes] = []
+        self.was_visited = threading.Event()
         self.closing = threading.Event()
         self._tls = tls
         self._open: list[socket.socket] = []
@@ -57,6 +58,7 @@ class Rude:
             except OSError:
                 return
             self.connections += 1
+            self.was_visited.set()
             self._open.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
