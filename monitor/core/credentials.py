@@ -89,10 +89,10 @@ def _url_mistake(url: str) -> str | None:
         return f"is a {parts.scheme}:// URL; the REST URL is https://HOST with the same host"
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return "does not begin with https:// and a host; the REST URL is https://HOST"
-    return _place_mistake(parts, port)
+    return _place_mistake(url, parts, port)
 
 
-def _place_mistake(parts: SplitResult, port: int | None) -> str | None:
+def _place_mistake(url: str, parts: SplitResult, port: int | None) -> str | None:
     host = parts.hostname or ""
     if "@" in parts.netloc:
         return "holds a user name or password; the REST URL is https://HOST"
@@ -102,7 +102,7 @@ def _place_mistake(parts: SplitResult, port: int | None) -> str | None:
         return "has no valid port; the REST URL is https://HOST"
     if parts.path not in ("", "/"):
         return "has a path; the REST URL is https://HOST alone"
-    if parts.query or parts.fragment or "?" in parts.geturl() or "#" in parts.geturl():
+    if "?" in url or "#" in url:
         return "has a query; the REST URL is https://HOST alone"
     if parts.scheme == "http" and host.removesuffix(".").endswith(_UPSTASH_DOMAIN):
         return "begins with http://; Upstash is reached with https:// only"
