@@ -1,0 +1,214 @@
+"""`check` as a cron job or a plugin host runs it: a process of its own each time, on one file or on none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from monitor.sandbox import inbox
+from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.upstash import Fault, UpstashStandIn
+from tests.program import PATIENCE_SECONDS, Program, database, settings, slack, told
+
+TOKEN = "AXcheckRounds0Token=="
+
+
+@pytest.fixture
+def upstash() -> Iterator[UpstashStandIn]:
+    with UpstashStandIn(TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def people() -> Iterator[InboxStandIn]:
+    with InboxStandIn() as server:
+        yield server
+
+
+def program(folder: Path, upstash: UpstashStandIn, people: InboxStandIn, **rest: object) -> Program:
+    return Program(
+        folder, settings(database("main", upstash.url, TOKEN, timeout="1s"), channels=slack(people), **rest)
+    )
+
+
+def test_a_healthy_database_is_one_line_and_zero(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """The line a plugin host reads, performance data behind the bar, nothing on stderr, nobody told."""
+    done = program(tmp_path, upstash, people).end("check")
+    assert done.status == 0
+    line, *more = done.stdout.splitlines()
+    assert line.startswith("OK - main answers (")
+    assert " | 'main'=" in line
+    assert line.endswith("ms;;;0")
+    assert more == []
+    assert done.stderr == ""
+    assert people.messages == ()
+
+
+def test_the_document_is_the_contracts(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+    """`check --json`, version 1: every key, absent figures null, the delivery of this very round."""
+    upstash.token = "another"
+    done = program(tmp_path, upstash, people).end("check", "--json")
+    found = json.loads(done.stdout)
+    assert done.status == 2
+    assert list(found) == ["version", "started_at", "took_ms", "exit_status", "databases", "deliveries"]
+    assert (found["version"], found["exit_status"]) == (1, 2)
+    assert found["started_at"].endswith("Z")
+    [row] = found["databases"]
+    assert list(row) == [
+        "database",
+        "outcome",
+        "family",
+        "ok",
+        "checked_at",
+        "latency_ms",
+        "phases_ms",
+        "http_status",
+        "detail",
+        "looks",
+        "meaning",
+        "next_steps",
+        "incident",
+    ]
+    assert (row["outcome"], row["family"], row["ok"], row["http_status"]) == (
+        "token_rejected",
+        "token",
+        False,
+        401,
+    )
+    assert (row["looks"], row["detail"]) == (2, "WRONGPASS invalid or missing auth token")
+    assert list(row["phases_ms"]) == ["dns", "connect", "tls", "wait", "read", "total"]
+    assert row["phases_ms"]["tls"] is None
+    assert list(row["incident"]) == ["id", "state", "opened_at", "cause"]
+    assert (row["incident"]["id"], row["incident"]["state"]) == (1, "open")
+    [delivery] = found["deliveries"]
+    assert {key: delivery[key] for key in ("channel", "kind", "incident", "sent")} == {
+        "channel": "slack",
+        "kind": "opened",
+        "incident": 1,
+        "sent": True,
+    }
+
+
+def test_rounds_on_one_file_go_on_as_one_process(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """Opened in one round, quiet in the next, closed by `run`; the next incident has the next number."""
+    monitor = program(tmp_path, upstash, people)
+    assert monitor.end("check").status == 0
+    upstash.fault = Fault.SERVER_ERROR
+    assert monitor.end("check").status == 2
+    assert monitor.end("check").status == 2
+    assert told(people) == [(1, "opened")]
+    upstash.fault = Fault.NONE
+    with monitor.running() as running:
+        running.wait_for("incident 1 closed delivered")
+        running.end()
+    assert told(people) == [(1, "opened"), (1, "closed")]
+    upstash.token = "another"
+    assert monitor.end("check").status == 2
+    assert told(people)[2:] == [(2, "opened")]
+    with closing(sqlite3.connect(monitor.file)) as connection:
+        rows = connection.execute("SELECT id, cause, closed_at IS NULL FROM incident_log ORDER BY id").fetchall()
+    assert rows == [(1, "server_error", 0), (2, "token_rejected", 1)]
+
+
+def test_an_empty_folder_each_time_still_decides(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """A cron service without a volume: three timeouts are seen, confirmed and told within one run."""
+    upstash.fault = Fault.HANG
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = program(folder, upstash, people).end("check", "--json")
+        [row] = json.loads(done.stdout)["databases"]
+        assert (done.status, row["outcome"], row["looks"]) == (2, "response_timeout", 3)
+    assert told(people) == [(1, "opened"), (1, "opened")]
+
+
+@pytest.mark.parametrize(("fault", "status"), [(Fault.NONE, 0), (Fault.SERVER_ERROR, 2), (Fault.QUOTA, 2)])
+def test_exit_zero_is_for_platforms_that_call_a_failing_database_a_crash(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: Fault, status: int
+) -> None:
+    """`--exit-zero` turns 1 and 2 into 0 and changes nothing else."""
+    upstash.fault = fault
+    monitor = program(tmp_path, upstash, people)
+    assert monitor.end("check").status == status
+    assert monitor.end("check", "--exit-zero").status == 0
+
+
+def test_slow_only_is_a_warning(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+    """Status 1, and the limit stands in the performance data."""
+    upstash.delay_seconds = 0.05
+    monitor = Program(tmp_path, settings(database("main", upstash.url, TOKEN, slow="10ms")))
+    done = monitor.end("check")
+    assert done.status == 1
+    assert done.stdout.startswith("WARNING - main slow: answered in ")
+    assert "ms;10;;0" in done.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", [("check",), ("check", "--json")])
+def test_an_unusable_configuration_is_unknown(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Status 3 and an answer in the form that was asked for; the mistakes stand on stderr."""
+    done = Program(tmp_path, {"databases": [{"name": "main", "tokn": "x"}]}).end(*words)
+    assert done.status == 3
+    assert "did you mean token?" in done.stderr
+    if "--json" in words:
+        assert json.loads(done.stdout)["exit_status"] == 3
+    else:
+        assert done.stdout.startswith("UNKNOWN - ")
+    assert "Traceback" not in done.stderr
+
+
+def test_without_alerts_the_message_waits_for_the_next_round(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """`--no-alerts` sends nothing and loses nothing."""
+    upstash.token = "another"
+    monitor = program(tmp_path, upstash, people)
+    monitor.end("check", "--no-alerts")
+    assert people.messages == ()
+    monitor.end("check")
+    assert told(people) == [(1, "opened")]
+
+
+def test_a_round_ends_in_time_whatever_hangs(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """Neither a database that hangs nor a Slack that drips holds it beyond `--within`."""
+    upstash.fault = Fault.HANG
+    people.fault = inbox.Fault.DRIP
+    hanging = database("main", upstash.url, TOKEN, timeout="60s")
+    monitor = Program(tmp_path, settings(hanging, channels=slack(people)))
+    done = monitor.end("check", "--within", "3s")
+    assert done.status == 3
+    assert done.stdout.startswith("UNKNOWN - main monitor error")
+    assert done.seconds < PATIENCE_SECONDS
+
+
+def test_two_rounds_at_once_share_one_file(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+    """An overlap of cron runs neither fails nor tells one incident under two numbers."""
+    upstash.token = "another"
+    monitor = program(tmp_path, upstash, people)
+    with monitor.running("check") as one, monitor.running("check") as other:
+        statuses = [each.process.wait(PATIENCE_SECONDS) for each in (one, other)]
+    assert statuses == [2, 2]
+    assert set(told(people)) == {(1, "opened")}
+
+
+def test_a_name_that_is_not_there_is_answered_with_the_nearest(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """Only the databases that are named are looked at."""
+    monitor = program(tmp_path, upstash, people)
+    assert monitor.end("check", "main").status == 0
+    done = monitor.end("check", "mian")
+    assert done.status == 3
+    assert "did you mean main?" in done.stderr
