@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.core.notice import Kind, Notice, Severity, facts, headline, next_steps, tail
@@ -30,11 +31,16 @@ def compose(notice: Notice, footnotes: tuple[str, ...] = ()) -> Message:
     return Message(
         symbol=_symbol(notice),
         headline=clean(headline(notice), HEADLINE_LIMIT),
-        facts=tuple(clean(line, LINE_LIMIT) for line in facts(notice)[:5]),
-        steps=tuple(clean(step, STEP_LIMIT) for step in next_steps(notice)),
-        footnotes=tuple(clean(line, LINE_LIMIT) for line in footnotes[:3]),
+        facts=_lines(facts(notice)[:5], LINE_LIMIT),
+        steps=_lines(next_steps(notice), STEP_LIMIT),
+        footnotes=_lines(footnotes[:3], LINE_LIMIT),
         tail=tail(notice),
     )
+
+
+def _lines(texts: Iterable[str], limit: int) -> tuple[str, ...]:
+    """Slack refuses a block without text, so what is empty once cleaned is left out."""
+    return tuple(filter(None, (clean(text, limit) for text in texts)))
 
 
 def plain(message: Message) -> str:

@@ -107,7 +107,8 @@ def facts(notice: Notice) -> tuple[str, ...]:
     if notice.detail:
         lines.append(notice.detail)
     if notice.cause is not None and not notice.is_good_news:
-        lines.append(advise(notice.cause).meaning)
+        advice = advise(notice.cause)
+        lines += [advice.meaning, f"whose move: {advice.whose_move}"]
     return tuple(lines)
 
 
