@@ -42,7 +42,7 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parcel:
-    """One notice for one channel, waiting in the outbox."""
+    """One notice for one channel, waiting in the outbox. `has_failed` is false while it is on its way."""
 
     id: int
     channel: str
@@ -51,6 +51,7 @@ class Parcel:
     attempts: int = 0
     tried_at: datetime | None = None
     due_at: datetime | None = None
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +75,18 @@ def is_due(parcel: Parcel, now: datetime) -> bool:
     if parcel.tried_at is None or parcel.due_at is None:
         return True
     return not parcel.tried_at <= now < parcel.due_at
+
+
+def goes_first(parcel: Parcel, now: datetime) -> bool:
+    """True for one that failed through trouble of its channel, when a younger one is due.
+
+    Tried right before the younger one it keeps the order of the story. It does not hold the younger one up, should
+    it be this very message that the channel stumbles over, and a refused one does not come into it.
+    """
+    if not parcel.has_failed or parcel.tried_at is None or parcel.due_at is None:
+        return False
+    is_refused = parcel.due_at - parcel.tried_at >= LONGEST_WISH
+    return not is_refused and now - parcel.tried_at >= FIRST_PAUSE
 
 
 def pause_before_retry(attempts: int, wish: timedelta | None, jitter: float) -> timedelta:

@@ -20,6 +20,7 @@ from monitor.core.outbox import (
     Parcel,
     Receipt,
     Verdict,
+    goes_first,
     is_due,
     next_dispatch,
     pause_before_retry,
@@ -28,7 +29,7 @@ from monitor.core.outbox import (
 from monitor.store.rows import from_ms, from_ms_or_none, reading, to_ms
 
 _WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
-_PARCEL_COLUMNS = "id, channel, notice, created_ms, attempts, tried_ms, due_ms"
+_PARCEL_COLUMNS = "id, channel, notice, created_ms, attempts, tried_ms, due_ms, last_error"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,12 +64,15 @@ def claim(connection: sqlite3.Connection, channel: str, now: datetime) -> Dispat
     """The next message that is due on this channel, leased so that no other process sends it meanwhile."""
     if _is_blocked(connection, channel, now):
         return None
-    for waiting in _by_incident(connection, channel):
+    groups = _by_incident(connection, channel)
+    if not any(is_due(waiting[0], now) for waiting in groups):
+        return None
+    for waiting in groups:
         dispatch = next_dispatch(waiting)
-        if dispatch is None or not is_due(waiting[0], now):
+        if dispatch is None or not (is_due(waiting[0], now) or goes_first(waiting[0], now)):
             continue
         connection.executemany(
-            "UPDATE parcel SET attempts = attempts + 1, tried_ms = ?, due_ms = ? WHERE id = ?",
+            "UPDATE parcel SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
             [(to_ms(now), to_ms(now + LEASE), parcel.id) for parcel in dispatch.parcels],
         )
         return dispatch
@@ -161,7 +165,7 @@ def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Parc
 
 
 def _parcel(*columns: Any) -> Parcel:
-    number, channel, notice, created, attempts, tried, due = columns
+    number, channel, notice, created, attempts, tried, due, error = columns
     with reading("a parcel"):
         return Parcel(
             id=number,
@@ -171,6 +175,7 @@ def _parcel(*columns: Any) -> Parcel:
             attempts=attempts,
             tried_at=from_ms_or_none(tried),
             due_at=from_ms_or_none(due),
+            has_failed=error is not None,
         )
 
 
