@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
 
 from monitor.cli import _WORDS
 from monitor.core.diagnosis import advise
 from monitor.core.observation import Outcome
+from monitor.durations import write_duration
+from monitor.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
 
 ROOT = Path(__file__).parents[1]
 PAPERS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -56,3 +62,44 @@ def test_every_word_is_in_the_readme() -> None:
     """Whoever reads the README knows all the program can do."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [word for word in _WORDS if f"`{word}" not in readme] == []
+
+
+def _rows(heading: str) -> dict[str, str]:
+    """The first two cells of each row of the table under a heading of docs/configuration.md."""
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = text.partition(f"### {heading}\n")[2].partition("\n### ")[0]
+    cells = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    return {name.strip().strip("`"): value.strip().replace("`", "") for name, value in cells}
+
+
+def _said(value: Any) -> str:
+    if value is None or value is PydanticUndefined:
+        return "none" if value is None else ""
+    if isinstance(value, Rule):
+        return f"{value.failures} of {value.within}"
+    if isinstance(value, timedelta):
+        return write_duration(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() or "empty"
+    if isinstance(value, tuple):
+        return ", ".join(_said(item) for item in value) or "[]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, str]:
+    return {name: _said(field.default) for name, field in model.model_fields.items()}
+
+
+def test_every_knob_is_documented_with_its_default() -> None:
+    """docs/configuration.md has each key of the settings once, and what happens when it is left out."""
+    assert _rows("databases") == _defaults(DatabaseSettings)
+    assert _rows("alerts") == _defaults(AlertSettings)
+    rest = {name: _said(Settings.model_fields[name].default) for name in ("controls", "maintenance")}
+    for section in ("history", "status_page", "heartbeat", "logs"):
+        model: Any = Settings.model_fields[section].annotation
+        assert model is not None
+        rest |= {f"{section}.{name}": value for name, value in _defaults(model).items()}
+    assert _rows("The rest") == rest
+    for channel in ChannelSettings.__args__[0].__args__:
+        listed = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+        assert all(f"`{name}`" in listed for name in channel.model_fields)
