@@ -66,22 +66,27 @@ class Mistakes:
 
     def at(self, place: Place, *, wanted: str, found: str = "", next_step: str = "") -> Mistake:
         """A mistake with the line it stands on; one that stands in no file is named by its variable."""
-        around = (place[:end] for end in range(len(place), 0, -1))
-        line = next((self.lines[part] for part in around if part in self.lines), None)
+        line = self._line(place)
         said = " and ".join(self.variables.get(place, ())) if line is None else ""
         return Mistake(place=said or say_place(place), wanted=wanted, found=found, next_step=next_step, line=line)
 
     def found(self, place: Place, value: Any) -> str:
         """What stands there, as far as it may be told."""
-        variables = self.variables.get(place, ())
-        if not variables:
+        names = " and ".join(self.variables.get(place, ()))
+        if not names:
             return show(value)
-        names = " and ".join(variables)
+        if self._line(place) is None:
+            return kind(value)
         return f"that {names} is empty" if value in (None, "") else f"what {names} holds"
 
     def in_order(self) -> list[Mistake]:
         """As they stand in the file, from the top."""
         return sorted(self.by_place.values(), key=lambda mistake: (mistake.line or 0, mistake.place))
+
+    def _line(self, place: Place) -> int | None:
+        """Where it stands, or the nearest part around it."""
+        around = (place[:end] for end in range(len(place), 0, -1))
+        return next((self.lines[part] for part in around if part in self.lines), None)
 
 
 def say_place(place: Place) -> str:

@@ -51,6 +51,10 @@ class DatabaseSettings(DatabaseDefaults):
     url: Secret = Field(SecretStr(""), description="The REST URL, https://HOST.")
     token: Secret = Field(SecretStr(""), description="The REST token.")
 
+    def with_credentials(self, *, url: str, token: str) -> Self:
+        """The same database with another way in."""
+        return self.model_copy(update={"url": SecretStr(url), "token": SecretStr(token)})
+
 
 class Rule(_Part):
     """An incident opens when `failures` of the last `within` counted looks went wrong."""
@@ -143,6 +147,18 @@ class HeartbeatSettings(_Part):
     url: OptionalSecretUrl = Field(None, description="Fetched about once a minute, as healthchecks.io expects.")
 
 
+class DoctorSettings(_Part):
+    """What the doctor needs to know beyond the databases: where the worker is, and whom else to ask."""
+
+    service: str = Field("worker", min_length=1, description="The worker's service on Railway, by its name.")
+    worker_port: int = Field(6379, ge=1, le=65535, description="The port of the worker's rediss:// URL.")
+    status_url: str = Field(
+        "https://status.upstash.com", description="The provider's status page; empty: not asked."
+    )
+    console_url: str = Field("https://api.upstash.com", description="The Upstash Developer API.")
+    railway_url: str = Field("https://backboard.railway.com/graphql/v2", description="Railway's GraphQL API.")
+
+
 class LogsSettings(_Part):
     """How the program talks about itself."""
 
@@ -168,6 +184,7 @@ class Settings(_Part):
     history: HistorySettings = HistorySettings()
     status_page: StatusPageSettings = StatusPageSettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
+    doctor: DoctorSettings = DoctorSettings()
     logs: LogsSettings = LogsSettings()
 
     @model_validator(mode="after")

@@ -5,10 +5,12 @@ What the parts do stands in their own files; when they do it, in `daemon` and `f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -18,6 +20,7 @@ from monitor.channels.slack import SlackChannel
 from monitor.channels.telegram import TelegramChannel
 from monitor.channels.webhook import WebhookChannel
 from monitor.core.scrub import Scrubber
+from monitor.core.tokens import host_of
 from monitor.flow.cycle import Cycle
 from monitor.flow.deliver import SEND_TIMEOUT, Deliverer, Delivery
 from monitor.flow.ourside import OurSide
@@ -33,6 +36,9 @@ from monitor.settings import (
 )
 from monitor.store.keeper import Keeper
 from monitor.store.store import Store
+
+if TYPE_CHECKING:
+    from monitor.flow.examine import Examiner
 
 Scrub = Callable[[str], str]
 
@@ -128,6 +134,37 @@ def open_store(
         say=log_line,
         clock=clock,
         tell_unwritable=tell_unwritable,
+    )
+
+
+def build_examiner(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    more_secrets: Iterable[str] = (),
+    clock: Callable[[], datetime] = now_utc,
+) -> Examiner:
+    """The doctor's parts. The keys of the console and of Railway are those of the environment, where set."""
+    from monitor.flow.examine import Examiner  # noqa: PLC0415 - not every word needs it
+    from monitor.probes.console import ConsoleKey  # noqa: PLC0415 - as above
+    from monitor.probes.railway_api import Railway, RailwayAccess  # noqa: PLC0415 - as above
+
+    console, access = ConsoleKey.from_environment(environ), RailwayAccess.from_environment(environ)
+    keys = [key.reveal() for key in (console and console.api_key, access and access.token) if key]
+    scrub = Scrubber((*settings.secrets(), *keys, *more_secrets))
+    doctor = settings.doctor
+    return Examiner(
+        probes=UpstashProbes(scrub=scrub),
+        surroundings=Surroundings(settings.controls),
+        controls=settings.controls,
+        doctor=doctor,
+        console=console,
+        railway=None
+        if access is None
+        else Railway(access, url=doctor.railway_url, service=doctor.service, scrub=scrub),
+        hosts=frozenset(filter(None, (host_of(one.url.get_secret_value()) for one in settings.databases))),
+        scrub=scrub,
+        clock=clock,
     )
 
 

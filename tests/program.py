@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from monitor.sandbox.inbox import InboxStandIn
+
+_TELLS = re.compile(r"incident (\d+) · (\w+)")
 ROOT = Path(__file__).parents[1]
 # Generous: the machine may be busy. A test that waits this long has failed.
 PATIENCE_SECONDS = 30.0
@@ -135,6 +139,17 @@ class Program:
 def database(name: str, url: str, token: str = "t0ken", **knobs: Any) -> dict[str, Any]:
     """An entry of `databases`, looked at every second."""
     return {"name": name, "url": url, "token": token, "interval": "1s", **knobs}
+
+
+def slack(inbox: InboxStandIn) -> list[dict[str, str]]:
+    """An entry of `channels` for that inbox."""
+    return [{"type": "slack", "webhook_url": inbox.slack_url}]
+
+
+def told(inbox: InboxStandIn) -> list[tuple[int, str]]:
+    """Incident and kind of each message that arrived, in order; messages without an incident are left out."""
+    found = (_TELLS.search(message.text) for message in inbox.messages)
+    return [(int(match[1]), match[2]) for match in found if match]
 
 
 def settings(*databases: Mapping[str, Any], **rest: Any) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from pydantic_core import PydanticUndefined
 
 from monitor.cli import _WORDS
 from monitor.core.diagnosis import advise
+from monitor.core.ladder import Rung
 from monitor.core.observation import Outcome
+from monitor.core.verdict import Code
+from monitor.core.verdicts import TABLE
 from monitor.durations import write_duration
 from monitor.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
 
@@ -95,7 +98,7 @@ def test_every_knob_is_documented_with_its_default() -> None:
     assert _rows("databases") == _defaults(DatabaseSettings)
     assert _rows("alerts") == _defaults(AlertSettings)
     rest = {name: _said(Settings.model_fields[name].default) for name in ("controls", "maintenance")}
-    for section in ("history", "status_page", "heartbeat", "logs"):
+    for section in ("history", "status_page", "heartbeat", "doctor", "logs"):
         model: Any = Settings.model_fields[section].annotation
         assert model is not None
         rest |= {f"{section}.{name}": value for name, value in _defaults(model).items()}
@@ -103,3 +106,17 @@ def test_every_knob_is_documented_with_its_default() -> None:
     for channel in ChannelSettings.__args__[0].__args__:
         listed = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
         assert all(f"`{name}`" in listed for name in channel.model_fields)
+
+
+def test_every_rung_and_every_verdict_has_an_entry() -> None:
+    """docs/doctor.md explains each rung by its code, and each verdict with its words and steps."""
+    text = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for rung in Rung:
+        assert f"(`{rung.value}`)" in text
+    for code in Code:
+        assert f"### `{code.value}`" in text
+    for row in TABLE:
+        for said in (row.says, *row.next_steps):
+            assert said.replace("{service}", "SERVICE") in text, (
+                f"docs/doctor.md, {row.code.value}: {said!r} is missing"
+            )

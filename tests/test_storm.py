@@ -21,10 +21,11 @@ from monitor.core.incident import advance
 from monitor.core.observation import Look, Outcome
 from monitor.core.outbox import LEASE
 from monitor.core.watch import Watch
+from monitor.sandbox.inbox import Fault as InboxFault
+from monitor.sandbox.inbox import InboxStandIn
 from monitor.sandbox.upstash import Fault, UpstashStandIn
 from monitor.settings import AlertSettings
-from tests.loopback import deliver, inbox, refuse_every_other
-from tests.program import Program, database, settings, until
+from tests.program import Program, database, settings, slack, told, until
 
 # Decisions come quickly, so that a short life sees incidents open and close.
 ALERTS = {
@@ -85,26 +86,26 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
     """Every opened and every closed incident reaches the channel, at most one message is repeated per kill, and
     what the history says is what the incidents say."""
     chance = random.Random(seed)
-    with inbox() as slack, weather(random.Random(seed + 1)) as (stand_ins, storm):
-        slack.conduct = refuse_every_other
+    with InboxStandIn() as inbox, weather(random.Random(seed + 1)) as (stand_ins, storm):
+        inbox.slack_fault = InboxFault.FLAKY
         names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
         watched = [database(name, url, timeout="2s") for name, url in names]
-        program = Program(tmp_path, {**settings(*watched), "alerts": ALERTS, "channels": slack.channels})
+        program = Program(tmp_path, {**settings(*watched), "alerts": ALERTS, "channels": slack(inbox)})
         logs = [live_and_die(program, chance) for _ in range(kills)]
         storm.clear_up()
-        slack.conduct = deliver
+        inbox.slack_fault = InboxFault.NONE
         if kills < 100:  # waiting for them is for the storm
             let_leases_run_out(program.file)
         with program.running() as last:
             until(lambda: is_calm(program.file), "the last message", seconds=CALM_AFTER_SECONDS)
             ended = last.end()
-        told = Counter(slack.told())
+        arrived = Counter(told(inbox))
     assert ended.status == 0
     for log in (*logs, ended.stdout):
         assert "ERROR" not in log
         assert "Traceback" not in log
-    assert sum(times - 1 for times in told.values()) <= kills
-    check_the_file(program.file, told, least=kills // 2)
+    assert sum(times - 1 for times in arrived.values()) <= kills
+    check_the_file(program.file, arrived, least=kills // 2)
 
 
 def live_and_die(program: Program, chance: random.Random) -> str:
@@ -135,7 +136,7 @@ def is_calm(file: Path) -> bool:
     return bool(looks) and not open_ones and not waiting
 
 
-def check_the_file(file: Path, told: Counter[tuple[int, str]], *, least: int) -> None:
+def check_the_file(file: Path, arrived: Counter[tuple[int, str]], *, least: int) -> None:
     """The file is sound; its incidents are those that its looks lead to, and those the channel heard of."""
     with closing(sqlite3.connect(file)) as shell:
         assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -147,9 +148,9 @@ def check_the_file(file: Path, told: Counter[tuple[int, str]], *, least: int) ->
     assert [number for number, *_ in incidents] == list(range(1, len(incidents) + 1))
     assert sorted(row[1:] for row in incidents) == sorted(replayed(looks))
     for number, *_ in incidents:
-        assert told[number, "opened"] or told[number, "missed"], f"incident {number} was opened in silence"
-        assert told[number, "closed"] or told[number, "missed"], f"incident {number} was closed in silence"
-    assert {number for number, _ in told} == {number for number, *_ in incidents}
+        assert arrived[number, "opened"] or arrived[number, "missed"], f"incident {number} was opened in silence"
+        assert arrived[number, "closed"] or arrived[number, "missed"], f"incident {number} was closed in silence"
+    assert {number for number, _ in arrived} == {number for number, *_ in incidents}
 
 
 def replayed(looks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str, int]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from monitor.channels.http import NoAnswerError, ask
 from monitor.core.outbox import Receipt, Verdict
+from monitor.outbound import NoAnswerError, ask
 
 
 class Heartbeat:

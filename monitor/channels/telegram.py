@@ -12,10 +12,11 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-from monitor.channels.http import Answer, NoAnswerError, ask, trouble, wished_pause
+from monitor.channels.http import trouble, wished_pause
 from monitor.channels.text import Message, clean, compose, plain
 from monitor.core.notice import Notice
 from monitor.core.outbox import Receipt, Verdict
+from monitor.outbound import Answer, NoAnswerError, ask
 
 TEXT_LIMIT = 4096  # UTF-16 units, after entity parsing
 _SHORT = 1000

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from monitor.channels.http import NoAnswerError, ask, trouble, wished_pause
+from monitor.channels.http import trouble, wished_pause
 from monitor.channels.text import compose
 from monitor.core.notice import Notice, to_json
 from monitor.core.outbox import Receipt, Verdict
+from monitor.outbound import NoAnswerError, ask
 
 
 class WebhookChannel:

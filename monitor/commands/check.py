@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 import logging
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from time import process_time
 import click
 
 from monitor.commands.answer import Answer
-from monitor.commands.options import DURATION, config_option, fail, load_settings
+from monitor.commands.options import DURATION, chosen, config_option, fail, load_settings
 from monitor.core.outbox import Verdict
 from monitor.core.plugin import Checked, ExitStatus, Told, document, exit_status, plugin_output
 from monitor.flow.deliver import Delivery
@@ -44,7 +43,7 @@ def command(
     deadline = Deadline(within, spent=timedelta(seconds=process_time()))
     answer = Answer(deadline.left(), as_json=as_json)
     settings = load_settings(context, on_mistake=answer.unknown)
-    _only_known(settings, names, answer)
+    chosen(settings, names, on_mistake=answer.unknown)
     try:
         checked, told, began = asyncio.run(_round(settings, names, deadline, send=not no_alerts))
     except RefusedFileError as error:
@@ -113,14 +112,3 @@ def _told(deliveries: list[Delivery]) -> list[Told]:
             error=None if sent else receipt.detail,
         )
     return list(last.values())
-
-
-def _only_known(settings: Settings, names: tuple[str, ...], answer: Answer) -> None:
-    known = [database.name for database in settings.databases]
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings know {', '.join(known)}"
-            text = f"wanted the name of a database, found {name!r}. Next: {hint}"
-            answer.unknown(text)
-            fail(text)

@@ -84,10 +84,9 @@ def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
             key = "url" if finding.outcome in _URL_OUTCOMES else "token"
             place = ("databases", number, key)
             variables = " and ".join(configuration.origins.variables.get(place, ()))
-            if finding.outcome in _MISSING:
-                found = f"nothing in {variables}" if variables else "nothing"
-            else:
-                found = f"in {variables} that {finding.detail}" if variables else f"that {finding.detail}"
+            found = "nothing" if finding.outcome in _MISSING else f"that {finding.detail}"
+            if variables:
+                found += f" (in {variables})"
             yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)
 
 

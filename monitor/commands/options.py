@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from monitor.core.scrub import Scrubber
 from monitor.durations import parse_duration
 from monitor.logs import set_up
 from monitor.mistakes import ConfigMistakesError, Mistake
-from monitor.settings import Settings
+from monitor.settings import DatabaseSettings, Settings
 
 # click's parameter types are generic for a type checker since 8.2, and never were before.
 if TYPE_CHECKING:
@@ -101,6 +102,25 @@ def say_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
     where = str(source(context))
     for mistake in mistakes:
         click.echo(str(mistake) if mistake.place == where else f"{where}: {mistake}", err=True)
+
+
+def chosen(
+    settings: Settings, names: tuple[str, ...], *, on_mistake: Callable[[str], None] | None = None
+) -> tuple[DatabaseSettings, ...]:
+    """The databases of these names, or all of them.
+
+    A name that is not known ends the program with status 3; `on_mistake` is called before with what is said.
+    """
+    known = [database.name for database in settings.databases]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the settings know {', '.join(known)}"
+            text = f"wanted the name of a database, found {name!r}. Next: {hint}"
+            if on_mistake is not None:
+                on_mistake(text)
+            fail(text)
+    return tuple(database for database in settings.databases if not names or database.name in names)
 
 
 def settings_warnings(settings: Settings) -> tuple[str, ...]:

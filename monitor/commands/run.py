@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -49,6 +50,10 @@ def command(context: click.Context) -> None:
     for line in (*settings_warnings(settings), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
     logger.info("{}", _start_line(settings, server.port if server else None))
+    # What is loaded by now stays. Walking all of it again would take the collector some milliseconds each time,
+    # and they would show as latency of whichever database is being looked at.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(daemon.run())
     finally:

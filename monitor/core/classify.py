@@ -68,7 +68,8 @@ def classify(observation: Observation, *, slow: timedelta | None) -> Finding:
         return Finding(
             outcome=outcome, detail=_shorten(observation.error_text, None if speaks_for_itself else status)
         )
-    if status == HTTPStatus.OK and observation.as_expected:
+    # rediss:// has no status: there the value alone decides.
+    if status in (HTTPStatus.OK, None) and observation.as_expected:
         return _by_latency(observation, slow)
     return Finding(outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_shorten(observation.remark, status))
 

@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
 _REFERENCE = re.compile(r"\$\{|\}\}|^\$[A-Za-z_]")
 _LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 _QUOTES = "\"'`“”‘’«»"
-_UPSTASH_DOMAIN = ".upstash.io"
+UPSTASH_DOMAIN = ".upstash.io"
 _NAMED = {
     "\n": "a newline",
     "\r": "a carriage return",
@@ -96,7 +96,7 @@ def _place_mistake(url: str, parts: SplitResult, port: int | None) -> str | None
     host = parts.hostname or ""
     if "@" in parts.netloc:
         return "holds a user name or password; the REST URL is https://HOST"
-    if not _is_host(host):
+    if not is_host(host):
         return "has no valid host; the REST URL is https://HOST"
     if port == 0 or parts.netloc.endswith(":"):
         return "has no valid port; the REST URL is https://HOST"
@@ -104,7 +104,7 @@ def _place_mistake(url: str, parts: SplitResult, port: int | None) -> str | None
         return "has a path; the REST URL is https://HOST alone"
     if "?" in url or "#" in url:
         return "has a query; the REST URL is https://HOST alone"
-    if parts.scheme == "http" and host.removesuffix(".").endswith(_UPSTASH_DOMAIN):
+    if parts.scheme == "http" and host.removesuffix(".").endswith(UPSTASH_DOMAIN):
         return "begins with http://; Upstash is reached with https:// only"
     return None
 
@@ -119,7 +119,8 @@ def _token_mistake(token: str) -> str | None:
     return "holds a quote" if any(quote in token for quote in _QUOTES) else None
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
+    """True for an IP address or a name of valid labels; whether it exists is another question."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

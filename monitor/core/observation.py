@@ -151,7 +151,7 @@ class Observation:
 
     `fault` is set when no whole answer arrived; `remark` then says in a few words what was seen.
     `error_text` is the text of an Upstash-shaped `{"error": …}` body.
-    `as_expected` means that the body held exactly the value that was asked for.
+    `as_expected` means that the body held exactly the value that was asked for; `content_type` is noted if not.
     Secrets are already taken out of every text in here.
     """
 
@@ -160,6 +160,7 @@ class Observation:
     http_status: int | None = None
     error_text: str | None = None
     as_expected: bool = False
+    content_type: str = ""
     remark: str = ""
 
 

@@ -88,7 +88,7 @@ def document(
         "took_ms": round(took_ms, 1),
         "exit_status": int(status),
         "databases": [_database(row) for row in checked],
-        "deliveries": [asdict(message) for message in told],
+        "deliveries": [_delivery(message) for message in told],
     }
 
 
@@ -138,6 +138,11 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
+def _delivery(message: Told) -> dict[str, Any]:
+    """`error` is there only when there is one."""
+    return {key: value for key, value in asdict(message).items() if key != "error" or value is not None}
+
+
 def _say(row: Checked) -> str:
     look = row.look
     latency = "" if look.latency_ms is None else f" ({look.latency_ms:.1f} ms)"
@@ -160,7 +165,7 @@ def _performance(row: Checked) -> str:
     label = row.look.database.replace("'", "''").replace("=", "_")
     latency = row.look.latency_ms
     value = "U" if latency is None else f"{latency:.3f}ms"
-    warn = "" if row.slow is None else f"{row.slow / timedelta(milliseconds=1):g}"
+    warn = "" if row.slow is None else f"{row.slow // timedelta(milliseconds=1)}"
     return f"'{_barless(label)}'={value};{warn};;0"
 
 

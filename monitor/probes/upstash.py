@@ -1,4 +1,4 @@
-"""The only file that knows the REST client: one PING, its deadline, its answer, its errors renamed.
+"""The only file that knows the REST client: its few commands, their deadline, their answers, its errors renamed.
 
 What an answer means is decided in `core.classify`; bytes and phases are `wire`'s business.
 The client's traps (no timeout, hidden retry, dropped status, telemetry, secrets in exceptions, a TLS context
@@ -13,14 +13,11 @@ import json
 import os
 import secrets
 import ssl
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import timedelta
+from time import monotonic
 
-import httpcore
 import httpx
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
@@ -29,99 +26,15 @@ from upstash_redis.http import make_headers
 from monitor.core.observation import Fault, Observation
 from monitor.probes.faults import WireError
 from monitor.probes.resolver import Resolver
-from monitor.probes.wire import READ_LIMIT_BYTES, Backend, Stopwatch
+from monitor.probes.transport import Exchange, Transport, current_exchange
+from monitor.probes.wire import Stopwatch
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
 _EXCERPT_LENGTH = 120
-
-
-@dataclass(kw_only=True, slots=True)
-class _Exchange:
-    """What one request met on its way; filled in by the transport."""
-
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    status: int | None = None
-    content_type: str = ""
-    body: bytes = b""
-    complete: bool = False
-
-
-_current: ContextVar[_Exchange] = ContextVar("exchange")
-
-
-class _Transport(httpx.AsyncBaseTransport):
-    """A fresh connection for each request, a cap on what is read, the exchange noted."""
-
-    def __init__(self, resolver: Resolver, tls: ssl.SSLContext) -> None:
-        self._resolver = resolver
-        self._tls = tls
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        exchange = _current.get()
-        backend = Backend(self._resolver, exchange.watch)
-        connection = httpcore.AsyncHTTPConnection(
-            origin=httpcore.Origin(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
-                port=request.url.port or (443 if request.url.scheme == "https" else 80),
-            ),
-            ssl_context=self._tls,
-            network_backend=backend,
-        )
-        try:
-            response = await connection.handle_async_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(
-                        scheme=request.url.raw_scheme,
-                        host=request.url.raw_host,
-                        port=request.url.port,
-                        target=request.url.raw_path,
-                    ),
-                    headers=request.headers.raw,
-                    content=request.content,
-                )
-            )
-            exchange.status = response.status
-            headers = httpx.Headers(response.headers)
-            exchange.content_type = headers.get("content-type", "")
-            raw = b"".join([chunk async for chunk in response.aiter_stream()])
-        except httpcore.RemoteProtocolError as error:
-            raise _protocol_error(error) from error
-        finally:
-            backend.hang_up()
-        exchange.body = _unpack(raw, headers.get("content-encoding", ""))
-        exchange.complete = True
-        # Already unpacked, so httpx must not do it again, without a limit.
-        kept = [(name, value) for name, value in headers.multi_items() if name.lower() != "content-encoding"]
-        return httpx.Response(exchange.status, headers=kept, content=exchange.body)
-
-
-def _protocol_error(error: httpcore.RemoteProtocolError) -> WireError:
-    """Of what h11 calls a protocol error, tell an early end from an answer that is not HTTP, by its wording."""
-    if "closed connection" in str(error) or "disconnected" in str(error):
-        return WireError(Fault.LOST, "the connection was closed before the answer was complete")
-    return WireError(Fault.NOT_HTTP, "the answer is not valid HTTP")
-
-
-def _unpack(raw: bytes, encoding: str) -> bytes:
-    """Undo gzip or deflate up to the limit; raises `WireError`."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return raw
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise WireError(Fault.NOT_HTTP, "the answer is in an encoding that was not asked for")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        body = unpacker.decompress(raw, READ_LIMIT_BYTES + 1)
-    except zlib.error as error:
-        raise WireError(Fault.NOT_HTTP, "the answer is not validly compressed") from error
-    if len(body) > READ_LIMIT_BYTES:
-        raise WireError(Fault.OVERSIZED, "the answer is larger than 1 MiB when unpacked")
-    if not unpacker.eof:
-        raise WireError(Fault.LOST, "the compressed answer was cut short")
-    return body
+_KEY_PREFIX = "upstash-monitor:canary:"
+_CANARY_SECONDS = 60  # should the deletion fail, the key is gone by itself after this
+_SHARE_OF_THE_DELETION = 0.25
 
 
 class UpstashProbes:
@@ -138,7 +51,9 @@ class UpstashProbes:
         resolver: Resolver | None = None,
     ) -> None:
         self._scrub = scrub
-        transport = _Transport(resolver or Resolver(), tls or httpx.create_ssl_context())
+        self.tls = tls or httpx.create_ssl_context()
+        self.resolver = resolver or Resolver()
+        transport = Transport(self.resolver, self.tls)
         # `trust_env` off: a proxy variable must not change what is measured.
         client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113 - see `ping`
         with _without_proxies():
@@ -174,11 +89,57 @@ class UpstashProbe:
         Raises nothing for whatever the network or the other side does.
         """
         nonce = secrets.token_hex(16)
-        exchange = _Exchange()
-        token = _current.set(exchange)
+        return await self._ask(["PING", nonce], (nonce,), timeout=timeout)
+
+    async def knock(self, *, timeout: timedelta) -> Observation:  # noqa: ASYNC109 - as above
+        """Send the same `PING` without the token: whoever answers shows what stands at the door."""
+        nonce = secrets.token_hex(16)
+        headers = {name: value for name, value in self._client._headers.items() if name != "Authorization"}
+        return await self._ask(["PING", nonce], (nonce,), timeout=timeout, headers=headers)
+
+    async def read(self, *, timeout: timedelta) -> Observation:  # noqa: ASYNC109 - as above
+        """Read a key that nobody has written; the answer must be null. One billed command."""
+        return await self._ask(["GET", _KEY_PREFIX + secrets.token_hex(16)], (None,), timeout=timeout)
+
+    async def write(self, *, timeout: timedelta) -> dict[str, Observation]:  # noqa: ASYNC109 - as above
+        """Write a key, read it back, delete it: what each step saw, in order, all of them within `timeout`.
+
+        `GET` is left out when `SET` failed. `DEL` is tried always, for which a quarter of the time is kept: an
+        answer that was lost leaves a key behind. Three billed commands.
+        """
+        key, value = _KEY_PREFIX + secrets.token_hex(16), secrets.token_hex(16)
+        end = monotonic() + timeout.total_seconds()
+        deletion = timeout * _SHARE_OF_THE_DELETION
+        exchange = Exchange()
+        setting: list[str | int] = ["SET", key, value, "EX", _CANARY_SECONDS]
+        steps = {"SET": await self._ask(setting, (True,), timeout=timeout - deletion, exchange=exchange)}
+        if steps["SET"].as_expected:
+            # A replica elsewhere may lag behind; the sync token makes it wait for what was written.
+            headers = {**self._client._headers, "Upstash-Sync-Token": exchange.sync_token}
+            rest = _until(end) - deletion
+            steps["GET"] = await self._ask(["GET", key], (value,), timeout=rest, headers=headers)
+        steps["DEL"] = await self._ask(["DEL", key], (0, 1), timeout=_until(end))
+        return steps
+
+    async def _ask(
+        self,
+        command: list[str | int],
+        expected: tuple[object, ...],
+        *,
+        timeout: timedelta,  # noqa: ASYNC109 - as above
+        headers: dict[str, str] | None = None,
+        exchange: Exchange | None = None,
+    ) -> Observation:
+        """Run one command within `timeout`, with these headers in place of the usual ones."""
+        client = self._client
+        if headers is not None:
+            client = copy.copy(client)
+            client._headers = headers
+        exchange = exchange or Exchange()
+        token = current_exchange.set(exchange)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                answer = await self._client.ping(nonce)
+                answer = await client.execute(command)
         except TimeoutError:
             fault = exchange.watch.fault_at_deadline()
             return self._fault(exchange, fault, _deadline_words(fault, exchange.watch, timeout))
@@ -189,10 +150,10 @@ class UpstashProbe:
                 raise
             return self._answer(exchange, as_expected=False)
         finally:
-            _current.reset(token)
-        return self._answer(exchange, as_expected=answer == nonce)
+            current_exchange.reset(token)
+        return self._answer(exchange, as_expected=answer in expected)
 
-    def _fault(self, exchange: _Exchange, fault: Fault, remark: str) -> Observation:
+    def _fault(self, exchange: Exchange, fault: Fault, remark: str) -> Observation:
         return Observation(
             phases=exchange.watch.phases(complete=False),
             fault=fault,
@@ -200,7 +161,7 @@ class UpstashProbe:
             remark=self._scrub(remark),
         )
 
-    def _answer(self, exchange: _Exchange, *, as_expected: bool) -> Observation:
+    def _answer(self, exchange: Exchange, *, as_expected: bool) -> Observation:
         phases = exchange.watch.phases(complete=True)
         if as_expected:
             return Observation(phases=phases, http_status=exchange.status, as_expected=True)
@@ -209,6 +170,7 @@ class UpstashProbe:
             phases=phases,
             http_status=exchange.status,
             error_text=None if text is None else self._scrub(text),
+            content_type=self._scrub(_media_type(exchange)),
             remark=self._scrub(_describe(exchange)),
         )
 
@@ -225,6 +187,11 @@ def _without_proxies() -> Iterator[None]:
         yield
     finally:
         os.environ.update(held)
+
+
+def _until(end: float) -> timedelta:
+    """What is left, down to hundredths, as it may be spoken of."""
+    return timedelta(milliseconds=max(0, int((end - monotonic()) * 100)) * 10)
 
 
 def _deadline_words(fault: Fault, watch: Stopwatch, timeout: timedelta) -> str:
@@ -248,10 +215,14 @@ def _error_text(body: bytes) -> str | None:
     return error if isinstance(error, str) and error.strip() else None
 
 
-def _describe(exchange: _Exchange) -> str:
+def _media_type(exchange: Exchange) -> str:
+    return exchange.content_type.split(";")[0].strip().lower()[:40]
+
+
+def _describe(exchange: Exchange) -> str:
     """What came instead of an Upstash answer: its type and its first words."""
     if not exchange.body.strip():
         return "an empty answer"
-    kind = exchange.content_type.split(";")[0].strip()[:40] or "no content type"
+    kind = _media_type(exchange) or "no content type"
     excerpt = exchange.body[: 4 * _EXCERPT_LENGTH].decode("utf-8", "replace")
     return f"{kind}: {excerpt}"

@@ -1,1 +1,4 @@
-"""Stand-ins for Upstash, Slack and Telegram on loopback. Imports nothing of the house."""
+"""Stand-ins on loopback for Upstash and its console and status page, Railway, Slack and Telegram.
+
+Imports nothing of the house.
+"""

@@ -30,7 +30,7 @@ class MalformedError(Exception):
 
 
 class Call:
-    """One request as Upstash reads it: whose it is, which commands are in it, in which form the answer is wanted."""
+    """One request as Upstash reads it: whose it is, its commands, and the form in which the answer is wanted."""
 
     def __init__(self, request: Request) -> None:
         self._method = request.method

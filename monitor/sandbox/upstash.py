@@ -1,8 +1,7 @@
 """A stand-in for one Upstash database on loopback, with faults that can be switched while it runs.
 
-Its commands are in `keyspace`, the shapes of requests and replies in `restapi`,
-sockets in `listener`. It imports nothing of the house:
-a fault of ours must not hide here.
+Its commands are in `keyspace`, the shapes of requests and replies in `restapi`, sockets in `listener`. It imports
+nothing of the house: a fault of ours must not hide here.
 """
 
 from __future__ import annotations
