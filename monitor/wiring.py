@@ -84,9 +84,9 @@ def build(
     store = open_store(settings, clock=clock, tell_unwritable=tell_unwritable)
     store.wake()
     for name, state in store.channel_states().items():
-        moved = channels.get(name)
-        if state.chat_id is not None and isinstance(moved, TelegramChannel):
-            moved.chat_id = state.chat_id
+        channel = channels.get(name)
+        if state.move is not None and isinstance(channel, TelegramChannel):
+            channel.follow(state.move)
     keeper = Keeper()
     our_side = OurSide(
         settings.controls,

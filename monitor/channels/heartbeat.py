@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from monitor.core.outbox import Receipt, Verdict
-from monitor.outbound import NoAnswerError, ask
+from monitor.outbound.line import NoAnswerError
+from monitor.outbound.request import ask
 
 
 class Heartbeat:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from monitor.core.outbox import Receipt, Verdict
-from monitor.outbound import Answer
+from monitor.outbound.line import Answer
 
 
 def trouble(status: int) -> Receipt:

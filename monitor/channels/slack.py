@@ -12,15 +12,21 @@ from time import monotonic
 from typing import Any
 
 from monitor.channels.http import trouble, wished_pause
-from monitor.channels.text import Message, clean, compose, plain
+from monitor.channels.text import Message, clean, compose, plain, short
 from monitor.core.notice import Notice
 from monitor.core.outbox import Receipt, Verdict
-from monitor.outbound import Answer, NoAnswerError, ask
+from monitor.outbound.line import Answer, NoAnswerError
+from monitor.outbound.request import ask
 
 _FALLBACK_LIMIT = 3500
+_SHORT_LIMIT = 1000
 _HEADER_LIMIT = 150
 _SECTION_LIMIT = 3000
 _CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
+# What begins or ends a style, and what it becomes; an underscore within a word, as in a variable's name, does not.
+_EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_STYLES = str.maketrans({"`": "'", "*": "∗", "~": "∼"})
+_STATUS_PAGE = "https://status.upstash.com"
 _ADVICE = {
     "no_service": "the webhook was removed; make a new one and set webhook_url",
     "no_service_id": "the webhook was removed; make a new one and set webhook_url",
@@ -49,15 +55,15 @@ class SlackChannel:
         message = compose(notice, footnotes)
         try:
             answer = ask("POST", self._webhook_url, json=payload(message), timeout=timeout)
-            left = timedelta(seconds=end - monotonic())
-            if answer.status == 400 and left > timedelta(seconds=0.1):
-                answer = ask("POST", self._webhook_url, json=_plain_payload(message), timeout=left)
+            if answer.status == 400:
+                left = timedelta(seconds=end - monotonic())
+                answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=left)
         except NoAnswerError as error:
             return Receipt(verdict=Verdict.RETRY, detail=str(error))
         return self._judge(answer)
 
     def _judge(self, answer: Answer) -> Receipt:
-        said = clean(self._scrub(answer.body), 100)
+        said = clean(self._scrub(clean(answer.body, 1000)), 100)
         if answer.status == 200 and answer.body.strip() == "ok":
             return Receipt(verdict=Verdict.CONFIRMED, detail="ok")
         if answer.status == 429:
@@ -69,7 +75,8 @@ class SlackChannel:
         if answer.status >= 500:
             return trouble(answer.status)
         advice = _ADVICE.get(said, "check webhook_url: it must be an incoming webhook of Slack's, and still exist")
-        return Receipt(verdict=Verdict.PERMANENT, detail=f"Slack refused it ({answer.status} {said}): {advice}")
+        answered = f"{answer.status} {said}".strip()
+        return Receipt(verdict=Verdict.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
 
 
 def payload(message: Message) -> dict[str, Any]:
@@ -77,8 +84,8 @@ def payload(message: Message) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _plain_text(f"{message.symbol} {message.headline}", _HEADER_LIMIT)},
     ]
-    if message.facts:
-        blocks.append({"type": "section", "text": _plain_text("\n".join(message.facts))})
+    if message.body:
+        blocks.append({"type": "section", "text": _plain_text("\n".join(message.body))})
     if message.steps:
         steps = "\n".join(f"{number}. {_shown(step)}" for number, step in enumerate(message.steps, start=1))
         blocks.append({"type": "section", "text": _marked(f"*Next*\n{steps}")})
@@ -93,8 +100,8 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _plain_payload(message: Message) -> dict[str, Any]:
-    return _quiet(_fit(escape(clean(plain(message), 800)), 1000))
+def _short_payload(message: Message) -> dict[str, Any]:
+    return _quiet(_fit(escape(short(message)), _SHORT_LIMIT))
 
 
 def _quiet(text: str) -> dict[str, Any]:
@@ -119,5 +126,6 @@ def _fit(escaped: str, limit: int) -> str:
 
 
 def _shown(text: str) -> str:
-    """Text inside markup: escaped, and without the characters that begin a style."""
-    return escape(text).replace("`", "'").replace("*", "∗").replace("~", "∼")
+    """Text inside markup: escaped, without the characters that begin a style; the status page can be clicked."""
+    safe = _EDGE_UNDERSCORE.sub("＿", escape(text).translate(_STYLES))
+    return safe.replace(_STATUS_PAGE, f"<{_STATUS_PAGE}>")

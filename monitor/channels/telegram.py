@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from monitor.channels.http import trouble, wished_pause
-from monitor.channels.text import Message, clean, compose, plain
+from monitor.channels.text import Message, clean, compose, short
 from monitor.core.notice import Notice
-from monitor.core.outbox import Receipt, Verdict
-from monitor.outbound import Answer, NoAnswerError, ask
+from monitor.core.outbox import Move, Receipt, Verdict
+from monitor.outbound.line import Answer, NoAnswerError
+from monitor.outbound.request import ask
 
-TEXT_LIMIT = 4096  # UTF-16 units, after entity parsing
-_SHORT = 1000
+# Telegram makes a mention, with a push for whoever is meant, of every @name outside of code.
+_MENTION = re.compile(r"@(?=\w)")
+_WORD_JOINER = "\u2060"  # has no width
 _ADVICE = (
     ("chat not found", "check chat_id, and that the bot was added to the chat"),
     ("unauthorized", "the bot token is not valid any more; ask @BotFather for the present one"),
@@ -33,76 +36,86 @@ _ADVICE = (
 
 
 class TelegramChannel:
-    """A bot and a chat. Only `"ok": true` confirms a message. `chat_id` follows a chat that was upgraded."""
+    """A bot and a chat. Only `"ok": true` confirms a message. A chat that got a new number is followed."""
 
     def __init__(
         self, *, name: str, bot_token: str, chat_id: str, api_url: str, scrub: Callable[[str], str]
     ) -> None:
         self.name = name
-        self.chat_id = chat_id
+        self._configured_chat_id = self._chat_id = chat_id
         self._url = f"{api_url.rstrip('/')}/bot{bot_token}/sendMessage"
         self._scrub = scrub
+
+    def follow(self, move: Move) -> None:
+        """Send to the new number from now on, if it is this channel's chat that moved."""
+        if move.old_chat_id == self._configured_chat_id:
+            self._chat_id = move.new_chat_id
 
     def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
         """Send as HTML; follow a moved chat; where Telegram refuses the form, once more as short plain text."""
         end = monotonic() + timeout.total_seconds()
         message = compose(notice, footnotes)
         form: dict[str, Any] = {"text": marked_up(message), "parse_mode": "HTML"}
-        moved_to: str | None = None
-        for _ in range(3):
-            left = timedelta(seconds=max(0.1, end - monotonic()))
+        move: Move | None = None
+        while True:
             try:
-                answer = ask("POST", self._url, json=self._body(form), timeout=left)
+                answer = ask(
+                    "POST", self._url, json=self._body(form), timeout=timedelta(seconds=end - monotonic())
+                )
             except NoAnswerError as error:
-                return Receipt(verdict=Verdict.RETRY, detail=str(error), moved_to=moved_to)
+                return Receipt(verdict=Verdict.RETRY, detail=str(error), move=move)
             reply = _reply(answer)
             new_chat = _parameters(reply).get("migrate_to_chat_id")
-            if isinstance(new_chat, int) and moved_to is None:
-                self.chat_id = moved_to = str(new_chat)
+            if isinstance(new_chat, int) and move is None:
+                move = Move(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
+                self.follow(move)
             elif _is_about_form(reply) and "parse_mode" in form:
-                form = {"text": clean(plain(message), _SHORT)}
+                form = {"text": short(message)}
             else:
-                break
-        return self._judge(answer, reply, moved_to)
+                return self._judge(answer, reply, move)
 
     def _body(self, form: dict[str, Any]) -> dict[str, Any]:
-        return {"chat_id": self.chat_id, "link_preview_options": {"is_disabled": True}, **form}
+        return {"chat_id": self._chat_id, "link_preview_options": {"is_disabled": True}, **form}
 
-    def _judge(self, answer: Answer, reply: dict[str, Any], moved_to: str | None) -> Receipt:
+    def _judge(self, answer: Answer, reply: dict[str, Any], move: Move | None) -> Receipt:
         if answer.status == 200 and reply.get("ok") is True:
-            return Receipt(verdict=Verdict.CONFIRMED, detail="ok", moved_to=moved_to)
+            return Receipt(verdict=Verdict.CONFIRMED, detail="ok", move=move)
         if answer.status == 429:
             wish = _parameters(reply).get("retry_after")
             pause = timedelta(seconds=wish) if isinstance(wish, int) and 0 <= wish < 1e6 else wished_pause(answer)
-            return Receipt(
-                verdict=Verdict.RETRY,
-                detail="Telegram asks for patience (429)",
-                retry_after=pause,
-                moved_to=moved_to,
-            )
+            detail = "Telegram asks for patience (429)"
+            return Receipt(verdict=Verdict.RETRY, detail=detail, retry_after=pause, move=move)
         if answer.status >= 500:
             return trouble(answer.status)
         if not reply:
-            return Receipt(
-                verdict=Verdict.RETRY, detail=f"something that is not Telegram answered {answer.status}"
+            verdict = Verdict.RETRY if answer.status == 200 else Verdict.PERMANENT
+            detail = (
+                f"something that is not Telegram answered {answer.status}: check api_url, and what is in between"
             )
-        said = clean(self._scrub(str(reply.get("description", ""))), 150)
+            return Receipt(verdict=verdict, detail=detail, move=move)
+        said = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
         advice = next((words for part, words in _ADVICE if part in said.lower()), "check bot_token and chat_id")
-        detail = f"Telegram refused it ({answer.status} {said}): {advice}"
-        return Receipt(verdict=Verdict.PERMANENT, detail=detail, moved_to=moved_to)
+        detail = f"Telegram refused it ({f'{answer.status} {said}'.strip()}): {advice}"
+        return Receipt(verdict=Verdict.PERMANENT, detail=detail, move=move)
 
 
 def marked_up(message: Message) -> str:
     """The message as Telegram's HTML: everything is escaped first, so the tags are ours alone."""
-    steps = [f"{number}. {html.escape(step)}" for number, step in enumerate(message.steps, start=1)]
+    steps = [f"{number}. {_shown(step)}" for number, step in enumerate(message.steps, start=1)]
     lines = [
-        f"{message.symbol} <b>{html.escape(message.headline)}</b>",
-        *map(html.escape, message.facts),
+        f"{message.symbol} <b>{_shown(message.headline)}</b>",
+        *map(_shown, message.facts),
+        *((f"<code>{html.escape(message.detail)}</code>",) if message.detail else ()),
+        *map(_shown, message.explanation),
         *steps,
-        *(f"<i>{html.escape(line)}</i>" for line in message.footnotes),
+        *(f"<i>{_shown(line)}</i>" for line in message.footnotes),
         f"<code>{html.escape(message.tail)}</code>",
     ]
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    return _MENTION.sub(f"@{_WORD_JOINER}", html.escape(text))
 
 
 def _reply(answer: Answer) -> dict[str, Any]:

@@ -4,50 +4,67 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from monitor.core.notice import Kind, Notice, Severity, facts, headline, next_steps, tail
+from monitor.core.notice import Kind, Notice, Severity, explanation, facts, headline, next_steps, tail
 
 # In UTF-16 units, as Telegram counts. The sum of all parts stays below its 4,096.
+NAME_LIMIT = 60
 HEADLINE_LIMIT = 140
 LINE_LIMIT = 350
 STEP_LIMIT = 180
+_MOST_FOOTNOTES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """The parts of a message, cleaned and cut, without any markup."""
+    """The parts of a message, cleaned and cut, without any markup.
+
+    `detail` is what was seen, in somebody else's words; empty where there is nothing to quote.
+    """
 
     symbol: str
     headline: str
     facts: tuple[str, ...]
+    detail: str
+    explanation: tuple[str, ...]
     steps: tuple[str, ...]
     footnotes: tuple[str, ...]
     tail: str
 
+    @property
+    def body(self) -> tuple[str, ...]:
+        """The lines between the headline and the steps."""
+        quoted = (self.detail,) if self.detail else ()
+        return (*self.facts, *quoted, *self.explanation)
+
 
 def compose(notice: Notice, footnotes: tuple[str, ...] = ()) -> Message:
     """The parts of a notice in the order in which they are read (design, 5.7)."""
+    # A long name must not push what happened out of the headline.
+    named = notice if notice.database is None else replace(notice, database=clean(notice.database, NAME_LIMIT))
     return Message(
         symbol=_symbol(notice),
-        headline=clean(headline(notice), HEADLINE_LIMIT),
-        facts=_lines(facts(notice)[:5], LINE_LIMIT),
+        headline=clean(headline(named), HEADLINE_LIMIT),
+        facts=_lines(facts(notice), LINE_LIMIT),
+        detail=clean(notice.detail, LINE_LIMIT),
+        explanation=_lines(explanation(notice), LINE_LIMIT),
         steps=_lines(next_steps(notice), STEP_LIMIT),
-        footnotes=_lines(footnotes[:3], LINE_LIMIT),
+        footnotes=_lines(footnotes[:_MOST_FOOTNOTES], LINE_LIMIT),
         tail=tail(notice),
     )
-
-
-def _lines(texts: Iterable[str], limit: int) -> tuple[str, ...]:
-    """Slack refuses a block without text, so what is empty once cleaned is left out."""
-    return tuple(filter(None, (clean(text, limit) for text in texts)))
 
 
 def plain(message: Message) -> str:
     """The whole message as text, for the log, for fallbacks and for receivers that refuse markup."""
     steps = [f"{number}. {step}" for number, step in enumerate(message.steps, start=1)]
-    lines = [f"{message.symbol} {message.headline}", *message.facts, *steps, *message.footnotes, message.tail]
+    lines = [f"{message.symbol} {message.headline}", *message.body, *steps, *message.footnotes, message.tail]
     return "\n".join(lines)
+
+
+def short(message: Message) -> str:
+    """The least that must be read, for receivers that refuse the whole."""
+    return "\n".join((f"{message.symbol} {message.headline}", *message.facts, message.tail))
 
 
 def clean(text: str, limit: int) -> str:
@@ -63,6 +80,11 @@ def clean(text: str, limit: int) -> str:
     return units[: 2 * (limit - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
 
 
+def _lines(texts: Iterable[str], limit: int) -> tuple[str, ...]:
+    """Slack refuses a block without text, so what is empty once cleaned is left out."""
+    return tuple(filter(None, (clean(text, limit) for text in texts)))
+
+
 def _harmless(character: str) -> str:
     category = unicodedata.category(character)
     if category in ("Cf", "Cs", "Co", "Cn"):
@@ -73,6 +95,6 @@ def _harmless(character: str) -> str:
 def _symbol(notice: Notice) -> str:
     if notice.kind in (Kind.CLOSED, Kind.MISSED):
         return "🟢"
-    if notice.kind in (Kind.TRIAL, Kind.MONITOR):
+    if notice.kind is Kind.TRIAL:
         return "⚪"
     return "🔴" if notice.severity is Severity.CRITICAL else "🟡"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from monitor.channels.http import trouble, wished_pause
-from monitor.channels.text import compose
+from monitor.channels.text import LINE_LIMIT, clean, compose
 from monitor.core.notice import Notice, to_json
 from monitor.core.outbox import Receipt, Verdict
-from monitor.outbound import NoAnswerError, ask
+from monitor.outbound.line import NoAnswerError
+from monitor.outbound.request import ask
 
 
 class WebhookChannel:
@@ -23,11 +25,12 @@ class WebhookChannel:
     def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
         """Send the fields of the notice and, for people, the lines that the other channels show."""
         message = compose(notice, footnotes)
+        fields = {key: _harmless(value) for key, value in to_json(notice).items()}
         body = {
             "version": 1,
-            **to_json(notice),
+            **fields,
             "headline": message.headline,
-            "facts": list(message.facts),
+            "facts": list(message.body),
             "next_steps": list(message.steps),
             "footnotes": list(message.footnotes),
             "tail": message.tail,
@@ -45,3 +48,10 @@ class WebhookChannel:
             return trouble(answer.status)
         detail = f"the receiver refused it ({answer.status}): check the url of this channel"
         return Receipt(verdict=Verdict.PERMANENT, detail=detail)
+
+
+def _harmless(value: Any) -> Any:
+    """Foreign text in the fields is cleaned as in the lines: many receivers refuse JSON with a lone surrogate."""
+    if isinstance(value, list):
+        return [_harmless(item) for item in value]
+    return clean(value, LINE_LIMIT) if isinstance(value, str) else value

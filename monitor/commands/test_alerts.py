@@ -41,7 +41,7 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
 
 def _say(receipt: Receipt) -> str:
     said = "delivered" if receipt.verdict is Verdict.CONFIRMED else "NOT delivered"
-    moved = f"; the chat has moved, set chat_id to {receipt.moved_to}" if receipt.moved_to else ""
+    moved = f"; the chat has moved, set chat_id to {receipt.move.new_chat_id}" if receipt.move else ""
     return f"{said} ({receipt.detail}{moved})"
 
 

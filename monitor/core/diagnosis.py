@@ -30,7 +30,7 @@ _TABLE: dict[Outcome, tuple[str, str, tuple[str, ...]]] = {
         "The database answers, but slower than the limit set for it.",
         _UNSURE,
         (
-            "Compare the phases: wait is the database and the way to it, dns, connect and tls are the way alone.",
+            "See where the time goes (check --json): wait is database and way together, the rest the way alone.",
             "Look at the console's usage page: throttled commands or bandwidth show there.",
             _STATUS_PAGE,
         ),

@@ -6,6 +6,7 @@ When something is said is decided in `incident`, when it is sent in `outbox`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -80,7 +81,8 @@ def headline(notice: Notice) -> str:
         case Kind.CLOSED:
             said = f"recovered after {took}"
         case Kind.MISSED:
-            said = f"you missed this: {notice.cause.words} for {took}, fine again"
+            why = "" if notice.severity is Severity.WARNING else f" ({notice.cause.words})"
+            said = f"you missed this: {_short_span(notice)}{why}, fine again"
         case Kind.REMINDER:
             said = f"still {notice.cause.words} after {took}"
         case Kind.CHANGED:
@@ -91,25 +93,30 @@ def headline(notice: Notice) -> str:
 
 
 def facts(notice: Notice) -> tuple[str, ...]:
-    """The lines under the headline: since when, what was seen, what the causes were."""
+    """The lines under the headline: since when, how often it failed, what the causes were."""
     lines: list[str] = []
     if notice.since is not None:
         span = f"since {say_time(notice.since)}"
         if notice.until is not None:
-            state = "slow" if notice.severity is Severity.WARNING else "down"
-            span = f"{state} {say_time(notice.since)} to {say_time(notice.until)}"
-        failed = f", {notice.looks_failed} looks failed" if notice.looks_failed else ""
-        lines.append(span + failed)
+            span = f"{_state(notice)} {say_time(notice.since)} to {say_time(notice.until)}"
+        lines.append(span + _count(notice))
     if notice.is_good_news and notice.causes:
-        lines.append("cause: " + ", then ".join(cause.words for cause in notice.causes))
-    elif notice.kind is Kind.CHANGED and notice.before is not None:
-        lines.append(f"before: {notice.before.words}")
-    if notice.detail:
-        lines.append(notice.detail)
-    if notice.cause is not None and not notice.is_good_news:
-        advice = advise(notice.cause)
-        lines += [advice.meaning, f"whose move: {advice.whose_move}"]
+        word = "cause" if len(notice.causes) == 1 else "causes"
+        lines.append(f"{word}: {_in_order(notice.causes)}")
+    elif earlier := [cause for cause in notice.causes if cause is not notice.cause]:
+        lines.append(f"before: {_in_order(earlier)}")
     return tuple(lines)
+
+
+def explanation(notice: Notice) -> tuple[str, ...]:
+    """What it means and whose move it is; nothing for good news."""
+    if notice.cause is None or notice.is_good_news:
+        return ()
+    advice = advise(notice.cause)
+    lines = (advice.meaning, f"whose move: {advice.whose_move}")
+    if notice.kind is Kind.REMINDER and notice.incident is not None:
+        return (*lines, f"To stop these reminders: upstash-monitor incidents ack {notice.incident}")
+    return lines
 
 
 def next_steps(notice: Notice) -> tuple[str, ...]:
@@ -130,6 +137,29 @@ def tail(notice: Notice) -> str:
 def say_time(moment: datetime) -> str:
     """A time for people anywhere: `2026-11-23 14:02:09 UTC`."""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _state(notice: Notice) -> str:
+    return "slow" if notice.severity is Severity.WARNING else "down"
+
+
+def _short_span(notice: Notice) -> str:
+    """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began."""
+    if notice.since is None or notice.until is None:
+        return _state(notice)
+    form = "%H:%M" if notice.since.date() == notice.until.date() else "%Y-%m-%d %H:%M"
+    return f"{_state(notice)} {notice.since.strftime(form)} to {notice.until.strftime(form)} UTC"
+
+
+def _count(notice: Notice) -> str:
+    if not notice.looks_failed:
+        return ""
+    looks = "look" if notice.looks_failed == 1 else "looks"
+    return f", {notice.looks_failed} {looks} {'slow' if notice.severity is Severity.WARNING else 'failed'}"
+
+
+def _in_order(causes: Sequence[Outcome]) -> str:
+    return ", then ".join(cause.words for cause in causes)
 
 
 def to_json(notice: Notice) -> dict[str, Any]:

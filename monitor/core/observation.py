@@ -103,7 +103,7 @@ _WORDS = {
     Outcome.CONNECTION_TIMEOUT: "connection timed out",
     Outcome.RESPONSE_TIMEOUT: "response timed out",
     Outcome.TLS_FAILED: "TLS failed",
-    Outcome.NOT_UPSTASH: "answer is not from Upstash",
+    Outcome.NOT_UPSTASH: "not an Upstash answer",
     Outcome.MONITOR_ERROR: "monitor error",
     Outcome.OFFLINE: "monitor offline",
     Outcome.CAPACITY_FULL: "database full",

@@ -7,6 +7,7 @@ No delivery, however slow, delays a look or another channel.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from loguru import logger
 
 from monitor.channels.channel import Channel
 from monitor.core.notice import Kind, Notice, Severity, say_time
-from monitor.core.outbox import Dispatch, Receipt, Verdict
+from monitor.core.outbox import Dispatch, Receipt, Verdict, late_note
 from monitor.flow.threads import on_daemon_thread
 from monitor.store.keeper import Keeper
 from monitor.store.outbox import Settled
@@ -27,6 +28,9 @@ SEND_TIMEOUT = timedelta(seconds=10)
 _LONGEST_SLEEP = timedelta(seconds=30)
 _SHORTEST_SLEEP = timedelta(seconds=0.05)
 _AFTER_A_BUG = timedelta(seconds=5)
+# Slack and Telegram take a short burst, and then about a message a second per channel.
+_BURST = 5
+PACE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +45,7 @@ class Delivery:
 class Deliverer:
     """The outbox' legs. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
 
-    `send_timeout` says how long the next message may take.
+    `send_timeout` says how long the next message may take; `pace` is kept between messages when many wait.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Deliverer:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
         send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
+        pace: timedelta = PACE,
         on_delivery: Callable[[Delivery], None] | None = None,
     ) -> None:
         self._channels = channels
@@ -61,6 +66,7 @@ class Deliverer:
         self._clock = clock
         self._jitter = jitter
         self._send_timeout = send_timeout
+        self._pace = pace
         self._on_delivery = on_delivery
         self._news = {name: asyncio.Event() for name in channels}
         self._underway = 0
@@ -112,11 +118,21 @@ class Deliverer:
         return max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, due - self._clock()))
 
     async def _drain(self, name: str) -> None:
+        for sent in itertools.count():
+            if sent >= _BURST:
+                await asyncio.sleep(self._pace.total_seconds())
+            if not await self._deliver_next(name):
+                return
+
+    async def _deliver_next(self, name: str) -> bool:
+        """True when there was something to send."""
         self._underway += 1
         self._quiet.clear()
         try:
-            while (dispatch := await self._keeper.run(self._store.claim, name, self._clock())) is not None:
+            dispatch = await self._keeper.run(self._store.claim, name, self._clock())
+            if dispatch is not None:
                 await self._deliver(dispatch)
+            return dispatch is not None
         finally:
             self._underway -= 1
             if not self._underway:
@@ -134,20 +150,25 @@ class Deliverer:
 
     async def _send(self, dispatch: Dispatch) -> Receipt:
         channel = self._channels[dispatch.channel]
-        footnotes = await self._footnotes(dispatch.channel)
+        footnotes = await self._footnotes(dispatch)
         timeout = self._send_timeout()
         return await on_daemon_thread(
             lambda: channel.send(dispatch.notice, footnotes=footnotes, timeout=timeout), name="delivery"
         )
 
-    async def _footnotes(self, channel: str) -> tuple[str, ...]:
-        """One line for each other channel that is broken: whoever reads this one should know."""
+    async def _footnotes(self, dispatch: Dispatch) -> tuple[str, ...]:
+        """That it comes late, and a line for each other channel that is broken: whoever reads this should know."""
+        late = late_note(dispatch, self._clock())
+        notes = (late,) if late else ()
+        if dispatch.notice.incident is None:  # such a notice may itself be about that channel
+            return notes
         states = await self._keeper.run(self._store.channel_states)
-        return tuple(
+        broken = (
             f"{state.name} is broken since {say_time(state.broken_since)}: {state.reason}"
             for state in states.values()
-            if state.broken_since is not None and state.name in self._channels and state.name != channel
+            if state.broken_since is not None and state.name in self._channels and state.name != dispatch.channel
         )
+        return (*notes, *broken)
 
     async def _tell_others(self, delivery: Delivery) -> None:
         others = [name for name in self._channels if name != delivery.channel]
@@ -180,4 +201,4 @@ def _log(delivery: Delivery, settled: Settled) -> None:
     if settled.mended:
         logger.info("the channel {} works again", delivery.channel)
     if settled.gave_up:
-        logger.error("{} given up after a day of trying", said)
+        logger.error("{} given up, {}", said, settled.gave_up)

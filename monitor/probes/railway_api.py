@@ -13,7 +13,7 @@ from typing import Any, Self
 from monitor.core.lines import mask_credentials, one_line
 from monitor.core.scrub import Scrubber
 from monitor.core.secret import Secret
-from monitor.outbound import Answer
+from monitor.outbound.line import Answer
 from monitor.probes.web import Deadline, WebError, fetch, parse, say_status
 
 _SCOPE = "query { projectToken { projectId environmentId } }"

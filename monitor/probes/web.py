@@ -13,7 +13,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitor.outbound import Answer, NoAnswerError, ask
+from monitor.outbound.line import Answer, NoAnswerError
+from monitor.outbound.request import ask
 
 _LIMIT_BYTES = 2 * 1024 * 1024
 _LEAST = timedelta(milliseconds=10)

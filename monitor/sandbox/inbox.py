@@ -53,10 +53,14 @@ class Fault(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One message that was taken: `text` as a person reads it, `payload` as it was posted, `at` in UTC."""
+    """One message that was taken: `text` as a person reads it, `payload` as it was posted, `at` in UTC.
+
+    `mentions` names whom it would call, by a push for each member of a channel perhaps.
+    """
 
     service: str
     text: str
+    mentions: tuple[str, ...]
     payload: Mapping[str, Any]
     at: datetime
 
@@ -145,7 +149,7 @@ class InboxStandIn:
             payload = slackapi.read(request.body, request.kind)
         except slackapi.RefusedError as error:
             return Reply(status=400, body=str(error), kind="text/plain")
-        self._take("slack", slackapi.shown(payload), payload)
+        self._take("slack", slackapi.shown(payload), slackapi.mentions(payload), payload)
         return Reply(status=200, body="ok", kind="text/plain")
 
     def _call(self, request: Request, fault: Fault) -> Reply:
@@ -164,12 +168,12 @@ class InboxStandIn:
         try:
             values = telegramapi.parameters(url.query, request.body, request.kind)
             self._check_chat(str(values.get("chat_id", "")), has_moved=fault is Fault.MIGRATED)
-            text = telegramapi.read(values)
+            shown = telegramapi.read(values)
         except telegramapi.RefusedError as error:
             return _failed(400, str(error), error.parameters)
-        number, at = self._take("telegram", text, values)
+        number, at = self._take("telegram", shown.text, shown.mentions, values)
         chat = {"id": int(values["chat_id"]), "type": "group", "title": "Stand-in"}
-        return _result({"message_id": number, "chat": chat, "date": int(at.timestamp()), "text": text})
+        return _result({"message_id": number, "chat": chat, "date": int(at.timestamp()), "text": shown.text})
 
     def _check_chat(self, chat_id: str, *, has_moved: bool) -> None:
         if not chat_id:
@@ -182,9 +186,12 @@ class InboxStandIn:
         if chat_id not in (self.chat_id, self.migrated_chat_id):
             raise telegramapi.RefusedError("Bad Request: chat not found")
 
-    def _take(self, service: str, text: str, payload: Mapping[str, Any]) -> tuple[int, datetime]:
+    def _take(
+        self, service: str, text: str, mentions: tuple[str, ...], payload: Mapping[str, Any]
+    ) -> tuple[int, datetime]:
         with self._lock:
-            message = Received(service=service, text=text, payload=payload, at=datetime.now(UTC))
+            at = datetime.now(UTC)
+            message = Received(service=service, text=text, mentions=mentions, payload=payload, at=at)
             self._messages.append(message)
             number = len(self._messages)
             if self._on_message is not None:

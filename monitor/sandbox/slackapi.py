@@ -53,13 +53,25 @@ def shown(payload: Json) -> str:
     """A payload that was taken as a person reads it: the blocks from top to bottom; without blocks the text."""
     if not payload.get("blocks"):
         return _rendered({"type": "mrkdwn", "text": payload["text"]})
-    parts = [
+    return "\n".join(_rendered(part) for part in _parts(payload))
+
+
+def _parts(payload: Json) -> list[Json]:
+    return [
         part
-        for block in payload["blocks"]
+        for block in payload.get("blocks") or ()
         for part in (block.get("text"), *block.get("fields", ()), *block.get("elements", ()))
         if part is not None
     ]
-    return "\n".join(_rendered(part) for part in parts)
+
+
+def mentions(payload: Json) -> tuple[str, ...]:
+    """Whom a payload that was taken would call: `<!channel>`, `<@U1>` and the like where Slack reads them."""
+    texts = [payload.get("text") or ""]
+    texts += [part["text"] for part in _parts(payload) if part["type"] == "mrkdwn"]
+    return tuple(
+        found.group(1) for text in texts for found in _CONTROL.finditer(text) if found.group(1)[0] in "!@#"
+    )
 
 
 def _rendered(part: Json) -> str:

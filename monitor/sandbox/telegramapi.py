@@ -10,6 +10,7 @@ import html
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -28,6 +29,7 @@ _TOKEN = re.compile(
     r"|(?P<entity>&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)"
     r"|(?P<stray>[<>&])"
 )
+_MENTION = re.compile(r"(?<!\w)@[a-zA-Z0-9_]{2,32}\b")
 
 
 class RefusedError(Exception):
@@ -57,31 +59,47 @@ def parameters(query: str, body: bytes, kind: str) -> dict[str, Any]:
     return {**values, **given}
 
 
-def read(values: Mapping[str, Any]) -> str:
-    """The text of a message as its reader sees it; raises `RefusedError`."""
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A message as its reader sees it, and whom it would call."""
+
+    text: str
+    mentions: tuple[str, ...]
+
+
+def read(values: Mapping[str, Any]) -> Shown:
+    """The message as it will be shown; raises `RefusedError`."""
     text, mode = values.get("text", ""), values.get("parse_mode", "")
     if not isinstance(text, str) or not isinstance(mode, str):
         raise RefusedError("Bad Request: wrong type of the parameter")
     if mode.lower() not in ("", "html"):
         raise RefusedError("Bad Request: unsupported parse_mode")
-    shown = (_parsed(text) if mode else text).strip()
+    shown, outside_code = _parsed(text) if mode else (text, text)
+    shown = shown.strip()
     if not shown:
         raise RefusedError("Bad Request: message text is empty")
     if len(shown.encode("utf-16-le")) // 2 > _TEXT_LIMIT:
         raise RefusedError("Bad Request: message is too long")
-    return shown
+    return Shown(text=shown, mentions=tuple(_MENTION.findall(outside_code)))
 
 
-def _parsed(text: str) -> str:
+def _parsed(text: str) -> tuple[str, str]:
+    """The text without markup; then once more without what stands in code, where nothing is a mention."""
     shown: list[str] = []
+    outside_code: list[str] = []
     open_tags: list[str] = []
     done = 0
+
+    def show(part: str) -> None:
+        shown.append(part)
+        outside_code.append(" " * len(part) if {"code", "pre"}.intersection(open_tags) else part)
+
     for token in _TOKEN.finditer(text):
-        shown.append(text[done : token.start()])
+        show(text[done : token.start()])
         done = token.end()
         offset = f"at byte offset {len(text[: token.start()].encode())}"
         if token["entity"]:
-            shown.append(html.unescape(token["entity"]))
+            show(html.unescape(token["entity"]))
         elif token["stray"]:
             raise _broken(f"Character '{token['stray']}' is reserved and must be escaped {offset}")
         elif token["slash"]:
@@ -91,7 +109,8 @@ def _parsed(text: str) -> str:
             open_tags.append(token["tag"].lower())
     if open_tags:
         raise _broken(f'Can\'t find end tag corresponding to start tag "{open_tags[-1]}"')
-    return "".join(shown) + text[done:]
+    show(text[done:])
+    return "".join(shown), "".join(outside_code)
 
 
 def _close(tag: str, open_tags: list[str], offset: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of parcels and channels: packed, claimed, settled. Each function runs in its caller's transaction.
+"""Rows of parcels: packed, claimed, settled. Each function runs in its caller's transaction.
 
 Which parcels one message covers and when it is tried again is decided in `core.outbox`.
 """
@@ -9,44 +9,38 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from monitor.core.notice import Notice, from_json, to_json
 from monitor.core.outbox import (
     LEASE,
-    LONGEST_WISH,
+    PAUSE_WHEN_REFUSED,
     Dispatch,
     Parcel,
     Receipt,
     Verdict,
-    goes_first,
-    is_due,
+    has_failed_just_now,
     next_dispatch,
+    next_to_try,
+    next_try,
     pause_before_retry,
     should_give_up,
 )
+from monitor.store import channel_state
 from monitor.store.rows import from_ms, from_ms_or_none, reading, to_ms
 
 _WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
+# Neither claimed by somebody who is sending it right now, nor by somebody who was killed meanwhile.
+_FREE = f"{_WAITING} AND (tried_ms IS NULL OR due_ms IS NULL OR last_error IS NOT NULL)"
 _PARCEL_COLUMNS = "id, channel, notice, created_ms, attempts, tried_ms, due_ms, last_error"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChannelState:
-    """What is remembered of a channel: since when and why it is broken, and the chat it moved to."""
-
-    name: str
-    broken_since: datetime | None = None
-    reason: str = ""
-    chat_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """What settling changed, for the log: `gave_up` after a day, `broke` or `mended` the channel."""
+    """What settling changed, for the log: `gave_up` says why, `broke` or `mended` the channel."""
 
-    gave_up: bool = False
+    gave_up: str = ""
     broke: bool = False
     mended: bool = False
 
@@ -62,87 +56,62 @@ def pack(connection: sqlite3.Connection, notice: Notice, channels: Iterable[str]
 
 def claim(connection: sqlite3.Connection, channel: str, now: datetime) -> Dispatch | None:
     """The next message that is due on this channel, leased so that no other process sends it meanwhile."""
-    if _is_blocked(connection, channel, now):
+    if channel_state.is_blocked(connection, channel, now):
         return None
-    groups = _by_incident(connection, channel)
-    if not any(is_due(waiting[0], now) for waiting in groups):
+    waiting = next_to_try(_by_incident(connection, channel), now)
+    if waiting is None:
         return None
-    for waiting in groups:
-        dispatch = next_dispatch(waiting)
-        if dispatch is None or not (is_due(waiting[0], now) or goes_first(waiting[0], now)):
-            continue
-        connection.executemany(
-            "UPDATE parcel SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
-            [(to_ms(now), to_ms(now + LEASE), parcel.id) for parcel in dispatch.parcels],
-        )
-        return dispatch
-    return None
+    dispatch = next_dispatch(waiting)
+    connection.executemany(
+        "UPDATE parcel SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
+        [(to_ms(now), to_ms(now + LEASE), parcel.id) for parcel in dispatch.parcels],
+    )
+    return dispatch
 
 
 def settle(
     connection: sqlite3.Connection, dispatch: Dispatch, receipt: Receipt, now: datetime, jitter: float
 ) -> Settled:
     """Note the channel's answer for every parcel that the message covered."""
-    if receipt.moved_to is not None:
-        _remember(connection, dispatch.channel, "chat_id", receipt.moved_to)
+    if receipt.move is not None:
+        channel_state.remember_move(connection, dispatch.channel, receipt.move)
     if receipt.verdict is Verdict.CONFIRMED:
         return _confirmed(connection, dispatch, now)
-    # A refused parcel waits too, an hour at a time: whoever mends the channel gets what was missed.
     refused = receipt.verdict is Verdict.PERMANENT
-    pause = LONGEST_WISH if refused else pause_before_retry(dispatch.attempts + 1, receipt.retry_after, jitter)
-    gave_up = False
-    for parcel in dispatch.parcels:
-        over = should_give_up(parcel, now)
-        gave_up = gave_up or over
-        connection.execute(
-            "UPDATE parcel SET tried_ms = ?, due_ms = ?, last_error = ?, given_up_ms = ? WHERE id = ?",
-            (to_ms(now), to_ms(now + pause), receipt.detail, to_ms(now) if over else None, parcel.id),
-        )
+    # A refused parcel waits too, an hour at a time: whoever mends the channel gets what was missed.
+    pause = (
+        PAUSE_WHEN_REFUSED if refused else pause_before_retry(dispatch.attempts + 1, receipt.retry_after, jitter)
+    )
+    if _others_failed_just_now(connection, dispatch, now):
+        _put_off(connection, dispatch.channel, now + pause)
     if receipt.retry_after is not None:
-        _remember(connection, dispatch.channel, "blocked_ms", to_ms(now))
-        _remember(connection, dispatch.channel, "blocked_until_ms", to_ms(now + pause))
-    return Settled(gave_up=gave_up, broke=refused and _mark_broken(connection, dispatch.channel, receipt, now))
+        channel_state.block(connection, dispatch.channel, now, now + pause)
+    if refused and _is_refused_for_itself(connection, dispatch, receipt):
+        _failed(connection, dispatch.parcels, receipt, now, due_at=None)
+        return Settled(gave_up="it is refused again while others arrive")
+    over = [parcel for parcel in dispatch.parcels if should_give_up(parcel, now)]
+    _failed(connection, over, receipt, now, due_at=None)
+    _failed(connection, [each for each in dispatch.parcels if each not in over], receipt, now, due_at=now + pause)
+    return Settled(
+        gave_up="a day of trying is over" if over else "",
+        broke=refused and channel_state.mark_broken(connection, dispatch.channel, receipt.detail, now),
+    )
 
 
 def next_due(connection: sqlite3.Connection, channel: str) -> datetime | None:
-    """When the channel's next parcel may be tried, long ago for one not tried yet; `None` when nothing waits.
-
-    The oldest parcel of an incident speaks for those behind it: a closing is not due before its opening is.
-    """
-    heads = [waiting[0].due_at or from_ms(0) for waiting in _by_incident(connection, channel)]
-    if not heads:
+    """When the channel's next parcel may be tried, long ago for one that is due; `None` when nothing waits."""
+    moments = [next_try(waiting) or from_ms(0) for waiting in _by_incident(connection, channel)]
+    if not moments:
         return None
-    blocked_until = connection.execute(
-        "SELECT max(blocked_until_ms) FROM channel WHERE name = ?", (channel,)
-    ).fetchone()[0]
-    return max(min(heads), from_ms(blocked_until or 0))
+    return max(min(moments), channel_state.blocked_until(connection, channel) or from_ms(0))
 
 
 def wake(connection: sqlite3.Connection) -> None:
-    """Make what waits long due at once, as at a start: whoever restarts us may have mended a channel.
+    """Make what waits due at once, as at a start: whoever restarts us may have mended a channel.
 
-    A pause as short as a lease may be one, held by another process that is sending right now.
+    A wait that a channel asked for itself is kept.
     """
-    connection.execute(
-        f"UPDATE parcel SET due_ms = NULL WHERE {_WAITING} AND due_ms - tried_ms > ?",
-        (LEASE // timedelta(milliseconds=1),),
-    )
-    connection.execute("UPDATE channel SET blocked_ms = NULL, blocked_until_ms = NULL")
-
-
-def channel_states(connection: sqlite3.Connection) -> dict[str, ChannelState]:
-    """What is remembered of each channel, by name."""
-    rows = connection.execute("SELECT name, broken_ms, reason, chat_id FROM channel")
-    return {row[0]: _channel_state(*row) for row in rows}
-
-
-def read_channel(connection: sqlite3.Connection, name: str) -> ChannelState:
-    """What is remembered of that channel."""
-    return _channel_state(
-        *connection.execute(
-            "SELECT name, broken_ms, reason, chat_id FROM channel WHERE name = ?", (name,)
-        ).fetchone()
-    )
+    connection.execute(f"UPDATE parcel SET due_ms = NULL WHERE {_FREE}")
 
 
 def read_parcel(connection: sqlite3.Connection, number: int) -> Parcel:
@@ -175,49 +144,58 @@ def _parcel(*columns: Any) -> Parcel:
             attempts=attempts,
             tried_at=from_ms_or_none(tried),
             due_at=from_ms_or_none(due),
-            has_failed=error is not None,
+            last_error=error,
         )
 
 
-def _channel_state(*columns: Any) -> ChannelState:
-    name, broken, reason, chat_id = columns
-    with reading("the state of a channel"):
-        return ChannelState(name=name, broken_since=from_ms_or_none(broken), reason=reason or "", chat_id=chat_id)
-
-
-def _is_blocked(connection: sqlite3.Connection, channel: str, now: datetime) -> bool:
-    row = connection.execute(
-        "SELECT blocked_ms, blocked_until_ms FROM channel WHERE name = ?", (channel,)
-    ).fetchone()
-    # A clock that was set back must not hold the channel.
-    return row is not None and row[0] is not None and row[0] <= to_ms(now) < row[1]
-
-
 def _confirmed(connection: sqlite3.Connection, dispatch: Dispatch, now: datetime) -> Settled:
+    """The channel is there again, so nothing that waits for it needs to wait longer."""
     connection.executemany(
-        "UPDATE parcel SET delivered_ms = ?, last_error = NULL WHERE id = ?",
+        "UPDATE parcel SET delivered_ms = ?, last_error = NULL WHERE id = ? AND delivered_ms IS NULL",
         [(to_ms(now), parcel.id) for parcel in dispatch.parcels],
     )
-    mended = connection.execute(
-        "UPDATE channel SET broken_ms = NULL, reason = NULL WHERE name = ? AND broken_ms IS NOT NULL",
-        (dispatch.channel,),
-    ).rowcount
-    return Settled(mended=bool(mended))
+    connection.execute(f"UPDATE parcel SET due_ms = NULL WHERE channel = ? AND {_FREE}", (dispatch.channel,))
+    return Settled(mended=channel_state.mark_mended(connection, dispatch.channel))
 
 
-def _mark_broken(connection: sqlite3.Connection, channel: str, receipt: Receipt, now: datetime) -> bool:
-    """True when the channel was not broken before."""
-    row = connection.execute("SELECT broken_ms FROM channel WHERE name = ?", (channel,)).fetchone()
-    _remember(connection, channel, "reason", receipt.detail)
-    if row is not None and row[0] is not None:
-        return False
-    _remember(connection, channel, "broken_ms", to_ms(now))
-    return True
-
-
-def _remember(connection: sqlite3.Connection, channel: str, column: str, value: str | int) -> None:
-    connection.execute(
-        f"INSERT INTO channel (name, {column}) VALUES (?, ?)"
-        f" ON CONFLICT (name) DO UPDATE SET {column} = excluded.{column}",
-        (channel, value),
+def _failed(
+    connection: sqlite3.Connection,
+    parcels: Iterable[Parcel],
+    receipt: Receipt,
+    now: datetime,
+    *,
+    due_at: datetime | None,
+) -> None:
+    """Note when they are tried again; without a moment they are given up."""
+    due_ms, given_up_ms = (None, to_ms(now)) if due_at is None else (to_ms(due_at), None)
+    connection.executemany(
+        f"UPDATE parcel SET tried_ms = ?, due_ms = ?, last_error = ?, given_up_ms = ? WHERE id = ? AND {_WAITING}",
+        [(to_ms(now), due_ms, receipt.detail, given_up_ms, parcel.id) for parcel in parcels],
     )
+
+
+def _others_failed_just_now(connection: sqlite3.Connection, dispatch: Dispatch, now: datetime) -> bool:
+    claimed = connection.execute("SELECT tried_ms FROM parcel WHERE id = ?", (dispatch.parcels[0].id,)).fetchone()
+    own = {parcel.id for parcel in dispatch.parcels}
+    others = [
+        parcel
+        for waiting in _by_incident(connection, dispatch.channel)
+        for parcel in waiting
+        if parcel.id not in own
+    ]
+    return has_failed_just_now(others, from_ms_or_none(claimed and claimed[0]) or now)
+
+
+def _put_off(connection: sqlite3.Connection, channel: str, until: datetime) -> None:
+    """Two messages failed one after the other: it is the channel, and nothing else is tried meanwhile."""
+    connection.execute(
+        f"UPDATE parcel SET due_ms = ? WHERE channel = ? AND ifnull(due_ms, 0) < ? AND {_FREE}",
+        (to_ms(until), channel, to_ms(until)),
+    )
+
+
+def _is_refused_for_itself(connection: sqlite3.Connection, dispatch: Dispatch, receipt: Receipt) -> bool:
+    """It was refused before, in the same words, and others have arrived since."""
+    refused = [each.tried_at for each in dispatch.parcels if each.tried_at and each.last_error == receipt.detail]
+    sql = "SELECT EXISTS (SELECT 1 FROM parcel WHERE channel = ? AND delivered_ms > ?)"
+    return any(connection.execute(sql, (dispatch.channel, to_ms(moment))).fetchone()[0] for moment in refused)

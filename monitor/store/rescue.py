@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.core.watch import Watch
-from monitor.store import looks, outbox
+from monitor.store import channel_state, looks, outbox
 from monitor.store.faults import Damage, damage_of, naming_damage
 
 # Parents before children. Everything that decisions and deliveries need; looks are the bulk and not in here.
@@ -23,7 +23,7 @@ _READERS: dict[str, tuple[str, Read]] = {
     "watch": ("database_id", looks.read_watch),
     "incident": ("id", looks.read_incident),
     "parcel": ("id", outbox.read_parcel),
-    "channel": ("name", outbox.read_channel),
+    "channel": ("name", channel_state.read_channel),
 }
 
 

@@ -67,6 +67,7 @@ CREATE TABLE channel (
   name TEXT PRIMARY KEY,
   broken_ms INTEGER,
   reason TEXT,
+  chat_id_before TEXT,
   chat_id TEXT,
   blocked_ms INTEGER,
   blocked_until_ms INTEGER

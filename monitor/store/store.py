@@ -17,7 +17,7 @@ from monitor.core.notice import Kind, Notice, Severity
 from monitor.core.observation import Look
 from monitor.core.outbox import Dispatch, Receipt
 from monitor.core.watch import Incident, Step, Watch
-from monitor.store import looks, outbox
+from monitor.store import channel_state, looks, outbox
 from monitor.store.resilient import ResilientFile, Trouble
 from monitor.store.rows import to_ms
 
@@ -144,9 +144,9 @@ class Store:
         """When the channel's next parcel may be tried; `None` when nothing waits."""
         return self._do(lambda connection: outbox.next_due(connection, channel))
 
-    def channel_states(self) -> dict[str, outbox.ChannelState]:
+    def channel_states(self) -> dict[str, channel_state.ChannelState]:
         """What is remembered of each channel, by name."""
-        return self._do(outbox.channel_states)
+        return self._do(channel_state.channel_states)
 
     def note_controls(self, addresses: Iterable[str], now: datetime) -> None:
         """These control hosts have just answered."""

@@ -110,7 +110,7 @@ def test_slack_is_away_for_an_hour_and_nothing_is_lost(office: Office) -> None:
     office.inbox.slack_fault = Fault.NONE
     office.looks(*[BAD] * 6)
     assert office.read("slack") == [
-        "main: you missed this: token rejected for 11 min, fine again / incident 1 · missed",
+        "main: you missed this: down 14:00 to 14:11 UTC (token rejected), fine again / incident 1 · missed",
         "main: token rejected / incident 2 · opened",
     ]
     [missed] = [message.text for message in office.inbox.messages if "missed" in message.text]
@@ -179,7 +179,7 @@ def test_a_channel_that_was_mended_gets_what_it_missed(office: Office) -> None:
     office.restart()
     office.deliver()
     assert office.read("slack") == [
-        "main: you missed this: token rejected for 2 min, fine again / incident 1 · missed"
+        "main: you missed this: down 14:00 to 14:02 UTC (token rejected), fine again / incident 1 · missed"
     ]
     office.looks(BAD, BAD)
     assert "broken" not in office.inbox.messages[-1].text

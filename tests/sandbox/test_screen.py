@@ -130,6 +130,6 @@ def test_a_telegram_message_reads_as_telegram_shows_it() -> None:
     """Line by line, without tags and entities."""
     lines = telegram_lines({"text": marked_up(compose(NOTICE)), "parse_mode": "HTML"})
     assert lines[0] == Line("🔴 main: token rejected", Tone.BOLD)
-    assert Line("WRONGPASS <b>& *co</b>") in lines
+    assert Line("WRONGPASS <b>& *co</b>", Tone.DIM) in lines
     assert lines[-1] == Line("incident 12 · opened", Tone.DIM)
     assert telegram_lines({"text": "a <b>"}) == [Line("a <b>")]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from monitor.outbound import Answer, NoAnswerError, ask
+from monitor.outbound.line import Answer, NoAnswerError
+from monitor.outbound.request import ask
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.graphql import SyntaxMistakeError, pick, read
 from monitor.sandbox.loopback import Mood

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from monitor.core.notice import Kind
 from monitor.core.observation import Outcome
-from monitor.core.outbox import LEASE, Dispatch, Receipt, Verdict
+from monitor.core.outbox import LEASE, Dispatch, Move, Receipt, Verdict
 from monitor.store.outbox import Settled
 from tests.store.conftest import Desk
 
@@ -139,10 +139,11 @@ def test_a_broken_channel_is_remembered_until_it_works_again(desk: Desk) -> None
 def test_telegrams_new_chat_is_remembered(desk: Desk) -> None:
     """A migrated chat is found again after a restart."""
     desk.looks(REJECTED, REJECTED)
-    moved = Receipt(verdict=Verdict.CONFIRMED, detail="ok", moved_to="-1001234")
+    move = Move(old_chat_id="-1234", new_chat_id="-1001234")
+    moved = Receipt(verdict=Verdict.CONFIRMED, detail="ok", move=move)
     settle(desk, claim(desk, "telegram"), moved)
     desk.restart()
-    assert desk.store.channel_states()["telegram"].chat_id == "-1001234"
+    assert desk.store.channel_states()["telegram"].move == move
 
 
 def test_a_clock_that_goes_back_does_not_hold_a_message(desk: Desk) -> None:
