@@ -3,101 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from time import monotonic
 
-import pytest
-
-from monitor.channels.channel import Channel
-from monitor.channels.slack import SlackChannel
-from monitor.channels.telegram import TelegramChannel
-from monitor.core.incident import advance
-from monitor.core.notice import Notice
-from monitor.core.observation import Look, Outcome
-from monitor.core.outbox import Receipt, Verdict
-from monitor.core.scrub import Scrubber
-from monitor.flow.deliver import Deliverer, Delivery
-from monitor.sandbox.inbox import Fault, InboxStandIn
-from monitor.settings import AlertSettings
-from monitor.store.keeper import Keeper
-from monitor.store.store import Store
-
-START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-BAD, GOOD = Outcome.TOKEN_REJECTED, Outcome.OK
-
-
-class Office:
-    """One database, a Slack channel and a Telegram group, and the outbox between them."""
-
-    def __init__(self, path: Path, inbox: InboxStandIn) -> None:
-        self.path, self.inbox = path, inbox
-        self.now = START
-        self.tried: list[Delivery] = []
-        self.channels: dict[str, Channel] = {
-            "slack": SlackChannel(name="slack", webhook_url=inbox.slack_url, scrub=Scrubber([inbox.slack_url])),
-            "telegram": TelegramChannel(
-                name="telegram",
-                bot_token=inbox.bot_token,
-                chat_id=inbox.chat_id,
-                api_url=inbox.telegram_api_url,
-                scrub=Scrubber([inbox.bot_token]),
-            ),
-        }
-        self.open()
-
-    def open(self) -> None:
-        self.store = Store(
-            self.path, channels=list(self.channels), say=lambda level, text: None, clock=lambda: self.now
-        )
-        self.keeper = Keeper()
-
-    def restart(self) -> None:
-        self.close()
-        self.open()
-        self.store.wake()
-
-    def close(self) -> None:
-        self.keeper.stop(self.store.close)
-
-    def looks(self, *outcomes: Outcome, database: str = "main") -> None:
-        """A look a minute, and after each of them a try to deliver what is due."""
-        for outcome in outcomes:
-            look = Look(database=database, at=self.now, outcome=outcome, detail="" if outcome is GOOD else "seen")
-            self.store.record(
-                look,
-                lambda watch, number, look=look: advance(watch, look, AlertSettings(), next_incident=number),  # type: ignore[misc]
-                interval=MINUTE,
-            )
-            self.deliver()
-            self.now += MINUTE
-
-    def deliver(self) -> None:
-        deliverer = Deliverer(
-            self.channels,
-            store=self.store,
-            keeper=self.keeper,
-            clock=lambda: self.now,
-            jitter=lambda: 0.0,
-            on_delivery=self.tried.append,
-        )
-        asyncio.run(deliverer.send_due())
-
-    def read(self, service: str) -> list[str]:
-        """First and last line of each message, as people read them."""
-        lines = [message.text.splitlines() for message in self.inbox.messages if message.service == service]
-        return [f"{each[0].split(' ', 1)[1]} / {each[-1]}" for each in lines]
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    with InboxStandIn() as inbox:
-        office = Office(tmp_path / "history.db", inbox)
-        yield office
-        office.close()
+from monitor.sandbox.inbox import Fault
+from tests.flow.office import BAD, GOOD, MINUTE, REFUSAL, SECOND, TIMEOUT, TROUBLE, Office, Stumbling
 
 
 def test_slack_is_away_for_an_hour_and_nothing_is_lost(office: Office) -> None:
@@ -115,6 +26,7 @@ def test_slack_is_away_for_an_hour_and_nothing_is_lost(office: Office) -> None:
     ]
     [missed] = [message.text for message in office.inbox.messages if "missed" in message.text]
     assert "down 2026-11-23 14:00:00 UTC to 2026-11-23 14:11:00 UTC" in missed
+    assert "This comes 59 min late: it could not be delivered before." in missed.splitlines()
     assert office.read("telegram") == [
         "main: token rejected / incident 1 · opened",
         "main: recovered after 11 min / incident 1 · closed",
@@ -185,15 +97,18 @@ def test_a_channel_that_was_mended_gets_what_it_missed(office: Office) -> None:
     assert "broken" not in office.inbox.messages[-1].text
 
 
-def test_a_channel_that_hangs_holds_up_no_other(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Telegram has its message while Slack still says nothing."""
-    monkeypatch.setattr("monitor.flow.deliver.SEND_TIMEOUT", timedelta(seconds=1))
+def test_a_channel_that_hangs_holds_up_no_other(office: Office) -> None:
+    """Telegram has all its messages while Slack still says nothing to the first."""
     office.inbox.slack_fault = Fault.HANG
-    started = monotonic()
-    office.looks(BAD, BAD)
-    assert office.read("telegram") == ["main: token rejected / incident 1 · opened"]
+    office.record(BAD, BAD)
+    office.record(BAD, BAD, database="other")
+    asyncio.run(office.deliverer(timeout=SECOND).send_due())
+    assert office.read("telegram") == [
+        "main: token rejected / incident 1 · opened",
+        "other: token rejected / incident 2 · opened",
+    ]
+    assert [each.channel for each in office.tried][:2] == ["telegram", "telegram"]
     assert office.read("slack") == []
-    assert monotonic() - started < 60
 
 
 def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(office: Office) -> None:
@@ -224,21 +139,130 @@ def test_the_wait_that_a_service_asks_for_is_kept(office: Office) -> None:
     ]
 
 
-def test_a_message_that_a_service_stumbles_over_holds_up_no_other(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One message that is answered with 500 each time waits for itself; the next incident is told at once. A mock,
-    since the stand-in knows no message that it cannot take."""
-    sent = SlackChannel.send
-
-    def stumble(
-        self: SlackChannel, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta
-    ) -> Receipt:
-        if notice.incident == 1:
-            return Receipt(verdict=Verdict.RETRY, detail="the service answered 500")
-        return sent(self, notice, footnotes=footnotes, timeout=timeout)
-
-    monkeypatch.setattr(SlackChannel, "send", stumble)
+def test_a_message_that_a_service_stumbles_over_holds_up_no_other(office: Office) -> None:
+    """One message that is answered with 500 each time waits for itself; the next incident is told at once."""
+    office.channels["slack"] = Stumbling(office.channels["slack"], TROUBLE)
     office.looks(BAD, BAD, *[BAD] * 20)
     office.looks(BAD, BAD, database="other")
     assert office.read("slack") == ["other: token rejected / incident 2 · opened"]
+
+
+def test_what_waited_of_an_open_incident_is_told_as_it_stands(office: Office) -> None:
+    """Opened, changed and reminded of while Slack was away: one message, with the cause before."""
+    office.inbox.slack_fault = Fault.DOWN
+    office.looks(*[TIMEOUT] * 3, *[BAD] * 70)
+    office.inbox.slack_fault = Fault.NONE
+    office.looks(*[BAD] * 6)
+    assert office.read("slack") == ["main: token rejected / incident 1 · opened"]
+    lines = office.texts("slack")[0].splitlines()
+    assert lines[1].startswith("since 2026-11-23 14:00:00 UTC, ")
+    assert lines[2] == "before: response timed out"
+    assert "This comes 1 h 15 min late: it could not be delivered before." in lines
+    kinds = [line.rpartition(" · ")[2] for line in office.read("telegram")]
+    assert kinds == ["opened", "changed", "reminder"]
+
+
+def test_many_incidents_of_an_hour_arrive_in_their_order(office: Office) -> None:
+    """Three came and went, the fourth goes on: three times missed, once opened, as they happened."""
+    office.inbox.slack_fault = Fault.DOWN
+    for _ in range(3):
+        office.looks(BAD, BAD, BAD, GOOD, GOOD, *[GOOD] * 15)
+    office.looks(BAD, BAD)
+    office.inbox.slack_fault = Fault.NONE
+    office.looks(*[BAD] * 6)
+    told = [line.rpartition(" / ")[2] for line in office.read("slack")]
+    assert told == ["incident 1 · missed", "incident 2 · missed", "incident 3 · missed", "incident 4 · opened"]
+
+
+def test_a_notice_about_a_broken_channel_says_it_once(office: Office) -> None:
+    """The message that Slack is broken has no footnote which says the same again."""
+    office.inbox.slack_fault = Fault.GONE
+    office.looks(BAD, BAD)
+    office.deliver()
+    assert office.texts("telegram")[1].splitlines() == [
+        "🟡 upstash-monitor: the channel slack is broken",
+        "Slack refused it (404 no_service): the webhook was removed; make a new one and set webhook_url",
+        "1. Mend the settings of slack and restart: what it missed is sent then, up to a day.",
+        "upstash-monitor · monitor",
+    ]
+
+
+def test_a_channel_mended_without_us_gets_everything_with_the_next_news(office: Office) -> None:
+    """The bot is back in its group: no restart, and not an hour's wait either; the older story comes first."""
+    office.inbox.telegram_fault = Fault.GONE
+    office.looks(BAD, BAD, GOOD, GOOD)
+    office.inbox.telegram_fault = Fault.NONE
+    office.looks(BAD, BAD)
+    told = [line.rpartition(" / ")[2] for line in office.read("telegram")]
+    assert told == ["incident 1 · missed", "incident 2 · opened"]
+    assert office.store.channel_states()["telegram"].broken_since is None
+
+
+def test_a_message_refused_for_itself_does_not_break_its_channel_again(office: Office) -> None:
+    """Refused, others arrive, refused in the same words: it is given up, and nobody is told again."""
+    office.tick = timedelta(milliseconds=1)
+    office.channels["slack"] = Stumbling(office.channels["slack"], REFUSAL)
+    office.looks(BAD, BAD)
+    office.looks(BAD, BAD, database="other")
+    office.now += SECOND
+    office.looks(BAD, BAD, database="third")
+    assert office.read("slack") == [
+        "other: token rejected / incident 2 · opened",
+        "third: token rejected / incident 3 · opened",
+    ]
+    assert sum("slack is broken" in line for line in office.read("telegram")) == 1
+    assert office.store.next_due("slack") is None
+
+
+def test_what_a_kill_left_under_way_is_sent_again_once(office: Office) -> None:
+    """Sent and not noted: after the lease it is repeated, with the same number and kind, and then never again."""
+    office.record(BAD, BAD)
+    dispatch = office.store.claim("slack", office.now)
+    assert dispatch is not None
+    office.channels["slack"].send(dispatch.notice, timeout=timedelta(seconds=20))
+    office.restart()
+    office.deliver()
+    assert office.read("slack") == ["main: token rejected / incident 1 · opened"]
+    office.now += MINUTE
+    office.deliver()
+    office.now += MINUTE
+    office.deliver()
+    assert office.read("slack") == ["main: token rejected / incident 1 · opened"] * 2
+
+
+def test_a_wait_that_was_asked_for_outlives_a_restart(office: Office) -> None:
+    """A `check` every five minutes is a restart every five minutes: it keeps the wait as well."""
+    office.inbox.slack_fault = Fault.RATE_LIMITED
+    office.inbox.retry_after_seconds = 900
+    office.looks(BAD, BAD)
+    office.inbox.slack_fault = Fault.NONE
+    for _ in range(2):
+        office.now += 5 * MINUTE
+        office.restart()
+        office.deliver()
+        assert office.read("slack") == []
+    office.now += 5 * MINUTE
+    office.deliver()
+    assert office.read("slack") == ["main: token rejected / incident 1 · opened"]
+
+
+def test_the_work_goes_on_by_itself_after_a_failure(office: Office) -> None:
+    """Nobody wakes the deliverer: a second after Slack's 503 it tries again. Real time, about a second of it."""
+    office.inbox.fault = Fault.FLAKY
+    office.record(BAD, BAD)
+    began = monotonic()
+    office_now = office.now
+
+    async def work() -> None:
+        deliverer = office.deliverer()
+        working = asyncio.create_task(deliverer.work())
+        while len(office.inbox.messages) < 2:
+            office.now = office_now + timedelta(seconds=monotonic() - began)
+            assert monotonic() - began < 30
+            await asyncio.sleep(0.02)
+        await deliverer.quiet()
+        working.cancel()
+
+    asyncio.run(work())
+    assert monotonic() - began >= 1
+    assert office.store.next_due("slack") is office.store.next_due("telegram") is None

@@ -97,7 +97,7 @@ def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
         (Mood.RATE_LIMITED, "it asks for patience (429, again in 7 s)"),
         (Mood.SERVER_ERROR, "it is in trouble itself (500)"),
         (Mood.UNAVAILABLE, "it is in trouble itself (503)"),
-        (Mood.CUT, "no connection"),
+        (Mood.CUT, "no HTTP answer came back"),
     ],
 )
 def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
+
+import pytest
 
 from monitor.core.notice import Kind
 from monitor.core.observation import Outcome
@@ -152,3 +155,62 @@ def test_a_clock_that_goes_back_does_not_hold_a_message(desk: Desk) -> None:
     settle(desk, claim(desk), Receipt(verdict=Verdict.RETRY, detail="429", retry_after=timedelta(seconds=60)))
     desk.now -= timedelta(hours=1)
     assert desk.store.claim("slack", desk.now) is not None
+
+
+def test_a_late_answer_does_not_undo_a_delivery(desk: Desk) -> None:
+    """Two processes held the same message, as after a machine slept: whoever confirmed it first is believed."""
+    desk.looks(REJECTED, REJECTED)
+    slow = claim(desk)
+    desk.now += LEASE
+    settle(desk, claim(desk), CONFIRMED)
+    settle(desk, slow, AWAY)
+    assert desk.store.next_due("slack") is None
+    desk.now += timedelta(days=1)
+    assert desk.store.claim("slack", desk.now) is None
+
+
+def test_a_start_wakes_what_waits_and_leaves_what_is_under_way(desk: Desk) -> None:
+    """Whoever restarts us may have mended a channel; but another process may be sending right now."""
+    desk.looks(REJECTED, REJECTED)
+    desk.look(REJECTED, database="other")
+    desk.look(REJECTED, database="other", after=timedelta(seconds=1))
+    settle(desk, claim(desk), REFUSED)
+    under_way = claim(desk)
+    desk.store.wake()
+    woken = claim(desk)
+    assert woken.notice.incident != under_way.notice.incident
+    assert desk.store.claim("slack", desk.now) is None
+
+
+def test_two_failures_in_a_row_put_everything_off(desk: Desk) -> None:
+    """One failure may be about the message; two are about the channel, and the third message is not tried."""
+    for name in ("one", "two", "three"):
+        desk.look(REJECTED, database=name, after=timedelta(seconds=1))
+        desk.look(REJECTED, database=name, after=timedelta(seconds=1))
+    settle(desk, claim(desk), AWAY)
+    settle(desk, claim(desk), AWAY)
+    assert desk.store.claim("slack", desk.now) is None
+    assert desk.store.next_due("slack") == desk.now + timedelta(seconds=1)
+    desk.now += timedelta(seconds=1)
+    settle(desk, claim(desk), CONFIRMED)
+    assert [settle(desk, claim(desk), CONFIRMED).mended for _ in range(2)] == [False, False]
+    assert desk.store.next_due("slack") is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_due_can_be_claimed_and_nothing_else(desk: Desk, seed: int) -> None:
+    """`next_due` and `claim` agree at every moment, or a deliverer would spin, or sleep too long."""
+    dice = random.Random(seed)
+    held: list[Dispatch] = []
+    for _ in range(120):
+        desk.look(dice.choice((OK, OK, REJECTED)), database=dice.choice("abc"), after=timedelta(seconds=0))
+        desk.now += timedelta(seconds=dice.choice((0, 1, 7, 60, 400)))
+        due = desk.store.next_due("slack")
+        dispatch = desk.store.claim("slack", desk.now)
+        assert (dispatch is not None) == (due is not None and due <= desk.now)
+        if dispatch is not None:
+            held.append(dispatch)
+        if held and dice.random() < 0.8:
+            wish = Receipt(verdict=Verdict.RETRY, detail="429", retry_after=timedelta(seconds=30))
+            answer = dice.choice((CONFIRMED, AWAY, AWAY, REFUSED, wish))
+            desk.store.settle(held.pop(dice.randrange(len(held))), answer, desk.now, dice.random())
