@@ -1,0 +1,165 @@
+"""`run` as a process: how it starts, what it serves, what it survives, and that it ends in time whatever hangs."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from monitor.sandbox import inbox
+from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.upstash import Fault, UpstashStandIn
+from tests.program import Program, Running, database, settings, slack, told, until
+
+TOKEN = "AXrunEnds0TokenOfTests=="
+QUIET = {"level": "DEBUG"}
+# The contract's five seconds, with room for a machine that is busy with something else.
+FIVE_SECONDS = 8.0
+
+
+@pytest.fixture
+def upstash() -> Iterator[UpstashStandIn]:
+    with UpstashStandIn(TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def people() -> Iterator[InboxStandIn]:
+    with InboxStandIn() as server:
+        yield server
+
+
+def port_of(running: Running) -> int:
+    running.wait_for("/healthz on port")
+    [line] = [line for line in running.lines if "/healthz on port" in line]
+    return int(line.rpartition(" ")[2])
+
+
+def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_everything_committed(
+    tmp_path: Path, upstash: UpstashStandIn, sign: signal.Signals
+) -> None:
+    """Status 0, a last line, and every look that was logged is in the file."""
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), logs=QUIET))
+    with program.running() as running:
+        running.wait_for("main: ok", times=2)
+        ended = running.end(sign)
+    assert ended.status == 0
+    assert ended.seconds < FIVE_SECONDS
+    assert "stopped; everything known is in" in ended.stdout
+    with closing(sqlite3.connect(program.file)) as connection:
+        [(count,)] = connection.execute("SELECT count(*) FROM history").fetchall()
+    assert count >= ended.stdout.count("main: ok")
+
+
+def test_it_ends_in_time_while_a_look_and_a_message_hang(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """A database that says nothing, a Slack that drips; the message waits for the next start and arrives then."""
+    people.fault = inbox.Fault.DRIP
+    upstash.token = "another"
+    program = Program(
+        tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s"), channels=slack(people))
+    )
+    with program.running() as running:
+        running.wait_for("incident 1 opened")
+        upstash.fault = Fault.HANG
+        until(lambda: people.requests, "a message on its way")
+        ended = running.end(signal.SIGTERM, signal.SIGTERM)
+    assert ended.status == 0
+    assert ended.seconds < FIVE_SECONDS
+    people.fault = inbox.Fault.NONE
+    upstash.fault = Fault.NONE
+    with program.running() as running:
+        running.wait_for("incident 1 opened delivered")
+        running.end()
+    assert told(people) == [(1, "opened")]
+
+
+def test_the_start_line_says_what_is_watched_and_who_is_told(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """What, how often, through which channels, where the file is; on Railway a disk without a volume."""
+    program = Program(
+        tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)), RAILWAY_PROJECT_ID="p"
+    )
+    with program.running() as running:
+        running.wait_for("watching main every 1s; telling slack; history in")
+        assert str(program.file) in running.said
+        assert "no Railway volume" in running.said
+        running.end()
+
+
+def test_a_port_in_use_is_said_before_anything_is_watched(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """Status 3, one line with wanted, found, next."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        page = {"host": "127.0.0.1", "port": port}
+        ended = Program(tmp_path, settings(database("main", upstash.url, TOKEN), status_page=page)).end("run")
+    assert ended.status == 3
+    assert f"wanted to listen on 127.0.0.1 port {port}, found it in use" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """Status 3; whoever went back a version loses nothing by it."""
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN)))
+    with closing(sqlite3.connect(program.file)) as connection:
+        connection.executescript("CREATE TABLE later (x); PRAGMA user_version = 99;")
+    before = program.file.read_bytes()
+    ended = program.end("run")
+    assert ended.status == 3
+    assert "schema version 99" in ended.stderr
+    assert program.file.read_bytes() == before
+
+
+def test_an_unwritable_history_stops_neither_looks_nor_alerts(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+) -> None:
+    """A folder stands where the file should be: it goes on from memory, says so once, and alerts as ever."""
+    (tmp_path / "history.db").mkdir()
+    upstash.token = "another"
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
+    with program.running() as running:
+        running.wait_for("incident 1 opened delivered")
+        running.end()
+    assert told(people) == [(1, "opened")]
+    assert len([message for message in people.messages if "going on from memory" in message.text]) == 1
+
+
+def test_healthz_says_whether_looks_happen_when_due(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """200 for GET and HEAD, also while the database fails, which is no fault of the monitor's; else 404, 405."""
+    page = {"host": "127.0.0.1", "port": 0}
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), status_page=page))
+    with program.running() as running:
+        port = port_of(running)
+        upstash.fault = Fault.SERVER_ERROR
+        running.wait_for("server error")
+        assert ask(port, "GET", "/healthz")[0] == 200
+        assert ask(port, "HEAD", "/healthz") == (200, b"")
+        assert ask(port, "POST", "/healthz")[0] == 405
+        assert ask(port, "GET", "/nothing")[0] == 404
+        assert running.end().seconds < FIVE_SECONDS
+
+
+def test_a_look_that_outlasts_its_interval_is_never_doubled(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """While one look hangs the next ones are left out, counted and logged; the server sees one request."""
+    upstash.fault = Fault.HANG
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s")))
+    with program.running() as running:
+        running.wait_for("a look was left out, the last one still runs", times=2)
+        assert upstash.requests == 1
+        running.end()
