@@ -1,0 +1,88 @@
+"""`init`, `config`, `incidents`, `test-alerts` as a person types them: what they print, and with which status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.upstash import UpstashStandIn
+from tests.program import ROOT, Program, database, settings, slack, told
+
+TOKEN = "AXsmallWords0Token=="
+
+
+@pytest.fixture
+def people() -> Iterator[InboxStandIn]:
+    with InboxStandIn() as server:
+        yield server
+
+
+def test_init_writes_the_file_that_comes_with_the_package_and_overwrites_nothing(tmp_path: Path) -> None:
+    """The commented file; a file that is there is left alone unless `--force` says otherwise."""
+    program = Program(tmp_path, {})
+    (tmp_path / "config.yaml").unlink()
+    assert program.end("init").status == 0
+    written = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+    assert written == (ROOT / "config.yaml").read_text(encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("mine", encoding="utf-8")
+    refused = program.end("init")
+    assert refused.status == 3
+    assert "already there" in refused.stderr
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "mine"
+    assert program.end("init", "--force").status == 0
+
+
+def test_config_show_masks_secrets_and_counts_a_month(tmp_path: Path) -> None:
+    """30 days at a minute are 43,200 looks, in doubt all month 216,000 more; an hourly canary is 2,160 billed."""
+    program = Program(
+        tmp_path,
+        {"databases": [{"name": "main", "url": "https://h.upstash.io", "token": TOKEN, "canary": "1h"}]},
+    )
+    shown = program.end("config", "show")
+    assert shown.status == 0
+    assert TOKEN not in shown.stdout
+    for figure in ("43,200 looks", "216,000 confirmations", "billed 2,160", "0.4% of the free plan"):
+        assert figure in shown.stdout
+
+
+def test_config_schema_describes_the_file_as_it_is_written(tmp_path: Path) -> None:
+    """One JSON document; `defaults` and every section of the shipped file are in it."""
+    described = json.loads(Program(tmp_path, {}).end("config", "schema").stdout)
+    assert described["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert {"databases", "defaults", "alerts", "channels", "history"} <= set(described["properties"])
+
+
+def test_an_incident_is_listed_acknowledged_and_listed_as_known(tmp_path: Path, people: InboxStandIn) -> None:
+    """`incidents`, `--json`, `ack N`; a number that is not open is answered with those that are."""
+    with UpstashStandIn("another") as upstash:
+        program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
+        program.end("check")
+    listed = program.end("incidents")
+    assert listed.status == 0
+    assert "1  main: token rejected" in listed.stdout
+    known = program.end("incidents", "ack", "1")
+    assert known.status == 0
+    [row] = json.loads(program.end("incidents", "--json").stdout)["incidents"]
+    assert (row["id"], row["state"], row["cause"], row["looks_failed"]) == (1, "open", "token_rejected", 2)
+    assert row["acknowledged_at"] is not None
+    wrong = program.end("incidents", "ack", "7")
+    assert wrong.status == 3
+    assert "open are 1" in wrong.stderr
+
+
+def test_a_trial_message_shows_each_channels_answer(tmp_path: Path, people: InboxStandIn) -> None:
+    """Delivered and marked as a trial: 0; refused: 2, with what to do; a channel nobody knows: 3."""
+    program = Program(tmp_path, settings(database("main", "https://h.upstash.io"), channels=slack(people)))
+    good = program.end("test-alerts")
+    assert (good.status, good.stdout) == (0, "slack: delivered (ok)\n")
+    assert "a trial message for slack; nothing is wrong" in people.messages[0].text
+    people.fault = Fault.GONE
+    bad = program.end("test-alerts", "slack")
+    assert bad.status == 2
+    assert "NOT delivered (Slack refused it (404 no_service): the webhook was removed" in bad.stdout
+    assert program.end("test-alerts", "slak").status == 3
+    assert told(people) == []
