@@ -218,6 +218,7 @@ def test_the_fix_puts_the_consoles_token_into_the_worker(clinic: Clinic) -> None
     assert "write UPSTASH_REDIS_REST_TOKEN of service worker" in ended.stdout
     assert clinic.worker.running["UPSTASH_REDIS_REST_TOKEN"] == token
     assert len(clinic.railway.changes()) == 2
+    assert ended.status == 0, ended.stdout
 
 
 def test_without_a_yes_nothing_is_changed(clinic: Clinic) -> None:
