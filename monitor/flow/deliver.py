@@ -190,8 +190,11 @@ class Deliverer:
 
 
 def _log(delivery: Delivery, settled: Settled) -> None:
-    what = f"incident {delivery.notice.incident}" if delivery.notice.incident else "a notice of the monitor"
-    said = f"{delivery.channel}: {what} {delivery.notice.kind.value}"
+    notice = delivery.notice
+    what = (
+        "a notice of the monitor" if notice.incident is None else f"incident {notice.incident} {notice.kind.value}"
+    )
+    said = f"{delivery.channel}: {what}"
     if delivery.receipt.verdict is Verdict.CONFIRMED:
         logger.info("{} delivered", said)
     else:

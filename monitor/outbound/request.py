@@ -39,12 +39,14 @@ def ask(
     results: queue.SimpleQueue[Answer | NoAnswerError] = queue.SimpleQueue()
 
     def work() -> None:
-        from monitor.outbound.exchange import exchange  # noqa: PLC0415 - see the head of this file
-
         try:
+            from monitor.outbound.exchange import exchange  # noqa: PLC0415 - see the head of this file
+
             results.put(exchange(request, line, seconds=max(0.1, end - monotonic())))
         except NoAnswerError as error:
             results.put(error)
+        except ImportError as error:
+            results.put(NoAnswerError(f"this installation is not whole ({error.name} cannot be read in)"))
 
     threading.Thread(target=work, name="request", daemon=True).start()
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from monitor.sandbox.screen import Line, Tone
 
 _STARS = re.compile(r"\*(.+)\*")
+_LINK = re.compile(r"<(https?://[^<>|]+)>")
 _TAG = re.compile(r"</?(b|i|code)>")
 _TONES = {"b": Tone.BOLD, "i": Tone.DIM, "code": Tone.DIM}
 
@@ -45,4 +46,5 @@ def _block(block: Mapping[str, Any]) -> Iterator[Line]:
     for part in block.get("elements", [block.get("text", {})]):
         for text in str(part.get("text", "")).split("\n"):
             marked = _STARS.fullmatch(text) if part.get("type") == "mrkdwn" else None
-            yield Line(html.unescape(marked.group(1) if marked else text), Tone.BOLD if marked else tone)
+            shown = _LINK.sub(r"\1", marked.group(1) if marked else text)
+            yield Line(html.unescape(shown), Tone.BOLD if marked else tone)

@@ -15,6 +15,7 @@ from typing import Any
 from monitor.core.notice import Notice, from_json, to_json
 from monitor.core.outbox import (
     LEASE,
+    LONGEST_PAUSE,
     PAUSE_WHEN_REFUSED,
     Dispatch,
     Parcel,
@@ -83,7 +84,7 @@ def settle(
         PAUSE_WHEN_REFUSED if refused else pause_before_retry(dispatch.attempts + 1, receipt.retry_after, jitter)
     )
     if _others_failed_just_now(connection, dispatch, now):
-        _put_off(connection, dispatch.channel, now + pause)
+        _put_off(connection, dispatch.channel, now + min(pause, LONGEST_PAUSE))
     if receipt.retry_after is not None:
         channel_state.block(connection, dispatch.channel, now, now + pause)
     if refused and _is_refused_for_itself(connection, dispatch, receipt):

@@ -6,6 +6,7 @@ import base64
 import gzip
 import socket
 import ssl
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -267,6 +268,14 @@ def test_a_proxy_that_is_not_there_is_named(host: Host, monkeypatch: pytest.Monk
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
     said = no_answer(f"http://slack.example{PATH}")
     assert said == "the proxy of this environment is of a kind that is not supported"
+
+
+def test_a_library_that_cannot_be_read_in_is_told_at_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update that replaces files under a running program must not cost ten seconds per message. A mock: the
+    tests cannot do without the library."""
+    monkeypatch.setitem(sys.modules, "monitor.outbound.exchange", None)
+    said = no_answer(host.url)
+    assert said == "this installation is not whole (monitor.outbound.exchange cannot be read in)"
 
 
 def test_no_password_is_sent_that_nobody_asked_for(

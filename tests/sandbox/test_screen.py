@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -124,6 +125,9 @@ def test_a_slack_message_reads_as_slack_shows_it() -> None:
     assert Line("Next", Tone.BOLD) in lines
     assert lines[-2:] == [Line(""), Line("incident 12 · opened", Tone.DIM)]
     assert slack_lines({"text": "a &lt;b&gt;\nc"}) == [Line("a <b>"), Line("c")]
+    down = replace(NOTICE, cause=Outcome.SERVER_ERROR)
+    link = Line("1. See whether Upstash knows of it: https://status.upstash.com.")
+    assert link in slack_lines(payload(compose(down)))
 
 
 def test_a_telegram_message_reads_as_telegram_shows_it() -> None:

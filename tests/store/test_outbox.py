@@ -214,3 +214,15 @@ def test_what_is_due_can_be_claimed_and_nothing_else(desk: Desk, seed: int) -> N
             wish = Receipt(verdict=Verdict.RETRY, detail="429", retry_after=timedelta(seconds=30))
             answer = dice.choice((CONFIRMED, AWAY, AWAY, REFUSED, wish))
             desk.store.settle(held.pop(dice.randrange(len(held))), answer, desk.now, dice.random())
+
+
+def test_one_success_makes_everything_due(desk: Desk) -> None:
+    """The channel is there again: nobody waits out a pause that was made for its absence."""
+    for name in ("one", "two"):
+        desk.look(REJECTED, database=name, after=timedelta(seconds=1))
+        desk.look(REJECTED, database=name, after=timedelta(seconds=1))
+    settle(desk, claim(desk), AWAY)
+    settle(desk, claim(desk), REFUSED)
+    desk.now += timedelta(minutes=5)
+    settle(desk, claim(desk), CONFIRMED)
+    assert claim(desk).notice.database == "two"
