@@ -81,7 +81,9 @@ class Performance:
                 act.cue(stage)
                 if act.is_deployment:
                     await platform.aclose()
-                    self._view.note(f"stopped as SIGTERM stops it, in {monotonic() - self._act_began:.2f} s")
+                    self._view.note(
+                        f"stopped as SIGTERM stops it, in {1000 * (monotonic() - self._act_began):.0f} ms"
+                    )
                     settings = self._settings(stage, folder)
                     monitor = await platform.enter_async_context(self._deployed(settings))
                     remembered = await monitor.keeper.run(monitor.store.incidents)
