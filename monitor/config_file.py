@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from monitor.config_trust import check_trust
 from monitor.config_variables import expand
 from monitor.config_wording import explain
 from monitor.config_yaml import Document, read_document
@@ -72,6 +73,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     _keep_history_on_the_volume(values, environ)
     _spread_defaults(values, mistakes)
     _find_twins(values, mistakes)
+    check_trust(environ, mistakes)
     settings = _validated(Settings, values, (), mistakes)
     if settings is None or mistakes.by_place:
         raise ConfigMistakesError(mistakes.in_order())

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 
 from monitor.config_file import load
 from monitor.core.observation import Outcome
@@ -216,3 +217,34 @@ def test_the_shipped_file_is_the_one_that_init_writes_and_it_is_fine() -> None:
     )
     settings = load(shipped, {})
     assert settings == load(None, {}).model_copy(update={"databases": settings.databases})
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "found"),
+    [
+        ("SSL_CERT_FILE", None, "no such file or directory"),
+        ("SSL_CERT_FILE", "no certificate", "no certificate in it"),
+        ("SSL_CERT_DIR", None, "no folder"),
+    ],
+)
+def test_certificates_that_cannot_be_read_are_a_mistake_like_any_other(
+    tmp_path: Path, variable: str, content: str | None, found: str
+) -> None:
+    """What the looks would trust is tried while the settings are read: told with wanted, found, next."""
+    named = tmp_path / "certificates"
+    if content is not None:
+        named.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigMistakesError) as caught:
+        load(None, {variable: str(named)})
+    [mistake] = caught.value.mistakes
+    assert mistake.place == variable
+    assert mistake.found == found
+    assert mistake.next_step
+
+
+def test_certificates_that_can_be_read_are_no_mistake(tmp_path: Path) -> None:
+    """A file in PEM, or a folder; an empty variable is none."""
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    for environ in ({"SSL_CERT_FILE": str(file)}, {"SSL_CERT_DIR": str(tmp_path)}, {"SSL_CERT_FILE": ""}):
+        assert load(None, environ).databases

@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("flow",),
     ("status", "probes", "store", "channels"),
     ("config_file", "logs", "core", "outbound"),
-    ("config_schema", "config_variables", "config_wording", "config_yaml"),
+    ("config_schema", "config_trust", "config_variables", "config_wording", "config_yaml"),
     ("mistakes", "settings"),
     ("setting_types",),
     ("durations",),

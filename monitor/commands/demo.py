@@ -69,7 +69,7 @@ def command(context: click.Context, *, port: int | None, seconds: int) -> None:
     view = View(Screen(sys.stdout))
     performance = Performance(view, seconds=seconds, port=port)
     try:
-        with _folder() as folder, _without_proxies():
+        with _folder() as folder, _undisturbed():
             ending = asyncio.run(_until_stopped(performance.play(folder)))
     except UnusablePortError as error:
         fail(str(error))
@@ -109,14 +109,17 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _without_proxies() -> Iterator[None]:
-    """A proxy of the environment would be asked for 127.0.0.1 as well, and nothing is to leave this machine."""
-    before = os.environ.get("no_proxy")
+def _undisturbed() -> Iterator[None]:
+    """Without what the environment says of networks, which are not entered here.
+
+    A proxy would be asked for 127.0.0.1 as well, and certificates that cannot be read would end the show.
+    """
+    before = dict(os.environ)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        os.environ.pop(name, None)
     os.environ["no_proxy"] = "127.0.0.1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["no_proxy"]
-        else:
-            os.environ["no_proxy"] = before
+        os.environ.clear()
+        os.environ.update(before)

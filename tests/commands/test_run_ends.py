@@ -163,3 +163,16 @@ def test_a_look_that_outlasts_its_interval_is_never_doubled(tmp_path: Path, upst
         running.wait_for("a look was left out, the last one still runs", times=2)
         assert upstash.requests == 1
         running.end()
+
+
+@pytest.mark.parametrize("word", ["run", "check", "doctor"])
+def test_certificates_that_are_not_there_are_told_and_not_a_traceback(
+    tmp_path: Path, upstash: UpstashStandIn, word: str
+) -> None:
+    """Status 3 and one line, before anything is looked at."""
+    missing = str(tmp_path / "missing.pem")
+    ended = Program(tmp_path, settings(database("main", upstash.url, TOKEN)), SSL_CERT_FILE=missing).end(word)
+    assert ended.status == 3
+    assert "SSL_CERT_FILE: wanted" in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert upstash.requests == 0
