@@ -167,9 +167,3 @@ def hindrance(rung: Rung, climbed: Collection[Seen]) -> Rung | None:
         if states.get(needed) is State.SKIPPED:
             return hindrance(needed, climbed) or needed
     return None
-
-
-def in_one_line(ladder: Ladder) -> str:
-    """The ladder for a message: `configuration ✓ · lookup ✗`; what was not tried is left out."""
-    marks = {State.PASSED: "✓", State.FAILED: "✗", State.UNKNOWN: "?"}
-    return " · ".join(f"{seen.rung.words} {marks[seen.state]}" for seen in ladder.rungs if seen.state in marks)

@@ -64,7 +64,7 @@ class UpstashProbes:
                 allow_telemetry=False,
                 read_your_writes=False,
             )
-        # The library's one private spot we touch; tests/probes says so loudly if a release moves it.
+        # A private place of the library, as _url and _headers below; tests/probes says so loudly if one moves.
         self._template._http._client = client
 
     def database(self, *, url: str, token: str) -> UpstashProbe:

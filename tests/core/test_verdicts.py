@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.core.diagnosis import advise
-from monitor.core.ladder import REST_WAY, Fact, Ladder, Rung, Seen, State, hindrance, in_one_line
+from monitor.core.ladder import REST_WAY, Fact, Ladder, Rung, Seen, State, hindrance
 from monitor.core.observation import Outcome
 from monitor.core.verdict import Code
 from monitor.core.verdicts import TABLE, judge
@@ -168,11 +168,3 @@ def test_a_failed_rung_stops_what_depends_on_it_and_nothing_else() -> None:
         Rung.WRITING,
     ]
     assert found.passed(Rung.STATUS_PAGE)
-
-
-def test_a_ladder_fits_into_one_line_of_a_message() -> None:
-    """What was seen, in order, with a mark; what was not tried is left out."""
-    assert in_one_line(ladder(*TIMED_OUT, worker=BAD)) == (
-        "our network ✓ · configuration ✓ · lookup ✓ · connection on 443 ✗ · the worker's way ✗"
-        " · Upstash's status page ✓ · the Upstash console ✓"
-    )
