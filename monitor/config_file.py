@@ -83,11 +83,6 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """What is allowed and yet worth a line at the start."""
     found = []
-    for database in settings.databases:
-        if database.canary is not None:
-            found.append(f"{database.name}: canary is set, but this release does not write one yet")
-        if database.worker:
-            found.append(f"{database.name}: worker is set, but this release does not look through rediss:// yet")
     bot, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
     if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
         found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")

@@ -6,6 +6,7 @@ What the parts do stands in their own files; when they do it, in `daemon` and `f
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from monitor.flow.deliver import SEND_TIMEOUT, Deliverer, Delivery
 from monitor.flow.ourside import OurSide
 from monitor.probes.surroundings import Surroundings
 from monitor.probes.upstash import UpstashProbes
+from monitor.probes.worker import WorkerProbe
 from monitor.settings import (
     ChannelSettings,
     LogSettings,
@@ -96,6 +98,7 @@ def build(
         clock=clock,
     )
     probes = UpstashProbes(scrub=scrub)
+    workers = _worker_probes(settings, probes, scrub)
     return Monitor(
         settings=settings,
         store=store,
@@ -110,8 +113,9 @@ def build(
                 store=store,
                 keeper=keeper,
                 clock=clock,
+                worker=worker,
             )
-            for database in settings.databases
+            for database, worker in zip(settings.databases, workers, strict=True)
         ),
         deliverer=Deliverer(
             channels,
@@ -166,6 +170,28 @@ def build_examiner(
         scrub=scrub,
         clock=clock,
     )
+
+
+def _worker_probes(settings: Settings, probes: UpstashProbes, scrub: Scrub) -> list[WorkerProbe | None]:
+    """A probe of the worker's way for each database that asks for it; redis-py is read in only for those."""
+    workers: list[WorkerProbe | None] = []
+    tls: ssl.SSLContext | None = None
+    for database in settings.databases:
+        if database.worker and tls is None:
+            tls = ssl.create_default_context()
+        workers.append(
+            WorkerProbe(
+                url=database.url.get_secret_value(),
+                token=database.token.get_secret_value(),
+                port=settings.doctor.worker_port,
+                scrub=scrub,
+                tls=tls,
+                resolver=probes.resolver,
+            )
+            if database.worker
+            else None
+        )
+    return workers
 
 
 def told(settings: Settings) -> tuple[ChannelSettings, ...]:

@@ -113,17 +113,21 @@ def _count(settings: Settings) -> str:
 
 
 def _cost(settings: Settings) -> Iterator[str]:
-    yield f"Commands in 30 days; the free plan has {FREE_PLAN_COMMANDS:,}. Looks are PING, which is not billed."
+    yield f"Commands in 30 days; the free plan has {FREE_PLAN_COMMANDS:,}. PING is not billed, nor is AUTH."
     costs = [_budget(database, settings) for database in settings.databases]
     for database, cost in zip(settings.databases, costs, strict=True):
         yield (
             f"  {database.name}: {cost.looks:,} looks, one every {write_duration(database.interval)}"
-            f" + at worst {cost.confirmations:,} confirmations + {cost.canary:,} for the canary"
+            f" + at worst {cost.confirmations:,} confirmations + {cost.canary:,} for the canary{_retries(cost)}"
             f" = at worst {cost.sent:,}, billed {cost.billed:,}"
         )
     sent, billed = sum(cost.sent for cost in costs), sum(cost.billed for cost in costs)
     share = billed / FREE_PLAN_COMMANDS
     yield f"  in all: at worst {sent:,}, billed {billed:,}, which is {share:.1%} of the free plan"
+
+
+def _retries(cost: Budget) -> str:
+    return f" + at worst {cost.canary_retries:,} while it fails" if cost.canary_retries else ""
 
 
 def _budget(database: DatabaseSettings, settings: Settings) -> Budget:

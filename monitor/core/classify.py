@@ -60,18 +60,20 @@ def classify(observation: Observation, *, slow: timedelta | None) -> Finding:
     if observation.fault is not None:
         outcome, words = _FAULTS[observation.fault]
         telling = _by_status(status) if observation.fault in _STATUS_OUTRANKS else None
-        detail = _shorten(observation.remark or words, status if telling else None)
+        detail = _behind_status(observation.remark or words, status if telling else None)
         return Finding(outcome=telling or outcome, detail=detail)
     if observation.error_text is not None:
         outcome = _by_text(observation.error_text, status)
         speaks_for_itself = outcome is Outcome.COMMAND_ERROR or text_outcome(observation.error_text) is not None
         return Finding(
-            outcome=outcome, detail=_shorten(observation.error_text, None if speaks_for_itself else status)
+            outcome=outcome, detail=_behind_status(observation.error_text, None if speaks_for_itself else status)
         )
     # rediss:// has no status: there the value alone decides.
     if status in (HTTPStatus.OK, None) and observation.as_expected:
         return _by_latency(observation, slow)
-    return Finding(outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_shorten(observation.remark, status))
+    return Finding(
+        outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_behind_status(observation.remark, status)
+    )
 
 
 def text_outcome(text: str) -> Outcome | None:
@@ -112,9 +114,15 @@ def _by_status(status: int | None) -> Outcome | None:
     return Outcome.SERVER_ERROR if HTTPStatus.INTERNAL_SERVER_ERROR <= status <= 599 else None
 
 
-def _shorten(text: str, status: int | None) -> str:
-    """One printable line of at most `DETAIL_LIMIT` characters, behind the HTTP status where that says more."""
+def shorten(text: str, limit: int = DETAIL_LIMIT) -> str:
+    """One printable line of at most `limit` characters."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    if status is not None:
-        line = f"HTTP {status}: {line}" if line else f"HTTP {status}"
-    return line if len(line) <= DETAIL_LIMIT else line[: DETAIL_LIMIT - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _behind_status(text: str, status: int | None) -> str:
+    """The text, shortened, behind the HTTP status where that says more."""
+    line = shorten(text)
+    if status is None:
+        return line
+    return shorten(f"HTTP {status}: {line}" if line else f"HTTP {status}")

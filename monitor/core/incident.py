@@ -24,16 +24,10 @@ _MARKS_LAST = timedelta(hours=24)
 def advance(watch: Watch, look: Look, alerts: AlertSettings, *, next_incident: int) -> Step:
     """Return what `look` leads to. `next_incident` is the number a new incident would get.
 
-    A look of the unknown family changes nothing.
+    A look of the unknown family changes nothing but what is remembered of the canary.
     """
-    if look.outcome.family is Family.UNKNOWN:
-        return Step(watch=watch)
-    mark = Mark(at=look.at, outcome=look.outcome)
-    fresh = tuple(old for old in watch.marks if abs(look.at - old.at) <= _MARKS_LAST)
-    marks = (*fresh, mark)[-_window(alerts) :]
-    if watch.incident is None:
-        return _outside(marks, look, alerts, next_incident)
-    return _inside(watch.incident, marks, look, alerts)
+    step = _judge(watch, look, alerts, next_incident)
+    return replace(step, watch=replace(step.watch, canary=look.canary or watch.canary))
 
 
 def acknowledge(watch: Watch, now: datetime) -> Watch:
@@ -67,6 +61,17 @@ def in_doubt(watch: Watch, alerts: AlertSettings, *, slow_too: bool = False) -> 
         for family in Family
         if family.is_failing
     )
+
+
+def _judge(watch: Watch, look: Look, alerts: AlertSettings, next_incident: int) -> Step:
+    if look.outcome.family is Family.UNKNOWN:
+        return Step(watch=watch)
+    mark = Mark(at=look.at, outcome=look.outcome)
+    fresh = tuple(old for old in watch.marks if abs(look.at - old.at) <= _MARKS_LAST)
+    marks = (*fresh, mark)[-_window(alerts) :]
+    if watch.incident is None:
+        return _outside(marks, look, alerts, next_incident)
+    return _inside(watch.incident, marks, look, alerts)
 
 
 def _outside(marks: tuple[Mark, ...], look: Look, alerts: AlertSettings, next_incident: int) -> Step:

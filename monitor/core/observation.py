@@ -165,8 +165,17 @@ class Observation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Canary:
+    """What came of the last key that was written, read back and deleted."""
+
+    sent_at: datetime
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """One look, judged: what the history keeps and what the rules count."""
+    """One look, judged: what the history keeps and what the rules count. `canary` is set when it wrote a key."""
 
     database: str
     at: datetime
@@ -174,6 +183,7 @@ class Look:
     detail: str = ""
     http_status: int | None = None
     phases: Phases = Phases()
+    canary: Canary | None = None
 
     @property
     def latency_ms(self) -> float | None:

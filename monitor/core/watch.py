@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from monitor.core.notice import Notice, Severity
-from monitor.core.observation import Family, Outcome
+from monitor.core.observation import Canary, Family, Outcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,10 +48,14 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watch:
-    """The state of one database: its marks since the last decision, oldest first, and its open incident."""
+    """The state of one database: its marks since the last decision, oldest first, and its open incident.
+
+    `canary` is the last key that was written; `None` when there was none yet.
+    """
 
     marks: tuple[Mark, ...] = ()
     incident: Incident | None = None
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,15 +72,17 @@ def watch_to_json(watch: Watch) -> dict[str, Any]:
     return {
         "marks": [[mark.at.isoformat(), mark.outcome.value] for mark in watch.marks],
         "incident": None if watch.incident is None else _incident_to_json(watch.incident),
+        "canary": None if watch.canary is None else _canary_to_json(watch.canary),
     }
 
 
 def watch_from_json(values: dict[str, Any]) -> Watch:
-    """The state that `watch_to_json` wrote."""
-    incident = values["incident"]
+    """The state that `watch_to_json` wrote, in this release or an older one."""
+    incident, canary = values["incident"], values.get("canary")
     return Watch(
         marks=tuple(Mark(at=datetime.fromisoformat(at), outcome=Outcome(code)) for at, code in values["marks"]),
         incident=None if incident is None else _incident_from_json(incident),
+        canary=None if canary is None else _canary_from_json(canary),
     )
 
 
@@ -106,4 +112,20 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         looks_failed=values["looks_failed"],
         reminders_sent=values["reminders_sent"],
         acknowledged_at=datetime.fromisoformat(acknowledged) if acknowledged else None,
+    )
+
+
+def _canary_to_json(canary: Canary) -> dict[str, Any]:
+    return {
+        "sent_at": canary.sent_at.isoformat(),
+        "outcome": canary.outcome.value,
+        "detail": canary.detail,
+    }
+
+
+def _canary_from_json(values: dict[str, Any]) -> Canary:
+    return Canary(
+        sent_at=datetime.fromisoformat(values["sent_at"]),
+        outcome=Outcome(values["outcome"]),
+        detail=values["detail"],
     )

@@ -5,22 +5,22 @@ When it happens is decided by `daemon` or `round`; alerts that come of it are se
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from time import monotonic
+from datetime import datetime
 
 from loguru import logger
 
-from monitor.core.classify import Finding, classify
+from monitor.core.classify import Finding
 from monitor.core.credentials import inspect
 from monitor.core.incident import advance, in_doubt
-from monitor.core.observation import Family, Look, Outcome, Phases
+from monitor.core.observation import Family, Look, Outcome
 from monitor.core.watch import Step, Watch
 from monitor.durations import say_duration
+from monitor.flow.look import Looker
 from monitor.flow.ourside import OurSide
 from monitor.probes.upstash import UpstashProbes
+from monitor.probes.worker import WorkerProbe
 from monitor.settings import AlertSettings, DatabaseSettings
 from monitor.store.keeper import Keeper
 from monitor.store.store import Recorded, Store
@@ -36,7 +36,10 @@ class Turn:
 
 
 class Cycle:
-    """The looks of one database. `clock` gives aware UTC."""
+    """The looks of one database. `clock` gives aware UTC; `worker` looks at the worker's way, where asked for.
+
+    What is remembered of the database is read once and kept along: an attempt to look must not wait for the disk.
+    """
 
     def __init__(
         self,
@@ -48,20 +51,24 @@ class Cycle:
         store: Store,
         keeper: Keeper,
         clock: Callable[[], datetime],
+        worker: WorkerProbe | None = None,
     ) -> None:
         self.name = database.name
         self.interval = database.interval
         self.timeout = database.timeout
-        self._slow = database.slow
         self._alerts = alerts
-        self._our_side = our_side
         self._store = store
         self._keeper = keeper
         self._clock = clock
         url, token = database.url.get_secret_value(), database.token.get_secret_value()
         # The settings do not change while we run, so what is wrong with them is found once.
         self._mistake = inspect(url, token)
-        self._probe = None if self._mistake else probes.database(url=url, token=token)
+        self._looker = None
+        if self._mistake is None:
+            probe = probes.database(url=url, token=token)
+            self._looker = Looker(database, probe=probe, worker=worker, our_side=our_side)
+        self._keeps_canary = database.canary is not None
+        self._watch: Watch | None = None
 
     async def turn(self) -> Turn:
         """Look once, judge, record."""
@@ -82,6 +89,7 @@ class Cycle:
     async def record(self, look: Look, *, slow_too: bool = False) -> Turn:
         """Judge a look and record it; with `slow_too` slow looks are a doubt as well."""
         recorded = await self._keeper.run(self._store.record, look, self._judge(look), interval=self.interval)
+        self._watch = recorded.step.watch
         _log(look, recorded)
         doubt = in_doubt(recorded.step.watch, self._alerts, slow_too=slow_too)
         return Turn(look=look, recorded=recorded, is_in_doubt=doubt)
@@ -95,41 +103,15 @@ class Cycle:
         return self._look_of(at, Finding(outcome=Outcome.MONITOR_ERROR, detail=detail))
 
     async def _look(self, at: datetime) -> Look:
-        if self._probe is None:
+        if self._looker is None:
             return self._look_of(at, self._mistake or Finding(outcome=Outcome.MONITOR_ERROR))
-        started = monotonic()
-        pinging = asyncio.ensure_future(self._probe.ping(timeout=self.timeout))
-        try:
-            await asyncio.wait({pinging}, timeout=self._our_side.patience(self.timeout).total_seconds())
-            if not pinging.done():
-                # Asked before the deadline, so that a look that fails at it need not wait for the answer.
-                self._our_side.ask()
-            observation = await pinging
-        finally:
-            pinging.cancel()
-        finding = classify(observation, slow=self._slow)
-        if finding.outcome.family is Family.NETWORK:
-            elapsed = timedelta(seconds=monotonic() - started)
-            if await self._our_side.is_offline(at, self._our_side.rest(self.timeout, elapsed)):
-                finding = Finding(
-                    outcome=Outcome.OFFLINE,
-                    detail=f"no control host answers either ({finding.outcome.words}: {finding.detail})",
-                )
-        elif finding.outcome.family is not Family.UNKNOWN:
-            self._our_side.remember_controls(at)
-        return self._look_of(at, finding, observation.http_status, observation.phases)
+        watch = self._watch or Watch()
+        if self._watch is None and self._keeps_canary:
+            watch = await self._keeper.run(self._store.watch, self.name)
+        return await self._looker.look(at, watch, is_in_doubt=in_doubt(watch, self._alerts))
 
-    def _look_of(
-        self, at: datetime, finding: Finding, http_status: int | None = None, phases: Phases | None = None
-    ) -> Look:
-        return Look(
-            database=self.name,
-            at=at,
-            outcome=finding.outcome,
-            detail=finding.detail,
-            http_status=http_status,
-            phases=phases or Phases(),
-        )
+    def _look_of(self, at: datetime, finding: Finding) -> Look:
+        return Look(database=self.name, at=at, outcome=finding.outcome, detail=finding.detail)
 
     def _judge(self, look: Look) -> Callable[[Watch, int], Step]:
         return lambda watch, number: advance(watch, look, self._alerts, next_incident=number)
