@@ -87,6 +87,9 @@ class AlertSettings(_Part):
         (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),
         description="When an open incident is told again; the last one repeats.",
     )
+    verdict: Switch = Field(
+        default=True, description="Ask the doctor when an incident opens; the message waits 10 s at most."
+    )
 
 
 class SlackSettings(_Part):

@@ -5,13 +5,10 @@ What the parts do stands in their own files; when they do it, in `daemon` and `f
 
 from __future__ import annotations
 
-import os
-import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -21,13 +18,12 @@ from monitor.channels.slack import SlackChannel
 from monitor.channels.telegram import TelegramChannel
 from monitor.channels.webhook import WebhookChannel
 from monitor.core.scrub import Scrubber
-from monitor.core.tokens import host_of
 from monitor.flow.cycle import Cycle
 from monitor.flow.deliver import SEND_TIMEOUT, Deliverer, Delivery
+from monitor.flow.opinions import LONGEST_WAIT, Opinions
 from monitor.flow.ourside import OurSide
 from monitor.probes.surroundings import Surroundings
 from monitor.probes.upstash import UpstashProbes
-from monitor.probes.worker import WorkerProbe
 from monitor.settings import (
     ChannelSettings,
     LogSettings,
@@ -38,9 +34,7 @@ from monitor.settings import (
 )
 from monitor.store.keeper import Keeper
 from monitor.store.store import Store
-
-if TYPE_CHECKING:
-    from monitor.flow.examine import Examiner
+from monitor.wiring_doctor import attending_examiner, worker_probes
 
 Scrub = Callable[[str], str]
 
@@ -79,8 +73,12 @@ def build(
     tell_unwritable: bool = True,
     send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
     on_delivery: Callable[[Delivery], None] | None = None,
+    patience: Callable[[], timedelta] = lambda: LONGEST_WAIT,
 ) -> Monitor:
-    """Join the parts; raises `RefusedFileError` when the history file is not ours to write."""
+    """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
+
+    `patience` says how long the message of an incident may wait for the doctor's verdict; zero: it is not asked.
+    """
     scrub = scrub or Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
     store = open_store(settings, clock=clock, tell_unwritable=tell_unwritable)
@@ -98,7 +96,20 @@ def build(
         clock=clock,
     )
     probes = UpstashProbes(scrub=scrub)
-    workers = _worker_probes(settings, probes, scrub)
+    deliverer = Deliverer(
+        channels, store=store, keeper=keeper, clock=clock, send_timeout=send_timeout, on_delivery=on_delivery
+    )
+    opinions = None
+    if settings.alerts.verdict:
+        opinions = Opinions(
+            lambda: attending_examiner(settings, probes=probes, clock=clock),
+            service=settings.doctor.service,
+            store=store,
+            keeper=keeper,
+            on_release=deliverer.wake,
+            patience=patience,
+        )
+    workers = worker_probes(settings, probes, scrub)
     return Monitor(
         settings=settings,
         store=store,
@@ -114,17 +125,11 @@ def build(
                 keeper=keeper,
                 clock=clock,
                 worker=worker,
+                opinions=opinions,
             )
             for database, worker in zip(settings.databases, workers, strict=True)
         ),
-        deliverer=Deliverer(
-            channels,
-            store=store,
-            keeper=keeper,
-            clock=clock,
-            send_timeout=send_timeout,
-            on_delivery=on_delivery,
-        ),
+        deliverer=deliverer,
     )
 
 
@@ -139,59 +144,6 @@ def open_store(
         clock=clock,
         tell_unwritable=tell_unwritable,
     )
-
-
-def build_examiner(
-    settings: Settings,
-    *,
-    environ: Mapping[str, str] = os.environ,
-    more_secrets: Iterable[str] = (),
-    clock: Callable[[], datetime] = now_utc,
-) -> Examiner:
-    """The doctor's parts. The keys of the console and of Railway are those of the environment, where set."""
-    from monitor.flow.examine import Examiner  # noqa: PLC0415 - not every word needs it
-    from monitor.probes.console import ConsoleKey  # noqa: PLC0415 - as above
-    from monitor.probes.railway_api import Railway, RailwayAccess  # noqa: PLC0415 - as above
-
-    console, access = ConsoleKey.from_environment(environ), RailwayAccess.from_environment(environ)
-    keys = [key.reveal() for key in (console and console.api_key, access and access.token) if key]
-    scrub = Scrubber((*settings.secrets(), *keys, *more_secrets))
-    doctor = settings.doctor
-    return Examiner(
-        probes=UpstashProbes(scrub=scrub),
-        surroundings=Surroundings(settings.controls),
-        controls=settings.controls,
-        doctor=doctor,
-        console=console,
-        railway=None
-        if access is None
-        else Railway(access, url=doctor.railway_url, service=doctor.service, scrub=scrub),
-        hosts=frozenset(filter(None, (host_of(one.url.get_secret_value()) for one in settings.databases))),
-        scrub=scrub,
-        clock=clock,
-    )
-
-
-def _worker_probes(settings: Settings, probes: UpstashProbes, scrub: Scrub) -> list[WorkerProbe | None]:
-    """A probe of the worker's way for each database that asks for it; redis-py is read in only for those."""
-    workers: list[WorkerProbe | None] = []
-    tls: ssl.SSLContext | None = None
-    for database in settings.databases:
-        if database.worker and tls is None:
-            tls = ssl.create_default_context()
-        workers.append(
-            WorkerProbe(
-                url=database.url.get_secret_value(),
-                token=database.token.get_secret_value(),
-                port=settings.doctor.worker_port,
-                scrub=scrub,
-                tls=tls,
-                resolver=probes.resolver,
-            )
-            if database.worker
-            else None
-        )
-    return workers
 
 
 def told(settings: Settings) -> tuple[ChannelSettings, ...]:

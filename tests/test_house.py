@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("daemon",),
     ("wiring",),
+    ("wiring_doctor",),
     ("flow",),
     ("status", "probes", "store", "channels"),
     ("config_file", "logs", "core", "outbound"),

@@ -120,6 +120,7 @@ channels:
   - {type: telegram, bot_token: "${BOT}", chat_id: 42, api_url: "${API}"}
   - {type: webhook, url: "${HOOK}"}
 controls: []
+doctor: {status_url: ""}
 status_page: {host: 127.0.0.1, port: 0}
 heartbeat: {url: "${HEARTBEAT_URL}"}
 logs: {level: DEBUG}

@@ -71,7 +71,11 @@ async def _round(
     deliveries: list[Delivery] = []
     began = now_utc()
     monitor = build(
-        settings, tell_unwritable=False, send_timeout=deadline.send_timeout, on_delivery=deliveries.append
+        settings,
+        tell_unwritable=False,
+        send_timeout=deadline.send_timeout,
+        on_delivery=deliveries.append,
+        patience=deadline.patience if send else _none,
     )
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
     plan = Round(
@@ -89,6 +93,11 @@ async def _round(
     limits = {database.name: database.slow for database in settings.databases}
     checked = [_checked(result, limits[result.turn.look.database]) for result in results]
     return checked, _told(deliveries), began
+
+
+def _none() -> timedelta:
+    """Nobody is told now, so nothing waits for the doctor."""
+    return timedelta(0)
 
 
 def _checked(result: Result, slow: timedelta | None) -> Checked:

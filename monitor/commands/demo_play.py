@@ -158,6 +158,8 @@ class Performance:
                     },
                 ],
                 "controls": [stage.cache.address],
+                # Nothing outside this machine is asked.
+                "doctor": {"status_url": ""},
                 "history": {"path": str(folder / "history.db")},
                 "logs": {"level": "ERROR"},
             }

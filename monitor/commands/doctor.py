@@ -21,7 +21,8 @@ from monitor.core.plugin import iso
 from monitor.core.verdicts import judge, worst_status
 from monitor.flow.examine import Examination
 from monitor.settings import DatabaseSettings, Settings
-from monitor.wiring import build_examiner, now_utc
+from monitor.wiring import now_utc
+from monitor.wiring_doctor import build_examiner
 
 
 @click.command()
@@ -60,5 +61,5 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
 
 async def _examine(settings: Settings, databases: tuple[DatabaseSettings, ...]) -> list[Examination]:
     """All at once, so that many databases take no longer than one."""
-    examiner = build_examiner(settings)
+    examiner = build_examiner(settings, clock=now_utc)
     return await asyncio.gather(*(examiner.examine(database) for database in databases))

@@ -23,7 +23,8 @@ from monitor.core.verdicts import judge
 from monitor.flow.examine import Examination
 from monitor.flow.mend import Mended, mend
 from monitor.settings import DatabaseSettings, Settings
-from monitor.wiring import build_examiner
+from monitor.wiring import now_utc
+from monitor.wiring_doctor import build_examiner
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
 _TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
@@ -77,7 +78,7 @@ def offer(
 async def _mend(settings: Settings, database: DatabaseSettings, intended: Plan, found: ConsoleDatabase) -> Mended:
     """This process still has its own values, so the look after the fix is made with the console's."""
     token = found.rest_token.reveal()
-    examiner = build_examiner(settings, more_secrets=(token,))
+    examiner = build_examiner(settings, clock=now_utc, more_secrets=(token,))
     renewed = database.with_credentials(url=found.url, token=token)
 
     async def climb() -> Ladder:

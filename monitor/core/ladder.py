@@ -156,6 +156,9 @@ REST_WAY = (
     Rung.READING,
     Rung.WRITING,
 )
+# What sends something to the database's host, and what of it costs commands.
+AT_THE_HOST = frozenset({*REST_WAY, Rung.WORKER}) - {Rung.CONFIGURATION}
+BILLED = frozenset({Rung.READING, Rung.WRITING})
 
 
 def hindrance(rung: Rung, climbed: Collection[Seen]) -> Rung | None:

@@ -43,7 +43,8 @@ class Notice:
 
     `cause` and the times are `None` for notices about the monitor itself, whose words stand in `title`.
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
-    change of cause replaced.
+    change of cause replaced. `verdict` and `whose_move` are the doctor's, where it knows more than the cause says;
+    `rungs` is its ladder in one line.
     """
 
     kind: Kind
@@ -60,6 +61,9 @@ class Notice:
     looks_failed: int = 0
     detail: str = ""
     steps: tuple[str, ...] = ()
+    verdict: str = ""
+    whose_move: str = ""
+    rungs: str = ""
 
     @property
     def is_good_news(self) -> bool:
@@ -113,10 +117,12 @@ def explanation(notice: Notice) -> tuple[str, ...]:
     if notice.cause is None or notice.is_good_news:
         return ()
     advice = advise(notice.cause)
-    lines = (advice.meaning, f"whose move: {advice.whose_move}")
+    lines = [notice.verdict or advice.meaning, f"whose move: {notice.whose_move or advice.whose_move}"]
+    if notice.rungs:
+        lines.append(f"doctor: {notice.rungs}")
     if notice.kind is Kind.REMINDER and notice.incident is not None:
-        return (*lines, f"To stop these reminders: upstash-monitor incidents ack {notice.incident}")
-    return lines
+        lines.append(f"To stop these reminders: upstash-monitor incidents ack {notice.incident}")
+    return tuple(lines)
 
 
 def next_steps(notice: Notice) -> tuple[str, ...]:
@@ -168,7 +174,7 @@ def to_json(notice: Notice) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Notice:
-    """The notice that `to_json` wrote."""
+    """The notice that `to_json` wrote, in this release or an older one."""
     moment = {key: _moment(values[key]) for key in ("since", "until")}
     return Notice(
         kind=Kind(values["kind"]),
@@ -185,6 +191,9 @@ def from_json(values: dict[str, Any]) -> Notice:
         looks_failed=values["looks_failed"],
         detail=values["detail"],
         steps=tuple(values["steps"]),
+        verdict=values.get("verdict", ""),
+        whose_move=values.get("whose_move", ""),
+        rungs=values.get("rungs", ""),
     )
 
 

@@ -18,6 +18,7 @@ from monitor.core.observation import Family, Look, Outcome
 from monitor.core.watch import Step, Watch
 from monitor.durations import say_duration
 from monitor.flow.look import Looker
+from monitor.flow.opinions import Opinions
 from monitor.flow.ourside import OurSide
 from monitor.probes.upstash import UpstashProbes
 from monitor.probes.worker import WorkerProbe
@@ -37,6 +38,7 @@ class Turn:
 
 class Cycle:
     """The looks of one database. `clock` gives aware UTC; `worker` looks at the worker's way, where asked for.
+    `opinions` are the doctor's, for the message that opens an incident; `None` leaves them out.
 
     What is remembered of the database is read once and kept along: an attempt to look must not wait for the disk.
     """
@@ -52,11 +54,14 @@ class Cycle:
         keeper: Keeper,
         clock: Callable[[], datetime],
         worker: WorkerProbe | None = None,
+        opinions: Opinions | None = None,
     ) -> None:
         self.name = database.name
         self.interval = database.interval
         self.timeout = database.timeout
+        self._database = database
         self._alerts = alerts
+        self._opinions = opinions
         self._store = store
         self._keeper = keeper
         self._clock = clock
@@ -67,7 +72,6 @@ class Cycle:
         if self._mistake is None:
             probe = probes.database(url=url, token=token)
             self._looker = Looker(database, probe=probe, worker=worker, our_side=our_side)
-        self._keeps_canary = database.canary is not None
         self._watch: Watch | None = None
 
     async def turn(self) -> Turn:
@@ -88,9 +92,14 @@ class Cycle:
 
     async def record(self, look: Look, *, slow_too: bool = False) -> Turn:
         """Judge a look and record it; with `slow_too` slow looks are a doubt as well."""
-        recorded = await self._keeper.run(self._store.record, look, self._judge(look), interval=self.interval)
+        hold = self._opinions.hold(self._database, look) if self._opinions else None
+        recorded = await self._keeper.run(
+            self._store.record, look, self._judge(look), interval=self.interval, hold=hold
+        )
         self._watch = recorded.step.watch
         _log(look, recorded)
+        if self._opinions is not None:
+            self._opinions.heed(self._database, look, recorded.step, hold)
         doubt = in_doubt(recorded.step.watch, self._alerts, slow_too=slow_too)
         return Turn(look=look, recorded=recorded, is_in_doubt=doubt)
 
@@ -106,7 +115,7 @@ class Cycle:
         if self._looker is None:
             return self._look_of(at, self._mistake or Finding(outcome=Outcome.MONITOR_ERROR))
         watch = self._watch or Watch()
-        if self._watch is None and self._keeps_canary:
+        if self._watch is None and self._database.canary is not None:
             watch = await self._keeper.run(self._store.watch, self.name)
         return await self._looker.look(at, watch, is_in_doubt=in_doubt(watch, self._alerts))
 

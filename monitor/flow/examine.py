@@ -5,6 +5,7 @@ The order of the climb is `climb`'s business, what a hand does that of `probes`;
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +30,6 @@ from monitor.probes.upstash import UpstashProbes
 from monitor.settings import DatabaseSettings, DoctorSettings
 
 WITHIN = timedelta(seconds=28)
-_BILLED = (Rung.READING, Rung.WRITING)
 # Each rung has its own end, so that a host that hangs leaves time to see everything else.
 _RUNG_TIMEOUT = timedelta(seconds=5)
 _OTHERS_TIMEOUT = timedelta(seconds=10)
@@ -37,7 +37,10 @@ _OTHERS_TIMEOUT = timedelta(seconds=10)
 
 @dataclass(frozen=True, kw_only=True)
 class Examiner:
-    """What all examinations share. `console` and `railway` are `None` where no key was given."""
+    """What all examinations share. `console` and `railway` are `None` where no key was given.
+
+    `worker_tls` is as in `WorkerProbe`; one is made for each examination where it is left out.
+    """
 
     probes: UpstashProbes
     surroundings: Surroundings
@@ -48,16 +51,18 @@ class Examiner:
     hosts: Collection[str]
     scrub: Callable[[str], str]
     clock: Callable[[], datetime]
+    worker_tls: ssl.SSLContext | None = None
 
     async def examine(
-        self, database: DatabaseSettings, *, is_billed: bool = True, within: timedelta = WITHIN
+        self,
+        database: DatabaseSettings,
+        *,
+        without: Collection[Rung] = frozenset(),
+        within: timedelta = WITHIN,
     ) -> Examination:
-        """Climb the ladder of one database; ends after at most `within`. Raises nothing.
-
-        Without `is_billed` the rungs that cost commands are left out.
-        """
+        """Climb the ladder of one database, some rungs left out; ends after at most `within`. Raises nothing."""
         visit = _Visit(self, database)
-        hands = {rung: hand for rung, hand in visit.hands().items() if is_billed or rung not in _BILLED}
+        hands = {rung: hand for rung, hand in visit.hands().items() if rung not in without}
         ladder = await climb(database.name, hands, within=within)
         return Examination(ladder=ladder, console=visit.console, variables=visit.variables)
 
@@ -154,6 +159,7 @@ class _Visit:
             token=self._token,
             port=self._examiner.doctor.worker_port,
             scrub=self._examiner.scrub,
+            tls=self._examiner.worker_tls,
             resolver=self._examiner.probes.resolver,
         )
         return await see_worker(probe, timeout=self._timeout)

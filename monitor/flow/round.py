@@ -52,6 +52,10 @@ class Deadline:
         left = timedelta(seconds=self.left(_RESERVE)) - _NOTING
         return max(_NOTING, min(SEND_TIMEOUT, left))
 
+    def patience(self) -> timedelta:
+        """How long a message may wait for the doctor, so that there is time left to deliver it."""
+        return timedelta(seconds=self.left(_FOR_DELIVERY))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Round:

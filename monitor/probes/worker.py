@@ -52,7 +52,7 @@ class WorkerProbe:
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        _read_in()
+        read_in()
         self.url, self.token, self.port = url, token, port
         self.mistake = inspect_for_worker(url, token, port)
         self._scrub = scrub
@@ -83,7 +83,7 @@ class WorkerProbe:
             return _fault(watch, error.fault, error.remark)
 
     async def _ping(self, url: str, watch: Stopwatch) -> Observation:
-        from redis.asyncio.connection import parse_url  # noqa: PLC0415 - see `_read_in`
+        from redis.asyncio.connection import parse_url  # noqa: PLC0415 - see `read_in`
         from redis.exceptions import InvalidResponse, RedisError  # noqa: PLC0415 - as above
 
         found = parse_url(url)
@@ -159,7 +159,7 @@ class _Writer(asyncio.StreamWriter):
         self.transport.abort()
 
 
-def _read_in() -> None:
+def read_in() -> None:
     """redis-py is heavy, so it is imported only where it is used, and once."""
     _connection_class()
 
@@ -167,7 +167,7 @@ def _read_in() -> None:
 @cache
 def _connection_class() -> Callable[..., Connection]:
     """redis-py's connection over a line that stands already."""
-    from redis.asyncio.connection import Connection  # noqa: PLC0415 - see `_read_in`
+    from redis.asyncio.connection import Connection  # noqa: PLC0415 - see `read_in`
 
     class OverALine(Connection):
         """No retry is set, which is this class's default. Telling its name and version would cost two commands."""
@@ -190,7 +190,7 @@ def _connection_class() -> Callable[..., Connection]:
 
 def _error_text(error: RedisError) -> str:
     """The server's own text, put together again; raises `WireError` for what the server never said."""
-    from redis.exceptions import AuthenticationError, ResponseError  # noqa: PLC0415 - see `_read_in`
+    from redis.exceptions import AuthenticationError, ResponseError  # noqa: PLC0415 - see `read_in`
 
     if error.status_code:
         return f"{error.status_code} {error}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,12 +46,32 @@ class Settled:
     mended: bool = False
 
 
-def pack(connection: sqlite3.Connection, notice: Notice, channels: Iterable[str]) -> None:
-    """One parcel per channel."""
-    text = json.dumps(to_json(notice), separators=(",", ":"))
+def pack(
+    connection: sqlite3.Connection,
+    notice: Notice,
+    channels: Iterable[str],
+    held: tuple[datetime, datetime] | None = None,
+) -> None:
+    """One parcel per channel, `held` from one moment to another like one that is on its way, or due at once."""
+    held_ms = (None, None) if held is None else tuple(map(to_ms, held))
+    row = (notice.incident, notice.kind.value, _as_text(notice), to_ms(notice.created_at), *held_ms)
     connection.executemany(
-        "INSERT INTO parcel (channel, incident_id, kind, notice, created_ms) VALUES (?, ?, ?, ?, ?)",
-        [(name, notice.incident, notice.kind.value, text, to_ms(notice.created_at)) for name in channels],
+        "INSERT INTO parcel (channel, incident_id, kind, notice, created_ms, tried_ms, due_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(name, *row) for name in channels],
+    )
+
+
+def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notice], Notice]) -> None:
+    """Make what is held of an incident due, in other words; what is on its way by now stays as it is."""
+    rows = connection.execute(
+        f"SELECT id, notice FROM parcel WHERE incident_id = ? AND {_WAITING}"
+        " AND attempts = 0 AND tried_ms IS NOT NULL AND last_error IS NULL",
+        (incident,),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE parcel SET notice = ?, tried_ms = NULL, due_ms = NULL WHERE id = ?",
+        [(_as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
     )
 
 
@@ -118,6 +138,10 @@ def wake(connection: sqlite3.Connection) -> None:
 def read_parcel(connection: sqlite3.Connection, number: int) -> Parcel:
     """The parcel of that number, waiting or not."""
     return _parcel(*connection.execute(f"SELECT {_PARCEL_COLUMNS} FROM parcel WHERE id = ?", (number,)).fetchone())
+
+
+def _as_text(notice: Notice) -> str:
+    return json.dumps(to_json(notice), separators=(",", ":"))
 
 
 def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Parcel]]:

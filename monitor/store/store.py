@@ -67,11 +67,14 @@ class Store:
         """True while the file cannot be written; after `close`, that it never could."""
         return self._file.is_in_memory
 
-    def record(self, look: Look, judge: Judge, *, interval: timedelta) -> Recorded:
+    def record(self, look: Look, judge: Judge, *, interval: timedelta, hold: timedelta | None = None) -> Recorded:
         """Add a look, let `judge` move the state, note the incident, pack the parcels: all or nothing.
 
         `judge(watch, next_incident)` must be pure: it runs inside the transaction, and again after a repair.
+        What opens an incident is held back so long, unless `release` comes before.
         """
+        now = self._clock()
+        held = None if hold is None else (now, now + hold)
 
         def work(connection: sqlite3.Connection) -> Recorded:
             database = looks.database_id(connection, look.database)
@@ -83,7 +86,7 @@ class Store:
             if step.incident is not None:
                 looks.write_incident(connection, database, step.incident)
             for notice in step.notices:
-                outbox.pack(connection, notice, self._channels)
+                outbox.pack(connection, notice, self._channels, held if notice.kind is Kind.OPENED else None)
             gap = None if seen_at is None else look.at - seen_at
             if seen_at is None or gap is None or gap <= 3 * interval:
                 return Recorded(step=step, before=before)
@@ -127,6 +130,10 @@ class Store:
         """Pack a notice that no look led to, for all channels or for those named."""
         names = self._channels if channels is None else tuple(channels)
         self._do(lambda connection: outbox.pack(connection, notice, names))
+
+    def release(self, incident: int, reword: Callable[[Notice], Notice]) -> None:
+        """Let go what is held of an incident, in other words; `reword` must be pure."""
+        self._do(lambda connection: outbox.release(connection, incident, reword))
 
     def wake(self) -> None:
         """Make what waits long due at once, as at a start: whoever restarts us may have mended a channel."""

@@ -220,6 +220,9 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "until": None,
         "looks_failed": 2,
         "steps": [],
+        "verdict": "",
+        "whose_move": "",
+        "rungs": "",
         "headline": "main: token rejected",
         "facts": [
             "since 2026-11-23 14:02:09 UTC, 2 looks failed",
