@@ -179,6 +179,22 @@ def test_without_alerts_the_message_waits_for_the_next_round(
     assert told(people) == [(1, "opened")]
 
 
+@pytest.mark.parametrize(
+    ("fault", "rungs"),
+    [(Fault.NONE, "HTTP ✓ · token ✗ · rediss:// ✗"), (Fault.HANG, "HTTP ✗ · token – · rediss:// ✗")],
+)
+def test_the_doctors_rungs_are_in_the_message_of_the_same_round(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: Fault, rungs: str
+) -> None:
+    """The round does not end before the message that waited for the doctor has gone."""
+    upstash.token, upstash.fault = "another", fault
+    alerts = {"confirm_interval": "50ms", "verdict": True}
+    checking = program(tmp_path, upstash, people, alerts=alerts, doctor={"status_url": "", "worker_port": 1})
+    assert checking.end("check").status == 2
+    [message] = people.messages
+    assert f"doctor: configuration ✓ · lookup ✓ · connection ✓ · {rungs}" in message.text
+
+
 def test_a_round_ends_in_time_whatever_hangs(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
