@@ -54,14 +54,20 @@ class Examiner:
     others_timeout: timedelta = OTHERS_TIMEOUT
 
     async def examine(
-        self, database: DatabaseSettings, *, is_billed: bool = True, within: timedelta = WITHIN
+        self,
+        database: DatabaseSettings,
+        *,
+        is_billed: bool = True,
+        without: Collection[Rung] = (),
+        within: timedelta = WITHIN,
     ) -> Examination:
         """Climb the ladder of one database; ends after at most `within`. Raises nothing.
 
-        Without `is_billed` the rungs that cost commands are left out.
+        The rungs of `without` are left out, and without `is_billed` those that cost commands.
         """
         visit = _Visit(self, database)
-        hands = {rung: hand for rung, hand in visit.hands().items() if is_billed or rung not in _BILLED}
+        left_out = {*without, *(() if is_billed else _BILLED)}
+        hands = {rung: hand for rung, hand in visit.hands().items() if rung not in left_out}
         ladder = await climb(database.name, hands, within=within)
         return Examination(ladder=ladder, console=visit.console, variables=visit.variables)
 
