@@ -209,6 +209,16 @@ def test_a_row_is_reached_from_real_servers(
     assert clinic.railway.changes() == []
 
 
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+def test_no_fault_of_a_database_is_called_good(clinic: Clinic, fault: Fault) -> None:
+    """Whatever the stand-in can be made to do gets a verdict, and somebody has the move."""
+    clinic.knobs["timeout"] = "1500ms"
+    clinic.upstash.fault = fault
+    verdict = judge(clinic.examine())
+    assert verdict.code not in (Code.ALL_GOOD, Code.NOT_KNOWN)
+    assert verdict.whose_move != NOBODY
+
+
 def test_a_worker_that_alone_fails_is_judged_by_its_own_outcome(clinic: Clinic) -> None:
     """Somebody else listens on the worker's port: REST works, and the sentence says which way does not."""
     with Listener(hang, tls=clinic.ward.certificates.server(clinic.host, is_trusted=False)) as stranger:
