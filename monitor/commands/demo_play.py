@@ -10,11 +10,13 @@ import io
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
+from monitor.commands.demo_doctor import Examined, examine
+from monitor.commands.demo_settings import settings_for
 from monitor.commands.demo_view import Ending, View
+from monitor.core.notice import Kind
 from monitor.core.pulse import Pulse
 from monitor.core.scrub import Scrubber
 from monitor.core.watch import Incident
@@ -28,9 +30,13 @@ from monitor.settings import Settings
 from monitor.wiring import Monitor, build, now_utc
 
 USUAL_SECONDS = 30
-_READING_SECONDS = 1.5
+_READING_SECONDS, _READING_A_LADDER_SECONDS = 1.5, 3.0
 # How much longer than planned an act may take on a machine that is busy with something else.
 _PATIENCE_SECONDS = 20.0
+
+
+_Event = Turn | Delivery | Received | Examined | None
+_EXAMINED = "the doctor's verdict"
 
 
 class StoryError(Exception):
@@ -49,7 +55,8 @@ class Performance:
         self._seconds = seconds
         self._pace = min(max(seconds / USUAL_SECONDS, 0.2), 2.0)
         self._port = port
-        self._events: asyncio.Queue[Turn | Delivery | Received | None] = asyncio.Queue()
+        self._events: asyncio.Queue[_Event] = asyncio.Queue()
+        self._examining: asyncio.Task[None] | None = None
         self._began = self._act_began = self._planned_end = self._read_until = 0.0
 
     async def play(self, folder: Path) -> Ending:
@@ -70,7 +77,7 @@ class Performance:
 
     async def _play_on(self, stage: Stage, folder: Path) -> list[tuple[str, Incident]]:
         async with AsyncExitStack() as platform:
-            settings = self._settings(stage, folder)
+            settings = settings_for(stage, folder, pace=self._pace)
             monitor = await platform.enter_async_context(self._deployed(settings))
             self._view.intro(settings, seconds=self._seconds, port=self._port)
             self._began = self._planned_end = monotonic()
@@ -84,12 +91,12 @@ class Performance:
                     self._view.note(
                         f"stopped as SIGTERM stops it, in {1000 * (monotonic() - self._act_began):.0f} ms"
                     )
-                    settings = self._settings(stage, folder)
+                    settings = settings_for(stage, folder, pace=self._pace)
                     monitor = await platform.enter_async_context(self._deployed(settings))
                     remembered = await monitor.keeper.run(monitor.store.incidents)
                     numbers = " and ".join(f"incident {incident.id}" for _, incident in remembered)
                     self._view.note(f"started with the new token; it remembers {numbers or 'no incident'}")
-                await self._until_over(act, stage)
+                await self._until_over(act, stage, settings)
             return await monitor.keeper.run(monitor.store.incidents, closed_too=True)
 
     @asynccontextmanager
@@ -129,45 +136,9 @@ class Performance:
         self._port = server.port
         return {"the web server": server.serve}
 
-    def _settings(self, stage: Stage, folder: Path) -> Settings:
-        """What `run` would read from config.yaml; the counts of the rules are the ones out of the box."""
-        inbox = stage.inbox
-        return Settings.model_validate(
-            {
-                "databases": [
-                    {
-                        "name": name,
-                        "url": url,
-                        "token": token,
-                        "interval": timedelta(seconds=max(1.0, self._pace)),
-                        "timeout": timedelta(seconds=max(0.5, self._pace)),
-                    }
-                    for name, url, token in (
-                        (MAIN, stage.main.url, stage.deployed_token),
-                        (CACHE, stage.cache.url, stage.cache.token),
-                    )
-                ],
-                "alerts": {"confirm_interval": timedelta(seconds=self._pace / 2)},
-                "channels": [
-                    {"type": "slack", "webhook_url": inbox.slack_url},
-                    {
-                        "type": "telegram",
-                        "bot_token": inbox.bot_token,
-                        "chat_id": inbox.chat_id,
-                        "api_url": inbox.telegram_api_url,
-                    },
-                ],
-                "controls": [stage.cache.address],
-                # Nothing outside this machine is asked.
-                "doctor": {"status_url": ""},
-                "history": {"path": str(folder / "history.db")},
-                "logs": {"level": "ERROR"},
-            }
-        )
-
-    async def _until_over(self, act: Act, stage: Stage) -> None:
+    async def _until_over(self, act: Act, stage: Stage, settings: Settings) -> None:
         """Show what happens until both databases were looked at, the act's messages are there and can be read."""
-        missing: set[object] = {MAIN, CACHE, *act.awaited}
+        missing: set[object] = {MAIN, CACHE, *act.awaited, *([_EXAMINED] if act.is_examined else [])}
         while True:
             over = max(self._planned_end, self._read_until)
             end = self._planned_end + _PATIENCE_SECONDS if missing else over
@@ -176,14 +147,21 @@ class Performance:
                     event = await self._events.get()
             except TimeoutError:
                 break
-            missing.discard(self._show(event, act))
+            shown = self._show(event, act)
+            missing.discard(shown)
+            if act.is_examined and shown == (act.frame, Kind.OPENED.value):
+                self._examining = asyncio.create_task(self._examine(stage, settings))
             stage.make_weather()
         self._view.end_of_act()
         if missing:
             waited = f"within {monotonic() - self._act_began:.0f} s"
             raise StoryError(f"{act.title}: {_said(missing)} did not come {waited}. Is this machine very busy?")
 
-    def _show(self, event: Turn | Delivery | Received | None, act: Act) -> object:
+    async def _examine(self, stage: Stage, settings: Settings) -> None:
+        """Whoever has read the message asks the doctor."""
+        self._events.put_nowait(await examine(stage, settings))
+
+    def _show(self, event: _Event, act: Act) -> object:
         """Show one event and return what the script may wait for."""
         match event:
             case Turn():
@@ -197,10 +175,19 @@ class Performance:
                 self._read_until = monotonic() + self._pace * _READING_SECONDS
                 lines = event.text.splitlines()
                 return (event.service, lines[-1].split()[-1]) if f" {MAIN}: " in lines[0] else None
+            case Examined():
+                self._view.examined(event.ladder, event.verdict)
+                self._read_until = monotonic() + self._pace * _READING_A_LADDER_SECONDS
+                return _EXAMINED
             case None:
                 raise StoryError("the program ended by itself")
 
 
 def _said(missing: set[object]) -> str:
-    things = (f"{thing[0]}: {thing[1]}" if isinstance(thing, tuple) else f"a look at {thing}" for thing in missing)
-    return " and ".join(sorted(things))
+    return " and ".join(sorted(map(_word_for, missing)))
+
+
+def _word_for(thing: object) -> str:
+    if isinstance(thing, tuple):
+        return f"{thing[0]}: {thing[1]}"
+    return str(thing) if thing == _EXAMINED else f"a look at {thing}"

@@ -10,9 +10,14 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
+from monitor.commands.ladder_view import show
+from monitor.core.ladder import Ladder
 from monitor.core.notice import Kind
 from monitor.core.observation import Family
-from monitor.core.outbox import Verdict
+from monitor.core.outbox import Verdict as Answer
+from monitor.core.verdict import Verdict
 from monitor.core.watch import Incident
 from monitor.durations import say_duration, write_duration
 from monitor.flow.cycle import Turn
@@ -26,7 +31,7 @@ from monitor.settings import AlertSettings, DatabaseDefaults, Settings
 _SPARKS = 8
 _TOP_MS = 80.0
 _NAMES = {"slack": "Slack", "telegram": "Telegram"}
-_LABEL = 13
+_LABEL, _MARGIN = 13, 2
 _TONES = {Family.FINE: Tone.GOOD, Family.SLOW: Tone.WARN, Family.UNKNOWN: Tone.DIM}
 
 
@@ -108,7 +113,7 @@ class View:
 
     def attempt(self, delivery: Delivery) -> None:
         """A message that the channel did not take; one that it took is shown when it arrives."""
-        if delivery.receipt.verdict is Verdict.CONFIRMED:
+        if delivery.receipt.verdict is Answer.CONFIRMED:
             return
         self._tally.refused[delivery.channel] += 1
         name = _NAMES.get(delivery.channel, delivery.channel)
@@ -133,6 +138,19 @@ class View:
         """What waited for the message in full is said now."""
         while self._held_back:
             self.note(self._held_back.pop(0), Tone.DIM)
+
+    def examined(self, ladder: Ladder, verdict: Verdict) -> None:
+        """What the doctor finds, as the word `doctor` shows it."""
+        screen = self._screen
+        if screen.stream is None:
+            return
+        self.note("what `doctor` says now; its look through rediss:// is left out here", Tone.DIM)
+        screen.write()
+        console = Console(file=screen.stream, width=screen.width - _MARGIN, highlight=False)
+        with console.capture() as captured:
+            show(console, ladder, verdict)
+        for line in captured.get().splitlines():
+            screen.write(" " * _MARGIN, line)
 
     def note(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """Something else that happened."""
@@ -172,6 +190,7 @@ class View:
             ("config check", "all mistakes at once"),
             ("test-alerts", "a trial message to each channel"),
             ("run", "watch until stopped"),
+            ("doctor", "whose move it is when something fails"),
         ):
             screen.write(f"    {_program()} ", Line(f"{word:<14}", Tone.BOLD), Line(does, Tone.DIM))
 

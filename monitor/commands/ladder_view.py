@@ -74,10 +74,13 @@ def _rungs(ladder: Ladder, *, symbols: bool) -> Table:
 
 def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
     colour = "green" if verdict.whose_move == NOBODY else "red"
+    steps = Table.grid(padding=(0, 1, 0, 0))
+    for number, step in enumerate(verdict.next_steps, start=1):
+        steps.add_row(f"{number}.", Text(step))
     lines: list[RenderableType] = [
         Text(verdict.says, style="bold"),
         Text(f"whose move: {verdict.whose_move}", style=colour),
-        *(Text(f"{number}. {step}") for number, step in enumerate(verdict.next_steps, start=1)),
+        steps,
     ]
     if not symbols:
         return Group(*lines)

@@ -5,11 +5,12 @@ The table is read from the top by `verdicts`; what to say when REST works stands
 
 from __future__ import annotations
 
-from monitor.core.ladder import Fact, Ladder, Rung
+from monitor.core.ladder import Fact, Ladder, Rung, State
 from monitor.core.observation import Family, Outcome
 from monitor.core.verdict import COPY_BOTH, FIX, SET_AND_DEPLOY, UPSTASH, YOURS, Code, Row
 
 _NO_CONNECTION = (Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
+_ELSEWHERE = (Rung.STATUS_PAGE, Rung.CONSOLE, Rung.PLATFORM)
 
 
 def _ended(ladder: Ladder, *outcomes: Outcome) -> bool:
@@ -33,10 +34,20 @@ def _no_way_there(ladder: Ladder) -> bool:
     return outcome is not None and outcome.family in (Family.NETWORK, Family.SERVICE)
 
 
+def _network_is_there(ladder: Ladder) -> bool:
+    """Anybody's answer proves it: a firewall may keep us from the control hosts and from nobody else."""
+    if ladder.passed(Rung.OUR_NETWORK) or ladder.passed(Rung.CONNECTION) or ladder.passed(Rung.WORKER):
+        return True
+    # These fail by what they answer; where no answer came they are unknown.
+    return any(ladder.at(rung).state in (State.PASSED, State.FAILED) for rung in _ELSEWHERE)
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         code=Code.OFFLINE,
-        fits=lambda ladder: ladder.failed(Rung.OUR_NETWORK) and _no_way_there(ladder),
+        fits=lambda ladder: (
+            ladder.failed(Rung.OUR_NETWORK) and _no_way_there(ladder) and not _network_is_there(ladder)
+        ),
         says="Our own side has no network: the control hosts do not answer either.",
         whose_move=YOURS,
         next_steps=("Check the network of the machine or container that runs this.",),
@@ -186,7 +197,11 @@ ROWS: tuple[Row, ...] = (
     Row(
         code=Code.TOKEN_READ_ONLY,
         fits=lambda ladder: (
-            ladder.passed(Rung.TOKEN) and ladder.failed(Rung.WRITING) and _ended(ladder, Outcome.PERMISSION_DENIED)
+            ladder.passed(Rung.TOKEN)
+            and ladder.failed(Rung.WRITING)
+            and _ended(ladder, Outcome.PERMISSION_DENIED)
+            # Then a worker as it is usually built does not get in at all, which is said further down.
+            and not ladder.knows(Fact.WORKER_AS_READ_ONLY)
         ),
         says="The token may read and not write.",
         whose_move=YOURS,
@@ -212,7 +227,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         code=Code.BLOCKED_OR_DOWN,
         fits=lambda ladder: (
-            _ended(ladder, *_NO_CONNECTION) and ladder.passed(Rung.OUR_NETWORK) and ladder.failed(Rung.WORKER)
+            _ended(ladder, *_NO_CONNECTION) and _network_is_there(ladder) and ladder.failed(Rung.WORKER)
         ),
         says="No way leads to the host while our own network is fine: Upstash is down, or we are blocked.",
         whose_move="Upstash, unless an allowlist or firewall is yours",

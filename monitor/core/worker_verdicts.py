@@ -15,6 +15,10 @@ def _rest_is_good(ladder: Ladder) -> bool:
     return ladder.passed(Rung.TOKEN) and ladder.outcome() is None
 
 
+def _rest_lets_read(ladder: Ladder) -> bool:
+    return ladder.passed(Rung.TOKEN) and ladder.outcome() in (None, Outcome.PERMISSION_DENIED)
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         code=Code.OTHER_DATABASE,
@@ -57,7 +61,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         code=Code.WORKER_READ_ONLY,
-        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_AS_READ_ONLY),
+        fits=lambda ladder: _rest_lets_read(ladder) and ladder.knows(Fact.WORKER_AS_READ_ONLY),
         says="The token is a read-only one, and rediss:// takes it only with the user default_ro.",
         whose_move=YOURS,
         next_steps=(

@@ -32,7 +32,7 @@ from monitor.settings import DatabaseSettings, DoctorSettings
 WITHIN = timedelta(seconds=28)
 # Each rung has its own end, so that a host that hangs leaves time to see everything else.
 _RUNG_TIMEOUT = timedelta(seconds=5)
-_OTHERS_TIMEOUT = timedelta(seconds=10)
+OTHERS_TIMEOUT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class Examiner:
     """What all examinations share. `console` and `railway` are `None` where no key was given.
 
     `worker_tls` is as in `WorkerProbe`; one is made for each examination where it is left out.
+    `others_timeout` is for the status page, the console and the platform, each.
     """
 
     probes: UpstashProbes
@@ -52,6 +53,7 @@ class Examiner:
     scrub: Callable[[str], str]
     clock: Callable[[], datetime]
     worker_tls: ssl.SSLContext | None = None
+    others_timeout: timedelta = OTHERS_TIMEOUT
 
     async def examine(
         self,
@@ -165,8 +167,8 @@ class _Visit:
         return await see_worker(probe, timeout=self._timeout)
 
     async def _status_page(self) -> Seen:
-        url = self._examiner.doctor.status_url
-        return await on_daemon_thread(lambda: read_status_page(url, timeout=_OTHERS_TIMEOUT), name="status page")
+        url, timeout = self._examiner.doctor.status_url, self._examiner.others_timeout
+        return await on_daemon_thread(lambda: read_status_page(url, timeout=timeout), name="status page")
 
     async def _console(self) -> Seen:
         key, endpoint = self._examiner.console, self._endpoint
@@ -181,7 +183,7 @@ class _Visit:
                 console_url=self._examiner.doctor.console_url,
                 origin=endpoint.url,
                 token=self._token,
-                timeout=_OTHERS_TIMEOUT,
+                timeout=self._examiner.others_timeout,
             ),
             name="console",
         )
@@ -189,14 +191,14 @@ class _Visit:
         return reading.seen
 
     async def _platform(self) -> Seen:
-        railway = self._examiner.railway
+        railway, timeout = self._examiner.railway, self._examiner.others_timeout
         if railway is None:
             words = "RAILWAY_TOKEN is not set"
             return Seen(rung=Rung.PLATFORM, state=State.NOT_APPLICABLE, seen=words)
         known = Known(url=self._url, token=Secret(self._token), console=self.console)
         others = frozenset(self._examiner.hosts) - {host_of(self._url)}
         reading = await on_daemon_thread(
-            lambda: look_at_platform(railway, known, timeout=_OTHERS_TIMEOUT, other_hosts=others), name="platform"
+            lambda: look_at_platform(railway, known, timeout=timeout, other_hosts=others), name="platform"
         )
         self.variables = reading.variables
         return reading.seen

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -48,16 +49,28 @@ class Reply:
 class Listener:
     """Listens on loopback, from `start` to `stop`, as often as wanted, always on the same port.
 
-    `answer(request)` is called on a thread per connection; `None` hangs up without a word.
+    `answer(request)` is called on a thread per connection; `None` hangs up without a word. Speaks TLS with `tls`.
     """
 
-    def __init__(self, name: str, answer: Callable[[Request], Reply | None], *, port: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        answer: Callable[[Request], Reply | None],
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
         self.stopped = threading.Event()
+        self.tls = tls
         self._name = name
         self._port = port
         self._server: _Server | None = None
         self.start()
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     @property
     def address(self) -> str:
@@ -65,7 +78,7 @@ class Listener:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"{'http' if self.tls is None else 'https'}://{self.address}"
 
     def start(self) -> None:
         if self._server is not None:
@@ -98,6 +111,13 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Without the name lookup of `http.server`, which would ask a resolver who we are."""
         socketserver.TCPServer.server_bind(self)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """With TLS the handshake comes with the first read, on the connection's own thread."""
+        connection, address = super().get_request()
+        if self.listener.tls is not None:
+            connection = self.listener.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)

@@ -72,6 +72,11 @@ class Screen:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
+    @property
+    def stream(self) -> TextIO | None:
+        """For whoever must know what it can show."""
+        return self._stream
+
     def write(self, *parts: str | Line) -> None:
         """One line, put together from parts with a tone each."""
         if self._stream is None:

@@ -6,6 +6,7 @@ nothing of the house: a fault of ours must not hide here.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,15 +77,24 @@ _PAGES = {
 
 
 class UpstashStandIn:
-    """One database. Used as a context manager; `url` and `token` are what a client needs.
+    """One database. Used as a context manager; `url` and `token` are what a client needs. Encrypted with `tls`.
 
-    `fault`, `delay_seconds`, `token` and `read_only_token` may be changed at any time from any thread.
+    `fault`, `delay_seconds`, `token`, `read_only_token` and `silent_on`, commands that are never answered, may be
+    changed at any time from any thread.
     `requests` counts what arrived, `billed_commands` what Upstash would have charged for.
     """
 
-    def __init__(self, token: str, *, read_only_token: str | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        token: str,
+        *,
+        read_only_token: str | None = None,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.token = token
         self.read_only_token = read_only_token
+        self.silent_on: frozenset[str] = frozenset()
         self.delay_seconds = 0.0
         self.keyspace = Keyspace()
         self.requests = 0
@@ -92,7 +102,11 @@ class UpstashStandIn:
         self._fault = Fault.NONE
         self._changed = threading.Condition()
         self._one_at_a_time = threading.Lock()
-        self._listener = Listener("stand-in upstash", self._answer, port=port)
+        self._listener = Listener("stand-in upstash", self._answer, port=port, tls=tls)
+
+    @property
+    def port(self) -> int:
+        return self._listener.port
 
     @property
     def address(self) -> str:
@@ -144,6 +158,10 @@ class UpstashStandIn:
             commands = call.commands()
         except MalformedError as error:
             return restapi.error(400, str(error))
+        if not self.silent_on.isdisjoint(words[0].upper() for words in commands):
+            with self._changed:
+                self._changed.wait_for(lambda: self._fault is Fault.REFUSE)
+            return None
         return self._run(call, commands, fault, may_write=token == self.token)
 
     def _wait(self) -> Fault:

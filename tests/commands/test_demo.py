@@ -118,6 +118,22 @@ def test_the_new_token_arrives_by_a_deployment(showing: Ended) -> None:
     assert stopped < started < act.index("incident 2 closed")
 
 
+def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
+    """After the message its ladder and its verdict: Upstash's move while the host is silent, then the token's."""
+    acts = re.split(r"^── ", showing.stdout, flags=re.MULTILINE)[1:7]
+    assert ["─ verdict ─" in act for act in acts] == [False, True, False, True, False, False]
+    silent, reset = acts[1], acts[3]
+    for act, message in ((silent, "incident 1 · opened"), (reset, "incident 2 · opened")):
+        assert act.index(message) < act.index("✓  configuration") < act.index("─ verdict ─")
+        assert "the worker's way" not in act
+    assert re.search(r"✗  HTTP without a token +connected, but no answer within 0\.5 s", silent)
+    assert "│ Upstash has posted trouble with Redis on its status page" in silent
+    assert "│ whose move: Upstash " in silent.partition("─ verdict ─")[2]
+    assert re.search(r"✗  token +WRONGPASS invalid or missing auth token", reset)
+    assert "│ The console has a newer token than the worker. " in reset
+    assert "│ whose move: yours " in reset.partition("─ verdict ─")[2]
+
+
 def test_the_last_page_adds_up(showing: Ended) -> None:
     """Looks, incidents, messages, and what it cost."""
     page = showing.stdout.split("What you saw")[1]
@@ -127,7 +143,7 @@ def test_the_last_page_adds_up(showing: Ended) -> None:
     assert re.search(r"incident 2 +main: token rejected, over after \d+ s\n", page)
     assert "4 in Slack, 4 in Telegram" in page
     assert "0 commands" in page
-    for word in ("init", "config check", "test-alerts", "run"):
+    for word in ("init", "config check", "test-alerts", "run", "doctor"):
         assert f"python -m monitor {word}" in page
 
 

@@ -21,10 +21,15 @@ def ladder(
     worker: State = State.PASSED,
     our_network: State = State.PASSED,
     billed: State = State.PASSED,
+    elsewhere: State = State.PASSED,
 ) -> Ladder:
-    """A ladder that is fine up to `stopped`, which failed with `outcome`; what needs it is skipped."""
+    """A ladder that is fine up to `stopped`, which failed with `outcome`; what needs it is skipped.
+
+    `elsewhere` is how reading the status page and the console ended.
+    """
     rungs: list[Seen] = []
     states = {Rung.WORKER: worker, Rung.OUR_NETWORK: our_network, Rung.READING: billed, Rung.WRITING: billed}
+    states[Rung.STATUS_PAGE] = elsewhere
     for rung, state in {**GOOD, **states}.items():
         if rung is stopped:
             rungs.append(Seen(rung=rung, state=State.FAILED, outcome=outcome))
@@ -32,16 +37,21 @@ def ladder(
             rungs.append(Seen(rung=rung, state=State.SKIPPED))
         else:
             rungs.append(Seen(rung=rung, state=state))
-    rungs.append(Seen(rung=Rung.CONSOLE, state=State.PASSED, facts=frozenset(facts)))
+    rungs.append(Seen(rung=Rung.CONSOLE, state=elsewhere, facts=frozenset(facts)))
     return Ladder(database="main", rungs=tuple(rungs))
 
 
-BAD = State.FAILED
+BAD, DARK = State.FAILED, State.UNKNOWN
+SICK = (Rung.HTTP, Outcome.SERVER_ERROR)
 REJECTED = (Rung.TOKEN, Outcome.TOKEN_REJECTED)
 TIMED_OUT = (Rung.CONNECTION, Outcome.CONNECTION_TIMEOUT)
 ROWS: list[tuple[Ladder, Code]] = [
-    (ladder(Rung.LOOKUP, Outcome.DNS_FAILED, our_network=BAD, worker=BAD), Code.OFFLINE),
-    (ladder(*TIMED_OUT, our_network=BAD, worker=BAD), Code.OFFLINE),
+    (ladder(Rung.LOOKUP, Outcome.DNS_FAILED, our_network=BAD, worker=BAD, elsewhere=DARK), Code.OFFLINE),
+    (ladder(*TIMED_OUT, our_network=BAD, worker=BAD, elsewhere=DARK), Code.OFFLINE),
+    # Somebody answered, so our network is there: what fails is the way to the host, or the host.
+    (ladder(*TIMED_OUT, our_network=BAD, worker=BAD), Code.BLOCKED_OR_DOWN),
+    (ladder(*TIMED_OUT, our_network=BAD, elsewhere=DARK), Code.AS_THE_OUTCOME_SAYS),
+    (ladder(*SICK, our_network=BAD, worker=BAD, elsewhere=DARK), Code.AS_THE_OUTCOME_SAYS),
     (
         ladder(Rung.CONFIGURATION, Outcome.TOKEN_MISSING, facts=(Fact.WORKER_VARIABLE_STAGED,)),
         Code.VARIABLE_STAGED,
@@ -78,6 +88,10 @@ ROWS: list[tuple[Ladder, Code]] = [
     (ladder(facts=(Fact.CONSOLE_STORAGE_FULL,), billed=State.NOT_APPLICABLE), Code.DATABASE_FULL),
     (ladder(facts=(Fact.CONSOLE_STORAGE_FULL,)), Code.ALL_GOOD),
     (ladder(Rung.WRITING, Outcome.PERMISSION_DENIED), Code.TOKEN_READ_ONLY),
+    (
+        ladder(Rung.WRITING, Outcome.PERMISSION_DENIED, facts=(Fact.WORKER_AS_READ_ONLY,), worker=BAD),
+        Code.WORKER_READ_ONLY,
+    ),
     (ladder(Rung.TOKEN, Outcome.PERMISSION_DENIED), Code.AS_THE_OUTCOME_SAYS),
     (ladder(Rung.HTTP, Outcome.SERVER_ERROR, facts=(Fact.TROUBLE_POSTED,)), Code.PROVIDER_TROUBLE),
     (ladder(*TIMED_OUT, facts=(Fact.CONSOLE_ALLOWLIST,), worker=BAD), Code.ADDRESS_NOT_ALLOWED),

@@ -154,8 +154,8 @@ def http(body: bytes | str, status: int = 200, *, kind: str = "application/json"
 class Certificates:
     """Two authorities of our own: one that the client trusts, and one that it does not."""
 
-    def __init__(self) -> None:
-        self._trusted, self._stranger = trustme.CA(), trustme.CA()
+    def __init__(self, trusted: trustme.CA | None = None) -> None:
+        self._trusted, self._stranger = trusted or trustme.CA(), trustme.CA()
 
     def client(self) -> ssl.SSLContext:
         context = ssl.create_default_context()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from upstash_redis.asyncio import Redis as AsyncRedis
 from upstash_redis.errors import UpstashError
 
 from monitor.sandbox.upstash import Fault, UpstashStandIn
+from tests.probes.rude import Certificates
 
 TOKEN = "standard_token"
 READ_ONLY = "read_only_token"
@@ -407,3 +409,32 @@ def test_nothing_is_left_of_a_closed_stand_in() -> None:
     assert set(threading.enumerate()) == before
     for connection in (kept, waiting):
         connection.close()
+
+
+def test_it_speaks_tls_when_told_to() -> None:
+    """As Upstash does; a client that trusts another authority does not get as far as a command."""
+    certificates = Certificates()
+    with UpstashStandIn(TOKEN, tls=certificates.server("127.0.0.1")) as stand_in:
+        assert stand_in.url == f"https://{stand_in.address}"
+        connection = http.client.HTTPSConnection(stand_in.address, timeout=5, context=certificates.client())
+        connection.request("POST", "/", json.dumps(["PING"]), BEARER)
+        assert json.loads(connection.getresponse().read()) == {"result": "PONG"}
+        connection.close()
+        stranger = http.client.HTTPSConnection(stand_in.address, timeout=5, context=Certificates().client())
+        with pytest.raises(ssl.SSLCertVerificationError):
+            stranger.request("POST", "/", json.dumps(["PING"]), BEARER)
+        assert stand_in.requests == 1
+
+
+def test_a_command_it_is_silent_on_is_taken_and_not_answered(database: UpstashStandIn) -> None:
+    """Others are answered meanwhile; who waits is let go at the end."""
+    database.silent_on = frozenset({"GET"})
+    waiting = http.client.HTTPConnection(database.address, timeout=5)
+    waiting.request("GET", "/get/key", headers=BEARER)
+    while database.requests < 1:
+        sleep(0.01)
+    assert said(database, "PING") == (200, {"result": "PONG"})
+    database.close()
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        waiting.getresponse()
+    waiting.close()
