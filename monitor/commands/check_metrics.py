@@ -27,7 +27,7 @@ else:
 # What the round leaves for the push, of a short time at most a quarter, and what the push leaves for the end.
 FOR_PUSH = timedelta(seconds=3)
 _LONGEST_PUSH = timedelta(seconds=10)
-_RESERVE = timedelta(seconds=0.3)
+_RESERVE = timedelta(seconds=1)
 
 
 class _File(_FileParam):

@@ -23,7 +23,11 @@ class Latencies(Protocol):
     def sum_ms(self) -> float: ...
 
     def count_at_most(self, ms: float, /) -> int:
-        """How many took at most so long; never less for a longer time, and never more than `count`."""
+        """How many took at most so long; never less for a longer time, and never more than `count`.
+
+        For the same time it must not fall when another latency is added, not even by what an approximation is
+        off: Prometheus takes a count that falls for one that began anew, and counts all of it again.
+        """
         ...
 
 

@@ -18,7 +18,8 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from monitor import __version__
@@ -31,6 +32,8 @@ _BOUNDS_SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25),
     *(0.5, 1.0, 2.5, 5.0, 10.0),
 )
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _RESULTS = ("sent", "failed")
 _LABEL_LIMIT = 200
 _MARK = re.compile(r"~[0-9a-f]{16}\Z")
@@ -56,8 +59,10 @@ def render(totals: Totals, *, missed_looks: int | None = None, accept: str = "")
     """
     registry = CollectorRegistry()
     registry.register(_Contract(totals, missed_looks))
-    encode, content_type = choose_encoder(accept)
-    return Exposition(body=encode(registry), content_type=content_type)
+    if _wants_openmetrics(accept):
+        body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # theirs has no types
+        return Exposition(body=body, content_type=_OPENMETRICS)
+    return Exposition(body=generate_latest(registry), content_type=_TEXT)
 
 
 def label_value(name: str) -> str:
@@ -71,6 +76,15 @@ def label_value(name: str) -> str:
         return name
     mark = "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return shown[: _LABEL_LIMIT - len(mark)] + mark
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    """True where it is named at all, as Prometheus has done since it can read it.
+
+    The library's own choice reads the version from the header, fails on one that is none, and sends it back.
+    """
+    kinds = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return _OPENMETRICS.partition(";")[0] in kinds
 
 
 class _Contract(Collector):

@@ -16,6 +16,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.status.metrics import Exposition
 from tests.program import PATIENCE_SECONDS, Running
@@ -35,6 +37,15 @@ def get(address: str, path: str) -> tuple[int, str]:
         return response.status, response.read().decode()
     finally:
         connection.close()
+
+
+def read(text: str, *, as_openmetrics: bool = False) -> Series:
+    """The series in a text, each once."""
+    parse = openmetrics.text_string_to_metric_families if as_openmetrics else text_string_to_metric_families
+    samples = [sample for family in parse(text) for sample in family.samples]
+    series = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+    assert len(series) == len(samples), "a series stands there twice"
+    return series
 
 
 class Prometheus:

@@ -9,28 +9,17 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.openmetrics import parser as openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.core.observation import Outcome
 from monitor.core.totals import Totals
 from monitor.status.metrics import label_value, render
 from tests.program import ROOT
-from tests.status.figures import HOSTILE, MISSED_LOOKS, QUOTED, TOTALS, Series, expected, look, totals_of
-from tests.status.scrapers import promtool
+from tests.status.figures import HOSTILE, MISSED_LOOKS, QUOTED, TOTALS, expected, look, totals_of
+from tests.status.scrapers import promtool, read
 
 NOTHING = Totals(databases=(), notifications={}, outbox_pending=0)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 DOCS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-
-
-def read(text: str, *, as_openmetrics: bool = False) -> Series:
-    """The series in a text, each once."""
-    parse = openmetrics.text_string_to_metric_families if as_openmetrics else text_string_to_metric_families
-    samples = [sample for family in parse(text) for sample in family.samples]
-    series = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
-    assert len(series) == len(samples), "a series stands there twice"
-    return series
 
 
 def test_every_series_of_the_contract_is_there_and_no_other() -> None:
@@ -53,6 +42,15 @@ def test_openmetrics_says_the_same_to_whoever_asks_for_it() -> None:
 def test_any_other_wish_gets_the_text(accept: str) -> None:
     """A header from outside is no reason to fail."""
     assert render(NOTHING, accept=accept).content_type.startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "version", ["", ";version=x", ";version=99.0", "; version=1.0.0; escaping=allow-utf-8", ";=;"]
+)
+def test_openmetrics_is_of_the_version_that_we_write(version: str) -> None:
+    """Whatever version the header names, the answer names its own."""
+    exposition = render(NOTHING, accept=f"text/html, application/openmetrics-text{version}")
+    assert exposition.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 @pytest.mark.parametrize("totals", [TOTALS, NOTHING], ids=["everything", "nothing"])
