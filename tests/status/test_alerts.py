@@ -52,8 +52,7 @@ def test_an_open_incident_is_told_with_its_causes(rules: Path) -> None:
     series = {
         'upstash_incident_open{database="main"}': "1x60",
         'upstash_incident_open{database="cache"}': "0x60",
-        'upstash_probe_success{database="main"}': "0x60",
-        'upstash_probe_outcomes_total{database="main", outcome="ok"}': "100x60",
+        'upstash_probe_outcomes_total{database="main", outcome="ok"}': "100+1x60",
         'upstash_probe_outcomes_total{database="main", outcome="dns_failed"}': "3x60",
         'upstash_probe_outcomes_total{database="main", outcome="token_rejected"}': "0+1x60",
     }
@@ -61,7 +60,7 @@ def test_an_open_incident_is_told_with_its_causes(rules: Path) -> None:
         "labels": {"database": "main", "severity": "critical"},
         "annotations": {
             "summary": "main has an open incident",
-            "description": "failing now, token_rejected ",
+            "description": "seen in the last quarter of an hour: token_rejected ",
         },
     }
     assert alerts(rules, series, "UpstashIncident", told) == ""
