@@ -74,7 +74,7 @@ def command(
                 names,
                 Deadline(within - for_push, spent=spent),
                 send=not no_alerts,
-                count=metrics_file is not None or gateway is not None,
+                with_totals=metrics_file is not None or gateway is not None,
             )
         )
     except RefusedFileError as error:
@@ -110,7 +110,7 @@ class _Found:
 
 
 async def _round(
-    settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool, count: bool
+    settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool, with_totals: bool
 ) -> _Found:
     deliveries: list[Delivery] = []
     began = now_utc()
@@ -129,7 +129,7 @@ async def _round(
         results = await run_round(cycles, plan)
         await monitor.keeper.run(monitor.store.prune_now_and_then, began, settings.history.keep)
         overview = Overview(settings, store=monitor.store, keeper=monitor.keeper)
-        totals = await overview.totals() if count else None
+        totals = await overview.totals() if with_totals else None
     finally:
         monitor.close()
     limits = {database.name: database.slow for database in settings.databases}

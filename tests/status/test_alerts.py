@@ -29,15 +29,15 @@ def rules(tmp_path: Path) -> Path:
 def alerts(rules: Path, series: dict[str, str], alert: str, *told: dict[str, Any]) -> str:
     """What promtool has against these alerts, and no others of this name, after 30 minutes of one sample each."""
     fired = [{"exp_labels": one["labels"], "exp_annotations": one["annotations"]} for one in told]
-    test = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "alert_rule_test": [{"eval_time": "30m", "alertname": alert, "exp_alerts": fired}],
-    }
-    file = rules.with_name("test.yml")
-    file.write_text(
-        json.dumps({"rule_files": [rules.name], "evaluation_interval": "1m", "tests": [test]}), encoding="utf-8"
-    )
+    asked = {"eval_time": "30m", "alertname": alert, "exp_alerts": fired}
+    return _complaints(rules.parent, series, rule_files=[rules.name], alert_rule_test=[asked])
+
+
+def _complaints(folder: Path, series: dict[str, str], *, rule_files: list[str], **asked: object) -> str:
+    test = {"input_series": [{"series": name, "values": values} for name, values in series.items()], **asked}
+    tests = {"rule_files": rule_files, "evaluation_interval": "1m", "tests": [{"interval": "1m", **test}]}
+    file = folder / "test.yml"
+    file.write_text(json.dumps(tests), encoding="utf-8")  # JSON is YAML
     return promtool("test", "rules", str(file))
 
 
@@ -118,3 +118,20 @@ def test_slow_answers_are_told_by_their_share(rules: Path) -> None:
         "annotations": {"summary": "5 % of the answers of main take more than half a second"},
     }
     assert alerts(rules, series, "UpstashSlow", told) == ""
+
+
+def test_the_share_of_good_looks_leaves_out_what_is_unknown(tmp_path: Path) -> None:
+    """Of each four looks one fails, one is slow, and one more was made offline: three of four were usable."""
+    found = re.search(r"```\n(1 - sum by.*?)```", DOCS, re.DOTALL)
+    assert found is not None
+    looks = {"ok": 2, "slow": 1, "dns_failed": 1, "token_rejected": 0, "offline": 1}
+    series = {
+        f'upstash_probe_outcomes_total{{database="main", outcome="{outcome}"}}': f"0+{count}x60"
+        for outcome, count in looks.items()
+    }
+    asked = {
+        "expr": found[1],
+        "eval_time": "60m",
+        "exp_samples": [{"labels": '{database="main"}', "value": 0.75}],
+    }
+    assert _complaints(tmp_path, series, rule_files=[], promql_expr_test=[asked]) == ""
