@@ -49,8 +49,9 @@ class DatabaseTotals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
-    """Everything that is watched. `notifications` counts by channel and result, which is "sent" or "failed".
+    """Everything that is watched. `notifications` counts tries by channel and result, which is "sent" or "failed".
 
+    Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
     `outbox_pending` is how many parcels wait to be sent or are on their way.
     """
 
