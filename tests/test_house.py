@@ -49,6 +49,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "monitor/wiring.py",
         "monitor/commands/run.py",
     ),
+    "prometheus_client": ("monitor/status/",),
     "pydantic": ("monitor/settings.py", "monitor/setting_types.py", "monitor/config_"),
     "pydantic_core": ("monitor/config_",),
     "redis": ("monitor/probes/worker.py",),

@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import process_time
+from typing import TYPE_CHECKING
 
 import click
 
 from monitor.commands.answer import Answer
+from monitor.commands.check_metrics import FOR_PUSH, METRICS_FILE, PUSHGATEWAY, export
 from monitor.commands.options import DURATION, chosen, config_option, fail, load_settings
 from monitor.core.outbox import Verdict
 from monitor.core.plugin import Checked, ExitStatus, Told, document, exit_status, plugin_output
+from monitor.core.totals import Totals
 from monitor.flow.deliver import Delivery
+from monitor.flow.overview import Overview
 from monitor.flow.round import Deadline, Result, Round, run_round
 from monitor.settings import Settings
 from monitor.store.faults import RefusedFileError
 from monitor.wiring import build, now_utc
+
+if TYPE_CHECKING:
+    from monitor.status.pushgateway import Pushgateway
 
 
 @click.command()
@@ -27,6 +36,16 @@ from monitor.wiring import build, now_utc
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 instead of 1 and 2.")
 @click.option("--no-alerts", is_flag=True, help="Send nothing; messages wait in the outbox.")
 @click.option("--within", type=DURATION, default="60s", show_default=True, help="Never run longer than this.")
+@click.option(
+    "--metrics",
+    "metrics_file",
+    type=METRICS_FILE,
+    metavar="FILE",
+    help="Also write the metrics to a file, as a textfile collector reads it.",
+)
+@click.option(
+    "--push", "gateway", type=PUSHGATEWAY, metavar="URL", help="Also push the metrics to a Prometheus Pushgateway."
+)
 @config_option
 @click.pass_context
 def command(
@@ -37,15 +56,27 @@ def command(
     exit_zero: bool,
     no_alerts: bool,
     within: timedelta,
+    metrics_file: Path | None,
+    gateway: Pushgateway | None,
 ) -> None:
     """Look at each database once, confirm what is in doubt, alert, and end."""
     # Starting Python and reading ourselves in has cost time already, mostly CPU time.
-    deadline = Deadline(within, spent=timedelta(seconds=process_time()))
+    spent = timedelta(seconds=process_time())
+    deadline = Deadline(within, spent=spent)
+    for_push = min(FOR_PUSH, within / 4) if gateway else timedelta(0)
     answer = Answer(deadline.left(), as_json=as_json)
     settings = load_settings(context, on_mistake=answer.unknown)
     chosen(settings, names, on_mistake=answer.unknown)
     try:
-        checked, told, began = asyncio.run(_round(settings, names, deadline, send=not no_alerts))
+        found = asyncio.run(
+            _round(
+                settings,
+                names,
+                Deadline(within - for_push, spent=spent),
+                send=not no_alerts,
+                with_totals=metrics_file is not None or gateway is not None,
+            )
+        )
     except RefusedFileError as error:
         answer.unknown(str(error))
         fail(str(error))
@@ -53,21 +84,34 @@ def command(
         logging.getLogger(__name__).exception("the check failed inside")
         answer.unknown(f"the check failed inside ({type(error).__name__})")
         context.exit(int(ExitStatus.UNKNOWN))
-    status = exit_status(checked)
+    status = exit_status(found.checked)
     if exit_zero and status in (ExitStatus.WARNING, ExitStatus.CRITICAL):
         status = ExitStatus.OK
     if as_json:
         took_ms = (within.total_seconds() - deadline.left()) * 1000
-        text = json.dumps(document(checked, told, started_at=began, took_ms=took_ms, status=status), indent=2)
+        whole = document(found.checked, found.told, started_at=found.began, took_ms=took_ms, status=status)
+        text = json.dumps(whole, indent=2)
     else:
-        text = plugin_output(checked)
+        text = plugin_output(found.checked)
     answer.give(text, status)
+    if found.totals is not None:
+        export(found.totals, names, file=metrics_file, gateway=gateway, deadline=deadline)
     context.exit(int(status))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What a round found; `totals` only where metrics were asked for."""
+
+    began: datetime
+    checked: list[Checked]
+    told: list[Told]
+    totals: Totals | None
+
+
 async def _round(
-    settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool
-) -> tuple[list[Checked], list[Told], datetime]:
+    settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool, with_totals: bool
+) -> _Found:
     deliveries: list[Delivery] = []
     began = now_utc()
     monitor = build(
@@ -88,11 +132,13 @@ async def _round(
     try:
         results = await run_round(cycles, plan)
         await monitor.keeper.run(monitor.store.prune_now_and_then, began, settings.history.keep)
+        overview = Overview(settings, store=monitor.store, keeper=monitor.keeper)
+        totals = await overview.totals() if with_totals else None
     finally:
         monitor.close()
     limits = {database.name: database.slow for database in settings.databases}
     checked = [_checked(result, limits[result.turn.look.database]) for result in results]
-    return checked, _told(deliveries), began
+    return _Found(began=began, checked=checked, told=_told(deliveries), totals=totals)
 
 
 def _none() -> timedelta:

@@ -48,6 +48,7 @@ def exchange(request: Request, line: Line, *, seconds: float) -> Answer:
                 request.method,
                 request.url,
                 json=request.json,
+                data=request.body,
                 headers=request.headers,
                 timeout=seconds,
                 allow_redirects=False,

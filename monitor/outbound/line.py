@@ -15,11 +15,15 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Request:
-    """What is asked. Its URL and headers may be secrets, so it does not print."""
+    """What is asked, with a body of JSON, of bytes, or none.
+
+    Its URL and headers may be secrets, so it does not print.
+    """
 
     method: str
     url: str
     json: dict[str, Any] | None
+    body: bytes | None
     headers: Mapping[str, str]
     limit_bytes: int
 

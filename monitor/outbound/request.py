@@ -22,18 +22,19 @@ def ask(
     *,
     timeout: timedelta,
     json: dict[str, Any] | None = None,
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     limit_bytes: int = 64 * 1024,
 ) -> Answer:
     """Send one request, follow no redirect, and return within `timeout` by the wall clock.
 
-    Of the body no more than `limit_bytes` are read. Raises `NoAnswerError`. A connection that still stands at the
-    end is cut, so that no thread stays behind with it; a lookup or a connection attempt that hangs is left to end
-    by itself.
+    What is sent is `json`, or `body`, whose type `headers` must tell. Of the answer's body no more than
+    `limit_bytes` are read. Raises `NoAnswerError`. A connection that still stands at the end is cut, so that no
+    thread stays behind with it; a lookup or a connection attempt that hangs is left to end by itself.
     """
     if timeout <= timedelta(0):
         raise NoAnswerError("no time was left to send it")
-    request = Request(method=method, url=url, json=json, headers=headers or {}, limit_bytes=limit_bytes)
+    request = Request(method=method, url=url, json=json, body=body, headers=headers or {}, limit_bytes=limit_bytes)
     end = monotonic() + timeout.total_seconds()
     line = Line()
     results: queue.SimpleQueue[Answer | NoAnswerError] = queue.SimpleQueue()

@@ -16,8 +16,9 @@ from monitor.core.incident import acknowledge
 from monitor.core.notice import Kind, Notice, Severity
 from monitor.core.observation import Look
 from monitor.core.outbox import Dispatch, Receipt
+from monitor.core.totals import Totals
 from monitor.core.watch import Incident, Step, Watch
-from monitor.store import channel_state, looks, outbox
+from monitor.store import channel_state, looks, outbox, totals
 from monitor.store.resilient import ResilientFile, Trouble
 from monitor.store.rows import to_ms
 
@@ -165,6 +166,10 @@ class Store:
         """The control hosts that have answered since then."""
         sql = "SELECT address FROM control WHERE answered_ms >= ?"
         return frozenset(row[0] for row in self._do(lambda c: c.execute(sql, (to_ms(since),)).fetchall()))
+
+    def totals(self, databases: Sequence[str]) -> Totals:
+        """What is counted of these databases, in their order, and of the outbox."""
+        return self._do(lambda connection: totals.read(connection, databases, self._channels))
 
     def prune(self, now: datetime, keep: timedelta) -> int:
         """Delete what is older than `keep` and give the space back; return how many looks were deleted."""
