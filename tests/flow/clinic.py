@@ -32,6 +32,7 @@ from monitor.wiring_doctor import build_examiner
 from tests.probes.redis_server import RedisServer, redis_server
 from tests.probes.rude import Certificates
 
+_PIECE = 10  # as many characters in a row as nobody may see
 NAME = "merry-cat"
 TOKEN, READ_ONLY_TOKEN = "AXstandardToken-0f_the_tests", "AXreadOnlyToken-0f_the_tests"
 TOKEN_NAME = "UPSTASH_REDIS_REST_TOKEN"
@@ -137,8 +138,14 @@ class Clinic:
         self.environment.clear()
 
     def examine(self, *, is_billed: bool = True, within: timedelta = WITHIN) -> Ladder:
-        """Climb the whole ladder, as the doctor does."""
-        return asyncio.run(self._examine(is_billed=is_billed, within=within))
+        """Climb the whole ladder, as the doctor does, and see that nothing on it holds a piece of a secret."""
+        ladder = asyncio.run(self._examine(is_billed=is_billed, within=within))
+        said = " ".join(seen.seen for seen in ladder.rungs)
+        secrets = (self.token, TOKEN, READ_ONLY_TOKEN, self.upstash.token, self.database.rest_token)
+        for secret in (*secrets, self.database.password, *ENVIRONMENT.values()):
+            pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
+            assert not [piece for piece in pieces if piece in said]
+        return ladder
 
     async def _examine(self, *, is_billed: bool, within: timedelta) -> Ladder:
         settings = Settings.model_validate(
