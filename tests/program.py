@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from monitor.sandbox.inbox import InboxStandIn
 
@@ -32,6 +33,33 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = PATIEN
         sleep(0.02)
 
 
+# Keys of settings and names of variables whose values must never leave the process.
+_SECRET = re.compile(r"(token|webhook_url|api_key|password)$", re.IGNORECASE)
+_PIECE = 10
+
+
+def assert_discreet(said: str, secrets: Iterable[str], where: str) -> None:
+    """Nothing that was said holds a secret, percent-encoded or not, or so many characters in a row of one."""
+    for secret in secrets:
+        for form in {secret, quote(secret, safe="")}:
+            pieces = {form[start : start + _PIECE] for start in range(max(1, len(form) - _PIECE + 1))}
+            told = [piece for piece in pieces if len(piece) == _PIECE and piece in said]
+            assert not told, f"{where} gives a secret away"
+
+
+def secrets_in(values: Any, key: str = "") -> Iterator[str]:
+    """The secrets of settings or of an environment, by what they are called."""
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            yield from secrets_in(value, str(name))
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from secrets_in(value, key)
+    elif isinstance(values, str) and _SECRET.search(key) and not values.startswith("${"):
+        # Of a webhook's URL the host is no secret.
+        yield urlsplit(values).path.lstrip("/") if values.startswith("http") else values
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """How a process ended: its status, what it said, and how long it took."""
@@ -45,8 +73,9 @@ class Ended:
 class Running:
     """A process that is under way; what it says is read along."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], secrets: tuple[str, ...] = ()) -> None:
         self.process = process
+        self._secrets = secrets
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -80,10 +109,11 @@ class Running:
         return Ended(status=status, stdout=self.said, stderr="", seconds=seconds)
 
     def kill(self) -> None:
-        """SIGKILL, whatever it is doing."""
+        """SIGKILL, whatever it is doing; and whatever it has said held no secret."""
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
+        assert_discreet(self.said, self._secrets, "the log")
 
 
 class Program:
@@ -93,10 +123,12 @@ class Program:
         self.folder = folder
         self.file = folder / "history.db"
         self.environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+        self._secrets: set[str] = set()
         self.set(settings)
 
     def set(self, settings: Mapping[str, Any]) -> None:
         """Write config.yaml; JSON is YAML."""
+        self._secrets = {*self._secrets, *secrets_in(settings), *secrets_in(self.environ)}
         (self.folder / "config.yaml").write_text(json.dumps(settings), encoding="utf-8")
 
     @contextmanager
@@ -111,7 +143,8 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-            )
+            ),
+            tuple(self._secrets),
         )
         try:
             yield running
@@ -121,7 +154,7 @@ class Program:
             running.process.stdout.close()
 
     def end(self, *words: str) -> Ended:
-        """Run to the end."""
+        """Run to the end. Neither what it says nor the file that it leaves holds a secret."""
         started = monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "monitor", *words],
@@ -133,6 +166,9 @@ class Program:
             timeout=PATIENCE_SECONDS + 60,
             check=False,
         )
+        assert_discreet(done.stdout + done.stderr, self._secrets, " ".join(words))
+        if self.file.exists():
+            assert_discreet(self.file.read_bytes().decode("latin-1"), self._secrets, "the history file")
         return Ended(status=done.returncode, stdout=done.stdout, stderr=done.stderr, seconds=monotonic() - started)
 
 

@@ -1,0 +1,36 @@
+"""What holds for every test: whatever is said while it runs, its secrets are not in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from types import ModuleType
+
+import pytest
+
+from tests.program import assert_discreet
+
+_NAME = re.compile(r"(TOKEN|KEY|PASSWORD|SECRET|READER|OTHER)")
+# Shorter ones are words that may well be said.
+_SHORTEST = 16
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Search what a test that passed has printed and logged for the constants of its file that are secrets."""
+    report = yield
+    module = getattr(item, "module", None)
+    if report.passed and call.when == "call" and module is not None:
+        try:
+            assert_discreet(report.capstdout + report.capstderr + report.caplog, _secrets(module), item.nodeid)
+        except AssertionError as error:
+            report.outcome, report.longrepr = "failed", str(error)
+    return report
+
+
+def _secrets(module: ModuleType) -> Iterator[str]:
+    for name, value in vars(module).items():
+        if _NAME.search(name) and isinstance(value, str) and len(value) >= _SHORTEST and " " not in value:
+            yield value
