@@ -90,7 +90,9 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
         inbox.slack_fault = InboxFault.FLAKY
         names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
         watched = [database(name, url, timeout="2s") for name, url in names]
-        program = Program(tmp_path, {**settings(*watched), "alerts": ALERTS, "channels": slack(inbox)})
+        # The doctor slows a short life down; the long storm has time for him.
+        alerts = {**ALERTS, "verdict": kills >= 100}
+        program = Program(tmp_path, settings(*watched, alerts=alerts, channels=slack(inbox)))
         logs = [live_and_die(program, chance) for _ in range(kills)]
         storm.clear_up()
         inbox.slack_fault = InboxFault.NONE
