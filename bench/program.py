@@ -144,7 +144,9 @@ def _end_of(text: str) -> str:
 
 def _write_config(folder: Path, config: Config) -> None:
     # JSON is YAML too.
-    text = json.dumps({"history": {"path": str(folder / "history.db")}, **config})
+    # The doctor, asked when an incident opens, asks nobody outside this machine.
+    outside = {"doctor": {"status_url": ""}}
+    text = json.dumps({"history": {"path": str(folder / "history.db")}, **outside, **config})
     (folder / "config.yaml").write_text(text)
 
 
