@@ -19,6 +19,7 @@ from monitor.core.packing import pack_counts, read_varint, unpack_counts, write_
 # Each bucket ends so much above the one before; a figure in the middle of it is less than half of that off.
 _FINE = 1.02
 _COARSE = 1.1
+_PHASES = tuple(field.name for field in fields(Phases))
 # No figure is as large as the end of this bucket; content that says otherwise was not written by us.
 _MOST_BUCKETS = 4096
 
@@ -155,7 +156,8 @@ class PhaseHistograms:
     __slots__ = ("_histograms",)
 
     def __init__(self) -> None:
-        self._histograms = {field.name: Histogram(growth=_COARSE) for field in fields(Phases)}
+        # By the name of the phase, in no order; one that no look reached is not there.
+        self._histograms: dict[str, Histogram] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PhaseHistograms) and self._histograms == other._histograms
@@ -164,38 +166,48 @@ class PhaseHistograms:
 
     def add(self, phases: Phases) -> None:
         """Count those that were reached."""
-        for name, histogram in self._histograms.items():
+        for name in _PHASES:
             ms = getattr(phases, name)
             if ms is not None:
-                histogram.add(ms)
+                self._of(name).add(ms)
 
     def merge(self, other: PhaseHistograms) -> None:
-        for name, histogram in self._histograms.items():
-            histogram.merge(other._histograms[name])
+        """Count what the other ones have counted."""
+        for name, histogram in other._histograms.items():
+            self._of(name).merge(histogram)
 
     def medians(self) -> Phases | None:
         """The median of each phase; `None` when nothing was counted."""
         medians = {name: histogram.percentile(0.5) for name, histogram in self._histograms.items()}
-        return Phases(**medians) if any(ms is not None for ms in medians.values()) else None
+        return Phases(**medians) if medians else None
 
     def encode(self) -> bytes:
-        """The histograms one after the other, each after its length; nothing when all are empty."""
-        parts = [histogram.encode() for histogram in self._histograms.values()]
-        return b"".join(write_varint(len(part)) + part for part in parts) if any(parts) else b""
+        """The histograms one after the other, each after its length; nothing when none was reached."""
+        if not self._histograms:
+            return b""
+        parts = [self._histograms[name].encode() if name in self._histograms else b"" for name in _PHASES]
+        return b"".join(write_varint(len(part)) + part for part in parts)
 
     @classmethod
     def decode(cls, content: bytes) -> PhaseHistograms:
         """What `encode` wrote; raises ValueError for anything else."""
         found = cls()
         place = 0
-        for name in found._histograms if content else ():
+        for name in _PHASES if content else ():
             length, place = read_varint(content, place)
             part = content[place : place + length]
             if len(part) < length:
                 raise ValueError("a histogram was cut short")
-            found._histograms[name] = Histogram.decode(part, growth=_COARSE)
+            if part:
+                found._histograms[name] = Histogram.decode(part, growth=_COARSE)
             place += length
         return found
+
+    def _of(self, name: str) -> Histogram:
+        histogram = self._histograms.get(name)
+        if histogram is None:
+            histogram = self._histograms[name] = Histogram(growth=_COARSE)
+        return histogram
 
 
 def spread(latencies: Histogram) -> Spread | None:

@@ -37,10 +37,11 @@ def open_file(path: Path) -> sqlite3.Connection:
 def open_memory() -> sqlite3.Connection:
     """An empty database of the same shape that lives as long as its connection.
 
-    `left_behind` is for the states that the file had when it was left.
+    `left_behind` and `left_tally` are for the states and the counters that the file had when it was left.
     """
     connection = _opened(":memory:")
     connection.execute("CREATE TABLE left_behind (database_id INTEGER PRIMARY KEY, seen_ms INTEGER, state TEXT)")
+    connection.execute("CREATE TABLE left_tally (channel TEXT, result TEXT, number_then INTEGER)")
     return connection
 
 
