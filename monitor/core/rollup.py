@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from monitor.core.history import Slice, Uptime
+from monitor.core.history import Slice, Spread, Uptime
 from monitor.core.observation import Family, Outcome
-from monitor.core.statistics import Histogram, spread
+from monitor.core.statistics import Histogram
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -66,6 +66,14 @@ class Rollup:
             uptime=Uptime(up=up, down=down, unknown=max(timedelta(0), end - start - up - down)),
             latency=spread(self.latency),
         )
+
+
+def spread(latencies: Histogram) -> Spread | None:
+    """How they are spread; `None` when there are none."""
+    if not latencies.count:
+        return None
+    p50, p90, p95, p99 = latencies.percentiles((0.5, 0.9, 0.95, 0.99))
+    return Spread(looks=latencies.count, p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=latencies.max_ms)
 
 
 def outcomes_to_json(outcomes: Mapping[Outcome, int]) -> dict[str, int]:

@@ -12,7 +12,6 @@ from dataclasses import fields
 from itertools import accumulate
 from operator import add
 
-from monitor.core.history import Spread
 from monitor.core.observation import Phases
 from monitor.core.packing import pack_counts, read_varint, unpack_counts, write_varint
 
@@ -208,11 +207,3 @@ class PhaseHistograms:
         if histogram is None:
             histogram = self._histograms[name] = Histogram(growth=_COARSE)
         return histogram
-
-
-def spread(latencies: Histogram) -> Spread | None:
-    """How they are spread; `None` when there are none."""
-    if not latencies.count:
-        return None
-    p50, p90, p95, p99 = latencies.percentiles((0.5, 0.9, 0.95, 0.99))
-    return Spread(looks=latencies.count, p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=latencies.max_ms)

@@ -20,7 +20,8 @@ from monitor.store.rows import from_ms, reading, to_us
 # Room for the milliseconds of an hour.
 _BITS = 22
 _LAST_MS = (1 << _BITS) - 1
-_ALL_TIME_MS = 1 << 50
+# Later than any moment, and as far before 1970.
+EVER_MS = 1 << 50
 GRAIN_HOUR = 0
 # The planner would begin with the looks; there are many of them, and hours are found by an index.
 HOURS_AND_LOOKS = (
@@ -108,12 +109,18 @@ def look_from(connection: sqlite3.Connection, database: int, at_ms: int) -> Seen
     return _nearest(connection, _FROM, "ASC", (database, *_bound(at_ms)))
 
 
+def last_good_look(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Seen | None:
+    """The last look of a span that ended well."""
+    where = f"{_FROM} AND {_BEFORE} AND (remark.id IS NULL OR outcome.ok = 1)"
+    return _nearest(connection, where, "DESC", (database, *_bound(start_ms), *_bound(end_ms)))
+
+
 def read_looks(
     connection: sqlite3.Connection,
     database: int,
     *,
-    start: int = -_ALL_TIME_MS,
-    end: int = _ALL_TIME_MS,
+    start: int = -EVER_MS,
+    end: int = EVER_MS,
     limit: int = -1,
     newest_first: bool = False,
 ) -> Iterator[Look]:

@@ -20,6 +20,7 @@ from monitor.core.outbox import Dispatch, Receipt
 from monitor.core.watch import Incident, Step, Watch
 from monitor.store import channel_state, looks, outbox, watches
 from monitor.store.gaps import is_too_long
+from monitor.store.history import Question
 from monitor.store.resilient import ResilientFile, Trouble
 from monitor.store.rows import to_ms
 
@@ -180,7 +181,7 @@ class Store:
         is_due = self._do(lambda connection: looks.is_older_than(connection, now, keep * 1.01), only_read=True)
         return self.prune(now, keep) if is_due else 0
 
-    def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, question: Question[T]) -> T:
         """What `question` finds in the file, or in memory while that stands in; all of it at one moment.
 
         The questions are those of `history`. Other processes may write meanwhile.

@@ -24,10 +24,22 @@ _INCIDENT_COLUMNS = (
 
 def database_id(connection: sqlite3.Connection, name: str) -> int:
     """The row of a database, made when it is seen for the first time."""
-    row = connection.execute("SELECT id FROM database WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        row = connection.execute("INSERT INTO database (name) VALUES (?) RETURNING id", (name,)).fetchone()
+    known = find_database(connection, name)
+    if known is not None:
+        return known
+    row = connection.execute("INSERT INTO database (name) VALUES (?) RETURNING id", (name,)).fetchone()
     return int(row[0])
+
+
+def find_database(connection: sqlite3.Connection, name: str) -> int | None:
+    """The row of a database; `None` for one never looked at."""
+    row = connection.execute("SELECT id FROM database WHERE name = ?", (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def database_names(connection: sqlite3.Connection) -> list[str]:
+    """Every database that was ever looked at, in the order in which that began."""
+    return [name for (name,) in connection.execute("SELECT name FROM database ORDER BY id")]
 
 
 def read_watch(connection: sqlite3.Connection, database: int) -> tuple[Watch, datetime | None]:
@@ -83,6 +95,28 @@ def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[
         (closed_too,),
     )
     return [(name, _incident(*columns)) for name, *columns in rows]
+
+
+def incidents_of(
+    connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int
+) -> tuple[Incident, ...]:
+    """A database's incidents that touch a span of time, the newest first."""
+    rows = connection.execute(
+        f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE database_id = ? AND opened_ms < ?"
+        " AND (closed_ms IS NULL OR closed_ms > ?) ORDER BY incident.id DESC",
+        (database, end_ms, start_ms),
+    )
+    return tuple(_incident(*columns) for columns in rows)
+
+
+def open_incident(connection: sqlite3.Connection, database: int) -> Incident | None:
+    """A database's open incident."""
+    row = connection.execute(
+        f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE database_id = ? AND closed_ms IS NULL"
+        " ORDER BY incident.id DESC",
+        (database,),
+    ).fetchone()
+    return None if row is None else _incident(*row)
 
 
 def read_incident(connection: sqlite3.Connection, number: int) -> Incident:

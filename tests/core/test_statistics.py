@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.observation import Phases
-from monitor.core.statistics import Histogram, PhaseHistograms, spread
+from monitor.core.rollup import spread
+from monitor.core.statistics import Histogram, PhaseHistograms
 
 # From a microsecond to a hundred seconds, each order of magnitude as likely as any other.
 FIGURES = st.floats(0, 8).map(lambda exponent: round(10**exponent) / 1000)
