@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.store.faults import DamagedError, MissingFileError, UnreadableFileError, naming_damage
-from monitor.store.file import open_to_read
+from monitor.store.file import open_at_rest
 from monitor.store.history import Question, Reader
 from monitor.store.migrations import MIGRATIONS
 from monitor.store.schema import is_whole, prepare, refuse_others
@@ -51,7 +51,7 @@ def open_archive(path: Path) -> Iterator[Reader]:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    connection = open_to_read(path)
+    connection = open_at_rest(path)
     try:
         with naming_damage():
             refuse_others(connection)

@@ -60,6 +60,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         return _readable(_uri(path, mode="ro", immutable="1"))
 
 
+def open_at_rest(path: Path) -> sqlite3.Connection:
+    """A file that is only asked, and beside which nothing shall be left. Raises sqlite3.Error.
+
+    Without a log nobody has it open, and SQLite may take it for immutable, which makes no log. Whoever begins to
+    write just now writes a log first, and the file itself much later than we have read it.
+    """
+    if path.with_name(path.name + "-wal").exists():
+        return open_to_read(path)
+    return _readable(_uri(path, mode="ro", immutable="1"))
+
+
 def identity(path: Path) -> Identity | None:
     """Which file stands under this name now; `None` when there is none."""
     try:

@@ -45,7 +45,7 @@ def expected(
         up=held[False],
         down=held[True],
         latencies=sorted(
-            look.latency_ms
+            round(look.latency_ms, 3)
             for look in inside
             if look.outcome in (Outcome.OK, Outcome.SLOW) and look.latency_ms is not None
         ),
