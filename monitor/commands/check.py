@@ -132,7 +132,7 @@ async def _round(
     try:
         results = await run_round(cycles, plan)
         await monitor.keeper.run(monitor.store.prune_now_and_then, began, settings.history.keep)
-        overview = Overview(settings, store=monitor.store, keeper=monitor.keeper)
+        overview = Overview(settings, store=monitor.store, keeper=monitor.keeper, clock=now_utc)
         totals = await overview.totals() if with_totals else None
     finally:
         monitor.close()

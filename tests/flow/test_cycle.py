@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from loguru import logger
 from pydantic import SecretStr
 
 from monitor.core.notice import Kind
@@ -193,6 +195,18 @@ def test_a_rejected_token_is_not_excused_by_silent_control_hosts(upstash: Upstas
     desk.close()
 
 
+@pytest.fixture
+def scrubbed_log() -> Iterator[None]:
+    """A log without secrets, as the program sets one up for itself."""
+    scrub = Scrubber([TOKEN])
+    logger.remove()
+    logger.add(lambda line: sys.stderr.write(scrub(line)), diagnose=False)
+    yield
+    logger.remove()
+    logger.add(sys.stderr)
+
+
+@pytest.mark.usefixtures("scrubbed_log")
 def test_a_bug_in_a_look_counts_against_nobody(
     upstash: UpstashStandIn, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
