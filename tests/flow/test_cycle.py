@@ -199,8 +199,12 @@ def test_a_rejected_token_is_not_excused_by_silent_control_hosts(upstash: Upstas
 def scrubbed_log() -> Iterator[None]:
     """A log without secrets, as the program sets one up for itself."""
     scrub = Scrubber([TOKEN])
+
+    def write(line: str) -> None:
+        sys.stderr.write(scrub(line))
+
     logger.remove()
-    logger.add(lambda line: sys.stderr.write(scrub(line)), diagnose=False)
+    logger.add(write, diagnose=False)
     yield
     logger.remove()
     logger.add(sys.stderr)
