@@ -42,7 +42,7 @@ def claims_document(
     """The document, version 1."""
     return {
         "version": VERSION,
-        "generated_at": iso(now),
+        "as_of": iso(now),
         "month": month,
         "vantage_point": vantage_point,
         "sla": {"source": SLA_SOURCE, "target_share": SLA_TARGET, "claims_to": SLA_MAIL},
@@ -57,7 +57,6 @@ def claims_csv(claims: Iterable[Claim], *, vantage_point: str | None) -> str:
 
 
 def _claim_values(claim: Claim) -> dict[str, Any]:
-    share = claim.share
     return {
         "database": claim.database,
         "start": iso(claim.start),
@@ -66,8 +65,8 @@ def _claim_values(claim: Claim) -> dict[str, Any]:
         "looks": claim.looks,
         "uptime": uptime_values(claim.uptime),
         "claim": {
-            "share": None if share is None else round(share, 6),
-            "share_at_best": round(claim.share_at_best, 6),
+            "share": claim.share,
+            "share_at_best": claim.share_at_best,
             "down_upstash_seconds": rounded(claim.down(Side.UPSTASH).total_seconds()),
             "down_own_seconds": rounded(claim.down(Side.OWN).total_seconds()),
             "down_unlisted_seconds": rounded(claim.down_unlisted.total_seconds()),

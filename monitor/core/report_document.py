@@ -1,6 +1,6 @@
-"""The document of `report --json`: plain values, times as in `check --json`, `null` for what is absent.
+"""The document of `report --json`: plain values named as in the page's JSON, `null` for what is absent.
 
-Durations are in seconds, latencies in milliseconds; what the figures mean is told in `history`.
+Times are those of `check --json`, durations are in seconds; what the figures mean is told in `history`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ def report_document(histories: Iterable[History], *, now: datetime) -> dict[str,
     """The document, version 1."""
     return {
         "version": VERSION,
-        "generated_at": iso(now),
+        "as_of": iso(now),
         "databases": [history_values(history, now=now) for history in histories],
     }
 
 
 def history_values(history: History, *, now: datetime) -> dict[str, Any]:
     """One database over its span, the slices oldest first."""
-    before = history.before
     return {
         "database": history.database,
+        "start": iso(history.whole.start),
+        "end": iso(history.whole.end),
         "grain": history.grain.value,
-        **slice_values(history.whole),
-        "phases_ms": phase_values(history.phases),
-        "before": None
-        if before is None
-        else {**slice_values(before), "phases_ms": phase_values(history.phases_before)},
+        "whole": slice_values(history.whole),
+        "before": None if history.before is None else slice_values(history.before),
+        "phases_ms": _phase_values(history.phases),
+        "phases_before_ms": _phase_values(history.phases_before),
         "shifts": [
             {
                 "phase": shift.phase.value,
@@ -63,14 +63,14 @@ def slice_values(found: Slice) -> dict[str, Any]:
         "looks": found.looks,
         "looks_failed": found.looks_failed,
         "outcomes": {outcome.value: count for outcome, count in found.outcomes.items()},
-        "latency_ms": _spread_values(found.latency),
+        "latency": _spread_values(found.latency),
     }
 
 
 def uptime_values(uptime: Uptime) -> dict[str, Any]:
     """`share` is of the known time, from 0 to 1; `null` when nothing is known."""
     return {
-        "share": None if uptime.share is None else round(uptime.share, 6),
+        "share": uptime.share,
         "up_seconds": rounded(uptime.up.total_seconds()),
         "down_seconds": rounded(uptime.down.total_seconds()),
         "unknown_seconds": rounded(uptime.unknown.total_seconds()),
@@ -90,6 +90,7 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
         "causes": [cause.value for cause in incident.causes],
         "severity": incident.severity.value,
         "looks_failed": incident.looks_failed,
+        "acknowledged_at": None if incident.acknowledged_at is None else iso(incident.acknowledged_at),
     }
 
 
@@ -102,8 +103,7 @@ def gap_values(gap: Gap) -> dict[str, Any]:
     }
 
 
-def phase_values(phases: Phases | None) -> dict[str, float | None] | None:
-    """Medians by phase."""
+def _phase_values(phases: Phases | None) -> dict[str, float | None] | None:
     return None if phases is None else {name: rounded(value) for name, value in asdict(phases).items()}
 
 
@@ -112,8 +112,5 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _spread_values(spread: Spread | None) -> dict[str, float | int] | None:
-    if spread is None:
-        return None
-    figures = {key.removesuffix("_ms"): value for key, value in asdict(spread).items()}
-    return {key: value if key == "looks" else round(value, 3) for key, value in figures.items()}
+def _spread_values(spread: Spread | None) -> dict[str, float | None] | None:
+    return None if spread is None else {name: rounded(value) for name, value in asdict(spread).items()}

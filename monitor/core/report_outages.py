@@ -70,7 +70,7 @@ def stretches(
     uptime says that the database was down.
     """
     walk = _Walk(start=run[0].start)
-    if carried is not None and not _is_blind(run[0].start, gaps):
+    if carried is not None:
         walk.look(carried)
     blind = deque(sorted(gap.start for gap in gaps))
     for look in looks:
@@ -105,14 +105,12 @@ def _is_troubled(part: Slice) -> bool:
     return bool(part.uptime.down) or any(outcome.family is Family.UNKNOWN for outcome in part.outcomes)
 
 
-def _is_blind(moment: datetime, gaps: Iterable[Gap]) -> bool:
-    return any(gap.start <= moment < gap.end for gap in gaps)
-
-
 def _incident_of(stretch: Stretch, incidents: Iterable[Incident]) -> int | None:
+    """The critical one that covers it; a slow one may lie around it and is about something else."""
     for incident in incidents:
         ends_after = incident.closed_at is None or incident.closed_at > stretch.start
-        if stretch.is_down and incident.opened_at < stretch.end and ends_after:
+        is_about_it = stretch.is_down and incident.severity is Severity.CRITICAL
+        if is_about_it and incident.opened_at < stretch.end and ends_after:
             return incident.id
     return None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.commands.report_reader import read_claim
-from monitor.core.history import Gap, Grain
+from monitor.core.history import Gap, Grain, Slice, Uptime
+from monitor.core.notice import Severity
 from monitor.core.observation import Look, Outcome
 from monitor.core.report_claim import Claim
 from monitor.core.report_outages import stretches, troubled_runs
@@ -109,6 +111,30 @@ def test_an_outage_that_is_not_over_lasts_to_the_end_of_what_was_seen() -> None:
     assert outage.outcomes == {Outcome.DNS_FAILED: 600}
 
 
+def test_an_outage_that_nothing_ends_lasts_as_long_as_it_was_counted() -> None:
+    """Whoever counts the uptime may know better when nobody looked any more; both must agree."""
+    uptime = Uptime(up=20 * MINUTE, down=12 * MINUTE, unknown=28 * MINUTE)
+    failing = every_minute(START + 20 * MINUTE, START + 30 * MINUTE, Outcome.SERVER_ERROR)
+    hour = Slice(start=START, end=START + HOUR, outcomes={Outcome.SERVER_ERROR: 10}, uptime=uptime)
+    [outage] = stretches(failing, [], [hour])
+    assert (outage.start, outage.end) == (START + 20 * MINUTE, START + 32 * MINUTE)
+
+
+def test_of_equally_frequent_causes_it_is_the_one_it_began_with() -> None:
+    """Or the first by name, where it began with another."""
+    at = START + HOUR
+    lost, error, late = Outcome.CONNECTION_LOST, Outcome.SERVER_ERROR, Outcome.RESPONSE_TIMEOUT
+    for outcomes, cause in (
+        ((error, lost), error),
+        ((lost, error), lost),
+        ((error, late, lost, late, lost), lost),
+        ((error, lost, late, lost), lost),
+    ):
+        troubled = [look(at + number * MINUTE, outcome) for number, outcome in enumerate(outcomes)]
+        [outage] = claimed(Recorded(looks=day_with(*troubled))).outages
+        assert outage.cause is cause
+
+
 def test_where_fine_looks_are_gone_incidents_say_how_long_it_was_down() -> None:
     """Failing looks are kept longer: they are the evidence. What no incident covers is down, and not listed."""
     at = START + 7 * HOUR
@@ -116,7 +142,8 @@ def test_where_fine_looks_are_gone_incidents_say_how_long_it_was_down() -> None:
     single = look(START + 9 * HOUR, Outcome.CONNECTION_LOST)
     fine = [one for one in day_with(*failing, single) if one.outcome is Outcome.OK]
     known = incident(3, at, at + 4 * MINUTE, Outcome.RESPONSE_TIMEOUT, failed=4)
-    claim = claimed(Recorded(looks=[*failing, single], pruned=fine, incidents=[known]))
+    slow = replace(known, id=4, opened_at=START, closed_at=START + 23 * HOUR, severity=Severity.WARNING)
+    claim = claimed(Recorded(looks=[*failing, single], pruned=fine, incidents=[known, slow]))
     [outage] = claim.outages
     assert (outage.start, outage.end, outage.incident) == (at, at + 4 * MINUTE, 3)
     assert outage.outcomes == {Outcome.RESPONSE_TIMEOUT: 4}

@@ -84,6 +84,7 @@ def test_a_name_that_steers_a_terminal_is_made_plain() -> None:
          ["tls 9.9 → 30 ms: the encryption handshake got slower",
           "wait 10 → 4.0 ms: Upstash got faster to answer",
           "read 0.2 → 9.0 ms: reading the answer got slower"]),
+        (Phases(dns=1.2, connect=8.0, tls=9.9, wait=12.2, read=0.2), []),
         (Phases(dns=2.9, connect=9.0, tls=10.5, wait=11.5, read=1.2), []),
         (Phases(dns=None, connect=None, tls=None, wait=10.0, read=0.2), []),
     ],
