@@ -58,7 +58,7 @@ def show_terms(console: Console) -> None:
 def _facts(claim: Claim, vantage_point: str | None) -> Iterator[tuple[str, str]]:
     yield "span", f"{say_time(claim.start)} until before {say_time(claim.end)}{_running(claim)}"
     yield "seen from", vantage_point or NOT_STATED
-    yield "looks", f"{claim.looks:,}, each over a new connection to the REST API"
+    yield "looks", f"{claim.looks:,}, each over a new connection"
     yield "uptime", say_uptime(claim.uptime)
     yield "down", _down(claim)
     if claim.share is not None:

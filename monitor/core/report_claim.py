@@ -60,8 +60,11 @@ class Claim:
     gaps: tuple[Gap, ...]
 
     def down(self, side: Side) -> timedelta:
-        """The listed time down for causes on that side."""
-        return _sum(one.duration for one in self.outages if side_of(one.cause) is side)
+        """The listed time down for causes on that side, never more than was counted as down.
+
+        Incidents, which stand in for looks that are gone, may hold single fine looks.
+        """
+        return min(_sum(one.duration for one in self.outages if side_of(one.cause) is side), self.uptime.down)
 
     @property
     def down_unlisted(self) -> timedelta:

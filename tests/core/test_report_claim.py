@@ -87,10 +87,10 @@ def test_the_credit_is_that_of_the_table_for_the_share_at_best(minutes: int, per
     claim = claim_of(october(down=minutes))
     assert claim.credit_percent == percent
     [outage] = [one for one in claim.outages if side_of(one.cause) is Side.UPSTASH]
-    one_percent = replace(claim, outages=(replace(outage, end=outage.start + 31 * DAY / 100),))
-    assert one_percent.credit_percent == 10
-    longest = replace(claim, outages=(replace(outage, end=outage.start + 3 * DAY),))
-    assert longest.credit_percent == 60
+    for down, credit in ((31 * DAY / 100, 10), (3 * DAY, 60)):
+        longer = replace(outage, end=outage.start + down)
+        assert replace(claim, outages=(longer,), uptime=replace(claim.uptime, down=down)).credit_percent == credit
+    assert replace(claim, outages=(longer,)).down(Side.UPSTASH) == claim.uptime.down
 
 
 def test_the_document_holds_what_the_claim_says() -> None:
