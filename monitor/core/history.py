@@ -13,6 +13,7 @@ from enum import Enum
 
 from monitor.core.budget import Budget
 from monitor.core.observation import Look, Outcome, Phases
+from monitor.core.statistics import Histogram
 from monitor.core.watch import Incident
 
 
@@ -129,3 +130,30 @@ class Glance:
     incident: Incident | None
     schedule: Schedule
     days: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseTotals:
+    """What metrics tell of one database: all its looks ever, and how it is now.
+
+    `last_success` is the latest look that ended well, to the hour when that was deleted; `latency` must not be
+    changed.
+    """
+
+    outcomes: Mapping[Outcome, int]
+    latency: Histogram
+    latest: Look | None
+    last_success: datetime | None
+    is_incident_open: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """What metrics tell: the databases by name, and the messages.
+
+    `notifications` has the tries to deliver one by channel and result, `sent` or `failed`; it never falls.
+    """
+
+    databases: Mapping[str, DatabaseTotals]
+    notifications: Mapping[tuple[str, str], int]
+    parcels_pending: int

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 
 
 class RefusedFileError(Exception):
-    """The file is not ours to write, and was not touched. The text says what was found and what to do next."""
+    """The file cannot be used as it is, and was not touched. The text says what was found and what to do next."""
 
 
 class NewerFileError(RefusedFileError):
@@ -29,6 +30,35 @@ class ForeignFileError(RefusedFileError):
         super().__init__(
             "wanted a history file, found another program's SQLite database. "
             "Next: set history.path to a file of its own"
+        )
+
+
+class MissingFileError(RefusedFileError):
+    """There is no history to read yet."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"wanted a history file at {path}, found none. "
+            "Next: let `run` or `check` look first, or set history.path to where the file is"
+        )
+
+
+class UnreadableFileError(RefusedFileError):
+    """The file is there and cannot be read."""
+
+    def __init__(self, path: Path, error: sqlite3.Error | OSError) -> None:
+        super().__init__(
+            f"wanted a history file that can be read at {path}, found: {describe(error)}. "
+            "Next: see to the file, or set history.path to another one"
+        )
+
+
+class UnknownDatabaseError(LookupError):
+    """Neither the settings nor the history know a database of that name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"wanted the name of a database, found {name!r}. Next: name one of {', '.join(known) or 'none'}"
         )
 
 

@@ -37,10 +37,11 @@ def open_file(path: Path) -> sqlite3.Connection:
 def open_memory() -> sqlite3.Connection:
     """An empty database of the same shape that lives as long as its connection.
 
-    `left_behind` is for the states that the file had when it was left.
+    `left_behind` and `left_tally` are for the states and the counters that the file had when it was left.
     """
     connection = _opened(":memory:")
     connection.execute("CREATE TABLE left_behind (database_id INTEGER PRIMARY KEY, seen_ms INTEGER, state TEXT)")
+    connection.execute("CREATE TABLE left_tally (channel TEXT, result TEXT, number_then INTEGER)")
     return connection
 
 
@@ -57,6 +58,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         if damage_of(error) is Damage.LOCKED or (log.exists() and log.stat().st_size):
             raise
         return _readable(_uri(path, mode="ro", immutable="1"))
+
+
+def open_at_rest(path: Path) -> sqlite3.Connection:
+    """A file that is only asked, and beside which nothing shall be left. Raises sqlite3.Error.
+
+    Without a log nobody has it open, and SQLite may take it for immutable, which makes no log. Whoever begins to
+    write just now writes a log first, and the file itself much later than we have read it.
+    """
+    if path.with_name(path.name + "-wal").exists():
+        return open_to_read(path)
+    return _readable(_uri(path, mode="ro", immutable="1"))
 
 
 def identity(path: Path) -> Identity | None:

@@ -1,183 +1,154 @@
-"""Rows of looks, watches, gaps and incidents. Each function runs inside a transaction that its caller holds.
+"""What a look changes in the file beside the state: its row, the gap that it ends, the sums it belongs to.
 
-What a look leads to is decided by the rule that is handed in; parcels are packed in `outbox`.
+Sums are brought up to date now and then, at the latest when an hour is over: until then the looks since the mark
+`summed` are their tail, and whoever reads the sums reads the tail as well. A look that comes in late, because the
+clock was set back or memory held it, finds its place between its neighbours, and in the sums if they are past it.
+Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from datetime import datetime, timedelta
-from typing import Any
 
-from monitor.core.notice import Severity
-from monitor.core.observation import Look, Outcome
-from monitor.core.watch import Incident, Watch, watch_from_json, watch_to_json
-from monitor.store.rows import from_ms, from_ms_or_none, reading, to_ms, to_us
+from monitor.core.observation import Look
+from monitor.core.rollup import HOUR_MS
+from monitor.store.gaps import end_gap, is_gap, note_gap
+from monitor.store.ledger import Ledger
+from monitor.store.look_rows import Seen, add_row, delete_looks, look_before, look_from, moment_of_latest
+from monitor.store.marks import Horizon, move_horizon, move_summed, read_horizon, summed_until
+from monitor.store.rows import from_ms_or_none, to_ms
+from monitor.store.stretches import stretches
 
-_INCIDENT_COLUMNS = (
-    "incident.id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes, severity, looks_failed"
-)
-
-
-def database_id(connection: sqlite3.Connection, name: str) -> int:
-    """The row of a database, made when it is seen for the first time."""
-    row = connection.execute("SELECT id FROM database WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        row = connection.execute("INSERT INTO database (name) VALUES (?) RETURNING id", (name,)).fetchone()
-    return int(row[0])
+# So many intervals make the longest tail: enough that summing up costs little, few enough to be read each time.
+_TAIL_INTERVALS = 64
+# Failures are rare, and what people ask for later; the rest is summed up.
+_FAILING_KEPT_TIMES = 10
 
 
-def read_watch(connection: sqlite3.Connection, database: int) -> tuple[Watch, datetime | None]:
-    """The state of a database and when it was last looked at."""
-    row = connection.execute("SELECT state, seen_ms FROM watch WHERE database_id = ?", (database,)).fetchone()
-    if row is None:
-        return Watch(), None
-    with reading("the state of a database"):
-        return watch_from_json(json.loads(row[0])), from_ms(row[1])
-
-
-def write_watch(connection: sqlite3.Connection, database: int, watch: Watch, seen_at: datetime) -> None:
-    state = json.dumps(watch_to_json(watch), separators=(",", ":"))
-    connection.execute(
-        "INSERT INTO watch (database_id, seen_ms, state) VALUES (?, ?, ?)"
-        " ON CONFLICT (database_id) DO UPDATE SET seen_ms = excluded.seen_ms, state = excluded.state",
-        (database, to_ms(seen_at), state),
-    )
-
-
-def add_look(connection: sqlite3.Connection, database: int, look: Look) -> None:
-    """Add one row."""
-    at_ms = free_moment(connection, database, to_ms(look.at))
-    phases = look.phases
-    connection.execute(
-        "INSERT INTO look (database_id, at_ms, outcome_id, http_status, dns_us, connect_us, tls_us, wait_us,"
-        " read_us, total_us, detail)"
-        " VALUES (?, ?, (SELECT id FROM outcome WHERE code = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            database,
-            at_ms,
-            look.outcome.value,
-            look.http_status,
-            to_us(phases.dns),
-            to_us(phases.connect),
-            to_us(phases.tls),
-            to_us(phases.wait),
-            to_us(phases.read),
-            to_us(phases.total),
-            look.detail or None,
-        ),
-    )
-
-
-def free_moment(connection: sqlite3.Connection, database: int, at_ms: int) -> int:
-    """The moment itself, or the next free millisecond: a clock that was set back comes by the same ones again."""
-    sql = "SELECT 1 FROM look WHERE database_id = ? AND at_ms = ?"
-    while connection.execute(sql, (database, at_ms)).fetchone():
-        at_ms += 1
-    return at_ms
-
-
-def last_seen(
-    connection: sqlite3.Connection, database: int, now: datetime, latest: datetime | None
+def add_look(
+    connection: sqlite3.Connection,
+    database: int,
+    look: Look,
+    *,
+    interval: timedelta | None = None,
+    latest: datetime | None = None,
 ) -> datetime | None:
-    """When the database was last looked at before `now`, whatever the clock was set to in between.
+    """Add a look; return when the database was last looked at before it.
 
-    `latest` is the look before this one; its row may be gone, and it may lie in the future of a clock set back.
+    `latest` is what the database's state says of that: the row may be gone. Without an `interval` there are no
+    gaps but those already noted.
     """
-    row = connection.execute(
-        "SELECT max(at_ms) FROM look WHERE database_id = ? AND at_ms < ?", (database, to_ms(now))
-    ).fetchone()
-    moments = [moment for moment in (latest, from_ms_or_none(row[0])) if moment is not None and moment <= now]
-    return max(moments, default=None)
+    at_ms = to_ms(look.at)
+    while (after := look_from(connection, database, at_ms)) is not None and after.at_ms == at_ms:
+        at_ms += 1  # a clock that was set back comes by the same milliseconds again
+    horizon = read_horizon(connection)
+    before = look_before(connection, database, at_ms, since_ms=horizon.looks_ms)
+    this = add_row(connection, database, at_ms, look)
+    until_ms = summed_until(connection, database)
+    if until_ms is None:
+        until_ms = at_ms
+        move_summed(connection, database, until_ms)
+
+    past = _Past(connection, database, until_ms)
+    past.count(this)
+    since_ms = None if before is None else before.at_ms
+    if after is not None:
+        if before is not None and not is_gap(connection, database, before.at_ms, after.at_ms):
+            past.hold(before, after.at_ms, back=True)
+        gap_since_ms = end_gap(connection, database, at_ms, for_good=interval is not None)
+        since_ms = gap_since_ms if since_ms is None else since_ms
+    if latest is not None and (since_ms or 0) < to_ms(latest) <= at_ms:
+        # What that look saw is not known any more.
+        since_ms, before = to_ms(latest), None
+    is_known = since_ms is not None and not note_gap(connection, database, since_ms, at_ms, interval)
+    if before is not None and is_known:
+        past.hold(before, at_ms)
+    # Where looks were deleted it cannot be told what was entered for the time before the oldest that is left.
+    is_placed = before is not None or not horizon.looks_ms
+    if after is not None and is_placed and not note_gap(connection, database, at_ms, after.at_ms, interval):
+        past.hold(this, after.at_ms)
+    past.flush()
+
+    tail_ms = HOUR_MS if interval is None else _TAIL_INTERVALS * interval // timedelta(milliseconds=1)
+    if at_ms // HOUR_MS > until_ms // HOUR_MS or at_ms - until_ms > tail_ms:
+        sum_up(connection, database, until_ms=at_ms)
+    return from_ms_or_none(since_ms)
 
 
-def add_gap(connection: sqlite3.Connection, database: int, start: datetime, end: datetime) -> None:
-    """Note a time in which nobody looked."""
-    connection.execute(
-        "INSERT OR REPLACE INTO gap (database_id, from_ms, to_ms) VALUES (?, ?, ?)",
-        (database, to_ms(start), to_ms(end)),
-    )
+class _Past:
+    """The sums up to the mark: what changes there is entered at once, the tail is left alone."""
+
+    def __init__(self, connection: sqlite3.Connection, database: int, until_ms: int) -> None:
+        self._ledger = Ledger(connection)
+        self._database = database
+        self._until_ms = until_ms
+        self.flush = self._ledger.flush
+
+    def count(self, seen: Seen) -> None:
+        if seen.at_ms < self._until_ms:
+            self._ledger.count(self._database, seen)
+
+    def hold(self, seen: Seen, end_ms: int, *, back: bool = False) -> None:
+        """Until `end_ms` held what a look found; `back` takes that out again."""
+        end_ms = min(end_ms, self._until_ms)
+        self._ledger.hold(self._database, seen.outcome, seen.at_ms, end_ms, back=back)
 
 
-def next_incident(connection: sqlite3.Connection) -> int:
-    """The number that the next incident gets; numbers are never given twice."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'incident'").fetchone()
-    return 1 if row is None else int(row[0]) + 1
-
-
-def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
-    connection.execute(
-        "INSERT INTO incident (id, database_id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes,"
-        " severity, looks_failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
-        " causes = excluded.causes, severity = excluded.severity, looks_failed = excluded.looks_failed",
-        (
-            incident.id,
-            database,
-            to_ms(incident.opened_at),
-            to_ms(incident.told_at),
-            to_ms(incident.closed_at) if incident.closed_at else None,
-            to_ms(incident.acknowledged_at) if incident.acknowledged_at else None,
-            incident.cause.value,
-            json.dumps([cause.value for cause in incident.causes]),
-            incident.severity.value,
-            incident.looks_failed,
-        ),
-    )
-
-
-def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[tuple[str, Incident]]:
-    """Incidents with their database's name, the newest first."""
-    rows = connection.execute(
-        f"SELECT name, {_INCIDENT_COLUMNS} FROM incident JOIN database ON database.id = database_id"
-        " WHERE closed_ms IS NULL OR ? ORDER BY incident.id DESC",
-        (closed_too,),
-    )
-    return [(name, _incident(*columns)) for name, *columns in rows]
-
-
-def read_incident(connection: sqlite3.Connection, number: int) -> Incident:
-    """The incident of that number."""
-    return _incident(
-        *connection.execute(f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE id = ?", (number,)).fetchone()
-    )
-
-
-def _incident(*columns: Any) -> Incident:
-    number, opened, told, closed, acknowledged, cause, causes, severity, failed = columns
-    with reading("an incident"):
-        return Incident(
-            id=number,
-            opened_at=from_ms(opened),
-            told_at=from_ms(told),
-            closed_at=from_ms_or_none(closed),
-            acknowledged_at=from_ms_or_none(acknowledged),
-            cause=Outcome(cause),
-            causes=tuple(Outcome(code) for code in json.loads(causes)),
-            severity=Severity(severity),
-            looks_failed=failed,
-        )
+def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> None:
+    """Bring a database's sums up to date, up to a moment; what is summed up already stays so."""
+    since_ms = summed_until(connection, database)
+    if since_ms is None or until_ms <= since_ms:
+        return
+    ledger = Ledger(connection)
+    for stretch in stretches(connection, database, since_ms, until_ms):
+        if stretch.is_inside:
+            ledger.count(database, stretch.seen)
+        ledger.hold(database, stretch.seen.outcome, stretch.start_ms, stretch.end_ms)
+    ledger.flush()
+    move_summed(connection, database, until_ms)
 
 
 def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete looks, gaps and finished parcels older than `keep`; incidents stay. Return the looks deleted."""
-    limit = to_ms(now - keep)
+    """Delete looks and finished parcels older than `keep`, failing looks and gaps ten times as old.
+
+    Incidents and sums stay. Return the looks deleted.
+    """
+    limit = Horizon(looks_ms=_ago(now, keep), failing_ms=_ago(now, keep * _FAILING_KEPT_TIMES))
+    known = read_horizon(connection)
     deleted = 0
     for (database,) in connection.execute("SELECT id FROM database").fetchall():
-        deleted += connection.execute(
-            "DELETE FROM look WHERE database_id = ? AND at_ms < ?", (database, limit)
-        ).rowcount
-        connection.execute("DELETE FROM gap WHERE database_id = ? AND to_ms < ?", (database, limit))
+        sum_up(connection, database, until_ms=limit.looks_ms)
+        deleted += delete_looks(
+            connection, database, start=known.looks_ms, end=limit.looks_ms, failing_too=False
+        ) + delete_looks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)
+        connection.execute("DELETE FROM gap WHERE database_id = ? AND to_ms < ?", (database, limit.failing_ms))
     connection.execute(
         "DELETE FROM parcel WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)",
-        (limit,),
+        (limit.looks_ms,),
     )
+    move_horizon(connection, limit)
     return deleted
+
+
+def is_older_than(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> bool:
+    """True when a look is there that `prune` would delete."""
+    since_ms = read_horizon(connection).looks_ms
+    return any(
+        look_before(connection, database, _ago(now, keep), since_ms=since_ms)
+        for (database,) in connection.execute("SELECT id FROM database").fetchall()
+    )
 
 
 def keep_latest(connection: sqlite3.Connection, number: int) -> None:
     """Delete all looks but the latest so many, of whatever database: memory is not a disk."""
-    connection.execute(
-        "DELETE FROM look WHERE at_ms < (SELECT at_ms FROM look ORDER BY at_ms DESC LIMIT 1 OFFSET ?)", (number,)
-    )
+    oldest_ms = moment_of_latest(connection, number)
+    if oldest_ms is not None:
+        for (database,) in connection.execute("SELECT id FROM database").fetchall():
+            sum_up(connection, database, until_ms=oldest_ms)
+            delete_looks(connection, database, start=0, end=oldest_ms, failing_too=True)
+
+
+def _ago(now: datetime, span: timedelta) -> int:
+    """A moment that may lie before 1970, or before all time."""
+    return to_ms(now) - span // timedelta(milliseconds=1)

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.store import looks
+from monitor.store import watches
+from monitor.store.look_rows import read_looks
+from monitor.store.looks import add_look
 from monitor.store.rows import to_ms
 
 Numbers = Mapping[int, int]
@@ -29,27 +31,22 @@ def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     """
     _carry_on_counting(memory, file)
     databases = {
-        number: looks.database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
+        number: watches.database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
     }
     incidents = _incidents(memory, file, databases)
     _watches(memory, file, databases, incidents)
     _parcels(memory, file, incidents)
     for table in ("channel", "control"):
-        _copy(memory.execute(f"SELECT * FROM {table}").fetchall(), file, table, "REPLACE")
+        _copy(memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
     gaps = memory.execute("SELECT * FROM gap").fetchall()
-    _copy([(databases[database], *rest) for database, *rest in gaps], file, "gap", "REPLACE")
-    outcomes = _outcomes(memory, file)
-    seen = memory.execute("SELECT * FROM look")
-    rows = (
-        (databases[database], looks.free_moment(file, databases[database], at_ms), outcomes[outcome], *rest)
-        for database, at_ms, outcome, *rest in seen
-    )
-    _copy(rows, file, "look", "FAIL")
+    _copy([(databases[database], *rest) for database, *rest in gaps], file, "gap")
+    _looks(memory, file, databases)
+    _tallies(memory, file)
 
 
-def _copy(rows: Iterable[tuple[Any, ...]], file: sqlite3.Connection, table: str, where_taken: str) -> None:
+def _copy(rows: Iterable[tuple[Any, ...]], file: sqlite3.Connection, table: str) -> None:
     marks = ", ".join("?" for _ in file.execute(f"PRAGMA table_info ({table})"))
-    file.executemany(f"INSERT OR {where_taken} INTO {table} VALUES ({marks})", rows)
+    file.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
 
 
 def _carry_on_counting(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
@@ -64,10 +61,24 @@ def _carry_on_counting(source: sqlite3.Connection, target: sqlite3.Connection) -
             target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
 
 
-def _outcomes(memory: sqlite3.Connection, file: sqlite3.Connection) -> Numbers:
-    """The file's number of each outcome; an older version may have numbered them otherwise."""
-    there = {code: number for number, code in file.execute("SELECT id, code FROM outcome")}
-    return {number: there[code] for number, code in memory.execute("SELECT id, code FROM outcome")}
+def _looks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
+    """Each look finds its place among those of the file and is entered in its sums; memory's own sums end here."""
+    for number, home in databases.items():
+        for look in read_looks(memory, number):
+            add_look(file, home, look)
+
+
+def _tallies(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Add what was counted since the file was left; one begun anew goes on from there, not from nothing."""
+    for channel, result, number, left in memory.execute(
+        "SELECT channel, result, number, ifnull(left_tally.number_then, 0) FROM tally"
+        " LEFT JOIN left_tally USING (channel, result)"
+    ).fetchall():
+        file.execute(
+            "INSERT INTO tally (channel, result, number) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (channel, result) DO UPDATE SET number = max(number, ?4) + ?3 - ?4",
+            (channel, result, number, left),
+        )
 
 
 def _incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> Numbers:
@@ -80,12 +91,12 @@ def _incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: 
     taken = {row[0] for row in rows}
     numbers = {}
     for number, database in memory.execute("SELECT id, database_id FROM incident ORDER BY id").fetchall():
-        incident, home = looks.read_incident(memory, number), databases[database]
-        free = looks.next_incident(file) if number in taken else number
+        incident, home = watches.read_incident(memory, number), databases[database]
+        free = watches.next_incident(file) if number in taken else number
         here, closed_ms = known.get((home, to_ms(incident.opened_at)), (free, None))
         numbers[number] = here
         if closed_ms is None or incident.closed_at is not None:  # another process may have seen its end
-            looks.write_incident(file, home, replace(incident, id=here))
+            watches.write_incident(file, home, replace(incident, id=here))
     return numbers
 
 
@@ -95,7 +106,7 @@ def _watches(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Nu
         number: state for number, *state in memory.execute("SELECT database_id, seen_ms, state FROM left_behind")
     }
     for number in [row[0] for row in memory.execute("SELECT database_id FROM watch")]:
-        watch, seen_at = looks.read_watch(memory, number)
+        watch, seen_at = watches.read_watch(memory, number)
         there = file.execute(
             "SELECT seen_ms, state FROM watch WHERE database_id = ?", (databases[number],)
         ).fetchone()
@@ -105,7 +116,7 @@ def _watches(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Nu
             continue
         if watch.incident is not None:
             watch = replace(watch, incident=replace(watch.incident, id=incidents[watch.incident.id]))
-        looks.write_watch(file, databases[number], watch, seen_at)
+        watches.write_watch(file, databases[number], watch, seen_at)
 
 
 def _parcels(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:

@@ -30,6 +30,7 @@ from monitor.core.outbox import (
 )
 from monitor.store import channel_state
 from monitor.store.rows import from_ms, from_ms_or_none, reading, to_ms
+from monitor.store.tally import tally
 
 _WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
 # Neither claimed by somebody who is sending it right now, nor by somebody who was killed meanwhile.
@@ -74,6 +75,7 @@ def settle(
     connection: sqlite3.Connection, dispatch: Dispatch, receipt: Receipt, now: datetime, jitter: float
 ) -> Settled:
     """Note the channel's answer for every parcel that the message covered."""
+    tally(connection, dispatch.channel, sent=receipt.verdict is Verdict.CONFIRMED)
     if receipt.move is not None:
         channel_state.remember_move(connection, dispatch.channel, receipt.move)
     if receipt.verdict is Verdict.CONFIRMED:

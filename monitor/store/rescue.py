@@ -7,21 +7,36 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from monitor.core.watch import Watch
-from monitor.store import channel_state, looks, outbox
-from monitor.store.faults import Damage, damage_of, naming_damage
+from monitor.store import channel_state, outbox, watches
+from monitor.store.faults import Damage, DamagedError, damage_of, naming_damage
+from monitor.store.ledger import Ledger, RowGrain, from_columns
+from monitor.store.look_rows import moment_of_oldest
+from monitor.store.marks import Horizon, move_horizon
+from monitor.store.stretches import stretches
 
 # Parents before children. Everything that decisions and deliveries need; looks are the bulk and not in here.
-_STATE_TABLES = ("database", "watch", "incident", "parcel", "channel", "control", "gap", "sqlite_sequence")
+_STATE_TABLES = (
+    "database",
+    "watch",
+    "incident",
+    "parcel",
+    "channel",
+    "control",
+    "gap",
+    "tally",
+    "sqlite_sequence",
+)
 
 Read = Callable[[sqlite3.Connection, Any], object]
 # How a row is read back, by the column that names it.
 _READERS: dict[str, tuple[str, Read]] = {
-    "watch": ("database_id", looks.read_watch),
-    "incident": ("id", looks.read_incident),
+    "watch": ("database_id", watches.read_watch),
+    "incident": ("id", watches.read_incident),
     "parcel": ("id", outbox.read_parcel),
     "channel": ("name", channel_state.read_channel),
 }
@@ -42,8 +57,43 @@ def rescue(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
             memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
     # What `merge` knows the file by, when it comes back to it.
     memory.execute("INSERT INTO left_behind SELECT database_id, seen_ms, state FROM watch")
+    memory.execute("DELETE FROM tally WHERE typeof(channel || result) <> 'text' OR typeof(number) <> 'integer'")
+    memory.execute("INSERT INTO left_tally SELECT channel, result, number FROM tally")
     _drop_what_makes_no_sense(memory)
     _match_watches_and_incidents(memory)
+
+
+def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int) -> None:
+    """Carry the sums of a damaged file to the one begun in its place, inside the caller's transaction.
+
+    The looks that they are made of stay behind, but for those that were not summed up yet.
+    """
+    sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    ledger = Ledger(file)
+    homes = {
+        number: watches.database_id(file, name)
+        for number, name in _rows(sick, "database")
+        if isinstance(name, str)
+    }
+    rows = {number: columns for number, *columns in _rows(sick, "rollup")}
+    for database, grain, slot, *columns in rows.values():
+        if database not in homes or not isinstance(slot, int):
+            continue
+        try:
+            sums, key = from_columns(*columns), (homes[database], RowGrain(grain), slot)
+            if min(sums.rollup.up_ms, sums.rollup.down_ms) >= 0:
+                ledger.add(key, sums)
+        except (DamagedError, ValueError):
+            continue
+    for number, since_ms in _rows(sick, "summed"):
+        with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
+            for stretch in stretches(sick, number, since_ms, now_ms):
+                ledger.hold(homes[number], stretch.seen.outcome, stretch.start_ms, stretch.end_ms)
+                if stretch.is_inside:
+                    ledger.count(homes[number], stretch.seen)
+    ledger.flush()
+    oldest_ms = moment_of_oldest(file) or now_ms
+    move_horizon(file, Horizon(looks_ms=oldest_ms, failing_ms=oldest_ms))
 
 
 def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
@@ -80,19 +130,19 @@ def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
 def _match_watches_and_incidents(memory: sqlite3.Connection) -> None:
     """An open incident stands in two tables; what one of them lost, the other still knows."""
     for (database,) in memory.execute("SELECT id FROM database").fetchall():
-        watch, seen_at = looks.read_watch(memory, database)
+        watch, seen_at = watches.read_watch(memory, database)
         if watch.incident is not None:
-            looks.write_incident(memory, database, watch.incident)
+            watches.write_incident(memory, database, watch.incident)
         open_ones = [
-            looks.read_incident(memory, number)
+            watches.read_incident(memory, number)
             for (number,) in memory.execute(
                 "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id", (database,)
             ).fetchall()
         ]
         if seen_at is None and open_ones:
             watch, seen_at = Watch(incident=open_ones[-1]), open_ones[-1].told_at
-            looks.write_watch(memory, database, watch, seen_at)
+            watches.write_watch(memory, database, watch, seen_at)
         for incident in open_ones:
             if watch.incident is None or incident.id != watch.incident.id:
                 over = replace(incident, closed_at=max(incident.opened_at, seen_at or incident.told_at))
-                looks.write_incident(memory, database, over)
+                watches.write_incident(memory, database, over)

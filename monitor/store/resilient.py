@@ -18,7 +18,8 @@ from typing import TypeVar
 from monitor.store.faults import Damage, RefusedFileError, damage_of, describe, naming_damage
 from monitor.store.file import Identity, identity, open_file, open_memory, open_to_read, set_aside
 from monitor.store.merge import merge
-from monitor.store.rescue import rescue
+from monitor.store.rescue import rescue, rescue_sums
+from monitor.store.rows import to_ms
 from monitor.store.schema import is_whole
 
 # A lock is gone after a moment, a full or read-only disk is not.
@@ -78,14 +79,17 @@ class ResilientFile:
     def is_in_memory(self) -> bool:
         return self._memory is not None
 
-    def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one transaction, with one repair and a second try when the file turns out to be sick."""
+    def do(self, work: Callable[[sqlite3.Connection], T], *, only_read: bool = False) -> T:
+        """Run `work` in one transaction, with one repair and a second try when the file turns out to be sick.
+
+        One that will `only_read` holds up no other process.
+        """
         if self.is_in_memory:
             self._return_to_file(at_once=False)
         elif identity(self._path) != self._identity:
             self._follow()
         try:
-            return _transaction(self._connection, work)
+            return _transaction(self._connection, work, only_read=only_read)
         except sqlite3.Error as error:
             damage = damage_of(error) or self._damage_behind()
             if damage is None or self.is_in_memory:
@@ -95,7 +99,7 @@ class ResilientFile:
             self._connection = self._begin_anew(sick, self._identity)
         else:
             self._connection = self._go_on_from_memory(self._rescued(sick), damage, reason)
-        return _transaction(self._connection, work)
+        return _transaction(self._connection, work, only_read=only_read)
 
     def sync(self) -> None:
         """Bring what was committed to the disk itself, so that a promised alert survives a power cut."""
@@ -109,9 +113,14 @@ class ResilientFile:
             self._connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Bring back to the file what is in memory only, if it can be written by now."""
+        """Bring back to the file what is in memory only, if it can be written by now.
+
+        A file that the next process could not read is begun anew while this one still knows what was in it.
+        """
         if self.is_in_memory:
             self._return_to_file(at_once=True)
+        elif self._is_damaged_for_others():
+            self._connection = self._begin_anew(self._connection, self._identity)
         if self.is_in_memory:
             self._say("ERROR", "the history file still cannot be written; what is in memory only is lost")
         self._connection.close()
@@ -140,6 +149,16 @@ class ResilientFile:
         except sqlite3.Error as error:
             return damage_of(error)
 
+    def _is_damaged_for_others(self) -> bool:
+        """Our own connection has read the schema long ago, and does not notice what became of it since."""
+        if identity(self._path) != self._identity:
+            return False
+        try:
+            with closing(open_to_read(self._path)) as other, naming_damage():
+                return not is_whole(other)
+        except sqlite3.Error as error:
+            return damage_of(error) is Damage.CORRUPT
+
     def _follow(self) -> None:
         """The file under our name is not the one we have open: it was moved, deleted or replaced."""
         memory = self._rescued(self._connection)
@@ -163,11 +182,17 @@ class ResilientFile:
             reason = "it is damaged and cannot be moved aside"
             return self._go_on_from_memory(memory, Damage.UNWRITABLE, reason)
         if aside is not None:
+            self._carry_sums(aside, fresh)
             text = f"the history file was damaged; it was moved to {aside.name} and a new one begun"
             step = "Looks and alerts went on. Older history is in the moved file, if anywhere."
             self._say("ERROR", text)
             self._pack(fresh, Trouble(text=text, next_step=step, lasts=False))
         return fresh
+
+    def _carry_sums(self, aside: Path, fresh: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error), closing(open_to_read(aside)) as sick:  # what cannot be read is lost
+            now_ms = to_ms(self._clock())
+            _transaction(fresh, lambda inside: rescue_sums(sick, inside, now_ms))
 
     def _merged(self, memory: sqlite3.Connection) -> sqlite3.Connection:
         """The file that stands under our name now, with what memory holds; memory is closed when that is done."""
@@ -229,7 +254,9 @@ class ResilientFile:
                 raise
         aside = set_aside(self._path, self._clock())
         self._say("ERROR", f"the history file was damaged; it was moved to {aside.name}")
-        return self._merged(memory)
+        fresh = self._merged(memory)
+        self._carry_sums(aside, fresh)
+        return fresh
 
     def _tell_once(self, memory: sqlite3.Connection) -> None:
         held, now = self._memory, self._clock()
@@ -244,8 +271,10 @@ class ResilientFile:
         _transaction(connection, lambda inside: self._tell(inside, trouble))
 
 
-def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
+def _transaction(
+    connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], *, only_read: bool = False
+) -> T:
+    connection.execute("BEGIN" if only_read else "BEGIN IMMEDIATE")
     try:
         with naming_damage():
             result = work(connection)

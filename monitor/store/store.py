@@ -1,7 +1,7 @@
 """The history, the state of every database and the outbox, as the rest of the house asks for them.
 
-Every call is one transaction. Rows are written in `looks` and `outbox`; what happens when the file is sick is
-decided in `resilient`; all of it runs on one thread (`keeper`).
+Every call is one transaction. Rows are written in `looks`, `watches` and `outbox`, what happens when the file is
+sick is decided in `resilient`; all of it runs on one thread (`keeper`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from monitor.core.incident import acknowledge
 from monitor.core.notice import Kind, Notice, Severity
 from monitor.core.observation import Look
 from monitor.core.outbox import Dispatch, Receipt
 from monitor.core.watch import Incident, Step, Watch
-from monitor.store import channel_state, looks, outbox
+from monitor.store import channel_state, looks, outbox, watches
+from monitor.store.gaps import is_too_long
+from monitor.store.history import Question
 from monitor.store.resilient import ResilientFile, Trouble
 from monitor.store.rows import to_ms
 
 Judge = Callable[[Watch, int], Step]
+T = TypeVar("T")
 # Looks that memory holds while the file cannot be written, at some hundred bytes each.
 _MOST_IN_MEMORY = 100_000
 
@@ -74,20 +78,17 @@ class Store:
         """
 
         def work(connection: sqlite3.Connection) -> Recorded:
-            database = looks.database_id(connection, look.database)
-            before, seen_at = looks.read_watch(connection, database)
-            seen_at = looks.last_seen(connection, database, look.at, seen_at)
-            step = judge(before, looks.next_incident(connection))
-            looks.add_look(connection, database, look)
-            looks.write_watch(connection, database, step.watch, look.at)
+            database = watches.database_id(connection, look.database)
+            before, seen_at = watches.read_watch(connection, database)
+            step = judge(before, watches.next_incident(connection))
+            seen_at = looks.add_look(connection, database, look, interval=interval, latest=seen_at)
+            watches.write_watch(connection, database, step.watch, look.at)
             if step.incident is not None:
-                looks.write_incident(connection, database, step.incident)
+                watches.write_incident(connection, database, step.incident)
             for notice in step.notices:
                 outbox.pack(connection, notice, self._channels)
-            gap = None if seen_at is None else look.at - seen_at
-            if seen_at is None or gap is None or gap <= 3 * interval:
-                return Recorded(step=step, before=before)
-            looks.add_gap(connection, database, seen_at, look.at)
+            pause = timedelta(0) if seen_at is None else look.at - seen_at
+            gap = pause if is_too_long(pause, interval) else None
             return Recorded(step=step, before=before, gap=gap)
 
         recorded = self._do(work)
@@ -99,25 +100,25 @@ class Store:
     def watch(self, database: str) -> Watch:
         """The state of one database; empty for one never looked at."""
         return self._do(
-            lambda connection: looks.read_watch(connection, looks.database_id(connection, database))[0]
+            lambda connection: watches.read_watch(connection, watches.database_id(connection, database))[0]
         )
 
     def incidents(self, *, closed_too: bool = False) -> list[tuple[str, Incident]]:
         """Open incidents with their database's name, the newest first."""
-        return self._do(lambda connection: looks.read_incidents(connection, closed_too=closed_too))
+        return self._do(lambda connection: watches.read_incidents(connection, closed_too=closed_too))
 
     def acknowledge(self, incident: int, now: datetime) -> bool:
         """True when the incident is open and is now (or was already) acknowledged."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            for name, row in looks.read_incidents(connection, closed_too=False):
+            for name, row in watches.read_incidents(connection, closed_too=False):
                 if row.id == incident:
-                    database = looks.database_id(connection, name)
-                    watch, seen_at = looks.read_watch(connection, database)
+                    database = watches.database_id(connection, name)
+                    watch, seen_at = watches.read_watch(connection, database)
                     known = acknowledge(watch, now)
-                    looks.write_watch(connection, database, known, seen_at or now)
+                    watches.write_watch(connection, database, known, seen_at or now)
                     if known.incident is not None:
-                        looks.write_incident(connection, database, known.incident)
+                        watches.write_incident(connection, database, known.incident)
                     return True
             return False
 
@@ -160,7 +161,10 @@ class Store:
         return frozenset(row[0] for row in self._do(lambda c: c.execute(sql, (to_ms(since),)).fetchall()))
 
     def prune(self, now: datetime, keep: timedelta) -> int:
-        """Delete what is older than `keep` and give the space back; return how many looks were deleted."""
+        """Delete what is older than `keep` and give the space back; return how many looks were deleted.
+
+        Failing looks are kept ten times as long; what looks add up to is kept for good.
+        """
 
         def work(connection: sqlite3.Connection) -> int:
             if self.is_in_memory:
@@ -174,10 +178,15 @@ class Store:
 
     def prune_now_and_then(self, now: datetime, keep: timedelta) -> int:
         """Prune when the oldest look is a good deal past its time; for a program that starts every few minutes."""
-        limit = to_ms(now - keep * 1.01)
-        sql = "SELECT EXISTS (SELECT 1 FROM database JOIN look ON database_id = database.id AND at_ms < ?)"
-        is_due = self._do(lambda connection: connection.execute(sql, (limit,)).fetchone()[0])
+        is_due = self._do(lambda connection: looks.is_older_than(connection, now, keep * 1.01), only_read=True)
         return self.prune(now, keep) if is_due else 0
+
+    def read(self, question: Question[T]) -> T:
+        """What `question` finds in the file, or in memory while that stands in; all of it at one moment.
+
+        The questions are those of `history`. Other processes may write meanwhile.
+        """
+        return self._do(question, only_read=True)
 
     def close(self) -> None:
         """Commit what is known, or say that it is lost; after this the store cannot be used."""
@@ -186,10 +195,10 @@ class Store:
     def _restore_watches(self, connection: sqlite3.Connection) -> None:
         """What this process knows of each database is at least as new as what a sick file gave back."""
         for name, (watch, seen_at) in self._watches.items():
-            database = looks.database_id(connection, name)
-            looks.write_watch(connection, database, watch, seen_at)
+            database = watches.database_id(connection, name)
+            watches.write_watch(connection, database, watch, seen_at)
             if watch.incident is not None:
-                looks.write_incident(connection, database, watch.incident)
+                watches.write_incident(connection, database, watch.incident)
 
     def _pack_notice(self, connection: sqlite3.Connection, trouble: Trouble) -> None:
         if trouble.lasts and not self._tell_unwritable:

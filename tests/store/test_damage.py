@@ -165,7 +165,7 @@ def test_a_file_with_another_shape_is_a_damaged_one(desk: Desk, sql: str) -> Non
 def test_tables_of_somebody_elses_in_our_file_are_no_harm(desk: Desk) -> None:
     """An index or a note added with a shell stays."""
     with closing(sqlite3.connect(desk.path)) as shell, shell:
-        shell.execute("CREATE INDEX mine ON look (outcome_id)")
+        shell.execute("CREATE INDEX mine ON look (latency_us)")
         shell.execute("CREATE TABLE notes (text)")
     desk.restart()
     desk.look(OK)

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.core.observation import Outcome
 from monitor.store.faults import ForeignFileError, NewerFileError
+from monitor.store.migrations import MIGRATIONS
 from tests.program import ROOT
 from tests.store.conftest import INTERVAL, Desk
 
@@ -22,7 +23,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {part.name: part.read_bytes() for part in folder.iterdir() if not part.name.endswith("-shm")}
 
 
-@pytest.mark.parametrize("version", [2, 99, 2**31 - 1])
+@pytest.mark.parametrize("version", [len(MIGRATIONS) + 1, 99, 2**31 - 1])
 @pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
 def test_a_newer_file_is_refused_and_left_as_it_is(desk: Desk, version: int, *, killed: bool) -> None:
     """The text says what was found and what to do; not one byte changes, not even when a log waits beside it."""
@@ -32,7 +33,7 @@ def test_a_newer_file_is_refused_and_left_as_it_is(desk: Desk, version: int, *, 
     with closing(sqlite3.connect(desk.path)) as shell:
         shell.execute(f"PRAGMA user_version = {version}")
         before = contents(desk.path.parent)
-        with pytest.raises(NewerFileError, match=f"schema version {version}, this program knows up to 1. Next"):
+        with pytest.raises(NewerFileError, match=f"schema version {version}, this program knows up to 2. Next"):
             Desk(desk.path)
         assert contents(desk.path.parent) == before
 

@@ -123,12 +123,17 @@ def test_time_in_which_nobody_looked_is_a_gap(desk: Desk) -> None:
 
 
 def test_what_is_older_than_keep_is_deleted_and_incidents_stay(desk: Desk) -> None:
-    """`keep` holds for looks and finished parcels; an undelivered parcel is never thrown away."""
+    """`keep` holds for looks and finished parcels, ten times as long for looks that failed; an undelivered parcel
+    is never thrown away."""
     desk.looks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
     desk.now += timedelta(days=91)
     desk.look(OK, after=timedelta(0))
-    assert desk.store.prune(desk.now, timedelta(days=90)) == 5
-    assert len(rows(desk, "SELECT * FROM history")) == 1
+    assert desk.store.prune(desk.now, timedelta(days=90)) == 2
+    assert desk.outcomes() == ["response_timeout"] * 3 + ["ok"]
+    desk.now += timedelta(days=810)
+    assert desk.store.prune(desk.now, timedelta(days=90)) == 4
+    assert rows(desk, "SELECT * FROM history") == []
+    assert rows(desk, "SELECT * FROM remark") == []
     assert len(rows(desk, "SELECT * FROM incident_log")) == 1
     assert len(rows(desk, "SELECT * FROM deliveries")) == 4
 
@@ -136,7 +141,7 @@ def test_what_is_older_than_keep_is_deleted_and_incidents_stay(desk: Desk) -> No
 def test_pruned_space_is_given_back_to_the_disk(desk: Desk) -> None:
     """A volume is billed by the gigabyte, and `keep` is how an operator holds it small."""
     for _ in range(4000):
-        desk.look(TIMEOUT, after=timedelta(seconds=1))
+        desk.look(Outcome.SLOW, after=timedelta(seconds=1))
     desk.restart()
     before = desk.path.stat().st_size
     desk.now += timedelta(days=2)

@@ -1,0 +1,185 @@
+"""Reads the history back for people: report, page, badges, JSON and metrics.
+
+How rows become figures is the business of `store/history`, how they look that of whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitor.core.budget import budget
+from monitor.core.history import Glance, Grain, History, Schedule, Totals
+from monitor.core.observation import Look
+from monitor.settings import DatabaseSettings, Settings
+from monitor.store.archive import open_archive as open_file
+from monitor.store.faults import UnknownDatabaseError
+from monitor.store.history import Reader, glance_of, history_of, parcels_pending, totals_of
+from monitor.store.keeper import Keeper
+from monitor.store.look_rows import read_looks
+from monitor.store.rows import to_ms
+from monitor.store.store import Store
+from monitor.store.tally import read_tallies
+from monitor.store.watches import database_names, find_database
+
+DAYS_AT_A_GLANCE = 90
+# The row of a database that was never looked at: there is none of that number.
+_NO_ROW = 0
+
+Clock = Callable[[], datetime]
+
+
+class Archive:
+    """What the history answers, at once and on the caller's thread; each answer is of one moment.
+
+    Names are those of the settings and of databases that the file still knows; for another one
+    `UnknownDatabaseError` is raised. When the file cannot be read, the reader's errors come through.
+    """
+
+    def __init__(self, settings: Settings, *, read: Reader, clock: Clock) -> None:
+        self._settings = settings
+        self._watched = {database.name: database for database in settings.databases}
+        self._read = read
+        self._clock = clock
+
+    def names(self) -> tuple[str, ...]:
+        """Every database there is something to tell of: those of the settings first, in their order."""
+        return tuple(dict.fromkeys((*self._watched, *self._read(database_names))))
+
+    def glances(self) -> tuple[Glance, ...]:
+        """Each database of the settings as it is now, in their order."""
+        now = self._clock()
+        return self._read(
+            lambda connection: tuple(
+                glance_of(
+                    connection,
+                    find_database(connection, name) or _NO_ROW,
+                    name,
+                    schedule=_schedule(database, self._settings),
+                    days=DAYS_AT_A_GLANCE,
+                    now=now,
+                )
+                for name, database in self._watched.items()
+            )
+        )
+
+    def history(
+        self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
+    ) -> History:
+        """One database from `start` until before `end`, which must be later.
+
+        Where single looks were deleted, a span that begins or ends within an hour is widened to the whole hour.
+        With `compare` the time of the same length before it is summed up as well.
+        """
+        watched = self._watched.get(database)
+        return self._read(
+            lambda connection: history_of(
+                connection,
+                self._row(database, connection),
+                database,
+                start=start,
+                end=end,
+                grain=grain,
+                interval=watched.interval if watched else None,
+                compare=compare,
+            )
+        )
+
+    def looks(
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
+    ) -> tuple[Look, ...]:
+        """Single looks from `start` until before `end`, the newest first, at most `limit`.
+
+        The next page are those before the last one's `at`.
+        """
+        last = end if before is None else min(before, end)
+        return self._read(
+            lambda connection: tuple(
+                read_looks(
+                    connection,
+                    self._row(database, connection),
+                    start=to_ms(start),
+                    end=to_ms(last),
+                    limit=limit,
+                    newest_first=True,
+                )
+            )
+        )
+
+    def totals(self) -> Totals:
+        """All looks ever of the settings' databases, and all messages."""
+        return self._read(
+            lambda connection: Totals(
+                databases={
+                    name: totals_of(connection, find_database(connection, name) or _NO_ROW)
+                    for name in self._watched
+                },
+                notifications=read_tallies(connection),
+                parcels_pending=parcels_pending(connection),
+            )
+        )
+
+    def _row(self, name: str, connection: Any) -> int:
+        number = find_database(connection, name)
+        if number is None and name not in self._watched:
+            raise UnknownDatabaseError(name, tuple(dict.fromkeys((*self._watched, *database_names(connection)))))
+        return number or _NO_ROW
+
+
+class Overview:
+    """The same answers in the loop of `run`: the store's thread reads, nobody waits for a transaction to be free.
+
+    The parameters are those of `Archive`.
+    """
+
+    def __init__(self, settings: Settings, store: Store, keeper: Keeper, clock: Clock) -> None:
+        self._archive = Archive(settings, read=store.read, clock=clock)
+        self._keeper = keeper
+
+    async def names(self) -> tuple[str, ...]:
+        return await self._keeper.run(self._archive.names)
+
+    async def glances(self) -> tuple[Glance, ...]:
+        return await self._keeper.run(self._archive.glances)
+
+    async def history(
+        self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
+    ) -> History:
+        return await self._keeper.run(
+            self._archive.history, database, start=start, end=end, grain=grain, compare=compare
+        )
+
+    async def looks(
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
+    ) -> tuple[Look, ...]:
+        return await self._keeper.run(
+            self._archive.looks, database, start=start, end=end, before=before, limit=limit
+        )
+
+    async def totals(self) -> Totals:
+        return await self._keeper.run(self._archive.totals)
+
+
+@contextmanager
+def open_archive(settings: Settings, *, clock: Clock) -> Iterator[Archive]:
+    """The settings' history file, for commands that only read; nothing is made or changed.
+
+    Raises `RefusedFileError`, with what to do next, when there is no file or it cannot be read; its answers do so
+    too.
+    """
+    with open_file(Path(settings.history.path)) as read:
+        yield Archive(settings, read=read, clock=clock)
+
+
+def _schedule(database: DatabaseSettings, settings: Settings) -> Schedule:
+    return Schedule(
+        interval=database.interval,
+        timeout=database.timeout,
+        slow=database.slow,
+        canary=database.canary,
+        worker=database.worker,
+        budget=budget(database.interval, settings.alerts.confirm_interval, database.canary),
+    )

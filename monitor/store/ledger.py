@@ -1,0 +1,120 @@
+"""Rows of rollups: what each hour, each day and all time saw of a database, up to the mark `summed`.
+
+A look is entered in all three; the phases, which take more room, in its day alone. What the sums mean is told in
+`core/rollup`, when something is entered, in `looks`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from monitor.core.observation import Outcome
+from monitor.core.rollup import DAY_MS, HOUR_MS, Rollup, ended_well, outcomes_from_json, outcomes_to_json, pieces
+from monitor.core.statistics import Histogram, PhaseHistograms
+from monitor.store.look_rows import GRAIN_HOUR, Seen, begin_rollup
+from monitor.store.rows import reading
+
+COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
+
+# Made once: json.dumps would make one for each row.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class RowGrain(IntEnum):
+    """What stretch of time a row is for, as it stands in the file; `slot` counts hours or days since 1970."""
+
+    HOUR = GRAIN_HOUR
+    DAY = 1
+    ALL = 2
+
+
+Key = tuple[int, RowGrain, int]
+
+
+@dataclass(kw_only=True, slots=True)
+class Sums:
+    """What one row holds, or what is to be added to it; phases are those of a day."""
+
+    rollup: Rollup = field(default_factory=Rollup)
+    phases: PhaseHistograms = field(default_factory=PhaseHistograms)
+
+
+class Ledger:
+    """What one transaction adds to the sums: gathered here, brought to the rows by `flush`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._by_hour: defaultdict[tuple[int, int], Rollup] = defaultdict(Rollup)
+        self._by_row: defaultdict[Key, Sums] = defaultdict(Sums)
+
+    def count(self, database: int, seen: Seen) -> None:
+        """Enter one look."""
+        hour = seen.at_ms // HOUR_MS
+        self._by_hour[database, hour].count(seen.outcome, seen.latency_ms)
+        if ended_well(seen.outcome):
+            self._by_row[_day_of(database, hour)].phases.add(seen.phases)
+
+    def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
+        """Enter that the state which a look found held for that time; `back` takes it out again."""
+        for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
+            self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
+
+    def add(self, key: Key, sums: Sums) -> None:
+        """Add sums that come from elsewhere to one row, and to no other."""
+        self._by_row[key].rollup.merge(sums.rollup)
+        self._by_row[key].phases.merge(sums.phases)
+
+    def flush(self) -> None:
+        """Bring it to the rows of the hours, of their days and of all time."""
+        for (database, hour), rollup in self._by_hour.items():
+            for key in ((database, RowGrain.HOUR, hour), _day_of(database, hour), (database, RowGrain.ALL, 0)):
+                self._by_row[key].rollup.merge(rollup)
+        for key, more in self._by_row.items():
+            number, sums = self._row(key)
+            sums.rollup.merge(more.rollup)
+            sums.phases.merge(more.phases)
+            self._connection.execute(
+                "UPDATE rollup SET outcomes = ?, up_ms = ?, down_ms = ?, latency = ?, phases = ? WHERE id = ?",
+                (*to_columns(sums), number),
+            )
+        self._by_hour.clear()
+        self._by_row.clear()
+
+    def _row(self, key: Key) -> tuple[int, Sums]:
+        row = self._connection.execute(
+            f"SELECT id, {COLUMNS} FROM rollup WHERE database_id = ? AND grain = ? AND slot = ?", key
+        ).fetchone()
+        if row is None:
+            return begin_rollup(self._connection, *key), Sums()
+        number, *columns = row
+        return number, from_columns(*columns)
+
+
+def to_columns(sums: Sums) -> tuple[Any, ...]:
+    """Sums as they stand in a row."""
+    rollup = sums.rollup
+    outcomes = _to_json(outcomes_to_json(rollup.outcomes))
+    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), sums.phases.encode() or None
+
+
+def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> Sums:
+    """What `to_columns` wrote."""
+    with reading("the sums of an hour or a day"):
+        return Sums(
+            rollup=Rollup(
+                outcomes=outcomes_from_json(json.loads(outcomes)),
+                up_ms=int(up_ms),
+                down_ms=int(down_ms),
+                latency=Histogram.decode(latency),
+            ),
+            phases=PhaseHistograms.decode(phases or b""),
+        )
+
+
+def _day_of(database: int, hour: int) -> Key:
+    return database, RowGrain.DAY, hour * HOUR_MS // DAY_MS

@@ -1,0 +1,72 @@
+"""What the history must say, counted here from single looks alone, without the code under test."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from monitor.core.history import Slice
+from monitor.core.observation import Family, Look, Outcome
+
+NOTHING = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """The figures of one span."""
+
+    outcomes: dict[Outcome, int]
+    up: timedelta
+    down: timedelta
+    latencies: list[float]
+
+
+def expected(
+    looks: Sequence[Look], start: datetime, end: datetime, *, gaps: Sequence[tuple[datetime, datetime]] = ()
+) -> Expected:
+    """Of these looks, whatever their order: a state holds until the next look, and not into a gap."""
+    ordered = sorted(looks, key=lambda look: look.at)
+    inside = [look for look in ordered if start <= look.at < end]
+    held = {True: NOTHING, False: NOTHING}
+    for look, following in pairwise(ordered):
+        if look.outcome.family is Family.UNKNOWN or any(
+            begun < following.at and over > look.at for begun, over in gaps
+        ):
+            continue
+        held[look.outcome.family.is_failing] += max(NOTHING, min(end, following.at) - max(start, look.at))
+    return Expected(
+        outcomes=dict(Counter(look.outcome for look in inside)),
+        up=held[False],
+        down=held[True],
+        latencies=sorted(
+            round(look.latency_ms, 3)
+            for look in inside
+            if look.outcome in (Outcome.OK, Outcome.SLOW) and look.latency_ms is not None
+        ),
+    )
+
+
+def check(found: Slice, want: Expected) -> None:
+    """Counts and times to the millisecond, the maximum exactly, percentiles within 1 %."""
+    assert found.outcomes == want.outcomes
+    assert (found.uptime.up, found.uptime.down) == (want.up, want.down)
+    assert found.uptime.up + found.uptime.down + found.uptime.unknown == found.end - found.start
+    if not want.latencies:
+        assert found.latency is None
+        return
+    assert found.latency is not None
+    assert (found.latency.looks, found.latency.max_ms) == (len(want.latencies), want.latencies[-1])
+    for share, value in (
+        (0.5, found.latency.p50_ms),
+        (0.9, found.latency.p90_ms),
+        (0.95, found.latency.p95_ms),
+        (0.99, found.latency.p99_ms),
+    ):
+        exact = want.latencies[max(1, math.ceil(share * len(want.latencies))) - 1]
+        assert value == pytest.approx(exact, rel=0.01)
