@@ -14,6 +14,8 @@ from monitor.commands.options import config_option, fail, load_settings
 from monitor.commands.report_answer import answer, pick
 from monitor.commands.report_options import DEFAULT_SINCE, VANTAGE_VARIABLE, Typed, understand
 from monitor.core.history import Grain
+from monitor.flow.overview import open_archive
+from monitor.store.faults import RefusedFileError
 from monitor.wiring import now_utc
 
 
@@ -58,11 +60,12 @@ def command(
         html=html,
     )
     asked = understand(typed, now=now, environ=os.environ)
-    configured = [database.name for database in settings.databases]
     path = Path(settings.history.path)
     if asked.html is not None and asked.html.resolve() == path.resolve():
         fail(f"wanted a file for the page, found {asked.html}, which is the history. Next: name another")
-    from monitor.flow.overview import open_reader  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415
-
-    with open_reader(path) as reader:
-        answer(reader, pick(names, configured=configured, recorded=reader.databases()), asked, now=now)
+    try:
+        with open_archive(settings, clock=now_utc) as reader:
+            configured = [database.name for database in settings.databases]
+            answer(reader, pick(names, configured=configured, known=reader.names()), asked, now=now)
+    except RefusedFileError as error:
+        fail(str(error))

@@ -32,26 +32,16 @@ from monitor.core.report_words import say_name
 _PLAIN = str.maketrans({"→": "->", "·": "-", "–": "-", "…": "..."})
 
 
-def pick(names: Sequence[str], *, configured: Sequence[str], recorded: Sequence[str]) -> tuple[str, ...]:
-    """The databases to report: those named, or those of the settings that have a history.
+def pick(names: Sequence[str], *, configured: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The databases to report: those named, or those of the settings.
 
     One that is in the history and no longer in the settings is reported when it is named. A name that nobody
-    knows, and a history with none of them, end the program with status 3.
+    knows ends the program with status 3.
     """
-    known = [*configured, *(name for name in recorded if name not in configured)]
     for name in names:
         if name not in known:
             fail(unknown_name(say_name(name), [say_name(one) for one in known], known_to="known are"))
-    wanted = tuple(dict.fromkeys(names or configured))
-    found = tuple(name for name in wanted if name in recorded)
-    if not found:
-        others = f"; in the history are {', '.join(map(say_name, recorded))}" if recorded else ""
-        said = ", ".join(map(say_name, wanted))
-        fail(f"wanted the history of {said}, found none. Next: upstash-monitor check{others}")
-    for name in wanted:
-        if name not in found:
-            click.echo(f"{say_name(name)}: nobody has looked yet", err=True)
-    return found
+    return tuple(dict.fromkeys(names or configured))
 
 
 def answer(reader: Reader, databases: Sequence[str], asked: Asked, *, now: datetime) -> None:

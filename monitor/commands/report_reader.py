@@ -22,8 +22,8 @@ _CARRIED = timedelta(days=2)
 class Reader(Protocol):
     """The history, read back; times are aware UTC, spans hold their start and not their end."""
 
-    def databases(self) -> tuple[str, ...]:
-        """The names in the file."""
+    def names(self) -> tuple[str, ...]:
+        """Every database there is something to tell of."""
 
     def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
@@ -31,7 +31,7 @@ class Reader(Protocol):
         """One database over one span."""
 
     def looks(
-        self, database: str, *, start: datetime, end: datetime, before: datetime | None, limit: int
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
     ) -> tuple[Look, ...]:
         """The newest looks of a span first, only those before `before` where it is given."""
 
@@ -64,7 +64,7 @@ def _carried(reader: Reader, history: History, run: Sequence[Slice]) -> Look | N
     start = run[0].start
     if start > history.whole.start:
         return None
-    before = reader.looks(history.database, start=start - _CARRIED, end=start, before=None, limit=1)
+    before = reader.looks(history.database, start=start - _CARRIED, end=start, limit=1)
     return before[0] if before else None
 
 

@@ -89,7 +89,7 @@ class MadeReader:
     recorded: dict[str, Recorded]
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)
 
-    def databases(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return tuple(self.recorded)
 
     def history(
@@ -116,7 +116,7 @@ class MadeReader:
         )
 
     def looks(
-        self, database: str, *, start: datetime, end: datetime, before: datetime | None, limit: int
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
     ) -> tuple[Look, ...]:
         self.asked.append((start, end))
         found = self.recorded[database]

@@ -13,8 +13,6 @@ import pytest
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import Program, database, settings
 
-pytest.importorskip("monitor.flow.overview")
-
 TOKEN = "AXreportWords0Token=="
 
 
