@@ -99,7 +99,7 @@ def _unknown(claim: Claim) -> Iterator[str]:
     for start, end, why in sorted(listed):
         yield f"{_interval(start, end)} · {why}"
     if claim.unknown_unlisted.total_seconds() >= 1:
-        yield f"{say_duration(claim.unknown_unlisted)} more, above all before the first look"
+        yield f"{say_duration(claim.unknown_unlisted)} more, before the first look or after the last"
 
 
 def _interval(start: datetime, end: datetime) -> str:

@@ -6,7 +6,7 @@ The figures are those of `core/history`, their words those of `core/report_words
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.padding import Padding
@@ -35,6 +35,8 @@ _INDENT = (0, 0, 0, 2)
 _MOST_INCIDENTS = 20
 _MOST_GAPS = 5
 _MOST_CAUSES = 2
+# What followed the latest look is known with the next one; a row does not tell of that.
+_LEAST_UNKNOWN = timedelta(minutes=1)
 
 
 def show(console: Console, history: History, *, now: datetime) -> None:
@@ -131,7 +133,7 @@ def _remark(part: Slice) -> Text:
         said.append(say_counts(failures(part.outcomes), most=_MOST_CAUSES), style="red")
     if not part.looks:
         said.append("nobody looked", style="dim")
-    elif part.uptime.unknown:
+    elif part.uptime.unknown >= _LEAST_UNKNOWN:
         said.append(f"{'; ' if said else ''}{say_duration(part.uptime.unknown)} unknown", style="dim")
     return said
 

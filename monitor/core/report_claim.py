@@ -73,7 +73,7 @@ class Claim:
 
     @property
     def unknown_unlisted(self) -> timedelta:
-        """Unknown, and neither a gap nor a look: above all the time before the first look."""
+        """Unknown, and neither a gap nor a look: before the first one, and after the last until the next."""
         listed = _sum(one.duration for one in self.blind) + _sum(gap.end - gap.start for gap in self.gaps)
         return max(timedelta(0), self.uptime.unknown - listed)
 
