@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 # A run of counts ends where more zeros follow than beginning the next run costs.
 _HOLE = 6
-# The largest count of each width in bytes; 0 packs two counts into one byte.
-_LARGEST = {0: 0xF, 1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
-_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+# How counts can stand in a run: the largest one, and the code of `struct`; the first packs two into one byte.
+_WIDTHS = ((0xF, ""), (0xFF, "B"), (0xFFFF, "H"), (0xFFFF_FFFF, "I"), (0xFFFF_FFFF_FFFF_FFFF, "Q"))
+_BITS_OF_WIDTH = 3
 
 
 def write_varint(value: int) -> bytes:
@@ -29,6 +29,8 @@ def write_varint(value: int) -> bytes:
 
 def read_varint(content: bytes, place: int) -> tuple[int, int]:
     """The number at that place and the place after it; raises ValueError where the content ends too early."""
+    if place < len(content) and content[place] < 0x80:  # nearly all of them
+        return content[place], place + 1
     value = shift = 0
     while place < len(content):
         byte = content[place]
@@ -41,46 +43,49 @@ def read_varint(content: bytes, place: int) -> tuple[int, int]:
 
 
 def pack_counts(zeros: int, counts: Sequence[int]) -> bytes:
-    """So many zeros and then the counts, as: the width of a count, then runs.
+    """So many zeros and then the counts: how many runs there are and how wide a count is, then the runs.
 
-    A run is: how many zeros come first, how many counts follow, and these.
-
-    Python's own loops are slow and reading is frequent, so the counts of a run are laid out for C to read.
+    A run is: how many zeros come first, how many counts follow, and these. Python's own loops are slow and reading
+    is frequent, so the counts of a run are laid out for C to read.
     """
     most = max(counts, default=0)
-    width = next(width for width, largest in _LARGEST.items() if most <= largest)
-    parts = [bytes((width,))]
+    width = next(number for number, (largest, _) in enumerate(_WIDTHS) if most <= largest)
+    runs = list(_runs(counts))
+    parts = [write_varint(len(runs) << _BITS_OF_WIDTH | width)]
     end = -zeros
-    for start, stop in _runs(counts):
+    for start, stop in runs:
         parts += [write_varint(start - end), write_varint(stop - start), _pack(counts[start:stop], width)]
         end = stop
     return b"".join(parts)
 
 
-def unpack_counts(content: bytes, *, most: int) -> tuple[int, list[int]]:
-    """What `pack_counts` was given, without zeros at the end.
+def unpack_counts(content: bytes, place: int, *, most: int) -> tuple[int, list[int], int]:
+    """What `pack_counts` was given, without zeros at the end, and the place in the content after it.
 
     Raises ValueError for what it never writes, and for more than `most` counts.
     """
-    width, place = content[0] if content else -1, 1
-    if width not in _LARGEST:
+    header, place = read_varint(content, place)
+    width = header & (1 << _BITS_OF_WIDTH) - 1
+    if width >= len(_WIDTHS):
         raise ValueError("counts have an unknown width")
+    code = _WIDTHS[width][1]
     first, counts = 0, list[int]()
-    while place < len(content):
+    for _ in range(header >> _BITS_OF_WIDTH):
         zeros, place = read_varint(content, place)
         length, place = read_varint(content, place)
         if not 0 < length <= most - first - len(counts) - zeros:
             raise ValueError("there are too many counts")
-        size = length * width or (length + 1) // 2
-        if len(content) < place + size:
-            raise ValueError("counts were cut short")
         if counts:
             counts += [0] * zeros
         else:
             first = zeros
-        counts += _unpack(content[place : place + size], length, width)
-        place += size
-    return first, counts
+        stop = place + (length * struct.calcsize(code) if code else (length + 1) // 2)
+        if stop > len(content):
+            raise ValueError("counts were cut short")
+        part = content[place:stop]
+        counts += struct.unpack(f"<{length}{code}", part) if code else _nibbles(part, length)
+        place = stop
+    return first, counts, place
 
 
 def _runs(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -99,13 +104,13 @@ def _runs(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _pack(counts: Sequence[int], width: int) -> bytes:
-    if width:
-        return struct.pack(f"<{len(counts)}{_CODES[width]}", *counts)
+    code = _WIDTHS[width][1]
+    if code:
+        return struct.pack(f"<{len(counts)}{code}", *counts)
     digits = bytes(counts).hex()[1::2]
     return bytes.fromhex(digits + "0" * (len(digits) % 2))
 
 
-def _unpack(content: bytes, length: int, width: int) -> Sequence[int]:
-    if width:
-        return struct.unpack(f"<{length}{_CODES[width]}", content)
+def _nibbles(content: bytes, length: int) -> bytes:
+    """So many counts of half a byte, each in a byte of its own."""
     return bytes.fromhex("0" + "0".join(content.hex()[:length]))

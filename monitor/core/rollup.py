@@ -5,7 +5,6 @@ Moments and lengths are whole milliseconds, as in the file. Rows are read and wr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from monitor.core.statistics import Histogram
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+_MS, _NOTHING = timedelta(milliseconds=1), timedelta(0)
 
 
 def ended_well(outcome: Outcome) -> bool:
@@ -30,14 +30,14 @@ class Rollup:
     It grows in place.
     """
 
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
     up_ms: int = 0
     down_ms: int = 0
     latency: Histogram = field(default_factory=Histogram)
 
     def count(self, outcome: Outcome, latency_ms: float | None) -> None:
         """One more look."""
-        self.outcomes[outcome] += 1
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         if latency_ms is not None and ended_well(outcome):
             self.latency.add(latency_ms)
 
@@ -51,19 +51,19 @@ class Rollup:
     def merge(self, other: Rollup) -> None:
         """All that the other one has seen as well."""
         for outcome, count in other.outcomes.items():
-            self.outcomes[outcome] += count
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
         self.up_ms += other.up_ms
         self.down_ms += other.down_ms
         self.latency.merge(other.latency)
 
     def slice(self, start: datetime, end: datetime) -> Slice:
         """As people read it. What is neither up nor down in the time from `start` to `end` is unknown."""
-        up, down = timedelta(milliseconds=self.up_ms), timedelta(milliseconds=self.down_ms)
+        up, down = self.up_ms * _MS, self.down_ms * _MS
         return Slice(
             start=start,
             end=end,
             outcomes=dict(self.outcomes),
-            uptime=Uptime(up=up, down=down, unknown=max(timedelta(0), end - start - up - down)),
+            uptime=Uptime(up=up, down=down, unknown=max(_NOTHING, end - start - up - down)),
             latency=spread(self.latency),
         )
 
@@ -81,9 +81,9 @@ def outcomes_to_json(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
     return {outcome.value: count for outcome, count in outcomes.items()}
 
 
-def outcomes_from_json(values: Mapping[str, int]) -> Counter[Outcome]:
+def outcomes_from_json(values: Mapping[str, int]) -> dict[Outcome, int]:
     """What `outcomes_to_json` wrote."""
-    return Counter({Outcome(code): int(count) for code, count in values.items()})
+    return {Outcome(code): int(count) for code, count in values.items()}
 
 
 def pieces(start_ms: int, end_ms: int, length_ms: int) -> Iterator[tuple[int, int, int]]:

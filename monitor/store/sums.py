@@ -6,7 +6,8 @@ Runs in a transaction of its caller's and changes nothing. How sums are kept up 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 from monitor.core.history import Grain, Slice
 from monitor.core.rollup import DAY_MS, HOUR_MS, Rollup, pieces
@@ -38,21 +39,19 @@ class Sums:
         self.end_ms = _ceiling(end_ms, HOUR_MS) if _floor(end_ms, HOUR_MS) < horizon_ms else end_ms
         self._edges = list(pieces(self.start_ms, self.end_ms, self._length_ms))
         self._first = self._edges[0][0] if self._edges else 0
-        self._rollups = [Rollup() for _ in self._edges]
+        self._parts: list[list[Rollup]] = [[] for _ in self._edges]
         self._read(grain)
 
     def slices(self) -> tuple[Slice, ...]:
         """One after the other, without a hole."""
         return tuple(
-            rollup.slice(from_ms(start), from_ms(end))
-            for (_, start, end), rollup in zip(self._edges, self._rollups, strict=True)
+            _sum(parts).slice(from_ms(start), from_ms(end))
+            for (_, start, end), parts in zip(self._edges, self._parts, strict=True)
         )
 
     def whole(self) -> Slice:
         """All of it."""
-        whole = Rollup()
-        for rollup in self._rollups:
-            whole.merge(rollup)
+        whole = _sum([part for parts in self._parts for part in parts])
         return whole.slice(from_ms(self.start_ms), from_ms(self.end_ms))
 
     def _read(self, grain: Grain) -> None:
@@ -78,7 +77,7 @@ class Sums:
 
     def _add_looks(self, start_ms: int, end_ms: int) -> None:
         if start_ms < end_ms:
-            self._at(start_ms).merge(sum_of(self._connection, self._database, start_ms, end_ms))
+            self._parts_at(start_ms).append(sum_of(self._connection, self._database, start_ms, end_ms))
 
     def _add_rows(self, grain: Grain, first_ms: int, last_ms: int) -> None:
         """Whole hours, or whole days and the hours before and after them."""
@@ -91,19 +90,32 @@ class Sums:
             length_ms = _LENGTH_MS[each]
             slots = {"first": start_ms // length_ms, "last": end_ms // length_ms - 1}
             for slot, rollup in read_rollups(self._connection, self._database, _ROW_GRAIN[each], **slots):
-                self._at(slot * length_ms).merge(rollup)
+                self._parts_at(slot * length_ms).append(rollup)
 
     def _add_tail(self, start_ms: int, end_ms: int) -> None:
         if start_ms >= end_ms:
             return
+        tails: defaultdict[int, Rollup] = defaultdict(Rollup)
         for stretch in stretches(self._connection, self._database, start_ms, end_ms):
             if stretch.is_inside:
-                self._at(stretch.seen.at_ms).count(stretch.seen.outcome, stretch.seen.latency_ms)
-            for _, start, end in pieces(stretch.start_ms, stretch.end_ms, self._length_ms):
-                self._at(start).hold(stretch.seen.outcome, end - start)
+                slot = stretch.seen.at_ms // self._length_ms
+                tails[slot].count(stretch.seen.outcome, stretch.seen.latency_ms)
+            for slot, start, end in pieces(stretch.start_ms, stretch.end_ms, self._length_ms):
+                tails[slot].hold(stretch.seen.outcome, end - start)
+        for slot, tail in tails.items():
+            self._parts_at(slot * self._length_ms).append(tail)
 
-    def _at(self, at_ms: int) -> Rollup:
-        return self._rollups[at_ms // self._length_ms - self._first]
+    def _parts_at(self, at_ms: int) -> list[Rollup]:
+        return self._parts[at_ms // self._length_ms - self._first]
+
+
+def _sum(parts: Sequence[Rollup]) -> Rollup:
+    if len(parts) == 1:
+        return parts[0]
+    whole = Rollup()
+    for part in parts:
+        whole.merge(part)
+    return whole
 
 
 def read_rollups(

@@ -167,9 +167,3 @@ def test_phase_medians_are_within_five_percent_and_know_what_was_not_reached() -
         true = sorted(getattr(phases, name) for phases in seen)[499]
         assert getattr(medians, name) == pytest.approx(true, rel=0.05)
     assert (medians.connect, medians.tls, medians.read) == (None, None, None)
-
-
-def test_histograms_of_another_growth_do_not_add_up() -> None:
-    """Their buckets are not the same."""
-    with pytest.raises(ValueError, match="growth"):
-        Histogram().merge(Histogram(growth=1.1))

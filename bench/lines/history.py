@@ -1,0 +1,83 @@
+"""How long people wait for the history: what `report` and the page ask for, read from a long file.
+
+Each question is asked of the file as a command asks it, through the same object that the page uses, several times;
+the file is in the system's cache, as it is on a machine that writes to it every minute. Drawing is not in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bench.goals import HISTORY, HISTORY_PAGE, Goal
+from bench.plan import Plan, say
+from bench.samples import median_and_worst
+from bench.table import Row
+from bench.years import END, lay_looks, lay_year
+from monitor.core.history import Grain
+from monitor.flow.overview import Archive, open_archive
+from monitor.settings import DatabaseSettings, HistorySettings, Settings
+
+_MONTH, _YEAR = timedelta(days=30), timedelta(days=365)
+
+
+def measure(plan: Plan) -> Iterator[Row]:
+    """One database with a million looks in a month; then a year of ten databases."""
+    looks = int(plan.choose(1_000_000, 20_000))
+    times = int(plan.choose(25, 3))
+    say(f"  {looks:,} looks of one database in 30 days")
+    path = plan.scratch("history one") / "history.db"
+    lay_looks(path, "main", number=looks, span=_MONTH, dice=plan.dice("history one"))
+    with open_archive(_settings(path, ["main"]), clock=lambda: END) as archive:
+        for what, grain, span in (
+            ("30 days by the hour", Grain.HOUR, _MONTH),
+            ("30 days by the day", Grain.DAY, _MONTH),
+            ("365 days by the day", Grain.DAY, _YEAR),
+        ):
+            took = _ask(archive, "main", grain, span, times)
+            yield _row(plan, f"history of {what}, {looks:,} looks", took, HISTORY)
+    names = [f"database-{number}" for number in range(10)]
+    say("  a year of ten databases, a look a minute")
+    path = plan.scratch("history ten") / "history.db"
+    lay_year(path, names, interval=timedelta(minutes=plan.choose(1, 20)), dice=plan.dice("history ten"))
+    with open_archive(_settings(path, names), clock=lambda: END) as archive:
+        took = _ask(archive, names[3], Grain.DAY, _YEAR, times)
+        yield _row(plan, "history of 365 days by the day, one of ten databases with a year each", took, HISTORY)
+        yield _row(plan, "the 90 days of ten databases", _timed(archive.glances, times), HISTORY_PAGE)
+        yield _row(plan, "what metrics tell of ten databases", _timed(archive.totals, times), HISTORY_PAGE)
+
+
+def _ask(archive: Archive, name: str, grain: Grain, span: timedelta, times: int) -> list[float]:
+    """With the comparison to the time before, as `report` asks."""
+    return _timed(lambda: archive.history(name, start=END - span, end=END, grain=grain, compare=True), times)
+
+
+def _timed(ask: Callable[[], object], times: int) -> list[float]:
+    took = []
+    for _ in range(times + 1):
+        started = time.perf_counter()
+        ask()
+        took.append((time.perf_counter() - started) * 1000)
+    # The first one reads the file in.
+    return took[1:]
+
+
+def _row(plan: Plan, what: str, took: list[float], goal: Goal) -> Row:
+    return Row(
+        what=f"{what}: median / worst",
+        measured=median_and_worst(took, "ms"),
+        count=str(len(took)),
+        goal=goal,
+        reached=plan.judged(reached=goal.is_reached(sorted(took)[len(took) // 2])),
+    )
+
+
+def _settings(path: Path, names: list[str]) -> Settings:
+    databases = tuple(
+        DatabaseSettings(name=name, url=SecretStr("https://127.0.0.1"), token=SecretStr("bench")) for name in names
+    )
+    return Settings(databases=databases, history=HistorySettings(path=str(path)))

@@ -1,0 +1,86 @@
+"""Histories as long as a test of reading needs: looks laid straight into the file, in the store's own rows.
+
+Recorded one by one they would take hours. What they cost when they are recorded is measured by `disk` and `cpu`.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from monitor.core.observation import Look, Outcome, Phases
+from monitor.core.rollup import DAY_MS, HOUR_MS
+from monitor.store.file import open_file
+from monitor.store.ledger import COLUMNS, RowGrain
+from monitor.store.look_rows import add_row
+from monitor.store.looks import sum_up
+from monitor.store.marks import move_summed
+from monitor.store.rows import to_ms
+from monitor.store.watches import database_id
+
+# Where every history ends; a whole minute within an hour and a day, as it is in life.
+END = datetime(2026, 11, 23, 14, 37, tzinfo=UTC)
+_DAYS_OF_WEEK = 7
+
+
+def any_look(name: str, at: datetime, dice: random.Random) -> Look:
+    """Of an ordinary host; two of a thousand failed and have a detail."""
+    dns, connect, tls = dice.lognormvariate(0.5, 0.5), dice.lognormvariate(2, 0.3), dice.lognormvariate(2.5, 0.3)
+    if dice.random() < 0.002:
+        return Look(
+            database=name,
+            at=at,
+            outcome=Outcome.RESPONSE_TIMEOUT,
+            detail="connected, but no answer within 10 s",
+            phases=Phases(dns=dns, connect=connect, tls=tls, total=10_000.0),
+        )
+    wait, read = dice.lognormvariate(3, 0.4), dice.lognormvariate(-3, 0.5)
+    phases = Phases(
+        dns=dns, connect=connect, tls=tls, wait=wait, read=read, total=dns + connect + tls + wait + read + 1
+    )
+    return Look(database=name, at=at, outcome=Outcome.OK, http_status=200, detail="", phases=phases)
+
+
+def lay_looks(path: Path, name: str, *, number: int, span: timedelta, dice: random.Random) -> None:
+    """So many looks of one database, evenly over a span that ends at `END`."""
+    with _writing(path) as file:
+        database = database_id(file, name)
+        day = None
+        for index in range(number):
+            at = END - span + index * span / number + timedelta(milliseconds=dice.expovariate(1))
+            at_ms = to_ms(at)
+            add_row(file, database, at_ms, any_look(name, at, dice))
+            if day is None:
+                move_summed(file, database, at_ms)
+            elif at_ms // DAY_MS != day:
+                sum_up(file, database, until_ms=at_ms)
+            day = at_ms // DAY_MS
+        sum_up(file, database, until_ms=to_ms(END - min(span, timedelta(minutes=30))))
+
+
+def lay_year(path: Path, names: list[str], *, interval: timedelta, dice: random.Random) -> None:
+    """A week of each database, and the sums of 51 weeks before it that were like it, their looks long pruned."""
+    week = timedelta(days=_DAYS_OF_WEEK)
+    for name in names:
+        lay_looks(path, name, number=week // interval, span=week, dice=dice)
+    with _writing(path) as file:
+        week_ms = _DAYS_OF_WEEK * DAY_MS
+        for weeks in range(1, 52):
+            for grain, slot_ms in ((RowGrain.HOUR, HOUR_MS), (RowGrain.DAY, DAY_MS)):
+                file.execute(
+                    f"INSERT OR IGNORE INTO rollup (database_id, grain, slot, {COLUMNS})"
+                    f" SELECT database_id, grain, slot - ?, {COLUMNS} FROM rollup WHERE grain = ? AND slot > ?",
+                    (weeks * week_ms // slot_ms, grain, (to_ms(END) - week_ms) // slot_ms),
+                )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_file(path)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        yield file
+        file.execute("COMMIT")
