@@ -20,6 +20,7 @@ _WORDS = {
     "run": ("run", "Look on schedule until stopped."),
     "check": ("check", "Look once, alert, and end with a status."),
     "doctor": ("doctor", "Find out what is wrong and whose move it is."),
+    "report": ("report", "Look back: uptime, latency, failures, incidents."),
     "incidents": ("incidents", "List incidents; acknowledge one."),
     "test-alerts": ("test_alerts", "Send a trial message through each channel."),
     "config": ("config", "Check, show or describe the settings."),

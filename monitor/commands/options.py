@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
@@ -114,13 +114,18 @@ def chosen(
     known = [database.name for database in settings.databases]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings know {', '.join(known)}"
-            text = f"wanted the name of a database, found {name!r}. Next: {hint}"
+            text = unknown_name(name, known, known_to="the settings know")
             if on_mistake is not None:
                 on_mistake(text)
             fail(text)
     return tuple(database for database in settings.databases if not names or database.name in names)
+
+
+def unknown_name(name: str, known: Sequence[str], *, known_to: str) -> str:
+    """What is said of a name that is no database's: the nearest one, or all that are known."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"{known_to} {', '.join(known)}"
+    return f"wanted the name of a database, found {name!r}. Next: {hint}"
 
 
 def settings_warnings(settings: Settings) -> tuple[str, ...]:

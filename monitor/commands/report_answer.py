@@ -1,0 +1,130 @@
+"""Reads what was asked for and gives it in the form that was asked for: terminal, JSON, CSV or a page in a file.
+
+What was asked is understood in `report_options`; each form stands in its own file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import click
+from rich.console import Console
+
+from monitor.commands.options import fail, unknown_name
+from monitor.commands.report_bars import can_show
+from monitor.commands.report_claim_view import show_claim, show_terms
+from monitor.commands.report_file import write_whole
+from monitor.commands.report_options import Asked, Form
+from monitor.commands.report_reader import Reader, read_claim
+from monitor.commands.report_view import show
+from monitor.core.history import History
+from monitor.core.notice import say_time
+from monitor.core.report_claim_document import claims_csv, claims_document
+from monitor.core.report_csv import slices_csv
+from monitor.core.report_document import report_document
+from monitor.core.report_words import say_name
+
+# For a terminal whose encoding has no letter for them.
+_PLAIN = str.maketrans({"→": "->", "·": "-", "–": "-", "…": "..."})
+
+
+def pick(names: Sequence[str], *, configured: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The databases to report: those named, or those of the settings.
+
+    One that is in the history and no longer in the settings is reported when it is named. A name that nobody
+    knows ends the program with status 3.
+    """
+    for name in names:
+        if name not in known:
+            fail(unknown_name(say_name(name), [say_name(one) for one in known], known_to="known are"))
+    return tuple(dict.fromkeys(names or configured))
+
+
+def answer(reader: Reader, databases: Sequence[str], asked: Asked, *, now: datetime) -> None:
+    """Print the report of these databases, or write it. Raises what the reader raises."""
+    if asked.month_end is not None and asked.form is not Form.HTML:
+        _answer_claims(reader, databases, asked, asked.month_end, now)
+        return
+    histories = tuple(
+        reader.history(
+            name, start=asked.start, end=asked.end, grain=asked.grain, compare=asked.form is not Form.CSV
+        )
+        for name in databases
+    )
+    _require_looks(sum(history.whole.looks for history in histories), databases, asked)
+    match asked.form:
+        case Form.JSON:
+            _print_json(report_document(histories, now=now))
+        case Form.CSV:
+            _print_csv(slices_csv(histories))
+        case Form.HTML:
+            _write_page(histories, asked, now)
+        case Form.TERMINAL:
+            with _printed() as console:
+                for history in histories:
+                    show(console, history, now=now)
+
+
+def _answer_claims(
+    reader: Reader, databases: Sequence[str], asked: Asked, month_end: datetime, now: datetime
+) -> None:
+    claims = [
+        read_claim(reader, name, start=asked.start, end=asked.end, month_end=month_end) for name in databases
+    ]
+    _require_looks(sum(claim.looks for claim in claims), databases, asked)
+    if asked.form is Form.JSON:
+        month, vantage_point = asked.month or "", asked.vantage_point
+        _print_json(claims_document(claims, month=month, vantage_point=vantage_point, now=now))
+    elif asked.form is Form.CSV:
+        _print_csv(claims_csv(claims, vantage_point=asked.vantage_point))
+    else:
+        with _printed() as console:
+            for claim in claims:
+                show_claim(console, claim, vantage_point=asked.vantage_point)
+            show_terms(console)
+
+
+def _require_looks(looks: int, databases: Sequence[str], asked: Asked) -> None:
+    if not looks:
+        span = f"{say_time(asked.start)} to {say_time(asked.end)}"
+        step = "another month" if asked.month else "a longer --since"
+        fail(f"wanted looks at {', '.join(map(say_name, databases))}, {span}, found none. Next: {step}")
+
+
+def _write_page(histories: Sequence[History], asked: Asked, now: datetime) -> None:
+    from monitor.status.report_page import (  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - heavy
+        render_report,
+    )
+
+    assert asked.html is not None  # noqa: S101 - the form says so
+    write_whole(asked.html, render_report(histories, now=now, title=_title(asked)))
+    click.echo(f"{asked.html} written")
+
+
+def _title(asked: Asked) -> str:
+    span = f"{asked.start:%B %Y}" if asked.month else f"{asked.start:%d %b %Y} to {asked.end:%d %b %Y}"
+    seen_from = f", seen from {asked.vantage_point}" if asked.vantage_point else ""
+    return f"Upstash Redis, {span}{seen_from}"
+
+
+@contextmanager
+def _printed() -> Iterator[Console]:
+    """A console whose lines are printed at the end, without the blanks that fill them up to its width."""
+    console = Console(file=sys.stdout, highlight=False)
+    with console.capture() as captured:
+        yield console
+    text = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    click.echo(text if can_show(console, text) else text.translate(_PLAIN), color=True)
+
+
+def _print_json(document: dict[str, object]) -> None:
+    click.echo(json.dumps(document, indent=2))
+
+
+def _print_csv(text: str) -> None:
+    """As bytes, because the ends of its lines are part of the form."""
+    click.echo(text.encode(), nl=False)
