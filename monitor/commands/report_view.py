@@ -35,6 +35,8 @@ _INDENT = (0, 0, 0, 2)
 _MOST_INCIDENTS = 20
 _MOST_GAPS = 5
 _MOST_CAUSES = 2
+# From so many columns on the rows hold everything, and a bar.
+_WIDE, _USUAL = 76, 58
 # What followed the latest look is known with the next one; a row does not tell of that.
 _LEAST_UNKNOWN = timedelta(minutes=1)
 
@@ -105,22 +107,26 @@ def _say_before(before: Slice) -> str:
 def _slices(console: Console, history: History) -> Table:
     bars = Bars.of(console, history.slices)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=False)
+    # What a narrow terminal has no room for is left out whole: a cut figure is a wrong one.
+    wide, usual = console.width >= _WIDE, console.width >= _USUAL
     table.add_column(f"{history.grain.value} (UTC)", no_wrap=True)
     table.add_column("uptime", justify="right", no_wrap=True)
-    table.add_column("looks", justify="right", no_wrap=True)
-    table.add_column("p50", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("looks", justify="right", no_wrap=True)
+        table.add_column("p50", justify="right", no_wrap=True)
     table.add_column("p99 ms", justify="right", no_wrap=True)
-    table.add_column(bars.title, no_wrap=True)
+    if usual:
+        table.add_column(bars.title, no_wrap=True)
     table.add_column("", ratio=1, overflow="fold")
     for part in history.slices:
         latency = part.latency
+        p50, p99 = (NOTHING, NOTHING) if latency is None else (say_ms(latency.p50_ms), say_ms(latency.p99_ms))
         table.add_row(
             Text(say_start(part.start, history.grain)),
             Text(say_share(part.uptime.share), style="red" if part.uptime.down else ""),
-            Text(f"{part.looks:,}"),
-            Text(NOTHING if latency is None else say_ms(latency.p50_ms)),
-            Text(NOTHING if latency is None else say_ms(latency.p99_ms)),
-            bars.bar(part),
+            *((Text(f"{part.looks:,}"), Text(p50)) if wide else ()),
+            Text(p99),
+            *((bars.bar(part),) if usual else ()),
             _remark(part),
         )
     return table

@@ -108,12 +108,14 @@ def test_a_report_says_what_a_person_asks(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("grain", Grain)
-@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("width", [44, 60, 80, 160])
 def test_it_is_never_wider_than_the_terminal(grain: Grain, width: int) -> None:
-    """By hour and by day; a bar for each row that has looks."""
+    """By hour and by day; a bar for each row that has looks, where there is room; no figure is cut."""
     text = shown(history(made(), grain), width=width)
     assert max(map(cell_len, text.splitlines())) <= width
-    assert text.count("█") >= len(history(made(), grain).slices) - 2
+    assert width < 60 or text.count("█") >= len(history(made(), grain).slices) - 2
+    assert "…" not in text
+    assert text.count("100 %") >= len(history(made(), grain).slices) - 5
 
 
 def test_failures_and_gaps_have_marks_of_their_own() -> None:
