@@ -41,6 +41,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("monitor/cli.py", "monitor/commands/"),
     "httpcore": ("monitor/probes/",),
     "httpx": ("monitor/probes/upstash.py", "monitor/probes/transport.py"),
+    "jinja2": ("monitor/status/",),
     "loguru": (
         "monitor/logs.py",
         "monitor/flow/",
@@ -48,6 +49,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "monitor/wiring.py",
         "monitor/commands/run.py",
     ),
+    "markupsafe": ("monitor/status/",),
     "pydantic": ("monitor/settings.py", "monitor/setting_types.py", "monitor/config_"),
     "pydantic_core": ("monitor/config_",),
     "redis": ("monitor/probes/worker.py",),

@@ -18,14 +18,16 @@ from loguru import logger
 from monitor.channels.heartbeat import Heartbeat
 from monitor.commands.options import config_option, fail, load_settings, settings_warnings
 from monitor.core.pulse import Pulse
+from monitor.core.tokens import host_of
 from monitor.daemon import Beside, Daemon, heed_signals
 from monitor.durations import write_duration
 from monitor.flow.heartbeat import keep_pinging
 from monitor.settings import Settings
 from monitor.store.faults import RefusedFileError
-from monitor.wiring import build, now_utc, told
+from monitor.wiring import Monitor, build, now_utc, told
 
 if TYPE_CHECKING:
+    from monitor.status.overview import Overview
     from monitor.status.server import StatusServer
 
 
@@ -33,15 +35,15 @@ if TYPE_CHECKING:
 @config_option
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Look on schedule until stopped; serve /healthz when a port is set."""
+    """Look on schedule until stopped; serve the page when a port is set."""
     heed_signals(sys.exit)
     settings = load_settings(context, stream=sys.stdout)
     pulse = Pulse()
-    server = _status_server(settings, pulse)
     try:
         monitor = build(settings)
     except RefusedFileError as error:
         fail(str(error))
+    server = _status_server(monitor, pulse)
     beside = _heartbeat(settings, pulse)
     if server is not None:
         beside["the web server"] = server.serve
@@ -62,18 +64,32 @@ def command(context: click.Context) -> None:
         logger.info("stopped; everything known is in {}", settings.history.path)
 
 
-def _status_server(settings: Settings, pulse: Pulse) -> StatusServer | None:
+def _status_server(monitor: Monitor, pulse: Pulse) -> StatusServer | None:
     """The web server is 10 MB that a monitor without a port does not pay."""
-    if settings.status_page.port is None:
+    page = monitor.settings.status_page
+    if page.port is None:
         return None
     from monitor.status.app import build_app  # noqa: PLC0415 - see above
     from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - see above
 
-    app = build_app(lambda: pulse.health(monotonic()))
+    hosts = (host_of(database.url.get_secret_value()) for database in monitor.settings.databases)
+    app = build_app(
+        lambda: pulse.health(monotonic()),
+        overview=_overview(monitor),
+        password=page.password.get_secret_value() if page.password else None,
+        hosts=filter(None, hosts),
+        clock=now_utc,
+    )
     try:
-        return StatusServer(settings.status_page.host, settings.status_page.port, app)
+        return StatusServer(page.host, page.port, app)
     except CannotListenError as error:
+        monitor.close()
         fail(str(error))
+
+
+def _overview(_monitor: Monitor) -> Overview | None:
+    """The history as the page reads it."""
+    return None
 
 
 def _heartbeat(settings: Settings, pulse: Pulse) -> dict[str, Beside]:
