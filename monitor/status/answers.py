@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,12 +41,8 @@ class Answers:
         self._clock = clock
 
     async def front(self, _name: str, _query: Query) -> Answer:
-        """The page of all databases, a piece at a time: looks under way go on in between."""
-        pieces = []
-        for make in self._pages.front(await self._overview.glances(), self._clock()):
-            pieces.append(make())
-            await asyncio.sleep(0)
-        return await pack("".join(pieces), HTML)
+        """The page of all databases."""
+        return await _packed(self._pages.front(await self._overview.glances(), self._clock()), HTML)
 
     async def database(self, name: str, query: Query) -> Answer:
         """The page of one database."""
@@ -58,7 +54,7 @@ class Answers:
             name, start=now - _LATEST_WITHIN, end=now, before=None, limit=_LATEST_LOOKS
         )
         page = DatabasePage(glance=glance, history=history, span=chosen, looks=looks)
-        return await pack(self._pages.database(page, now), HTML)
+        return await _packed(self._pages.database(page, now), HTML)
 
     async def badge(self, name: str, query: Query) -> Answer:
         """A badge of one database."""
@@ -68,7 +64,7 @@ class Answers:
     async def databases(self, _name: str, _query: Query) -> Answer:
         """All databases now, as JSON."""
         glances = await self._overview.glances()
-        return await _packed(databases_document(glances, now=self._clock(), conceal=self._conceal))
+        return await _json(databases_document(glances, now=self._clock(), conceal=self._conceal))
 
     async def history(self, name: str, query: Query) -> Answer:
         """One database over a span, as JSON, with a page of its looks."""
@@ -84,7 +80,7 @@ class Answers:
         )
         page = looks[: asked.limit]
         next_before = page[-1].at if page and len(looks) > len(page) else None
-        return await _packed(
+        return await _json(
             history_document(history, now=now, looks=page, next_before=next_before, conceal=self._conceal)
         )
 
@@ -95,5 +91,14 @@ class Answers:
         return found
 
 
-async def _packed(document: dict[str, Any]) -> Answer:
+async def _packed(pieces: Iterable[str], content_type: str) -> Answer:
+    """Made a piece at a time: looks that are under way go on in between."""
+    made = []
+    for piece in pieces:
+        made.append(piece)
+        await asyncio.sleep(0)
+    return await pack("".join(made), content_type)
+
+
+async def _json(document: dict[str, Any]) -> Answer:
     return await pack(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", JSON)

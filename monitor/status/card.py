@@ -31,14 +31,6 @@ class Card:
     advice: Advice | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DaysRow:
-    """Days in a row of which the same can be said; one day alone where there is more to tell of it."""
-
-    first: Slice
-    last: Slice
-
-
 def card_of(glance: Glance, now: datetime) -> Card:
     """The card of a database."""
     latest = glance.latest
@@ -66,25 +58,6 @@ def uptime_of(slices: Sequence[Slice]) -> Uptime:
         down=sum((one.uptime.down for one in slices), start=_NOTHING),
         unknown=sum((one.uptime.unknown for one in slices), start=_NOTHING),
     )
-
-
-def days_rows(days: Sequence[Slice]) -> list[DaysRow]:
-    """The days of a table, the newest first: those without trouble, and those without a look, taken together."""
-    rows: list[DaysRow] = []
-    for day in reversed(days):
-        if rows and _kind(day) is not None and _kind(day) == _kind(rows[-1].first):
-            rows[-1] = DaysRow(first=day, last=rows[-1].last)
-        else:
-            rows.append(DaysRow(first=day, last=day))
-    return rows
-
-
-def _kind(day: Slice) -> str | None:
-    if not day.uptime.known:
-        return "nobody looked" if not day.looks else None
-    if day.uptime.down or day.looks_failed:
-        return None
-    return "up" if day.uptime.unknown < (day.end - day.start) / 10 else None
 
 
 def story(incident: Incident, now: datetime) -> str:

@@ -21,8 +21,8 @@ _SHAPES = {
 
 def worst_outcome(outcomes: Mapping[Outcome, int]) -> Outcome | None:
     """The failing outcome that came most often, `None` where nothing failed."""
-    failing = [outcome for outcome in Outcome if outcome.family.is_failing and outcomes.get(outcome)]
-    return max(failing, key=outcomes.__getitem__, default=None)
+    failing = [(count, outcome.value, outcome) for outcome, count in outcomes.items() if outcome.family.is_failing]
+    return max(failing)[2] if failing else None
 
 
 def mark(outcome: Outcome, *, across: float, y: float) -> Markup:

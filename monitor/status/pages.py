@@ -6,9 +6,9 @@ escaped by the template engine, everywhere and always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,16 @@ from monitor.core.observation import Look
 from monitor.core.plugin import iso
 from monitor.durations import say_duration, write_duration
 from monitor.status.assets import ASSETS
-from monitor.status.card import card_of, days_rows, story
+from monitor.status.card import card_of, story
 from monitor.status.day_bars import day_bars
 from monitor.status.detail import Span, compared, outcome_rows, phase_rows
 from monitor.status.latency_band import latency_band
-from monitor.status.marks import legend_mark, worst_outcome
+from monitor.status.marks import legend_mark
 from monitor.status.sparkline import sparkline
 from monitor.status.state import State, state_of, verdict, worst_first
 from monitor.status.svg import clean, percent
-from monitor.status.words import say_minute, say_ms, say_name, say_second, say_share, say_span, say_uptime
+from monitor.status.tables import day_rows, slice_rows
+from monitor.status.words import say_minute, say_ms, say_name, say_second, say_share, say_uptime
 
 REFRESH_SECONDS = 15
 _FOLDER = Path(__file__).parent / "templates"
@@ -51,27 +52,40 @@ class Pages:
 
     def __init__(self, conceal: Conceal) -> None:
         self._environment = environment(conceal)
+        for name in ("front.html", "card.html", "database.html", "refusal.html"):
+            self._environment.get_template(name)  # compiled now, and not while somebody's look is under way
         self._drawn: dict[str, tuple[Sequence[Slice], Markup, Markup]] = {}
 
-    def front(self, glances: Sequence[Glance], now: datetime) -> list[Callable[[], str]]:
-        """The front page in pieces, to be made one after the other: a hundred databases at once would take the
-        event loop long enough to be seen in somebody's latency.
+    def front(self, glances: Sequence[Glance], now: datetime) -> Iterator[str]:
+        """The front page in pieces: a hundred databases at once would take the event loop so long that it could be
+        seen in somebody's latency.
         """
         state, sentence = verdict([state_of(glance, now) for glance in glances])
         template = self._environment.get_template("front.html")
         before, after = template.render(
             now=now, state=state, sentence=sentence, refresh=REFRESH_SECONDS, many=len(glances) > 1
         ).split("<!-- databases -->")
-        cards = [self._card_maker(glance, now) for glance in worst_first(glances, now)]
-        return [lambda: before, *cards, lambda: after]
+        yield before
+        card = self._environment.get_template("card.html")
+        for glance in worst_first(glances, now):
+            bars, line = self._drawings(glance)
+            yield card.render(card=card_of(glance, now), now=now, bars=bars, line=line)
+        yield after
 
-    def database(self, page: DatabasePage, now: datetime) -> str:
-        """The page of one database."""
-        return self._environment.get_template("database.html").render(
+    def database(self, page: DatabasePage, now: datetime) -> Iterator[str]:
+        """The page of one database, made in steps for the same reason; all but the last are empty."""
+        band = latency_band(page.history)
+        yield ""
+        rows = slice_rows(page.history.slices)
+        yield ""
+        bars = self._drawings(page.glance)[0]
+        yield self._environment.get_template("database.html").render(
             now=now,
             refresh=REFRESH_SECONDS,
             card=card_of(page.glance, now),
-            bars=self._drawings(page.glance)[0],
+            bars=bars,
+            band=band,
+            rows=rows,
             history=page.history,
             span=page.span,
             spans=list(Span),
@@ -82,14 +96,6 @@ class Pages:
     def refusal(self, status: int, title: str, text: str) -> str:
         """A page for what was not found or not understood, in plain words."""
         return self._environment.get_template("refusal.html").render(status=status, title=title, text=text)
-
-    def _card_maker(self, glance: Glance, now: datetime) -> Callable[[], str]:
-        def make() -> str:
-            bars, line = self._drawings(glance)
-            template = self._environment.get_template("card.html")
-            return template.render(card=card_of(glance, now), now=now, bars=bars, line=line)
-
-        return make
 
     def _drawings(self, glance: Glance) -> tuple[Markup, Markup]:
         """The pictures of 90 days are drawn anew only when something was seen since."""
@@ -147,14 +153,12 @@ _GLOBALS: dict[str, Any] = {
     "assets": ASSETS,
     "bar": _bar,
     "compared": compared,
-    "days_rows": days_rows,
+    "day_rows": day_rows,
     "latency_band": latency_band,
     "legend_mark": legend_mark,
     "outcome_rows": outcome_rows,
     "phase_rows": phase_rows,
-    "say_span": say_span,
+    "slice_rows": slice_rows,
     "story": story,
-    "worst_outcome": worst_outcome,
     "states": State,
-    "hour": timedelta(hours=1),
 }

@@ -1,4 +1,4 @@
-"""What is asked for behind the `?` of an address, read strictly and kept within bounds; answering is not its job."""
+"""What is asked for behind the `?` of an address, read strictly and within bounds; answering is not done here."""
 
 from __future__ import annotations
 

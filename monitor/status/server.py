@@ -45,11 +45,14 @@ class StatusServer:
         self._server = _Quiet(config)
 
     async def serve(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; visitors are hung up on then."""
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
             self._socket.close()
+            for connection in list(self._server.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
 
 
 class _Quiet(uvicorn.Server):

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,16 @@ _SWITCHES = (
     # Whatever a page may ask for, nothing but this machine is reached.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+
+
+# A browser reads orders from 3 and answers on 4, so that is where the pipes must be when it starts.
+_LAUNCHER = """
+import fcntl, os, sys
+orders, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(orders, 3)
+os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class BrowserError(AssertionError):
@@ -98,11 +109,16 @@ class Browser:
             self.command("Target.disposeBrowserContext", browserContextId=context)
 
     def _read(self) -> None:
-        rest = b""
+        pieces: list[bytes] = []  # a picture comes in many
         with suppress(OSError):
             while data := os.read(self._answers, 1 << 16):
-                *whole, rest = (rest + data).split(b"\0")
-                for message in map(json.loads, whole):
+                *ends, rest = data.split(b"\0")
+                if not ends:
+                    pieces.append(rest)
+                    continue
+                ends[0] = b"".join([*pieces, ends[0]])
+                pieces = [rest]
+                for message in map(json.loads, ends):
                     if "id" in message:
                         self._waiting.pop(message["id"]).put(message)
                     elif message.get("sessionId") in self.events:
@@ -163,7 +179,9 @@ class Page:
     def screenshot(self, file: Path) -> None:
         """The whole page, however long, as a PNG."""
         size = self.command("Page.getLayoutMetrics")["cssContentSize"]
-        found = self.command("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
+        found = self.command(
+            "Page.captureScreenshot", captureBeyondViewport=True, optimizeForSpeed=True, clip={**size, "scale": 1}
+        )
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(base64.b64decode(found["data"]))
 
@@ -174,10 +192,11 @@ def running(program: str) -> Iterator[Browser]:
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        # The browser reads orders from 3 and answers on 4.
-        shell = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
         process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, "browser", program, *_SWITCHES, f"--user-data-dir={profile}"],
+            [
+                *(sys.executable, "-S", "-c", _LAUNCHER, str(theirs_in), str(theirs_out)),
+                *(program, *_SWITCHES, f"--user-data-dir={profile}"),
+            ],
             pass_fds=(theirs_in, theirs_out),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
