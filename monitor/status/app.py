@@ -71,10 +71,10 @@ def build_app(
         answers = Answers(overview, pages=pages, conceal=conceal, clock=clock)
         routes += [
             Route("/", desk.endpoint(answers.front)),
-            Route("/databases/{name:path}", desk.endpoint(answers.database)),
-            Route("/badge/{name:path}.svg", desk.endpoint(answers.badge, seconds=_BADGE_SECONDS)),
+            Route("/databases/{name:path}", desk.endpoint(answers.database, reads=("span",))),
+            Route("/badge/{name:path}.svg", desk.endpoint(answers.badge, reads=("show",), seconds=_BADGE_SECONDS)),
             Route("/api/databases", desk.endpoint(answers.databases)),
-            Route("/api/databases/{name:path}/history", desk.endpoint(answers.history)),
+            Route("/api/databases/{name:path}/history", desk.endpoint(answers.history, reads=None)),
         ]
     routes += [Route(asset.path, desk.asset(asset)) for asset in ASSETS.values()]
     app = Starlette(
@@ -94,13 +94,16 @@ class _Desk:
         self._whose = "private" if is_private else "public"
         self._kept = Kept(clock=monotonic)
 
-    def endpoint(self, ask: Ask, *, seconds: int = 0) -> Endpoint:
-        """What `ask` says, kept for a second here, and for so many seconds by those who asked."""
+    def endpoint(self, ask: Ask, *, reads: tuple[str, ...] | None = (), seconds: int = 0) -> Endpoint:
+        """What `ask` says, kept for a second here, and for so many `seconds` by those who asked.
+
+        It is told the parameters that it `reads`, or all with `None`: others would make the same answer anew.
+        """
         keep = f"{self._whose}, " + (f"max-age={seconds}" if seconds else "no-cache")
 
         async def answer(request: Request) -> Response:
             name = request.path_params.get("name", "")
-            query = dict(request.query_params)
+            query = {key: text for key, text in request.query_params.items() if reads is None or key in reads}
 
             async def make() -> Answer:
                 async with asyncio.timeout(_PATIENCE_SECONDS):

@@ -11,6 +11,7 @@ _STEPS = (1, 2, 5, 10)
 # Above this a few bad hours would press everything else flat on the ground.
 _FLAT = 12.0
 _TICKS = 5
+_LEAST_MS = 0.001
 _TIME_STEPS = tuple(
     timedelta(hours=hours) for hours in (1, 2, 3, 4, 6, 12, 24, 48, 96, 168, 336, 720, 1464, 2928, 8784)
 )
@@ -38,11 +39,11 @@ class LatencyScale:
 
 def latency_scale(medians_ms: Sequence[float], tops_ms: Sequence[float]) -> LatencyScale:
     """A scale on which the highest fits; logarithmic when it is very far above what is usual."""
-    highest = max(tops_ms, default=1.0) or 1.0
-    usual = sorted(tops_ms)[len(tops_ms) // 2] if tops_ms else highest
-    if usual > 0 and highest > _FLAT * usual:
-        positive = [median for median in medians_ms if median > 0] or [usual]
-        bottom = 10.0 ** math.floor(math.log10(min(positive)))
+    highest = max(_LEAST_MS, max(tops_ms, default=1.0))
+    usual = max(_LEAST_MS, sorted(tops_ms)[len(tops_ms) // 2]) if tops_ms else highest
+    if highest > _FLAT * usual:
+        lowest = max(_LEAST_MS, min(medians_ms, default=usual))
+        bottom = 10.0 ** math.floor(math.log10(lowest))
         decades = math.ceil(math.log10(highest / bottom))
         return LatencyScale(
             bottom_ms=bottom,

@@ -60,6 +60,8 @@ def verdict(states: Sequence[State]) -> tuple[State, str]:
     """The worst state, and one sentence on all of them: `2 of 6 databases are down, 1 is slow`."""
     count, total = Counter(states), len(states)
     worst = min(states, key=_ORDER.__getitem__, default=State.UNKNOWN)
+    if not states:
+        return worst, "No database is watched"
     if total == 1:
         return worst, _ALONE[worst]
     if count[State.UP] == total:

@@ -26,7 +26,7 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
     Children that are no markup are texts and are escaped; so are the values of attributes.
     """
     written = "".join(
-        f' {_attribute(key)}="{escape(clean(value)) if isinstance(value, str) else number(value)}"'
+        f' {_attribute(key)}="{_quoted(value) if isinstance(value, str) else number(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -75,6 +75,11 @@ def line(points: Iterable[tuple[float, float]]) -> str:
 def clean(text: str) -> str:
     """The text without what no document may hold."""
     return text if text.isprintable() else text.translate(_FORBIDDEN)
+
+
+def _quoted(value: str) -> str:
+    # A line's end is kept by HTML, and would be a space to an XML parser.
+    return escape(clean(value)).replace("\n", Markup("&#10;"))
 
 
 @cache
