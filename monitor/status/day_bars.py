@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from monitor.core.history import Slice
 from monitor.core.observation import Outcome
-from monitor.status.svg import STRETCH, number, picture, stretched
+from monitor.status.svg import picture, stretched
 from monitor.status.words import say_share, say_slice
 
 _HEIGHT = 36
 _UNITS = 100
-_FILLED = 0.74
+_WIDTH, _FILLED = 8, 6
 # A minute of a day would be less than a pixel, and it is what people look for.
 _LEAST = 0.16
 _KINDS = ("up", "slow", "down", "unknown")
@@ -26,18 +26,19 @@ _KINDS = ("up", "slow", "down", "unknown")
 def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
     """The bars, oldest first. The words on each day stand in `data-says`, a line each, for the script."""
     paths = dict.fromkeys(_KINDS, "")
-    width = STRETCH / max(1, len(days))
     for position, day in enumerate(days):
-        x, top = position * width, 0.0
+        top = 0
         for kind, share in _parts(day):
-            paths[kind] += _block(x, top * _UNITS, width * _FILLED, share * _UNITS)
-            top += share
+            height = round(share * _UNITS)
+            paths[kind] += f"M{position * _WIDTH} {top}h{_FILLED}v{height}h-{_FILLED}z"
+            top += height
     return picture(
         stretched(
             *(Markup('<path class="{}" d="{}"/>').format(kind, path) for kind, path in paths.items() if path),
             y=0,
             height=_HEIGHT,
             units=_UNITS,
+            across=_WIDTH * max(1, len(days)),
         ),
         title=f"{name}: the last {len(days)} days",
         description=_describe(days),
@@ -62,10 +63,6 @@ def _parts(day: Slice) -> list[tuple[str, float]]:
     slow = up * day.outcomes.get(Outcome.SLOW, 0) / fine if fine else 0.0
     parts = (("down", down), ("up", up - slow), ("slow", slow), ("unknown", 1.0 - down - up))
     return [(kind, share) for kind, share in parts if share > 0.001]
-
-
-def _block(x: float, y: float, width: float, height: float) -> str:
-    return f"M{number(x)} {number(y)}h{number(width)}v{number(height)}h-{number(width)}z"
 
 
 def _describe(days: Sequence[Slice]) -> str:

@@ -1,4 +1,4 @@
-"""Answers that are kept for a second, so that many visitors cost as much as one; making them is done elsewhere."""
+"""Answers that are kept for a moment, so that many visitors cost as much as one; making them is done elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from hashlib import sha256
 
+_LEAST_SECONDS = 1.0
+_REST = 4
 _MOST_BYTES = 8 * 2**20
 # Questions that differ are not kept for each other; so many of them are worked on side by side, the rest waits.
 _MOST_AT_ONCE = 2
@@ -25,11 +27,14 @@ class Answer:
 
 
 class Kept:
-    """Answers by question; one being made is waited for, not made again. `clock` gives monotonic seconds."""
+    """Answers by question; one being made is waited for, not made again. `clock` gives monotonic seconds.
 
-    def __init__(self, *, clock: Callable[[], float], seconds: float = 1.0) -> None:
+    An answer is kept for a second, or for four times as long as it took to make where that is longer: however many
+    visitors there are, four fifths of the time are left for the looks.
+    """
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seconds = seconds
         self._answers: dict[Hashable, tuple[float, Answer]] = {}
         self._making: dict[Hashable, asyncio.Task[Answer]] = {}
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
@@ -37,7 +42,7 @@ class Kept:
     async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer to a question, made if there is none that is fresh. What `make` raises is not kept."""
         kept = self._answers.get(question)
-        if kept is not None and self._clock() - kept[0] < self._seconds:
+        if kept is not None and self._clock() < kept[0]:
             return kept[1]
         task = self._making.get(question)
         if task is None:
@@ -49,12 +54,13 @@ class Kept:
 
     async def _make(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._turns:
+            began = self._clock()
             answer = await make()
         now = self._clock()
-        fresh = {key: kept for key, kept in self._answers.items() if now - kept[0] < self._seconds}
+        fresh = {key: kept for key, kept in self._answers.items() if now < kept[0]}
         size = sum(len(kept.body) + len(kept.packed or b"") for _, kept in fresh.values())
         self._answers = fresh if size < _MOST_BYTES else {}
-        self._answers[question] = (now, answer)
+        self._answers[question] = (now + max(_LEAST_SECONDS, _REST * (now - began)), answer)
         return answer
 
 

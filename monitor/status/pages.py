@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from monitor.status.tables import day_rows, slice_rows
 from monitor.status.words import say_minute, say_ms, say_name, say_second, say_share, say_uptime
 
 REFRESH_SECONDS = 15
+_REDRAW_EVERY = timedelta(seconds=REFRESH_SECONDS)
 _FOLDER = Path(__file__).parent / "templates"
 Conceal = Callable[[str], str]
 
@@ -54,7 +55,7 @@ class Pages:
         self._environment = environment(conceal)
         for name in ("front.html", "card.html", "database.html", "refusal.html"):
             self._environment.get_template(name)  # compiled now, and not while somebody's look is under way
-        self._drawn: dict[str, tuple[Sequence[Slice], Markup, Markup]] = {}
+        self._drawn: dict[str, _Drawings] = {}
 
     def front(self, glances: Sequence[Glance], now: datetime) -> Iterator[str]:
         """The front page in pieces: a hundred databases at once would take the event loop so long that it could be
@@ -68,8 +69,9 @@ class Pages:
         yield before
         card = self._environment.get_template("card.html")
         for glance in worst_first(glances, now):
-            bars, line = self._drawings(glance)
-            yield card.render(card=card_of(glance, now), now=now, bars=bars, line=line)
+            drawn = self._drawings(glance, now)
+            yield ""
+            yield card.render(card=card_of(glance, now), now=now, drawn=drawn)
         yield after
 
     def database(self, page: DatabasePage, now: datetime) -> Iterator[str]:
@@ -78,12 +80,11 @@ class Pages:
         yield ""
         rows = slice_rows(page.history.slices)
         yield ""
-        bars = self._drawings(page.glance)[0]
         yield self._environment.get_template("database.html").render(
             now=now,
             refresh=REFRESH_SECONDS,
             card=card_of(page.glance, now),
-            bars=bars,
+            drawn=self._drawings(page.glance, now),
             band=band,
             rows=rows,
             history=page.history,
@@ -97,14 +98,38 @@ class Pages:
         """A page for what was not found or not understood, in plain words."""
         return self._environment.get_template("refusal.html").render(status=status, title=title, text=text)
 
-    def _drawings(self, glance: Glance) -> tuple[Markup, Markup]:
-        """The pictures of 90 days are drawn anew only when something was seen since."""
-        days, bars, line = self._drawn.get(glance.database, (None, Markup(), Markup()))
-        if days != glance.days:
+    def _drawings(self, glance: Glance, now: datetime) -> _Drawings:
+        """What is drawn of 90 days, drawn anew when a day has begun or a look has failed, else now and then."""
+        drawn = self._drawn.get(glance.database)
+        if drawn is None or not drawn.shows(glance.days, now):
             name = say_name(glance.database)
-            bars, line = day_bars(glance.days, name=name), sparkline(glance.days, name=name)
-            self._drawn[glance.database] = (glance.days, bars, line)
-        return bars, line
+            drawn = _Drawings(
+                at=now,
+                days=glance.days,
+                bars=day_bars(glance.days, name=name),
+                line=sparkline(glance.days, name=name),
+                rows=day_rows(glance.days),
+            )
+            self._drawn[glance.database] = drawn
+        return drawn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Drawings:
+    """The pictures of a database's days, and the table behind them, as they were at a moment."""
+
+    at: datetime
+    days: Sequence[Slice]
+    bars: Markup
+    line: Markup
+    rows: Markup
+
+    def shows(self, days: Sequence[Slice], now: datetime) -> bool:
+        """True while these are the same days, with the same failures; a fine look more is no reason to draw."""
+        if now - self.at >= _REDRAW_EVERY or not days or not self.days or days[0].start != self.days[0].start:
+            return days == self.days
+        today, drawn = days[-1], self.days[-1]
+        return (today.looks_failed, today.uptime.down) == (drawn.looks_failed, drawn.uptime.down)
 
 
 def environment(conceal: Conceal) -> Environment:
@@ -153,7 +178,6 @@ _GLOBALS: dict[str, Any] = {
     "assets": ASSETS,
     "bar": _bar,
     "compared": compared,
-    "day_rows": day_rows,
     "latency_band": latency_band,
     "legend_mark": legend_mark,
     "outcome_rows": outcome_rows,

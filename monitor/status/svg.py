@@ -39,15 +39,15 @@ def picture(*children: str, title: str, description: str, **attributes: str | fl
     return tag("svg", tag("title", title), tag("desc", description), *children, role="img", **attributes)
 
 
-def stretched(*children: str, y: float, height: float, units: float) -> Markup:
-    """A picture inside another, `STRETCH` by `units` wide and high, stretched over the whole width."""
+def stretched(*children: str, y: float, height: float, units: float, across: float = STRETCH) -> Markup:
+    """A picture inside another, `across` by `units` wide and high, stretched over the whole width."""
     return tag(
         "svg",
         *children,
         y=y,
         width="100%",
         height=height,
-        viewBox=f"0 0 {STRETCH} {number(units)}",
+        viewBox=f"0 0 {number(across)} {number(units)}",
         preserveAspectRatio="none",
     )
 
@@ -59,7 +59,7 @@ def percent(share: float) -> str:
 
 def number(value: float) -> str:
     """A coordinate, to a hundredth, as short as can be."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(int(value)) if value == int(value) else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def polygon(upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, float]]) -> str:

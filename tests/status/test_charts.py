@@ -64,7 +64,7 @@ def test_a_minute_of_downtime_can_be_seen_in_its_day() -> None:
     [down] = paths(day_bars([piece(0), minute], name="main"), "down")
     height = float(down.partition("v")[2].partition("h")[0])
     assert height >= 15
-    assert down.startswith("M500 0h")
+    assert down.startswith("M8 0h")
 
 
 def test_what_nobody_saw_is_drawn_as_unknown() -> None:

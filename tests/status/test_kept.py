@@ -62,6 +62,26 @@ def test_an_answer_lasts_a_second() -> None:
     asyncio.run(play())
 
 
+def test_what_takes_long_to_make_is_kept_longer() -> None:
+    """Four times as long as it took, so that making it is never all that the loop does."""
+
+    async def play() -> None:
+        now = 100.0
+        kept, maker = Kept(clock=lambda: now), Maker()
+        waiting = asyncio.create_task(kept.get("a", maker))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        now = 102.0
+        maker.let.set()
+        assert (await waiting).etag == "1"
+        now = 109.9
+        assert (await kept.get("a", maker)).etag == "1"
+        now = 110.0
+        assert (await kept.get("a", maker)).etag == "2"
+
+    asyncio.run(play())
+
+
 def test_a_fault_is_not_kept() -> None:
     """All who waited learn of it, and the next who asks tries again."""
 
