@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.goals import NO_GOAL, PEERS_SOURCE
-from bench.lines import check, cpu, detection, disk, latency, memory, thousand
+from bench.lines import check, cpu, detection, disk, latency, memory, page, thousand
 from bench.plan import Line, Plan, say
 from bench.table import Row, document, text
 
@@ -29,6 +29,7 @@ LINES: dict[str, Line] = {
     "check": check.measure,
     "thousand": thousand.measure,
     "disk": disk.measure,
+    "page": page.measure,
 }
 
 

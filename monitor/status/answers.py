@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,10 +40,13 @@ class Answers:
         self._pages = pages
         self._conceal = conceal
         self._clock = clock
+        # Tens of milliseconds for a page of many databases: in the event loop they would be somebody's latency.
+        self._hand = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
     async def front(self, _name: str, _query: Query) -> Answer:
         """The page of all databases."""
-        return await _packed(self._pages.front(await self._overview.glances(), self._clock()), HTML)
+        glances, now = await self._overview.glances(), self._clock()
+        return await self._made(lambda: pack(self._pages.front(glances, now), HTML))
 
     async def database(self, name: str, query: Query) -> Answer:
         """The page of one database."""
@@ -54,17 +58,17 @@ class Answers:
             name, start=now - _LATEST_WITHIN, end=now, before=None, limit=_LATEST_LOOKS
         )
         page = DatabasePage(glance=glance, history=history, span=chosen, looks=looks)
-        return await _packed(self._pages.database(page, now), HTML)
+        return await self._made(lambda: pack(self._pages.database(page, now), HTML))
 
     async def badge(self, name: str, query: Query) -> Answer:
         """A badge of one database."""
         kind = shown(query)
-        return await pack(badge(card_of(await self._glance(name), self._clock()), kind), SVG)
+        return pack(badge(card_of(await self._glance(name), self._clock()), kind), SVG)
 
     async def databases(self, _name: str, _query: Query) -> Answer:
         """All databases now, as JSON."""
-        glances = await self._overview.glances()
-        return await _json(databases_document(glances, now=self._clock(), conceal=self._conceal))
+        glances, now = await self._overview.glances(), self._clock()
+        return await self._made(lambda: _json(databases_document(glances, now=now, conceal=self._conceal)))
 
     async def history(self, name: str, query: Query) -> Answer:
         """One database over a span, as JSON, with a page of its looks."""
@@ -80,9 +84,14 @@ class Answers:
         )
         page = looks[: asked.limit]
         next_before = page[-1].at if page and len(looks) > len(page) else None
-        return await _json(
-            history_document(history, now=now, looks=page, next_before=next_before, conceal=self._conceal)
+        return await self._made(
+            lambda: _json(
+                history_document(history, now=now, looks=page, next_before=next_before, conceal=self._conceal)
+            )
         )
+
+    async def _made(self, make: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._hand, make)
 
     async def _glance(self, name: str) -> Glance:
         found = next((one for one in await self._overview.glances() if one.database == name), None)
@@ -91,14 +100,5 @@ class Answers:
         return found
 
 
-async def _packed(pieces: Iterable[str], content_type: str) -> Answer:
-    """Made a piece at a time: looks that are under way go on in between."""
-    made = []
-    for piece in pieces:
-        made.append(piece)
-        await asyncio.sleep(0)
-    return await pack("".join(made), content_type)
-
-
-async def _json(document: dict[str, Any]) -> Answer:
-    return await pack(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", JSON)
+def _json(document: dict[str, Any]) -> Answer:
+    return pack(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", JSON)

@@ -64,9 +64,9 @@ class Kept:
         return answer
 
 
-async def pack(text: str, content_type: str) -> Answer:
-    """An answer of this text; packed on a thread, which leaves the event loop alone."""
+def pack(text: str, content_type: str) -> Answer:
+    """An answer of this text; no work for an event loop."""
     body = text.encode()
-    packed = await asyncio.to_thread(gzip.compress, body, 6, mtime=0) if len(body) > _WORTH_PACKING else None
+    packed = gzip.compress(body, 6, mtime=0) if len(body) > _WORTH_PACKING else None
     etag = f'W/"{sha256(body).hexdigest()[:20]}"'
     return Answer(body=body, packed=packed, etag=etag, content_type=content_type)

@@ -6,7 +6,7 @@ escaped by the template engine, everywhere and always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -49,44 +49,29 @@ class DatabasePage:
 
 
 class Pages:
-    """The templates, read once. `conceal` makes a foreign text fit to be shown."""
+    """The templates, read once, and filled in on one thread at a time. `conceal` makes a text fit to be shown."""
 
     def __init__(self, conceal: Conceal) -> None:
         self._environment = environment(conceal)
-        for name in ("front.html", "card.html", "database.html", "refusal.html"):
+        for name in ("front.html", "database.html", "refusal.html"):
             self._environment.get_template(name)  # compiled now, and not while somebody's look is under way
         self._drawn: dict[str, _Drawings] = {}
 
-    def front(self, glances: Sequence[Glance], now: datetime) -> Iterator[str]:
-        """The front page in pieces: a hundred databases at once would take the event loop so long that it could be
-        seen in somebody's latency.
-        """
+    def front(self, glances: Sequence[Glance], now: datetime) -> str:
+        """The page of all databases."""
         state, sentence = verdict([state_of(glance, now) for glance in glances])
-        template = self._environment.get_template("front.html")
-        before, after = template.render(
-            now=now, state=state, sentence=sentence, refresh=REFRESH_SECONDS, many=len(glances) > 1
-        ).split("<!-- databases -->")
-        yield before
-        card = self._environment.get_template("card.html")
-        for glance in worst_first(glances, now):
-            drawn = self._drawings(glance, now)
-            yield ""
-            yield card.render(card=card_of(glance, now), now=now, drawn=drawn)
-        yield after
+        shown = [(card_of(glance, now), self._drawings(glance, now)) for glance in worst_first(glances, now)]
+        return self._environment.get_template("front.html").render(
+            now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, shown=shown
+        )
 
-    def database(self, page: DatabasePage, now: datetime) -> Iterator[str]:
-        """The page of one database, made in steps for the same reason; all but the last are empty."""
-        band = latency_band(page.history)
-        yield ""
-        rows = slice_rows(page.history.slices)
-        yield ""
-        yield self._environment.get_template("database.html").render(
+    def database(self, page: DatabasePage, now: datetime) -> str:
+        """The page of one database."""
+        return self._environment.get_template("database.html").render(
             now=now,
             refresh=REFRESH_SECONDS,
             card=card_of(page.glance, now),
             drawn=self._drawings(page.glance, now),
-            band=band,
-            rows=rows,
             history=page.history,
             span=page.span,
             spans=list(Span),
