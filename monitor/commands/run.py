@@ -72,9 +72,6 @@ def _status_server(monitor: Monitor, pulse: Pulse) -> StatusServer | None:
     from monitor.status.app import build_app  # noqa: PLC0415 - see above
     from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - see above
 
-    # Pages are made on a thread. Whoever waits for a look's answer gets the interpreter back after half a
-    # millisecond, not after the usual five, which would be seen in the latency.
-    sys.setswitchinterval(0.0005)
     hosts = (host_of(database.url.get_secret_value()) for database in monitor.settings.databases)
     app = build_app(
         lambda: pulse.health(monotonic()),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any
 
 from monitor.core.history import Glance
 from monitor.status.badge import badge
@@ -17,6 +15,7 @@ from monitor.status.kept import Answer, pack
 from monitor.status.overview import Overview
 from monitor.status.pages import DatabasePage, Pages
 from monitor.status.parameters import history_question, shown, span
+from monitor.status.steps import Steps, in_steps
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -40,13 +39,13 @@ class Answers:
         self._pages = pages
         self._conceal = conceal
         self._clock = clock
-        # Tens of milliseconds for a page of many databases: in the event loop they would be somebody's latency.
+        # Packing is the one long piece of work that lets go of the interpreter.
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
     async def front(self, _name: str, _query: Query) -> Answer:
         """The page of all databases."""
         glances, now = await self._overview.glances(), self._clock()
-        return await self._made(lambda: pack(self._pages.front(glances, now), HTML))
+        return await self._packed(self._pages.front(glances, now), HTML)
 
     async def database(self, name: str, query: Query) -> Answer:
         """The page of one database."""
@@ -58,7 +57,7 @@ class Answers:
             name, start=now - _LATEST_WITHIN, end=now, before=None, limit=_LATEST_LOOKS
         )
         page = DatabasePage(glance=glance, history=history, span=chosen, looks=looks)
-        return await self._made(lambda: pack(self._pages.database(page, now), HTML))
+        return await self._packed(self._pages.database(page, now), HTML)
 
     async def badge(self, name: str, query: Query) -> Answer:
         """A badge of one database."""
@@ -68,7 +67,7 @@ class Answers:
     async def databases(self, _name: str, _query: Query) -> Answer:
         """All databases now, as JSON."""
         glances, now = await self._overview.glances(), self._clock()
-        return await self._made(lambda: _json(databases_document(glances, now=now, conceal=self._conceal)))
+        return await self._packed(databases_document(glances, now=now, conceal=self._conceal), JSON)
 
     async def history(self, name: str, query: Query) -> Answer:
         """One database over a span, as JSON, with a page of its looks."""
@@ -84,21 +83,15 @@ class Answers:
         )
         page = looks[: asked.limit]
         next_before = page[-1].at if page and len(looks) > len(page) else None
-        return await self._made(
-            lambda: _json(
-                history_document(history, now=now, looks=page, next_before=next_before, conceal=self._conceal)
-            )
-        )
+        document = history_document(history, now=now, looks=page, next_before=next_before, conceal=self._conceal)
+        return await self._packed(document, JSON)
 
-    async def _made(self, make: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._hand, make)
+    async def _packed(self, steps: Steps[str], content_type: str) -> Answer:
+        text = await in_steps(steps)
+        return await asyncio.get_running_loop().run_in_executor(self._hand, pack, text, content_type)
 
     async def _glance(self, name: str) -> Glance:
         found = next((one for one in await self._overview.glances() if one.database == name), None)
         if found is None:
             raise NoSuchDatabaseError(name)
         return found
-
-
-def _json(document: dict[str, Any]) -> Answer:
-    return pack(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", JSON)

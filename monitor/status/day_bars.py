@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from monitor.core.history import Slice
 from monitor.core.observation import Outcome
+from monitor.status.steps import Steps
 from monitor.status.svg import picture, stretched
 from monitor.status.words import say_share, say_slice
 
@@ -23,15 +24,18 @@ _LEAST = 0.16
 _KINDS = ("up", "slow", "down", "unknown")
 
 
-def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
+def day_bars(days: Sequence[Slice], *, name: str) -> Steps[Markup]:
     """The bars, oldest first. The words on each day stand in `data-says`, a line each, for the script."""
     paths = dict.fromkeys(_KINDS, "")
+    says = []
     for position, day in enumerate(days):
         top = 0
         for kind, share in _parts(day):
             height = round(share * _UNITS)
             paths[kind] += f"M{position * _WIDTH} {top}h{_FILLED}v{height}h-{_FILLED}z"
             top += height
+        says.append(say_slice(day))
+        yield
     return picture(
         stretched(
             *(Markup('<path class="{}" d="{}"/>').format(kind, path) for kind, path in paths.items() if path),
@@ -45,7 +49,7 @@ def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
         class_="days",
         width="100%",
         height=_HEIGHT,
-        data_says="\n".join(say_slice(day) for day in days),
+        data_says="\n".join(says),
     )
 
 

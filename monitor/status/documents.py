@@ -5,9 +5,10 @@ Documents are of version 1: keys may be added to it, none is taken away or chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from json import JSONEncoder
 from typing import Any
 
 from monitor.core.diagnosis import advise
@@ -17,25 +18,23 @@ from monitor.core.plugin import is_up, iso
 from monitor.core.watch import Incident
 from monitor.durations import write_duration
 from monitor.status.card import card_of
+from monitor.status.steps import Steps
 
 VERSION = 1
 Conceal = Callable[[str], str]
 
 
-def databases_document(glances: Sequence[Glance], *, now: datetime, conceal: Conceal) -> dict[str, Any]:
+def databases_document(glances: Sequence[Glance], *, now: datetime, conceal: Conceal) -> Steps[str]:
     """All databases now, in the order of the settings; `uptime` is of the last 90 days."""
-    return {
-        "version": VERSION,
-        "as_of": iso(now),
-        "databases": [_database(glance, now, conceal) for glance in glances],
-    }
+    head = {"version": VERSION, "as_of": iso(now)}
+    return (yield from _written(head, databases=(_database(glance, now, conceal) for glance in glances)))
 
 
 def history_document(
     history: History, *, now: datetime, looks: Sequence[Look], next_before: datetime | None, conceal: Conceal
-) -> dict[str, Any]:
+) -> Steps[str]:
     """One database over a span. `next_before` is where the next page of looks begins, `None` on the last one."""
-    return {
+    head = {
         "version": VERSION,
         "as_of": iso(now),
         "database": history.database,
@@ -46,17 +45,37 @@ def history_document(
         "before": None if history.before is None else _slice(history.before),
         "phases_ms": _phases(history.phases),
         "phases_before_ms": _phases(history.phases_before),
-        "slices": [_slice(piece) for piece in history.slices],
-        "gaps": [_gap(gap) for gap in history.gaps],
-        "incidents": [_incident(incident) for incident in history.incidents],
-        "looks": [_look(look, conceal) for look in looks],
         "next_before": None if next_before is None else iso(next_before),
     }
+    return (
+        yield from _written(
+            head,
+            slices=map(_slice, history.slices),
+            gaps=map(_gap, history.gaps),
+            incidents=map(_incident, history.incidents),
+            looks=(_look(look, conceal) for look in looks),
+        )
+    )
 
 
 def refusal_document(text: str) -> dict[str, Any]:
     """What is said when there is nothing to say."""
     return {"version": VERSION, "error": text}
+
+
+def _written(head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> Steps[str]:
+    """One JSON object of the head's keys and of long lists, written an item at a time."""
+    text = _encode(head).removesuffix("}")
+    for key, items in lists.items():
+        written = []
+        for item in items:
+            written.append(_encode(item))
+            yield
+        text += f",{_encode(key)}:[{','.join(written)}]"
+    return text + "}\n"
+
+
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _database(glance: Glance, now: datetime, conceal: Conceal) -> dict[str, Any]:

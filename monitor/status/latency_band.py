@@ -10,6 +10,7 @@ from monitor.core.history import Gap, History, Slice, Spread
 from monitor.durations import say_duration
 from monitor.status.marks import mark, worst_outcome
 from monitor.status.scale import LatencyScale, TimeScale, latency_scale
+from monitor.status.steps import Steps
 from monitor.status.svg import STRETCH, line, number, percent, picture, polygon, stretched, tag
 from monitor.status.words import say_minute, say_ms, say_slice
 
@@ -21,21 +22,30 @@ _TICKS_TOO_MANY_FOR_A_PHONE = 2
 Run = list[tuple[Slice, Spread]]
 
 
-def latency_band(history: History) -> Markup:
+def latency_band(history: History) -> Steps[Markup]:
     """The chart. Each slice has a place of its own with its words as title, for pointers and for the script."""
     slices = history.slices
     spreads = [piece.latency for piece in slices if piece.latency is not None]
     scale = latency_scale([one.p50_ms for one in spreads], [one.p99_ms for one in spreads])
     times = TimeScale(start=history.whole.start, end=history.whole.end)
-    curves = [curve for run in _runs(slices) for curve in _band(run, scale, times)]
+    curves: list[Markup] = []
+    marks: list[Markup] = []
+    places: list[Markup] = []
+    for run in _runs(slices):
+        curves += yield from _band(run, scale, times)
+    for piece in slices:
+        marks += _failure(piece, times)
+        places.append(_place(piece, times))
+        yield
     return picture(
         *_gaps(history.gaps, times),
         *(_grid_line(_height(scale, tick)) for tick in scale.ticks_ms),
         stretched(*curves, y=_TOP, height=_PLOT, units=_PLOT),
         *_latency_ticks(scale),
-        *_failures(slices, times),
+        _grid_line(_TOP + _PLOT + _LANE),
+        *marks,
         *_time_ticks(times),
-        *(_place(piece, times) for piece in slices),
+        *places,
         title=f"{history.database}: latency",
         description=_describe(history, scale),
         class_="band",
@@ -57,22 +67,20 @@ def _runs(slices: Sequence[Slice]) -> Iterator[Run]:
         yield run
 
 
-def _band(run: Run, scale: LatencyScale, times: TimeScale) -> Iterator[Markup]:
+def _band(run: Run, scale: LatencyScale, times: TimeScale) -> Steps[list[Markup]]:
     """A run reaches to the edges of its first and last slice, so that one slice alone can be seen."""
     first, last = run[0], run[-1]
     at = [(piece.start + (piece.end - piece.start) / 2, spread) for piece, spread in run]
-    at = [(first[0].start, first[1]), *at, (last[0].end, last[1])]
-
-    def edge(share: str) -> list[tuple[float, float]]:
-        return [
-            (times.across(moment) * STRETCH, (1 - scale.height(getattr(spread, share))) * _PLOT)
-            for moment, spread in at
-        ]
-
-    median = edge("p50_ms")
-    yield Markup('<path class="outer" d="{}"/>').format(polygon(edge("p99_ms"), median))
-    yield Markup('<path class="inner" d="{}"/>').format(polygon(edge("p90_ms"), median))
-    yield Markup('<path class="median" d="{}"/>').format(line(median))
+    edges: tuple[list[tuple[float, float]], ...] = ([], [], [])
+    for moment, spread in [(first[0].start, first[1]), *at, (last[0].end, last[1])]:
+        x = times.across(moment) * STRETCH
+        for edge, latency_ms in zip(edges, (spread.p99_ms, spread.p90_ms, spread.p50_ms), strict=True):
+            edge.append((x, (1 - scale.height(latency_ms)) * _PLOT))
+        yield
+    p99, p90, p50 = edges
+    outer, inner, median = polygon(p99, p50), polygon(p90, p50), line(p50)
+    paths = (("outer", outer), ("inner", inner), ("median", median))
+    return [Markup('<path class="{}" d="{}"/>').format(kind, path) for kind, path in paths]
 
 
 def _gaps(gaps: Sequence[Gap], times: TimeScale) -> Iterator[Markup]:
@@ -112,13 +120,11 @@ def _time_ticks(times: TimeScale) -> Iterator[Markup]:
             yield tag("text", words, class_=f"tick time{extra}", x=percent(across), y=_HEIGHT - 5)
 
 
-def _failures(slices: Sequence[Slice], times: TimeScale) -> Iterator[Markup]:
-    y = _TOP + _PLOT + _LANE / 2
-    yield _grid_line(_TOP + _PLOT + _LANE)
-    for piece in slices:
-        outcome = worst_outcome(piece.outcomes)
-        if outcome is not None:
-            yield mark(outcome, across=times.across(piece.start + (piece.end - piece.start) / 2), y=y)
+def _failure(piece: Slice, times: TimeScale) -> Iterator[Markup]:
+    outcome = worst_outcome(piece.outcomes)
+    if outcome is not None:
+        across = times.across(piece.start + (piece.end - piece.start) / 2)
+        yield mark(outcome, across=across, y=_TOP + _PLOT + _LANE / 2)
 
 
 def _place(piece: Slice, times: TimeScale) -> Markup:

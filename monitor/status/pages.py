@@ -28,6 +28,7 @@ from monitor.status.latency_band import latency_band
 from monitor.status.marks import legend_mark
 from monitor.status.sparkline import sparkline
 from monitor.status.state import State, state_of, verdict, worst_first
+from monitor.status.steps import Steps
 from monitor.status.svg import clean, percent
 from monitor.status.tables import day_rows, slice_rows
 from monitor.status.words import say_minute, say_ms, say_name, say_second, say_share, say_uptime
@@ -49,7 +50,7 @@ class DatabasePage:
 
 
 class Pages:
-    """The templates, read once, and filled in on one thread at a time. `conceal` makes a text fit to be shown."""
+    """The templates, read once. `conceal` makes a foreign text fit to be shown."""
 
     def __init__(self, conceal: Conceal) -> None:
         self._environment = environment(conceal)
@@ -57,33 +58,53 @@ class Pages:
             self._environment.get_template(name)  # compiled now, and not while somebody's look is under way
         self._drawn: dict[str, _Drawings] = {}
 
-    def front(self, glances: Sequence[Glance], now: datetime) -> str:
+    def front(self, glances: Sequence[Glance], now: datetime) -> Steps[str]:
         """The page of all databases."""
         state, sentence = verdict([state_of(glance, now) for glance in glances])
-        shown = [(card_of(glance, now), self._drawings(glance, now)) for glance in worst_first(glances, now)]
-        return self._environment.get_template("front.html").render(
-            now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, shown=shown
+        shown = []
+        for glance in worst_first(glances, now):
+            drawings = yield from self._drawings(glance, now)
+            shown.append((card_of(glance, now), drawings))
+        return (
+            yield from self._filled(
+                "front.html", now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, shown=shown
+            )
         )
 
-    def database(self, page: DatabasePage, now: datetime) -> str:
+    def database(self, page: DatabasePage, now: datetime) -> Steps[str]:
         """The page of one database."""
-        return self._environment.get_template("database.html").render(
-            now=now,
-            refresh=REFRESH_SECONDS,
-            card=card_of(page.glance, now),
-            drawn=self._drawings(page.glance, now),
-            history=page.history,
-            span=page.span,
-            spans=list(Span),
-            looks=page.looks,
-            plan=FREE_PLAN_COMMANDS,
+        drawn = yield from self._drawings(page.glance, now)
+        band = yield from latency_band(page.history)
+        rows = yield from slice_rows(page.history.slices)
+        return (
+            yield from self._filled(
+                "database.html",
+                now=now,
+                refresh=REFRESH_SECONDS,
+                card=card_of(page.glance, now),
+                drawn=drawn,
+                band=band,
+                rows=rows,
+                history=page.history,
+                span=page.span,
+                spans=list(Span),
+                looks=page.looks,
+                plan=FREE_PLAN_COMMANDS,
+            )
         )
 
     def refusal(self, status: int, title: str, text: str) -> str:
         """A page for what was not found or not understood, in plain words."""
         return self._environment.get_template("refusal.html").render(status=status, title=title, text=text)
 
-    def _drawings(self, glance: Glance, now: datetime) -> _Drawings:
+    def _filled(self, template: str, **values: Any) -> Steps[str]:
+        pieces = []
+        for piece in self._environment.get_template(template).generate(**values):
+            pieces.append(piece)
+            yield
+        return "".join(pieces)
+
+    def _drawings(self, glance: Glance, now: datetime) -> Steps[_Drawings]:
         """What is drawn of 90 days, drawn anew when a day has begun or a look has failed, else now and then."""
         drawn = self._drawn.get(glance.database)
         if drawn is None or not drawn.shows(glance.days, now):
@@ -91,9 +112,9 @@ class Pages:
             drawn = _Drawings(
                 at=now,
                 days=glance.days,
-                bars=day_bars(glance.days, name=name),
-                line=sparkline(glance.days, name=name),
-                rows=day_rows(glance.days),
+                bars=(yield from day_bars(glance.days, name=name)),
+                line=(yield from sparkline(glance.days, name=name)),
+                rows=(yield from day_rows(glance.days)),
             )
             self._drawn[glance.database] = drawn
         return drawn
@@ -163,11 +184,9 @@ _GLOBALS: dict[str, Any] = {
     "assets": ASSETS,
     "bar": _bar,
     "compared": compared,
-    "latency_band": latency_band,
     "legend_mark": legend_mark,
     "outcome_rows": outcome_rows,
     "phase_rows": phase_rows,
-    "slice_rows": slice_rows,
     "story": story,
     "states": State,
 }

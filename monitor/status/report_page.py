@@ -15,8 +15,11 @@ from markupsafe import Markup
 from monitor.core.history import History
 from monitor.status.assets import ASSETS
 from monitor.status.day_bars import day_bars
+from monitor.status.latency_band import latency_band
 from monitor.status.pages import environment
-from monitor.status.words import Concealer
+from monitor.status.steps import at_once
+from monitor.status.tables import slice_rows
+from monitor.status.words import Concealer, say_name
 
 
 def render_report(
@@ -26,16 +29,24 @@ def render_report(
 
     `conceal` makes a foreign text fit to be shown, by default without addresses and what looks like a credential.
     """
+    shown = [
+        (
+            history,
+            at_once(latency_band(history)),
+            at_once(day_bars(history.slices, name=say_name(history.database))),
+            at_once(slice_rows(history.slices)),
+        )
+        for history in histories
+    ]
     style = ASSETS["page.css"].text
     return (
         environment(conceal or Concealer())
         .get_template("report.html")
         .render(
-            histories=histories,
+            shown=shown,
             now=now,
             title=title,
             style=Markup(style),  # noqa: S704 - our own file
             style_hash=b64encode(sha256(style.encode()).digest()).decode(),
-            day_bars=day_bars,
         )
     )

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from monitor.core.history import Slice
 from monitor.status.scale import latency_scale
+from monitor.status.steps import Steps
 from monitor.status.svg import line, picture, polygon, stretched
 from monitor.status.words import say_ms
 
@@ -16,7 +17,7 @@ _HEIGHT = 36
 _UNITS = 100
 
 
-def sparkline(days: Sequence[Slice], *, name: str) -> Markup:
+def sparkline(days: Sequence[Slice], *, name: str) -> Steps[Markup]:
     """The picture; days without an answer are left open."""
     spreads = [day.latency for day in days if day.latency is not None]
     scale = latency_scale([one.p50_ms for one in spreads], [one.p99_ms for one in spreads])
@@ -26,6 +27,7 @@ def sparkline(days: Sequence[Slice], *, name: str) -> Markup:
             continue
         upper, lower = [], []
         for position, day in run:
+            yield
             if day.latency is not None:
                 x = position + 0.5
                 upper.append((x, round((1 - scale.height(day.latency.p99_ms)) * _UNITS)))

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from monitor.core.history import Slice
 from monitor.durations import say_duration
 from monitor.status.marks import worst_outcome
+from monitor.status.steps import Steps
 from monitor.status.svg import tag
 from monitor.status.words import say_ms, say_share, say_span
 
@@ -26,14 +27,14 @@ class DaysRow:
     last: Slice
 
 
-def slice_rows(slices: Sequence[Slice]) -> Markup:
+def slice_rows(slices: Sequence[Slice]) -> Steps[Markup]:
     """A row for each slice, the newest first."""
-    return _together(_slice_row(piece) for piece in reversed(slices))
+    return (yield from _together(_slice_row(piece) for piece in reversed(slices)))
 
 
-def day_rows(days: Sequence[Slice]) -> Markup:
+def day_rows(days: Sequence[Slice]) -> Steps[Markup]:
     """Rows for days, the newest first; days without trouble, and those without a look, share one."""
-    return _together(_days_row(row) for row in group_days(days))
+    return (yield from _together(_days_row(row) for row in group_days(days)))
 
 
 def group_days(days: Sequence[Slice]) -> list[DaysRow]:
@@ -81,5 +82,9 @@ def _slice_row(piece: Slice) -> Markup:
     )
 
 
-def _together(rows: Iterable[Markup]) -> Markup:
-    return Markup("\n").join(rows)
+def _together(rows: Iterable[Markup]) -> Steps[Markup]:
+    made = []
+    for row in rows:
+        made.append(row)
+        yield
+    return Markup("\n").join(made)

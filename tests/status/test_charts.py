@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
@@ -9,14 +10,16 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from monitor.core.history import Gap, Grain, History, Slice, Spread, Uptime
 from monitor.core.observation import Family, Outcome
-from monitor.status.day_bars import day_bars
-from monitor.status.latency_band import latency_band
+from monitor.status.day_bars import day_bars as steps_of_day_bars
+from monitor.status.latency_band import latency_band as steps_of_latency_band
 from monitor.status.marks import legend_mark, worst_outcome
 from monitor.status.scale import TimeScale, latency_scale
-from monitor.status.sparkline import sparkline
+from monitor.status.sparkline import sparkline as steps_of_sparkline
+from monitor.status.steps import at_once
 from monitor.status.svg import polygon, tag
 from monitor.status.tables import day_rows, group_days, slice_rows
 
@@ -47,6 +50,18 @@ def piece(number: int, length: timedelta = DAY, *, up: float = 1.0, down: float 
 def history(*slices: Slice, gaps: tuple[Gap, ...] = ()) -> History:
     whole = replace(slices[0], end=slices[-1].end, latency=spread(2, 4))
     return History(database="main", grain=Grain.HOUR, whole=whole, slices=slices, gaps=gaps)
+
+
+def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
+    return at_once(steps_of_day_bars(days, name=name))
+
+
+def latency_band(history: History) -> Markup:
+    return at_once(steps_of_latency_band(history))
+
+
+def sparkline(days: Sequence[Slice], *, name: str) -> Markup:
+    return at_once(steps_of_sparkline(days, name=name))
 
 
 def read(drawing: str) -> ET.Element:
@@ -200,11 +215,11 @@ def test_days_of_which_the_same_can_be_said_share_a_row() -> None:
         (4, 6),
         (1, 3),
     ]
-    rows = day_rows(days)
+    rows = at_once(day_rows(days))
     assert "2026-11-04 to 2026-11-06" in rows
     assert '2026-11-01 to 2026-11-03</th><td colspan="6">nobody looked' in rows
     assert "<td>90.00 %</td><td>2 h 24 min</td><td>–</td>" in rows
-    assert slice_rows(days).count("<tr>") == len(days)
+    assert at_once(slice_rows(days)).count("<tr>") == len(days)
 
 
 def test_elements_are_escaped_and_hold_no_character_that_xml_forbids() -> None:
