@@ -21,6 +21,8 @@ _UNITS = 100
 _WIDTH, _FILLED = 8, 6
 # A minute of a day would be less than a pixel, and it is what people look for.
 _LEAST = 0.16
+# Most days are like this one.
+_FINE = [("up", 1.0)]
 _KINDS = ("up", "slow", "down", "unknown")
 
 
@@ -55,6 +57,8 @@ def day_bars(days: Sequence[Slice], *, name: str) -> Steps[Markup]:
 
 def _parts(day: Slice) -> list[tuple[str, float]]:
     """From the top down: down, up, slow, unknown; together the whole bar."""
+    if not day.uptime.down and not day.uptime.unknown and day.uptime.up and Outcome.SLOW not in day.outcomes:
+        return _FINE
     whole = day.uptime.up + day.uptime.down + day.uptime.unknown
     if not whole or not day.uptime.known:
         return [("unknown", 1.0)]

@@ -14,11 +14,16 @@ Result = TypeVar("Result")
 # Work that pauses wherever it says `yield` and returns what it made.
 Steps = Generator[None, None, Result]
 
-_TURN_SECONDS = 0.001
+_LEAST_TURN_SECONDS = 0.001
+_LONGEST_TURN_SECONDS = 0.004
 
 
 async def in_steps(steps: Steps[Result]) -> Result:
-    """What the steps make; after each millisecond of them everybody else has a turn."""
+    """What the steps make; after a turn of a millisecond everybody else has one.
+
+    Where the others take long, turns are longer too, so that pages are made also while the loop is very busy.
+    """
+    turn = _LEAST_TURN_SECONDS
     began = perf_counter()
     while True:
         try:
@@ -26,9 +31,11 @@ async def in_steps(steps: Steps[Result]) -> Result:
         except StopIteration as end:
             made: Result = end.value
             return made
-        if perf_counter() - began >= _TURN_SECONDS:
+        paused = perf_counter()
+        if paused - began >= turn:
             await asyncio.sleep(0)
             began = perf_counter()
+            turn = min(_LONGEST_TURN_SECONDS, max(_LEAST_TURN_SECONDS, (began - paused) / 2))
 
 
 def at_once(steps: Steps[Result]) -> Result:

@@ -62,6 +62,27 @@ def test_an_answer_lasts_a_second() -> None:
     asyncio.run(play())
 
 
+def test_a_crowd_gets_the_last_answer_while_the_next_is_made() -> None:
+    """Whoever asks first waits for the fresh one, the others wait for nothing; but nobody gets one that is old."""
+
+    async def play() -> None:
+        now = 100.0
+        kept, maker = Kept(clock=lambda: now), Maker()
+        maker.let.set()
+        await kept.get("a", maker)
+        now, maker.let = 110.0, asyncio.Event()
+        first = asyncio.create_task(kept.get("a", maker))
+        await asyncio.sleep(0)
+        assert (await kept.get("a", maker)).etag == "1"
+        now = 115.0
+        late = asyncio.create_task(kept.get("a", maker))
+        await asyncio.sleep(0)
+        maker.let.set()
+        assert ((await first).etag, (await late).etag) == ("2", "2")
+
+    asyncio.run(play())
+
+
 def test_what_takes_long_to_make_is_kept_longer() -> None:
     """Four times as long as it took, so that making it is never all that the loop does."""
 
@@ -122,7 +143,7 @@ def test_what_is_kept_has_a_limit() -> None:
         maker.let.set()
         for number in range(20):
             await kept.get(number, maker)
-        held = sum(len(answer.body) for _, answer in kept._answers.values())
+        held = sum(len(aging.answer.body) for aging in kept._answers.values())
         assert held <= 12 * 2**20
 
     asyncio.run(play())
