@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.goals import NO_GOAL, PEERS_SOURCE
-from bench.lines import check, cpu, detection, disk, history, latency, memory, thousand
+from bench.lines import check, cpu, detection, disk, history, latency, memory, page, thousand
 from bench.plan import Line, Plan, say
 from bench.table import Row, document, text
 
@@ -30,6 +30,7 @@ LINES: dict[str, Line] = {
     "thousand": thousand.measure,
     "disk": disk.measure,
     "history": history.measure,
+    "page": page.measure,
 }
 
 

@@ -101,3 +101,9 @@ BILLED = Goal(
     limit=0,
     peers="GET-based checks: 43,200 a month at 60 s",
 )
+
+PAGE_MISSED = Goal(
+    wanted="none missed", limit=0, peers="Uptime Kuma's page: 15 to 45 s at 700 monitors (reported)"
+)
+PAGE_LATENCY = Goal(wanted="p99 within 5 ms", limit=5.0, peers="not told apart from the client's own time")
+PAGE_LOADS = Goal(wanted="none of its own", peers="Uptime Kuma's page: 15 to 45 s at 700 monitors (reported)")

@@ -32,6 +32,7 @@ _THE_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
     ),
 )
 _WITHOUT_A_FILE = {"status_page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
+_PASSWORD = "STATUS_PASSWORD"
 _VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -71,6 +72,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
         if key not in values:
             values[key] = expand(implied, (key,), environ, mistakes)
     _keep_history_on_the_volume(values, environ)
+    _ask_for_the_password(values, environ, mistakes)
     _spread_defaults(values, mistakes)
     _find_twins(values, mistakes)
     check_trust(environ, mistakes)
@@ -100,6 +102,14 @@ def _keep_history_on_the_volume(values: dict[str, Any], environ: Mapping[str, st
     volume, history = environ.get(_VOLUME), values.get("history", {})
     if volume and isinstance(history, dict):
         values["history"] = {"path": f"{volume.rstrip('/')}/history.db", **history}
+
+
+def _ask_for_the_password(values: dict[str, Any], environ: Mapping[str, str], mistakes: Mistakes) -> None:
+    """Whoever sets the variable means it, whatever the file says of the page."""
+    page = values.get("status_page", {})
+    if environ.get(_PASSWORD) and isinstance(page, dict) and not page.get("password"):
+        password = expand(f"${{{_PASSWORD}}}", ("status_page", "password"), environ, mistakes)
+        values["status_page"] = {**page, "password": password}
 
 
 def _spread_defaults(values: dict[str, Any], mistakes: Mistakes) -> None:

@@ -159,6 +159,7 @@ class Daemon:
                 await self._monitor.deliverer.quiet()
         for task in helpers:
             task.cancel()
+        self._monitor.stop()
         await asyncio.wait({*helpers, *self._looking}, timeout=1)
 
     def _schedule(self) -> None:

@@ -71,6 +71,11 @@ def _empty_is_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _unset_is_none(value: Any) -> Any:
+    """Only a text that holds nothing is nothing: a password of blanks is a mistake, and no open door."""
+    return None if value == "" else value
+
+
 def _name(value: str) -> str:
     if not value.strip() or value != value.strip():
         raise ValueError("wanted a name without spaces around it")
@@ -115,6 +120,12 @@ def _secret_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _password(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and value.get_secret_value() != value.get_secret_value().strip():
+        raise ValueError("wanted a password without spaces around it")
+    return value
+
+
 def _bot_api_url(value: str) -> str:
     if _BOT_IN_PATH.search(_url(value)):
         raise ValueError("wanted the server alone, such as https://api.telegram.org; the token has its own key")
@@ -151,5 +162,6 @@ Port = Annotated[WholeNumber | None, BeforeValidator(_empty_is_none)]
 Secret = Annotated[SecretStr, PlainSerializer(_mask, return_type=str, when_used="json")]
 SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
 OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]
+OptionalPassword = Annotated[Secret | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
 BotToken = Annotated[Secret, AfterValidator(_bot_token)]
 BotApiUrl = Annotated[str, AfterValidator(_bot_api_url)]

@@ -19,6 +19,7 @@ from monitor.setting_types import (
     Duration,
     Interval,
     Name,
+    OptionalPassword,
     OptionalSecretUrl,
     Port,
     Secret,
@@ -142,6 +143,9 @@ class StatusPageSettings(_Part):
 
     host: str = Field("0.0.0.0", min_length=1, description="The address it listens on.")  # noqa: S104 - the contract's default: Railway routes to every address
     port: Port = Field(None, ge=0, le=65535, description="No port, no page; 0 takes any that is free.")
+    password: OptionalPassword = Field(
+        None, description="Asked for by everything but /healthz; left out: nobody is."
+    )
 
 
 class HeartbeatSettings(_Part):
@@ -217,4 +221,6 @@ class Settings(_Part):
                     pass
         if self.heartbeat.url is not None:
             found.append(self.heartbeat.url)
+        if self.status_page.password is not None:
+            found.append(self.status_page.password)
         return tuple(secret.get_secret_value() for secret in found if secret.get_secret_value())

@@ -59,6 +59,13 @@ class Monitor:
     our_side: OurSide
     cycles: tuple[Cycle, ...]
     deliverer: Deliverer
+    opinions: Opinions | None
+
+    def stop(self) -> None:
+        """Break off what goes on beside looks and deliveries. To be called in the loop."""
+        self.our_side.stop()
+        if self.opinions is not None:
+            self.opinions.stop()
 
     def close(self) -> None:
         """Commit what is known and end the store's thread. Blocks."""
@@ -130,6 +137,7 @@ def build(
             for database, worker in zip(settings.databases, workers, strict=True)
         ),
         deliverer=deliverer,
+        opinions=opinions,
     )
 
 

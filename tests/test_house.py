@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("commands",),
     ("daemon",),
+    ("wiring_page",),
     ("wiring",),
     ("wiring_doctor",),
     ("flow",),
@@ -42,6 +43,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("monitor/cli.py", "monitor/commands/"),
     "httpcore": ("monitor/probes/",),
     "httpx": ("monitor/probes/upstash.py", "monitor/probes/transport.py"),
+    "jinja2": ("monitor/status/",),
     "loguru": (
         "monitor/logs.py",
         "monitor/flow/",
@@ -49,6 +51,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "monitor/wiring.py",
         "monitor/commands/run.py",
     ),
+    "markupsafe": ("monitor/status/",),
     "prometheus_client": ("monitor/status/",),
     "pydantic": ("monitor/settings.py", "monitor/setting_types.py", "monitor/config_"),
     "pydantic_core": ("monitor/config_",),

@@ -16,6 +16,7 @@ from bench.goals import MEMORY_OF_RUN
 from bench.inbox import Inbox
 from bench.load import serving
 from bench.plan import Plan, say
+from bench.ports import free_port
 from bench.program import Program, database, watching
 from bench.server import Options
 from bench.table import Row
@@ -29,7 +30,7 @@ def measure(plan: Plan) -> Iterator[Row]:
     say(f"  one database every second for {seconds:.0f} s, /healthz asked every {_VISIT_EVERY_SECONDS:.0f} s")
     folder = plan.scratch("memory")
     certificates = make_certificates(folder)
-    port = _free_port()
+    port = free_port()
     with serving(Options(chain=str(certificates.chain))) as load, Inbox() as inbox:
         config = {
             "databases": [database("main", load.url, interval="1s")],
@@ -69,9 +70,3 @@ def _be_visited(port: int, seconds: float) -> None:
             if b" 200 " not in visitor.recv(65536):
                 raise RuntimeError("/healthz did not answer 200")
         time.sleep(min(left, _VISIT_EVERY_SECONDS))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port

@@ -135,6 +135,7 @@ async def _round(
         overview = Overview(settings, store=monitor.store, keeper=monitor.keeper, clock=now_utc)
         totals = await overview.totals() if with_totals else None
     finally:
+        monitor.stop()
         monitor.close()
     limits = {database.name: database.slow for database in settings.databases}
     checked = [_checked(result, limits[result.turn.look.database]) for result in results]

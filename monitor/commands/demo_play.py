@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -104,9 +104,9 @@ class Performance:
         """The program as `run` joins, starts and stops it."""
         set_up(settings.logs, scrub=Scrubber(settings.secrets()), stream=sys.stderr or io.StringIO())
         pulse = Pulse()
-        beside = self._beside(pulse)
         monitor = build(settings, on_delivery=self._events.put_nowait)
         try:
+            beside = self._beside(monitor, pulse, lambda: daemon.missed_looks)
             daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside, on_turn=self._events.put_nowait)
             running = asyncio.create_task(daemon.run())
             running.add_done_callback(self._on_end)
@@ -122,14 +122,14 @@ class Performance:
     def _on_end(self, _running: asyncio.Task[None]) -> None:
         self._events.put_nowait(None)
 
-    def _beside(self, pulse: Pulse) -> dict[str, Beside]:
+    def _beside(self, monitor: Monitor, pulse: Pulse, missed_looks: Callable[[], int]) -> dict[str, Beside]:
         if self._port is None:
             return {}
-        from monitor.status.app import build_app  # noqa: PLC0415 - half a second that is rarely needed
-        from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - as above
+        from monitor.status.server import CannotListenError  # noqa: PLC0415 - half a second that is rarely needed
+        from monitor.wiring_page import build_server  # noqa: PLC0415 - as above
 
         try:
-            server = StatusServer("127.0.0.1", self._port, build_app(lambda: pulse.health(monotonic())))
+            server = build_server(monitor, pulse, host="127.0.0.1", port=self._port, missed_looks=missed_looks)
         except CannotListenError as error:
             what = str(error).partition(" Next:")[0]
             raise UnusablePortError(f"{what} Next: another --port, or 0 for any that is free") from error

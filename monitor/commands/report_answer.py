@@ -96,7 +96,7 @@ def _require_looks(looks: int, databases: Sequence[str], asked: Asked) -> None:
 
 
 def _write_page(histories: Sequence[History], asked: Asked, now: datetime) -> None:
-    from monitor.status.report_page import (  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - heavy
+    from monitor.status.report_page import (  # noqa: PLC0415 - heavy
         render_report,
     )
 

@@ -6,10 +6,9 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +22,7 @@ from monitor.durations import write_duration
 from monitor.flow.heartbeat import keep_pinging
 from monitor.settings import Settings
 from monitor.store.faults import RefusedFileError
-from monitor.wiring import build, now_utc, told
+from monitor.wiring import Monitor, build, now_utc, told
 
 if TYPE_CHECKING:
     from monitor.status.server import StatusServer
@@ -33,15 +32,15 @@ if TYPE_CHECKING:
 @config_option
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Look on schedule until stopped; serve /healthz when a port is set."""
+    """Look on schedule until stopped; serve the page when a port is set."""
     heed_signals(sys.exit)
     settings = load_settings(context, stream=sys.stdout)
     pulse = Pulse()
-    server = _status_server(settings, pulse)
     try:
         monitor = build(settings)
     except RefusedFileError as error:
         fail(str(error))
+    server = _status_server(monitor, pulse, lambda: daemon.missed_looks)
     beside = _heartbeat(settings, pulse)
     if server is not None:
         beside["the web server"] = server.serve
@@ -62,17 +61,18 @@ def command(context: click.Context) -> None:
         logger.info("stopped; everything known is in {}", settings.history.path)
 
 
-def _status_server(settings: Settings, pulse: Pulse) -> StatusServer | None:
+def _status_server(monitor: Monitor, pulse: Pulse, missed_looks: Callable[[], int]) -> StatusServer | None:
     """The web server is 10 MB that a monitor without a port does not pay."""
-    if settings.status_page.port is None:
+    page = monitor.settings.status_page
+    if page.port is None:
         return None
-    from monitor.status.app import build_app  # noqa: PLC0415 - see above
-    from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - see above
+    from monitor.status.server import CannotListenError  # noqa: PLC0415 - see above
+    from monitor.wiring_page import build_server  # noqa: PLC0415 - see above
 
-    app = build_app(lambda: pulse.health(monotonic()))
     try:
-        return StatusServer(settings.status_page.host, settings.status_page.port, app)
+        return build_server(monitor, pulse, host=page.host, port=page.port, missed_looks=missed_looks)
     except CannotListenError as error:
+        monitor.close()
         fail(str(error))
 
 
@@ -87,7 +87,7 @@ def _start_line(settings: Settings, port: int | None) -> str:
     watched = [f"{database.name} every {write_duration(database.interval)}" for database in settings.databases]
     more = f" and {len(watched) - 5} more" if len(watched) > 5 else ""
     channels = ", ".join(channel.name for channel in told(settings))
-    page = "" if port is None else f"; /healthz on port {port}"
+    page = "" if port is None else f"; the page and /healthz on port {port}"
     path = Path(settings.history.path).absolute()
     return f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}{page}"
 

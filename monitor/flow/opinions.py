@@ -95,6 +95,11 @@ class Opinions:
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
 
+    def stop(self) -> None:
+        """Break off every climb; what is held is sent by whoever starts next, once its lease has run out."""
+        for task in (*self._climbing, *self._telling):
+            task.cancel()
+
     def _begin(self, database: DatabaseSettings, look: Look) -> None:
         # Nothing is sent with values that are known to be malformed.
         at_the_host = AT_THE_HOST if look.outcome.family is Family.CONFIGURATION else frozenset[Rung]()

@@ -84,6 +84,11 @@ class OurSide:
         if self._background:
             await asyncio.wait(set(self._background))
 
+    def stop(self) -> None:
+        """Break off what goes on in the background; the store is about to be closed."""
+        for task in self._background:
+            task.cancel()
+
     async def _refresh(self) -> None:
         answered = await self.ask()
         if answered:

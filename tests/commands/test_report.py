@@ -80,7 +80,6 @@ def test_a_name_is_known_to_the_settings_or_to_the_history(tmp_path: Path) -> No
 
 def test_a_page_is_written_into_one_file_and_never_over_the_history(tmp_path: Path) -> None:
     """It names the databases and the span; the history file is refused as a place for it."""
-    pytest.importorskip("monitor.status.report_page")
     program = looked_at(tmp_path)
     ended = program.end("report", "--html", "report.html")
     assert (ended.status, ended.stdout) == (0, "report.html written\n")

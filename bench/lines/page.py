@@ -1,0 +1,147 @@
+"""100 page loads a second while 100 databases are watched: are looks missed, are latencies true?
+
+The same watch runs first without visitors and then with them, ten seconds each. Visitors come at fixed times,
+whether or not the ones before them have been served, each on a connection of its own: three of five ask for the
+front page, the others for a database's week and for the JSON of all. The reported latencies are held against the
+delays that the server really had, as in the line `latency`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.certificates import make_certificates
+from bench.goals import PAGE_LATENCY, PAGE_LOADS, PAGE_MISSED
+from bench.lines.latency import DELAY_MS
+from bench.load import Seen, serving
+from bench.plan import Plan, say
+from bench.ports import free_port
+from bench.program import LookRow, database, watching
+from bench.samples import percentile
+from bench.server import Options
+from bench.table import Row
+
+_NAMES = [f"db-{number:03}" for number in range(100)]
+_LOADS_A_SECOND = 100
+_SETTLE_SECONDS = 5.0
+_PATIENCE_SECONDS = 20.0
+_PATHS = ("/", "/", "/", "/databases/db-050?span=week", "/api/databases")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Window:
+    """From when to when, in epoch seconds; how long each load took in it, and the CPU that the monitor took.
+
+    A load that was turned away, because two hundred others had not been served yet, is `None`.
+    """
+
+    begin: float
+    end: float
+    loads_ms: Sequence[float | None]
+    cpu_seconds: float
+
+
+def measure(plan: Plan) -> Iterator[Row]:
+    """Missed looks, latencies, and how long a visitor waits."""
+    seconds = plan.choose(10, 3)
+    say(f"  {len(_NAMES)} databases every 2 s, {seconds:.0f} s without visitors and {seconds:.0f} s with them")
+    folder = plan.scratch("page")
+    certificates = make_certificates(folder)
+    port = free_port()
+    with serving(Options(chain=str(certificates.chain), delay_ms=DELAY_MS, seed=plan.seed)) as load:
+        config = {
+            "databases": [database(name, load.url) for name in _NAMES],
+            "defaults": {"interval": "2s", "timeout": "5s"},
+            "controls": [load.control],
+            "status_page": {"host": "127.0.0.1", "port": port},
+        }
+        with watching(folder, config, trusted=certificates.trusted) as program:
+            time.sleep(_SETTLE_SECONDS)
+            windows = []
+            for loads_a_second in (0, _LOADS_A_SECOND):
+                begin, before = time.time(), program.cpu_seconds()
+                loads = asyncio.run(_visit(port, loads_a_second, seconds))
+                end, cpu = time.time(), program.cpu_seconds() - before
+                windows.append(_Window(begin=begin, end=end, loads_ms=loads, cpu_seconds=cpu))
+            program.stop()
+            looks, seen, log = program.looks(), load.seen(), program.log
+    quiet, busy = windows
+    calm, errors = _errors_ms(looks, seen, quiet), _errors_ms(looks, seen, busy)
+    left_out = log.count("a look was left out")
+    what = f"{_LOADS_A_SECOND} page loads a second, 100 databases every 2 s"
+    yield Row(
+        what=f"{what}: missed looks",
+        measured=str(left_out),
+        count=str(len(errors)),
+        goal=PAGE_MISSED,
+        reached=plan.judged(reached=PAGE_MISSED.is_reached(left_out)),
+    )
+    most = percentile(errors, 0.99)
+    yield Row(
+        what=f"{what}: reported latency against the server's real delay",
+        measured=f"p99 {most:.2f}, worst {max(errors):.2f} ms\n"
+        f"without visitors p99 {percentile(calm, 0.99):.2f}, worst {max(calm):.2f} ms",
+        count=str(len(errors)),
+        goal=PAGE_LATENCY,
+        reached=plan.judged(reached=PAGE_LATENCY.is_reached(most)),
+    )
+    served = [took for took in busy.loads_ms if took is not None]
+    yield Row(
+        what=f"{what}: how long a load takes, and CPU",
+        measured=f"{len(served)} served\n"
+        f"p50 {percentile(served, 0.5):.0f}, p99 {percentile(served, 0.99):.0f} ms\n"
+        f"{_percent(busy):.0f} % of a core, {_percent(quiet):.0f} % without visitors",
+        count=str(len(busy.loads_ms)),
+        goal=PAGE_LOADS,
+        reached=None,
+    )
+
+
+async def _visit(port: int, loads_a_second: int, seconds: float) -> list[float | None]:
+    """The milliseconds of each load; raises `RuntimeError` when there is no such page."""
+    if not loads_a_second:
+        await asyncio.sleep(seconds)
+        return []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    visits = []
+    for number in range(int(loads_a_second * seconds)):
+        await asyncio.sleep(max(0.0, began + number / loads_a_second - loop.time()))
+        visits.append(asyncio.create_task(_load(port, _PATHS[number % len(_PATHS)])))
+    return await asyncio.gather(*visits)
+
+
+async def _load(port: int, path: str) -> float | None:
+    began = time.perf_counter()
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        answer = await reader.read(-1)
+        writer.close()
+    if answer.startswith(b"HTTP/1.1 503 "):
+        return None
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise RuntimeError(f"{path} was answered with {answer[:60]!r}")
+    return (time.perf_counter() - began) * 1000
+
+
+def _errors_ms(looks: Sequence[LookRow], seen: Seen, window: _Window) -> list[float]:
+    """How far the latencies of a window are from the truth; the n-th look of a database met the n-th answer."""
+    by_name: dict[str, list[LookRow]] = {}
+    for look in looks:
+        if look.latency_ms is not None:
+            by_name.setdefault(look.database, []).append(look)
+    return [
+        abs(look.latency_ms - answer.delay_ms)
+        for name, rows in by_name.items()
+        for look, answer in zip(rows, seen.answers[name], strict=False)
+        if look.latency_ms is not None and window.begin <= look.at < window.end
+    ]
+
+
+def _percent(window: _Window) -> float:
+    return window.cpu_seconds / (window.end - window.begin) * 100

@@ -1,0 +1,182 @@
+"""The JSON of the page: the same figures as on it, in plain values. Times and names are those of `check --json`.
+
+Documents are of version 1: keys may be added to it, none is taken away or changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from json import JSONEncoder
+from typing import Any
+
+from monitor.core.diagnosis import advise
+from monitor.core.history import Gap, Glance, History, Schedule, Slice, Spread, Uptime
+from monitor.core.observation import Look, Phases
+from monitor.core.plugin import is_up, iso
+from monitor.core.watch import Incident
+from monitor.durations import write_duration
+from monitor.status.card import card_of
+from monitor.status.steps import Steps
+
+VERSION = 1
+Conceal = Callable[[str], str]
+
+
+def databases_document(glances: Sequence[Glance], *, now: datetime, conceal: Conceal) -> Steps[str]:
+    """All databases now, in the order of the settings; `uptime` is of the last 90 days."""
+    head = {"version": VERSION, "as_of": iso(now)}
+    return (yield from _written(head, databases=(_database(glance, now, conceal) for glance in glances)))
+
+
+def history_document(
+    history: History, *, now: datetime, looks: Sequence[Look], next_before: datetime | None, conceal: Conceal
+) -> Steps[str]:
+    """One database over a span. `next_before` is where the next page of looks begins, `None` on the last one."""
+    head = {
+        "version": VERSION,
+        "as_of": iso(now),
+        "database": history.database,
+        "start": iso(history.whole.start),
+        "end": iso(history.whole.end),
+        "grain": history.grain.value,
+        "whole": _slice(history.whole),
+        "before": None if history.before is None else _slice(history.before),
+        "phases_ms": _phases(history.phases),
+        "phases_before_ms": _phases(history.phases_before),
+        "next_before": None if next_before is None else iso(next_before),
+    }
+    return (
+        yield from _written(
+            head,
+            slices=map(_slice, history.slices),
+            gaps=map(_gap, history.gaps),
+            incidents=map(_incident, history.incidents),
+            looks=(_look(look, conceal) for look in looks),
+        )
+    )
+
+
+def refusal_document(text: str) -> dict[str, Any]:
+    """What is said when there is nothing to say."""
+    return {"version": VERSION, "error": text}
+
+
+def _written(head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> Steps[str]:
+    """One JSON object of the head's keys and of long lists, written an item at a time."""
+    text = _encode(head).removesuffix("}")
+    for key, items in lists.items():
+        written = []
+        for item in items:
+            written.append(_encode(item))
+            yield
+        text += f",{_encode(key)}:[{','.join(written)}]"
+    return text + "}\n"
+
+
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _database(glance: Glance, now: datetime, conceal: Conceal) -> dict[str, Any]:
+    card, latest = card_of(glance, now), glance.latest
+    advice = None if latest is None else advise(latest.outcome)
+    look = _look(latest, conceal) if latest is not None else dict.fromkeys(_LOOK_KEYS)
+    look["checked_at"] = look.pop("at")
+    return {
+        "database": glance.database,
+        "state": card.state.code,
+        **look,
+        "meaning": None if advice is None else advice.meaning,
+        "next_steps": [] if advice is None else list(advice.next_steps),
+        "incident": None if glance.incident is None else _incident(glance.incident),
+        "uptime": _uptime(card.uptime),
+        "latency_today": _spread(card.today),
+        "schedule": _schedule(glance.schedule),
+    }
+
+
+_LOOK_KEYS = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
+
+
+def _look(look: Look, conceal: Conceal) -> dict[str, Any]:
+    family = look.outcome.family
+    values = (
+        iso(look.at),
+        look.outcome.value,
+        family.value,
+        is_up(family),
+        rounded(look.latency_ms),
+        _phases(look.phases),
+        look.http_status,
+        conceal(look.detail),
+    )
+    return dict(zip(_LOOK_KEYS, values, strict=True))
+
+
+def _slice(piece: Slice) -> dict[str, Any]:
+    return {
+        "start": iso(piece.start),
+        "end": iso(piece.end),
+        "looks": piece.looks,
+        "looks_failed": piece.looks_failed,
+        "outcomes": {outcome.value: count for outcome, count in piece.outcomes.items()},
+        "uptime": _uptime(piece.uptime),
+        "latency": _spread(piece.latency),
+    }
+
+
+def _uptime(uptime: Uptime) -> dict[str, Any]:
+    return {
+        "share": uptime.share,
+        "up_seconds": _seconds(uptime.up),
+        "down_seconds": _seconds(uptime.down),
+        "unknown_seconds": _seconds(uptime.unknown),
+    }
+
+
+def _spread(spread: Spread | None) -> dict[str, Any] | None:
+    return None if spread is None else {name: rounded(value) for name, value in asdict(spread).items()}
+
+
+def _phases(phases: Phases | None) -> dict[str, Any] | None:
+    return None if phases is None else {name: rounded(value) for name, value in asdict(phases).items()}
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"start": iso(gap.start), "end": iso(gap.end)}
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "state": "open" if incident.closed_at is None else "closed",
+        "severity": incident.severity.value,
+        "opened_at": iso(incident.opened_at),
+        "closed_at": None if incident.closed_at is None else iso(incident.closed_at),
+        "cause": incident.cause.value,
+        "causes": [cause.value for cause in incident.causes],
+        "looks_failed": incident.looks_failed,
+        "acknowledged_at": None if incident.acknowledged_at is None else iso(incident.acknowledged_at),
+    }
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    budget = schedule.budget
+    return {
+        "interval": write_duration(schedule.interval),
+        "timeout": write_duration(schedule.timeout),
+        "slow": None if schedule.slow is None else write_duration(schedule.slow),
+        "canary": None if schedule.canary is None else write_duration(schedule.canary),
+        "worker": schedule.worker,
+        "commands_30d": {"looks": budget.looks, "sent_at_worst": budget.sent, "billed": budget.billed},
+    }
+
+
+def _seconds(duration: timedelta) -> float:
+    return round(duration.total_seconds(), 3)
+
+
+def rounded(value: float | None) -> float | None:
+    """To a thousandth, as everywhere in the contract."""
+    return None if value is None else round(value, 3)

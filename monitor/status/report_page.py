@@ -1,0 +1,52 @@
+"""The report as one file to attach: everything inline, no script, made to be printed.
+
+It says what a database's page says; when a report is made, and of what, is not known here.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import sha256
+
+from markupsafe import Markup
+
+from monitor.core.history import History
+from monitor.status.assets import ASSETS
+from monitor.status.day_bars import day_bars
+from monitor.status.latency_band import latency_band
+from monitor.status.pages import environment
+from monitor.status.steps import at_once
+from monitor.status.tables import slice_rows
+from monitor.status.words import Concealer, say_name
+
+
+def render_report(
+    histories: Sequence[History], *, now: datetime, title: str, conceal: Callable[[str], str] | None = None
+) -> str:
+    """One self-contained HTML document over these histories; it loads nothing, and forbids itself to.
+
+    `conceal` makes a foreign text fit to be shown, by default without addresses and what looks like a credential.
+    """
+    shown = [
+        (
+            history,
+            at_once(latency_band(history)),
+            at_once(day_bars(history.slices, name=say_name(history.database))),
+            at_once(slice_rows(history.slices)),
+        )
+        for history in histories
+    ]
+    style = ASSETS["page.css"].text
+    return (
+        environment(conceal or Concealer())
+        .get_template("report.html")
+        .render(
+            shown=shown,
+            now=now,
+            title=title,
+            style=Markup(style),  # noqa: S704 - our own file
+            style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+        )
+    )
