@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +16,8 @@ from loguru import logger
 
 from monitor.channels.heartbeat import Heartbeat
 from monitor.commands.options import config_option, fail, load_settings, settings_warnings
+from monitor.commands.page import page_server
 from monitor.core.pulse import Pulse
-from monitor.core.tokens import host_of
 from monitor.daemon import Beside, Daemon, heed_signals
 from monitor.durations import write_duration
 from monitor.flow.heartbeat import keep_pinging
@@ -27,7 +26,6 @@ from monitor.store.faults import RefusedFileError
 from monitor.wiring import Monitor, build, now_utc, told
 
 if TYPE_CHECKING:
-    from monitor.status.overview import Overview
     from monitor.status.server import StatusServer
 
 
@@ -65,31 +63,16 @@ def command(context: click.Context) -> None:
 
 
 def _status_server(monitor: Monitor, pulse: Pulse) -> StatusServer | None:
-    """The web server is 10 MB that a monitor without a port does not pay."""
     page = monitor.settings.status_page
     if page.port is None:
         return None
-    from monitor.status.app import build_app  # noqa: PLC0415 - see above
-    from monitor.status.server import CannotListenError, StatusServer  # noqa: PLC0415 - see above
+    from monitor.status.server import CannotListenError  # noqa: PLC0415 - megabytes that nobody pays without a port
 
-    hosts = (host_of(database.url.get_secret_value()) for database in monitor.settings.databases)
-    app = build_app(
-        lambda: pulse.health(monotonic()),
-        overview=_overview(monitor),
-        password=page.password.get_secret_value() if page.password else None,
-        hosts=filter(None, hosts),
-        clock=now_utc,
-    )
     try:
-        return StatusServer(page.host, page.port, app)
+        return page_server(monitor, pulse, host=page.host, port=page.port)
     except CannotListenError as error:
         monitor.close()
         fail(str(error))
-
-
-def _overview(_monitor: Monitor) -> Overview | None:
-    """The history as the page reads it."""
-    return None
 
 
 def _heartbeat(settings: Settings, pulse: Pulse) -> dict[str, Beside]:
