@@ -27,7 +27,8 @@ SLACK_PATH = "T0SLACK99/B0HOOK777/qWeRtYuIoPaSdFgHjKl"
 BOT_TOKEN = "987654321:AAbotTokenOfTheTest-x_yz012345"
 HOOK_PATH = "wh-9f8e7d6c5b4a39281706"
 PING_PATH = "5f1c0c0e-beef-4a4a-9d9d-0123456789ab"
-SECRETS = (TOKEN, SLACK_PATH, BOT_TOKEN, HOOK_PATH, PING_PATH)
+PAGE_PASSWORD = "Pg-7d1c2b3a4958e6f0+aa"
+SECRETS = (TOKEN, SLACK_PATH, BOT_TOKEN, HOOK_PATH, PING_PATH, PAGE_PASSWORD)
 PATIENCE_SECONDS = 30
 WINDOW = 10
 
@@ -110,6 +111,7 @@ class Program:
             "API": other_side.url,
             "HOOK": f"{other_side.url}/hook/{HOOK_PATH}",
             "HEARTBEAT_URL": f"{other_side.url}/ping/{PING_PATH}",
+            "STATUS_PASSWORD": PAGE_PASSWORD,
         }
         (folder / "config.yaml").write_text(
             """

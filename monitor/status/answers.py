@@ -20,6 +20,7 @@ from monitor.status.steps import Steps, in_steps
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 SVG = "image/svg+xml; charset=utf-8"
+_GLANCES_LAST = timedelta(seconds=1)
 _LATEST_LOOKS = 12
 _LATEST_WITHIN = timedelta(days=1)
 Query = Mapping[str, str]
@@ -39,12 +40,13 @@ class Answers:
         self._pages = pages
         self._conceal = conceal
         self._clock = clock
+        self._read: tuple[datetime, tuple[Glance, ...]] | None = None
         # Packing is the one long piece of work that lets go of the interpreter.
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
     async def front(self, _name: str, _query: Query) -> Answer:
         """The page of all databases."""
-        glances, now = await self._overview.glances(), self._clock()
+        glances, now = await self._glances(), self._clock()
         return await self._packed(self._pages.front(glances, now), HTML)
 
     async def database(self, name: str, query: Query) -> Answer:
@@ -66,7 +68,7 @@ class Answers:
 
     async def databases(self, _name: str, _query: Query) -> Answer:
         """All databases now, as JSON."""
-        glances, now = await self._overview.glances(), self._clock()
+        glances, now = await self._glances(), self._clock()
         return await self._packed(databases_document(glances, now=now, conceal=self._conceal), JSON)
 
     async def history(self, name: str, query: Query) -> Answer:
@@ -90,8 +92,15 @@ class Answers:
         text = await in_steps(steps)
         return await asyncio.get_running_loop().run_in_executor(self._hand, pack, text, content_type)
 
+    async def _glances(self) -> tuple[Glance, ...]:
+        """As they were within the last second: a page, its badges and its JSON often come together."""
+        now = self._clock()
+        if self._read is None or not timedelta(0) <= now - self._read[0] < _GLANCES_LAST:
+            self._read = (now, await self._overview.glances())
+        return self._read[1]
+
     async def _glance(self, name: str) -> Glance:
-        found = next((one for one in await self._overview.glances() if one.database == name), None)
+        found = next((one for one in await self._glances() if one.database == name), None)
         if found is None:
             raise NoSuchDatabaseError(name)
         return found

@@ -38,9 +38,10 @@ def latency_band(history: History) -> Steps[Markup]:
         places.append(_place(piece, times))
         yield
     return picture(
-        *_gaps(history.gaps, times),
         *(_grid_line(_height(scale, tick)) for tick in scale.ticks_ms),
         stretched(*curves, y=_TOP, height=_PLOT, units=_PLOT),
+        # Over the band: a day in which nobody looked for hours has figures, and a hole all the same.
+        *_gaps(history.gaps, times),
         *_latency_ticks(scale),
         _grid_line(_TOP + _PLOT + _LANE),
         *marks,

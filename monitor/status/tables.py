@@ -21,10 +21,11 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaysRow:
-    """Days in a row of which the same can be said; one day alone where there is more to tell of it."""
+    """Days in a row of which the same is `said`; one day alone, and `None`, where there is more to tell of it."""
 
     first: Slice
     last: Slice
+    said: str | None
 
 
 def slice_rows(slices: Sequence[Slice]) -> Steps[Markup]:
@@ -41,15 +42,16 @@ def group_days(days: Sequence[Slice]) -> list[DaysRow]:
     """The days of a table, the newest first: those without trouble, and those without a look, taken together."""
     rows: list[DaysRow] = []
     for day in reversed(days):
-        if rows and _kind(day) is not None and _kind(day) == _kind(rows[-1].first):
-            rows[-1] = DaysRow(first=day, last=rows[-1].last)
+        said = _in_few_words(day)
+        if rows and said is not None and said == rows[-1].said:
+            rows[-1] = DaysRow(first=day, last=rows[-1].last, said=said)
         else:
-            rows.append(DaysRow(first=day, last=day))
+            rows.append(DaysRow(first=day, last=day, said=said))
     return rows
 
 
-def _kind(day: Slice) -> str | None:
-    """What can be said of a day in a few words; `None` where there is more to say."""
+def _in_few_words(day: Slice) -> str | None:
+    """`None` where there is more to say."""
     if not day.uptime.known:
         return None if day.looks else "nobody looked"
     if day.uptime.down or day.looks_failed:
@@ -58,11 +60,10 @@ def _kind(day: Slice) -> str | None:
 
 
 def _days_row(row: DaysRow) -> Markup:
-    said = _kind(row.first)
-    if row.first is row.last or said is None:
+    if row.first is row.last or row.said is None:
         return _slice_row(row.last)
     days = f"{row.first.start:%Y-%m-%d} to {row.last.start:%Y-%m-%d}"
-    return tag("tr", tag("th", days, scope="row"), tag("td", said, colspan=_COLUMNS - 1))
+    return tag("tr", tag("th", days, scope="row"), tag("td", row.said, colspan=_COLUMNS - 1))
 
 
 def _slice_row(piece: Slice) -> Markup:

@@ -345,6 +345,19 @@ def test_many_visitors_cost_as_much_as_one(site: Site) -> None:
     assert overview.questions["glances"] <= 2 + took
 
 
+def test_page_badge_and_json_of_one_moment_are_read_once() -> None:
+    """Whoever looks at a page often has its badge and its JSON beside it."""
+    overview = MadeOverview(PLANS[:1], now=NOW)
+    with serving(build(overview)) as port:
+        site = Site(port=port, overview=overview)
+        for path in PATHS:
+            assert site.ask(path).status == 200
+        assert overview.questions["glances"] == 1
+        overview.now = NOW + timedelta(seconds=1)
+        site.ask("/badge/main.svg?show=latency")
+        assert overview.questions["glances"] == 2
+
+
 def test_a_fault_inside_is_told_without_a_word_of_it(caplog: pytest.LogCaptureFixture) -> None:
     """500 in plain words with all headers; what went wrong stands in the log alone. The next visitor is served."""
     overview = MadeOverview(PLANS[:1], now=NOW)
