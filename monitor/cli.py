@@ -21,6 +21,7 @@ _WORDS = {
     "check": ("check", "Look once, alert, and end with a status."),
     "doctor": ("doctor", "Find out what is wrong and whose move it is."),
     "incidents": ("incidents", "List incidents; acknowledge one."),
+    "backup": ("backup", "Copy the history to another file."),
     "test-alerts": ("test_alerts", "Send a trial message through each channel."),
     "config": ("config", "Check, show or describe the settings."),
     "init": ("init", "Write a commented config.yaml."),
