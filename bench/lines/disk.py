@@ -31,9 +31,10 @@ def measure(plan: Plan) -> Iterator[Row]:
         say(f"  {looks:,} looks of {databases}")
         size, cpu_seconds = _fill(plan, databases, looks)
         figure = size / looks
+        cost = f"{cpu_seconds / looks * 1000:.2f} ms of CPU to record one"
         yield Row(
             what=f"bytes a look costs on disk, {databases} database{'s' if databases > 1 else ''}, sums included",
-            measured=f"{figure:.1f} B ({size / 2**20:.2f} MB)\n{cpu_seconds / looks * 1000:.2f} ms of CPU to record it",
+            measured=f"{figure:.1f} B ({size / 2**20:.2f} MB)\n{cost}",
             count=f"{looks:,}",
             goal=DISK,
             reached=plan.judged(reached=DISK.is_reached(figure)),
