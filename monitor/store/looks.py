@@ -118,7 +118,9 @@ def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int
     known = read_horizon(connection)
     deleted = 0
     for (database,) in connection.execute("SELECT id FROM database").fetchall():
-        sum_up(connection, database, until_ms=limit.looks_ms)
+        # Up to a look that stays, or what held before it would be forgotten.
+        following = look_from(connection, database, limit.looks_ms)
+        sum_up(connection, database, until_ms=limit.looks_ms if following is None else following.at_ms)
         deleted += delete_looks(
             connection, database, start=known.looks_ms, end=limit.looks_ms, failing_too=False
         ) + delete_looks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)

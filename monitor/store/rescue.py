@@ -80,9 +80,9 @@ def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int)
         if database not in homes or not isinstance(slot, int):
             continue
         try:
-            sums, key = from_columns(*columns), (homes[database], RowGrain(grain), slot)
-            if min(sums.rollup.up_ms, sums.rollup.down_ms) >= 0:
-                ledger.add(key, sums)
+            entry, key = from_columns(*columns), (homes[database], RowGrain(grain), slot)
+            if min(entry.rollup.up_ms, entry.rollup.down_ms) >= 0:
+                ledger.add(key, entry)
         except (DamagedError, ValueError):
             continue
     for number, since_ms in _rows(sick, "summed"):
