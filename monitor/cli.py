@@ -22,6 +22,7 @@ _WORDS = {
     "doctor": ("doctor", "Find out what is wrong and whose move it is."),
     "report": ("report", "Look back: uptime, latency, failures, incidents."),
     "incidents": ("incidents", "List incidents; acknowledge one."),
+    "backup": ("backup", "Copy the history to another file."),
     "test-alerts": ("test_alerts", "Send a trial message through each channel."),
     "config": ("config", "Check, show or describe the settings."),
     "init": ("init", "Write a commented config.yaml."),

@@ -6,7 +6,7 @@ A thread would not do: whoever computes there keeps the interpreter for itself, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from time import perf_counter
 from typing import TypeVar
 
@@ -18,23 +18,23 @@ _LEAST_TURN_SECONDS = 0.001
 _LONGEST_TURN_SECONDS = 0.004
 
 
-async def in_steps(steps: Steps[Result]) -> Result:
-    """What the steps make; after a turn of a millisecond everybody else has one.
+async def in_steps(steps: Steps[Result], *, clock: Callable[[], float] = perf_counter) -> Result:
+    """What the steps make; after a turn of a millisecond everybody else has one. `clock` gives seconds.
 
     Where the others take long, turns are longer too, so that pages are made also while the loop is very busy.
     """
     turn = _LEAST_TURN_SECONDS
-    began = perf_counter()
+    began = clock()
     while True:
         try:
             next(steps)
         except StopIteration as end:
             made: Result = end.value
             return made
-        paused = perf_counter()
+        paused = clock()
         if paused - began >= turn:
             await asyncio.sleep(0)
-            began = perf_counter()
+            began = clock()
             turn = min(_LONGEST_TURN_SECONDS, max(_LEAST_TURN_SECONDS, (began - paused) / 2))
 
 

@@ -85,7 +85,7 @@ def glance_of(
     connection: sqlite3.Connection, database: int, name: str, *, schedule: Schedule, days: int, now: datetime
 ) -> Glance:
     """One database as it is now, with so many days, today included."""
-    now_ms = to_ms(now) + 1
+    now_ms = to_ms(now) + 1  # so that today is there at midnight too
     first_ms = (now_ms // DAY_MS - days + 1) * DAY_MS
     sums = Sums(connection, database, start_ms=first_ms, end_ms=now_ms, grain=Grain.DAY)
     return Glance(

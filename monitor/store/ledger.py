@@ -39,7 +39,7 @@ Key = tuple[int, RowGrain, int]
 
 
 @dataclass(kw_only=True, slots=True)
-class Sums:
+class Entry:
     """What one row holds, or what is to be added to it; phases are those of a day."""
 
     rollup: Rollup = field(default_factory=Rollup)
@@ -52,7 +52,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._by_hour: defaultdict[tuple[int, int], Rollup] = defaultdict(Rollup)
-        self._by_row: defaultdict[Key, Sums] = defaultdict(Sums)
+        self._by_row: defaultdict[Key, Entry] = defaultdict(Entry)
 
     def count(self, database: int, seen: Seen) -> None:
         """Enter one look."""
@@ -66,10 +66,10 @@ class Ledger:
         for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
             self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
 
-    def add(self, key: Key, sums: Sums) -> None:
+    def add(self, key: Key, entry: Entry) -> None:
         """Add sums that come from elsewhere to one row, and to no other."""
-        self._by_row[key].rollup.merge(sums.rollup)
-        self._by_row[key].phases.merge(sums.phases)
+        self._by_row[key].rollup.merge(entry.rollup)
+        self._by_row[key].phases.merge(entry.phases)
 
     def flush(self) -> None:
         """Bring it to the rows of the hours, of their days and of all time."""
@@ -77,37 +77,37 @@ class Ledger:
             for key in ((database, RowGrain.HOUR, hour), _day_of(database, hour), (database, RowGrain.ALL, 0)):
                 self._by_row[key].rollup.merge(rollup)
         for key, more in self._by_row.items():
-            number, sums = self._row(key)
-            sums.rollup.merge(more.rollup)
-            sums.phases.merge(more.phases)
+            number, entry = self._row(key)
+            entry.rollup.merge(more.rollup)
+            entry.phases.merge(more.phases)
             self._connection.execute(
                 "UPDATE rollup SET outcomes = ?, up_ms = ?, down_ms = ?, latency = ?, phases = ? WHERE id = ?",
-                (*to_columns(sums), number),
+                (*to_columns(entry), number),
             )
         self._by_hour.clear()
         self._by_row.clear()
 
-    def _row(self, key: Key) -> tuple[int, Sums]:
+    def _row(self, key: Key) -> tuple[int, Entry]:
         row = self._connection.execute(
             f"SELECT id, {COLUMNS} FROM rollup WHERE database_id = ? AND grain = ? AND slot = ?", key
         ).fetchone()
         if row is None:
-            return begin_rollup(self._connection, *key), Sums()
+            return begin_rollup(self._connection, *key), Entry()
         number, *columns = row
         return number, from_columns(*columns)
 
 
-def to_columns(sums: Sums) -> tuple[Any, ...]:
-    """Sums as they stand in a row."""
-    rollup = sums.rollup
+def to_columns(entry: Entry) -> tuple[Any, ...]:
+    """An entry as it stands in its row."""
+    rollup = entry.rollup
     outcomes = _to_json(outcomes_to_json(rollup.outcomes))
-    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), sums.phases.encode() or None
+    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), entry.phases.encode() or None
 
 
-def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> Sums:
+def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> Entry:
     """What `to_columns` wrote."""
     with reading("the sums of an hour or a day"):
-        return Sums(
+        return Entry(
             rollup=Rollup(
                 outcomes=dict(_outcomes(outcomes)),
                 up_ms=int(up_ms),

@@ -58,14 +58,14 @@ def add_look(
             past.hold(before, after.at_ms, back=True)
         gap_since_ms = end_gap(connection, database, at_ms, for_good=interval is not None)
         since_ms = gap_since_ms if since_ms is None else since_ms
-    if latest is not None and (since_ms or 0) < to_ms(latest) <= at_ms:
+    # Where looks were deleted it cannot be told what was entered for the time around one that comes in late.
+    is_placed = before is not None or after is None or not horizon.looks_ms
+    if latest is not None and is_placed and (since_ms or 0) < to_ms(latest) <= at_ms:
         # What that look saw is not known any more.
         since_ms, before = to_ms(latest), None
     is_known = since_ms is not None and not note_gap(connection, database, since_ms, at_ms, interval)
     if before is not None and is_known:
         past.hold(before, at_ms)
-    # Where looks were deleted it cannot be told what was entered for the time before the oldest that is left.
-    is_placed = before is not None or not horizon.looks_ms
     if after is not None and is_placed and not note_gap(connection, database, at_ms, after.at_ms, interval):
         past.hold(this, after.at_ms)
     past.flush()
@@ -118,7 +118,9 @@ def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int
     known = read_horizon(connection)
     deleted = 0
     for (database,) in connection.execute("SELECT id FROM database").fetchall():
-        sum_up(connection, database, until_ms=limit.looks_ms)
+        # Up to a look that stays, or what held before it would be forgotten.
+        following = look_from(connection, database, limit.looks_ms)
+        sum_up(connection, database, until_ms=limit.looks_ms if following is None else following.at_ms)
         deleted += delete_looks(
             connection, database, start=known.looks_ms, end=limit.looks_ms, failing_too=False
         ) + delete_looks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)

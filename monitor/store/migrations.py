@@ -98,6 +98,7 @@ CREATE VIEW deliveries (incident, kind, channel, created_at, delivered_at, attem
 """
 
 # Looks in less space, each under its hour (`look_rows`), and sums that stay when looks are deleted (`ledger`).
+# `sum_up_looks` writes them with the code of today: whoever changes these tables again gives it a copy of its own.
 # The old table steps aside while it is read; whatever others built on it must not keep it from going.
 _ROLLUPS_BEFORE = """
 DROP VIEW history;

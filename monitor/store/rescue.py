@@ -15,7 +15,7 @@ from monitor.core.watch import Watch
 from monitor.store import channel_state, outbox, watches
 from monitor.store.faults import Damage, DamagedError, damage_of, naming_damage
 from monitor.store.ledger import Ledger, RowGrain, from_columns
-from monitor.store.look_rows import moment_of_oldest
+from monitor.store.look_rows import EVER_MS, moment_of_oldest
 from monitor.store.marks import Horizon, move_horizon
 from monitor.store.stretches import stretches
 
@@ -80,14 +80,14 @@ def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int)
         if database not in homes or not isinstance(slot, int):
             continue
         try:
-            sums, key = from_columns(*columns), (homes[database], RowGrain(grain), slot)
-            if min(sums.rollup.up_ms, sums.rollup.down_ms) >= 0:
-                ledger.add(key, sums)
+            entry, key = from_columns(*columns), (homes[database], RowGrain(grain), slot)
+            if min(entry.rollup.up_ms, entry.rollup.down_ms) >= 0:
+                ledger.add(key, entry)
         except (DamagedError, ValueError):
             continue
     for number, since_ms in _rows(sick, "summed"):
         with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
-            for stretch in stretches(sick, number, since_ms, now_ms):
+            for stretch in stretches(sick, number, since_ms, EVER_MS):
                 ledger.hold(homes[number], stretch.seen.outcome, stretch.start_ms, stretch.end_ms)
                 if stretch.is_inside:
                     ledger.count(homes[number], stretch.seen)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from monitor.core.history import Grain, Slice
 from monitor.core.observation import Look, Outcome, Phases
 from monitor.core.watch import Step, Watch
 from monitor.store.gaps import read_gaps
+from monitor.store.history import history_of
 from monitor.store.look_rows import read_looks
 from monitor.store.rows import from_ms, to_ms
 from monitor.store.sums import Sums
@@ -58,6 +57,11 @@ class History:
     def whole(self, start: datetime, end: datetime, grain: Grain = Grain.HOUR) -> Slice:
         return self.desk.store.read(
             lambda connection: Sums(connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain).whole()
+        )
+
+    def phases(self, start: datetime, end: datetime) -> Phases | None:
+        return self.desk.store.read(
+            lambda connection: history_of(connection, 1, "main", start=start, end=end, grain=Grain.DAY).phases
         )
 
     def check(self, start: datetime, end: datetime) -> None:
@@ -197,13 +201,14 @@ def test_looks_go_on_after_pruning_as_before(history: History) -> None:
     for minute in range(0, 5 * 60, 1):
         history.look(START + minute * MINUTE, TIMEOUT if minute % 50 == 0 else OK)
     history.desk.store.prune(START + 5 * HOUR, 2 * HOUR)
-    for minute in (150, 200, 290, 301, 302):
+    for minute in (150, 179, 200, 290, 301, 302):
         history.look(START + minute * MINUTE + timedelta(seconds=20), SLOW)
     for each in history.slices(START, START + 6 * HOUR):
         assert each.uptime.known <= each.end - each.start
     history.check(START + 3 * HOUR, START + 6 * HOUR)
     whole = history.whole(START, START + 6 * HOUR)
-    assert whole.looks == 305
+    assert whole.looks == 306
+    assert history.gaps() == []
     assert whole.uptime.known == 302 * MINUTE + timedelta(seconds=20)
 
 
@@ -212,16 +217,23 @@ def test_a_keep_shorter_than_an_hour_loses_no_figure(history: History) -> None:
     for minute in range(125):
         history.look(START + minute * MINUTE, TIMEOUT if minute % 9 == 0 else OK)
         if minute % 20 == 0:
-            history.desk.store.prune(START + minute * MINUTE, 10 * MINUTE)
+            history.desk.store.prune(START + minute * MINUTE + timedelta(seconds=30), 10 * MINUTE)
     whole = history.whole(START, START + 125 * MINUTE)
     assert whole.outcomes == {OK: 111, TIMEOUT: 14}
     assert (whole.uptime.up, whole.uptime.down) == (110 * MINUTE, 14 * MINUTE)
 
 
 def test_the_phases_of_a_day_are_kept_when_its_looks_are_gone(history: History) -> None:
-    """As medians; failures are not in them."""
-    for minute in range(0, 24 * 60, 10):
-        history.look(START + minute * MINUTE, TIMEOUT if minute < 200 else OK, interval=10 * MINUTE)
-    with closing(sqlite3.connect(history.desk.path)) as shell:
-        kept = shell.execute("SELECT slot FROM rollup WHERE grain = 1 AND phases IS NOT NULL").fetchall()
-    assert len(kept) == 2
+    """As medians of the whole day, within 5 %; failures are not in them."""
+    for minute in range(0, 48 * 60, 10):
+        history.look(START + minute * MINUTE, OK, 50.0 if minute % 60 else 9_000.0, interval=10 * MINUTE)
+    end = START + 2 * DAY
+    spans = ((START, end), (START + HOUR, START + 2 * HOUR))
+    before = [history.phases(start, stop) for start, stop in spans]
+    history.desk.store.prune(end + 300 * DAY, DAY)
+    assert history.looks() == []
+    after = [history.phases(start, stop) for start, stop in spans]
+    for phases in (*before, *after):
+        assert phases is not None
+        assert phases.wait == pytest.approx(50.0, rel=0.05)
+        assert phases.tls == pytest.approx(9.0, rel=0.05)

@@ -1,0 +1,38 @@
+"""docs/history.md: what it shows to be typed into a SQLite shell can be typed there."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+
+from monitor.core.observation import Outcome
+from tests.program import ROOT
+from tests.store.conftest import Desk
+
+EXAMPLES = re.findall(
+    r"```sql\n(.*?)```", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"), flags=re.DOTALL
+)
+
+
+@pytest.fixture
+def lived_in(desk: Desk) -> Desk:
+    """An incident that is over, with messages that arrived at the second try; all of it today."""
+    desk.now = datetime.now(UTC)
+    desk.looks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 2, Outcome.OK, Outcome.OK)
+    return desk
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[str(number) for number in range(len(EXAMPLES))])
+def test_every_example_answers(lived_in: Desk, example: str) -> None:
+    """With rows, from a file in which something has happened, and while it is open elsewhere."""
+    with closing(sqlite3.connect(f"file:{lived_in.path}?mode=ro", uri=True)) as shell:
+        assert shell.execute(example).fetchall()
+
+
+def test_there_are_examples() -> None:
+    """The pattern still finds them."""
+    assert len(EXAMPLES) >= 5
