@@ -77,7 +77,7 @@ class Buckets:
         return pack_counts(self._first, self._counts)
 
     def fill(self, content: bytes, place: int) -> int:
-        """Hold what `encode` wrote at that place, and return the place after it; raises ValueError for the rest."""
+        """Hold what `encode` wrote at that place; return the place after it. Raises ValueError for the rest."""
         self._first, self._counts, place = unpack_counts(content, place, most=_MOST_BUCKETS)
         self.count = sum(self._counts)
         return place
