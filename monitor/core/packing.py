@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 
 # A run of counts ends where more zeros follow than beginning the next run costs.
 _HOLE = 6
-# How counts can stand in a run: the largest one, and the code of `struct`; the first packs two into one byte.
-_WIDTHS = ((0xF, ""), (0xFF, "B"), (0xFFFF, "H"), (0xFFFF_FFFF, "I"), (0xFFFF_FFFF_FFFF_FFFF, "Q"))
+# How counts can stand in a run: the largest one, the code of `struct` and its bytes. The first packs two into one
+# byte, the second is as Python has bytes.
+_WIDTHS = ((0xF, "", 0), (0xFF, "B", 1), (0xFFFF, "H", 2), (0xFFFF_FFFF, "I", 4), (0xFFFF_FFFF_FFFF_FFFF, "Q", 8))
 _BITS_OF_WIDTH = 3
 
 
@@ -49,7 +50,7 @@ def pack_counts(zeros: int, counts: Sequence[int]) -> bytes:
     is frequent, so the counts of a run are laid out for C to read.
     """
     most = max(counts, default=0)
-    width = next(number for number, (largest, _) in enumerate(_WIDTHS) if most <= largest)
+    width = next(number for number, (largest, _, _) in enumerate(_WIDTHS) if most <= largest)
     runs = list(_runs(counts))
     parts = [write_varint(len(runs) << _BITS_OF_WIDTH | width)]
     end = -zeros
@@ -68,7 +69,7 @@ def unpack_counts(content: bytes, place: int, *, most: int) -> tuple[int, list[i
     width = header & (1 << _BITS_OF_WIDTH) - 1
     if width >= len(_WIDTHS):
         raise ValueError("counts have an unknown width")
-    code = _WIDTHS[width][1]
+    _, code, size = _WIDTHS[width]
     first, counts = 0, list[int]()
     for _ in range(header >> _BITS_OF_WIDTH):
         zeros, place = read_varint(content, place)
@@ -79,11 +80,16 @@ def unpack_counts(content: bytes, place: int, *, most: int) -> tuple[int, list[i
             counts += [0] * zeros
         else:
             first = zeros
-        stop = place + (length * struct.calcsize(code) if code else (length + 1) // 2)
+        stop = place + (length * size or (length + 1) // 2)
         if stop > len(content):
             raise ValueError("counts were cut short")
-        part = content[place:stop]
-        counts += struct.unpack(f"<{length}{code}", part) if code else _nibbles(part, length)
+        run = content[place:stop]
+        if size == 0:
+            counts += _nibbles(run, length)
+        elif size == 1:
+            counts += run
+        else:
+            counts += struct.unpack(f"<{length}{code}", run)
         place = stop
     return first, counts, place
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import fields
 from itertools import accumulate
 from operator import add
-from typing import Self
 
 from monitor.core.observation import Phases
 from monitor.core.packing import pack_counts, read_varint, unpack_counts, write_varint
@@ -19,6 +18,7 @@ from monitor.core.packing import pack_counts, read_varint, unpack_counts, write_
 # Each bucket ends so much above the one before; a figure in the middle of it is less than half of that off.
 _FINE = 1.02
 _COARSE = 1.1
+_LOGS = {growth: math.log(growth) for growth in (_FINE, _COARSE)}
 _PHASES = tuple(field.name for field in fields(Phases))
 # No figure is as large as the end of this bucket; content that says otherwise was not written by us.
 _MOST_BUCKETS = 4096
@@ -32,7 +32,7 @@ class Buckets:
     def __init__(self, growth: float) -> None:
         self.count = 0
         self._growth = growth
-        self._log = math.log(growth)
+        self._log = _LOGS[growth]
         # The counts of neighbouring buckets, the first of them by its number; dense, so that they add up quickly.
         self._first = 0
         self._counts: list[int] = []
@@ -73,16 +73,14 @@ class Buckets:
         return sum(self._counts[: last - self._first])
 
     def encode(self) -> bytes:
-        """A few bytes that `decode` takes."""
+        """A few bytes that `fill` takes."""
         return pack_counts(self._first, self._counts)
 
-    @classmethod
-    def decode(cls, content: bytes, place: int, growth: float) -> tuple[Self, int]:
-        """What `encode` wrote at that place, and the place after it; raises ValueError for anything else."""
-        found = cls(growth)
-        found._first, found._counts, place = unpack_counts(content, place, most=_MOST_BUCKETS)
-        found.count = sum(found._counts)
-        return found, place
+    def fill(self, content: bytes, place: int) -> int:
+        """Hold what `encode` wrote at that place; return the place after it. Raises ValueError for the rest."""
+        self._first, self._counts, place = unpack_counts(content, place, most=_MOST_BUCKETS)
+        self.count = sum(self._counts)
+        return place
 
     def _middle(self, bucket: int) -> float:
         """As far from the bucket's lower end as from its upper one, by ratio."""
@@ -180,7 +178,7 @@ class Histogram:
         if content:
             found._sum_us, place = read_varint(content, 0)
             found._max_us, place = read_varint(content, place)
-            found._buckets, place = Buckets.decode(content, place, _FINE)
+            found._buckets.fill(content, place)
         return found
 
 
@@ -230,7 +228,8 @@ class PhaseHistograms:
         found = cls()
         place = 0
         for name in _PHASES if content else ():
-            buckets, place = Buckets.decode(content, place, _COARSE)
+            buckets = Buckets(_COARSE)
+            place = buckets.fill(content, place)
             if buckets.count:
                 found._buckets[name] = buckets
         return found

@@ -106,15 +106,19 @@ def to_columns(entry: Entry) -> tuple[Any, ...]:
 
 def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> Entry:
     """What `to_columns` wrote."""
+    with reading("the sums of a day"):
+        found = PhaseHistograms.decode(phases or b"")
+    return Entry(rollup=read_rollup(outcomes, up_ms, down_ms, latency), phases=found)
+
+
+def read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any) -> Rollup:
+    """The same without phases."""
     with reading("the sums of an hour or a day"):
-        return Entry(
-            rollup=Rollup(
-                outcomes=dict(_outcomes(outcomes)),
-                up_ms=int(up_ms),
-                down_ms=int(down_ms),
-                latency=Histogram.decode(latency),
-            ),
-            phases=PhaseHistograms.decode(phases or b""),
+        return Rollup(
+            outcomes=dict(_outcomes(outcomes)),
+            up_ms=int(up_ms),
+            down_ms=int(down_ms),
+            latency=Histogram.decode(latency),
         )
 
 

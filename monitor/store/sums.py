@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from monitor.core.history import Grain, Slice
 from monitor.core.rollup import DAY_MS, HOUR_MS, Rollup, pieces
-from monitor.store.ledger import RowGrain, from_columns
+from monitor.store.ledger import RowGrain, read_rollup
 from monitor.store.look_rows import EVER_MS, look_from
 from monitor.store.marks import read_horizon, summed_until
 from monitor.store.rows import from_ms
@@ -123,11 +123,11 @@ def read_rollups(
 ) -> Iterator[tuple[int, Rollup]]:
     """The sums of hours, days or all time from one slot to another, each with its slot."""
     for slot, *columns in connection.execute(
-        "SELECT slot, outcomes, up_ms, down_ms, latency, NULL FROM rollup"
+        "SELECT slot, outcomes, up_ms, down_ms, latency FROM rollup"
         " WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?",
         (database, grain, first, last),
     ):
-        yield slot, from_columns(*columns).rollup
+        yield slot, read_rollup(*columns)
 
 
 def _floor(ms: int, length_ms: int) -> int:
