@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from monitor.commands.demo_play import USUAL_SECONDS, Performance, StoryError, UnusablePortError
+from monitor.commands.demo_settings import HISTORY
 from monitor.commands.demo_view import View
 from monitor.commands.options import fail
 from monitor.daemon import heed_signals
@@ -52,7 +54,7 @@ class _WholeNumber(_Param):
     "--port",
     type=_WholeNumber(0, 65535, example="--port 8080, or 0 for any that is free"),
     metavar="N",
-    help="Serve /healthz on this port of 127.0.0.1; 0 for any that is free.",
+    help="Serve the page on this port of 127.0.0.1, with 90 made-up days on it; 0 for any port that is free.",
 )
 @click.option(
     "--seconds",
@@ -62,15 +64,26 @@ class _WholeNumber(_Param):
     show_default=True,
     help=f"About how long the story takes, {_SHORTEST_SECONDS} to {_LONGEST_SECONDS}.",
 )
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Leave the history there, 90 made-up days included, for `report` and a SQLite shell.",
+)
 @click.pass_context
-def command(context: click.Context, *, port: int | None, seconds: int) -> None:
+def command(context: click.Context, *, port: int | None, seconds: int, keep: Path | None) -> None:
     """Watch the whole program at work against stand-ins on this machine; no account needed."""
     heed_signals(sys.exit)
+    if keep is not None and keep.exists():
+        fail(f"wanted a new file for the history, found {keep}. Next: --keep another one")
     view = View(Screen(sys.stdout))
-    performance = Performance(view, seconds=seconds, port=port)
+    has_past = port is not None or keep is not None
+    performance = Performance(view, seconds=seconds, port=port, has_past=has_past)
     try:
         with _folder() as folder, _undisturbed():
             ending = asyncio.run(_until_stopped(performance.play(folder)))
+            if keep is not None:
+                _keep(folder, keep)
     except UnusablePortError as error:
         fail(str(error))
     except StoryError as error:
@@ -95,6 +108,13 @@ async def _until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
         return await task
     except asyncio.CancelledError:
         return None
+
+
+def _keep(folder: Path, place: Path) -> None:
+    try:
+        shutil.copyfile(folder / HISTORY, place)
+    except OSError as error:
+        fail(f"wanted to leave the history in {place}, found {error.strerror}. Next: --keep it elsewhere")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from monitor.commands.demo_doctor import Examined, examine
+from monitor.commands.demo_past import write_past
 from monitor.commands.demo_settings import settings_for
 from monitor.commands.demo_view import Ending, View
 from monitor.core.notice import Kind
@@ -48,13 +49,17 @@ class UnusablePortError(Exception):
 
 
 class Performance:
-    """One showing of the story, in about `seconds`; with a `port` the program serves /healthz there."""
+    """One showing of the story, in about `seconds`; with a `port` the program serves its page there.
 
-    def __init__(self, view: View, *, seconds: int, port: int | None) -> None:
+    With `has_past` the history begins ninety made-up days before.
+    """
+
+    def __init__(self, view: View, *, seconds: int, port: int | None, has_past: bool) -> None:
         self._view = view
         self._seconds = seconds
         self._pace = min(max(seconds / USUAL_SECONDS, 0.2), 2.0)
         self._port = port
+        self._has_past = has_past
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
         self._examining: asyncio.Task[None] | None = None
         self._began = self._act_began = self._planned_end = self._read_until = 0.0
@@ -78,6 +83,9 @@ class Performance:
     async def _play_on(self, stage: Stage, folder: Path) -> list[tuple[str, Incident]]:
         async with AsyncExitStack() as platform:
             settings = settings_for(stage, folder, pace=self._pace)
+            if self._has_past:
+                await asyncio.to_thread(write_past, settings, now_utc())
+            began = now_utc()
             monitor = await platform.enter_async_context(self._deployed(settings))
             self._view.intro(settings, seconds=self._seconds, port=self._port)
             self._began = self._planned_end = monotonic()
@@ -97,7 +105,8 @@ class Performance:
                     numbers = " and ".join(f"incident {incident.id}" for _, incident in remembered)
                     self._view.note(f"started with the new token; it remembers {numbers or 'no incident'}")
                 await self._until_over(act, stage, settings)
-            return await monitor.keeper.run(monitor.store.incidents, closed_too=True)
+            told = await monitor.keeper.run(monitor.store.incidents, closed_too=True)
+            return [(name, incident) for name, incident in told if incident.opened_at >= began]
 
     @asynccontextmanager
     async def _deployed(self, settings: Settings) -> AsyncIterator[Monitor]:

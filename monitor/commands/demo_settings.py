@@ -11,6 +11,8 @@ from pathlib import Path
 from monitor.sandbox.story import CACHE, MAIN, WORKER, Stage
 from monitor.settings import Settings
 
+HISTORY = "history.db"
+
 
 def settings_for(stage: Stage, folder: Path, *, pace: float) -> Settings:
     """Intervals and timeouts go with `pace`; the counts of the rules are the ones out of the box."""
@@ -49,7 +51,7 @@ def settings_for(stage: Stage, folder: Path, *, pace: float) -> Settings:
                 "console_url": stage.console.url,
                 "railway_url": stage.railway.url,
             },
-            "history": {"path": str(folder / "history.db")},
+            "history": {"path": str(folder / HISTORY)},
             "logs": {"level": "ERROR"},
         }
     )

@@ -85,7 +85,10 @@ class View:
         )
         if port is not None:
             screen.write()
-            screen.paragraph(f"While it runs, ask it how it is: curl http://127.0.0.1:{port}/healthz")
+            screen.paragraph(
+                f"While it runs, its page is on http://127.0.0.1:{port}/, with ninety made-up days before today; "
+                f"ask it how it is: curl http://127.0.0.1:{port}/healthz"
+            )
 
     def act(self, number: int, act: Act) -> None:
         """A new act begins."""
