@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitor.core.history import Glance
@@ -21,9 +22,19 @@ HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 SVG = "image/svg+xml; charset=utf-8"
 _GLANCES_LAST = timedelta(seconds=1)
+_REST = 4
 _LATEST_LOOKS = 12
 _LATEST_WITHIN = timedelta(days=1)
 Query = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """What was read, when, and until when it is good enough."""
+
+    glances: tuple[Glance, ...]
+    at: datetime
+    fresh_until: datetime
 
 
 class NoSuchDatabaseError(Exception):
@@ -40,7 +51,8 @@ class Answers:
         self._pages = pages
         self._conceal = conceal
         self._clock = clock
-        self._read: tuple[datetime, tuple[Glance, ...]] | None = None
+        self._read: _Read | None = None
+        self._reading = asyncio.Lock()
         # Packing is the one long piece of work that lets go of the interpreter.
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
@@ -93,11 +105,18 @@ class Answers:
         return await asyncio.get_running_loop().run_in_executor(self._hand, pack, text, content_type)
 
     async def _glances(self) -> tuple[Glance, ...]:
-        """As they were within the last second: a page, its badges and its JSON often come together."""
-        now = self._clock()
-        if self._read is None or not timedelta(0) <= now - self._read[0] < _GLANCES_LAST:
-            self._read = (now, await self._overview.glances())
-        return self._read[1]
+        """As they were a moment ago: a page, its badges and its JSON often come together.
+
+        They last for a second, or for four times as long as they took to read where that is longer.
+        """
+        async with self._reading:
+            began = self._clock()
+            if self._read is None or not self._read.at <= began < self._read.fresh_until:
+                glances = await self._overview.glances()
+                now = self._clock()
+                fresh_until = now + max(_GLANCES_LAST, _REST * (now - began))
+                self._read = _Read(glances=glances, at=now, fresh_until=fresh_until)
+            return self._read.glances
 
     async def _glance(self, name: str) -> Glance:
         found = next((one for one in await self._glances() if one.database == name), None)
