@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def page_server(monitor: Monitor, pulse: Pulse, *, host: str, port: int) -> StatusServer:
     """The web server, bound and not yet serving; raises `CannotListenError`.
 
-    It is 15 MB that a monitor without a port does not pay: nothing of it is read in before this is called.
+    A monitor without a port does not pay for it: nothing of it is read in before this is called.
     """
     from monitor.status.app import build_app  # noqa: PLC0415 - see above
     from monitor.status.server import StatusServer  # noqa: PLC0415 - see above

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from monitor.core.history import Glance
 from monitor.status.badge import badge
 from monitor.status.card import card_of
+from monitor.status.detail import DatabasePage
 from monitor.status.documents import Conceal, databases_document, history_document
 from monitor.status.kept import Answer, pack
 from monitor.status.overview import Overview
-from monitor.status.pages import DatabasePage, Pages
 from monitor.status.parameters import history_question, shown, span
 from monitor.status.steps import Steps, in_steps
+
+if TYPE_CHECKING:
+    from monitor.status.pages import Pages
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -26,6 +30,7 @@ _REST = 4
 _LATEST_LOOKS = 12
 _LATEST_WITHIN = timedelta(days=1)
 Query = Mapping[str, str]
+LoadPages = Callable[[], Awaitable["Pages"]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +50,7 @@ class Answers:
     """One method per address. They raise `NoSuchDatabaseError` and `QuestionError`."""
 
     def __init__(
-        self, overview: Overview, *, pages: Pages, conceal: Conceal, clock: Callable[[], datetime]
+        self, overview: Overview, *, pages: LoadPages, conceal: Conceal, clock: Callable[[], datetime]
     ) -> None:
         self._overview = overview
         self._pages = pages
@@ -59,7 +64,7 @@ class Answers:
     async def front(self, _name: str, _query: Query) -> Answer:
         """The page of all databases."""
         glances, now = await self._glances(), self._clock()
-        return await self._packed(self._pages.front(glances, now), HTML)
+        return await self._packed((await self._pages()).front(glances, now), HTML)
 
     async def database(self, name: str, query: Query) -> Answer:
         """The page of one database."""
@@ -71,7 +76,7 @@ class Answers:
             name, start=now - _LATEST_WITHIN, end=now, before=None, limit=_LATEST_LOOKS
         )
         page = DatabasePage(glance=glance, history=history, span=chosen, looks=looks)
-        return await self._packed(self._pages.database(page, now), HTML)
+        return await self._packed((await self._pages()).database(page, now), HTML)
 
     async def badge(self, name: str, query: Query) -> Answer:
         """A badge of one database."""
