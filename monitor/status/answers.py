@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from monitor.core.history import Glance
 from monitor.status.badge import badge
 from monitor.status.card import card_of
+from monitor.status.detail import DatabasePage
 from monitor.status.documents import Conceal, databases_document, history_document
 from monitor.status.kept import Answer, pack
 from monitor.status.overview import Overview
-from monitor.status.pages import DatabasePage, Pages
 from monitor.status.parameters import history_question, shown, span
 from monitor.status.steps import Steps, in_steps
+
+if TYPE_CHECKING:
+    from monitor.status.pages import Pages
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 SVG = "image/svg+xml; charset=utf-8"
 _GLANCES_LAST = timedelta(seconds=1)
+_REST = 4
 _LATEST_LOOKS = 12
 _LATEST_WITHIN = timedelta(days=1)
 Query = Mapping[str, str]
+LoadPages = Callable[[], Awaitable["Pages"]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """What was read, when, and until when it is good enough."""
+
+    glances: tuple[Glance, ...]
+    at: datetime
+    fresh_until: datetime
 
 
 class NoSuchDatabaseError(Exception):
@@ -34,20 +50,21 @@ class Answers:
     """One method per address. They raise `NoSuchDatabaseError` and `QuestionError`."""
 
     def __init__(
-        self, overview: Overview, *, pages: Pages, conceal: Conceal, clock: Callable[[], datetime]
+        self, overview: Overview, *, pages: LoadPages, conceal: Conceal, clock: Callable[[], datetime]
     ) -> None:
         self._overview = overview
         self._pages = pages
         self._conceal = conceal
         self._clock = clock
-        self._read: tuple[datetime, tuple[Glance, ...]] | None = None
+        self._read: _Read | None = None
+        self._reading = asyncio.Lock()
         # Packing is the one long piece of work that lets go of the interpreter.
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
     async def front(self, _name: str, _query: Query) -> Answer:
         """The page of all databases."""
         glances, now = await self._glances(), self._clock()
-        return await self._packed(self._pages.front(glances, now), HTML)
+        return await self._packed((await self._pages()).front(glances, now), HTML)
 
     async def database(self, name: str, query: Query) -> Answer:
         """The page of one database."""
@@ -59,7 +76,7 @@ class Answers:
             name, start=now - _LATEST_WITHIN, end=now, before=None, limit=_LATEST_LOOKS
         )
         page = DatabasePage(glance=glance, history=history, span=chosen, looks=looks)
-        return await self._packed(self._pages.database(page, now), HTML)
+        return await self._packed((await self._pages()).database(page, now), HTML)
 
     async def badge(self, name: str, query: Query) -> Answer:
         """A badge of one database."""
@@ -93,11 +110,18 @@ class Answers:
         return await asyncio.get_running_loop().run_in_executor(self._hand, pack, text, content_type)
 
     async def _glances(self) -> tuple[Glance, ...]:
-        """As they were within the last second: a page, its badges and its JSON often come together."""
-        now = self._clock()
-        if self._read is None or not timedelta(0) <= now - self._read[0] < _GLANCES_LAST:
-            self._read = (now, await self._overview.glances())
-        return self._read[1]
+        """As they were a moment ago: a page, its badges and its JSON often come together.
+
+        They last for a second, or for four times as long as they took to read where that is longer.
+        """
+        async with self._reading:
+            began = self._clock()
+            if self._read is None or not self._read.at <= began < self._read.fresh_until:
+                glances = await self._overview.glances()
+                now = self._clock()
+                fresh_until = now + max(_GLANCES_LAST, _REST * (now - began))
+                self._read = _Read(glances=glances, at=now, fresh_until=fresh_until)
+            return self._read.glances
 
     async def _glance(self, name: str) -> Glance:
         found = next((one for one in await self._glances() if one.database == name), None)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,9 +28,11 @@ from monitor.status.documents import refusal_document
 from monitor.status.guard import Guard
 from monitor.status.kept import Answer, Kept
 from monitor.status.overview import Overview
-from monitor.status.pages import Pages
 from monitor.status.parameters import QuestionError
 from monitor.status.words import Concealer
+
+if TYPE_CHECKING:
+    from monitor.status.pages import Pages
 
 _PATIENCE_SECONDS = 20
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -62,13 +65,12 @@ def build_app(
     names that no answer may tell; `clock` gives aware UTC.
     """
     conceal = Concealer(hosts)
-    pages = Pages(conceal)
-    desk = _Desk(pages, is_private=password is not None)
+    desk = _Desk(conceal, is_private=password is not None)
     routes = [Route("/healthz", _healthz(health))]
     if metrics is not None:
         routes.append(Route("/metrics", _metrics(metrics)))
     if overview is not None:
-        answers = Answers(overview, pages=pages, conceal=conceal, clock=clock)
+        answers = Answers(overview, pages=desk.pages, conceal=conceal, clock=clock)
         routes += [
             Route("/", desk.endpoint(answers.front)),
             Route("/databases/{name:path}", desk.endpoint(answers.database, reads=("span",))),
@@ -89,10 +91,19 @@ def build_app(
 class _Desk:
     """Turns answers into responses, with what a browser may keep, and refusals into plain words."""
 
-    def __init__(self, pages: Pages, *, is_private: bool) -> None:
-        self._pages = pages
+    def __init__(self, conceal: Concealer, *, is_private: bool) -> None:
+        self._conceal = conceal
+        self._pages: Pages | None = None
+        self._loading = asyncio.Lock()
         self._whose = "private" if is_private else "public"
         self._kept = Kept(clock=monotonic)
+
+    async def pages(self) -> Pages:
+        """Read in for the first visitor, on a thread: 5 MB and 0.2 s that a page nobody opens does not cost."""
+        async with self._loading:
+            if self._pages is None:
+                self._pages = await asyncio.to_thread(_read_in, self._conceal)
+            return self._pages
 
     def endpoint(self, ask: Ask, *, reads: tuple[str, ...] | None = (), seconds: int = 0) -> Endpoint:
         """What `ask` says, kept for a second here, and for so many `seconds` by those who asked.
@@ -113,13 +124,13 @@ class _Desk:
             try:
                 found = await self._kept.get(question, make)
             except QuestionError as error:
-                return self._refused(request, HTTPStatus.BAD_REQUEST, "Not understood", str(error))
+                return await self._refused(request, HTTPStatus.BAD_REQUEST, "Not understood", str(error))
             except NoSuchDatabaseError:
                 text = f"wanted a database that is watched, found {one_line(name, 60)!r}. Next: see the list"
-                return self._refused(request, HTTPStatus.NOT_FOUND, "No such database", text)
+                return await self._refused(request, HTTPStatus.NOT_FOUND, "No such database", text)
             except TimeoutError:
                 text = f"wanted to read the history within {_PATIENCE_SECONDS} s, found it busy. Next: try again"
-                return self._refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "Busy", text)
+                return await self._refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "Busy", text)
             return _response(request, found, keep)
 
         return answer
@@ -137,20 +148,26 @@ class _Desk:
         """Starlette's own refusals; after the guard only an unknown address is left."""
         status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
         text = f"wanted an address of this monitor, found {one_line(request.url.path, 80)!r}. Next: begin at /"
-        return self._refused(request, status, "Nothing is here", text)
+        return await self._refused(request, status, "Nothing is here", text)
 
     async def failed(self, request: Request, _error: Exception) -> Response:
         """A bug, or a history that cannot be read; the log has it, a visitor has no use for it."""
         text = "wanted to answer, found that the monitor failed inside. Next: its log says why"
-        return self._refused(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Failed inside", text)
+        return await self._refused(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Failed inside", text)
 
-    def _refused(self, request: Request, status: HTTPStatus, title: str, text: str) -> Response:
+    async def _refused(self, request: Request, status: HTTPStatus, title: str, text: str) -> Response:
         if request.url.path.startswith("/api/"):
             return JSONResponse(refusal_document(text), status_code=status, headers=_NO_STORE)
         if "text/html" in request.headers.get("accept", ""):
-            page = self._pages.refusal(status, title, text)
+            page = (await self.pages()).refusal(status, title, text)
             return Response(page, status_code=status, headers={**_NO_STORE, "Content-Type": HTML})
         return PlainTextResponse(text + "\n", status_code=status, headers=_NO_STORE)
+
+
+def _read_in(conceal: Concealer) -> Pages:
+    from monitor.status.pages import Pages  # noqa: PLC0415 - see above
+
+    return Pages(conceal)
 
 
 def _response(request: Request, found: Answer, keep: str) -> Response:

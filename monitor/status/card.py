@@ -63,7 +63,8 @@ def uptime_of(slices: Sequence[Slice]) -> Uptime:
 def story(incident: Incident, now: datetime) -> str:
     """An incident in a few sentences: when it began, what it turned into, who knew, how it ended."""
     causes = ", then ".join(cause.words for cause in incident.causes)
-    told = f"told {say_duration(incident.told_at - incident.opened_at)} later"
+    until_told = incident.told_at - incident.opened_at
+    told = f"told {say_duration(until_told)} later" if until_told >= timedelta(seconds=1) else "told at once"
     said = [f"Began {say_second(incident.opened_at)}: {causes}; {told}."]
     if incident.acknowledged_at is not None:
         said.append(f"Acknowledged {say_second(incident.acknowledged_at)}.")

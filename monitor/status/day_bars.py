@@ -66,7 +66,8 @@ def _parts(day: Slice) -> list[tuple[str, float]]:
     down = max(down, _LEAST) if day.uptime.down else 0.0
     # An hour at midnight, or the rest of today, is no gap worth a mark.
     unknown = unknown if unknown >= 0.02 else 0.0
-    up = max(0.0, 1.0 - down - unknown)
+    # On the first day too there is something to see.
+    up = min(1.0 - down, max(1.0 - down - unknown, _LEAST if day.uptime.up else 0.0))
     fine = day.looks - day.looks_failed
     slow = up * day.outcomes.get(Outcome.SLOW, 0) / fine if fine else 0.0
     parts = (("down", down), ("up", up - slow), ("slow", slow), ("unknown", 1.0 - down - up))

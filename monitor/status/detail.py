@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import Enum
 
-from monitor.core.history import Grain, History, Slice
-from monitor.core.observation import Family, Outcome, Phases
+from monitor.core.history import Glance, Grain, History, Slice
+from monitor.core.observation import Family, Look, Outcome, Phases
 from monitor.status.words import say_ms
 
 
@@ -26,6 +27,16 @@ class Span(Enum):
     @property
     def grain(self) -> Grain:
         return Grain.HOUR if self in (Span.DAY, Span.WEEK) else Grain.DAY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabasePage:
+    """What a database's page is made of; `looks` are the latest ones, the newest first."""
+
+    glance: Glance
+    history: History
+    span: Span
+    looks: Sequence[Look]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ def latency_band(history: History) -> Steps[Markup]:
     slices = history.slices
     spreads = [piece.latency for piece in slices if piece.latency is not None]
     scale = latency_scale([one.p50_ms for one in spreads], [one.p99_ms for one in spreads])
+    ticks = _latency_ticks(scale) if spreads else _nothing()
     times = TimeScale(start=history.whole.start, end=history.whole.end)
     curves: list[Markup] = []
     marks: list[Markup] = []
@@ -42,7 +43,7 @@ def latency_band(history: History) -> Steps[Markup]:
         stretched(*curves, y=_TOP, height=_PLOT, units=_PLOT),
         # Over the band: a day in which nobody looked for hours has figures, and a hole all the same.
         *_gaps(history.gaps, times),
-        *_latency_ticks(scale),
+        *ticks,
         _grid_line(_TOP + _PLOT + _LANE),
         *marks,
         *_time_ticks(times),
@@ -102,6 +103,10 @@ def _latency_ticks(scale: LatencyScale) -> Iterator[Markup]:
         if tick > 0:
             words = say_ms(tick).replace(".0 ", " ").replace(".00 ", " ")
             yield tag("text", words, class_="tick", x=2, y=_height(scale, tick) - 4)
+
+
+def _nothing() -> Iterator[Markup]:
+    yield tag("text", "no answer in this time", class_="tick time", x="50%", y=_TOP + _PLOT / 2)
 
 
 def _grid_line(y: float) -> Markup:

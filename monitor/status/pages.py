@@ -16,14 +16,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor.core.budget import FREE_PLAN_COMMANDS
-from monitor.core.history import Glance, History, Slice
-from monitor.core.observation import Look
+from monitor.core.history import Glance, Slice
 from monitor.core.plugin import iso
 from monitor.durations import say_duration, write_duration
 from monitor.status.assets import ASSETS
 from monitor.status.card import card_of, story
 from monitor.status.day_bars import day_bars
-from monitor.status.detail import Span, compared, outcome_rows, phase_rows
+from monitor.status.detail import DatabasePage, Span, compared, outcome_rows, phase_rows
 from monitor.status.latency_band import latency_band
 from monitor.status.marks import legend_mark
 from monitor.status.sparkline import sparkline
@@ -37,16 +36,6 @@ REFRESH_SECONDS = 15
 _REDRAW_EVERY = timedelta(seconds=REFRESH_SECONDS)
 _FOLDER = Path(__file__).parent / "templates"
 Conceal = Callable[[str], str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DatabasePage:
-    """What a database's page is made of; `looks` are the latest ones, the newest first."""
-
-    glance: Glance
-    history: History
-    span: Span
-    looks: Sequence[Look]
 
 
 class Pages:

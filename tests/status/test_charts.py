@@ -91,6 +91,14 @@ def test_what_nobody_saw_is_drawn_as_unknown() -> None:
     assert up.count("M") == 1
 
 
+def test_the_first_minutes_of_a_day_can_be_seen() -> None:
+    """A monitor that began to look just now shows that it does."""
+    drawing = day_bars([piece(0, up=1 / 1440)], name="main")
+    [up] = paths(drawing, "up")
+    [unknown] = paths(drawing, "unknown")
+    assert (up, unknown) == ("M0 0h6v16h-6z", "M0 16h6v84h-6z")
+
+
 def test_bars_are_told_in_words_too() -> None:
     """A name, a description, and a line on each day for the script."""
     found = read(day_bars([piece(0), piece(1, up=0.9, down=0.1)], name="main"))
@@ -153,6 +161,7 @@ def test_nothing_to_draw_is_drawn() -> None:
     assert "Nothing is known of them." in day_bars(empty, name="main")
     assert "No answer yet." in sparkline(empty, name="main")
     band = latency_band(replace(history(*empty), whole=replace(empty[0], end=empty[-1].end)))
+    assert "no answer in this time" in band
     assert "No answer from 2026-11-01 00:00 UTC to 2026-11-04 00:00 UTC." in band
     assert paths(band, "median") == []
     assert day_bars([], name="main")

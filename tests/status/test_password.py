@@ -119,3 +119,13 @@ def test_a_monitor_without_a_port_does_not_read_the_page_in() -> None:
     code = f"import sys, monitor.commands.run; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_page_that_nobody_opens_does_not_read_its_templates_in() -> None:
+    """Many a port is open for `/healthz` alone."""
+    code = (
+        "import sys; from monitor.status.app import build_app; build_app(lambda: None, overview=object());"
+        "print([name for name in ('jinja2', 'monitor.status.pages') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -122,6 +122,7 @@ def test_a_story_tells_how_it_began_who_knew_and_how_it_ended() -> None:
         "Acknowledged 2026-11-25 12:25:31 UTC. Fine again 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
         "17 looks failed."
     )
+    assert "told at once." in story(replace(closed, told_at=opened), NOW)
     assert "Open for 2 h." in story(replace(closed, closed_at=None), NOW)
 
 
