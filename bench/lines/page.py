@@ -35,7 +35,8 @@ _PATHS = ("/", "/", "/", "/databases/db-050?span=week", "/api/databases")
 class _Window:
     """From when to when, in epoch seconds; how long each load took in it, and the CPU that the monitor took.
 
-    A load that was turned away, because two hundred others had not been served yet, is `None`.
+    A load that was turned away, because two hundred others had not been served yet, is `None`; so is one that was
+    not answered in time.
     """
 
     begin: float
@@ -116,12 +117,15 @@ async def _visit(port: int, loads_a_second: int, seconds: float) -> list[float |
 
 async def _load(port: int, path: str) -> float | None:
     began = time.perf_counter()
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
-        answer = await reader.read(-1)
-        writer.close()
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+            writer.write(request.encode())
+            answer = await reader.read(-1)
+            writer.close()
+    except (TimeoutError, ConnectionError):
+        return None
     if answer.startswith(b"HTTP/1.1 503 "):
         return None
     if not answer.startswith(b"HTTP/1.1 200 "):

@@ -47,6 +47,7 @@ class Kept:
         self._answers: dict[Hashable, _Aging] = {}
         self._making: dict[Hashable, asyncio.Task[Answer]] = {}
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._door = asyncio.Lock()
 
     async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer to a question. What `make` raises is not kept."""
@@ -62,7 +63,11 @@ class Kept:
             self._making[question] = task
             task.add_done_callback(lambda _: self._making.pop(question, None))
         # A visitor who leaves does not take the answer away from the others.
-        return await asyncio.shield(task)
+        answer = await asyncio.shield(task)
+        # Two hundred who waited would be served in one go, and every look would wait for that.
+        async with self._door:
+            await asyncio.sleep(0)
+        return answer
 
     async def _make(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._turns:

@@ -43,6 +43,24 @@ def test_those_who_ask_while_it_is_made_wait_for_the_same_answer() -> None:
     asyncio.run(play())
 
 
+def test_those_who_waited_are_let_go_one_by_one() -> None:
+    """A crowd that is served in one go would hold up the loop for as long as serving all of it takes."""
+
+    async def play() -> None:
+        kept, maker = Kept(clock=lambda: 0.0), Maker()
+        waiting = [asyncio.create_task(kept.get("front", maker)) for _ in range(50)]
+        await asyncio.sleep(0)
+        maker.let.set()
+        done = 0
+        while done < len(waiting):
+            await asyncio.sleep(0)
+            now_done = sum(task.done() for task in waiting)
+            assert now_done - done <= 2
+            done = now_done
+
+    asyncio.run(play())
+
+
 def test_an_answer_lasts_a_second() -> None:
     """Then it is made anew, by the clock that was handed in; other questions have answers of their own."""
 
