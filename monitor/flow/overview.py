@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from monitor.core.budget import budget
-from monitor.core.history import Glance, Grain, History, Schedule
+from monitor.core.history import Glance, Grain, History, Schedule, Slice
 from monitor.core.observation import Look
 from monitor.core.totals import Totals
 from monitor.settings import DatabaseSettings, Settings
 from monitor.store.archive import open_archive as open_file
 from monitor.store.faults import UnknownDatabaseError
-from monitor.store.history import Reader, glance_of, history_of, parcels_pending, totals_of
+from monitor.store.history import Reader, glance_of, history_of, parcels_pending, past_days, totals_of
 from monitor.store.keeper import Keeper
 from monitor.store.look_rows import read_looks
 from monitor.store.rows import to_ms
@@ -32,7 +33,22 @@ _NO_ROW = 0
 # Who is told where the settings have no channel.
 _THE_LOG = "log"
 
+_PAST_IS_GOOD_FOR = timedelta(minutes=10)
+
 Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Past:
+    """The days before the one on which they were read, of the database in this row."""
+
+    row: int
+    read_at: datetime
+    days: tuple[Slice, ...]
+
+    def is_good_at(self, now: datetime) -> bool:
+        """Not for long, and not on another day."""
+        return now.date() == self.read_at.date() and self.read_at <= now < self.read_at + _PAST_IS_GOOD_FOR
 
 
 class Archive:
@@ -48,25 +64,22 @@ class Archive:
         self._channels = tuple(channel.name for channel in settings.channels) or (_THE_LOG,)
         self._read = read
         self._clock = clock
+        self._past: dict[str, _Past] = {}
 
     def names(self) -> tuple[str, ...]:
         """Every database there is something to tell of: those of the settings first, in their order."""
         return tuple(dict.fromkeys((*self._watched, *self._read(database_names))))
 
     def glances(self) -> tuple[Glance, ...]:
-        """Each database of the settings as it is now, in their order."""
+        """Each database of the settings as it is now, in their order.
+
+        The days before today are read every ten minutes: a page shows ninety of them for each database, perhaps
+        every second, and they hardly change any more.
+        """
         now = self._clock()
         return self._read(
             lambda connection: tuple(
-                glance_of(
-                    connection,
-                    find_database(connection, name) or _NO_ROW,
-                    name,
-                    schedule=_schedule(database, self._settings),
-                    days=DAYS_AT_A_GLANCE,
-                    now=now,
-                )
-                for name, database in self._watched.items()
+                self._glance(connection, database, now=now) for database in self._watched.values()
             )
         )
 
@@ -126,6 +139,15 @@ class Archive:
                 outbox_pending=parcels_pending(connection),
             )
         )
+
+    def _glance(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> Glance:
+        row = find_database(connection, database.name) or _NO_ROW
+        past = self._past.get(database.name)
+        if past is None or past.row != row or not past.is_good_at(now):
+            days = past_days(connection, row, days=DAYS_AT_A_GLANCE - 1, now=now)
+            past = self._past[database.name] = _Past(row=row, read_at=now, days=days)
+        schedule = _schedule(database, self._settings)
+        return glance_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
 
     def _row(self, name: str, connection: Any) -> int:
         number = find_database(connection, name)

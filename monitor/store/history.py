@@ -82,19 +82,31 @@ def history_of(
 
 
 def glance_of(
-    connection: sqlite3.Connection, database: int, name: str, *, schedule: Schedule, days: int, now: datetime
+    connection: sqlite3.Connection,
+    database: int,
+    name: str,
+    *,
+    schedule: Schedule,
+    past: Sequence[Slice],
+    now: datetime,
 ) -> Glance:
-    """One database as it is now, with so many days, today included."""
+    """One database as it is now; `past` are the days before today, as `past_days` reads them."""
     now_ms = to_ms(now) + 1  # so that today is there at midnight too
-    first_ms = (now_ms // DAY_MS - days + 1) * DAY_MS
-    sums = Sums(connection, database, start_ms=first_ms, end_ms=now_ms, grain=Grain.DAY)
+    sums = Sums(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
     return Glance(
         database=name,
         latest=_latest(connection, database),
         incident=open_incident(connection, database),
         schedule=schedule,
-        days=sums.slices(),
+        days=(*past, *sums.slices()),
     )
+
+
+def past_days(connection: sqlite3.Connection, database: int, *, days: int, now: datetime) -> tuple[Slice, ...]:
+    """So many days before today, the oldest first; they hardly change any more."""
+    midnight_ms = _midnight_ms(now)
+    first_ms = midnight_ms - days * DAY_MS
+    return Sums(connection, database, start_ms=first_ms, end_ms=midnight_ms, grain=Grain.DAY).slices()
 
 
 def totals_of(connection: sqlite3.Connection, database: int, name: str) -> DatabaseTotals:
@@ -180,3 +192,7 @@ def _last_success(connection: sqlite3.Connection, database: int, until_ms: int |
         if seen is None:
             return from_ms(start_ms)
     return from_ms(seen.at_ms)
+
+
+def _midnight_ms(now: datetime) -> int:
+    return to_ms(now) // DAY_MS * DAY_MS

@@ -13,7 +13,7 @@ from typing import TypedDict
 import pytest
 from pydantic import SecretStr
 
-from monitor.core.history import Gap, Grain
+from monitor.core.history import Gap, Glance, Grain
 from monitor.core.incident import advance
 from monitor.core.notice import Severity
 from monitor.core.observation import Look, Outcome, Phases
@@ -194,6 +194,21 @@ def test_single_looks_come_by_the_page_and_newest_first(monitored: Monitored) ->
         monitored.overview.looks("main", start=START + 5 * MINUTE, end=START + 8 * MINUTE, limit=100)
     )
     assert [look.at for look in half] == [START + number * MINUTE for number in (7, 6, 5)]
+
+
+def test_days_that_are_kept_are_the_days_that_a_new_reading_finds(monitored: Monitored) -> None:
+    """A diary: looks come, minutes pass, midnight passes; what is asked often agrees with what is asked once."""
+
+    def asked_once() -> tuple[Glance, ...]:
+        fresh = Overview(monitored.settings, monitored.store, monitored.keeper, monitored.clock)
+        return asyncio.run(fresh.glances())
+
+    monitored.looks(*[OK] * 30, *[TIMEOUT] * 5, every=HOUR)
+    for looks, pause in ((3, MINUTE), (20, MINUTE), (2, 11 * HOUR), (4, DAY)):
+        monitored.looks(*[OK] * looks)
+        assert asyncio.run(monitored.overview.glances()) == asked_once()
+        monitored.now += pause
+        assert asyncio.run(monitored.overview.glances()) == asked_once()
 
 
 def test_totals_never_fall(monitored: Monitored) -> None:
