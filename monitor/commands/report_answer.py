@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from monitor.core.report_csv import slices_csv
 from monitor.core.report_document import report_document
 from monitor.core.report_words import say_name
 
+_PAGE_WIDTH = 100
 # For a terminal whose encoding has no letter for them.
 _PLAIN = str.maketrans({"→": "->", "·": "-", "–": "-", "…": "..."})
 
@@ -62,7 +63,8 @@ def answer(reader: Reader, databases: Sequence[str], asked: Asked, *, now: datet
         case Form.CSV:
             _print_csv(slices_csv(histories))
         case Form.HTML:
-            _write_page(histories, asked, now)
+            claims = _claims(reader, databases, asked, asked.month_end) if asked.month_end else {}
+            _write_page(histories, asked, now, claims)
         case Form.TERMINAL:
             with _printed() as console:
                 for history in histories:
@@ -95,13 +97,24 @@ def _require_looks(looks: int, databases: Sequence[str], asked: Asked) -> None:
         fail(f"wanted looks at {', '.join(map(say_name, databases))}, {span}, found none. Next: {step}")
 
 
-def _write_page(histories: Sequence[History], asked: Asked, now: datetime) -> None:
-    from monitor.status.report_page import (  # noqa: PLC0415 - heavy
-        render_report,
-    )
+def _claims(reader: Reader, databases: Sequence[str], asked: Asked, month_end: datetime) -> Mapping[str, str]:
+    """The form for each database as plain lines, its terms included."""
+    claims = {}
+    for name in databases:
+        console = Console(width=_PAGE_WIDTH, color_system=None, highlight=False)
+        with console.capture() as captured:
+            claim = read_claim(reader, name, start=asked.start, end=asked.end, month_end=month_end)
+            show_claim(console, claim, vantage_point=asked.vantage_point)
+            show_terms(console)
+        claims[name] = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return claims
+
+
+def _write_page(histories: Sequence[History], asked: Asked, now: datetime, claims: Mapping[str, str]) -> None:
+    from monitor.status.report_page import render_report  # noqa: PLC0415 - heavy
 
     assert asked.html is not None  # noqa: S101 - the form says so
-    write_whole(asked.html, render_report(histories, now=now, title=_title(asked)))
+    write_whole(asked.html, render_report(histories, now=now, title=_title(asked), claims=claims))
     click.echo(f"{asked.html} written")
 
 

@@ -6,9 +6,10 @@ It says what a database's page says; when a report is made, and of what, is not 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from types import MappingProxyType
 
 from markupsafe import Markup
 
@@ -23,9 +24,16 @@ from monitor.status.words import Concealer, say_name
 
 
 def render_report(
-    histories: Sequence[History], *, now: datetime, title: str, conceal: Callable[[str], str] | None = None
+    histories: Sequence[History],
+    *,
+    now: datetime,
+    title: str,
+    claims: Mapping[str, str] = MappingProxyType({}),
+    conceal: Callable[[str], str] | None = None,
 ) -> str:
     """One self-contained HTML document over these histories; it loads nothing, and forbids itself to.
+
+    `claims` are the forms of SLA claims by database, plain lines that are shown as they are.
 
     `conceal` makes a foreign text fit to be shown, by default without addresses and what looks like a credential.
     """
@@ -35,6 +43,7 @@ def render_report(
             at_once(latency_band(history)),
             at_once(day_bars(history.slices, name=say_name(history.database))),
             at_once(slice_rows(history.slices)),
+            claims.get(history.database),
         )
         for history in histories
     ]

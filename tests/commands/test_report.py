@@ -87,6 +87,12 @@ def test_a_page_is_written_into_one_file_and_never_over_the_history(tmp_path: Pa
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert "main" in page
     assert TOKEN not in page
+    assert "For a claim" not in page
+    monthly = program.end("report", "--month", f"{datetime.now(UTC):%Y-%m}", "--html", "month.html")
+    assert monthly.status == 0, monthly.stderr
+    claim = (tmp_path / "month.html").read_text(encoding="utf-8").partition('<pre class="claim">')[2]
+    assert claim.startswith("Availability of main, ")
+    assert "Upstash&#39;s SLA (https://upstash.com/docs/common/help/sla" in claim
     before = program.file.stat().st_size
     refused = program.end("report", "--html", "history.db")
     assert refused.status == 3
