@@ -5,6 +5,7 @@ What the parts do stands in their own files; when they do it, in `daemon` and `f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -81,10 +82,12 @@ def build(
     send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
     on_delivery: Callable[[Delivery], None] | None = None,
     patience: Callable[[], timedelta] = lambda: LONGEST_WAIT,
+    environ: Mapping[str, str] = os.environ,
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
     `patience` says how long the message of an incident may wait for the doctor's verdict; zero: it is not asked.
+    `environ` may hold the keys of his other sources.
     """
     scrub = scrub or Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
@@ -109,7 +112,7 @@ def build(
     opinions = None
     if settings.alerts.verdict:
         opinions = Opinions(
-            lambda: attending_examiner(settings, probes=probes, clock=clock),
+            lambda: attending_examiner(settings, probes=probes, clock=clock, environ=environ),
             service=settings.doctor.service,
             store=store,
             keeper=keeper,

@@ -82,7 +82,9 @@ def build_examiner(
     )
 
 
-def attending_examiner(settings: Settings, *, probes: UpstashProbes, clock: Callable[[], datetime]) -> Examiner:
+def attending_examiner(
+    settings: Settings, *, probes: UpstashProbes, clock: Callable[[], datetime], environ: Mapping[str, str]
+) -> Examiner:
     """The doctor of a monitor that runs; what is heavy is read in here, and not while looks are timed."""
     read_in()
-    return build_examiner(settings, clock=clock, probes=probes)
+    return build_examiner(settings, clock=clock, environ=environ, probes=probes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -86,7 +86,7 @@ class Performance:
             if self._has_past:
                 await asyncio.to_thread(write_past, settings, now_utc())
             began = now_utc()
-            monitor = await platform.enter_async_context(self._deployed(settings))
+            monitor = await platform.enter_async_context(self._deployed(settings, stage.keys))
             self._view.intro(settings, seconds=self._seconds, port=self._port)
             self._began = self._planned_end = monotonic()
             for number, act in enumerate(ACTS, start=1):
@@ -100,7 +100,7 @@ class Performance:
                         f"stopped as SIGTERM stops it, in {1000 * (monotonic() - self._act_began):.0f} ms"
                     )
                     settings = settings_for(stage, folder, pace=self._pace)
-                    monitor = await platform.enter_async_context(self._deployed(settings))
+                    monitor = await platform.enter_async_context(self._deployed(settings, stage.keys))
                     remembered = await monitor.keeper.run(monitor.store.incidents)
                     numbers = " and ".join(f"incident {incident.id}" for _, incident in remembered)
                     self._view.note(f"started with the new token; it remembers {numbers or 'no incident'}")
@@ -109,11 +109,11 @@ class Performance:
             return [(name, incident) for name, incident in told if incident.opened_at >= began]
 
     @asynccontextmanager
-    async def _deployed(self, settings: Settings) -> AsyncIterator[Monitor]:
+    async def _deployed(self, settings: Settings, keys: Mapping[str, str]) -> AsyncIterator[Monitor]:
         """The program as `run` joins, starts and stops it."""
         set_up(settings.logs, scrub=Scrubber(settings.secrets()), stream=sys.stderr or io.StringIO())
         pulse = Pulse()
-        monitor = build(settings, on_delivery=self._events.put_nowait)
+        monitor = build(settings, on_delivery=self._events.put_nowait, environ=keys)
         try:
             beside = self._beside(monitor, pulse, lambda: daemon.missed_looks)
             daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside, on_turn=self._events.put_nowait)

@@ -25,7 +25,7 @@ def settings_for(stage: Stage, folder: Path, *, pace: float) -> Settings:
                     "url": url,
                     "token": token,
                     "interval": timedelta(seconds=max(1.0, pace)),
-                    "timeout": timedelta(seconds=max(0.5, pace)),
+                    "timeout": timedelta(seconds=round(max(0.5, pace), 1)),
                 }
                 for name, url, token in (
                     (MAIN, stage.main.url, stage.deployed_token),

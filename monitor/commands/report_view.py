@@ -137,7 +137,7 @@ def _remark(part: Slice) -> Text:
     said = Text()
     if part.looks_failed:
         said.append(say_counts(failures(part.outcomes), most=_MOST_CAUSES), style="red")
-    if not part.looks:
+    if not part.looks and not part.uptime.known:
         said.append("nobody looked", style="dim")
     elif part.uptime.unknown >= _LEAST_UNKNOWN:
         said.append(f"{'; ' if said else ''}{say_duration(part.uptime.unknown)} unknown", style="dim")

@@ -143,7 +143,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         code=Code.TOKEN_STALE,
         fits=_rejected,
-        says="The database was reached and accepts this token in no way: it was reset, or belongs elsewhere.",
+        says="The database was reached and does not accept this token: it was reset, or belongs elsewhere.",
         whose_move=YOURS,
         next_steps=(COPY_BOTH, SET_AND_DEPLOY, "If it worked before, ask who reset the credentials."),
     ),

@@ -22,7 +22,7 @@ from monitor.commands.report_file import write_whole
 from monitor.commands.report_options import Typed, understand
 from monitor.commands.report_reader import read_claim
 from monitor.commands.report_view import show
-from monitor.core.history import Gap, Grain, History
+from monitor.core.history import Gap, Grain, History, Slice, Uptime
 from monitor.core.notice import Severity
 from monitor.core.observation import Outcome, Phases
 from tests.commands.made_history import (
@@ -128,6 +128,19 @@ def test_failures_and_gaps_have_marks_of_their_own() -> None:
     text = shown(silent.history("main", start=START, end=START + DAY, grain=Grain.HOUR))
     assert text.count("nobody looked") == 23 + 1
     assert "none: no look" not in text
+
+
+def test_time_that_the_look_before_accounts_for_is_not_without_anybody() -> None:
+    """A look every two hours leaves hours without one of their own; their uptime is known all the same."""
+    empty = Slice(
+        start=START,
+        end=START + timedelta(hours=1),
+        outcomes={},
+        uptime=Uptime(up=timedelta(hours=1), down=timedelta(0), unknown=timedelta(0)),
+    )
+    text = shown(History(database="main", grain=Grain.HOUR, whole=empty, slices=(empty, empty)))
+    assert "100 %" in text
+    assert "nobody looked" not in text
 
 
 def test_a_terminal_without_blocks_gets_letters(monkeypatch: pytest.MonkeyPatch) -> None:
