@@ -107,7 +107,7 @@ def test_messages_arrive_in_their_order_and_are_shown_in_full(showing: Ended) ->
     ]
     assert all("🟢 main: recovered after" in frames[closed][1] for closed in (1, 4))
     assert len(re.findall(r"→ (Slack|Telegram) has it too", showing.stdout)) == 3
-    assert "1. Copy URL and REST token again" in showing.stdout
+    assert "1. Set UPSTASH_REDIS_REST_TOKEN of service worker to the console's" in showing.stdout
     assert "→ Slack did not take it: the service answered 503." in showing.stdout
 
 
