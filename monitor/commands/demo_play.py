@@ -83,10 +83,8 @@ class Performance:
     async def _play_on(self, stage: Stage, folder: Path) -> list[tuple[str, Incident]]:
         async with AsyncExitStack() as platform:
             settings = settings_for(stage, folder, pace=self._pace)
-            if self._has_past:
-                await asyncio.to_thread(write_past, settings, now_utc())
-            began = now_utc()
             monitor = await platform.enter_async_context(self._deployed(settings, stage.keys))
+            began = now_utc()
             self._view.intro(settings, seconds=self._seconds, port=self._port)
             self._began = self._planned_end = monotonic()
             for number, act in enumerate(ACTS, start=1):
@@ -116,6 +114,9 @@ class Performance:
         monitor = build(settings, on_delivery=self._events.put_nowait, environ=keys)
         try:
             beside = self._beside(monitor, pulse, lambda: daemon.missed_looks)
+            if self._has_past:
+                await asyncio.to_thread(write_past, settings, now_utc())
+                self._has_past = False
             daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside, on_turn=self._events.put_nowait)
             running = asyncio.create_task(daemon.run())
             running.add_done_callback(self._on_end)

@@ -1,6 +1,6 @@
 """Ninety made-up days before the story of the demo begins, so that a page has something to show.
 
-Plain figures: a look every two hours, each minute while something goes wrong. It imports nothing of the house.
+Plain figures: a look every three hours, each minute while something goes wrong. It imports nothing of the house.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 DAYS = 90
-EVERY = timedelta(hours=2)
+EVERY = timedelta(hours=3)
 _IN_TROUBLE = timedelta(minutes=1)
 
 
@@ -82,7 +82,7 @@ _CHARACTERS = {
         wait_ms=5.0,
         troubles=(
             _Trouble(days_ago=55.0, lasted=timedelta(minutes=31), outcome="connection_timeout"),
-            _Trouble(days_ago=9.7, lasted=timedelta(hours=5), outcome="slow", detail="answered late"),
+            _Trouble(days_ago=9.7, lasted=timedelta(hours=2), outcome="slow", detail="answered late"),
         ),
         nobody_looked=((40.6, timedelta(hours=9)),),
     ),
