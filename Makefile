@@ -20,7 +20,7 @@ test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not storm" --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest -m "not storm" --numprocesses 4 --dist worksteal
 
 # Two hundred kills at random instants, for a quarter of an hour.
 storm: $(VENV)/dev

@@ -128,7 +128,7 @@ def test_any_text_in_any_field_is_inert_and_taken(inbox: InboxStandIn) -> None:
     """The same for whatever hypothesis thinks of."""
 
     @given(notice=NOTICES, footnotes=FOOTNOTES)
-    @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=75, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     def any_message(notice: Notice, footnotes: tuple[str, ...]) -> None:
         check(inbox, notice, footnotes)
 

@@ -158,7 +158,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(-100, 100_000), st.integers(1, 200_000), st.integers(0, 3))
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_sums_are_those_of_the_looks(
     steps: list[tuple[int, Outcome, float]], offset: int, seconds: int, restarts: int
 ) -> None:

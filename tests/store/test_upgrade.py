@@ -202,7 +202,7 @@ OLD_LOOKS = st.dictionaries(
 
 
 @given(OLD_LOOKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_whatever_the_first_release_wrote_the_views_read_the_same(looks: dict[tuple[int, int], Any]) -> None:
     """Any outcome with any status, detail and phases, many of them missing."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as file:
