@@ -15,22 +15,24 @@ from monitor.core.scrub import Scrubber
 from monitor.core.tokens import host_of
 from monitor.probes.surroundings import Surroundings
 from monitor.probes.upstash import UpstashProbes
-from monitor.probes.worker import WorkerProbe, read_in
 from monitor.settings import Settings
 
 if TYPE_CHECKING:
     from monitor.flow.examine import Examiner
+    from monitor.probes.worker import WorkerProbe
 
 
 def worker_probes(
     settings: Settings, probes: UpstashProbes, scrub: Callable[[str], str]
 ) -> list[WorkerProbe | None]:
     """A probe of the worker's way for each database that asks for it; redis-py is read in only for those."""
+    if not any(database.worker for database in settings.databases):
+        return [None] * len(settings.databases)
+    from monitor.probes.worker import WorkerProbe  # noqa: PLC0415 - see above
+
     workers: list[WorkerProbe | None] = []
-    tls: ssl.SSLContext | None = None
+    tls = ssl.create_default_context()
     for database in settings.databases:
-        if database.worker and tls is None:
-            tls = ssl.create_default_context()
         workers.append(
             WorkerProbe(
                 url=database.url.get_secret_value(),
@@ -86,5 +88,7 @@ def attending_examiner(
     settings: Settings, *, probes: UpstashProbes, clock: Callable[[], datetime], environ: Mapping[str, str]
 ) -> Examiner:
     """The doctor of a monitor that runs; what is heavy is read in here, and not while looks are timed."""
+    from monitor.probes.worker import read_in  # noqa: PLC0415 - see above
+
     read_in()
     return build_examiner(settings, clock=clock, environ=environ, probes=probes)

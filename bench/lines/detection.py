@@ -21,6 +21,7 @@ from bench.server import TOKEN_PREFIX
 from bench.table import Row
 from monitor.core.diagnosis import advise
 from monitor.core.observation import Outcome
+from monitor.core.verdicts import TABLE
 from monitor.sandbox.upstash import Fault, UpstashStandIn
 
 _INTERVAL_SECONDS = 5
@@ -158,6 +159,8 @@ def _case(trouble: _Trouble, server: UpstashStandIn, inbox: Inbox, over: threadi
 
 
 def _names_cause(text: str, outcome: Outcome) -> bool:
+    """The outcome in words, what it means by the general advice or by the doctor's verdict, and a first step."""
     advice = advise(outcome)
-    # Slack's own escaping aside, the words are those of the table.
-    return all(words in text for words in (outcome.words, advice.meaning, *advice.next_steps[:1]))
+    meanings = (advice.meaning, *(row.says.replace("{service}", "worker") for row in TABLE))
+    told = any(meaning in text for meaning in meanings)
+    return outcome.words in text and told and "whose move: " in text and "\n1. " in text

@@ -20,11 +20,10 @@ from monitor.core.outbox import Verdict
 from monitor.core.plugin import Checked, ExitStatus, Told, document, exit_status, plugin_output
 from monitor.core.totals import Totals
 from monitor.flow.deliver import Delivery
-from monitor.flow.overview import Overview
 from monitor.flow.round import Deadline, Result, Round, run_round
 from monitor.settings import Settings
 from monitor.store.faults import RefusedFileError
-from monitor.wiring import build, now_utc
+from monitor.wiring import Monitor, build, now_utc
 
 if TYPE_CHECKING:
     from monitor.status.pushgateway import Pushgateway
@@ -132,14 +131,19 @@ async def _round(
     try:
         results = await run_round(cycles, plan)
         await monitor.keeper.run(monitor.store.prune_now_and_then, began, settings.history.keep)
-        overview = Overview(settings, store=monitor.store, keeper=monitor.keeper, clock=now_utc)
-        totals = await overview.totals() if with_totals else None
+        totals = await _totals(monitor) if with_totals else None
     finally:
         monitor.stop()
         monitor.close()
     limits = {database.name: database.slow for database in settings.databases}
     checked = [_checked(result, limits[result.turn.look.database]) for result in results]
     return _Found(began=began, checked=checked, told=_told(deliveries), totals=totals)
+
+
+async def _totals(monitor: Monitor) -> Totals:
+    from monitor.flow.overview import Overview  # noqa: PLC0415 - only a check with metrics reads it back
+
+    return await Overview(monitor.settings, monitor.store, monitor.keeper, now_utc).totals()
 
 
 def _none() -> timedelta:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -21,10 +22,12 @@ from monitor.flow.look import Looker
 from monitor.flow.opinions import Opinions
 from monitor.flow.ourside import OurSide
 from monitor.probes.upstash import UpstashProbes
-from monitor.probes.worker import WorkerProbe
 from monitor.settings import AlertSettings, DatabaseSettings
 from monitor.store.keeper import Keeper
 from monitor.store.store import Recorded, Store
+
+if TYPE_CHECKING:
+    from monitor.probes.worker import WorkerProbe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

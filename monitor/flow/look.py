@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from monitor.core.canary import carried, is_due
 from monitor.core.classify import Finding, classify
@@ -17,8 +18,10 @@ from monitor.core.ways import combine
 from monitor.flow.ourside import OurSide
 from monitor.probes.rest_rungs import judge_writing
 from monitor.probes.upstash import UpstashProbe
-from monitor.probes.worker import WorkerProbe
 from monitor.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from monitor.probes.worker import WorkerProbe
 
 
 class Looker:

@@ -19,8 +19,6 @@ from loguru import logger
 from monitor.core.ladder import AT_THE_HOST, BILLED, Rung
 from monitor.core.notice import Kind, Notice
 from monitor.core.observation import Family, Look
-from monitor.core.opinion import Opinion, explain
-from monitor.core.verdicts import judge
 from monitor.core.watch import Step
 from monitor.flow.threads import on_daemon_thread
 from monitor.settings import DatabaseSettings
@@ -28,6 +26,7 @@ from monitor.store.keeper import Keeper
 from monitor.store.store import Store
 
 if TYPE_CHECKING:
+    from monitor.core.opinion import Opinion
     from monitor.flow.examine import Examiner
 
 LONGEST_WAIT = timedelta(seconds=10)
@@ -109,6 +108,10 @@ class Opinions:
         self._climbs[database.name] = _Climb(task=climbing, began=monotonic())
 
     async def _climb(self, database: DatabaseSettings, without: frozenset[Rung]) -> Opinion | None:
+        # The tables of verdicts are read in with the first trouble, as the doctor is.
+        from monitor.core.opinion import Opinion  # noqa: PLC0415 - see above
+        from monitor.core.verdicts import judge  # noqa: PLC0415 - see above
+
         try:
             if self._examiner is None:
                 self._examiner = asyncio.create_task(on_daemon_thread(self._make_examiner, name="doctor"))
@@ -143,4 +146,8 @@ class Opinions:
 
 
 def _in_words_of(opinion: Opinion | None, notice: Notice) -> Notice:
-    return notice if opinion is None else explain(notice, opinion)
+    if opinion is None:
+        return notice
+    from monitor.core.opinion import explain  # noqa: PLC0415 - read in by the climb
+
+    return explain(notice, opinion)

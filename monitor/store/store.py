@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from monitor.core.incident import acknowledge
 from monitor.core.notice import Kind, Notice, Severity
@@ -20,9 +20,11 @@ from monitor.core.outbox import Dispatch, Receipt
 from monitor.core.watch import Incident, Step, Watch
 from monitor.store import channel_state, looks, outbox, watches
 from monitor.store.gaps import is_too_long
-from monitor.store.history import Question
 from monitor.store.resilient import ResilientFile, Trouble
 from monitor.store.rows import to_ms
+
+if TYPE_CHECKING:
+    from monitor.store.history import Question
 
 Judge = Callable[[Watch, int], Step]
 T = TypeVar("T")
