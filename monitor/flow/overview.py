@@ -52,7 +52,7 @@ class _Past:
 
 
 class Archive:
-    """What the history answers, at once and on the caller's thread; each answer is of one moment.
+    """What the history answers, at once and on the caller's thread; what is said of a database is of one moment.
 
     Names are those of the settings and of databases that the file still knows; for another one
     `UnknownDatabaseError` is raised. When the file cannot be read, the reader's errors come through.
@@ -76,12 +76,12 @@ class Archive:
         The days before today are read every ten minutes: a page shows ninety of them for each database, perhaps
         every second, and they hardly change any more.
         """
-        now = self._clock()
-        return self._read(
-            lambda connection: tuple(
-                self._glance(connection, database, now=now) for database in self._watched.values()
-            )
-        )
+        return tuple(map(self.glance, self._watched))
+
+    def glance(self, database: str) -> Glance:
+        """One database of the settings as it is now."""
+        now, watched = self._clock(), self._watched[database]
+        return self._read(lambda connection: self._glance(connection, watched, now=now))
 
     def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
@@ -163,6 +163,7 @@ class Overview:
     """
 
     def __init__(self, settings: Settings, store: Store, keeper: Keeper, clock: Clock) -> None:
+        self._settings = settings
         self._archive = Archive(settings, read=store.read, clock=clock)
         self._keeper = keeper
 
@@ -170,7 +171,9 @@ class Overview:
         return await self._keeper.run(self._archive.names)
 
     async def glances(self) -> tuple[Glance, ...]:
-        return await self._keeper.run(self._archive.glances)
+        """One after the other, so that looks which wait for their answer have a turn in between."""
+        names = [database.name for database in self._settings.databases]
+        return tuple([await self._keeper.run(self._archive.glance, name) for name in names])
 
     async def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
