@@ -47,15 +47,16 @@ class Looker:
         """
         end = monotonic() + self._database.timeout.total_seconds()
         pinging = asyncio.ensure_future(self._probe.ping(timeout=self._database.timeout))
-        working = asyncio.ensure_future(self._see_worker(pinging, end))
+        working = asyncio.ensure_future(self._see_worker(self._worker, pinging, end)) if self._worker else None
         try:
             observation = await self._await_ping(pinging)
             ping = classify(observation, slow=self._database.slow)
             rest, canary = await self._with_canary(ping, at, watch, end, is_in_doubt=is_in_doubt)
-            worker = await working
+            worker = await working if working else None
         finally:
-            for task in (pinging, working):
-                task.cancel()
+            pinging.cancel()
+            if working is not None:
+                working.cancel()
         finding = rest if worker is None else combine(rest, worker)
         if ping.outcome.family is Family.NETWORK and (worker is None or worker.outcome.family is Family.NETWORK):
             finding = await self._unless_offline(finding, at, end)
@@ -97,14 +98,12 @@ class Looker:
             return carried(last, at), None
         return ping, None
 
-    async def _see_worker(self, pinging: asyncio.Future[Observation], end: float) -> Finding | None:
+    async def _see_worker(self, worker: WorkerProbe, pinging: asyncio.Future[Observation], end: float) -> Finding:
         """The worker's way, once the PING is timed, or at half the time when that hangs."""
-        if self._worker is None:
-            return None
-        if self._worker.mistake is not None:
-            return self._worker.mistake
+        if worker.mistake is not None:
+            return worker.mistake
         await asyncio.wait({pinging}, timeout=self._database.timeout.total_seconds() / 2)
-        return classify(await self._worker.ping(timeout=_until(end)), slow=None)
+        return classify(await worker.ping(timeout=_until(end)), slow=None)
 
     async def _unless_offline(self, finding: Finding, at: datetime, end: float) -> Finding:
         elapsed = self._database.timeout - timedelta(seconds=end - monotonic())
