@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from monitor.core.history_values import gap_values, rounded, uptime_values
 from monitor.core.observation import Look
 from monitor.core.plugin import iso
 from monitor.core.report_claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Side, side_of
 from monitor.core.report_csv import Cell, table
-from monitor.core.report_document import VERSION, gap_values, rounded, uptime_values
+from monitor.core.report_document import VERSION
 from monitor.core.report_outages import Stretch
 
 CLAIM_COLUMNS = (

@@ -1,20 +1,18 @@
-"""The document of `report --json`: plain values named as in the page's JSON, `null` for what is absent.
+"""The document of `report --json`.
 
-Times are those of `check --json`, durations are in seconds; what the figures mean is told in `history`.
+Its values are those of `history_values`; what the figures mean is told in `history`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from monitor.core.history import Gap, History, Slice, Spread, Uptime
-from monitor.core.observation import Phases
+from monitor.core.history import History
+from monitor.core.history_values import gap_values, incident_values, phase_values, rounded, slice_values
 from monitor.core.plugin import iso
 from monitor.core.report_phases import shifts
-from monitor.core.watch import Incident
 
 VERSION = 1
 
@@ -37,8 +35,8 @@ def history_values(history: History, *, now: datetime) -> dict[str, Any]:
         "grain": history.grain.value,
         "whole": slice_values(history.whole),
         "before": None if history.before is None else slice_values(history.before),
-        "phases_ms": _phase_values(history.phases),
-        "phases_before_ms": _phase_values(history.phases_before),
+        "phases_ms": phase_values(history.phases),
+        "phases_before_ms": phase_values(history.phases_before),
         "shifts": [
             {
                 "phase": shift.phase.value,
@@ -52,65 +50,3 @@ def history_values(history: History, *, now: datetime) -> dict[str, Any]:
         "gaps": [gap_values(gap) for gap in history.gaps],
         "slices": [slice_values(part) for part in history.slices],
     }
-
-
-def slice_values(found: Slice) -> dict[str, Any]:
-    """What was seen from `start` until before `end`."""
-    return {
-        "start": iso(found.start),
-        "end": iso(found.end),
-        "uptime": uptime_values(found.uptime),
-        "looks": found.looks,
-        "looks_failed": found.looks_failed,
-        "outcomes": {outcome.value: count for outcome, count in found.outcomes.items()},
-        "latency": _spread_values(found.latency),
-    }
-
-
-def uptime_values(uptime: Uptime) -> dict[str, Any]:
-    """`share` is of the known time, from 0 to 1; `null` when nothing is known."""
-    return {
-        "share": uptime.share,
-        "up_seconds": rounded(uptime.up.total_seconds()),
-        "down_seconds": rounded(uptime.down.total_seconds()),
-        "unknown_seconds": rounded(uptime.unknown.total_seconds()),
-    }
-
-
-def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
-    """`duration_seconds` is from the first failing look to the first fine one, until `now` while it is open."""
-    end = incident.closed_at
-    return {
-        "id": incident.id,
-        "state": "open" if end is None else "closed",
-        "opened_at": iso(incident.opened_at),
-        "closed_at": None if end is None else iso(end),
-        "duration_seconds": rounded(((end or now) - incident.opened_at).total_seconds()),
-        "cause": incident.cause.value,
-        "causes": [cause.value for cause in incident.causes],
-        "severity": incident.severity.value,
-        "looks_failed": incident.looks_failed,
-        "acknowledged_at": None if incident.acknowledged_at is None else iso(incident.acknowledged_at),
-    }
-
-
-def gap_values(gap: Gap) -> dict[str, Any]:
-    """A time in which nobody looked."""
-    return {
-        "start": iso(gap.start),
-        "end": iso(gap.end),
-        "seconds": rounded((gap.end - gap.start).total_seconds()),
-    }
-
-
-def _phase_values(phases: Phases | None) -> dict[str, float | None] | None:
-    return None if phases is None else {name: rounded(value) for name, value in asdict(phases).items()}
-
-
-def rounded(value: float | None) -> float | None:
-    """Thousandths are the last that mean anything."""
-    return None if value is None else round(value, 3)
-
-
-def _spread_values(spread: Spread | None) -> dict[str, float | None] | None:
-    return None if spread is None else {name: rounded(value) for name, value in asdict(spread).items()}

@@ -6,16 +6,23 @@ Documents are of version 1: keys may be added to it, none is taken away or chang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from json import JSONEncoder
 from typing import Any
 
 from monitor.core.diagnosis import advise
-from monitor.core.history import Gap, Glance, History, Schedule, Slice, Spread, Uptime
-from monitor.core.observation import Look, Phases
+from monitor.core.history import Glance, History, Schedule
+from monitor.core.history_values import (
+    gap_values,
+    incident_values,
+    phase_values,
+    rounded,
+    slice_values,
+    spread_values,
+    uptime_values,
+)
+from monitor.core.observation import Look
 from monitor.core.plugin import is_up, iso
-from monitor.core.watch import Incident
 from monitor.durations import write_duration
 from monitor.status.card import card_of
 from monitor.status.steps import Steps
@@ -41,18 +48,18 @@ def history_document(
         "start": iso(history.whole.start),
         "end": iso(history.whole.end),
         "grain": history.grain.value,
-        "whole": _slice(history.whole),
-        "before": None if history.before is None else _slice(history.before),
-        "phases_ms": _phases(history.phases),
-        "phases_before_ms": _phases(history.phases_before),
+        "whole": slice_values(history.whole),
+        "before": None if history.before is None else slice_values(history.before),
+        "phases_ms": phase_values(history.phases),
+        "phases_before_ms": phase_values(history.phases_before),
         "next_before": None if next_before is None else iso(next_before),
     }
     return (
         yield from _written(
             head,
-            slices=map(_slice, history.slices),
-            gaps=map(_gap, history.gaps),
-            incidents=map(_incident, history.incidents),
+            slices=map(slice_values, history.slices),
+            gaps=map(gap_values, history.gaps),
+            incidents=(incident_values(incident, now=now) for incident in history.incidents),
             looks=(_look(look, conceal) for look in looks),
         )
     )
@@ -89,9 +96,9 @@ def _database(glance: Glance, now: datetime, conceal: Conceal) -> dict[str, Any]
         **look,
         "meaning": None if advice is None else advice.meaning,
         "next_steps": [] if advice is None else list(advice.next_steps),
-        "incident": None if glance.incident is None else _incident(glance.incident),
-        "uptime": _uptime(card.uptime),
-        "latency_today": _spread(card.today),
+        "incident": None if glance.incident is None else incident_values(glance.incident, now=now),
+        "uptime": uptime_values(card.uptime),
+        "latency_today": spread_values(card.today),
         "schedule": _schedule(glance.schedule),
     }
 
@@ -107,58 +114,11 @@ def _look(look: Look, conceal: Conceal) -> dict[str, Any]:
         family.value,
         is_up(family),
         rounded(look.latency_ms),
-        _phases(look.phases),
+        phase_values(look.phases),
         look.http_status,
         conceal(look.detail),
     )
     return dict(zip(_LOOK_KEYS, values, strict=True))
-
-
-def _slice(piece: Slice) -> dict[str, Any]:
-    return {
-        "start": iso(piece.start),
-        "end": iso(piece.end),
-        "looks": piece.looks,
-        "looks_failed": piece.looks_failed,
-        "outcomes": {outcome.value: count for outcome, count in piece.outcomes.items()},
-        "uptime": _uptime(piece.uptime),
-        "latency": _spread(piece.latency),
-    }
-
-
-def _uptime(uptime: Uptime) -> dict[str, Any]:
-    return {
-        "share": uptime.share,
-        "up_seconds": _seconds(uptime.up),
-        "down_seconds": _seconds(uptime.down),
-        "unknown_seconds": _seconds(uptime.unknown),
-    }
-
-
-def _spread(spread: Spread | None) -> dict[str, Any] | None:
-    return None if spread is None else {name: rounded(value) for name, value in asdict(spread).items()}
-
-
-def _phases(phases: Phases | None) -> dict[str, Any] | None:
-    return None if phases is None else {name: rounded(value) for name, value in asdict(phases).items()}
-
-
-def _gap(gap: Gap) -> dict[str, Any]:
-    return {"start": iso(gap.start), "end": iso(gap.end)}
-
-
-def _incident(incident: Incident) -> dict[str, Any]:
-    return {
-        "id": incident.id,
-        "state": "open" if incident.closed_at is None else "closed",
-        "severity": incident.severity.value,
-        "opened_at": iso(incident.opened_at),
-        "closed_at": None if incident.closed_at is None else iso(incident.closed_at),
-        "cause": incident.cause.value,
-        "causes": [cause.value for cause in incident.causes],
-        "looks_failed": incident.looks_failed,
-        "acknowledged_at": None if incident.acknowledged_at is None else iso(incident.acknowledged_at),
-    }
 
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
@@ -171,12 +131,3 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:
         "worker": schedule.worker,
         "commands_30d": {"looks": budget.looks, "sent_at_worst": budget.sent, "billed": budget.billed},
     }
-
-
-def _seconds(duration: timedelta) -> float:
-    return round(duration.total_seconds(), 3)
-
-
-def rounded(value: float | None) -> float | None:
-    """To a thousandth, as everywhere in the contract."""
-    return None if value is None else round(value, 3)
