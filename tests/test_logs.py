@@ -9,10 +9,13 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import click
 import pytest
 from loguru import logger
 
+from monitor.commands.options import load_settings
 from monitor.core.scrub import Scrubber
 from monitor.logs import set_up
 from monitor.settings import LogsSettings
@@ -45,6 +48,20 @@ def lines() -> Iterator[Callable[..., list[str]]]:
 def as_json(lines: Callable[..., list[str]], level: str = "INFO") -> None:
     settings = LogsSettings.model_validate({"level": level, "format": "json"})
     set_up(settings, scrub=scrub, stream=lines.stream)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["UPSTASH_API_KEY", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN"])
+def test_the_doctors_keys_are_taken_out_of_the_log(
+    lines: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """They stand in no settings, and the doctor who is asked while we run holds them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, TOKEN)
+    load_settings(click.Context(click.Command("run")), stream=lines.stream)  # type: ignore[attr-defined]
+    logger.error("the rung failed inside: {}", TOKEN)
+    [line] = lines()
+    assert "the rung failed inside" in line
+    assert TOKEN not in line
 
 
 def test_a_line_of_text_begins_with_time_and_level(lines: Callable[..., list[str]]) -> None:

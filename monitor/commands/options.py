@@ -20,6 +20,9 @@ from monitor.logs import set_up
 from monitor.mistakes import ConfigMistakesError, Mistake
 from monitor.settings import DatabaseSettings, Settings
 
+# What opens the doctor's other sources; they stand in no settings.
+_KEYS = ("UPSTASH_API_KEY", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
+
 # click's parameter types are generic for a type checker since 8.2, and never were before.
 if TYPE_CHECKING:
     _Param = click.ParamType[timedelta]
@@ -86,7 +89,9 @@ def read_settings(
         say_mistakes(context, error.mistakes)
         sys.exit(UNUSABLE)
     settings = configuration.settings
-    set_up(settings.logs, scrub=Scrubber(settings.secrets()), stream=stream or sys.stderr)
+    keys = (os.environ.get(name, "").strip() for name in _KEYS)
+    scrub = Scrubber((*settings.secrets(), *filter(None, keys)))
+    set_up(settings.logs, scrub=scrub, stream=stream or sys.stderr)
     return configuration
 
 
