@@ -10,10 +10,24 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from monitor.core.history import Gap, Slice, Spread, Uptime
+from monitor.core.history import Gap, History, Slice, Spread, Uptime
 from monitor.core.observation import Phases
 from monitor.core.plugin import iso
 from monitor.core.watch import Incident
+
+
+def span_values(history: History) -> dict[str, Any]:
+    """One database over its span and the one before, without the lists of what happened in it."""
+    return {
+        "database": history.database,
+        "start": iso(history.whole.start),
+        "end": iso(history.whole.end),
+        "grain": history.grain.value,
+        "whole": slice_values(history.whole),
+        "before": None if history.before is None else slice_values(history.before),
+        "phases_ms": phase_values(history.phases),
+        "phases_before_ms": phase_values(history.phases_before),
+    }
 
 
 def slice_values(found: Slice) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from monitor.core.history import History
-from monitor.core.history_values import gap_values, incident_values, phase_values, rounded, slice_values
+from monitor.core.history_values import gap_values, incident_values, rounded, slice_values, span_values
 from monitor.core.plugin import iso
 from monitor.core.report_phases import shifts
 
@@ -29,14 +29,7 @@ def report_document(histories: Iterable[History], *, now: datetime) -> dict[str,
 def history_values(history: History, *, now: datetime) -> dict[str, Any]:
     """One database over its span, the slices oldest first."""
     return {
-        "database": history.database,
-        "start": iso(history.whole.start),
-        "end": iso(history.whole.end),
-        "grain": history.grain.value,
-        "whole": slice_values(history.whole),
-        "before": None if history.before is None else slice_values(history.before),
-        "phases_ms": phase_values(history.phases),
-        "phases_before_ms": phase_values(history.phases_before),
+        **span_values(history),
         "shifts": [
             {
                 "phase": shift.phase.value,

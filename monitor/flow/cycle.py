@@ -43,7 +43,7 @@ class Cycle:
     """The looks of one database. `clock` gives aware UTC; `worker` looks at the worker's way, where asked for.
     `opinions` are the doctor's, for the message that opens an incident; `None` leaves them out.
 
-    What is remembered of the database is read once and kept along: an attempt to look must not wait for the disk.
+    What is remembered of the database, which the canary goes by, is read once and kept along.
     """
 
     def __init__(
@@ -117,8 +117,10 @@ class Cycle:
     async def _look(self, at: datetime) -> Look:
         if self._looker is None:
             return self._look_of(at, self._mistake or Finding(outcome=Outcome.MONITOR_ERROR))
-        watch = self._watch or Watch()
-        if self._watch is None and self._database.canary is not None:
+        if self._database.canary is None:
+            return await self._looker.look(at, Watch(), is_in_doubt=False)
+        watch = self._watch
+        if watch is None:
             watch = await self._keeper.run(self._store.watch, self.name)
         return await self._looker.look(at, watch, is_in_doubt=in_doubt(watch, self._alerts))
 

@@ -18,6 +18,7 @@ from monitor.core.history_values import (
     phase_values,
     rounded,
     slice_values,
+    span_values,
     spread_values,
     uptime_values,
 )
@@ -44,14 +45,7 @@ def history_document(
     head = {
         "version": VERSION,
         "as_of": iso(now),
-        "database": history.database,
-        "start": iso(history.whole.start),
-        "end": iso(history.whole.end),
-        "grain": history.grain.value,
-        "whole": slice_values(history.whole),
-        "before": None if history.before is None else slice_values(history.before),
-        "phases_ms": phase_values(history.phases),
-        "phases_before_ms": phase_values(history.phases_before),
+        **span_values(history),
         "next_before": None if next_before is None else iso(next_before),
     }
     return (
