@@ -1,7 +1,8 @@
 """Many databases behind one port, in a process of its own: `python -m bench.server OPTIONS` (see `Options`).
 
 It answers PING, after a random delay where one is asked for, and writes down how long each answer really took from
-the last byte of the request to the answer's departure. One lives behind `load`, which starts and asks it.
+the arrival of the request's last byte, by the kernel's clock, to the answer's departure. One lives behind `load`,
+which starts and asks it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import ssl
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import partial
 from time import perf_counter, time
 from typing import Any, cast
+
+from monitor.probes.stamps import StampedSocket
 
 TOKEN_PREFIX = "token-of-"
 _REJECTED = b'{"error":"WRONGPASS invalid or missing auth token"}'
@@ -57,11 +61,27 @@ class _Desk:
         return json.dumps({"commands": self.commands, "answers": self.answers})
 
 
+class _Door(socket.socket):
+    """A listening socket whose connections know when bytes arrived; `guests` has them by file number."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.guests: dict[int, StampedSocket] = {}
+
+    def accept(self) -> tuple[StampedSocket, Any]:
+        connection, address = super().accept()
+        guest = StampedSocket(fileno=connection.detach())
+        self.guests[guest.fileno()] = guest
+        return guest, address
+
+
 class _Connection(asyncio.Protocol):
     """One client. A request is a POST with a JSON list and a bearer token; others are hung up on."""
 
-    def __init__(self, desk: _Desk) -> None:
+    def __init__(self, desk: _Desk, door: _Door) -> None:
         self._desk = desk
+        self._door = door
+        self._guest: StampedSocket | None = None
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
@@ -70,12 +90,14 @@ class _Connection(asyncio.Protocol):
         # asyncio leaves it off for sockets that were made elsewhere; an answer would wait for the client's ACK.
         connection: socket.socket = transport.get_extra_info("socket")
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._guest = self._door.guests[connection.fileno()]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        arrived, at = time(), perf_counter()
+        at = (self._guest and self._guest.arrived_at) or perf_counter()
+        arrived = time() - perf_counter() + at
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         headers = dict(line.lower().partition(b": ")[::2] for line in head.split(b"\r\n")[1:])
@@ -91,7 +113,7 @@ class _Connection(asyncio.Protocol):
             self._answer(token, json.loads(body), arrived, at)
 
     def _answer(self, token: str, command: list[str], arrived: float, at: float) -> None:
-        if self._transport is None:
+        if self._transport is None or self._guest is None:
             return
         self._desk.commands[command[0].upper()] += 1
         if self._desk.is_rejecting:
@@ -99,8 +121,14 @@ class _Connection(asyncio.Protocol):
         else:
             status, body = b"200 OK", b'{"result":"%s"}' % base64.b64encode(command[-1].encode())
         answer = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-        self._desk.note(token.removeprefix(TOKEN_PREFIX), arrived, (perf_counter() - at) * 1000)
         self._transport.write(answer % (status, len(body), body))
+        left = self._guest.sent_at or perf_counter()
+        self._desk.note(token.removeprefix(TOKEN_PREFIX), arrived, (left - at) * 1000)
+
+
+def _open(host: str, port: int) -> _Door:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return _Door(fileno=socket.create_server((host, port), family=family, backlog=_BACKLOG).detach())
 
 
 def _black_hole() -> tuple[int, list[socket.socket]]:
@@ -123,14 +151,14 @@ async def _serve(options: Options) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.chain)
     loop = asyncio.get_running_loop()
-    sockets = [socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)]
-    port = sockets[0].getsockname()[1]
+    doors = [_open("127.0.0.1", 0)]
+    port = doors[0].getsockname()[1]
     if socket.has_ipv6:
         # A name such as localhost stands for both.
-        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=_BACKLOG))
+        doors.append(_open("::1", port))
     servers = [
-        await loop.create_server(lambda: _Connection(desk), sock=sock, ssl=tls, backlog=_BACKLOG)
-        for sock in sockets
+        await loop.create_server(partial(_Connection, desk, door), sock=door, ssl=tls, backlog=_BACKLOG)
+        for door in doors
     ]
     black_hole, deaf = _black_hole()
     _tell({"port": port, "black_hole": black_hole})

@@ -14,15 +14,14 @@ from time import perf_counter
 from typing import Any, cast
 
 import httpcore
-from aiohappyeyeballs import start_connection
 
 from monitor.core.observation import Fault, Phases
 from monitor.probes.faults import WireError, connection_error, cut_error, lookup_error, tls_error
 from monitor.probes.resolver import Resolver
+from monitor.probes.stamps import StampedSocket, connect
 
 READ_LIMIT_BYTES = 1024 * 1024
 _HTTP = b"HTTP/"
-_NEXT_ADDRESS_AFTER_SECONDS = 0.25
 
 
 class Stopwatch:
@@ -92,8 +91,10 @@ class Backend(httpcore.AsyncNetworkBackend):
             raise lookup_error(error) from error
         self._watch.resolved = perf_counter()
         try:
-            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_SECONDS)
-            _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self._watch), sock=sock)
+            sock = await connect(addresses)
+            _, line = await asyncio.get_running_loop().create_connection(
+                lambda: _Line(sock, self._watch), sock=sock
+            )
         except OSError as error:
             raise connection_error(error) from error
         self._watch.connected = perf_counter()
@@ -104,7 +105,8 @@ class Backend(httpcore.AsyncNetworkBackend):
 class _Line(asyncio.Protocol):
     """Receives bytes, notes when they came, and hangs up when there are too many of them."""
 
-    def __init__(self, watch: Stopwatch) -> None:
+    def __init__(self, sock: StampedSocket, watch: Stopwatch) -> None:
+        self._sock = sock
         self._watch = watch
         self._count = 0
         self._head = b""
@@ -118,7 +120,7 @@ class _Line(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self._watch.last_byte = perf_counter()
+        self._watch.last_byte = self._sock.arrived_at or perf_counter()
         if self._watch.first_byte is None:
             self._watch.first_byte = self._watch.last_byte
         self._count += len(data)
@@ -132,6 +134,11 @@ class _Line(asyncio.Protocol):
             return
         self.received += data
         self.news.set()
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+        self._watch.sent = self._sock.sent_at or perf_counter()
 
     def eof_received(self) -> bool:
         self.ended = True
@@ -171,9 +178,7 @@ class Stream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as above
-        if self._line.transport is not None and not self._line.transport.is_closing():
-            self._line.transport.write(buffer)
-        self._watch.sent = perf_counter()
+        self._line.write(buffer)
 
     async def aclose(self) -> None:
         if self._line.transport is not None:

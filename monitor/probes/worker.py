@@ -17,12 +17,11 @@ from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from aiohappyeyeballs import start_connection
-
 from monitor.core.observation import Fault, Observation
 from monitor.core.tokens import inspect_for_worker, worker_url
 from monitor.probes.faults import WireError, connection_error, cut_error, lookup_error, tls_error
 from monitor.probes.resolver import Resolver
+from monitor.probes.stamps import StampedSocket, connect
 from monitor.probes.wire import Stopwatch
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from redis.exceptions import RedisError
 
 _READ_LIMIT_BYTES = 64 * 1024
-_NEXT_ADDRESS_AFTER_SECONDS = 0.25
 _REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind it, and redis-py takes its own
 
 
@@ -87,7 +85,7 @@ class WorkerProbe:
         from redis.exceptions import InvalidResponse, RedisError  # noqa: PLC0415 - as above
 
         found = parse_url(url)
-        reader, writer = await self._lay_line(found["host"], found.get("port", _REDIS_PORT), watch)
+        sock, reader, writer = await self._lay_line(found["host"], found.get("port", _REDIS_PORT), watch)
         connection = _connection_class()(reader, writer, found.get("username"), found.get("password"))
         nonce = secrets.token_hex(16)
         try:
@@ -95,23 +93,24 @@ class WorkerProbe:
             await connection.connect()  # type: ignore[no-untyped-call]  # logs in
             watch.sent = perf_counter()
             await connection.send_command("PING", nonce)
+            watch.sent = sock.sent_at or watch.sent
             answer = await connection.read_response()
         except (InvalidResponse, ValueError, RecursionError) as error:
             # The other side's bytes stand in the texts of these.
             raise WireError(Fault.NOT_HTTP, "the answer is not Redis's protocol") from error
         except RedisError as error:
-            watch.first_byte = watch.last_byte = perf_counter()
+            watch.first_byte = watch.last_byte = sock.arrived_at or perf_counter()
             return Observation(phases=watch.phases(complete=True), error_text=self._scrub(_error_text(error)))
         finally:
             await connection.disconnect(nowait=True)
             writer.close()
-        watch.first_byte = watch.last_byte = perf_counter()
+        watch.first_byte = watch.last_byte = sock.arrived_at or perf_counter()
         remark = "" if answer == nonce.encode() else "PING was not answered with what was sent"
         return Observation(phases=watch.phases(complete=True), as_expected=not remark, remark=remark)
 
     async def _lay_line(
         self, host: str, port: int, watch: Stopwatch
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    ) -> tuple[StampedSocket, asyncio.StreamReader, asyncio.StreamWriter]:
         """Look up, connect, encrypt; raises `WireError`."""
         watch.resolving = perf_counter()
         try:
@@ -120,7 +119,7 @@ class WorkerProbe:
             raise lookup_error(error) from error
         watch.resolved = perf_counter()
         try:
-            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_SECONDS)
+            sock = await connect(addresses)
         except OSError as error:
             raise connection_error(error) from error
         watch.connected = watch.encrypting = perf_counter()
@@ -136,7 +135,7 @@ class WorkerProbe:
         except OSError as error:
             raise cut_error(error, "the connection was cut during the TLS handshake") from error
         watch.encrypted = perf_counter()
-        return reader, _Writer(transport, protocol, reader, loop)
+        return sock, reader, _Writer(transport, protocol, reader, loop)
 
 
 class _Reader(asyncio.StreamReader):
