@@ -17,9 +17,10 @@ from monitor.core.rollup import DAY_MS, HOUR_MS
 from monitor.store.file import open_file
 from monitor.store.ledger import COLUMNS, RowGrain
 from monitor.store.look_rows import add_row
-from monitor.store.looks import sum_up
-from monitor.store.marks import move_summed
+from monitor.store.looks import TAIL_INTERVALS, sum_up
+from monitor.store.marks import Horizon, move_horizon, move_summed
 from monitor.store.rows import to_ms
+from monitor.store.upgrade_sums import add_blocks
 from monitor.store.watches import database_id
 
 # Where every history ends; a whole minute within an hour and a day, as it is in life.
@@ -59,7 +60,9 @@ def lay_looks(path: Path, name: str, *, number: int, span: timedelta, dice: rand
             elif at_ms // DAY_MS != day:
                 sum_up(file, database, until_ms=at_ms)
             day = at_ms // DAY_MS
-        sum_up(file, database, until_ms=to_ms(END - min(span, timedelta(minutes=30))))
+        # As many looks are left to be read one by one as a watch leaves at most, and none of the hour before.
+        tail = min(TAIL_INTERVALS * span / number, END - END.replace(minute=0))
+        sum_up(file, database, until_ms=to_ms(END - tail))
 
 
 def lay_year(path: Path, names: list[str], *, interval: timedelta, dice: random.Random) -> None:
@@ -76,6 +79,10 @@ def lay_year(path: Path, names: list[str], *, interval: timedelta, dice: random.
                     f" SELECT database_id, grain, slot - ?, {COLUMNS} FROM rollup WHERE grain = ? AND slot > ?",
                     (weeks * week_ms // slot_ms, grain, (to_ms(END) - week_ms) // slot_ms),
                 )
+        began_ms = to_ms(END - week)
+        move_horizon(file, Horizon(looks_ms=began_ms, failing_ms=began_ms))
+        file.execute("DELETE FROM rollup WHERE grain IN (?, ?)", (RowGrain.BLOCK, RowGrain.FINE))
+        add_blocks(file)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from monitor.core.statistics import Histogram
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+BLOCK_MS = 16 * DAY_MS
 _MS, _NOTHING = timedelta(milliseconds=1), timedelta(0)
 
 

@@ -43,10 +43,17 @@ class Buckets:
     __hash__ = None  # type: ignore[assignment]
 
     def add(self, us: int) -> None:
-        bucket = 0 if us <= 1 else math.ceil(math.log(us) / self._log)
+        bucket = self._bucket(us)
         self._reach(bucket, bucket + 1)
         self._counts[bucket - self._first] += 1
         self.count += 1
+
+    def remove(self, us: int) -> None:
+        bucket = self._bucket(us) - self._first
+        if not 0 <= bucket < len(self._counts) or not self._counts[bucket]:
+            raise ValueError("wanted a figure that was counted")
+        self._counts[bucket] -= 1
+        self.count -= 1
 
     def merge(self, other: Buckets) -> None:
         """Count what the other ones have counted, which must grow alike."""
@@ -81,6 +88,9 @@ class Buckets:
         self._first, self._counts, place = unpack_counts(content, place, most=_MOST_BUCKETS)
         self.count = sum(self._counts)
         return place
+
+    def _bucket(self, us: int) -> int:
+        return 0 if us <= 1 else math.ceil(math.log(us) / self._log)
 
     def _middle(self, bucket: int) -> float:
         """As far from the bucket's lower end as from its upper one, by ratio."""
@@ -138,6 +148,12 @@ class Histogram:
         self._buckets.add(us)
         self._sum_us += us
         self._max_us = max(self._max_us, us)
+
+    def remove(self, ms: float) -> None:
+        """Take out a figure that was counted; `max_ms` stays. Raises ValueError for one that never was."""
+        us = max(0, round(ms * 1000))
+        self._buckets.remove(us)
+        self._sum_us -= us
 
     def merge(self, other: Histogram) -> None:
         """Count what the other one has counted."""

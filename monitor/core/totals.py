@@ -36,7 +36,7 @@ class DatabaseTotals:
     """One database. `outcomes` has all its looks ever by outcome, zeros may be left out.
 
     `latest` is `None` before the first look, `last_success_at` before the first that ended well. `latency` is of
-    all looks ever that ended well, slow ones included. None of it shrinks when old looks are deleted.
+    all looks ever that ended fine, slow ones left out. None of it shrinks when old looks are deleted.
     """
 
     database: str

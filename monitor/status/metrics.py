@@ -139,7 +139,7 @@ def _success(known: Iterable[tuple[str, Look]]) -> Metric:
 def _duration(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     family = HistogramMetricFamily(
         "upstash_probe_duration_seconds",
-        "Latency of looks that ended well, from the request sent to the last byte of the answer.",
+        "Latency of looks that ended fine (ok), from the request sent to the last byte of the answer.",
         labels=["database"],
     )
     for label, row in databases:

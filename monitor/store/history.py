@@ -13,16 +13,16 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from monitor.core.history import Gap, Glance, Grain, History, Schedule, Slice
-from monitor.core.observation import Look, Phases
+from monitor.core.observation import Family, Look, Phases
 from monitor.core.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
 from monitor.core.statistics import PhaseHistograms
 from monitor.core.totals import DatabaseTotals
 from monitor.store.gaps import is_too_long, read_gaps
-from monitor.store.ledger import RowGrain
+from monitor.store.ledger import LENGTH_MS, RowGrain
 from monitor.store.look_rows import EVER_MS, last_good_look, read_looks, seen_looks
 from monitor.store.marks import read_horizon, summed_until
 from monitor.store.rows import from_ms, reading, to_ms
-from monitor.store.sums import Sums, read_rollups
+from monitor.store.sums import Sums, cover, read_rollups
 from monitor.store.watches import incidents_of, open_incident
 
 # So many looks are read one by one for the medians of their phases; a longer span is read by the day.
@@ -111,18 +111,21 @@ def past_days(connection: sqlite3.Connection, database: int, *, days: int, now: 
 
 def totals_of(connection: sqlite3.Connection, database: int, name: str) -> DatabaseTotals:
     """All looks ever, and how the database is now."""
-    rollup = Rollup()
-    for _, known in read_rollups(connection, database, RowGrain.ALL, first=0, last=0):
-        rollup.merge(known)
+    everything, fine = Rollup(), Rollup()
+    for grain, rollup in ((RowGrain.ALL, everything), (RowGrain.FINE, fine)):
+        for _, known in read_rollups(connection, database, grain, first=0, last=0):
+            rollup.merge(known)
     until_ms = summed_until(connection, database)
     if until_ms is not None:
         for seen in seen_looks(connection, database, until_ms, EVER_MS):
-            rollup.count(seen.outcome, seen.latency_ms)
+            everything.count(seen.outcome, seen.latency_ms)
+            if seen.outcome.family is Family.FINE:
+                fine.count(seen.outcome, seen.latency_ms)
     return DatabaseTotals(
         database=name,
         latest=_latest(connection, database),
-        outcomes=dict(rollup.outcomes),
-        latency=rollup.latency,
+        outcomes=dict(everything.outcomes),
+        latency=fine.latency,
         last_success_at=_last_success(connection, database, until_ms),
         is_incident_open=open_incident(connection, database) is not None,
     )
@@ -143,14 +146,17 @@ def _phases(connection: sqlite3.Connection, database: int, span: Slice) -> Phase
     start_ms, end_ms = to_ms(span.start), to_ms(span.end)
     found = PhaseHistograms()
     if start_ms < read_horizon(connection).looks_ms or span.looks > _MOST_LOOKS_READ:
-        rows = connection.execute(
-            "SELECT phases FROM rollup WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?"
-            " AND phases IS NOT NULL",
-            (database, RowGrain.DAY, start_ms // DAY_MS, (end_ms - 1) // DAY_MS),
-        )
-        with reading("the phases of a day"):
-            for (content,) in rows:
-                found.merge(PhaseHistograms.decode(content))
+        days = start_ms // DAY_MS * DAY_MS, -(-end_ms // DAY_MS) * DAY_MS
+        for grain, first_ms, last_ms in cover(*days, (RowGrain.BLOCK, RowGrain.DAY)):
+            length_ms = LENGTH_MS[grain]
+            rows = connection.execute(
+                "SELECT phases FROM rollup WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?"
+                " AND phases IS NOT NULL",
+                (database, grain, first_ms // length_ms, last_ms // length_ms - 1),
+            )
+            with reading("the phases of a day"):
+                for (content,) in rows:
+                    found.merge(PhaseHistograms.decode(content))
         start_ms = max(start_ms, summed_until(connection, database) or start_ms)
     for seen in seen_looks(connection, database, start_ms, end_ms):
         if ended_well(seen.outcome):

@@ -1,6 +1,6 @@
-"""Rows of rollups: what each hour, each day and all time saw of a database, up to the mark `summed`.
+"""Rows of rollups: what each hour, day, block of days and all time saw of a database, up to the mark `summed`.
 
-A look is entered in all three; the phases, which take more room, in its day alone. What the sums mean is told in
+A look is entered in all four; the phases, which take more room, not in its hour. What the sums mean is told in
 `core/rollup`, when something is entered, in `looks`.
 """
 
@@ -15,8 +15,17 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
-from monitor.core.observation import Outcome
-from monitor.core.rollup import DAY_MS, HOUR_MS, Rollup, ended_well, outcomes_from_json, outcomes_to_json, pieces
+from monitor.core.observation import Family, Outcome
+from monitor.core.rollup import (
+    BLOCK_MS,
+    DAY_MS,
+    HOUR_MS,
+    Rollup,
+    ended_well,
+    outcomes_from_json,
+    outcomes_to_json,
+    pieces,
+)
 from monitor.core.statistics import Histogram, PhaseHistograms
 from monitor.store.look_rows import GRAIN_HOUR, Seen, begin_rollup
 from monitor.store.rows import reading
@@ -28,19 +37,27 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class RowGrain(IntEnum):
-    """What stretch of time a row is for, as it stands in the file; `slot` counts hours or days since 1970."""
+    """What stretch of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
+
+    A block is sixteen days: of years, few rows are read. `FINE` are the looks of all time that ended fine.
+    """
 
     HOUR = GRAIN_HOUR
     DAY = 1
     ALL = 2
+    BLOCK = 3
+    FINE = 4
 
+
+LENGTH_MS = {RowGrain.HOUR: HOUR_MS, RowGrain.DAY: DAY_MS, RowGrain.BLOCK: BLOCK_MS}
+_WITH_PHASES = (RowGrain.DAY, RowGrain.BLOCK)
 
 Key = tuple[int, RowGrain, int]
 
 
 @dataclass(kw_only=True, slots=True)
 class Entry:
-    """What one row holds, or what is to be added to it; phases are those of a day."""
+    """What one row holds, or what is to be added to it; phases are those of a day or a block."""
 
     rollup: Rollup = field(default_factory=Rollup)
     phases: PhaseHistograms = field(default_factory=PhaseHistograms)
@@ -56,10 +73,12 @@ class Ledger:
 
     def count(self, database: int, seen: Seen) -> None:
         """Enter one look."""
-        hour = seen.at_ms // HOUR_MS
-        self._by_hour[database, hour].count(seen.outcome, seen.latency_ms)
+        self._by_hour[database, seen.at_ms // HOUR_MS].count(seen.outcome, seen.latency_ms)
+        if seen.outcome.family is Family.FINE:
+            self._by_row[database, RowGrain.FINE, 0].rollup.count(seen.outcome, seen.latency_ms)
         if ended_well(seen.outcome):
-            self._by_row[_day_of(database, hour)].phases.add(seen.phases)
+            for grain in _WITH_PHASES:
+                self._by_row[key_of(database, grain, seen.at_ms)].phases.add(seen.phases)
 
     def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
         """Enter that the state which a look found held for that time; `back` takes it out again."""
@@ -72,10 +91,11 @@ class Ledger:
         self._by_row[key].phases.merge(entry.phases)
 
     def flush(self) -> None:
-        """Bring it to the rows of the hours, of their days and of all time."""
+        """Bring it to the rows of the hours, of their days and blocks, and of all time."""
         for (database, hour), rollup in self._by_hour.items():
-            for key in ((database, RowGrain.HOUR, hour), _day_of(database, hour), (database, RowGrain.ALL, 0)):
-                self._by_row[key].rollup.merge(rollup)
+            for grain in LENGTH_MS:
+                self._by_row[key_of(database, grain, hour * HOUR_MS)].rollup.merge(rollup)
+            self._by_row[database, RowGrain.ALL, 0].rollup.merge(rollup)
         for key, more in self._by_row.items():
             number, entry = self._row(key)
             entry.rollup.merge(more.rollup)
@@ -128,5 +148,6 @@ def _outcomes(text: str) -> Mapping[Outcome, int]:
     return outcomes_from_json(json.loads(text))
 
 
-def _day_of(database: int, hour: int) -> Key:
-    return database, RowGrain.DAY, hour * HOUR_MS // DAY_MS
+def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
+    """The row of that grain to which a moment belongs."""
+    return database, grain, at_ms // LENGTH_MS[grain]

@@ -143,7 +143,9 @@ def seen_looks(connection: sqlite3.Connection, database: int, start_ms: int, end
         " ORDER BY rollup.slot, look.id",
         (database, *_bound(start_ms), *_bound(end_ms)),
     )
-    return (_seen(*columns) for columns in rows)
+    with reading("a look"):
+        for columns in rows:
+            yield _seen(*columns)
 
 
 def delete_looks(connection: sqlite3.Connection, database: int, *, start: int, end: int, failing_too: bool) -> int:
@@ -235,12 +237,12 @@ def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Ite
         f" ORDER BY rollup.slot {order}, look.id {order} LIMIT 1",
         tuple(values),
     ).fetchone()
-    return None if row is None else _seen(*row)
+    with reading("a look"):
+        return None if row is None else _seen(*row)
 
 
 def _seen(at_ms: int, code: str | None, *figures: Any) -> Seen:
-    with reading("a look"):
-        return Seen(at_ms=at_ms, outcome=Outcome.OK if code is None else Outcome(code), figures=Figures(*figures))
+    return Seen(at_ms=at_ms, outcome=Outcome.OK if code is None else Outcome(code), figures=Figures(*figures))
 
 
 def _bound(at_ms: int) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ from monitor.store.rows import from_ms_or_none, to_ms
 from monitor.store.stretches import stretches
 
 # So many intervals make the longest tail: enough that summing up costs little, few enough to be read each time.
-_TAIL_INTERVALS = 64
+TAIL_INTERVALS = 64
 # Failures are rare, and what people ask for later; the rest is summed up.
 _FAILING_KEPT_TIMES = 10
 
@@ -70,7 +70,7 @@ def add_look(
         past.hold(this, after.at_ms)
     past.flush()
 
-    tail_ms = HOUR_MS if interval is None else _TAIL_INTERVALS * interval // timedelta(milliseconds=1)
+    tail_ms = HOUR_MS if interval is None else TAIL_INTERVALS * interval // timedelta(milliseconds=1)
     if at_ms // HOUR_MS > until_ms // HOUR_MS or at_ms - until_ms > tail_ms:
         sum_up(connection, database, until_ms=at_ms)
     return from_ms_or_none(since_ms)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from monitor.core.rollup import HOUR_MS
 from monitor.store.upgrade import sum_up_looks
+from monitor.store.upgrade_sums import add_blocks
 
 # A text of statements, or a function where rows have to be read to know what to write.
 Step = str | Callable[[sqlite3.Connection], None]
@@ -154,4 +155,6 @@ CREATE VIEW history (database, at, outcome, ok, latency_ms, total_ms, http_statu
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     (_FIRST, _FIRST_VIEWS),
     (_ROLLUPS_BEFORE, sum_up_looks, _ROLLUPS_AFTER),
+    # Tables and views stay as they are; there are more rows in `rollup`.
+    (add_blocks,),
 )

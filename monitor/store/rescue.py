@@ -6,15 +6,16 @@ When that is called for is decided in `resilient`; how memory comes back to a fi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from monitor.core.rollup import DAY_MS, HOUR_MS
 from monitor.core.watch import Watch
 from monitor.store import channel_state, outbox, watches
 from monitor.store.faults import Damage, DamagedError, damage_of, naming_damage
-from monitor.store.ledger import Ledger, RowGrain, from_columns
+from monitor.store.ledger import Entry, Key, Ledger, RowGrain, from_columns, key_of
 from monitor.store.look_rows import EVER_MS, moment_of_oldest
 from monitor.store.marks import Horizon, move_horizon
 from monitor.store.stretches import stretches
@@ -75,16 +76,7 @@ def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int)
         for number, name in _rows(sick, "database")
         if isinstance(name, str)
     }
-    rows = {number: columns for number, *columns in _rows(sick, "rollup")}
-    for database, grain, slot, *columns in rows.values():
-        if database not in homes or not isinstance(slot, int):
-            continue
-        try:
-            entry, key = from_columns(*columns), (homes[database], RowGrain(grain), slot)
-            if min(entry.rollup.up_ms, entry.rollup.down_ms) >= 0:
-                ledger.add(key, entry)
-        except (DamagedError, ValueError):
-            continue
+    _carry_sums(ledger, _readable_sums(sick, homes))
     for number, since_ms in _rows(sick, "summed"):
         with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
             for stretch in stretches(sick, number, since_ms, EVER_MS):
@@ -94,6 +86,36 @@ def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int)
     ledger.flush()
     oldest_ms = moment_of_oldest(file) or now_ms
     move_horizon(file, Horizon(looks_ms=oldest_ms, failing_ms=oldest_ms))
+
+
+def _readable_sums(sick: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, Entry]]:
+    """The rows that make sense, under the numbers of their new home; days first."""
+    rows = {number: columns for number, *columns in _rows(sick, "rollup")}
+    for database, grain, slot, *columns in sorted(rows.values(), key=lambda row: row[1] != RowGrain.DAY):
+        if database not in homes or not isinstance(slot, int):
+            continue
+        try:
+            key, entry = (homes[database], RowGrain(grain), slot), from_columns(*columns)
+        except (DamagedError, ValueError):
+            continue
+        if min(entry.rollup.up_ms, entry.rollup.down_ms) >= 0:
+            yield key, entry
+
+
+def _carry_sums(ledger: Ledger, sums: Iterable[tuple[Key, Entry]]) -> None:
+    """A block becomes what its days say, and a day that cannot be read what its hours say; its phases are lost."""
+    days = set()
+    for key, entry in sums:
+        home, grain, slot = key
+        if grain is RowGrain.BLOCK:
+            continue
+        ledger.add(key, entry)
+        if grain is RowGrain.DAY:
+            days.add(key)
+            ledger.add(key_of(home, RowGrain.BLOCK, slot * DAY_MS), entry)
+        elif grain is RowGrain.HOUR and (day := key_of(home, RowGrain.DAY, slot * HOUR_MS)) not in days:
+            ledger.add(day, entry)
+            ledger.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), entry)
 
 
 def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""What was seen of a database over any span of time: sums of whole hours and days, single looks at the edges.
+"""What was seen of a database over any span of time: sums of hours, days and blocks, single looks at the edges.
 
 Runs in a transaction of its caller's and changes nothing. How sums are kept up to date is told in `looks`.
 """
@@ -10,19 +10,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from monitor.core.history import Grain, Slice
-from monitor.core.rollup import DAY_MS, HOUR_MS, Rollup, pieces
-from monitor.store.ledger import RowGrain, read_rollup
-from monitor.store.look_rows import EVER_MS, look_from
+from monitor.core.rollup import HOUR_MS, Rollup, pieces
+from monitor.store.ledger import LENGTH_MS, RowGrain, read_rollup
+from monitor.store.look_rows import look_from
 from monitor.store.marks import read_horizon, summed_until
 from monitor.store.rows import from_ms
 from monitor.store.stretches import stretches, sum_of
 
-_LENGTH_MS = {Grain.HOUR: HOUR_MS, Grain.DAY: DAY_MS}
-_ROW_GRAIN = {Grain.HOUR: RowGrain.HOUR, Grain.DAY: RowGrain.DAY}
+# From coarse to fine: what a span of hours is put together from.
+_ROWS_OF_SLICES = {Grain.HOUR: (RowGrain.HOUR,), Grain.DAY: (RowGrain.DAY, RowGrain.HOUR)}
+_ROWS_OF_THE_WHOLE = (RowGrain.BLOCK, RowGrain.DAY, RowGrain.HOUR)
+Span = tuple[RowGrain, int, int]
 
 
 class Sums:
-    """What was seen of a database from `start_ms` until before `end_ms`, in slices of a grain.
+    """What was seen of a database from `start_ms` until before `end_ms`, in slices of a grain and as a whole.
 
     Where single looks were deleted, a span that begins or ends within an hour is read as if it were the whole
     hour: `start_ms` and `end_ms` are then moved apart.
@@ -33,64 +35,52 @@ class Sums:
     ) -> None:
         self._connection = connection
         self._database = database
-        self._length_ms = _LENGTH_MS[grain]
+        self._row_grains = _ROWS_OF_SLICES[grain]
+        self._length_ms = LENGTH_MS[self._row_grains[0]]
         horizon_ms = read_horizon(connection).looks_ms
         self.start_ms = _floor(start_ms, HOUR_MS) if start_ms < horizon_ms else start_ms
         self.end_ms = _ceiling(end_ms, HOUR_MS) if _floor(end_ms, HOUR_MS) < horizon_ms else end_ms
-        self._edges = list(pieces(self.start_ms, self.end_ms, self._length_ms))
-        self._first = self._edges[0][0] if self._edges else 0
-        self._parts: list[list[Rollup]] = [[] for _ in self._edges]
-        self._read(grain)
+        # What is read from single looks, by its moment; the rest are the rows of these hours.
+        self._edges: list[tuple[int, Rollup]] = []
+        self._hours = self._read_edges()
+        self._rows: dict[Span, list[tuple[int, Rollup]]] = {}
 
     def slices(self) -> tuple[Slice, ...]:
         """One after the other, without a hole."""
+        parts: defaultdict[int, list[Rollup]] = defaultdict(list)
+        for at_ms, part in self._parts(self._row_grains):
+            parts[at_ms // self._length_ms].append(part)
         return tuple(
-            _sum(parts).slice(from_ms(start), from_ms(end))
-            for (_, start, end), parts in zip(self._edges, self._parts, strict=True)
+            _sum(parts[number]).slice(from_ms(start), from_ms(end))
+            for number, start, end in pieces(self.start_ms, self.end_ms, self._length_ms)
         )
 
     def whole(self) -> Slice:
         """All of it."""
-        whole = _sum([part for parts in self._parts for part in parts])
+        whole = _sum([part for _, part in self._parts(_ROWS_OF_THE_WHOLE)])
         return whole.slice(from_ms(self.start_ms), from_ms(self.end_ms))
 
-    def _read(self, grain: Grain) -> None:
-        first = _ceiling(self.start_ms, HOUR_MS)
-        last = _floor(self.end_ms, HOUR_MS)
-        is_over = look_from(self._connection, self._database, self.end_ms) is None
+    def _read_edges(self) -> tuple[int, int]:
+        """Read what is not in rows of whole hours; return the first and the last moment of those that are."""
+        first, last = _ceiling(self.start_ms, HOUR_MS), _floor(self.end_ms, HOUR_MS)
         if first > last:
             self._add_looks(self.start_ms, self.end_ms)
-            return
+            return first, first
         self._add_looks(self.start_ms, first)
-        if is_over:
-            # Nothing was seen later, so that the last hour's sums have nothing that does not belong here.
-            tail_end, last = self.end_ms, _ceiling(self.end_ms, HOUR_MS)
-        else:
-            tail_end = last
-            self._add_looks(last, self.end_ms)
-        self._add_rows(grain, first, last)
-        self._add_tail(max(first, self._summed_until()), tail_end)
-
-    def _summed_until(self) -> int:
-        until_ms = summed_until(self._connection, self._database)
-        return -EVER_MS if until_ms is None else until_ms
+        tail_end = last
+        if last < self.end_ms:
+            if look_from(self._connection, self._database, self.end_ms) is None:
+                # Nothing was seen later, so that the last hour's sums have nothing that does not belong here.
+                last, tail_end = _ceiling(self.end_ms, HOUR_MS), self.end_ms
+            else:
+                self._add_looks(last, self.end_ms)
+        summed_ms = summed_until(self._connection, self._database)
+        self._add_tail(first if summed_ms is None else max(first, summed_ms), tail_end)
+        return first, last
 
     def _add_looks(self, start_ms: int, end_ms: int) -> None:
         if start_ms < end_ms:
-            self._parts_at(start_ms).append(sum_of(self._connection, self._database, start_ms, end_ms))
-
-    def _add_rows(self, grain: Grain, first_ms: int, last_ms: int) -> None:
-        """Whole hours, or whole days and the hours before and after them."""
-        first, last = _ceiling(first_ms, self._length_ms), _floor(last_ms, self._length_ms)
-        if first > last or grain is Grain.HOUR:
-            spans = [(Grain.HOUR, first_ms, last_ms)]
-        else:
-            spans = [(Grain.HOUR, first_ms, first), (grain, first, last), (Grain.HOUR, last, last_ms)]
-        for each, start_ms, end_ms in spans:
-            length_ms = _LENGTH_MS[each]
-            slots = {"first": start_ms // length_ms, "last": end_ms // length_ms - 1}
-            for slot, rollup in read_rollups(self._connection, self._database, _ROW_GRAIN[each], **slots):
-                self._parts_at(slot * length_ms).append(rollup)
+            self._edges.append((start_ms, sum_of(self._connection, self._database, start_ms, end_ms)))
 
     def _add_tail(self, start_ms: int, end_ms: int) -> None:
         if start_ms >= end_ms:
@@ -102,11 +92,39 @@ class Sums:
                 tails[slot].count(stretch.seen.outcome, stretch.seen.latency_ms)
             for slot, start, end in pieces(stretch.start_ms, stretch.end_ms, self._length_ms):
                 tails[slot].hold(stretch.seen.outcome, end - start)
-        for slot, tail in tails.items():
-            self._parts_at(slot * self._length_ms).append(tail)
+        self._edges.extend((slot * self._length_ms, tail) for slot, tail in tails.items())
 
-    def _parts_at(self, at_ms: int) -> list[Rollup]:
-        return self._parts[at_ms // self._length_ms - self._first]
+    def _parts(self, grains: Sequence[RowGrain]) -> Iterator[tuple[int, Rollup]]:
+        """All that was seen, in parts, each with a moment of the slice that it belongs to."""
+        yield from self._edges
+        for span in cover(*self._hours, grains):
+            rows = self._rows.get(span)
+            if rows is None:
+                rows = self._rows[span] = list(self._read(*span))
+            yield from rows
+
+    def _read(self, grain: RowGrain, start_ms: int, end_ms: int) -> Iterator[tuple[int, Rollup]]:
+        length_ms = LENGTH_MS[grain]
+        slots = {"first": start_ms // length_ms, "last": end_ms // length_ms - 1}
+        for slot, rollup in read_rollups(self._connection, self._database, grain, **slots):
+            yield slot * length_ms, rollup
+
+
+def cover(first_ms: int, last_ms: int, grains: Sequence[RowGrain]) -> Iterator[Span]:
+    """The fewest rows that make up a span: of the coarsest grain as many as fit, around them finer ones.
+
+    Each as a grain, the first moment and the one after the last. A span begins and ends with a row of the finest.
+    """
+    grain, *finer = grains
+    first, last = _ceiling(first_ms, LENGTH_MS[grain]), _floor(last_ms, LENGTH_MS[grain])
+    if first >= last:
+        first = last = last_ms
+    if finer and first_ms < first:
+        yield from cover(first_ms, first, finer)
+    if first < last:
+        yield grain, first, last
+    if finer and last < last_ms:
+        yield from cover(last, last_ms, finer)
 
 
 def _sum(parts: Sequence[Rollup]) -> Rollup:
@@ -121,7 +139,7 @@ def _sum(parts: Sequence[Rollup]) -> Rollup:
 def read_rollups(
     connection: sqlite3.Connection, database: int, grain: RowGrain, *, first: int, last: int
 ) -> Iterator[tuple[int, Rollup]]:
-    """The sums of hours, days or all time from one slot to another, each with its slot."""
+    """The sums of rows of a grain from one slot to another, each with its slot."""
     for slot, *columns in connection.execute(
         "SELECT slot, outcomes, up_ms, down_ms, latency FROM rollup"
         " WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?",

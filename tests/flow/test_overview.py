@@ -33,7 +33,7 @@ from monitor.store.store import Store
 
 START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
+OK, SLOW, TIMEOUT, REJECTED = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
 
 
 class Span(TypedDict):
@@ -79,7 +79,7 @@ class Monitored:
                 outcome=outcome,
                 detail="" if outcome is OK else "seen",
                 http_status=200 if outcome is OK else None,
-                phases=phases if outcome is OK else Phases(dns=dns),
+                phases=phases if outcome in (OK, SLOW) else Phases(dns=dns),
             )
             self.store.record(
                 look,
@@ -209,6 +209,19 @@ def test_days_that_are_kept_are_the_days_that_a_new_reading_finds(monitored: Mon
         assert asyncio.run(monitored.overview.glances()) == asked_once()
         monitored.now += pause
         assert asyncio.run(monitored.overview.glances()) == asked_once()
+
+
+def test_the_latency_of_metrics_is_of_fine_looks_alone(monitored: Monitored) -> None:
+    """Section 5.6 of the design; slow ones are counted among the outcomes. Summed up or not yet, pruned or not."""
+    for _ in range(80):
+        monitored.looks(OK, SLOW, TIMEOUT, OK)
+        [main, _] = asyncio.run(monitored.overview.totals()).databases
+        assert main.latency.count == main.outcomes[OK]
+        assert main.latency.sum_ms == 20.5 * main.outcomes[OK]
+    assert main.outcomes[SLOW] == 80
+    monitored.store.prune(monitored.now + 2 * DAY, DAY)
+    [main, _] = asyncio.run(monitored.overview.totals()).databases
+    assert (main.latency.count, main.outcomes[OK]) == (160, 160)
 
 
 def test_totals_never_fall(monitored: Monitored) -> None:

@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 
 from monitor.core.history import Grain, Slice
 from monitor.core.observation import Look, Outcome, Phases
+from monitor.core.rollup import BLOCK_MS, HOUR_MS
 from monitor.core.watch import Step, Watch
 from monitor.store.gaps import read_gaps
 from monitor.store.history import history_of
+from monitor.store.ledger import LENGTH_MS, RowGrain
 from monitor.store.look_rows import read_looks
 from monitor.store.rows import from_ms, to_ms
-from monitor.store.sums import Sums
+from monitor.store.sums import Sums, cover
 from tests.store.conftest import START, Desk
 from tests.store.timeline import check, expected
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+BLOCK, DAILY, HOURLY = RowGrain.BLOCK, RowGrain.DAY, RowGrain.HOUR
 OK, SLOW, TIMEOUT, OFFLINE = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT, Outcome.OFFLINE
 
 
@@ -179,6 +182,34 @@ def test_sums_are_those_of_the_looks(
             history.check(start, start + timedelta(seconds=seconds))
         assert all(begun < over for begun, over in history.gaps())
         history.desk.store.close()
+
+
+def test_sums_of_months_are_those_of_the_looks(history: History) -> None:
+    """Wherever a span of weeks begins and ends: at a block of days, within one, within a day of one."""
+    dice = random.Random(3)
+    for number in range(60 * 8):
+        outcome = dice.choice((OK, OK, SLOW, TIMEOUT))
+        history.look(START + number * 3 * HOUR, outcome, dice.lognormvariate(3, 0.4), interval=3 * HOUR)
+    block = timedelta(milliseconds=BLOCK_MS)
+    edge = START - (START - from_ms(0)) % block + block
+    for start in (edge, edge + DAY, edge - 5 * HOUR, edge + 40 * MINUTE):
+        for end in (edge + block, edge + 2 * block, start + 15 * DAY, start + 40 * DAY + 70 * MINUTE):
+            history.check(start, end)
+
+
+@given(st.integers(0, 2000), st.integers(0, 30_000), st.sampled_from(((BLOCK, DAILY, HOURLY), (DAILY, HOURLY))))
+def test_rows_cover_a_span_once_and_are_as_few_as_can_be(first: int, length: int, grains: list[RowGrain]) -> None:
+    """No hour is left out or counted twice, and never are there so many finer rows that a coarser one fits in."""
+    begin, end = first * HOUR_MS, (first + length) * HOUR_MS
+    spans = list(cover(begin, end, grains))
+    assert [start for _, start, _ in spans] == [begin, *(stop for _, _, stop in spans)][: len(spans)]
+    assert not spans or spans[-1][2] == end
+    assert bool(spans) == bool(length)
+    for grain, start, stop in spans:
+        assert start < stop
+        assert start % LENGTH_MS[grain] == stop % LENGTH_MS[grain] == 0
+        for coarser in grains[: grains.index(grain)]:
+            assert -(-start // LENGTH_MS[coarser]) >= stop // LENGTH_MS[coarser]
 
 
 def test_pruned_looks_stay_in_the_sums(history: History) -> None:
