@@ -6,12 +6,11 @@ Whose variables these are, and what the values mean, is decided in `config_file`
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from monitor.mistakes import Mistakes, Place
+from monitor.mistakes import Mistakes, Place, nearest
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$\$|\$\{{(?P<name>{_NAME})(?::-(?P<default>(?:\$\$|[^${{}}])*))?\}}|(?P<broken>\$\{{)")
@@ -62,5 +61,5 @@ def _has_outcomes(place: Place) -> bool:
 
 
 def _how_to_set(name: str, environ: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name, environ, 1, cutoff=0.8)
-    return f"set it, or write ${{{name}:-default}}" + (f"; did you mean {near[0]}?" if near else "")
+    near = nearest(name, environ, at_least=0.8)
+    return f"set it, or write ${{{name}:-default}}" + (f"; did you mean {near}?" if near else "")

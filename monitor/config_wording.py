@@ -5,13 +5,12 @@ Which values are taken is decided in `settings` and `setting_types`.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.mistakes import Mistakes, Place, is_word, kind
+from monitor.mistakes import Mistakes, Place, is_word, kind, nearest
 from monitor.settings import (
     AlertSettings,
     DatabaseDefaults,
@@ -71,11 +70,11 @@ def explain(error: ValidationError, place: Place, mistakes: Mistakes) -> None:
                 _wrong_value(detail, where, mistakes)
 
 
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known word that was probably meant."""
+def nearest_key(word: str, known: list[str]) -> str | None:
+    """The known key that was probably meant."""
     by_folded = {_folded(one): one for one in known}
-    near = difflib.get_close_matches(_folded(word), by_folded, 1)
-    return by_folded[near[0]] if near else None
+    near = nearest(_folded(word), by_folded)
+    return None if near is None else by_folded[near]
 
 
 def _where(detail: ErrorDetails, place: Place) -> Place:
@@ -104,7 +103,7 @@ def _wrong_value(detail: ErrorDetails, where: Place, mistakes: Mistakes) -> None
 
 def _one_of(words: list[str], where: Place, value: Any, mistakes: Mistakes) -> None:
     """A word is shown only when it is nearly one of those that were wanted."""
-    near = nearest(value, words) if isinstance(value, str) else None
+    near = nearest_key(value, words) if isinstance(value, str) else None
     found = mistakes.found(where, value)
     if near is not None and where not in mistakes.variables:
         found = repr(value)
@@ -116,7 +115,7 @@ def _unknown_key(detail: ErrorDetails, place: Place, mistakes: Mistakes) -> Plac
     """Note it, and return the place that was probably meant."""
     where, key = _where(detail, place), str(detail["loc"][-1])
     known = _known_keys((*place, *detail["loc"][:-1]))
-    near = nearest(key, known)
+    near = nearest_key(key, known)
     step = f"did you mean {near}?" if near else _home(key)
     found = f"the key {key!r}" if is_word(key) else "another key"
     mistakes.add(where, wanted=f"one of {', '.join(known)}", found=found, next_step=step)

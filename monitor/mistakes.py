@@ -24,6 +24,14 @@ _LONGEST_HARMLESS = 22
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 
+def nearest(word: str, known: Iterable[str], *, at_least: float = 0.6) -> str | None:
+    """The known word that was probably meant; `at_least`, from 0 to 1, says how much alike they must be."""
+    import difflib  # noqa: PLC0415 - nearly nobody mistypes, and it is read in by every look of a cron job
+
+    near = difflib.get_close_matches(word, known, 1, cutoff=at_least)
+    return near[0] if near else None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mistake:
     """One mistake, told in one line."""

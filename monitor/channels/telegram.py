@@ -5,7 +5,6 @@ Limits and answers: core.telegram.org/bots/api (sendMessage, formatting options,
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable
@@ -105,17 +104,23 @@ def marked_up(message: Message) -> str:
     lines = [
         f"{message.symbol} <b>{_shown(message.headline)}</b>",
         *map(_shown, message.facts),
-        *((f"<code>{html.escape(message.detail)}</code>",) if message.detail else ()),
+        *((f"<code>{_escape(message.detail)}</code>",) if message.detail else ()),
         *map(_shown, message.explanation),
         *steps,
         *(f"<i>{_shown(line)}</i>" for line in message.footnotes),
-        f"<code>{html.escape(message.tail)}</code>",
+        f"<code>{_escape(message.tail)}</code>",
     ]
     return "\n".join(lines)
 
 
 def _shown(text: str) -> str:
-    return _MENTION.sub(f"@{_WORD_JOINER}", html.escape(text))
+    return _MENTION.sub(f"@{_WORD_JOINER}", _escape(text))
+
+
+def _escape(text: str) -> str:
+    import html  # noqa: PLC0415 - half a megabyte of entities, for those who have a message to write
+
+    return html.escape(text)
 
 
 def _reply(answer: Answer) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +16,7 @@ from monitor.config_file import Configuration, locate, read, warnings
 from monitor.core.scrub import Scrubber
 from monitor.durations import parse_duration
 from monitor.logs import set_up
-from monitor.mistakes import ConfigMistakesError, Mistake
+from monitor.mistakes import ConfigMistakesError, Mistake, nearest
 from monitor.settings import DatabaseSettings, Settings
 
 # What opens the doctor's other sources; they stand in no settings.
@@ -128,8 +127,8 @@ def chosen(
 
 def unknown_name(name: str, known: Sequence[str], *, known_to: str) -> str:
     """What is said of a name that is no database's: the nearest one, or all that are known."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"{known_to} {', '.join(known)}"
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"{known_to} {', '.join(known)}"
     return f"wanted the name of a database, found {name!r}. Next: {hint}"
 
 

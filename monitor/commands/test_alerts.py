@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from concurrent.futures import ThreadPoolExecutor
 
 import click
@@ -14,6 +13,7 @@ from monitor.core.outbox import Receipt, Verdict
 from monitor.core.plugin import ExitStatus
 from monitor.core.scrub import Scrubber
 from monitor.flow.deliver import SEND_TIMEOUT
+from monitor.mistakes import nearest
 from monitor.wiring import build_channels, now_utc
 
 
@@ -27,8 +27,8 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
     channels = build_channels(settings, Scrubber(settings.secrets()))
     for name in names:
         if name not in channels:
-            near = difflib.get_close_matches(name, channels, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings know {', '.join(channels)}"
+            near = nearest(name, channels)
+            hint = f"did you mean {near}?" if near else f"the settings know {', '.join(channels)}"
             fail(f"wanted the name of a channel, found {name!r}. Next: {hint}")
     chosen = {name: channel for name, channel in channels.items() if not names or name in names}
     with ThreadPoolExecutor(max_workers=min(32, len(chosen))) as threads:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import click
+
+from monitor.mistakes import nearest
 
 UNUSABLE = 3  # 2 would tell a plugin host that the database is down
 
@@ -28,7 +29,7 @@ class Words(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word, known = args[0] if args else "", self.list_commands(ctx)
         if word and not word.startswith("-") and word not in known:
-            near = difflib.get_close_matches(word, known, 1)
-            step = f". Next: did you mean {near[0]}?" if near else ""
+            near = nearest(word, known)
+            step = f". Next: did you mean {near}?" if near else ""
             ctx.fail(f"wanted one of {', '.join(known)}, found {word!r}{step}")
         return super().resolve_command(ctx, args)
