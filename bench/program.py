@@ -138,6 +138,14 @@ def check(folder: Path, config: Config, *, trusted: Path | None = None) -> Ran:
     return Ran(output=done.stdout, **ran)
 
 
+def client_alone(folder: Path, url: str, token: str, *, count: int, trusted: Path | None = None) -> float:
+    """Seconds of CPU that 1,000 calls of the client take by themselves; so many are made, one after the other."""
+    command = [sys.executable, "-m", "bench.client", url, token, str(count)]
+    environ = _environ(folder, trusted)
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def _end_of(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-5:])
 

@@ -1,4 +1,4 @@
-"""The clock of the always-on mode: one job per database, signals, the web server, one event loop.
+"""The clock of the always-on mode: one job per database, the web server, one event loop.
 
 What a look does is in `flow/cycle`; what is sent, in `flow/deliver`. This is the only file that knows APScheduler.
 """
@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
-import select
-import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -33,36 +30,9 @@ _APART = timedelta(seconds=0.1)
 _CLOCK_WATCH_SECONDS = 5.0
 _CLOCK_STEP_SECONDS = 2.0
 _LAST_SENDS_SECONDS = 2.0
-# The promise is five seconds; what hangs by then is a disk, and the rest goes to the interpreter's own end.
-_LEAVE_AFTER_SECONDS = 4.5
 
 # Something that runs as long as the watch does, and ends the program when it fails.
 Beside = Callable[[], Coroutine[Any, Any, None]]
-
-
-def heed_signals(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT call `stop` from now until the process ends; more of them change nothing.
-
-    Handlers of the event loop would be gone while the store is closed, and a second signal would kill us there.
-    If the end takes too long, because the disk hangs, the process leaves without it.
-    """
-
-    def stop_once(_sign: int, _frame: FrameType | None) -> None:
-        if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
-            signal.setitimer(signal.ITIMER_REAL, _LEAVE_AFTER_SECONDS)
-            stop()
-
-    signal.signal(signal.SIGALRM, _leave)
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, stop_once)
-
-
-def _leave(_sign: int, _frame: FrameType | None) -> None:
-    # Not through the log, whose lock may be held by what was interrupted, and not where it would block.
-    with suppress(OSError, ValueError):
-        if select.select([], [1], [], 0)[1]:
-            os.write(1, b"the disk did not let go in time; looks of the last seconds may be lost\n")
-    os._exit(0)
 
 
 class Slots(BaseTrigger):  # type: ignore[misc]

@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config_schema", "config_trust", "config_variables", "config_wording", "config_yaml"),
     ("mistakes", "settings"),
     ("setting_types",),
-    ("durations",),
+    ("durations", "signals"),
 )
 OUTSIDE = "sandbox"
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

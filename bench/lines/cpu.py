@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.certificates import make_certificates
-from bench.goals import BILLED, CPU_ALONE, CPU_PLAIN, CPU_TLS, Goal
+from bench.goals import BILLED, CLIENT_ALONE, CPU_ALONE, CPU_PLAIN, CPU_TLS, Goal
 from bench.load import serving
 from bench.plan import Plan, say
-from bench.program import database, watching
-from bench.server import Options
+from bench.program import client_alone, database, watching
+from bench.server import TOKEN_PREFIX, Options
 from bench.table import Row
 from monitor.core.budget import budget
 from monitor.settings import AlertSettings, DatabaseDefaults
@@ -41,6 +41,7 @@ class _Found:
     cpu_seconds: float
     looks: int
     commands: dict[str, int]
+    client_seconds: float
 
 
 def measure(plan: Plan) -> Iterator[Row]:
@@ -62,6 +63,8 @@ def measure(plan: Plan) -> Iterator[Row]:
         for command, times in found.commands.items():
             commands[command] = commands.get(command, 0) + times
         yield _row(case, found, plan)
+        if case.goal.limit is not None:
+            yield _client_row(case, found)
     yield _billed_row(commands, plan)
 
 
@@ -84,9 +87,11 @@ def _run(case: _Case, plan: Plan) -> _Found:
             program.stop()
             looks = [look for look in program.looks() if begin <= look.at < end]
             commands = load.seen().commands
+        calls = int(plan.choose(1000, 50))
+        client = client_alone(folder, url, f"{TOKEN_PREFIX}client", count=calls, trusted=certificates.trusted)
     if not looks or any(look.outcome != "ok" for look in looks):
         raise RuntimeError("some looks did not end well, so their cost says nothing")
-    return _Found(cpu_seconds=after - before, looks=len(looks), commands=commands)
+    return _Found(cpu_seconds=after - before, looks=len(looks), commands=commands, client_seconds=client)
 
 
 def _row(case: _Case, found: _Found, plan: Plan) -> Row:
@@ -97,6 +102,16 @@ def _row(case: _Case, found: _Found, plan: Plan) -> Row:
         count=f"{found.looks} looks",
         goal=case.goal,
         reached=plan.judged(reached=case.goal.is_reached(figure)),
+    )
+
+
+def _client_row(case: _Case, found: _Found) -> Row:
+    return Row(
+        what=f"the client alone, {case.what}: CPU per 1,000 calls, which shows how fast this machine is",
+        measured=f"{found.client_seconds:.2f} s",
+        count="1,000 calls",
+        goal=CLIENT_ALONE,
+        reached=None,
     )
 
 

@@ -21,8 +21,8 @@ from monitor.commands.demo_play import USUAL_SECONDS, Performance, StoryError, U
 from monitor.commands.demo_settings import HISTORY
 from monitor.commands.demo_view import View
 from monitor.commands.options import fail
-from monitor.daemon import heed_signals
 from monitor.sandbox.screen import Screen
+from monitor.signals import heed_signals
 
 if TYPE_CHECKING:
     _Param = click.ParamType[int]

@@ -19,10 +19,11 @@ from loguru import logger
 from monitor.channels.heartbeat import Heartbeat
 from monitor.commands.options import config_option, fail, load_settings, settings_warnings
 from monitor.core.pulse import Pulse
-from monitor.daemon import Beside, Daemon, heed_signals
+from monitor.daemon import Beside, Daemon
 from monitor.durations import write_duration
 from monitor.flow.heartbeat import keep_pinging
 from monitor.settings import Settings
+from monitor.signals import heed_signals
 from monitor.store.faults import RefusedFileError
 from monitor.wiring import Monitor, build, now_utc, told
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +22,8 @@ BUSY_TIMEOUT_SECONDS = 2.0
 Identity = tuple[int, int]
 
 
-def open_file(path: Path) -> sqlite3.Connection:
-    """Open or make the file, folders included, and bring it to this version.
+def open_file(path: Path, *, on_upgrade: Callable[[], None] | None = None) -> sqlite3.Connection:
+    """Open or make the file, folders included, and bring it to this version; `on_upgrade` hears of that before.
 
     Raises sqlite3.Error, OSError for a place where no file can be, or `RefusedFileError`.
     """
@@ -31,7 +32,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         if not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
         _refuse_others(path)
-    return _opened(_uri(path))
+    return _opened(_uri(path), on_upgrade)
 
 
 def open_memory() -> sqlite3.Connection:
@@ -95,11 +96,11 @@ def set_aside(path: Path, now: datetime) -> Path:
     return aside
 
 
-def _opened(name: str) -> sqlite3.Connection:
+def _opened(name: str, on_upgrade: Callable[[], None] | None = None) -> sqlite3.Connection:
     connection = _connect(name)
     try:
         with naming_damage():
-            prepare(connection)
+            prepare(connection, on_upgrade=on_upgrade)
         # A file can be opened and read though it cannot be written; the first look should not find that out.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")

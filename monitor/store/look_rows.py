@@ -2,7 +2,8 @@
 
 A look belongs to an hour of its database, whose row in `rollup` says which; its number is that row's and the
 millisecond within the hour. A look without a remark ended as nearly all do: `ok`, status 200, nothing to say.
-What looks add up to is kept in `ledger`. Each function runs inside a transaction that its caller holds.
+What it measured is laid out in `figures`, what looks add up to is kept in `ledger`.
+Each function runs inside a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.core.observation import Look, Outcome, Phases
-from monitor.core.packing import read_varint, write_varint
 from monitor.core.rollup import HOUR_MS
-from monitor.store.rows import from_ms, reading, to_us
+from monitor.store.figures import Figures, read_figures, write_figures
+from monitor.store.rows import from_ms, reading
 
 # Room for the milliseconds of an hour.
 _BITS = 22
@@ -36,15 +37,6 @@ _SEEN = f"{_MOMENT}, outcome.code, look.latency_us, look.beside_us, look.phases"
 _USUAL = (Outcome.OK, 200, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The phases of a look as they stand in its row, in microseconds; in the order of its columns."""
-
-    latency_us: int | None
-    beside_us: int | None
-    phases: bytes | None
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """When a look was, how it ended and what it measured: all that sums are made of."""
@@ -55,7 +47,7 @@ class Seen:
 
     @property
     def latency_ms(self) -> float | None:
-        return _ms(self.figures.latency_us)
+        return self.figures.latency_ms
 
     @property
     def phases(self) -> Phases:
@@ -186,51 +178,6 @@ def moment_of_oldest(connection: sqlite3.Connection) -> int | None:
     return oldest
 
 
-def write_figures(phases: Phases) -> Figures:
-    """Latency and total are columns, for the view `history`; the other phases go into a few bytes.
-
-    A phase is its microseconds and one, none is 0. The first byte (`wait`) is needed where the latency does not
-    tell it. Zeros at the end are left out.
-    """
-    wait, read, total = to_us(phases.wait), to_us(phases.read), to_us(phases.total)
-    latency = None if wait is None or read is None else wait + read
-    parts = [
-        to_us(phases.dns),
-        to_us(phases.connect),
-        to_us(phases.tls),
-        read,
-        None if latency is not None else wait,
-    ]
-    while parts and parts[-1] is None:
-        parts.pop()
-    return Figures(
-        latency,
-        None if total is None else total - (latency or 0),
-        b"".join(write_varint(0 if part is None else part + 1) for part in parts) or None,
-    )
-
-
-def read_figures(figures: Figures) -> Phases:
-    """What `write_figures` was given, to the microsecond; raises ValueError for what it never writes."""
-    parts: list[int | None] = []
-    content, place = figures.phases or b"", 0
-    while place < len(content):
-        value, place = read_varint(content, place)
-        parts.append(value - 1 if value else None)
-    dns, connect, tls, read, wait = parts + [None] * (5 - len(parts))
-    latency, beside = figures.latency_us, figures.beside_us
-    if latency is not None and read is not None:
-        wait = latency - read
-    return Phases(
-        dns=_ms(dns),
-        connect=_ms(connect),
-        tls=_ms(tls),
-        wait=_ms(wait),
-        read=_ms(read),
-        total=None if beside is None else _ms(beside + (latency or 0)),
-    )
-
-
 def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Iterable[int]) -> Seen | None:
     row = connection.execute(
         f"SELECT {_SEEN} FROM {HOURS_AND_LOOKS} {REMARKS} WHERE {_OF_DATABASE} AND {where}"
@@ -261,7 +208,3 @@ def _look(*columns: Any) -> Look:
             detail=detail or "",
             phases=read_figures(Figures(*figures)),
         )
-
-
-def _ms(us: int | None) -> float | None:
-    return None if us is None else us / 1000

@@ -138,9 +138,13 @@ class ResilientFile:
             return self._go_on_from_memory(self._rescued(None), damage, describe(error))
 
     def _opened(self) -> sqlite3.Connection:
-        connection = open_file(self._path)
+        connection = open_file(self._path, on_upgrade=self._say_upgrade)
         self._identity = identity(self._path)
         return connection
+
+    def _say_upgrade(self) -> None:
+        words = "the history file is of an older version and is rewritten: some seconds for 100,000 looks"
+        self._say("INFO", words)
 
     def _damage_behind(self) -> Damage | None:
         """An error that looks like wrong SQL is damage when a table has gone."""

@@ -6,6 +6,7 @@ Each migration is one transaction and moves `user_version` by one; what they do 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import cache
 
@@ -30,8 +31,11 @@ def refuse_others(connection: sqlite3.Connection) -> None:
         raise ForeignFileError
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Bring a file to this version; raises `RefusedFileError` for one that is not ours to write."""
+def prepare(connection: sqlite3.Connection, *, on_upgrade: Callable[[], None] | None = None) -> None:
+    """Bring a file to this version; raises `RefusedFileError` for one that is not ours to write.
+
+    `on_upgrade` is called before what was written by an older version is rewritten, which may take a while.
+    """
     refuse_others(connection)
     version = _version(connection)
     if version == 0 and not _tables(connection):
@@ -39,6 +43,8 @@ def prepare(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    if on_upgrade is not None and 0 < version < len(MIGRATIONS):
+        on_upgrade()
     for number in range(version, len(MIGRATIONS)):
         _migrate(connection, number)
     if 0 < version < len(MIGRATIONS):

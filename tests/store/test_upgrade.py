@@ -123,6 +123,9 @@ def test_looks_and_messages_go_on_in_it(desk: Desk) -> None:
     desk.now = looks_of(desk, "other database")[-1].at
     before = desk.store.read(read_tallies)
     assert before["slack", "sent"] > 0
+    assert [text for _, text in desk.said] == [
+        "the history file is of an older version and is rewritten: some seconds for 100,000 looks"
+    ]
     [(name, incident)] = desk.store.incidents()
     assert name == "other database"
     for _ in range(2):
