@@ -2,7 +2,7 @@
 
 A damaged file is moved aside and a new one begun; a full, locked or read-only one is left for memory until it can
 be written again; one that was moved or deleted under our hands is begun anew. What is read and written is the
-business of `store`, what is carried over that of `rescue`.
+business of `store`, what is carried over that of `carrying` and `merge`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.store.carrying import carry_sums, rescued, transaction
 from monitor.store.faults import Damage, RefusedFileError, damage_of, describe, naming_damage
-from monitor.store.file import Identity, identity, open_file, open_memory, open_to_read, set_aside
+from monitor.store.file import Identity, identity, open_file, open_to_read, set_aside
 from monitor.store.merge import merge
-from monitor.store.rescue import rescue, rescue_sums
-from monitor.store.rows import to_ms
 from monitor.store.schema import is_whole
 
 # A lock is gone after a moment, a full or read-only disk is not.
@@ -89,7 +88,7 @@ class ResilientFile:
         elif identity(self._path) != self._identity:
             self._follow()
         try:
-            return _transaction(self._connection, work, only_read=only_read)
+            return transaction(self._connection, work, only_read=only_read)
         except sqlite3.Error as error:
             damage = damage_of(error) or self._damage_behind()
             if damage is None or self.is_in_memory:
@@ -98,8 +97,8 @@ class ResilientFile:
         if damage is Damage.CORRUPT:
             self._connection = self._begin_anew(sick, self._identity)
         else:
-            self._connection = self._go_on_from_memory(self._rescued(sick), damage, reason)
-        return _transaction(self._connection, work, only_read=only_read)
+            self._connection = self._go_on_from_memory(rescued(self._path, sick, self._restore), damage, reason)
+        return transaction(self._connection, work, only_read=only_read)
 
     def sync(self) -> None:
         """Bring what was committed to the disk itself, so that a promised alert survives a power cut."""
@@ -135,7 +134,7 @@ class ResilientFile:
                 raise
             if damage is Damage.CORRUPT:
                 return self._begin_anew(None, found)
-            return self._go_on_from_memory(self._rescued(None), damage, describe(error))
+            return self._go_on_from_memory(rescued(self._path, None, self._restore), damage, describe(error))
 
     def _opened(self) -> sqlite3.Connection:
         connection = open_file(self._path, on_upgrade=self._say_upgrade)
@@ -165,7 +164,7 @@ class ResilientFile:
 
     def _follow(self) -> None:
         """The file under our name is not the one we have open: it was moved, deleted or replaced."""
-        memory = self._rescued(self._connection)
+        memory = rescued(self._path, self._connection, self._restore)
         try:
             self._connection = self._merged(memory)
         except _UNUSABLE as error:
@@ -176,7 +175,7 @@ class ResilientFile:
 
     def _begin_anew(self, damaged: sqlite3.Connection | None, found: Identity | None) -> sqlite3.Connection:
         """Move the damaged file aside, unless another process has done so; carry over what can still be read."""
-        memory = self._rescued(damaged)
+        memory = rescued(self._path, damaged, self._restore)
         aside = None
         try:
             if identity(self._path) == found:
@@ -186,23 +185,18 @@ class ResilientFile:
             reason = "it is damaged and cannot be moved aside"
             return self._go_on_from_memory(memory, Damage.UNWRITABLE, reason)
         if aside is not None:
-            self._carry_sums(aside, fresh)
+            carry_sums(aside, fresh, self._clock())
             text = f"the history file was damaged; it was moved to {aside.name} and a new one begun"
             step = "Looks and alerts went on. Older history is in the moved file, if anywhere."
             self._say("ERROR", text)
             self._pack(fresh, Trouble(text=text, next_step=step, lasts=False))
         return fresh
 
-    def _carry_sums(self, aside: Path, fresh: sqlite3.Connection) -> None:
-        with suppress(sqlite3.Error), closing(open_to_read(aside)) as sick:  # what cannot be read is lost
-            now_ms = to_ms(self._clock())
-            _transaction(fresh, lambda inside: rescue_sums(sick, inside, now_ms))
-
     def _merged(self, memory: sqlite3.Connection) -> sqlite3.Connection:
         """The file that stands under our name now, with what memory holds; memory is closed when that is done."""
         file = self._opened()
         try:
-            _transaction(file, lambda inside: merge(memory, inside))
+            transaction(file, lambda inside: merge(memory, inside))
         except sqlite3.Error:
             file.close()
             raise
@@ -218,18 +212,6 @@ class ResilientFile:
         )
         if damage is not Damage.LOCKED:
             self._tell_once(memory)
-        return memory
-
-    def _rescued(self, sick: sqlite3.Connection | None) -> sqlite3.Connection:
-        """A copy in memory of the state that the sick file still gives, and of what this process knows."""
-        memory = open_memory()
-        if sick is None:
-            with suppress(sqlite3.Error):  # what cannot be opened at all has nothing to give
-                sick = open_to_read(self._path)
-        if sick is not None:
-            with closing(sick), suppress(sqlite3.Error):  # locked against reading as well: as above
-                _transaction(memory, lambda inside: rescue(sick, inside))
-        _transaction(memory, self._restore)
         return memory
 
     def _return_to_file(self, *, at_once: bool) -> None:
@@ -259,7 +241,7 @@ class ResilientFile:
         aside = set_aside(self._path, self._clock())
         self._say("ERROR", f"the history file was damaged; it was moved to {aside.name}")
         fresh = self._merged(memory)
-        self._carry_sums(aside, fresh)
+        carry_sums(aside, fresh, self._clock())
         return fresh
 
     def _tell_once(self, memory: sqlite3.Connection) -> None:
@@ -272,20 +254,4 @@ class ResilientFile:
             self._pack(memory, trouble)
 
     def _pack(self, connection: sqlite3.Connection, trouble: Trouble) -> None:
-        _transaction(connection, lambda inside: self._tell(inside, trouble))
-
-
-def _transaction(
-    connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], *, only_read: bool = False
-) -> T:
-    connection.execute("BEGIN" if only_read else "BEGIN IMMEDIATE")
-    try:
-        with naming_damage():
-            result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with suppress(sqlite3.Error):  # the first error is the one that tells
-                connection.execute("ROLLBACK")
-        raise
-    return result
+        transaction(connection, lambda inside: self._tell(inside, trouble))
