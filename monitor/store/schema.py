@@ -43,7 +43,7 @@ def prepare(connection: sqlite3.Connection, *, on_upgrade: Callable[[], None] | 
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if on_upgrade is not None and 0 < version < len(MIGRATIONS):
+    if on_upgrade is not None and _is_to_be_rewritten(connection):
         on_upgrade()
     for number in range(version, len(MIGRATIONS)):
         _migrate(connection, number)
@@ -108,6 +108,17 @@ def _migrate(connection: sqlite3.Connection, number: int) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _is_to_be_rewritten(connection: sqlite3.Connection) -> bool:
+    """True when it has looks of an older version; read at one moment, for others may be laying the tables."""
+    connection.execute("BEGIN")
+    try:
+        if not 0 < _version(connection) < len(MIGRATIONS):
+            return False
+        return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM look)").fetchone()[0])
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _take(connection: sqlite3.Connection, step: Step) -> None:
