@@ -56,7 +56,7 @@ def command(context: click.Context) -> None:
         logger.warning("{}", line)
     logger.info("{}", _start_line(settings, server.port if server else None))
     # What is loaded by now stays. Walking all of it again would take the collector some milliseconds each time,
-    # and they would show as latency of whichever database is being looked at.
+    # in which no look and no visitor is served.
     gc.collect()
     gc.freeze()
     try:
