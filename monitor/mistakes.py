@@ -26,7 +26,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 def nearest(word: str, known: Iterable[str], *, at_least: float = 0.6) -> str | None:
     """The known word that was probably meant; `at_least`, from 0 to 1, says how much alike they must be."""
-    import difflib  # noqa: PLC0415 - nearly nobody mistypes, and it is read in by every look of a cron job
+    import difflib  # noqa: PLC0415 - nearly nobody mistypes, and every cron job would read it in
 
     near = difflib.get_close_matches(word, known, 1, cutoff=at_least)
     return near[0] if near else None
