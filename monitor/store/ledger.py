@@ -69,6 +69,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._by_hour: defaultdict[tuple[int, int], Rollup] = defaultdict(Rollup)
+        self._phases_by_day: defaultdict[tuple[int, int], PhaseHistograms] = defaultdict(PhaseHistograms)
         self._by_row: defaultdict[Key, Entry] = defaultdict(Entry)
 
     def count(self, database: int, seen: Seen) -> None:
@@ -77,8 +78,7 @@ class Ledger:
         if seen.outcome.family is Family.FINE:
             self._by_row[database, RowGrain.FINE, 0].rollup.count(seen.outcome, seen.latency_ms)
         if ended_well(seen.outcome):
-            for grain in _WITH_PHASES:
-                self._by_row[key_of(database, grain, seen.at_ms)].phases.add(seen.phases)
+            self._phases_by_day[database, seen.at_ms // DAY_MS].add(seen.phases)
 
     def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
         """Enter that the state which a look found held for that time; `back` takes it out again."""
@@ -96,6 +96,9 @@ class Ledger:
             for grain in LENGTH_MS:
                 self._by_row[key_of(database, grain, hour * HOUR_MS)].rollup.merge(rollup)
             self._by_row[database, RowGrain.ALL, 0].rollup.merge(rollup)
+        for (database, day), phases in self._phases_by_day.items():
+            for grain in _WITH_PHASES:
+                self._by_row[key_of(database, grain, day * DAY_MS)].phases.merge(phases)
         for key, more in self._by_row.items():
             number, entry = self._row(key)
             entry.rollup.merge(more.rollup)
@@ -105,6 +108,7 @@ class Ledger:
                 (*to_columns(entry), number),
             )
         self._by_hour.clear()
+        self._phases_by_day.clear()
         self._by_row.clear()
 
     def _row(self, key: Key) -> tuple[int, Entry]:
