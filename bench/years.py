@@ -12,16 +12,16 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitor.core.observation import Look, Outcome, Phases
-from monitor.core.rollup import DAY_MS, HOUR_MS
-from monitor.store.file import open_file
-from monitor.store.ledger import COLUMNS, RowGrain
-from monitor.store.look_rows import add_row
-from monitor.store.looks import TAIL_INTERVALS, sum_up
-from monitor.store.marks import Horizon, move_horizon, move_summed
-from monitor.store.rows import to_ms
-from monitor.store.upgrade_sums import add_blocks
-from monitor.store.watches import database_id
+from monitor.checks.observation import Look, Outcome, Phases
+from monitor.store.file.open import open_file
+from monitor.store.file.upgrade_sums import add_blocks
+from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
+from monitor.store.tables.checks import add_row
+from monitor.store.tables.incidents import database_id
+from monitor.store.tables.recording import TAIL_INTERVALS, sum_up
+from monitor.store.tables.rollups import COLUMNS, RowGrain
+from monitor.store.tables.rows import to_ms
+from monitor.store.tables.spans import Horizon, move_horizon, move_summed
 
 # Where every history ends; a whole minute within an hour and a day, as it is in life.
 END = datetime(2026, 11, 23, 14, 37, tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator, Iterator
 from types import ModuleType
@@ -13,6 +14,13 @@ from tests.program import assert_discreet
 _NAME = re.compile(r"(TOKEN|KEY|PASSWORD|SECRET|READER|OTHER)")
 # Shorter ones are words that may well be said.
 _SHORTEST = 16
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached directly, whatever this machine's environment says."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,14 +11,13 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from monitor.cli import _WORDS
-from monitor.core.diagnosis import advise
-from monitor.core.ladder import Rung
-from monitor.core.observation import Outcome
-from monitor.core.verdict import Code
-from monitor.core.verdicts import TABLE
-from monitor.durations import write_duration
-from monitor.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
+from monitor.checks.observation import Outcome
+from monitor.cli.main import _WORDS
+from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
+from monitor.diagnosis.advice import advise
+from monitor.diagnosis.layers import Rung
+from monitor.diagnosis.verdicts import TABLE, Code
+from monitor.lib.durations import write_duration
 
 ROOT = Path(__file__).parents[1]
 PAPERS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

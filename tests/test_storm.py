@@ -17,14 +17,14 @@ from time import sleep
 
 import pytest
 
-from monitor.core.incident import advance
-from monitor.core.observation import Look, Outcome
-from monitor.core.outbox import LEASE
-from monitor.core.watch import Watch
+from monitor.alerts.retry_policy import LEASE
+from monitor.checks.observation import Look, Outcome
+from monitor.config.settings import AlertSettings
+from monitor.incidents.rules import advance
+from monitor.incidents.state import Watch
 from monitor.sandbox.inbox import Fault as InboxFault
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.sandbox.upstash import Fault, UpstashStandIn
-from monitor.settings import AlertSettings
 from tests.program import Program, database, settings, slack, told, until
 
 # Decisions come quickly, so that a short life sees incidents open and close.

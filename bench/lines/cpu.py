@@ -18,8 +18,8 @@ from bench.plan import Plan, say
 from bench.program import client_alone, database, watching
 from bench.server import TOKEN_PREFIX, Options
 from bench.table import Row
-from monitor.core.budget import budget
-from monitor.settings import AlertSettings, DatabaseDefaults
+from monitor.checks.budget import budget
+from monitor.config.settings import AlertSettings, DatabaseDefaults
 
 _SETTLE_SECONDS = 4.0
 

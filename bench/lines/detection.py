@@ -19,9 +19,9 @@ from bench.program import database, watching
 from bench.samples import median_and_worst, several
 from bench.server import TOKEN_PREFIX
 from bench.table import Row
-from monitor.core.diagnosis import advise
-from monitor.core.observation import Outcome
-from monitor.core.verdicts import TABLE
+from monitor.checks.observation import Outcome
+from monitor.diagnosis.advice import advise
+from monitor.diagnosis.verdicts import TABLE
 from monitor.sandbox.upstash import Fault, UpstashStandIn
 
 _INTERVAL_SECONDS = 5

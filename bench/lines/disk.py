@@ -16,8 +16,8 @@ from bench.goals import DISK
 from bench.plan import Plan, say
 from bench.table import Row
 from bench.years import any_look
-from monitor.core.incident import advance
-from monitor.settings import AlertSettings
+from monitor.config.settings import AlertSettings
+from monitor.incidents.rules import advance
 from monitor.store.store import Store
 
 _INTERVAL = timedelta(seconds=60)

@@ -21,9 +21,9 @@ from bench.plan import Plan, say
 from bench.samples import median_and_worst
 from bench.table import Row
 from bench.years import END, lay_looks, lay_year
-from monitor.core.history import Grain
-from monitor.flow.overview import Archive, open_archive
-from monitor.settings import DatabaseSettings, HistorySettings, Settings
+from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
+from monitor.report.overview import Archive, open_archive
+from monitor.store.rollups.model import Grain
 
 _MONTH, _YEAR = timedelta(days=30), timedelta(days=365)
 

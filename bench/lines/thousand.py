@@ -1,7 +1,8 @@
 """1,000 databases every 10 s over TLS; then the same with 200 of them behind a host that drops every packet.
 
 How late a look starts is taken from the history: `at` is noted when a look begins, and the slots of a database
-are ten seconds apart with an offset of its own (`Slots` in monitor/daemon.py). Where the grid begins is written
+are ten seconds apart with an offset of its own (`Slots` in monitor/engine/scheduler.py). Where the grid
+begins is written
 nowhere, so the most punctual look of all stands for it; the figures are too small by that look's own lateness, a
 millisecond or so. What lies between a look's beginning and its first packet cannot be seen in the history, so the
 request's arrival at the server is shown as well: it holds lookup, connection, encryption and the server's own

@@ -1,1 +1,1 @@
-"""Hands that reach the SQLite file. No rule and no network lives in this folder."""
+"""The SQLite file: everything that is remembered."""

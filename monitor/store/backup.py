@@ -8,9 +8,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from monitor.store.faults import Damage, MissingFileError, UnreadableFileError, damage_of, describe, naming_damage
-from monitor.store.file import open_at_rest
-from monitor.store.schema import refuse_others
+from monitor.store.errors import Damage, MissingFileError, UnreadableFileError, damage_of, describe, naming_damage
+from monitor.store.file.open import open_at_rest
+from monitor.store.file.schema import refuse_others
 
 
 class TakenError(Exception):

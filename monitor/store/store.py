@@ -13,18 +13,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from monitor.core.incident import acknowledge
-from monitor.core.notice import Kind, Notice, Severity
-from monitor.core.observation import Look
-from monitor.core.outbox import Dispatch, Receipt
-from monitor.core.watch import Incident, Step, Watch
-from monitor.store import channel_state, looks, outbox, watches
-from monitor.store.gaps import is_too_long
-from monitor.store.resilient import ResilientFile, Trouble
-from monitor.store.rows import to_ms
+from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.retry_policy import Dispatch, Receipt
+from monitor.checks.observation import Look
+from monitor.incidents.rules import acknowledge
+from monitor.incidents.state import Incident, Step, Watch
+from monitor.store.file.resilient import ResilientFile, Trouble
+from monitor.store.tables import channels as channel_state
+from monitor.store.tables import incidents as watches
+from monitor.store.tables import outbox
+from monitor.store.tables import recording as looks
+from monitor.store.tables.rows import to_ms
+from monitor.store.tables.spans import is_too_long
 
 if TYPE_CHECKING:
-    from monitor.store.history import Question
+    from monitor.store.queries import Question
 
 Judge = Callable[[Watch, int], Step]
 T = TypeVar("T")

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.channels.slack import payload
-from monitor.channels.telegram import marked_up
-from monitor.channels.text import compose
-from monitor.core.notice import Kind, Notice
-from monitor.core.observation import Outcome
-from monitor.sandbox.reading import slack_lines, telegram_lines
-from monitor.sandbox.screen import Line, Screen, Tone, sparkline, width_of, wrapped
+from monitor.alerts.notification import Kind, Notice
+from monitor.alerts.slack import payload
+from monitor.alerts.telegram import marked_up
+from monitor.alerts.text import compose
+from monitor.checks.observation import Outcome
+from monitor.cli.demo.screen import Line, Screen, Tone, slack_lines, sparkline, telegram_lines, width_of, wrapped
 
 NOW = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
 NOTICE = Notice(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from monitor.outbound.line import Answer, NoAnswerError
-from monitor.outbound.request import ask
+from monitor.lib.bounded_http.line import Answer, NoAnswerError
+from monitor.lib.bounded_http.request import ask
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.graphql import SyntaxMistakeError, pick, read
 from monitor.sandbox.loopback import Mood

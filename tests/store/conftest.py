@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from monitor.core.incident import advance
-from monitor.core.notice import Kind
-from monitor.core.observation import Look, Outcome, Phases
-from monitor.core.outbox import Receipt, Verdict
-from monitor.core.watch import Step, Watch
-from monitor.settings import AlertSettings
+from monitor.alerts.notification import Kind
+from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.checks.observation import Look, Outcome, Phases
+from monitor.config.settings import AlertSettings
+from monitor.incidents.rules import advance
+from monitor.incidents.state import Step, Watch
 from monitor.store.store import Recorded, Store
 
 CONFIRMED = Receipt(verdict=Verdict.CONFIRMED, detail="ok")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.observation import Outcome
+from monitor.checks.observation import Outcome
 from tests.store.conftest import Desk
 from tests.store.disks import HARMS, overwrite
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.core.observation import Outcome
+from monitor.checks.observation import Outcome
 from tests.program import ROOT
 from tests.store.conftest import Desk
 

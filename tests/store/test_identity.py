@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.observation import Outcome
-from monitor.store.faults import ForeignFileError, NewerFileError
-from monitor.store.migrations import MIGRATIONS
+from monitor.checks.observation import Outcome
+from monitor.store.errors import ForeignFileError, NewerFileError
+from monitor.store.file.migrations import MIGRATIONS
 from tests.program import ROOT
 from tests.store.conftest import INTERVAL, Desk
 
@@ -117,7 +117,7 @@ def test_a_file_that_something_else_replaced_means_memory(desk: Desk) -> None:
 BEGIN_AND_LOOK = """
 import sys
 from pathlib import Path
-from monitor.core.observation import Outcome
+from monitor.checks.observation import Outcome
 from tests.store.conftest import Desk
 
 print("ready", flush=True)

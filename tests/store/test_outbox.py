@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.core.notice import Kind
-from monitor.core.observation import Outcome
-from monitor.core.outbox import LEASE, Dispatch, Move, Receipt, Verdict
-from monitor.store.outbox import Settled
+from monitor.alerts.notification import Kind
+from monitor.alerts.retry_policy import LEASE, Dispatch, Move, Receipt, Verdict
+from monitor.checks.observation import Outcome
+from monitor.store.tables.outbox import Settled
 from tests.store.conftest import Desk
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from monitor.core.notice import Kind
-from monitor.core.observation import Family, Outcome
-from monitor.core.outbox import LEASE, Receipt, Verdict
+from monitor.alerts.notification import Kind
+from monitor.alerts.retry_policy import LEASE, Receipt, Verdict
+from monitor.checks.observation import Family, Outcome
 from tests.store.conftest import Desk
 
 DATABASES = ("main", "other")
@@ -168,7 +168,7 @@ class AnyLife(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a lock is waited for is not what is tested."""
-    monkeypatch.setattr("monitor.store.file.BUSY_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.0)
 
 
 AnyLife.TestCase.settings = settings(

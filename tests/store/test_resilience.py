@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.observation import Outcome
-from monitor.store.resilient import ResilientFile
+from monitor.checks.observation import Outcome
+from monitor.store.file.resilient import ResilientFile
 from tests.store.conftest import Desk
 from tests.store.disks import fill, locked, make_read_only, make_writable, small_disk
 
@@ -22,7 +22,7 @@ SHORT = timedelta(seconds=1)
 @pytest.fixture
 def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a lock is waited for is not what is tested."""
-    monkeypatch.setattr("monitor.store.file.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("_short_locks")
@@ -265,7 +265,7 @@ def test_memory_holds_the_latest_looks_and_no_more_than_it_may(
 
 def test_a_clock_set_back_does_not_keep_the_file_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next try is not an hour away."""
-    monkeypatch.setattr("monitor.store.file.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
     desk.restart()
     with locked(desk.path):
         desk.look(OK)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from monitor.core.observation import Look, Outcome
-from monitor.core.watch import Step, Watch
+from monitor.checks.observation import Look, Outcome
+from monitor.incidents.state import Step, Watch
 from tests.store.conftest import INTERVAL, START, Desk
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED

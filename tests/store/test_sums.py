@@ -12,16 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.history import Grain, Slice
-from monitor.core.observation import Look, Outcome, Phases
-from monitor.core.rollup import BLOCK_MS, HOUR_MS
-from monitor.core.watch import Step, Watch
-from monitor.store.gaps import read_gaps
-from monitor.store.history import history_of
-from monitor.store.ledger import LENGTH_MS, RowGrain
-from monitor.store.look_rows import read_looks
-from monitor.store.rows import from_ms, to_ms
-from monitor.store.sums import Sums, cover
+from monitor.checks.observation import Look, Outcome, Phases
+from monitor.incidents.state import Step, Watch
+from monitor.store.queries import history_of
+from monitor.store.rollups.model import Grain, Slice
+from monitor.store.rollups.rollup import BLOCK_MS, HOUR_MS
+from monitor.store.tables.checks import read_looks
+from monitor.store.tables.rollups import LENGTH_MS, RowGrain
+from monitor.store.tables.rows import from_ms, to_ms
+from monitor.store.tables.spans import read_gaps
+from monitor.store.tables.sums import Sums, cover
 from tests.store.conftest import START, Desk
 from tests.store.timeline import check, expected
 

@@ -21,16 +21,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.history import Grain
-from monitor.core.observation import Look, Outcome
-from monitor.store.archive import open_archive
-from monitor.store.gaps import read_gaps
-from monitor.store.look_rows import read_looks
-from monitor.store.migrations import MIGRATIONS
-from monitor.store.rows import from_ms, to_ms
-from monitor.store.schema import prepare
-from monitor.store.sums import Sums
-from monitor.store.tally import read_tallies
+from monitor.checks.observation import Look, Outcome
+from monitor.store.file.migrations import MIGRATIONS
+from monitor.store.file.schema import prepare
+from monitor.store.read_only import open_archive
+from monitor.store.rollups.model import Grain
+from monitor.store.tables.checks import read_looks
+from monitor.store.tables.outbox import read_tallies
+from monitor.store.tables.rows import from_ms, to_ms
+from monitor.store.tables.spans import read_gaps
+from monitor.store.tables.sums import Sums
 from tests.program import ROOT
 from tests.store.conftest import Desk
 from tests.store.timeline import check, expected
@@ -139,7 +139,7 @@ def test_looks_and_messages_go_on_in_it(desk: Desk) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from monitor.store import file
+from monitor.store.file import open as file
 
 connect, left = file._connect, [int(sys.argv[2])]
 

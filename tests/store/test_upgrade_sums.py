@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.history import Grain, History
-from monitor.core.observation import Outcome
-from monitor.store.history import history_of, totals_of
-from monitor.store.ledger import RowGrain
-from monitor.store.look_rows import read_looks
-from monitor.store.schema import prepare
-from monitor.store.upgrade_sums import add_blocks
+from monitor.checks.observation import Outcome
+from monitor.store.file.schema import prepare
+from monitor.store.file.upgrade_sums import add_blocks
+from monitor.store.queries import history_of, totals_of
+from monitor.store.rollups.model import Grain, History
+from monitor.store.tables.checks import read_looks
+from monitor.store.tables.rollups import RowGrain
 
 SECOND_SHAPE = Path(__file__).with_name("second-shape.db.gz")
 BEGIN = datetime(2026, 9, 1, 5, tzinfo=UTC)

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from monitor.core.history import Slice
-from monitor.core.observation import Family, Look, Outcome
+from monitor.checks.observation import Family, Look, Outcome
+from monitor.store.rollups.model import Slice
 
 NOTHING = timedelta(0)
 

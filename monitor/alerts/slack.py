@@ -1,0 +1,131 @@
+"""Slack's dialect: a notice as blocks for an incoming webhook, and what Slack's answers mean.
+
+Limits and answers: docs.slack.dev (Block Kit reference; incoming webhooks, error table).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from monitor.alerts.channel import trouble, wished_pause
+from monitor.alerts.notification import Notice
+from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.text import Message, clean, compose, plain, short
+from monitor.lib.bounded_http.line import Answer, NoAnswerError
+from monitor.lib.bounded_http.request import ask
+
+_FALLBACK_LIMIT = 3500
+_SHORT_LIMIT = 1000
+_HEADER_LIMIT = 150
+_SECTION_LIMIT = 3000
+_CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
+# What begins or ends a style, and what it becomes; an underscore within a word, as in a variable's name, does not.
+_EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_STYLES = str.maketrans({"`": "'", "*": "∗", "~": "∼"})
+_STATUS_PAGE = "https://status.upstash.com"
+_ADVICE = {
+    "no_service": "the webhook was removed; make a new one and set webhook_url",
+    "no_service_id": "the webhook was removed; make a new one and set webhook_url",
+    "no_active_hooks": "the webhook was disabled; enable it or make a new one",
+    "no_team": "the workspace is gone; make a webhook in another one",
+    "team_disabled": "the workspace is disabled; make a webhook in another one",
+    "invalid_token": "the webhook URL is not right; copy it again",
+    "channel_not_found": "the webhook's channel is gone; make a new webhook",
+    "channel_is_archived": "the webhook's channel is archived; restore it or make a new webhook",
+    "action_prohibited": "an administrator forbids posting here; ask them, or make a new webhook",
+    "posting_to_general_channel_denied": "posting to this channel is not allowed; make a webhook for another",
+}
+
+
+class SlackChannel:
+    """An incoming webhook. Only status 200 with the body `ok` confirms a message."""
+
+    def __init__(self, *, name: str, webhook_url: str, scrub: Callable[[str], str]) -> None:
+        self.name = name
+        self._webhook_url = webhook_url
+        self._scrub = scrub
+
+    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+        """Send as blocks; where Slack refuses their form, once more as short plain text."""
+        end = monotonic() + timeout.total_seconds()
+        message = compose(notice, footnotes)
+        try:
+            answer = ask("POST", self._webhook_url, json=payload(message), timeout=timeout)
+            if answer.status == 400:
+                left = timedelta(seconds=end - monotonic())
+                answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=left)
+        except NoAnswerError as error:
+            return Receipt(verdict=Verdict.RETRY, detail=str(error))
+        return self._judge(answer)
+
+    def _judge(self, answer: Answer) -> Receipt:
+        said = clean(self._scrub(clean(answer.body, 1000)), 100)
+        if answer.status == 200 and answer.body.strip() == "ok":
+            return Receipt(verdict=Verdict.CONFIRMED, detail="ok")
+        if answer.status == 429:
+            return Receipt(
+                verdict=Verdict.RETRY, detail="Slack asks for patience (429)", retry_after=wished_pause(answer)
+            )
+        if answer.status == 200:
+            return Receipt(verdict=Verdict.RETRY, detail="something that is not Slack answered 200")
+        if answer.status >= 500:
+            return trouble(answer.status)
+        advice = _ADVICE.get(said, "check webhook_url: it must be an incoming webhook of Slack's, and still exist")
+        answered = f"{answer.status} {said}".strip()
+        return Receipt(verdict=Verdict.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
+
+
+def payload(message: Message) -> dict[str, Any]:
+    """The blocks, with a fallback text for notifications and screen readers."""
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": _plain_text(f"{message.symbol} {message.headline}", _HEADER_LIMIT)},
+    ]
+    if message.body:
+        blocks.append({"type": "section", "text": _plain_text("\n".join(message.body))})
+    if message.steps:
+        steps = "\n".join(f"{number}. {_shown(step)}" for number, step in enumerate(message.steps, start=1))
+        blocks.append({"type": "section", "text": _marked(f"*Next*\n{steps}")})
+    if message.footnotes:
+        blocks.append({"type": "section", "text": _plain_text("\n".join(message.footnotes))})
+    blocks.append({"type": "context", "elements": [_plain_text(message.tail)]})
+    return {**_quiet(_fallback(message)), "blocks": blocks}
+
+
+def escape(text: str) -> str:
+    """Slack's three characters; this stops mentions, links and `<!channel>` as well."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _short_payload(message: Message) -> dict[str, Any]:
+    return _quiet(_fit(escape(short(message)), _SHORT_LIMIT))
+
+
+def _quiet(text: str) -> dict[str, Any]:
+    return {"text": text, "unfurl_links": False, "unfurl_media": False, "link_names": False}
+
+
+def _fallback(message: Message) -> str:
+    return _fit(escape(plain(message)), _FALLBACK_LIMIT)
+
+
+def _plain_text(text: str, limit: int = _SECTION_LIMIT) -> dict[str, Any]:
+    return {"type": "plain_text", "text": _fit(escape(text), limit), "emoji": False}
+
+
+def _marked(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": _fit(text, _SECTION_LIMIT), "verbatim": True}
+
+
+def _fit(escaped: str, limit: int) -> str:
+    """Escaping makes text longer; what is cut then must not end within an entity."""
+    return escaped if len(escaped) <= limit else _CUT_ENTITY.sub("", escaped[: limit - 1]) + "…"
+
+
+def _shown(text: str) -> str:
+    """Text inside markup: escaped, without the characters that begin a style; the status page can be clicked."""
+    safe = _EDGE_UNDERSCORE.sub("＿", escape(text).translate(_STYLES))
+    return safe.replace(_STATUS_PAGE, f"<{_STATUS_PAGE}>")

@@ -1,0 +1,142 @@
+"""Telegram's dialect: a notice as HTML for sendMessage, and what the Bot API's answers mean.
+
+Limits and answers: core.telegram.org/bots/api (sendMessage, formatting options, ResponseParameters).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from monitor.alerts.channel import trouble, wished_pause
+from monitor.alerts.notification import Notice
+from monitor.alerts.retry_policy import Move, Receipt, Verdict
+from monitor.alerts.text import Message, clean, compose, short
+from monitor.lib.bounded_http.line import Answer, NoAnswerError
+from monitor.lib.bounded_http.request import ask
+
+# Telegram makes a mention, with a push for whoever is meant, of every @name outside of code.
+_MENTION = re.compile(r"@(?=\w)")
+_WORD_JOINER = "\u2060"  # has no width
+_ADVICE = (
+    ("chat not found", "check chat_id, and that the bot was added to the chat"),
+    ("unauthorized", "the bot token is not valid any more; ask @BotFather for the present one"),
+    ("not found", "the bot token is not right; copy it again from @BotFather"),
+    ("blocked by the user", "unblock the bot, or set another chat_id"),
+    ("kicked", "add the bot to the chat again"),
+    ("not a member", "add the bot to the chat"),
+    ("deactivated", "the account of this chat is gone; set another chat_id"),
+    ("deleted", "the chat is gone; set another chat_id"),
+)
+
+
+class TelegramChannel:
+    """A bot and a chat. Only `"ok": true` confirms a message. A chat that got a new number is followed."""
+
+    def __init__(
+        self, *, name: str, bot_token: str, chat_id: str, api_url: str, scrub: Callable[[str], str]
+    ) -> None:
+        self.name = name
+        self._configured_chat_id = self._chat_id = chat_id
+        self._url = f"{api_url.rstrip('/')}/bot{bot_token}/sendMessage"
+        self._scrub = scrub
+
+    def follow(self, move: Move) -> None:
+        """Send to the new number from now on, if it is this channel's chat that moved."""
+        if move.old_chat_id == self._configured_chat_id:
+            self._chat_id = move.new_chat_id
+
+    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+        """Send as HTML; follow a moved chat; where Telegram refuses the form, once more as short plain text."""
+        end = monotonic() + timeout.total_seconds()
+        message = compose(notice, footnotes)
+        form: dict[str, Any] = {"text": marked_up(message), "parse_mode": "HTML"}
+        move: Move | None = None
+        while True:
+            try:
+                answer = ask(
+                    "POST", self._url, json=self._body(form), timeout=timedelta(seconds=end - monotonic())
+                )
+            except NoAnswerError as error:
+                return Receipt(verdict=Verdict.RETRY, detail=str(error), move=move)
+            reply = _reply(answer)
+            new_chat = _parameters(reply).get("migrate_to_chat_id")
+            if isinstance(new_chat, int) and move is None:
+                move = Move(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
+                self.follow(move)
+            elif _is_about_form(reply) and "parse_mode" in form:
+                form = {"text": short(message)}
+            else:
+                return self._judge(answer, reply, move)
+
+    def _body(self, form: dict[str, Any]) -> dict[str, Any]:
+        return {"chat_id": self._chat_id, "link_preview_options": {"is_disabled": True}, **form}
+
+    def _judge(self, answer: Answer, reply: dict[str, Any], move: Move | None) -> Receipt:
+        if answer.status == 200 and reply.get("ok") is True:
+            return Receipt(verdict=Verdict.CONFIRMED, detail="ok", move=move)
+        if answer.status == 429:
+            wish = _parameters(reply).get("retry_after")
+            pause = timedelta(seconds=wish) if isinstance(wish, int) and 0 <= wish < 1e6 else wished_pause(answer)
+            detail = "Telegram asks for patience (429)"
+            return Receipt(verdict=Verdict.RETRY, detail=detail, retry_after=pause, move=move)
+        if answer.status >= 500:
+            return trouble(answer.status)
+        if not reply:
+            verdict = Verdict.RETRY if answer.status == 200 else Verdict.PERMANENT
+            detail = (
+                f"something that is not Telegram answered {answer.status}: check api_url, and what is in between"
+            )
+            return Receipt(verdict=verdict, detail=detail, move=move)
+        said = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
+        advice = next((words for part, words in _ADVICE if part in said.lower()), "check bot_token and chat_id")
+        detail = f"Telegram refused it ({f'{answer.status} {said}'.strip()}): {advice}"
+        return Receipt(verdict=Verdict.PERMANENT, detail=detail, move=move)
+
+
+def marked_up(message: Message) -> str:
+    """The message as Telegram's HTML: everything is escaped first, so the tags are ours alone."""
+    steps = [f"{number}. {_shown(step)}" for number, step in enumerate(message.steps, start=1)]
+    lines = [
+        f"{message.symbol} <b>{_shown(message.headline)}</b>",
+        *map(_shown, message.facts),
+        *((f"<code>{_escape(message.detail)}</code>",) if message.detail else ()),
+        *map(_shown, message.explanation),
+        *steps,
+        *(f"<i>{_shown(line)}</i>" for line in message.footnotes),
+        f"<code>{_escape(message.tail)}</code>",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    return _MENTION.sub(f"@{_WORD_JOINER}", _escape(text))
+
+
+def _escape(text: str) -> str:
+    import html
+
+    return html.escape(text)
+
+
+def _reply(answer: Answer) -> dict[str, Any]:
+    """The Bot API's JSON; empty for anything else, such as a captive portal's page."""
+    try:
+        reply = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return reply if isinstance(reply, dict) else {}
+
+
+def _parameters(reply: dict[str, Any]) -> dict[str, Any]:
+    parameters = reply.get("parameters")
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def _is_about_form(reply: dict[str, Any]) -> bool:
+    said = str(reply.get("description", "")).lower()
+    return "parse entities" in said or "too long" in said

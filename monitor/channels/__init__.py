@@ -1,1 +1,0 @@
-"""Hands that reach people. What is said is composed in `core.notice`; this folder adds no facts."""

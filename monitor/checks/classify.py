@@ -1,0 +1,128 @@
+"""From what was seen to what it means: one outcome for each observation.
+
+The order is the contract's: known error texts first, then the HTTP status, then whatever else came.
+What to do about an outcome stands in `diagnosis`. The texts are Upstash's own
+(docs: redis/troubleshooting, and field reports where the docs are silent); tails vary, prefixes do not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+
+from monitor.checks.observation import Fault, Observation, Outcome
+
+DETAIL_LIMIT = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """An outcome and, in one short line without secrets, what was seen."""
+
+    outcome: Outcome
+    detail: str = ""
+
+
+_KNOWN_PREFIXES: tuple[tuple[str, Outcome], ...] = (
+    ("wrongpass", Outcome.TOKEN_REJECTED),
+    ("noauth", Outcome.TOKEN_REJECTED),
+    ("noperm", Outcome.PERMISSION_DENIED),
+    ("err max requests limit exceeded", Outcome.QUOTA_EXCEEDED),
+    ("err max daily request limit exceeded", Outcome.QUOTA_EXCEEDED),
+    ("err db capacity quota exceeded", Outcome.CAPACITY_FULL),
+)
+# Only the budget text is known word for word; the one for unpaid accounts is not documented.
+_SUSPENDED = re.compile(r"\bsuspended\b")
+# Redis and Upstash begin an error with a word in capitals: ERR, WRONGTYPE, LOADING, MISCONF.
+_REDIS_ERROR = re.compile(r"^[A-Z][A-Z_]{2,}\b")
+
+_FAULTS: dict[Fault, tuple[Outcome, str]] = {
+    Fault.DNS_NOT_FOUND: (Outcome.DNS_NOT_FOUND, "the host name does not exist"),
+    Fault.DNS_FAILED: (Outcome.DNS_FAILED, "the resolver failed"),
+    Fault.REFUSED: (Outcome.CONNECTION_REFUSED, "connection refused"),
+    Fault.UNREACHABLE: (Outcome.NETWORK_UNREACHABLE, "no route to the host"),
+    Fault.CONNECT_TIMEOUT: (Outcome.CONNECTION_TIMEOUT, "no connection before the deadline"),
+    Fault.TLS: (Outcome.TLS_FAILED, "the TLS handshake failed"),
+    Fault.LOST: (Outcome.CONNECTION_LOST, "the connection was cut"),
+    Fault.RESPONSE_TIMEOUT: (Outcome.RESPONSE_TIMEOUT, "no whole answer before the deadline"),
+    Fault.NOT_HTTP: (Outcome.NOT_UPSTASH, "the answer is not HTTP"),
+    Fault.OVERSIZED: (Outcome.NOT_UPSTASH, "the answer is larger than 1 MiB"),
+}
+# With these a status line that did arrive says more than the broken rest of the answer.
+_STATUS_OUTRANKS = (Fault.LOST, Fault.NOT_HTTP, Fault.OVERSIZED)
+
+
+def classify(observation: Observation, *, slow: timedelta | None) -> Finding:
+    """Return the one outcome of a look; raises nothing. `slow` is the database's limit, if it has one."""
+    status = observation.http_status
+    if observation.fault is not None:
+        outcome, words = _FAULTS[observation.fault]
+        telling = _by_status(status) if observation.fault in _STATUS_OUTRANKS else None
+        detail = _behind_status(observation.remark or words, status if telling else None)
+        return Finding(outcome=telling or outcome, detail=detail)
+    if observation.error_text is not None:
+        outcome = _by_text(observation.error_text, status)
+        speaks_for_itself = outcome is Outcome.COMMAND_ERROR or text_outcome(observation.error_text) is not None
+        return Finding(
+            outcome=outcome, detail=_behind_status(observation.error_text, None if speaks_for_itself else status)
+        )
+    # rediss:// has no status: there the value alone decides.
+    if status in (HTTPStatus.OK, None) and observation.as_expected:
+        return _by_latency(observation, slow)
+    return Finding(
+        outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_behind_status(observation.remark, status)
+    )
+
+
+def text_outcome(text: str) -> Outcome | None:
+    """The outcome that an error text stands for by itself, whatever the HTTP status; `None` if unknown."""
+    lowered = text.strip().lower()
+    for prefix, outcome in _KNOWN_PREFIXES:
+        if lowered.startswith(prefix):
+            return outcome
+    if lowered.rstrip(".") == "unauthorized":
+        return Outcome.TOKEN_REJECTED
+    return Outcome.SUSPENDED if _SUSPENDED.search(lowered) else None
+
+
+def _by_latency(observation: Observation, slow: timedelta | None) -> Finding:
+    latency_ms = observation.phases.latency_ms
+    if slow is None or latency_ms is None or latency_ms <= slow / timedelta(milliseconds=1):
+        return Finding(outcome=Outcome.OK)
+    limit_ms = slow / timedelta(milliseconds=1)
+    return Finding(outcome=Outcome.SLOW, detail=f"answered in {latency_ms:.0f} ms, the limit is {limit_ms:g} ms")
+
+
+def _by_text(text: str, status: int | None) -> Outcome:
+    decided = text_outcome(text) or _by_status(status)
+    if decided is not None:
+        return decided
+    if status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST) or _REDIS_ERROR.match(text.strip()):
+        return Outcome.COMMAND_ERROR
+    return Outcome.NOT_UPSTASH
+
+
+def _by_status(status: int | None) -> Outcome | None:
+    if status is None:
+        return None
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Outcome.TOKEN_REJECTED
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Outcome.RATE_LIMITED
+    return Outcome.SERVER_ERROR if HTTPStatus.INTERNAL_SERVER_ERROR <= status <= 599 else None
+
+
+def shorten(text: str, limit: int = DETAIL_LIMIT) -> str:
+    """One printable line of at most `limit` characters."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _behind_status(text: str, status: int | None) -> str:
+    """The text, shortened, behind the HTTP status where that says more."""
+    line = shorten(text)
+    if status is None:
+        return line
+    return shorten(f"HTTP {status}: {line}" if line else f"HTTP {status}")

@@ -1,0 +1,250 @@
+"""What can be known of a URL and a token without sending them.
+
+A value is judged as it stands: the worker that reads the same variable gets no repair either.
+Whether the service accepts them is seen by `probes`, not here. No detail ever holds the value itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from monitor.checks.classify import Finding
+from monitor.checks.observation import Outcome
+
+_ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
+_REFERENCE = re.compile(r"\$\{|\}\}|^\$[A-Za-z_]")
+_LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
+_QUOTES = "\"'`“”‘’«»"
+UPSTASH_DOMAIN = ".upstash.io"
+_NAMED = {
+    "\n": "a newline",
+    "\r": "a carriage return",
+    "\t": "a tab",
+    " ": "a space",
+    "\u00a0": "a no-break space",
+    "\u200b": "a zero-width space",
+    "\ufeff": "a byte order mark",
+}
+
+
+def inspect(url: str, token: str) -> Finding | None:
+    """Return what is wrong with the pair as it stands, or `None` when it is fit to be sent."""
+    return _inspect_url(url) or _inspect_token(token)
+
+
+def _inspect_url(url: str) -> Finding | None:
+    if not url.strip():
+        return Finding(outcome=Outcome.URL_MISSING, detail=_absence("URL", url))
+    wrong = _shared_mistake(url) or _url_mistake(url)
+    return Finding(outcome=Outcome.URL_MALFORMED, detail=f"the URL {wrong}") if wrong else None
+
+
+def _inspect_token(token: str) -> Finding | None:
+    if not token.strip():
+        return Finding(outcome=Outcome.TOKEN_MISSING, detail=_absence("token", token))
+    wrong = _shared_mistake(token) or _token_mistake(token)
+    return Finding(outcome=Outcome.TOKEN_MALFORMED, detail=f"the token {wrong}") if wrong else None
+
+
+def _absence(what: str, value: str) -> str:
+    return f"the {what} holds only whitespace" if value else f"the {what} is empty or its variable is not set"
+
+
+def _shared_mistake(value: str) -> str | None:
+    """The paste artefacts that spoil a URL and a token alike."""
+    if _REFERENCE.search(value):
+        return "holds a reference that was not resolved, such as ${{ … }}"
+    if value[-1].isspace():
+        return f"ends with {_name_character(value[-1])}"
+    if value[0].isspace():
+        return f"begins with {_name_character(value[0])}"
+    if value[0] in _QUOTES and value[-1] in _QUOTES:
+        return "is wrapped in quotes"
+    if value[0] in _QUOTES or value[-1] in _QUOTES:
+        return "has a quote at one end"
+    return _foreign_character(value)
+
+
+def _foreign_character(value: str) -> str | None:
+    for index, character in enumerate(value, start=1):
+        if not " " <= character <= "~":
+            return f"holds {_name_character(character)} at position {index}"
+    return None
+
+
+def _url_mistake(url: str) -> str | None:
+    if _ASSIGNMENT.match(url):
+        return "is an assignment NAME=value; only the value belongs here"
+    if " " in url:
+        return "holds a space"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "is not a URL; the REST URL is https://HOST"
+    if parts.scheme in ("redis", "rediss"):
+        return f"is a {parts.scheme}:// URL; the REST URL is https://HOST with the same host"
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return "does not begin with https:// and a host; the REST URL is https://HOST"
+    return _place_mistake(url, parts, port)
+
+
+def _place_mistake(url: str, parts: SplitResult, port: int | None) -> str | None:
+    host = parts.hostname or ""
+    if "@" in parts.netloc:
+        return "holds a user name or password; the REST URL is https://HOST"
+    if not is_host(host):
+        return "has no valid host; the REST URL is https://HOST"
+    if port == 0 or parts.netloc.endswith(":"):
+        return "has no valid port; the REST URL is https://HOST"
+    if parts.path not in ("", "/"):
+        return "has a path; the REST URL is https://HOST alone"
+    if "?" in url or "#" in url:
+        return "has a query; the REST URL is https://HOST alone"
+    if parts.scheme == "http" and host.removesuffix(".").endswith(UPSTASH_DOMAIN):
+        return "begins with http://; Upstash is reached with https:// only"
+    return None
+
+
+def _token_mistake(token: str) -> str | None:
+    if token.lower().startswith("bearer "):
+        return "begins with `Bearer `; only the token itself belongs here"
+    if _ASSIGNMENT.match(token):
+        return "is an assignment NAME=value; only the value belongs here"
+    if " " in token:
+        return "holds a space"
+    return "holds a quote" if any(quote in token for quote in _QUOTES) else None
+
+
+def is_host(host: str) -> bool:
+    """True for an IP address or a name of valid labels; whether it exists is another question."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        labels = host.removesuffix(".").split(".")
+        return len(host) <= 253 and all(_LABEL.match(label) for label in labels)
+    return True
+
+
+def _name_character(character: str) -> str:
+    if character in _NAMED:
+        return _NAMED[character]
+    if character in _QUOTES:
+        return "a quote"
+    name = unicodedata.name(character, f"U+{ord(character):04X}").lower()
+    return f"a character outside printable ASCII ({name})"
+
+
+READ_ONLY_USER = "default_ro"
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*$", re.IGNORECASE)
+_NAME_IN_FRONT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*")
+_AROUND = " \t\r\n\v\f\u00a0\u200b\ufeff\"'`“”‘’«»"
+_END_OF_AUTHORITY = re.compile(r"[/\\?#\s\"'`“”‘’«»]")
+# Without a scheme in front a value may be anything, a token too: only what looks like a public name counts.
+_BARE_NAME = re.compile(r"^(?:[a-z0-9-]+\.)+[a-z]{2,24}$")
+_REST_PORT = re.compile(r":[0-9]+(?=/?\s*$)")
+_NUMBER_IN_NAME = re.compile(r"^[^.]*-([0-9]{1,6})(?:\.|$)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """Where REST is to be found, for the rungs below the token."""
+
+    host: str
+    port: int
+    is_encrypted: bool
+
+    @property
+    def url(self) -> str:
+        """The REST URL as it should stand, without a path."""
+        scheme, usual = ("https", 443) if self.is_encrypted else ("http", 80)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}" if self.port == usual else f"{scheme}://{host}:{self.port}"
+
+
+def endpoint_of(url: str) -> Endpoint | None:
+    """Where a URL leads, as far as that can be told from a malformed one; `None` where it cannot."""
+    before, mark, rest = url.partition("://")
+    match = _SCHEME.search(before) if mark else None
+    scheme = match.group().lower() if match else ""
+    if not mark:
+        rest = _NAME_IN_FRONT.sub("", url.strip(_AROUND)).strip(_AROUND)
+    authority = _END_OF_AUTHORITY.split(rest, maxsplit=1)[0].rpartition("@")[2]
+    host, port = _host_and_port(authority)
+    if not is_host(host) or not (mark or _BARE_NAME.match(host)):
+        return None
+    is_encrypted = scheme != "http" or host.endswith(UPSTASH_DOMAIN)
+    if scheme not in ("http", "https") or port is None or is_encrypted != (scheme == "https"):
+        # What was pasted in place of the REST URL has another port than it.
+        port = 443 if is_encrypted else 80
+    return Endpoint(host=host, port=port, is_encrypted=is_encrypted)
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL, in lower case, as far as it can be told from a malformed one."""
+    endpoint = endpoint_of(url)
+    return endpoint.host if endpoint else None
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    bracketed, closed, after = authority.partition("]")
+    if closed:
+        host, port = bracketed.removeprefix("["), after.removeprefix(":")
+    else:
+        host, _, port = authority.partition(":")
+    if port and not re.fullmatch(r"[0-9]+", port):
+        return "", None  # a user and a password whose host is missing
+    number = int(port[:6] or "0")
+    return host.lower().removesuffix("."), number if 0 < number < 65536 else None
+
+
+def worker_url(url: str, token: str, port: int, *, user: str = "default") -> str:
+    """The URL that a worker puts together from the two variables, values as they stand, mistakes and all.
+
+    Only a port in the REST URL is left out: Upstash's has none, and stand-ins for it listen elsewhere for rediss://.
+    """
+    host = url.removeprefix("https://").removeprefix("http://")
+    return f"rediss://{user}:{token}@{_REST_PORT.sub('', host)}:{port}"
+
+
+def inspect_for_worker(url: str, token: str, port: int) -> Finding | None:
+    """What keeps a worker from reading the URL that it puts together, or `None` when it leads to the host.
+
+    URL parsers take the host from the wrong place without a word, and a client then turns to another host.
+    """
+    mistake = inspect(url, token)
+    if mistake is not None and mistake.outcome in (Outcome.URL_MISSING, Outcome.TOKEN_MISSING):
+        return mistake
+    host = host_of(url)
+    if host is None or _host_as_parsed(worker_url(url, "token", port)) != host:
+        detail = "the rediss:// URL that a worker builds from this URL leads to no valid host"
+        return Finding(outcome=Outcome.URL_MALFORMED, detail=detail)
+    if _host_as_parsed(worker_url(url, token, port)) != host:
+        detail = "a character of the token, such as / or #, cuts the rediss:// URL that a worker builds from it"
+        return Finding(outcome=Outcome.TOKEN_MALFORMED, detail=detail)
+    return None
+
+
+def _host_as_parsed(url: str) -> str | None:
+    try:
+        url.encode()
+        parts = urlsplit(url)
+        return None if parts.port == 0 else (parts.hostname or "").removesuffix(".")
+    except ValueError:  # its text holds pieces of the token
+        return None
+
+
+def legacy_port(host: str) -> int | None:
+    """The port of an older database: the number in its host's name, where that can be a port."""
+    number = number_in(host)
+    return number if number is not None and 1024 <= number <= 65535 else None
+
+
+def number_in(host: str) -> int | None:
+    match = _NUMBER_IN_NAME.match(host)
+    return int(match.group(1)) if match else None

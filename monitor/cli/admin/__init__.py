@@ -1,0 +1,1 @@
+"""The small commands: backup, config, incidents, init, test-alerts."""

@@ -1,0 +1,135 @@
+"""The word `config`: check the settings, show them as understood, describe them to an editor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from monitor.checks.budget import FREE_PLAN_COMMANDS, Budget, budget
+from monitor.checks.classify import Finding
+from monitor.checks.credentials import inspect
+from monitor.checks.observation import Outcome
+from monitor.cli.options import (
+    UNUSABLE,
+    Words,
+    config_option,
+    read_settings,
+    say_mistakes,
+    settings_warnings,
+    source,
+)
+from monitor.config.load import Configuration
+from monitor.config.mistakes import Mistake
+from monitor.config.schema import file_schema
+from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
+from monitor.config.strict_yaml import write_values
+from monitor.lib.durations import write_duration
+from monitor.lib.scrub import Scrubber
+
+# Stand in for the other half of a pair while one half is inspected.
+_FIT_URL, _FIT_TOKEN = "https://host.example", "token"
+_URL_OUTCOMES = (Outcome.URL_MISSING, Outcome.URL_MALFORMED)
+_MISSING = (Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
+_WANTED = {"url": "the REST URL, https://HOST", "token": "the REST token"}
+_NEXT = "copy it from the database's page in the Upstash console"
+
+
+@click.group(cls=Words)
+@config_option
+def command() -> None:
+    """Check, show or describe the settings."""
+
+
+@command.command("check")
+@config_option
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Say every mistake at once, with its place; status 3 when there is one."""
+    configuration = read_settings(context)
+    mistakes = list(credential_mistakes(configuration))
+    if mistakes:
+        say_mistakes(context, mistakes)
+        context.exit(UNUSABLE)
+    settings = configuration.settings
+    for line in settings_warnings(settings):
+        click.echo(f"warning: {line}", err=True)
+    click.echo(f"{source(context)}: fine, {_count(settings)}")
+
+
+@command.command("show")
+@config_option
+@click.pass_context
+def show(context: click.Context) -> None:
+    """The settings as understood, secrets masked, and what the schedule costs a month."""
+    settings = read_settings(context).settings
+    scrub = Scrubber(settings.secrets())
+    click.echo(scrub(write_values(shown(settings))))
+    for line in _cost(settings):
+        click.echo(scrub(f"# {line}"))
+
+
+@command.command("schema")
+@config_option
+def schema() -> None:
+    """JSON Schema of config.yaml, for editors."""
+    click.echo(json.dumps(file_schema(), indent=2))
+
+
+def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
+    """URLs and tokens that will not do as they stand. The watch starts all the same and alerts of them at once."""
+    for number, database in enumerate(configuration.settings.databases):
+        for finding in _findings(database):
+            key = "url" if finding.outcome in _URL_OUTCOMES else "token"
+            place = ("databases", number, key)
+            variables = " and ".join(configuration.origins.variables.get(place, ()))
+            found = "nothing" if finding.outcome in _MISSING else f"that {finding.detail}"
+            if variables:
+                found += f" (in {variables})"
+            yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, secrets masked; what is left out has none."""
+    values: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
+    values["databases"] = [_own_keys_first(database) for database in values["databases"]]
+    return values
+
+
+def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
+    return {key: database[key] for key in sorted(database, key=DatabaseDefaults.model_fields.__contains__)}
+
+
+def _findings(database: DatabaseSettings) -> Iterator[Finding]:
+    url, token = database.url.get_secret_value(), database.token.get_secret_value()
+    yield from filter(None, (inspect(url, _FIT_TOKEN), inspect(_FIT_URL, token)))
+
+
+def _count(settings: Settings) -> str:
+    databases, channels = len(settings.databases), len(settings.channels)
+    told = f"{channels} channel{'s' * (channels != 1)}" if channels else "no channel but the log"
+    return f"{databases} database{'s' * (databases != 1)}, {told}"
+
+
+def _cost(settings: Settings) -> Iterator[str]:
+    yield f"Commands in 30 days; the free plan has {FREE_PLAN_COMMANDS:,}. PING is not billed, nor is AUTH."
+    costs = [_budget(database, settings) for database in settings.databases]
+    for database, cost in zip(settings.databases, costs, strict=True):
+        yield (
+            f"  {database.name}: {cost.looks:,} looks, one every {write_duration(database.interval)}"
+            f" + at worst {cost.confirmations:,} confirmations + {cost.canary:,} for the canary{_retries(cost)}"
+            f" = at worst {cost.sent:,}, billed {cost.billed:,}"
+        )
+    sent, billed = sum(cost.sent for cost in costs), sum(cost.billed for cost in costs)
+    share = billed / FREE_PLAN_COMMANDS
+    yield f"  in all: at worst {sent:,}, billed {billed:,}, which is {share:.1%} of the free plan"
+
+
+def _retries(cost: Budget) -> str:
+    return f" + at worst {cost.canary_retries:,} while it fails" if cost.canary_retries else ""
+
+
+def _budget(database: DatabaseSettings, settings: Settings) -> Budget:
+    return budget(database.interval, settings.alerts.confirm_interval, database.canary)

@@ -1,0 +1,31 @@
+"""The word `init`: writes the commented config.yaml that comes with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from monitor.cli.options import config_option, fail
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@config_option
+@click.pass_context
+def command(context: click.Context, file: Path | None, *, force: bool) -> None:
+    """Write a commented config.yaml, or the FILE that is named."""
+    target = file or Path(context.find_root().obj or "config.yaml")
+    text = files("monitor").joinpath("config.example.yaml").read_text(encoding="utf-8")
+    try:
+        with target.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        fail(f"wanted a new file, found {target} already there. Next: name another, or use --force")
+    except OSError as error:
+        found = (error.strerror or "an error").lower()
+        fail(f"wanted to write {target}, found: {found}. Next: name another place")
+    option = "" if target == Path("config.yaml") else f" --config {target}"
+    click.echo(f"{target} written. Next: set the variables it names, then `upstash-monitor config check{option}`")

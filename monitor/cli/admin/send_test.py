@@ -1,0 +1,56 @@
+"""The word `test-alerts`: a marked trial message through each channel, and the channel's own answer."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from monitor.alerts.channel import Channel
+from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.cli.options import config_option, fail, load_settings
+from monitor.config.mistakes import nearest
+from monitor.engine.delivery import SEND_TIMEOUT
+from monitor.engine.wiring import build_channels, now_utc
+from monitor.lib.exit_status import ExitStatus
+from monitor.lib.scrub import Scrubber
+
+
+@click.command("test-alerts")
+@click.argument("names", nargs=-1, metavar="[CHANNEL]...")
+@config_option
+@click.pass_context
+def command(context: click.Context, names: tuple[str, ...]) -> None:
+    """Send a trial message through each channel and show its answer."""
+    settings = load_settings(context)
+    channels = build_channels(settings, Scrubber(settings.secrets()))
+    for name in names:
+        if name not in channels:
+            near = nearest(name, channels)
+            hint = f"did you mean {near}?" if near else f"the settings know {', '.join(channels)}"
+            fail(f"wanted the name of a channel, found {name!r}. Next: {hint}")
+    chosen = {name: channel for name, channel in channels.items() if not names or name in names}
+    with ThreadPoolExecutor(max_workers=min(32, len(chosen))) as threads:
+        receipts = dict(zip(chosen, threads.map(_try, chosen.values()), strict=True))
+    for name, receipt in receipts.items():
+        click.echo(f"{name}: {_say(receipt)}")
+    if any(receipt.verdict is not Verdict.CONFIRMED for receipt in receipts.values()):
+        context.exit(int(ExitStatus.CRITICAL))
+
+
+def _say(receipt: Receipt) -> str:
+    said = "delivered" if receipt.verdict is Verdict.CONFIRMED else "NOT delivered"
+    moved = f"; the chat has moved, set chat_id to {receipt.move.new_chat_id}" if receipt.move else ""
+    return f"{said} ({receipt.detail}{moved})"
+
+
+def _try(channel: Channel) -> Receipt:
+    notice = Notice(
+        kind=Kind.TRIAL,
+        created_at=now_utc(),
+        title=f"upstash-monitor: a trial message for {channel.name}; nothing is wrong",
+        severity=Severity.WARNING,
+        detail="If you can read this, alerts will arrive here.",
+    )
+    return channel.send(notice, timeout=SEND_TIMEOUT)

@@ -1,0 +1,1 @@
+"""The command `demo`: the whole program against stand-ins on loopback."""

@@ -1,0 +1,227 @@
+"""The word `doctor`: climb the ladder of each database and show it with its verdict.
+
+The climb is `flow/examine`, the verdict `core/verdicts`; how both look is `ladder_view`'s business, `--fix`
+`doctor_fix`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from monitor.checks.credentials import host_of
+from monitor.cli.options import chosen, config_option, fail, load_settings
+from monitor.config.settings import DatabaseSettings, Settings
+from monitor.diagnosis.layers import Ladder, Seen, State, hindrance
+from monitor.diagnosis.verdicts import NOBODY, Verdict, judge, worst_status
+from monitor.doctor.examine import Examination
+from monitor.doctor.fix import Mended, mend
+from monitor.doctor.fix_plan import Plan, plan
+from monitor.doctor.layers.console import ConsoleDatabase
+from monitor.engine.wiring import build_examiner, now_utc
+from monitor.lib.times import iso
+
+_KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
+_TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
+
+
+def require_keys() -> None:
+    """A fix needs the right values and a way in to where they belong; ends with status 3 without them."""
+    if not all(os.environ.get(name, "").strip() for name in _KEYS):
+        fail(f"wanted {' and '.join(_KEYS)} for --fix, found them unset. Next: set both, from the Upstash console")
+    if not any(os.environ.get(name, "").strip() for name in _TOKENS):
+        fail(f"wanted {' or '.join(_TOKENS)} for --fix, found neither. Next: make a project token on Railway")
+
+
+def offer(
+    console: Console,
+    settings: Settings,
+    database: DatabaseSettings,
+    examination: Examination,
+    *,
+    is_agreed: bool,
+) -> Verdict | None:
+    """Show the plan for one database, ask unless `is_agreed`, act; return the verdict after it.
+
+    `None` when nothing was done, for whatever reason; the reason is printed.
+    """
+    found, variables = examination.console, examination.variables
+    if found is None or variables is None:
+        click.echo(f"{database.name}: no fix, since the console's values or the worker's could not be read")
+        return None
+    urls = (one.url.get_secret_value() for one in settings.databases if one.name != database.name)
+    others = frozenset(filter(None, map(host_of, urls)))
+    intended = plan(variables, found, service=settings.doctor.service, other_hosts=others)
+    click.echo(f"{database.name}: the fix would")
+    for line in intended.lines():
+        click.echo(f"  - {line}")
+    if not intended.redeploys:
+        return None
+    if not (is_agreed or click.confirm("Do this?", default=False)):
+        click.echo("nothing was changed")
+        return None
+    mended = asyncio.run(_mend(settings, database, intended, found))
+    for step in mended.steps:
+        click.echo(f"  {step.says}")
+    if mended.ladder is None:
+        return None
+    verdict = judge(mended.ladder, service=settings.doctor.service)
+    show(console, mended.ladder, verdict)
+    return verdict
+
+
+async def _mend(settings: Settings, database: DatabaseSettings, intended: Plan, found: ConsoleDatabase) -> Mended:
+    """This process still has its own values, so the look after the fix is made with the console's."""
+    token = found.rest_token.reveal()
+    examiner = build_examiner(settings, clock=now_utc, more_secrets=(token,))
+    renewed = database.with_credentials(url=found.url, token=token)
+
+    async def climb() -> Ladder:
+        return (await examiner.examine(renewed)).ladder
+
+    if examiner.railway is None:
+        raise RuntimeError("the keys were there a moment ago")
+    return await mend(intended, examiner.railway, climb, clock=time.monotonic, sleep=asyncio.sleep)
+
+
+_MARKS = {
+    State.PASSED: ("✓", "ok", "green"),
+    State.FAILED: ("✗", "FAIL", "bold red"),
+    State.SKIPPED: ("·", "-", "dim"),
+    State.NOT_APPLICABLE: ("·", "-", "dim"),
+    State.UNKNOWN: ("?", "?", "yellow"),
+}
+_QUIET = (State.SKIPPED, State.NOT_APPLICABLE)
+
+
+def show(console: Console, ladder: Ladder, verdict: Verdict) -> None:
+    """Print one database: the rungs from below, then the verdict, whose move it is, and the steps."""
+    symbols = _can_show(console)
+    console.print(Text(ladder.database, style="bold"))
+    console.print(Padding(_rungs(ladder, symbols=symbols), (0, 0, 0, 2)))
+    console.print(Padding(_framed(verdict, symbols=symbols), (0, 0, 1, 2)))
+
+
+def document(ladder: Ladder, verdict: Verdict) -> dict[str, Any]:
+    """One database of `doctor --json`; `took_ms` is `null` for a rung that was not tried."""
+    return {
+        "database": ladder.database,
+        "rungs": [
+            {
+                "rung": seen.rung.value,
+                "state": seen.state.value,
+                "seen": _line(seen, ladder),
+                "took_ms": None if seen.took_ms is None else round(seen.took_ms, 3),
+                "outcome": None if seen.outcome is None else seen.outcome.value,
+                "facts": sorted(fact.value for fact in seen.facts),
+            }
+            for seen in ladder.rungs
+        ],
+        "verdict": {**asdict(verdict), "code": verdict.code.value, "next_steps": list(verdict.next_steps)},
+    }
+
+
+def _rungs(ladder: Ladder, *, symbols: bool) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1, overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    for seen in ladder.rungs:
+        symbol, word, style = _MARKS[seen.state]
+        quiet = "dim" if seen.state in _QUIET else ""
+        table.add_row(
+            Text(symbol if symbols else word, style=style),
+            Text(seen.rung.words, style=quiet or ("bold" if seen.state is State.FAILED else "")),
+            Text(_line(seen, ladder), style=quiet),
+            Text("" if seen.took_ms is None else _say_ms(seen.took_ms), style="dim"),
+        )
+    return table
+
+
+def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
+    colour = "green" if verdict.whose_move == NOBODY else "red"
+    steps = Table.grid(padding=(0, 1, 0, 0))
+    for number, step in enumerate(verdict.next_steps, start=1):
+        steps.add_row(f"{number}.", Text(step))
+    lines: list[RenderableType] = [
+        Text(verdict.says, style="bold"),
+        Text(f"whose move: {verdict.whose_move}", style=colour),
+        steps,
+    ]
+    if not symbols:
+        return Group(*lines)
+    return Panel(Group(*lines), title="verdict", title_align="left", border_style=colour, expand=False)
+
+
+def _line(seen: Seen, ladder: Ladder) -> str:
+    if seen.seen or seen.state is not State.SKIPPED:
+        return seen.seen
+    below = hindrance(seen.rung, ladder.rungs)
+    return "not tried" if below is None else f"not tried because of {below.words}"
+
+
+def _say_ms(took_ms: float) -> str:
+    return f"{took_ms:.1f} ms" if took_ms < 10 else f"{took_ms:,.0f} ms"
+
+
+def _can_show(console: Console) -> bool:
+    """Where the stream's encoding has no check mark, printing one would be an error."""
+    try:
+        "✓✗·╭".encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--fix", is_flag=True, help="Put the console's values into the worker's variables, after asking.")
+@click.option("--yes", is_flag=True, help="Do not ask before --fix acts.")
+@config_option
+@click.pass_context
+def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fix: bool, yes: bool) -> None:
+    """Find out what is wrong, whose move it is, and what to do next."""
+    settings = load_settings(context)
+    if fix and as_json:
+        fail("wanted --fix or --json, found both. Next: leave one out")
+    if fix:
+        require_keys()
+    began, started = now_utc(), monotonic()
+    databases = chosen(settings, names)
+    examined = asyncio.run(_examine(settings, databases))
+    verdicts = [judge(examination.ladder, service=settings.doctor.service) for examination in examined]
+    if as_json:
+        rows = [document(each.ladder, verdict) for each, verdict in zip(examined, verdicts, strict=True)]
+        took_ms = round((monotonic() - started) * 1000, 1)
+        status = worst_status(verdicts)
+        head = {"version": 1, "started_at": iso(began), "took_ms": took_ms, "exit_status": int(status)}
+        click.echo(json.dumps({**head, "databases": rows}, indent=2))
+        context.exit(int(status))
+    console = Console(file=sys.stdout, highlight=False)
+    for each, verdict in zip(examined, verdicts, strict=True):
+        show(console, each.ladder, verdict)
+    if fix:
+        for number, (database, each) in enumerate(zip(databases, examined, strict=True)):
+            verdicts[number] = offer(console, settings, database, each, is_agreed=yes) or verdicts[number]
+    context.exit(int(worst_status(verdicts)))
+
+
+async def _examine(settings: Settings, databases: tuple[DatabaseSettings, ...]) -> list[Examination]:
+    """All at once, so that many databases take no longer than one."""
+    examiner = build_examiner(settings, clock=now_utc)
+    return await asyncio.gather(*(examiner.examine(database) for database in databases))

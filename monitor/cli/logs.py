@@ -1,0 +1,105 @@
+"""The program's own log: where lines go, how they look, and that no secret is in them.
+
+What is worth a line is decided where it happens. `loguru` is set up here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from loguru import logger
+
+from monitor.config.settings import LogsSettings
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+# They speak at INFO of every job, request and connection.
+_CHATTY = ("apscheduler", "asyncio", "httpcore", "httpx", "urllib3", "uvicorn")
+_COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
+# Tabs and newlines belong to tracebacks; everything else that steers a terminal is shown, not obeyed.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\t\n"}
+
+Scrub = Callable[[str], str]
+
+
+def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
+    """Send every log of this process to `stream`, scrubbed in the last step before it is written.
+
+    Text for people, or for Railway one JSON object a line with `message` and a lower-case `level`. A stream that
+    cannot be written to (closed, full disk) loses lines, never the watch.
+    """
+    colour = settings.format == "text" and stream.isatty() and not os.environ.get("NO_COLOR")
+    shape = _as_json if settings.format == "json" else _as_text
+
+    def write(message: Message) -> None:
+        line = shape(message.record, scrub)
+        if colour and (start := _COLOURS.get(message.record["level"].name)):
+            line = f"{start}{line}\x1b[0m"
+        with suppress(OSError, ValueError):  # there is nowhere left to tell it
+            stream.write(line + "\n")
+            stream.flush()
+
+    logger.remove()
+    # `diagnose` would print the values of variables into tracebacks, tokens among them.
+    logger.add(write, level=settings.level, format="{message}", backtrace=False, diagnose=False, catch=False)
+    logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+
+class _Bridge(logging.Handler):
+    """Hands records of the standard library's logging over to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        depth, frame = 1, inspect.currentframe()
+        while frame is not None and (depth == 1 or frame.f_code.co_filename == logging.__file__):
+            frame, depth = frame.f_back, depth + 1
+        known = logging.getLevelName(record.levelno) in _COLOURS
+        level = record.levelname if known else record.levelno
+        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+
+
+def _as_text(record: Record, scrub: Scrub) -> str:
+    time = record["time"].strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    text = f"{time}{record['time'].strftime('%z')} {record['level'].name:<7} {_whole(record)}"
+    return scrub(text).translate(_CONTROL)
+
+
+def _as_json(record: Record, scrub: Scrub) -> str:
+    fields: dict[str, Any] = {
+        "level": record["level"].name.lower(),
+        "message": scrub(_whole(record)),
+        "time": record["time"].isoformat(timespec="milliseconds"),
+    }
+    fields |= {key: scrub(str(value)) for key, value in record["extra"].items() if key not in fields}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _whole(record: Record) -> str:
+    """The message, with the traceback under it when there is one."""
+    error = record["exception"]
+    if error is None or error.value is None:
+        return record["message"]
+    import traceback
+
+    lines = traceback.format_exception(error.type, error.value, error.traceback)
+    return f"{record['message']}\n{''.join(lines).rstrip()}"
+
+
+def _log_crash(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is None or issubclass(kind, KeyboardInterrupt):
+        return
+    logger.opt(exception=(kind, error, trace)).critical("the program failed inside")

@@ -1,0 +1,118 @@
+"""The word `run`: the always-on mode. Parts are joined in `wiring`, the clock is `daemon`."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from loguru import logger
+
+from monitor.cli.options import config_option, fail, load_settings, settings_warnings
+from monitor.config.settings import Settings
+from monitor.engine.health import Pulse
+from monitor.engine.heartbeat import Heartbeat, keep_pinging
+from monitor.engine.scheduler import Beside, Daemon
+from monitor.engine.wiring import Monitor, build, now_utc, told
+from monitor.lib.durations import write_duration
+from monitor.lib.signals import heed_signals
+from monitor.store.errors import RefusedFileError
+
+if TYPE_CHECKING:
+    from monitor.web.server import StatusServer
+
+_M_ARENA_MAX = -8  # malloc.h
+
+
+@click.command()
+@config_option
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Look on schedule until stopped; serve the page when a port is set."""
+    heed_signals(sys.exit)
+    _keep_one_heap()
+    settings = load_settings(context, stream=sys.stdout)
+    pulse = Pulse()
+    try:
+        monitor = build(settings)
+    except RefusedFileError as error:
+        fail(str(error))
+    server = _status_server(monitor, pulse, lambda: daemon.missed_looks)
+    beside = _heartbeat(settings, pulse)
+    if server is not None:
+        beside["the web server"] = server.serve
+    daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside)
+    heed_signals(daemon.stop)
+    for line in (*settings_warnings(settings), *_disk_warnings(settings, os.environ)):
+        logger.warning("{}", line)
+    logger.info("{}", _start_line(settings, server.port if server else None))
+    # What is loaded by now stays. Walking all of it again would take the collector some milliseconds each time,
+    # in which no look and no visitor is served.
+    gc.collect()
+    gc.freeze()
+    try:
+        asyncio.run(daemon.run())
+    finally:
+        monitor.close()
+    if not monitor.store.is_in_memory:
+        logger.info("stopped; everything known is in {}", settings.history.path)
+
+
+def _keep_one_heap() -> None:
+    """Have threads share the heap: glibc gives each one of its own, 10 MB after the first incident (mallopt(3)).
+
+    They have nothing to gain from it, since Python lets one run at a time. Other systems are asked in vain.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _status_server(monitor: Monitor, pulse: Pulse, missed_looks: Callable[[], int]) -> StatusServer | None:
+    """The web server is 10 MB that a monitor without a port does not pay."""
+    page = monitor.settings.status_page
+    if page.port is None:
+        return None
+    from monitor.web.app import build_server
+    from monitor.web.server import CannotListenError
+
+    try:
+        return build_server(monitor, pulse, host=page.host, port=page.port, missed_looks=missed_looks)
+    except CannotListenError as error:
+        monitor.close()
+        fail(str(error))
+
+
+def _heartbeat(settings: Settings, pulse: Pulse) -> dict[str, Beside]:
+    if settings.heartbeat.url is None:
+        return {}
+    heartbeat = Heartbeat(url=settings.heartbeat.url.get_secret_value())
+    return {"the heartbeat": partial(keep_pinging, heartbeat, pulse)}
+
+
+def _start_line(settings: Settings, port: int | None) -> str:
+    watched = [f"{database.name} every {write_duration(database.interval)}" for database in settings.databases]
+    more = f" and {len(watched) - 5} more" if len(watched) > 5 else ""
+    channels = ", ".join(channel.name for channel in told(settings))
+    page = "" if port is None else f"; the page and /healthz on port {port}"
+    path = Path(settings.history.path).absolute()
+    return f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}{page}"
+
+
+def _disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
+    if not any(name.startswith("RAILWAY_") for name in environ):
+        return ()
+    volume = environ.get("RAILWAY_VOLUME_MOUNT_PATH")
+    if volume is None:
+        return ("no Railway volume: the history is lost with each deployment. Next: attach one (docs/railway.md)",)
+    if not Path(settings.history.path).absolute().is_relative_to(volume):
+        return (f"the history is not on the volume at {volume} and is lost with each deployment",)
+    return ()

@@ -1,0 +1,167 @@
+"""The kinds of value a setting can be: what is taken, and in which words anything else is refused.
+
+Which settings there are stands in `settings`. The refusals never repeat the value: it may be a secret gone astray.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
+
+from monitor.lib.durations import PATTERN, parse_duration, write_duration
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_CHAT_ID = re.compile(r"[@-]?\w{1,32}", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_URL = re.compile(r"https?://[^\s\"'`<>]+", re.IGNORECASE)
+_BOT_IN_PATH = re.compile(r"/bot[0-9]+:")
+_MASK = "***"
+# Nobody gives a database a name like this, and many a token looks so.
+_TOKEN_LIKE = re.compile(r"(?=\S*[a-z])(?=\S*[A-Z])(?=\S*[0-9])[A-Za-z0-9+/=]{30,}")
+
+
+def _to_duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d")
+    return parse_duration(value)
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("wanted more than 0s")
+    return value
+
+
+def _at_least_a_second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("wanted at least 1s")
+    return value
+
+
+def _to_whole_number(value: Any) -> Any:
+    """A number from the file, or the text that a variable holds; `true` is no number."""
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("wanted a whole number")
+    return value
+
+
+def _to_switch(value: Any) -> Any:
+    """A switch from the file, or the text that a variable holds."""
+    if isinstance(value, str) and value.strip().lower() in _SWITCH:
+        return _SWITCH[value.strip().lower()]
+    if not isinstance(value, bool):
+        raise ValueError("wanted true or false")
+    return value
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _unset_is_none(value: Any) -> Any:
+    """Only a text that holds nothing is nothing: a password of blanks is a mistake, and no open door."""
+    return None if value == "" else value
+
+
+def _name(value: str) -> str:
+    if not value.strip() or value != value.strip():
+        raise ValueError("wanted a name without spaces around it")
+    if len(value) > 200 or not value.isprintable():
+        raise ValueError("wanted a name of at most 200 printable characters")
+    if "://" in value or _TOKEN_LIKE.search(value):
+        raise ValueError("wanted a short name; this looks like a URL or a token, and names are shown everywhere")
+    return value
+
+
+def _address(value: str) -> str:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match.group(2)) < 65536:
+        raise ValueError("wanted HOST:PORT such as 1.1.1.1:443")
+    return value
+
+
+def _chat_id(value: str) -> str:
+    if not _CHAT_ID.fullmatch(value):
+        raise ValueError("wanted a chat's number such as -1001234567890, or @name of a channel")
+    return value
+
+
+def _url(value: str) -> str:
+    wanted = "wanted a URL such as https://host/path, without quotes or spaces around it"
+    try:
+        parts = urlsplit(value)
+        fits = _URL.fullmatch(value) and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = None
+    if not fits:
+        raise ValueError(wanted)
+    return value
+
+
+def _mask(value: SecretStr) -> str:
+    return _MASK if value.get_secret_value() else ""
+
+
+def _secret_url(value: SecretStr) -> SecretStr:
+    _url(value.get_secret_value())
+    return value
+
+
+def _password(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and value.get_secret_value() != value.get_secret_value().strip():
+        raise ValueError("wanted a password without spaces around it")
+    return value
+
+
+def _bot_api_url(value: str) -> str:
+    if _BOT_IN_PATH.search(_url(value)):
+        raise ValueError("wanted the server alone, such as https://api.telegram.org; the token has its own key")
+    return value
+
+
+def _bot_token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or re.search(r"[\s\"'`/]", text):
+        raise ValueError("wanted the token alone, such as 123456:ABC…, without quotes, spaces or a URL around it")
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_to_duration),
+    AfterValidator(_positive),
+    PlainSerializer(write_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^(?=.)({PATTERN})$", "examples": ["60s"]}),
+]
+Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
+WholeNumber = Annotated[int, BeforeValidator(_to_whole_number)]
+Switch = Annotated[bool, BeforeValidator(_to_switch)]
+Name = Annotated[str, AfterValidator(_name)]
+Address = Annotated[str, AfterValidator(_address)]
+ChatId = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    AfterValidator(_chat_id),
+    WithJsonSchema({"type": ["string", "integer"], "examples": [-1001234567890, "@channel"]}),
+]
+Port = Annotated[WholeNumber | None, BeforeValidator(_empty_is_none)]
+# Only the mask is ever written out; whoever needs the value asks for it by name.
+Secret = Annotated[SecretStr, PlainSerializer(_mask, return_type=str, when_used="json")]
+SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
+OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]
+OptionalPassword = Annotated[Secret | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
+BotToken = Annotated[Secret, AfterValidator(_bot_token)]
+BotApiUrl = Annotated[str, AfterValidator(_bot_api_url)]

@@ -1,0 +1,231 @@
+"""Every knob, its default and one sentence on it; nothing here reads a file or the environment.
+
+Which values a knob takes is decided in `setting_types`, reading config.yaml is the business of `config_file`.
+The shapes follow the contract (docs/configuration.md); the JSON Schema for editors is made from them.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from monitor.config.setting_types import (
+    Address,
+    BotApiUrl,
+    BotToken,
+    ChatId,
+    Duration,
+    Interval,
+    Name,
+    OptionalPassword,
+    OptionalSecretUrl,
+    Port,
+    Secret,
+    SecretUrl,
+    Switch,
+    WholeNumber,
+)
+
+# Else pydantic asks every installed package for plugins, a tenth of the time that `check` takes to start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
+class _Part(BaseModel):
+    # What checks values is built for those parts that are checked: half the time that reading this file took.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+
+class DatabaseDefaults(_Part):
+    """The knobs of a database that `defaults` may set for all of them."""
+
+    interval: Interval = Field(timedelta(seconds=60), description="How often it is looked at; at least 1s.")
+    timeout: Duration = Field(timedelta(seconds=10), description="The deadline of one whole look, DNS included.")
+    slow: Duration | None = Field(None, description="Above this latency a look is slow; left out: no limit.")
+    canary: Duration | None = Field(
+        None, description="How often a key is written, read back and deleted (billed); off by default."
+    )
+    worker: Switch = Field(default=False, description="Also look through rediss:// as a worker does.")
+
+
+class DatabaseSettings(DatabaseDefaults):
+    """One database: where it is, how to get in, how often to look."""
+
+    name: Name = Field(description="A short unique name; messages begin with it.")
+    url: Secret = Field(SecretStr(""), description="The REST URL, https://HOST.")
+    token: Secret = Field(SecretStr(""), description="The REST token.")
+
+    def with_credentials(self, *, url: str, token: str) -> Self:
+        """The same database with another way in."""
+        return self.model_copy(update={"url": SecretStr(url), "token": SecretStr(token)})
+
+
+class Rule(_Part):
+    """An incident opens when `failures` of the last `within` counted looks went wrong."""
+
+    failures: WholeNumber = Field(ge=1, le=100)
+    within: WholeNumber = Field(ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.failures > self.within:
+            raise ValueError(f"wanted failures to be at most within, which is {self.within}")
+        return self
+
+
+class AlertSettings(_Part):
+    """When trouble becomes an incident, when it is over, and how often it is told again."""
+
+    confirm_interval: Duration = Field(
+        timedelta(seconds=10), description="The pause before the next look while a database is in doubt."
+    )
+    configuration: Rule = Field(Rule(failures=1, within=1), description="URL or token missing or malformed.")
+    token: Rule = Field(Rule(failures=2, within=2), description="Token rejected, permission denied.")
+    quota: Rule = Field(Rule(failures=2, within=2), description="Quota, suspension, capacity, rate limit.")
+    network: Rule = Field(Rule(failures=3, within=5), description="DNS, connection, TLS, timeouts.")
+    service: Rule = Field(Rule(failures=3, within=5), description="Server errors and strange answers.")
+    mixture: Rule = Field(Rule(failures=3, within=5), description="Failures of any family, counted together.")
+    slow: Rule = Field(Rule(failures=5, within=10), description="Answers above the limit `slow`.")
+    recovery: WholeNumber = Field(2, ge=1, le=100, description="Fine looks in a row that close an incident.")
+    reminders: tuple[Duration, ...] = Field(
+        (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),
+        description="When an open incident is told again; the last one repeats.",
+    )
+    verdict: Switch = Field(
+        default=True, description="Ask the doctor when an incident opens; the message waits 10 s at most."
+    )
+
+
+class SlackSettings(_Part):
+    """A Slack incoming webhook."""
+
+    type: Literal["slack"]
+    name: Name = "slack"
+    webhook_url: SecretUrl = Field(description="https://hooks.slack.com/services/…")
+
+
+class TelegramSettings(_Part):
+    """A Telegram bot and the chat it writes to."""
+
+    type: Literal["telegram"]
+    name: Name = "telegram"
+    bot_token: BotToken = Field(description="The token that @BotFather gave.")
+    chat_id: ChatId = Field(description="A chat's number, or @name of a channel.")
+    api_url: BotApiUrl = Field("https://api.telegram.org", description="Another Bot API server.")
+
+
+class WebhookSettings(_Part):
+    """Any other receiver: the notice as JSON."""
+
+    type: Literal["webhook"]
+    name: Name = "webhook"
+    url: SecretUrl = Field(description="Where the notice is posted as JSON.")
+
+
+class LogSettings(_Part):
+    """The log as a channel; used by itself when no other channel is configured."""
+
+    type: Literal["log"]
+    name: Name = "log"
+
+
+ChannelSettings = Annotated[
+    SlackSettings | TelegramSettings | WebhookSettings | LogSettings, Field(discriminator="type")
+]
+
+
+class HistorySettings(_Part):
+    """The SQLite file."""
+
+    path: str = Field("history.db", min_length=1, description="Where the SQLite file is.")
+    keep: Duration = Field(timedelta(days=90), description="How long single looks are kept.")
+
+
+class StatusPageSettings(_Part):
+    """The HTTP server of `run`."""
+
+    host: str = Field("0.0.0.0", min_length=1, description="The address it listens on.")  # noqa: S104 - the contract's default: Railway routes to every address
+    port: Port = Field(None, ge=0, le=65535, description="No port, no page; 0 takes any that is free.")
+    password: OptionalPassword = Field(
+        None, description="Asked for by everything but /healthz; left out: nobody is."
+    )
+
+
+class HeartbeatSettings(_Part):
+    """A dead man's switch that is pinged while the monitor does its job."""
+
+    url: OptionalSecretUrl = Field(None, description="Fetched about once a minute, as healthchecks.io expects.")
+
+
+class DoctorSettings(_Part):
+    """What the doctor needs to know beyond the databases: where the worker is, and whom else to ask."""
+
+    service: str = Field("worker", min_length=1, description="The worker's service on Railway, by its name.")
+    worker_port: int = Field(6379, ge=1, le=65535, description="The port of the worker's rediss:// URL.")
+    status_url: str = Field(
+        "https://status.upstash.com", description="The provider's status page; empty: not asked."
+    )
+    console_url: str = Field("https://api.upstash.com", description="The Upstash Developer API.")
+    railway_url: str = Field("https://backboard.railway.com/graphql/v2", description="Railway's GraphQL API.")
+
+
+class LogsSettings(_Part):
+    """How the program talks about itself."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = Field("text", description="text for people, json for Railway.")
+
+
+def _first_twin(names: list[str]) -> str | None:
+    return next((name for index, name in enumerate(names) if name in names[:index]), None)
+
+
+class Settings(_Part):
+    """The whole program's settings, as `wiring` takes them."""
+
+    databases: tuple[DatabaseSettings, ...] = Field(min_length=1, description="What is watched.")
+    alerts: AlertSettings = AlertSettings()
+    channels: tuple[ChannelSettings, ...] = Field((), description="Who is told; none: the log.")
+    controls: tuple[Address, ...] = Field(
+        ("1.1.1.1:443", "8.8.8.8:443"),
+        description="Hosts that tell our own network's trouble from Upstash's.",
+    )
+    maintenance: tuple[Any, ...] = Field((), max_length=0, description="Reserved; must be empty for now.")
+    history: HistorySettings = HistorySettings()
+    status_page: StatusPageSettings = StatusPageSettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    doctor: DoctorSettings = DoctorSettings()
+    logs: LogsSettings = LogsSettings()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for kind, names in (
+            ("databases", [database.name for database in self.databases]),
+            ("channels", [channel.name for channel in self.channels]),
+        ):
+            twin = _first_twin(names)
+            if twin is not None:
+                raise ValueError(f"two {kind} are named {twin!r}; wanted unique names")
+        return self
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must never leave the process, for the scrubber."""
+        # A URL that was pasted wrong may hold the token, or be it.
+        found = [secret for database in self.databases for secret in (database.token, database.url)]
+        for channel in self.channels:
+            match channel:
+                case SlackSettings():
+                    found.append(channel.webhook_url)
+                case TelegramSettings():
+                    found.append(channel.bot_token)
+                case WebhookSettings():
+                    found.append(channel.url)
+                case LogSettings():
+                    pass
+        if self.heartbeat.url is not None:
+            found.append(self.heartbeat.url)
+        if self.status_page.password is not None:
+            found.append(self.status_page.password)
+        return tuple(secret.get_secret_value() for secret in found if secret.get_secret_value())

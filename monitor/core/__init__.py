@@ -1,1 +1,0 @@
-"""The rules. No network, no disk, no clock, no log lives in this folder."""

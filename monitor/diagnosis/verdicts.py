@@ -1,0 +1,462 @@
+"""The words of a verdict on a whole ladder: its code, what it says, whose move it is, what to do next.
+
+Which verdict a ladder gets is decided in `verdicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from monitor.checks.observation import Family, Outcome
+from monitor.diagnosis.advice import advise
+from monitor.diagnosis.layers import Fact, Ladder, Rung, State
+from monitor.lib.exit_status import ExitStatus
+
+YOURS, UPSTASH, NOBODY = "yours", "Upstash", "nobody"
+COPY_BOTH = "Copy URL and REST token again, both from the same database's page in the Upstash console."
+SET_AND_DEPLOY = "Set UPSTASH_REDIS_REST_TOKEN of service {service} to the console's REST token, then deploy."
+FIX = "With a console key and a Railway token, `upstash-monitor doctor --fix` does it for the worker."
+
+
+class Code(Enum):
+    """The verdicts. The codes are stable: `doctor --json` and messages use them."""
+
+    OFFLINE = "offline"
+    VARIABLE_STAGED = "variable_staged"
+    VARIABLE_MISSING = "variable_missing"
+    REST_VALUE_MANGLED = "rest_value_mangled"
+    VALUE_MALFORMED = "value_malformed"
+    WORKER_HAS_AN_OLD_TOKEN = "worker_has_an_old_token"
+    NEW_TOKEN_NOT_DEPLOYED = "new_token_not_deployed"
+    MONITOR_HAS_AN_OLD_TOKEN = "monitor_has_an_old_token"
+    CONSOLE_TOKEN_REFUSED = "console_token_refused"
+    TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
+    TOKEN_IS_A_PASSWORD = "token_is_a_password"
+    REST_TOKEN_WRONG = "rest_token_wrong"
+    TOKEN_STALE = "token_stale"
+    DATABASE_GONE = "database_gone"
+    SUSPENDED = "suspended"
+    QUOTA_BEHIND_PING = "quota_behind_ping"
+    DATABASE_FULL = "database_full"
+    TOKEN_READ_ONLY = "token_read_only"
+    PROVIDER_TROUBLE = "provider_trouble"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    BLOCKED_OR_DOWN = "blocked_or_down"
+    OTHER_DATABASE = "other_database"
+    WORKER_READ_ONLY = "worker_read_only"
+    WORKER_LEGACY_PORT = "worker_legacy_port"
+    WORKER_URL_WRONG = "worker_url_wrong"
+    WORKER_PORT_BLOCKED = "worker_port_blocked"
+    WORKER_VARIABLE_MISSING = "worker_variable_missing"
+    WORKER_VALUE_DIFFERS = "worker_value_differs"
+    AS_THE_OUTCOME_SAYS = "as_the_outcome_says"
+    SLOW = "slow"
+    ALL_GOOD = "all_good"
+    NOT_KNOWN = "not_known"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """One sentence on what is the matter, whose move it is, and at most three steps."""
+
+    code: Code
+    says: str
+    whose_move: str
+    next_steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One row of the table. In its texts `{service}` stands for the name of the worker's service."""
+
+    code: Code
+    fits: Callable[[Ladder], bool]
+    says: str
+    whose_move: str
+    next_steps: tuple[str, ...]
+
+
+_NO_CONNECTION = (Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
+_ELSEWHERE = (Rung.STATUS_PAGE, Rung.CONSOLE, Rung.PLATFORM)
+
+
+def _ended(ladder: Ladder, *outcomes: Outcome) -> bool:
+    return ladder.outcome() in outcomes
+
+
+def _rejected(ladder: Ladder) -> bool:
+    return _ended(ladder, Outcome.TOKEN_REJECTED)
+
+
+def _malformed(ladder: Ladder) -> bool:
+    return _ended(ladder, Outcome.URL_MALFORMED, Outcome.TOKEN_MALFORMED)
+
+
+def _missing(ladder: Ladder) -> bool:
+    return _ended(ladder, Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
+
+
+def _no_way_there(ladder: Ladder) -> bool:
+    outcome = ladder.outcome()
+    return outcome is not None and outcome.family in (Family.NETWORK, Family.SERVICE)
+
+
+def _network_is_there(ladder: Ladder) -> bool:
+    """Anybody's answer proves it: a firewall may keep us from the control hosts and from nobody else."""
+    if ladder.passed(Rung.OUR_NETWORK) or ladder.passed(Rung.CONNECTION) or ladder.passed(Rung.WORKER):
+        return True
+    # These fail by what they answer; where no answer came they are unknown.
+    return any(ladder.at(rung).state in (State.PASSED, State.FAILED) for rung in _ELSEWHERE)
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        code=Code.OFFLINE,
+        fits=lambda ladder: (
+            ladder.failed(Rung.OUR_NETWORK) and _no_way_there(ladder) and not _network_is_there(ladder)
+        ),
+        says="Our own side has no network: the control hosts do not answer either.",
+        whose_move=YOURS,
+        next_steps=("Check the network of the machine or container that runs this.",),
+    ),
+    Row(
+        code=Code.VARIABLE_STAGED,
+        fits=lambda ladder: _missing(ladder) and ladder.knows(Fact.WORKER_VARIABLE_STAGED),
+        says="The variable is set on Railway, but the change is staged and not deployed.",
+        whose_move=YOURS,
+        next_steps=("Deploy the staged change of service {service}.", "Redeploy this monitor too."),
+    ),
+    Row(
+        code=Code.VARIABLE_MISSING,
+        fits=_missing,
+        says="The URL or the token is not there at all.",
+        whose_move=YOURS,
+        next_steps=(
+            COPY_BOTH,
+            "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on this service and deploy.",
+            "Sealed variables are not copied to duplicated or pull request environments: set them there again.",
+        ),
+    ),
+    Row(
+        code=Code.REST_VALUE_MANGLED,
+        fits=lambda ladder: _malformed(ladder) and ladder.passed(Rung.WORKER),
+        says="The REST value is mangled; rediss:// works all the same, because URL parsers drop what is wrong.",
+        whose_move=YOURS,
+        next_steps=("Copy the value again, without newline, quotes or spaces.", "Deploy the change."),
+    ),
+    Row(
+        code=Code.VALUE_MALFORMED,
+        fits=_malformed,
+        says="The URL or the token cannot be right as it stands; nothing was sent with it.",
+        whose_move=YOURS,
+        next_steps=(COPY_BOTH, "Set both on service {service} as well, and deploy."),
+    ),
+    Row(
+        code=Code.NEW_TOKEN_NOT_DEPLOYED,
+        fits=lambda ladder: (
+            _rejected(ladder) and ladder.knows(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED)
+        ),
+        says="The new token is set on service {service}, but the change is staged and not deployed.",
+        whose_move=YOURS,
+        next_steps=("Deploy the staged change of service {service}.", "Give this monitor the new token too."),
+    ),
+    Row(
+        code=Code.MONITOR_HAS_AN_OLD_TOKEN,
+        fits=lambda ladder: (
+            _rejected(ladder) and ladder.knows(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
+        ),
+        says="The worker has the console's token; only this monitor's variable is an old one.",
+        whose_move=YOURS,
+        next_steps=("Set UPSTASH_REDIS_REST_TOKEN of this monitor to the console's REST token and deploy.",),
+    ),
+    Row(
+        code=Code.WORKER_HAS_AN_OLD_TOKEN,
+        fits=lambda ladder: _rejected(ladder) and ladder.knows(Fact.CONSOLE_TOKEN_DIFFERS),
+        says="The console has a newer token than the worker.",
+        whose_move=YOURS,
+        next_steps=(SET_AND_DEPLOY, "Give this monitor the same token.", FIX),
+    ),
+    Row(
+        code=Code.CONSOLE_TOKEN_REFUSED,
+        fits=lambda ladder: _rejected(ladder) and ladder.knows(Fact.CONSOLE_TOKEN_IS_OURS),
+        says="The token is the console's own, and the database refuses it all the same.",
+        whose_move=UPSTASH,
+        next_steps=(
+            "Wait a minute and look again: a reset may still be on its way to every region.",
+            "Then write to Upstash support with the time of this look.",
+        ),
+    ),
+    Row(
+        code=Code.TOKEN_OF_ANOTHER_DATABASE,
+        fits=lambda ladder: _rejected(ladder) and ladder.knows(Fact.TOKEN_OF_ANOTHER_DATABASE),
+        says="The token seems to belong to another database than the URL.",
+        whose_move=YOURS,
+        next_steps=(COPY_BOTH, "Set both on service {service} and deploy."),
+    ),
+    Row(
+        code=Code.TOKEN_IS_A_PASSWORD,
+        fits=lambda ladder: _rejected(ladder) and ladder.knows(Fact.TOKEN_IS_A_PASSWORD),
+        says="The token looks like the password of an older database, which differs from its REST token.",
+        whose_move=YOURS,
+        next_steps=("Copy the token from the REST section of the database's page in the Upstash console.",),
+    ),
+    Row(
+        code=Code.REST_TOKEN_WRONG,
+        fits=lambda ladder: _rejected(ladder) and ladder.passed(Rung.WORKER),
+        says="REST rejects the value that rediss:// accepts: it is the password, and the REST token is another.",
+        whose_move=YOURS,
+        next_steps=("Copy the REST token, not the password, from the database's page in the Upstash console.",),
+    ),
+    Row(
+        code=Code.TOKEN_STALE,
+        fits=_rejected,
+        says="The database was reached and does not accept this token: it was reset, or belongs elsewhere.",
+        whose_move=YOURS,
+        next_steps=(COPY_BOTH, SET_AND_DEPLOY, "If it worked before, ask who reset the credentials."),
+    ),
+    Row(
+        code=Code.DATABASE_GONE,
+        fits=lambda ladder: (
+            _ended(ladder, Outcome.DNS_NOT_FOUND) and ladder.knows(Fact.CONSOLE_HAS_NO_SUCH_DATABASE)
+        ),
+        says="The host does not exist, and the console knows no such database: deleted, archived, or mistyped.",
+        whose_move=YOURS,
+        next_steps=(
+            "Compare the host with the databases in the Upstash console.",
+            "An archived database is restored there, with a new URL and token.",
+            "Set the new values on service {service} and deploy.",
+        ),
+    ),
+    Row(
+        code=Code.SUSPENDED,
+        fits=lambda ladder: _ended(ladder, Outcome.SUSPENDED) or ladder.knows(Fact.CONSOLE_SUSPENDED),
+        says="Upstash has suspended the database or the account.",
+        whose_move=YOURS,
+        next_steps=("Open the Upstash console: raise the budget, or settle the bill.",),
+    ),
+    Row(
+        code=Code.QUOTA_BEHIND_PING,
+        fits=lambda ladder: (
+            ladder.passed(Rung.TOKEN)
+            and (
+                _ended(ladder, Outcome.QUOTA_EXCEEDED)
+                # The console's count is no proof against a command that was answered.
+                or (ladder.knows(Fact.CONSOLE_COMMANDS_USED_UP) and not ladder.passed(Rung.READING))
+            )
+        ),
+        says="The plan's commands are used up: PING still answers, real commands do not.",
+        whose_move=YOURS,
+        next_steps=(
+            "Upgrade the plan in the Upstash console, or wait for the reset at the turn of the month.",
+            "Look at its usage page for what uses so many commands.",
+        ),
+    ),
+    Row(
+        code=Code.DATABASE_FULL,
+        fits=lambda ladder: (
+            _ended(ladder, Outcome.CAPACITY_FULL)
+            or (ladder.knows(Fact.CONSOLE_STORAGE_FULL) and not ladder.passed(Rung.WRITING))
+        ),
+        says="The database is full: it reads and deletes, but refuses writes.",
+        whose_move=YOURS,
+        next_steps=("Delete keys, set expiries, or turn on eviction.", "Upgrade to a plan with more storage."),
+    ),
+    Row(
+        code=Code.TOKEN_READ_ONLY,
+        fits=lambda ladder: (
+            ladder.passed(Rung.TOKEN)
+            and ladder.failed(Rung.WRITING)
+            and _ended(ladder, Outcome.PERMISSION_DENIED)
+            # Then a worker as it is usually built does not get in at all, which is said further down.
+            and not ladder.knows(Fact.WORKER_AS_READ_ONLY)
+        ),
+        says="The token may read and not write.",
+        whose_move=YOURS,
+        next_steps=("If the worker writes, give it the standard token, or grant the command to its ACL user.",),
+    ),
+    Row(
+        code=Code.PROVIDER_TROUBLE,
+        fits=lambda ladder: _no_way_there(ladder) and ladder.knows(Fact.TROUBLE_POSTED),
+        says="Upstash has posted trouble with Redis on its status page, and the database cannot be used.",
+        whose_move=UPSTASH,
+        next_steps=("Watch https://status.upstash.com.", "Keep the times of this incident for a claim."),
+    ),
+    Row(
+        code=Code.ADDRESS_NOT_ALLOWED,
+        fits=lambda ladder: _ended(ladder, *_NO_CONNECTION) and ladder.knows(Fact.CONSOLE_ALLOWLIST),
+        says="No connection stands, and the database has an IP allowlist: this address is probably not on it.",
+        whose_move=YOURS,
+        next_steps=(
+            "Compare the service's outbound address with the allowlist in the Upstash console.",
+            "On Railway a fixed outbound address needs the Pro plan and a deployment.",
+        ),
+    ),
+    Row(
+        code=Code.BLOCKED_OR_DOWN,
+        fits=lambda ladder: (
+            _ended(ladder, *_NO_CONNECTION) and _network_is_there(ladder) and ladder.failed(Rung.WORKER)
+        ),
+        says="No way leads to the host while our own network is fine: Upstash is down, or we are blocked.",
+        whose_move="Upstash, unless an allowlist or firewall is yours",
+        next_steps=(
+            "See whether Upstash knows of it: https://status.upstash.com.",
+            "If the database has an IP allowlist, check that this service's outbound address is on it.",
+        ),
+    ),
+)
+
+
+def _rest_is_good(ladder: Ladder) -> bool:
+    return ladder.passed(Rung.TOKEN) and ladder.outcome() is None
+
+
+def _rest_lets_read(ladder: Ladder) -> bool:
+    return ladder.passed(Rung.TOKEN) and ladder.outcome() in (None, Outcome.PERMISSION_DENIED)
+
+
+WORKER_ROWS: tuple[Row, ...] = (
+    Row(
+        code=Code.OTHER_DATABASE,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
+        says="The database works, but it is not one of this console account's.",
+        whose_move=YOURS,
+        next_steps=("Check that URL and token are those of the database you mean.",),
+    ),
+    Row(
+        code=Code.WORKER_VARIABLE_MISSING,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_VARIABLE_MISSING),
+        says="URL and token work here, but service {service} does not have them.",
+        whose_move=YOURS,
+        next_steps=(
+            "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on service {service} and deploy.",
+            FIX,
+        ),
+    ),
+    # Before the next row: to deploy a staged value that is not the right one would break a worker that works.
+    Row(
+        code=Code.WORKER_VALUE_DIFFERS,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_VARIABLE_DIFFERS),
+        says="URL and token work here, but service {service} has other values.",
+        whose_move=YOURS,
+        next_steps=(SET_AND_DEPLOY, FIX),
+    ),
+    Row(
+        code=Code.NEW_TOKEN_NOT_DEPLOYED,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_VARIABLE_STAGED),
+        says="The right values are set on service {service}, but the change is staged and not deployed.",
+        whose_move=YOURS,
+        next_steps=("Deploy the staged change of service {service}.",),
+    ),
+    Row(
+        code=Code.WORKER_LEGACY_PORT,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_ON_LEGACY_PORT),
+        says="REST works, and rediss:// only on the port of older databases, the number in the host's name.",
+        whose_move=YOURS,
+        next_steps=("Build the worker's URL with that port in place of 6379.",),
+    ),
+    Row(
+        code=Code.WORKER_READ_ONLY,
+        fits=lambda ladder: _rest_lets_read(ladder) and ladder.knows(Fact.WORKER_AS_READ_ONLY),
+        says="The token is a read-only one, and rediss:// takes it only with the user default_ro.",
+        whose_move=YOURS,
+        next_steps=(
+            "Build the worker's URL as rediss://default_ro:TOKEN@HOST:6379,",
+            "or give it the standard token, with the user default.",
+        ),
+    ),
+    Row(
+        code=Code.WORKER_URL_WRONG,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_AUTH_REJECTED),
+        says="REST accepts the token and rediss:// does not: an older database whose password differs.",
+        whose_move=YOURS,
+        next_steps=(
+            "Copy the rediss:// URL from the database's page in the Upstash console into the worker's variable,",
+            "or let the worker use the REST client, as this monitor does.",
+        ),
+    ),
+    Row(
+        code=Code.WORKER_URL_WRONG,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_URL_BROKEN),
+        says="REST works, but a rediss:// URL built from these values leads nowhere: a character cuts it short.",
+        whose_move=YOURS,
+        next_steps=(
+            "Percent-encode the token where the worker builds its URL, and see that the URL is https://HOST.",
+            "Or let the worker use the REST client, as this monitor does.",
+        ),
+    ),
+    Row(
+        code=Code.WORKER_PORT_BLOCKED,
+        fits=lambda ladder: _rest_is_good(ladder) and ladder.knows(Fact.WORKER_NOT_CONNECTED),
+        says="REST works, but no rediss:// connection stands: port 6379 is blocked on the way.",
+        whose_move=YOURS,
+        next_steps=("Open outgoing port 6379 for the worker, or let it use the REST client.",),
+    ),
+    Row(
+        code=Code.SLOW,
+        fits=lambda ladder: ladder.at(Rung.TOKEN).outcome is Outcome.SLOW and not ladder.failed(Rung.WORKER),
+        says="Everything works, but slower than the limit that was set.",
+        whose_move="yours, then Upstash",
+        next_steps=advise(Outcome.SLOW).next_steps,
+    ),
+    Row(
+        code=Code.ALL_GOOD,
+        fits=lambda ladder: _rest_is_good(ladder) and not ladder.failed(Rung.WORKER),
+        says="Everything that can be seen from here works.",
+        whose_move=NOBODY,
+        next_steps=(
+            "If a worker still fails, read its log around its Redis calls: the cause is in its own code.",
+        ),
+    ),
+)
+
+
+_STATUS = {
+    Code.ALL_GOOD: ExitStatus.OK,
+    Code.SLOW: ExitStatus.WARNING,
+    Code.OFFLINE: ExitStatus.UNKNOWN,
+    Code.OTHER_DATABASE: ExitStatus.UNKNOWN,
+    Code.NOT_KNOWN: ExitStatus.UNKNOWN,
+}
+# As in `check`: what is down outranks what is not known.
+_PRECEDENCE = (ExitStatus.CRITICAL, ExitStatus.UNKNOWN, ExitStatus.WARNING)
+
+TABLE = (*ROWS, *WORKER_ROWS)
+
+
+def judge(ladder: Ladder, *, service: str = "worker") -> Verdict:
+    """The verdict on a ladder; every ladder has one. `service` is the name of the worker's service."""
+    row = next((row for row in TABLE if row.fits(ladder)), None)
+    if row is not None:
+        return Verdict(
+            code=row.code,
+            says=row.says.replace("{service}", service),
+            whose_move=row.whose_move,
+            next_steps=tuple(step.replace("{service}", service) for step in row.next_steps),
+        )
+    outcome, which_way = ladder.outcome(), ""
+    if outcome is None and ladder.failed(Rung.WORKER):
+        outcome, which_way = ladder.at(Rung.WORKER).outcome, "REST works, but not the worker's way. "
+    if outcome is None:
+        return Verdict(
+            code=Code.NOT_KNOWN,
+            says="Not enough could be seen to say what is the matter.",
+            whose_move=YOURS,
+            next_steps=("Read the rungs above; run the doctor again when the network is back.",),
+        )
+    advice = advise(outcome)
+    return Verdict(
+        code=Code.AS_THE_OUTCOME_SAYS,
+        says=which_way + advice.meaning,
+        whose_move=advice.whose_move,
+        next_steps=advice.next_steps,
+    )
+
+
+def worst_status(verdicts: Sequence[Verdict]) -> ExitStatus:
+    """The exit status of the doctor, by the convention of `check`; unknown when there is no verdict."""
+    found = {_STATUS.get(verdict.code, ExitStatus.CRITICAL) for verdict in verdicts}
+    if not found:
+        return ExitStatus.UNKNOWN
+    return next((status for status in _PRECEDENCE if status in found), ExitStatus.OK)

@@ -1,0 +1,1 @@
+"""Examines a database layer by layer, and puts a wrong value right."""

@@ -1,0 +1,285 @@
+"""Asks the Upstash Developer API about one database, with calls that only read: list, database, stats.
+
+What the data mean is decided in `core/console`. The key opens the whole account, so it goes nowhere but into the
+request, and no other call may ever be made with it: above all not the one that resets a password.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.doctor.web import Deadline, WebError, fetch, read_json
+from monitor.lib.secret import Secret
+
+_UPSTASH_DOMAIN = ".upstash.io"
+_PLANS = re.compile(r"free|payg|pro|paid|fixed_[0-9]{1,4}(?:mb|gb|tb)", re.IGNORECASE)
+# Upstash writes the largest 64-bit number for "no limit"; nobody's limit is above this one.
+_NO_LIMIT = 2**53
+_MEGABYTE = 2**20
+_FAILING = frozenset(
+    {
+        Fact.CONSOLE_HAS_NO_SUCH_DATABASE,
+        Fact.CONSOLE_SUSPENDED,
+        Fact.CONSOLE_COMMANDS_USED_UP,
+        Fact.CONSOLE_STORAGE_FULL,
+        Fact.CONSOLE_TOKEN_DIFFERS,
+        Fact.TOKEN_IS_A_PASSWORD,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsoleDatabase:
+    """A database's URL and credentials as the console has them now; an empty secret is one it did not give."""
+
+    url: str
+    rest_token: Secret
+    read_only_rest_token: Secret
+    password: Secret
+
+    def accepts_over_rest(self, token: str) -> bool:
+        """True for one of its REST tokens, the read-only one included."""
+        return self.rest_token.is_same_as(token) or self.is_read_only(token)
+
+    def accepts_over_tcp(self, password: str) -> bool:
+        """True for what a `rediss://` URL may hold: on older databases the password differs from the token."""
+        known = self.accepts_over_rest(password)
+        return known or (bool(self.password) and self.password.is_same_as(password))
+
+    def is_read_only(self, token: str) -> bool:
+        return bool(self.read_only_rest_token) and self.read_only_rest_token.is_same_as(token)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A rung, and the database for those that compare with it; `None` where the console gave no token."""
+
+    seen: Seen
+    database: ConsoleDatabase | None = None
+
+
+def find(entries: Sequence[Mapping[str, Any]], origin: str) -> Mapping[str, Any] | None:
+    """The entry of the database at `origin`; its `endpoint` may be a whole host or the first label of one."""
+    parts = urlsplit(origin)
+    host = (parts.hostname or "").removesuffix(".")
+    places = {host, parts.netloc.lower(), host.removesuffix(_UPSTASH_DOMAIN)} - {""}
+    return next((entry for entry in entries if _text(entry, "endpoint").lower() in places), None)
+
+
+def absent() -> Reading:
+    """The reading when no entry of the account is the database."""
+    return Reading(
+        seen=Seen(
+            rung=Rung.CONSOLE,
+            state=State.FAILED,
+            seen="this account has no database with that endpoint",
+            facts=frozenset({Fact.CONSOLE_HAS_NO_SUCH_DATABASE}),
+        )
+    )
+
+
+def read(
+    entry: Mapping[str, Any],
+    stats: Mapping[str, Any] | None,
+    *,
+    origin: str,
+    token: str,
+) -> Reading:
+    """The reading of a database's entry; `stats` is `None` where its usage is not known."""
+    database = _database(entry, origin)
+    state_words, state_facts, is_known_state = _state(entry)
+    token_words, token_facts = _compare(database, token)
+    usage_words, usage_facts = _usage(entry, stats)
+    facts = state_facts | token_facts | usage_facts
+    words = [state_words, _plan(entry), *usage_words]
+    if _has_allowlist(entry):
+        facts |= {Fact.CONSOLE_ALLOWLIST}
+        words.append("IP allowlist on")
+    words.append(token_words)
+    state = State.FAILED if facts & _FAILING else State.PASSED if is_known_state else State.UNKNOWN
+    seen = Seen(rung=Rung.CONSOLE, state=state, seen=" · ".join(filter(None, words)), facts=frozenset(facts))
+    return Reading(seen=seen, database=database)
+
+
+def _database(entry: Mapping[str, Any], origin: str) -> ConsoleDatabase | None:
+    rest_token = _text(entry, "rest_token")
+    if not rest_token or "*" in rest_token:  # stars: a mask and not a token
+        return None
+    return ConsoleDatabase(
+        url=origin,
+        rest_token=Secret(rest_token),
+        read_only_rest_token=Secret(_text(entry, "read_only_rest_token")),
+        password=Secret(_text(entry, "password")),
+    )
+
+
+def _state(entry: Mapping[str, Any]) -> tuple[str, set[Fact], bool]:
+    changing = ", being modified" if _text(entry, "modifying_state") else ""
+    match _text(entry, "state"):
+        case "active":
+            return f"active{changing}", set(), True
+        case "suspended":
+            return "suspended", {Fact.CONSOLE_SUSPENDED}, True
+        case "deleted":
+            return "deleted", {Fact.CONSOLE_HAS_NO_SUCH_DATABASE}, True
+        case "passive":
+            return f"passive, which Upstash does not explain{changing}", set(), False
+    return f"in a state that is not known here{changing}", set(), False
+
+
+def _plan(entry: Mapping[str, Any]) -> str:
+    plan = _text(entry, "type")
+    return f"plan {plan.lower()}" if _PLANS.fullmatch(plan) else ""
+
+
+def _compare(database: ConsoleDatabase | None, token: str) -> tuple[str, set[Fact]]:
+    if database is None:
+        return "its token was not given", set()
+    if not token.strip():
+        return "no token here to compare", set()
+    if database.rest_token.is_same_as(token):
+        return "token equal", {Fact.CONSOLE_TOKEN_IS_OURS}
+    if database.is_read_only(token):
+        return "token equal to the read-only one", {Fact.CONSOLE_TOKEN_IS_OURS, Fact.TOKEN_IS_READ_ONLY}
+    if database.password and database.password.is_same_as(token):
+        return "the token here is the database's password", {Fact.TOKEN_IS_A_PASSWORD}
+    if database.accepts_over_rest(token.strip()):
+        return "token equal but for the space around it", set()
+    return "token different", {Fact.CONSOLE_TOKEN_DIFFERS}
+
+
+def _usage(entry: Mapping[str, Any], stats: Mapping[str, Any] | None) -> tuple[list[str], set[Fact]]:
+    if stats is None:
+        return ["usage not read"], set()
+    words, facts = [], set()
+    commands, most_commands = _number(stats, "total_monthly_requests"), _limit(entry, "db_request_limit")
+    if commands is not None:
+        words.append(f"{commands:,.0f}{_of(most_commands)} commands this month")
+        if most_commands is not None and commands >= most_commands:
+            facts.add(Fact.CONSOLE_COMMANDS_USED_UP)
+    spent, budget = _number(stats, "total_monthly_billing"), _limit(entry, "budget")
+    if spent is not None and budget is not None:
+        words.append(f"${spent:,.2f} of a ${budget:,.0f} budget")
+    stored, most_stored = _number(stats, "current_storage"), _limit(entry, "db_disk_threshold")
+    if stored is not None:
+        most = None if most_stored is None else most_stored / _MEGABYTE
+        words.append(f"{stored / _MEGABYTE:,.1f}{_of(most)} MB stored")
+        # With eviction a database at its limit makes room by itself.
+        if most_stored is not None and stored >= most_stored and entry.get("eviction") is not True:
+            facts.add(Fact.CONSOLE_STORAGE_FULL)
+    return words, facts
+
+
+def _of(limit: float | None) -> str:
+    return "" if limit is None else f" of {limit:,.0f}"
+
+
+def _has_allowlist(entry: Mapping[str, Any]) -> bool:
+    security = entry.get("securityAddons")
+    return isinstance(security, dict) and security.get("ipWhitelisting") is True
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str:
+    value = entry.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(entry: Mapping[str, Any], name: str) -> float | None:
+    value = entry.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < _NO_LIMIT else None
+
+
+def _limit(entry: Mapping[str, Any], name: str) -> float | None:
+    """A figure that limits something; nothing, zero and the largest number mean no limit."""
+    return _number(entry, name) or None
+
+
+__all__ = ["ConsoleDatabase", "ConsoleKey", "Reading", "look_at_console"]
+
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_ODD = "its answer has another shape than the Developer API's"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsoleKey:
+    """What opens the Developer API: an account's e-mail address and one of its API keys."""
+
+    email: str
+    api_key: Secret
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """The key in `UPSTASH_EMAIL` and `UPSTASH_API_KEY`; `None` when one of them is not set."""
+        email, api_key = (environment.get(name, "").strip() for name in ("UPSTASH_EMAIL", "UPSTASH_API_KEY"))
+        return cls(email=email, api_key=Secret(api_key)) if email and api_key else None
+
+    def header(self) -> dict[str, str]:
+        pair = f"{self.email}:{self.api_key.reveal()}".encode("utf-8", "surrogatepass")
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
+def look_at_console(
+    key: ConsoleKey,
+    *,
+    console_url: str,
+    origin: str,
+    token: str,
+    timeout: timedelta,
+) -> Reading:
+    """What the console says of the database at `origin` (`https://HOST`). Blocks at most `timeout`.
+
+    `token` is the one this process has, compared in memory. Anything unexpected is unknown, never a verdict.
+    """
+    api = _Api(key, f"{console_url.rstrip('/')}/v2/redis", Deadline(timeout))
+    try:
+        entry = find(api.databases(), origin)
+        if entry is None:
+            return absent()
+        details = api.details(entry)
+    except WebError as error:
+        return Reading(seen=Seen(rung=Rung.CONSOLE, state=State.UNKNOWN, seen=f"not read: {error}"))
+    except ValueError:  # from urlsplit
+        return Reading(seen=Seen(rung=Rung.CONSOLE, state=State.UNKNOWN, seen="no host to look for"))
+    return read(details, api.stats(details), origin=origin, token=token)
+
+
+class _Api:
+    def __init__(self, key: ConsoleKey, base: str, deadline: Deadline) -> None:
+        self._key = key
+        self._base = base
+        self._deadline = deadline
+
+    def databases(self) -> list[Mapping[str, Any]]:
+        entries = self._get("/databases")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise WebError(_ODD)
+        return entries
+
+    def details(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        identity = entry.get("database_id")
+        if not isinstance(identity, str) or not _ID.fullmatch(identity):
+            raise WebError(_ODD)
+        details = self._get(f"/database/{identity}")
+        if not isinstance(details, dict) or details.get("database_id") != identity:
+            raise WebError(_ODD)
+        return details
+
+    def stats(self, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """`None` where they cannot be read: the rung says so, and stands all the same."""
+        try:
+            stats = self._get(f"/stats/{details['database_id']}")
+        except WebError:
+            return None
+        return stats if isinstance(stats, dict) else None
+
+    def _get(self, path: str) -> Any:
+        return read_json(fetch("GET", f"{self._base}{path}", deadline=self._deadline, headers=self._key.header()))

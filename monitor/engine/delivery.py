@@ -1,0 +1,207 @@
+"""Sends what is due and notes the answer, each channel for itself.
+
+What one message covers and when it is tried again is decided in `core.outbox`; the dialects are in `channels`.
+No delivery, however slow, delays a look or another channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from loguru import logger
+
+from monitor.alerts.channel import Channel
+from monitor.alerts.notification import Kind, Notice, Severity, say_time
+from monitor.alerts.retry_policy import Dispatch, Receipt, Verdict, late_note
+from monitor.lib.threads import on_daemon_thread
+from monitor.store.store import Store
+from monitor.store.tables.outbox import Settled
+from monitor.store.thread import Keeper
+
+SEND_TIMEOUT = timedelta(seconds=10)
+_LONGEST_SLEEP = timedelta(seconds=30)
+_SHORTEST_SLEEP = timedelta(seconds=0.05)
+_AFTER_A_BUG = timedelta(seconds=5)
+# Slack and Telegram take a short burst, and then about a message a second per channel.
+_BURST = 5
+PACE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One message that was tried: the parcels' incident and kind, and what the channel said."""
+
+    channel: str
+    notice: Notice
+    receipt: Receipt
+
+
+class Deliverer:
+    """The outbox' legs. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
+
+    `send_timeout` says how long the next message may take; `pace` is kept between messages when many wait.
+    """
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        *,
+        store: Store,
+        keeper: Keeper,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
+        send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
+        pace: timedelta = PACE,
+        on_delivery: Callable[[Delivery], None] | None = None,
+    ) -> None:
+        self._channels = channels
+        self._store = store
+        self._keeper = keeper
+        self._clock = clock
+        self._jitter = jitter
+        self._send_timeout = send_timeout
+        self._pace = pace
+        self._on_delivery = on_delivery
+        self._news = {name: asyncio.Event() for name in channels}
+        self._underway = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Wait until no message is on its way and every answer is noted."""
+        await self._quiet.wait()
+
+    def wake(self) -> None:
+        """There may be something new in the outbox."""
+        for event in self._news.values():
+            event.set()
+
+    async def work(self) -> None:
+        """Send whatever becomes due, on all channels side by side, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name in self._channels:
+                group.create_task(self._work(name))
+
+    async def send_due(self) -> None:
+        """Send what is due now, once, on all channels side by side."""
+        await asyncio.gather(*(self._drain(name) for name in self._channels))
+
+    async def next_due(self) -> datetime | None:
+        """When the next parcel of any channel may be tried; `None` when nothing waits."""
+        moments = [await self._keeper.run(self._store.next_due, name) for name in self._channels]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def _work(self, name: str) -> None:
+        while True:
+            self._news[name].clear()
+            try:
+                pause = await self._turn(name)
+            except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
+                logger.opt(exception=error).error("delivering to {} failed inside", name)
+                pause = _AFTER_A_BUG
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause.total_seconds()):
+                    await self._news[name].wait()
+
+    async def _turn(self, name: str) -> timedelta:
+        """Send what is due; return how long nothing more will be."""
+        await self._drain(name)
+        due = await self._keeper.run(self._store.next_due, name)
+        if due is None:
+            return _LONGEST_SLEEP
+        return max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, due - self._clock()))
+
+    async def _drain(self, name: str) -> None:
+        for sent in itertools.count():
+            if sent >= _BURST:
+                await asyncio.sleep(self._pace.total_seconds())
+            if not await self._deliver_next(name):
+                return
+
+    async def _deliver_next(self, name: str) -> bool:
+        """True when there was something to send."""
+        self._underway += 1
+        self._quiet.clear()
+        try:
+            dispatch = await self._keeper.run(self._store.claim, name, self._clock())
+            if dispatch is not None:
+                await self._deliver(dispatch)
+            return dispatch is not None
+        finally:
+            self._underway -= 1
+            if not self._underway:
+                self._quiet.set()
+
+    async def _deliver(self, dispatch: Dispatch) -> None:
+        receipt = await self._send(dispatch)
+        settled = await self._keeper.run(self._store.settle, dispatch, receipt, self._clock(), self._jitter())
+        delivery = Delivery(channel=dispatch.channel, notice=dispatch.notice, receipt=receipt)
+        _log(delivery, settled)
+        if settled.broke:
+            await self._tell_others(delivery)
+        if self._on_delivery is not None:
+            self._on_delivery(delivery)
+
+    async def _send(self, dispatch: Dispatch) -> Receipt:
+        channel = self._channels[dispatch.channel]
+        footnotes = await self._footnotes(dispatch)
+        timeout = self._send_timeout()
+        return await on_daemon_thread(
+            lambda: channel.send(dispatch.notice, footnotes=footnotes, timeout=timeout), name="delivery"
+        )
+
+    async def _footnotes(self, dispatch: Dispatch) -> tuple[str, ...]:
+        """That it comes late, and a line for each other channel that is broken: whoever reads this should know."""
+        late = late_note(dispatch, self._clock())
+        notes = (late,) if late else ()
+        if dispatch.notice.incident is None:  # such a notice may itself be about that channel
+            return notes
+        states = await self._keeper.run(self._store.channel_states)
+        broken = (
+            f"{state.name} is broken since {say_time(state.broken_since)}: {state.reason}"
+            for state in states.values()
+            if state.broken_since is not None and state.name in self._channels and state.name != dispatch.channel
+        )
+        return (*notes, *broken)
+
+    async def _tell_others(self, delivery: Delivery) -> None:
+        others = [name for name in self._channels if name != delivery.channel]
+        if not others:
+            return
+        notice = Notice(
+            kind=Kind.MONITOR,
+            created_at=self._clock(),
+            title=f"upstash-monitor: the channel {delivery.channel} is broken",
+            severity=Severity.WARNING,
+            detail=delivery.receipt.detail,
+            steps=(
+                f"Mend the settings of {delivery.channel} and restart: what it missed is sent then, up to a day.",
+            ),
+        )
+        await self._keeper.run(self._store.tell, notice, channels=others)
+        for name in others:
+            self._news[name].set()
+
+
+def _log(delivery: Delivery, settled: Settled) -> None:
+    notice = delivery.notice
+    what = (
+        "a notice of the monitor" if notice.incident is None else f"incident {notice.incident} {notice.kind.value}"
+    )
+    said = f"{delivery.channel}: {what}"
+    if delivery.receipt.verdict is Verdict.CONFIRMED:
+        logger.info("{} delivered", said)
+    else:
+        logger.warning("{} not delivered: {}", said, delivery.receipt.detail)
+    if settled.broke:
+        logger.error("the channel {} is broken: {}", delivery.channel, delivery.receipt.detail)
+    if settled.mended:
+        logger.info("the channel {} works again", delivery.channel)
+    if settled.gave_up:
+        logger.error("{} given up, {}", said, settled.gave_up)

@@ -1,0 +1,143 @@
+"""One round of `check`: each database once, those in doubt again until decided, then the rest of the deliveries.
+
+The looks are `cycle`'s, the sending is `deliver`'s; here is only their order and the end that nothing outlasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+
+from loguru import logger
+
+from monitor.checks.observation import Look
+from monitor.engine.connectivity import OurSide
+from monitor.engine.cycle import Cycle, Turn
+from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
+from monitor.incidents.state import Step, Watch
+from monitor.store.store import Recorded
+
+# Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.
+_RESERVE = timedelta(seconds=1)
+_FOR_DELIVERY = timedelta(seconds=6)
+_NOTING = timedelta(seconds=0.1)
+_GLANCE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What a round found of one database: its last turn, and how often it was looked at."""
+
+    turn: Turn
+    looks: int
+
+
+class Deadline:
+    """The end of a round, in monotonic seconds. `spent` has passed already."""
+
+    def __init__(self, within: timedelta, spent: timedelta = timedelta(0)) -> None:
+        self._end = monotonic() + (within - spent).total_seconds()
+        self._within = within
+
+    def left(self, kept_back: timedelta = timedelta(0)) -> float:
+        """Seconds left after keeping some back, of a short time at most a quarter; never below zero."""
+        return max(0.0, self._end - monotonic() - min(kept_back, self._within / 4).total_seconds())
+
+    def send_timeout(self) -> timedelta:
+        """What one delivery may take, so that even a host that hangs has failed, and is noted, before the end."""
+        left = timedelta(seconds=self.left(_RESERVE)) - _NOTING
+        return max(_NOTING, min(SEND_TIMEOUT, left))
+
+    def patience(self) -> timedelta:
+        """How long a message may wait for the doctor, so that there is time left to deliver it."""
+        return timedelta(seconds=self.left(_FOR_DELIVERY))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one round needs to know. Without a deliverer nothing is sent, parcels wait in the outbox."""
+
+    confirm_interval: timedelta
+    our_side: OurSide
+    deliverer: Deliverer | None
+    deadline: Deadline
+    clock: Callable[[], datetime]
+
+    @property
+    def seconds_for_looks(self) -> float:
+        """What is left for looks after keeping back what the deliveries may need."""
+        return self.deadline.left(_FOR_DELIVERY if self.deliverer else _RESERVE)
+
+
+async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
+    """Look, confirm, deliver, and return before the deadline; one result per database, in their order."""
+    deliverer = plan.deliverer
+    sending = asyncio.create_task(deliverer.work()) if deliverer else None
+    try:
+        results = await asyncio.gather(*(_until_decided(cycle, plan) for cycle in cycles))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(plan.deadline.left(_RESERVE)):
+                await plan.our_side.settled()
+                if deliverer is not None:
+                    await _until_delivered(deliverer, plan)
+    finally:
+        if sending is not None:
+            sending.cancel()
+            await asyncio.wait({sending})
+    return results
+
+
+async def _until_decided(cycle: Cycle, plan: Round) -> Result:
+    """Look until the rules have decided. A store that fails inside costs no other database its result."""
+    looks = 0
+    try:
+        # Where nothing is remembered, as in a container without a disk, this run must decide slow looks as well.
+        slow_too = await cycle.is_new()
+        turn = await cycle.record(await _look(cycle, plan) or _cut_short(cycle, plan), slow_too=slow_too)
+        looks = 1
+        pause = min(plan.confirm_interval, cycle.interval).total_seconds()
+        while True:
+            if plan.deliverer is not None and turn.recorded.step.notices:
+                plan.deliverer.wake()
+            if not turn.is_in_doubt or plan.seconds_for_looks <= pause:
+                break
+            await asyncio.sleep(pause)
+            look = await _look(cycle, plan)
+            if look is None:
+                break  # what the looks before it saw still stands
+            turn = await cycle.record(look, slow_too=slow_too)
+            looks += 1
+        return Result(turn=turn, looks=looks)
+    except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
+        logger.opt(exception=error).error("recording the look at {} failed inside", cycle.name)
+        look = cycle.unfinished(plan.clock(), f"the look could not be recorded ({type(error).__name__})")
+        recorded = Recorded(step=Step(watch=Watch()), before=Watch())
+        return Result(turn=Turn(look=look, recorded=recorded, is_in_doubt=False), looks=looks)
+
+
+async def _look(cycle: Cycle, plan: Round) -> Look | None:
+    """One look; `None` when the time for looks is over before it is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(plan.seconds_for_looks):
+            return await cycle.look()
+    return None
+
+
+def _cut_short(cycle: Cycle, plan: Round) -> Look:
+    return cycle.unfinished(
+        plan.clock(), "the round ended before this look did; give --within more than the timeout"
+    )
+
+
+async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:
+    """Wait while something is on its way or will be tried before the deadline."""
+    while True:
+        await deliverer.quiet()
+        due = await deliverer.next_due()
+        if due is None or (due - plan.clock()).total_seconds() > plan.deadline.left(_RESERVE):
+            return
+        await asyncio.sleep(_GLANCE_SECONDS)

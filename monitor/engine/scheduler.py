@@ -1,0 +1,233 @@
+"""The clock of the always-on mode: one job per database, the web server, one event loop.
+
+What a look does is in `flow/cycle`; what is sent, in `flow/deliver`. This is the only file that knows APScheduler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from types import MappingProxyType
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.job import Job
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from loguru import logger
+
+from monitor.engine.cycle import Cycle, Turn
+from monitor.engine.health import Pulse
+from monitor.engine.wiring import Monitor
+
+_PRUNE_EVERY = timedelta(hours=1)
+_APART = timedelta(seconds=0.1)
+_CLOCK_WATCH_SECONDS = 5.0
+_CLOCK_STEP_SECONDS = 2.0
+_LAST_SENDS_SECONDS = 2.0
+
+# Something that runs as long as the watch does, and ends the program when it fails.
+Beside = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Slots(BaseTrigger):  # type: ignore[misc]
+    """Every `interval` from `start`. A look in between, moved forward for a doubt, does not shift the slots."""
+
+    def __init__(self, start: datetime, interval: timedelta) -> None:
+        self.start = start
+        self._interval = interval
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The first slot after the last run, or from now on when there was none. APScheduler's own signature.
+
+        Of slots that have passed it is the latest: APScheduler walks through them one by one, and a clock that
+        was set forward by years would be hours of walking.
+        """
+        if previous_fire_time is None:
+            return max(self.start, self.start + -((self.start - now) // self._interval) * self._interval)
+        following = self.start + ((previous_fire_time - self.start) // self._interval + 1) * self._interval
+        return max(following, self.start + (now - self.start) // self._interval * self._interval)
+
+
+class Daemon:
+    """Looks on schedule until stopped. What is given as `beside`, by name, runs with it and ends with it.
+
+    `clock` gives aware UTC; `on_turn` is called after each look, in the loop. `missed_looks` counts what the
+    scheduler left out, for logs and metrics.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        *,
+        pulse: Pulse,
+        clock: Callable[[], datetime],
+        beside: Mapping[str, Beside] = MappingProxyType({}),
+        on_turn: Callable[[Turn], None] | None = None,
+    ) -> None:
+        self._monitor = monitor
+        self._pulse = pulse
+        self._clock = clock
+        self._beside = beside
+        self._on_turn = on_turn
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(
+            self._on_trouble, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR
+        )
+        self._jobs: dict[str, Job] = {}
+        self._looking: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+        self._stop = asyncio.Event()
+        self.missed_looks = 0
+
+    def stop(self) -> None:
+        """End the watch; `run` returns soon after. For any moment, any thread and any signal handler."""
+        self._is_stopped = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def run(self) -> None:
+        """Look and deliver until `stop`, then break off what hangs; takes at most 3 s from there.
+
+        What is known is committed when the store is closed, which is the caller's part.
+        """
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            return
+        _quieten()
+        self._schedule()
+        self._scheduler.start()
+        helpers = [
+            asyncio.create_task(self._monitor.deliverer.work(), name="the delivering"),
+            asyncio.create_task(self._watch_the_clock(), name="the watching of the clock"),
+            *(asyncio.create_task(work(), name=name) for name, work in self._beside.items()),
+        ]
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            ended = [helper for helper in helpers if helper.done()]
+        finally:
+            await self._end(helpers)
+            stopping.cancel()
+        for helper in ended:
+            raise RuntimeError(f"{helper.get_name()} ended by itself") from helper.exception()
+
+    async def _end(self, helpers: list[asyncio.Task[Any]]) -> None:
+        """Start nothing new, let sends that are on their way report, break off the rest."""
+        self._scheduler.shutdown(wait=False)
+        for task in self._looking:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SENDS_SECONDS):
+                await self._monitor.deliverer.quiet()
+        for task in helpers:
+            task.cancel()
+        self._monitor.stop()
+        await asyncio.wait({*helpers, *self._looking}, timeout=1)
+
+    def _schedule(self) -> None:
+        now = self._clock()
+        for cycle, slots in self._slots(now):
+            self._pulse.expect(
+                cycle.name,
+                interval_seconds=cycle.interval.total_seconds(),
+                timeout_seconds=cycle.timeout.total_seconds(),
+                now=monotonic(),
+            )
+            self._jobs[cycle.name] = self._scheduler.add_job(
+                self._turn,
+                slots,
+                args=(cycle,),
+                id=cycle.name,
+                name=f"the look at {cycle.name}",
+                next_run_time=slots.start,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=math.ceil(cycle.interval.total_seconds()),
+            )
+        self._scheduler.add_job(
+            self._prune, Slots(now + _PRUNE_EVERY, _PRUNE_EVERY), name="the deleting of old looks"
+        )
+
+    def _slots(self, now: datetime) -> Iterator[tuple[Cycle, Slots]]:
+        """Each database has a fixed offset of its own, so that a thousand of them do not look at one instant."""
+        cycles = self._monitor.cycles
+        for number, cycle in enumerate(cycles):
+            offset = number * min(_APART, cycle.interval / len(cycles))
+            yield cycle, Slots(now + offset, cycle.interval)
+
+    async def _turn(self, cycle: Cycle) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+        self._pulse.begin(cycle.name, monotonic())
+        try:
+            turn = await cycle.turn()
+        except asyncio.CancelledError:
+            return  # the end of the watch, and no fault: the scheduler would log a traceback
+        self._pulse.beat(cycle.name, monotonic())
+        if self._on_turn is not None:
+            self._on_turn(turn)
+        if turn.recorded.step.notices:
+            self._monitor.deliverer.wake()
+        if turn.is_in_doubt:
+            self._look_soon(cycle)
+
+    def _look_soon(self, cycle: Cycle) -> None:
+        """The pause counts from the end of a look, so that a host that hangs is given a rest as well."""
+        job = self._jobs[cycle.name]
+        soon = self._clock() + min(self._monitor.settings.alerts.confirm_interval, cycle.interval)
+        if job.next_run_time is None or soon < job.next_run_time:
+            job.modify(next_run_time=soon)
+
+    async def _prune(self) -> None:
+        settings = self._monitor.settings
+        store, keeper = self._monitor.store, self._monitor.keeper
+        deleted = await keeper.run(store.prune, self._clock(), settings.history.keep)
+        if deleted:
+            logger.debug("{} old looks deleted", deleted)
+
+    async def _watch_the_clock(self) -> None:
+        """The scheduler waits for times of day; a clock set back an hour would be an hour's sleep."""
+        offset = self._clock().timestamp() - monotonic()
+        while True:
+            await asyncio.sleep(_CLOCK_WATCH_SECONDS)
+            now = self._clock()
+            step = now.timestamp() - monotonic() - offset
+            offset += step
+            if step <= -_CLOCK_STEP_SECONDS:
+                logger.warning("the clock was set back by {:.0f} s", -step)
+            elif step >= _CLOCK_STEP_SECONDS:
+                logger.warning("the clock was set forward by {:.0f} s, or this machine slept", step)
+            else:
+                continue
+            self._reschedule(now)
+
+    def _reschedule(self, now: datetime) -> None:
+        for cycle, slots in self._slots(now):
+            self._jobs[cycle.name].modify(trigger=slots, next_run_time=slots.get_next_fire_time(None, now))
+
+    def _on_trouble(self, event: JobEvent) -> None:
+        if event.code == EVENT_JOB_ERROR:
+            job = self._scheduler.get_job(event.job_id)
+            logger.opt(exception=event.exception).error("{} failed inside", job.name if job else event.job_id)
+            return
+        if event.job_id not in self._jobs:
+            return
+        self.missed_looks += 1
+        why = "the last one still runs" if event.code == EVENT_JOB_MAX_INSTANCES else "its time had passed"
+        logger.warning("{}: a look was left out, {} ({} so far)", event.job_id, why, self.missed_looks)
+
+
+def _quieten() -> None:
+    """What the scheduler says of jobs that fail or are left out, the listener says better."""
+    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)

@@ -1,0 +1,265 @@
+"""The only place where parts are made and joined: settings go in, a monitor that has not started comes out.
+
+What the parts do stands in their own files; when they do it, in `daemon` and `flow/round`.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from monitor.alerts.channel import Channel
+from monitor.alerts.log import LogChannel
+from monitor.alerts.slack import SlackChannel
+from monitor.alerts.telegram import TelegramChannel
+from monitor.alerts.webhook import WebhookChannel
+from monitor.checks.connectivity import Surroundings
+from monitor.checks.credentials import host_of
+from monitor.checks.rest import UpstashProbes
+from monitor.config.settings import (
+    ChannelSettings,
+    LogSettings,
+    Settings,
+    SlackSettings,
+    TelegramSettings,
+    WebhookSettings,
+)
+from monitor.engine.connectivity import OurSide
+from monitor.engine.cycle import Cycle
+from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, Delivery
+from monitor.engine.diagnose_on_open import LONGEST_WAIT, Opinions
+from monitor.lib.scrub import Scrubber
+from monitor.store.store import Store
+from monitor.store.thread import Keeper
+
+if TYPE_CHECKING:
+    from monitor.checks.redis_tcp import WorkerProbe
+    from monitor.doctor.examine import Examiner
+
+
+def worker_probes(
+    settings: Settings, probes: UpstashProbes, scrub: Callable[[str], str]
+) -> list[WorkerProbe | None]:
+    """A probe of the worker's way for each database that asks for it; redis-py is read in only for those."""
+    if not any(database.worker for database in settings.databases):
+        return [None] * len(settings.databases)
+    from monitor.checks.redis_tcp import WorkerProbe
+
+    workers: list[WorkerProbe | None] = []
+    tls = ssl.create_default_context()
+    for database in settings.databases:
+        workers.append(
+            WorkerProbe(
+                url=database.url.get_secret_value(),
+                token=database.token.get_secret_value(),
+                port=settings.doctor.worker_port,
+                scrub=scrub,
+                tls=tls,
+                resolver=probes.resolver,
+            )
+            if database.worker
+            else None
+        )
+    return workers
+
+
+def build_examiner(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime],
+    environ: Mapping[str, str] = os.environ,
+    more_secrets: Iterable[str] = (),
+    probes: UpstashProbes | None = None,
+) -> Examiner:
+    """The doctor's parts. The keys of the console and of Railway are those of the environment, where set.
+
+    `probes` of a monitor that runs may be shared.
+    """
+    from monitor.doctor.examine import Examiner
+    from monitor.doctor.layers.console import ConsoleKey
+    from monitor.doctor.railway.api import Railway, RailwayAccess
+
+    console, access = ConsoleKey.from_environment(environ), RailwayAccess.from_environment(environ)
+    keys = [key.reveal() for key in (console and console.api_key, access and access.token) if key]
+    scrub = Scrubber((*settings.secrets(), *keys, *more_secrets))
+    doctor = settings.doctor
+    return Examiner(
+        probes=probes or UpstashProbes(scrub=scrub),
+        surroundings=Surroundings(settings.controls),
+        controls=settings.controls,
+        doctor=doctor,
+        console=console,
+        railway=None
+        if access is None
+        else Railway(access, url=doctor.railway_url, service=doctor.service, scrub=scrub),
+        hosts=frozenset(filter(None, (host_of(one.url.get_secret_value()) for one in settings.databases))),
+        scrub=scrub,
+        clock=clock,
+        worker_tls=ssl.create_default_context(),
+    )
+
+
+def attending_examiner(
+    settings: Settings, *, probes: UpstashProbes, clock: Callable[[], datetime], environ: Mapping[str, str]
+) -> Examiner:
+    """The doctor of a monitor that runs; what is heavy is read in here, and not while looks are timed."""
+    from monitor.checks.redis_tcp import read_in
+
+    read_in()
+    return build_examiner(settings, clock=clock, environ=environ, probes=probes)
+
+
+Scrub = Callable[[str], str]
+
+
+def now_utc() -> datetime:
+    """The clock of the whole house; tests hand in another."""
+    return datetime.now(UTC)
+
+
+def log_line(level: str, text: str) -> None:
+    """What parts below may say in the log without knowing it."""
+    logger.log(level, "{}", text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Monitor:
+    """All parts, joined. `cycles` has one entry per database, in the order of the settings."""
+
+    settings: Settings
+    store: Store
+    keeper: Keeper
+    our_side: OurSide
+    cycles: tuple[Cycle, ...]
+    deliverer: Deliverer
+    opinions: Opinions | None
+
+    def stop(self) -> None:
+        """Break off what goes on beside looks and deliveries. To be called in the loop."""
+        self.our_side.stop()
+        if self.opinions is not None:
+            self.opinions.stop()
+
+    def close(self) -> None:
+        """Commit what is known and end the store's thread. Blocks."""
+        self.keeper.stop(self.store.close)
+
+
+def build(
+    settings: Settings,
+    *,
+    scrub: Scrub | None = None,
+    clock: Callable[[], datetime] = now_utc,
+    tell_unwritable: bool = True,
+    send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
+    on_delivery: Callable[[Delivery], None] | None = None,
+    patience: Callable[[], timedelta] = lambda: LONGEST_WAIT,
+    environ: Mapping[str, str] = os.environ,
+) -> Monitor:
+    """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
+
+    `patience` says how long the message of an incident may wait for the doctor's verdict; zero: it is not asked.
+    `environ` may hold the keys of his other sources.
+    """
+    scrub = scrub or Scrubber(settings.secrets())
+    channels = build_channels(settings, scrub)
+    store = open_store(settings, clock=clock, tell_unwritable=tell_unwritable)
+    store.wake()
+    for name, state in store.channel_states().items():
+        channel = channels.get(name)
+        if state.move is not None and isinstance(channel, TelegramChannel):
+            channel.follow(state.move)
+    keeper = Keeper()
+    our_side = OurSide(
+        settings.controls,
+        surroundings=Surroundings(settings.controls),
+        store=store,
+        keeper=keeper,
+        clock=clock,
+    )
+    probes = UpstashProbes(scrub=scrub)
+    deliverer = Deliverer(
+        channels, store=store, keeper=keeper, clock=clock, send_timeout=send_timeout, on_delivery=on_delivery
+    )
+    opinions = None
+    if settings.alerts.verdict:
+        opinions = Opinions(
+            lambda: attending_examiner(settings, probes=probes, clock=clock, environ=environ),
+            service=settings.doctor.service,
+            store=store,
+            keeper=keeper,
+            on_release=deliverer.wake,
+            patience=patience,
+        )
+    workers = worker_probes(settings, probes, scrub)
+    return Monitor(
+        settings=settings,
+        store=store,
+        keeper=keeper,
+        our_side=our_side,
+        cycles=tuple(
+            Cycle(
+                database,
+                alerts=settings.alerts,
+                probes=probes,
+                our_side=our_side,
+                store=store,
+                keeper=keeper,
+                clock=clock,
+                worker=worker,
+                opinions=opinions,
+            )
+            for database, worker in zip(settings.databases, workers, strict=True)
+        ),
+        deliverer=deliverer,
+        opinions=opinions,
+    )
+
+
+def open_store(
+    settings: Settings, *, clock: Callable[[], datetime] = now_utc, tell_unwritable: bool = True
+) -> Store:
+    """The store alone, for commands that look at nothing; raises `RefusedFileError`."""
+    return Store(
+        Path(settings.history.path),
+        channels=[channel.name for channel in told(settings)],
+        say=log_line,
+        clock=clock,
+        tell_unwritable=tell_unwritable,
+    )
+
+
+def told(settings: Settings) -> tuple[ChannelSettings, ...]:
+    """Who is told: the channels of the settings, or the log when there are none."""
+    return settings.channels or (LogSettings(type="log"),)
+
+
+def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
+    """The channels by name."""
+    return {channel.name: _channel(channel, scrub) for channel in told(settings)}
+
+
+def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
+    match settings:
+        case SlackSettings():
+            url = settings.webhook_url.get_secret_value()
+            return SlackChannel(name=settings.name, webhook_url=url, scrub=scrub)
+        case TelegramSettings():
+            return TelegramChannel(
+                name=settings.name,
+                bot_token=settings.bot_token.get_secret_value(),
+                chat_id=settings.chat_id,
+                api_url=settings.api_url,
+                scrub=scrub,
+            )
+        case WebhookSettings():
+            return WebhookChannel(name=settings.name, url=settings.url.get_secret_value(), scrub=scrub)
+        case LogSettings():
+            return LogChannel(name=settings.name, write=log_line)

@@ -1,0 +1,1 @@
+"""Small things that know nothing of databases: durations, times, text, secrets, threads, bounded HTTP."""

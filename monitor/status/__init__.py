@@ -1,1 +1,0 @@
-"""Hands that reach a browser or a scraper. Nothing in this folder looks at a database."""

@@ -1,0 +1,302 @@
+"""What a sick file still gives, copied to memory row by row as far as it makes sense.
+
+When that is called for is decided in `resilient`; how memory comes back to a file, in `merge`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from monitor.incidents.state import Watch
+from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
+from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
+from monitor.store.tables import channels as channel_state
+from monitor.store.tables import incidents as watches
+from monitor.store.tables import outbox
+from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_looks
+from monitor.store.tables.recording import add_look
+from monitor.store.tables.rollups import Entry, Key, Ledger, RowGrain, from_columns, key_of
+from monitor.store.tables.rows import to_ms
+from monitor.store.tables.spans import Horizon, move_horizon, stretches
+
+# Parents before children. Everything that decisions and deliveries need; looks are the bulk and not in here.
+_STATE_TABLES = (
+    "database",
+    "watch",
+    "incident",
+    "parcel",
+    "channel",
+    "control",
+    "gap",
+    "tally",
+    "sqlite_sequence",
+)
+
+Read = Callable[[sqlite3.Connection, Any], object]
+# How a row is read back, by the column that names it.
+_READERS: dict[str, tuple[str, Read]] = {
+    "watch": ("database_id", watches.read_watch),
+    "incident": ("id", watches.read_incident),
+    "parcel": ("id", outbox.read_parcel),
+    "channel": ("name", channel_state.read_channel),
+}
+
+
+def rescue(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+    """Copy the state to an empty database, inside the caller's transaction.
+
+    Raises sqlite3.Error when another process has locked the file.
+    """
+    # One letter gone must not cost a table.
+    sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    memory.execute("DELETE FROM sqlite_sequence")
+    for table in _STATE_TABLES:
+        rows = _rows(sick, table)
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+    # What `merge` knows the file by, when it comes back to it.
+    memory.execute("INSERT INTO left_behind SELECT database_id, seen_ms, state FROM watch")
+    memory.execute("DELETE FROM tally WHERE typeof(channel || result) <> 'text' OR typeof(number) <> 'integer'")
+    memory.execute("INSERT INTO left_tally SELECT channel, result, number FROM tally")
+    _drop_what_makes_no_sense(memory)
+    _match_watches_and_incidents(memory)
+
+
+def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int) -> None:
+    """Carry the sums of a damaged file to the one begun in its place, inside the caller's transaction.
+
+    The looks that they are made of stay behind, but for those that were not summed up yet.
+    """
+    sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    ledger = Ledger(file)
+    homes = {
+        number: watches.database_id(file, name)
+        for number, name in _rows(sick, "database")
+        if isinstance(name, str)
+    }
+    _carry_sums(ledger, _readable_sums(sick, homes))
+    for number, since_ms in _rows(sick, "summed"):
+        with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
+            for stretch in stretches(sick, number, since_ms, EVER_MS):
+                ledger.hold(homes[number], stretch.seen.outcome, stretch.start_ms, stretch.end_ms)
+                if stretch.is_inside:
+                    ledger.count(homes[number], stretch.seen)
+    ledger.flush()
+    oldest_ms = moment_of_oldest(file) or now_ms
+    move_horizon(file, Horizon(looks_ms=oldest_ms, failing_ms=oldest_ms))
+
+
+def _readable_sums(sick: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, Entry]]:
+    """The rows that make sense, under the numbers of their new home; days first."""
+    rows = {number: columns for number, *columns in _rows(sick, "rollup")}
+    for database, grain, slot, *columns in sorted(rows.values(), key=lambda row: row[1] != RowGrain.DAY):
+        if database not in homes or not isinstance(slot, int):
+            continue
+        try:
+            key, entry = (homes[database], RowGrain(grain), slot), from_columns(*columns)
+        except (DamagedError, ValueError):
+            continue
+        if min(entry.rollup.up_ms, entry.rollup.down_ms) >= 0:
+            yield key, entry
+
+
+def _carry_sums(ledger: Ledger, sums: Iterable[tuple[Key, Entry]]) -> None:
+    """A block becomes what its days say, and a day that cannot be read what its hours say; its phases are lost."""
+    days = set()
+    for key, entry in sums:
+        home, grain, slot = key
+        if grain is RowGrain.BLOCK:
+            continue
+        ledger.add(key, entry)
+        if grain is RowGrain.DAY:
+            days.add(key)
+            ledger.add(key_of(home, RowGrain.BLOCK, slot * DAY_MS), entry)
+        elif grain is RowGrain.HOUR and (day := key_of(home, RowGrain.DAY, slot * HOUR_MS)) not in days:
+            ledger.add(day, entry)
+            ledger.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), entry)
+
+
+def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+    """The rows of a table that can be read: up to the first hole from the front, and then from the back."""
+    rows: list[tuple[Any, ...]] = []
+    for order in ("", "ORDER BY rowid DESC"):
+        try:
+            with naming_damage():
+                rows.extend(sick.execute(f"SELECT * FROM {table} {order}"))
+        except sqlite3.Error as error:
+            if damage_of(error) is Damage.LOCKED:
+                raise
+        else:
+            break
+    return rows
+
+
+def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
+    memory.execute(
+        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'parcel') OR typeof(seq) <> 'integer'"
+    )
+    for table, (key, read) in _READERS.items():
+        for (number,) in memory.execute(f"SELECT {key} FROM {table}").fetchall():
+            try:
+                read(memory, number)
+            except sqlite3.DatabaseError:
+                memory.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))
+    orphans = "database_id NOT IN (SELECT id FROM database WHERE typeof(name) = 'text')"
+    for table in ("watch", "incident", "gap"):
+        memory.execute(f"DELETE FROM {table} WHERE {orphans}")
+    memory.execute("DELETE FROM database WHERE typeof(name) <> 'text'")
+
+
+def _match_watches_and_incidents(memory: sqlite3.Connection) -> None:
+    """An open incident stands in two tables; what one of them lost, the other still knows."""
+    for (database,) in memory.execute("SELECT id FROM database").fetchall():
+        watch, seen_at = watches.read_watch(memory, database)
+        if watch.incident is not None:
+            watches.write_incident(memory, database, watch.incident)
+        open_ones = [
+            watches.read_incident(memory, number)
+            for (number,) in memory.execute(
+                "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id", (database,)
+            ).fetchall()
+        ]
+        if seen_at is None and open_ones:
+            watch, seen_at = Watch(incident=open_ones[-1]), open_ones[-1].told_at
+            watches.write_watch(memory, database, watch, seen_at)
+        for incident in open_ones:
+            if watch.incident is None or incident.id != watch.incident.id:
+                over = replace(incident, closed_at=max(incident.opened_at, seen_at or incident.told_at))
+                watches.write_incident(memory, database, over)
+
+
+Numbers = Mapping[int, int]
+_PARCEL = (
+    "channel, incident_id, kind, notice, created_ms, attempts, tried_ms, due_ms, delivered_ms, given_up_ms,"
+    " last_error"
+)
+
+
+def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Add what is new and bring up to date what the file has already; nothing of the file's own is lost.
+
+    An incident keeps its number unless the file gave it to another one meanwhile.
+    """
+    _carry_on_counting(memory, file)
+    databases = {
+        number: watches.database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
+    }
+    incidents = _incidents(memory, file, databases)
+    _watches(memory, file, databases, incidents)
+    _parcels(memory, file, incidents)
+    for table in ("channel", "control"):
+        _copy(memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
+    gaps = memory.execute("SELECT * FROM gap").fetchall()
+    _copy([(databases[database], *rest) for database, *rest in gaps], file, "gap")
+    _looks(memory, file, databases)
+    _tallies(memory, file)
+
+
+def _copy(rows: Iterable[tuple[Any, ...]], file: sqlite3.Connection, table: str) -> None:
+    marks = ", ".join("?" for _ in file.execute(f"PRAGMA table_info ({table})"))
+    file.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+
+
+def _carry_on_counting(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Numbers once given to an incident or a parcel are not given again, whatever happened to its row."""
+    for name, last in source.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
+        if name not in ("incident", "parcel") or not isinstance(last, int):
+            continue
+        known = target.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
+        if known is None:
+            target.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
+        elif known[0] < last:
+            target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
+
+
+def _looks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
+    """Each look finds its place among those of the file and is entered in its sums; memory's own sums end here."""
+    for number, home in databases.items():
+        for look in read_looks(memory, number):
+            add_look(file, home, look)
+
+
+def _tallies(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Add what was counted since the file was left; one begun anew goes on from there, not from nothing."""
+    for channel, result, number, left in memory.execute(
+        "SELECT channel, result, number, ifnull(left_tally.number_then, 0) FROM tally"
+        " LEFT JOIN left_tally USING (channel, result)"
+    ).fetchall():
+        file.execute(
+            "INSERT INTO tally (channel, result, number) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (channel, result) DO UPDATE SET number = max(number, ?4) + ?3 - ?4",
+            (channel, result, number, left),
+        )
+
+
+def _incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> Numbers:
+    """Write the incidents; return the file's number of each.
+
+    Two rows are the same incident when it began in the same database at the same moment.
+    """
+    rows = file.execute("SELECT id, database_id, opened_ms, closed_ms FROM incident").fetchall()
+    known = {(database, opened): (number, closed) for number, database, opened, closed in rows}
+    taken = {row[0] for row in rows}
+    numbers = {}
+    for number, database in memory.execute("SELECT id, database_id FROM incident ORDER BY id").fetchall():
+        incident, home = watches.read_incident(memory, number), databases[database]
+        free = watches.next_incident(file) if number in taken else number
+        here, closed_ms = known.get((home, to_ms(incident.opened_at)), (free, None))
+        numbers[number] = here
+        if closed_ms is None or incident.closed_at is not None:  # another process may have seen its end
+            watches.write_incident(file, home, replace(incident, id=here))
+    return numbers
+
+
+def _watches(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers) -> None:
+    """The state of each database, unless another process has written a later one since we left the file."""
+    left = {
+        number: state for number, *state in memory.execute("SELECT database_id, seen_ms, state FROM left_behind")
+    }
+    for number in [row[0] for row in memory.execute("SELECT database_id FROM watch")]:
+        watch, seen_at = watches.read_watch(memory, number)
+        there = file.execute(
+            "SELECT seen_ms, state FROM watch WHERE database_id = ?", (databases[number],)
+        ).fetchone()
+        # The times alone do not tell: the clock may have been set back meanwhile.
+        is_untouched = there is None or list(there) == left.get(number)
+        if seen_at is None or not (is_untouched or there[0] <= to_ms(seen_at)):
+            continue
+        if watch.incident is not None:
+            watch = replace(watch, incident=replace(watch.incident, id=incidents[watch.incident.id]))
+        watches.write_watch(file, databases[number], watch, seen_at)
+
+
+def _parcels(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
+    """A parcel keeps its number where that is free, so that a message on its way finds it again."""
+    rows = file.execute("SELECT id, channel, incident_id, kind, created_ms FROM parcel").fetchall()
+    known = {tuple(key): number for number, *key in rows}
+    taken = {row[0] for row in rows}
+    for number, channel, incident, kind, notice, created_ms, *fate in memory.execute(
+        f"SELECT id, {_PARCEL} FROM parcel ORDER BY id"
+    ).fetchall():
+        here = incidents.get(incident, incident)
+        there = known.get((channel, here, kind, created_ms))
+        if there is not None:
+            file.execute(
+                "UPDATE parcel SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
+                " given_up_ms = ifnull(?, given_up_ms), last_error = ? WHERE id = ?",
+                (*fate, there),
+            )
+            continue
+        text = notice if here == incident else _renumbered(notice, here)
+        row = (None if number in taken else number, channel, here, kind, text, created_ms, *fate)
+        file.execute(f"INSERT INTO parcel (id, {_PARCEL}) VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _renumbered(notice: str, incident: Any) -> str:
+    return json.dumps(json.loads(notice) | {"incident": incident}, separators=(",", ":"))

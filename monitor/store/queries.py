@@ -1,0 +1,202 @@
+"""Reads the history back, as people ask for it.
+
+What the figures mean is told in `core/history`, how sums and single looks are put together, in `sums`. Each
+function runs in a transaction of its caller's, so that all it reads is of one moment, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from monitor.checks.observation import Family, Look, Phases
+from monitor.store.rollups.histogram import PhaseHistograms
+from monitor.store.rollups.model import DatabaseTotals, Gap, Glance, Grain, History, Schedule, Slice
+from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
+from monitor.store.tables.checks import EVER_MS, last_good_look, read_looks, seen_looks
+from monitor.store.tables.incidents import incidents_of, open_incident
+from monitor.store.tables.rollups import LENGTH_MS, RowGrain
+from monitor.store.tables.rows import from_ms, reading, to_ms
+from monitor.store.tables.spans import is_too_long, read_gaps, read_horizon, summed_until
+from monitor.store.tables.sums import Sums, cover, read_rollups
+
+# So many looks are read one by one for the medians of their phases; a longer span is read by the day.
+_MOST_LOOKS_READ = 4000
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class Question(Protocol[T_co]):
+    """Something to be read, all of it at one moment."""
+
+    def __call__(self, connection: sqlite3.Connection, /) -> T_co: ...
+
+
+class Reader(Protocol):
+    """Whoever has a file open and lets it be read."""
+
+    def __call__(self, question: Question[T], /) -> T: ...
+
+
+def history_of(
+    connection: sqlite3.Connection,
+    database: int,
+    name: str,
+    *,
+    start: datetime,
+    end: datetime,
+    grain: Grain,
+    interval: timedelta | None = None,
+    compare: bool = False,
+) -> History:
+    """One database from `start` until before `end`, which must be later.
+
+    With an `interval` a pause that still goes on is a gap as well. With `compare` the time of the same length
+    before is summed up too.
+    """
+    sums = Sums(connection, database, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain)
+    whole = sums.whole()
+    found = History(
+        database=name,
+        grain=grain,
+        whole=whole,
+        slices=sums.slices(),
+        incidents=incidents_of(connection, database, start_ms=sums.start_ms, end_ms=sums.end_ms),
+        gaps=_gaps(connection, database, whole, interval),
+        phases=_phases(connection, database, whole),
+    )
+    if not compare:
+        return found
+    length_ms = sums.end_ms - sums.start_ms
+    earlier = Sums(
+        connection, database, start_ms=sums.start_ms - length_ms, end_ms=sums.start_ms, grain=Grain.DAY
+    ).whole()
+    if not earlier.looks and not earlier.uptime.known:
+        return found
+    return replace(found, before=earlier, phases_before=_phases(connection, database, earlier))
+
+
+def glance_of(
+    connection: sqlite3.Connection,
+    database: int,
+    name: str,
+    *,
+    schedule: Schedule,
+    past: Sequence[Slice],
+    now: datetime,
+) -> Glance:
+    """One database as it is now; `past` are the days before today, as `past_days` reads them."""
+    now_ms = to_ms(now) + 1  # so that today is there at midnight too
+    sums = Sums(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
+    return Glance(
+        database=name,
+        latest=_latest(connection, database),
+        incident=open_incident(connection, database),
+        schedule=schedule,
+        days=(*past, *sums.slices()),
+    )
+
+
+def past_days(connection: sqlite3.Connection, database: int, *, days: int, now: datetime) -> tuple[Slice, ...]:
+    """So many days before today, the oldest first; they hardly change any more."""
+    midnight_ms = _midnight_ms(now)
+    first_ms = midnight_ms - days * DAY_MS
+    return Sums(connection, database, start_ms=first_ms, end_ms=midnight_ms, grain=Grain.DAY).slices()
+
+
+def totals_of(connection: sqlite3.Connection, database: int, name: str) -> DatabaseTotals:
+    """All looks ever, and how the database is now."""
+    everything, fine = Rollup(), Rollup()
+    for grain, rollup in ((RowGrain.ALL, everything), (RowGrain.FINE, fine)):
+        for _, known in read_rollups(connection, database, grain, first=0, last=0):
+            rollup.merge(known)
+    until_ms = summed_until(connection, database)
+    if until_ms is not None:
+        for seen in seen_looks(connection, database, until_ms, EVER_MS):
+            everything.count(seen.outcome, seen.latency_ms)
+            if seen.outcome.family is Family.FINE:
+                fine.count(seen.outcome, seen.latency_ms)
+    return DatabaseTotals(
+        database=name,
+        latest=_latest(connection, database),
+        outcomes=dict(everything.outcomes),
+        latency=fine.latency,
+        last_success_at=_last_success(connection, database, until_ms),
+        is_incident_open=open_incident(connection, database) is not None,
+    )
+
+
+def parcels_pending(connection: sqlite3.Connection) -> int:
+    """Messages that wait for their channel."""
+    sql = "SELECT count(*) FROM parcel WHERE delivered_ms IS NULL AND given_up_ms IS NULL"
+    number: int = connection.execute(sql).fetchone()[0]
+    return number
+
+
+def _phases(connection: sqlite3.Connection, database: int, span: Slice) -> Phases | None:
+    """The median phases of a span's looks that ended well; `None` when there are none.
+
+    Where there are many, or they were deleted, those of the whole days that the span touches.
+    """
+    start_ms, end_ms = to_ms(span.start), to_ms(span.end)
+    found = PhaseHistograms()
+    if start_ms < read_horizon(connection).looks_ms or span.looks > _MOST_LOOKS_READ:
+        days = start_ms // DAY_MS * DAY_MS, -(-end_ms // DAY_MS) * DAY_MS
+        for grain, first_ms, last_ms in cover(*days, (RowGrain.BLOCK, RowGrain.DAY)):
+            length_ms = LENGTH_MS[grain]
+            rows = connection.execute(
+                "SELECT phases FROM rollup WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?"
+                " AND phases IS NOT NULL",
+                (database, grain, first_ms // length_ms, last_ms // length_ms - 1),
+            )
+            with reading("the phases of a day"):
+                for (content,) in rows:
+                    found.merge(PhaseHistograms.decode(content))
+        start_ms = max(start_ms, summed_until(connection, database) or start_ms)
+    for seen in seen_looks(connection, database, start_ms, end_ms):
+        if ended_well(seen.outcome):
+            found.add(seen.phases)
+    return found.medians()
+
+
+def _gaps(
+    connection: sqlite3.Connection, database: int, span: Slice, interval: timedelta | None
+) -> tuple[Gap, ...]:
+    """The gaps that touch a span, cut to it, the oldest first."""
+    noted: Sequence[tuple[int, int]] = read_gaps(
+        connection, database, start_ms=to_ms(span.start), end_ms=to_ms(span.end)
+    )
+    gaps = [Gap(start=max(span.start, from_ms(begun)), end=min(span.end, from_ms(over))) for begun, over in noted]
+    latest = _latest(connection, database)
+    if latest is not None and interval is not None and is_too_long(span.end - latest.at, interval):
+        gaps.append(Gap(start=max(span.start, latest.at), end=span.end))
+    return tuple(gaps)
+
+
+def _latest(connection: sqlite3.Connection, database: int) -> Look | None:
+    return next(read_looks(connection, database, limit=1, newest_first=True), None)
+
+
+def _last_success(connection: sqlite3.Connection, database: int, until_ms: int | None) -> datetime | None:
+    """From the looks not summed up yet; else by the last hour that had one, so that a long outage is no search."""
+    seen = None if until_ms is None else last_good_look(connection, database, until_ms, EVER_MS)
+    if seen is None:
+        row = connection.execute(
+            "SELECT slot FROM rollup WHERE database_id = ? AND grain = ? AND"
+            " (outcomes LIKE '%\"ok\"%' OR outcomes LIKE '%\"slow\"%') ORDER BY slot DESC LIMIT 1",
+            (database, RowGrain.HOUR),
+        ).fetchone()
+        if row is None:
+            return None
+        start_ms = row[0] * HOUR_MS
+        seen = last_good_look(connection, database, start_ms, start_ms + HOUR_MS)
+        if seen is None:
+            return from_ms(start_ms)
+    return from_ms(seen.at_ms)
+
+
+def _midnight_ms(now: datetime) -> int:
+    return to_ms(now) // DAY_MS * DAY_MS

@@ -1,0 +1,1 @@
+"""The sums of the history and their arithmetic; no SQL."""

@@ -1,0 +1,179 @@
+"""The shapes in which the history is read: report, page, badges, JSON and metrics speak of the same things.
+
+Only words live here: figures are made in `statistics`, rows are read in `store`, all of it is put together in
+`flow/overview`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from monitor.checks.budget import Budget
+from monitor.checks.observation import Look, Outcome, Phases
+from monitor.incidents.state import Incident
+
+
+class Grain(Enum):
+    """How finely a span of time is cut; hours and days are those of UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """How the latencies of some looks are spread, in milliseconds; each at most 1 % off, `max_ms` exact.
+
+    Only looks that ended well (`ok` and `slow`) are in it: a failure's time is not an answer's.
+    """
+
+    looks: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uptime:
+    """A span of time, shared out. Slow is up; offline, gaps and the time before the first look are unknown."""
+
+    up: timedelta
+    down: timedelta
+    unknown: timedelta
+
+    @property
+    def known(self) -> timedelta:
+        """The time that `share` rests on."""
+        return self.up + self.down
+
+    @property
+    def share(self) -> float | None:
+        """The known time that was up, from 0 to 1; `None` when nothing is known."""
+        return self.up / self.known if self.known else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """What was seen from `start` until before `end`. `outcomes` has the looks by outcome, without zeros."""
+
+    start: datetime
+    end: datetime
+    outcomes: Mapping[Outcome, int]
+    uptime: Uptime
+    latency: Spread | None = None
+
+    @property
+    def looks(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def looks_failed(self) -> int:
+        return sum(count for outcome, count in self.outcomes.items() if outcome.family.is_failing)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A time in which nobody looked."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """One database over one span of time.
+
+    `slices` follow each other without a hole and cover `whole`, empty ones included; the first and the last may be
+    shorter than the grain. `incidents` touch the span, the newest first; `gaps` the oldest first, cut to the span.
+    `phases` are the medians of looks that ended well, `None` when there were none. The `before` figures are of the
+    span of the same length just before this one; `None` where nobody looked then.
+    """
+
+    database: str
+    grain: Grain
+    whole: Slice
+    slices: tuple[Slice, ...]
+    incidents: tuple[Incident, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    phases: Phases | None = None
+    before: Slice | None = None
+    phases_before: Phases | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """When a database is looked at, and what that costs in a month. `canary` and `slow` are `None` when off."""
+
+    interval: timedelta
+    timeout: timedelta
+    slow: timedelta | None
+    canary: timedelta | None
+    worker: bool
+    budget: Budget
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glance:
+    """One database now: its latest look (`None` before the first), its open incident, its last 90 days.
+
+    `days` are the slices of those days, the oldest first, today's last.
+    """
+
+    database: str
+    latest: Look | None
+    incident: Incident | None
+    schedule: Schedule
+    days: tuple[Slice, ...]
+
+
+class Latencies(Protocol):
+    """How latencies are spread, as far as a histogram of metrics has to know it."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def sum_ms(self) -> float: ...
+
+    def count_at_most(self, ms: float, /) -> int:
+        """How many took at most so long; never less for a longer time, and never more than `count`.
+
+        For the same time it must not fall when another latency is added, not even by what an approximation is
+        off: Prometheus takes a count that falls for one that began anew, and counts all of it again.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseTotals:
+    """One database. `outcomes` has all its looks ever by outcome, zeros may be left out.
+
+    `latest` is `None` before the first look, `last_success_at` before the first that ended well. `latency` is of
+    all looks ever that ended fine, slow ones left out. None of it shrinks when old looks are deleted.
+    """
+
+    database: str
+    latest: Look | None
+    outcomes: Mapping[Outcome, int]
+    latency: Latencies
+    last_success_at: datetime | None
+    is_incident_open: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """Everything that is watched. `notifications` counts tries by channel and result, which is "sent" or "failed".
+
+    Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
+    `outbox_pending` is how many parcels wait to be sent or are on their way.
+    """
+
+    databases: tuple[DatabaseTotals, ...]
+    notifications: Mapping[tuple[str, str], int]
+    outbox_pending: int

@@ -1,0 +1,99 @@
+"""What was seen of one database over a stretch of time, summed up, and how such sums add up.
+
+Moments and lengths are whole milliseconds, as in the file. Rows are read and written in `store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from monitor.checks.observation import Family, Outcome
+from monitor.store.rollups.histogram import Histogram
+from monitor.store.rollups.model import Slice, Spread, Uptime
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+BLOCK_MS = 16 * DAY_MS
+_MS, _NOTHING = timedelta(milliseconds=1), timedelta(0)
+
+
+def ended_well(outcome: Outcome) -> bool:
+    """Whose latency counts: that of an answer, be it a slow one."""
+    return outcome.family in (Family.FINE, Family.SLOW)
+
+
+@dataclass(kw_only=True, slots=True)
+class Rollup:
+    """Looks by outcome, the time known to be up and down, and the latencies of looks that ended well.
+
+    It grows in place.
+    """
+
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    up_ms: int = 0
+    down_ms: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+
+    def count(self, outcome: Outcome, latency_ms: float | None) -> None:
+        """One more look."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        if latency_ms is not None and ended_well(outcome):
+            self.latency.add(latency_ms)
+
+    def hold(self, outcome: Outcome, ms: int) -> None:
+        """The state that a look found held so long; a time below zero takes it back."""
+        if outcome.family.is_failing:
+            self.down_ms += ms
+        elif outcome.family is not Family.UNKNOWN:
+            self.up_ms += ms
+
+    def merge(self, other: Rollup) -> None:
+        """All that the other one has seen as well."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.up_ms += other.up_ms
+        self.down_ms += other.down_ms
+        self.latency.merge(other.latency)
+
+    def slice(self, start: datetime, end: datetime) -> Slice:
+        """As people read it. What is neither up nor down in the time from `start` to `end` is unknown."""
+        up, down = self.up_ms * _MS, self.down_ms * _MS
+        return Slice(
+            start=start,
+            end=end,
+            outcomes=dict(self.outcomes),
+            uptime=Uptime(up=up, down=down, unknown=max(_NOTHING, end - start - up - down)),
+            latency=spread(self.latency),
+        )
+
+
+def spread(latencies: Histogram) -> Spread | None:
+    """How they are spread; `None` when there are none."""
+    if not latencies.count:
+        return None
+    p50, p90, p95, p99 = latencies.percentiles((0.5, 0.9, 0.95, 0.99))
+    return Spread(looks=latencies.count, p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=latencies.max_ms)
+
+
+def outcomes_to_json(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
+    """The counts under the codes that are stable."""
+    return {outcome.value: count for outcome, count in outcomes.items()}
+
+
+def outcomes_from_json(values: Mapping[str, int]) -> dict[Outcome, int]:
+    """What `outcomes_to_json` wrote."""
+    return {Outcome(code): int(count) for code, count in values.items()}
+
+
+def pieces(start_ms: int, end_ms: int, length_ms: int) -> Iterator[tuple[int, int, int]]:
+    """The time from `start_ms` until `end_ms`, cut at every multiple of a length.
+
+    Each piece as the number of that hour or day since 1970, and its first and last moment.
+    """
+    while start_ms < end_ms:
+        number = start_ms // length_ms
+        stop_ms = min(end_ms, (number + 1) * length_ms)
+        yield number, start_ms, stop_ms
+        start_ms = stop_ms

@@ -1,0 +1,1 @@
+"""The rows of each table, read and written within a transaction of the caller's."""

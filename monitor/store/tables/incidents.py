@@ -1,0 +1,142 @@
+"""Rows of databases, their states and their incidents. Each function runs in a transaction that its caller holds.
+
+What moves a state is decided in `core/incident`; single looks are kept in `looks`, parcels in `outbox`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from monitor.alerts.notification import Severity
+from monitor.checks.observation import Outcome
+from monitor.incidents.state import Incident, Watch, watch_from_json, watch_to_json
+from monitor.store.tables.rows import from_ms, from_ms_or_none, reading, to_ms
+
+# Made once: json.dumps would make one for each look.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_INCIDENT_COLUMNS = (
+    "incident.id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes, severity, looks_failed"
+)
+
+
+def database_id(connection: sqlite3.Connection, name: str) -> int:
+    """The row of a database, made when it is seen for the first time."""
+    known = find_database(connection, name)
+    if known is not None:
+        return known
+    row = connection.execute("INSERT INTO database (name) VALUES (?) RETURNING id", (name,)).fetchone()
+    return int(row[0])
+
+
+def find_database(connection: sqlite3.Connection, name: str) -> int | None:
+    """The row of a database; `None` for one never looked at."""
+    row = connection.execute("SELECT id FROM database WHERE name = ?", (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def database_names(connection: sqlite3.Connection) -> list[str]:
+    """Every database that was ever looked at, in the order in which that began."""
+    return [name for (name,) in connection.execute("SELECT name FROM database ORDER BY id")]
+
+
+def read_watch(connection: sqlite3.Connection, database: int) -> tuple[Watch, datetime | None]:
+    """The state of a database and when it was last looked at."""
+    row = connection.execute("SELECT state, seen_ms FROM watch WHERE database_id = ?", (database,)).fetchone()
+    if row is None:
+        return Watch(), None
+    with reading("the state of a database"):
+        return watch_from_json(json.loads(row[0])), from_ms(row[1])
+
+
+def write_watch(connection: sqlite3.Connection, database: int, watch: Watch, seen_at: datetime) -> None:
+    state = _to_json(watch_to_json(watch))
+    connection.execute(
+        "INSERT INTO watch (database_id, seen_ms, state) VALUES (?, ?, ?)"
+        " ON CONFLICT (database_id) DO UPDATE SET seen_ms = excluded.seen_ms, state = excluded.state",
+        (database, to_ms(seen_at), state),
+    )
+
+
+def next_incident(connection: sqlite3.Connection) -> int:
+    """The number that the next incident gets; numbers are never given twice."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'incident'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
+    connection.execute(
+        "INSERT INTO incident (id, database_id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes,"
+        " severity, looks_failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
+        " causes = excluded.causes, severity = excluded.severity, looks_failed = excluded.looks_failed",
+        (
+            incident.id,
+            database,
+            to_ms(incident.opened_at),
+            to_ms(incident.told_at),
+            to_ms(incident.closed_at) if incident.closed_at else None,
+            to_ms(incident.acknowledged_at) if incident.acknowledged_at else None,
+            incident.cause.value,
+            json.dumps([cause.value for cause in incident.causes]),
+            incident.severity.value,
+            incident.looks_failed,
+        ),
+    )
+
+
+def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[tuple[str, Incident]]:
+    """Incidents with their database's name, the newest first."""
+    rows = connection.execute(
+        f"SELECT name, {_INCIDENT_COLUMNS} FROM incident JOIN database ON database.id = database_id"
+        " WHERE closed_ms IS NULL OR ? ORDER BY incident.id DESC",
+        (closed_too,),
+    )
+    return [(name, _incident(*columns)) for name, *columns in rows]
+
+
+def incidents_of(
+    connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int
+) -> tuple[Incident, ...]:
+    """A database's incidents that touch a span of time, the newest first."""
+    rows = connection.execute(
+        f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE database_id = ? AND opened_ms < ?"
+        " AND (closed_ms IS NULL OR closed_ms > ?) ORDER BY incident.id DESC",
+        (database, end_ms, start_ms),
+    )
+    return tuple(_incident(*columns) for columns in rows)
+
+
+def open_incident(connection: sqlite3.Connection, database: int) -> Incident | None:
+    """A database's open incident."""
+    row = connection.execute(
+        f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE database_id = ? AND closed_ms IS NULL"
+        " ORDER BY incident.id DESC",
+        (database,),
+    ).fetchone()
+    return None if row is None else _incident(*row)
+
+
+def read_incident(connection: sqlite3.Connection, number: int) -> Incident:
+    """The incident of that number."""
+    return _incident(
+        *connection.execute(f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE id = ?", (number,)).fetchone()
+    )
+
+
+def _incident(*columns: Any) -> Incident:
+    number, opened, told, closed, acknowledged, cause, causes, severity, failed = columns
+    with reading("an incident"):
+        return Incident(
+            id=number,
+            opened_at=from_ms(opened),
+            told_at=from_ms(told),
+            closed_at=from_ms_or_none(closed),
+            acknowledged_at=from_ms_or_none(acknowledged),
+            cause=Outcome(cause),
+            causes=tuple(Outcome(code) for code in json.loads(causes)),
+            severity=Severity(severity),
+            looks_failed=failed,
+        )

@@ -1,0 +1,171 @@
+"""Single looks as a line of time: each with the time for which the state that it found held.
+
+That is until the next look of the database, and not at all into a gap. Here only the looks themselves are read;
+what they add up to is kept in `ledger`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from monitor.store.rollups.rollup import Rollup
+from monitor.store.tables.checks import Seen, look_before, look_from, seen_looks
+
+# Without a look for longer than that, what was seen last says nothing any more.
+_AFTER_INTERVALS = 3
+
+
+def is_too_long(pause: timedelta, interval: timedelta) -> bool:
+    """True when nobody looked for so long that nothing is known of the time."""
+    return pause > _AFTER_INTERVALS * interval
+
+
+def is_gap(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> bool:
+    """True when a gap was noted for some of the time between two looks."""
+    gap = _last_gap(connection, database, before_ms=end_ms)
+    return gap is not None and gap[1] > start_ms
+
+
+def note_gap(
+    connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int, interval: timedelta | None
+) -> bool:
+    """True when the time between two looks is a gap; where the interval tells so, it is noted.
+
+    Without an interval there are no gaps but those already noted.
+    """
+    if interval is None:
+        return is_gap(connection, database, start_ms, end_ms)
+    if not is_too_long(timedelta(milliseconds=end_ms - start_ms), interval):
+        return False
+    _write_gap(connection, database, start_ms, end_ms)
+    return True
+
+
+def end_gap(connection: sqlite3.Connection, database: int, at_ms: int, *, for_good: bool) -> int | None:
+    """Somebody did look inside a gap: return when it began. Unless `for_good`, the rest of it stays one."""
+    gap = _last_gap(connection, database, before_ms=at_ms)
+    if gap is None or gap[1] <= at_ms:
+        return None
+    begun_ms, over_ms = gap
+    connection.execute("DELETE FROM gap WHERE database_id = ? AND from_ms = ?", (database, begun_ms))
+    if not for_good:
+        _write_gap(connection, database, at_ms, over_ms)
+    return begun_ms
+
+
+def read_gaps(
+    connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int
+) -> list[tuple[int, int]]:
+    """The gaps that touch a span of time, as their first and last moment, the oldest first."""
+    sql = "SELECT from_ms, to_ms FROM gap WHERE database_id = ? AND from_ms < ? AND to_ms > ? ORDER BY from_ms"
+    return connection.execute(sql, (database, end_ms, start_ms)).fetchall()
+
+
+def _last_gap(connection: sqlite3.Connection, database: int, *, before_ms: int) -> tuple[int, int] | None:
+    sql = "SELECT from_ms, to_ms FROM gap WHERE database_id = ? AND from_ms < ? ORDER BY from_ms DESC LIMIT 1"
+    gap: tuple[int, int] | None = connection.execute(sql, (database, before_ms)).fetchone()
+    return gap
+
+
+def _write_gap(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> None:
+    sql = "INSERT OR REPLACE INTO gap (database_id, from_ms, to_ms) VALUES (?, ?, ?)"
+    connection.execute(sql, (database, start_ms, end_ms))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Horizon:
+    """Before `looks_ms` only failing looks are there one by one, before `failing_ms` none; 0: none are gone."""
+
+    looks_ms: int = 0
+    failing_ms: int = 0
+
+
+def read_horizon(connection: sqlite3.Connection) -> Horizon:
+    """How far back single looks go, for all databases alike."""
+    row = connection.execute("SELECT max(looks_ms), max(failing_ms) FROM horizon").fetchone()
+    return Horizon(looks_ms=row[0] or 0, failing_ms=row[1] or 0)
+
+
+def move_horizon(connection: sqlite3.Connection, horizon: Horizon) -> None:
+    """Note that looks are gone; what is gone stays gone, so it never moves back."""
+    known = read_horizon(connection)
+    connection.execute("DELETE FROM horizon")
+    connection.execute(
+        "INSERT INTO horizon (looks_ms, failing_ms) VALUES (?, ?)",
+        (max(known.looks_ms, horizon.looks_ms), max(known.failing_ms, horizon.failing_ms)),
+    )
+
+
+def summed_until(connection: sqlite3.Connection, database: int) -> int | None:
+    """The moment up to which a database's looks are in its sums; `None` before its first look."""
+    row = connection.execute("SELECT until_ms FROM summed WHERE database_id = ?", (database,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def move_summed(connection: sqlite3.Connection, database: int, until_ms: int) -> None:
+    """Note that the sums hold all before that moment."""
+    sql = "INSERT OR REPLACE INTO summed (database_id, until_ms) VALUES (?, ?)"
+    connection.execute(sql, (database, until_ms))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A look, and from when until when its state held in the span that was asked for.
+
+    `is_inside` is false for the look before the span, which only reaches into it.
+    """
+
+    seen: Seen
+    is_inside: bool
+    start_ms: int
+    end_ms: int
+
+
+def stretches(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Stretch]:
+    """The looks from `start_ms` until before `end_ms`, the oldest first, and the one that reaches into it.
+
+    What the last look before the end found holds until then only if another look follows: what is not known yet
+    is not known.
+    """
+    before = look_before(connection, database, start_ms, since_ms=read_horizon(connection).looks_ms)
+    gaps = read_gaps(connection, database, start_ms=start_ms if before is None else before.at_ms, end_ms=end_ms)
+    inside = seen_looks(connection, database, start_ms, end_ms)
+    after = look_from(connection, database, end_ms)
+    place = 0
+    for first, second in _pairs(before, inside, after):
+        held_until_ms = first.at_ms
+        if second is not None:
+            while place < len(gaps) and gaps[place][1] <= first.at_ms:
+                place += 1
+            if place == len(gaps) or gaps[place][0] >= second.at_ms:
+                held_until_ms = second.at_ms
+        yield Stretch(
+            seen=first,
+            is_inside=first is not before,
+            start_ms=max(start_ms, first.at_ms),
+            end_ms=max(start_ms, min(end_ms, held_until_ms)),
+        )
+
+
+def sum_of(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Rollup:
+    """What the single looks of a span add up to."""
+    rollup = Rollup()
+    for stretch in stretches(connection, database, start_ms, end_ms):
+        if stretch.is_inside:
+            rollup.count(stretch.seen.outcome, stretch.seen.latency_ms)
+        rollup.hold(stretch.seen.outcome, stretch.end_ms - stretch.start_ms)
+    return rollup
+
+
+def _pairs(before: Seen | None, inside: Iterator[Seen], after: Seen | None) -> Iterator[tuple[Seen, Seen | None]]:
+    """Each look with the one that follows it; the last of all has none."""
+    first = before
+    for second in inside:
+        if first is not None:
+            yield first, second
+        first = second
+    if first is not None:
+        yield first, after

@@ -1,0 +1,1 @@
+"""The page, the badges, the JSON and the metrics, and the server that answers with them."""

@@ -1,0 +1,206 @@
+"""What Prometheus reads: the metrics of docs/metrics.md, made from `Totals` whenever somebody asks.
+
+Where the figures come from is `flow/overview`'s business; they leave through `app`, `textfile` or `pushgateway`.
+Nothing here knows a web server: `check` writes metrics too, and would pay 10 MB for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from monitor import __version__
+from monitor.checks.observation import Look, Outcome, is_up
+from monitor.store.rollups.model import DatabaseTotals, Totals
+
+# From a database next door to the longest timeout that makes sense; finer where people set their limits.
+_BOUNDS_SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25),
+    *(0.5, 1.0, 2.5, 5.0, 10.0),
+)
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_RESULTS = ("sent", "failed")
+_LABEL_LIMIT = 200
+_MARK = re.compile(r"~[0-9a-f]{16}\Z")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exposition:
+    """The metrics as they go out, and the content type that goes with them."""
+
+    body: bytes
+    content_type: str
+
+
+def render(totals: Totals, *, missed_looks: int | None = None, accept: str = "") -> Exposition:
+    """All metrics, as text version 0.0.4 or as OpenMetrics where `accept`, an HTTP header, asks for it.
+
+    `missed_looks` is `None` where nobody keeps a schedule. `upstash_probe_success` is missing, and not 0, while
+    nothing is known of a database: before its first look, and when the latest one could not tell (we were offline,
+    or the fault was our own). That is what a scrape that fails does to everybody's `probe_success`: the series
+    ends, and an alert on 0 stays quiet. A network of our own that is down must not page people for their database.
+
+    Takes about a millisecond of CPU per database, so with many of them it is no work for an event loop.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Contract(totals, missed_looks))
+    if _wants_openmetrics(accept):
+        body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # theirs has no types
+        return Exposition(body=body, content_type=_OPENMETRICS)
+    return Exposition(body=generate_latest(registry), content_type=_TEXT)
+
+
+def label_value(name: str) -> str:
+    """A name as a label: never empty, at most 200 printable characters, different for every other name.
+
+    A name that settings take stays as it is. Any other is cut and cleaned, and ends in a mark made from the whole.
+    """
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
+    # A name that looks as if it were marked is marked as well, or it might be another one's.
+    if name and shown == name and len(name) <= _LABEL_LIMIT and not _MARK.search(name):
+        return name
+    mark = "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return shown[: _LABEL_LIMIT - len(mark)] + mark
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    """True where it is named at all, as Prometheus has done since it can read it.
+
+    The library's own choice reads the version from the header, fails on one that is none, and sends it back.
+    """
+    kinds = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return _OPENMETRICS.partition(";")[0] in kinds
+
+
+class _Contract(Collector):
+    """Hands out the metric families in the order in which the contract lists them."""
+
+    def __init__(self, totals: Totals, missed_looks: int | None) -> None:
+        self._totals = totals
+        self._missed_looks = missed_looks
+
+    def collect(self) -> Iterator[Metric]:
+        databases = [(label_value(row.database), row) for row in self._totals.databases]
+        known = [(label, look) for label, row in databases if (look := _known(row)) is not None]
+        yield _success(known)
+        yield _duration(databases)
+        yield _phases(known)
+        yield _outcomes(databases)
+        yield _last_success(databases)
+        yield _incidents(databases)
+        yield _notifications(self._totals)
+        yield GaugeMetricFamily(
+            "upstash_outbox_pending",
+            "Messages that wait to be sent, or are on their way.",
+            value=self._totals.outbox_pending,
+        )
+        if self._missed_looks is not None:
+            yield CounterMetricFamily(
+                "upstash_monitor_missed_looks",
+                "Looks that were left out because the one before still ran or their time had passed.",
+                value=self._missed_looks,
+            )
+        yield InfoMetricFamily(
+            "upstash_monitor_build", "The version of the monitor.", value={"version": __version__}
+        )
+
+
+def _known(row: DatabaseTotals) -> Look | None:
+    """The latest look, unless it says nothing about the database."""
+    return None if row.latest is None or is_up(row.latest.outcome.family) is None else row.latest
+
+
+def _success(known: Iterable[tuple[str, Look]]) -> Metric:
+    family = GaugeMetricFamily(
+        "upstash_probe_success",
+        "Whether the latest look found the database usable (a slow answer is one). Missing while unknown.",
+        labels=["database"],
+    )
+    for label, look in known:
+        family.add_metric([label], 1 if is_up(look.outcome.family) else 0)
+    return family
+
+
+def _duration(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
+    family = HistogramMetricFamily(
+        "upstash_probe_duration_seconds",
+        "Latency of looks that ended fine (ok), from the request sent to the last byte of the answer.",
+        labels=["database"],
+    )
+    for label, row in databases:
+        latency = row.latency
+        buckets = [(str(bound), latency.count_at_most(bound * 1000)) for bound in _BOUNDS_SECONDS]
+        family.add_metric([label], buckets=[*buckets, ("+Inf", latency.count)], sum_value=latency.sum_ms / 1000)
+    return family
+
+
+def _phases(known: Iterable[tuple[str, Look]]) -> Metric:
+    family = GaugeMetricFamily(
+        "upstash_probe_phase_seconds",
+        "How long each part of the latest look took. A part that was not reached is missing.",
+        labels=["database", "phase"],
+    )
+    for label, look in known:
+        for phase, taken_ms in asdict(look.phases).items():
+            if taken_ms is not None:
+                family.add_metric([label, phase], taken_ms / 1000)
+    return family
+
+
+def _outcomes(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
+    """Every outcome is there from the start: a counter that begins at 1 hides its first event from `increase`."""
+    family = CounterMetricFamily(
+        "upstash_probe_outcomes", "Looks by how they ended (docs/outcomes.md).", labels=["database", "outcome"]
+    )
+    for label, row in databases:
+        for outcome in Outcome:
+            family.add_metric([label, outcome.value], row.outcomes.get(outcome, 0))
+    return family
+
+
+def _last_success(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
+    family = GaugeMetricFamily(
+        "upstash_probe_last_success_timestamp_seconds",
+        "When a look last ended well, in seconds since 1970. Missing before the first.",
+        labels=["database"],
+    )
+    for label, row in databases:
+        if row.last_success_at is not None:
+            family.add_metric([label], row.last_success_at.timestamp())
+    return family
+
+
+def _incidents(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
+    family = GaugeMetricFamily(
+        "upstash_incident_open", "Whether the database has an open incident.", labels=["database"]
+    )
+    for label, row in databases:
+        family.add_metric([label], int(row.is_incident_open))
+    return family
+
+
+def _notifications(totals: Totals) -> Metric:
+    """Both results of each channel, for the reason given in `_outcomes`."""
+    family = CounterMetricFamily(
+        "upstash_notifications",
+        "Tries to deliver a message, by what came of them.",
+        labels=["channel", "result"],
+    )
+    for channel in dict.fromkeys(channel for channel, _ in totals.notifications):
+        for result in _RESULTS:
+            family.add_metric([label_value(channel), result], totals.notifications.get((channel, result), 0))
+    return family

@@ -1,0 +1,1 @@
+"""The pages, badges and JSON documents that the web server answers with."""

@@ -1,0 +1,152 @@
+"""One database at a glance, as the front page and its own page begin: figures put together, nothing drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from urllib.parse import quote
+
+from monitor.alerts.notification import Severity
+from monitor.checks.observation import Family
+from monitor.diagnosis.advice import Advice, advise
+from monitor.incidents.state import Incident
+from monitor.lib.durations import say_duration
+from monitor.report.words import say_name, say_second
+from monitor.store.rollups.model import Glance, Slice, Spread, Uptime
+
+_PATIENCE = 3
+
+
+class State(Enum):
+    """From the worst to the best."""
+
+    DOWN = "down"
+    IN_DOUBT = "in doubt"
+    SLOW = "slow"
+    UNKNOWN = "unknown"
+    UP = "up"
+
+    @property
+    def code(self) -> str:
+        """The state as JSON and style sheets write it."""
+        return self.value.replace(" ", "_")
+
+
+_ORDER = {state: number for number, state in enumerate(State)}
+
+
+def state_of(glance: Glance, now: datetime) -> State:
+    """An open incident first, then the latest look; unknown when that is overdue, ended offline, or never was.
+
+    A failure that has not met its rule yet is `IN_DOUBT`: the looks of the next half minute decide.
+    """
+    latest, schedule = glance.latest, glance.schedule
+    if latest is None or now - latest.at > _PATIENCE * schedule.interval + schedule.timeout:
+        return State.UNKNOWN
+    if glance.incident is not None:
+        return State.SLOW if glance.incident.severity is Severity.WARNING else State.DOWN
+    family = latest.outcome.family
+    if family.is_failing:
+        return State.IN_DOUBT
+    return {Family.FINE: State.UP, Family.SLOW: State.SLOW}.get(family, State.UNKNOWN)
+
+
+def worst_first(glances: Sequence[Glance], now: datetime) -> list[Glance]:
+    """What needs somebody stands on top; among equals the order of the settings stays."""
+    return sorted(glances, key=lambda glance: _ORDER[state_of(glance, now)])
+
+
+def verdict(states: Sequence[State]) -> tuple[State, str]:
+    """The worst state, and one sentence on all of them: `2 of 6 databases are down, 1 is slow`."""
+    count, total = Counter(states), len(states)
+    worst = min(states, key=_ORDER.__getitem__, default=State.UNKNOWN)
+    if not states:
+        return worst, "No database is watched"
+    if total == 1:
+        return worst, _ALONE[worst]
+    if count[State.UP] == total:
+        return worst, f"All {total} databases are up"
+    first, *more = [f"{count[state]} {_are(count[state])} {state.value}" for state in State if count[state]]
+    said = ", ".join(part for part in more if not part.endswith(" up"))
+    number, _, rest = first.partition(" ")
+    return worst, f"{number} of {total} databases {rest}" + (f", {said}" if said else "")
+
+
+_ALONE = {
+    State.DOWN: "The database is down",
+    State.IN_DOUBT: "The last look failed; the next ones decide",
+    State.SLOW: "The database is slow",
+    State.UNKNOWN: "Nothing is known of the database now",
+    State.UP: "The database is up",
+}
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+_NOTHING = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What is shown of a database. `today` is the spread of today's latencies, `None` before the first answer."""
+
+    name: str
+    path: str
+    state: State
+    glance: Glance
+    last_look: str
+    uptime: Uptime
+    today: Spread | None
+    advice: Advice | None
+
+
+def card_of(glance: Glance, now: datetime) -> Card:
+    """The card of a database."""
+    latest = glance.latest
+    return Card(
+        name=say_name(glance.database),
+        path=path_of(glance.database),
+        state=state_of(glance, now),
+        glance=glance,
+        last_look="no look yet" if latest is None else f"{say_duration(now - latest.at)} ago",
+        uptime=uptime_of(glance.days),
+        today=glance.days[-1].latency if glance.days else None,
+        advice=None if glance.incident is None else advise(glance.incident.cause),
+    )
+
+
+def path_of(database: str) -> str:
+    """Where a database has its page; any name fits into it."""
+    return f"/databases/{quote(database, safe='')}"
+
+
+def uptime_of(slices: Sequence[Slice]) -> Uptime:
+    """The uptime of slices that follow each other."""
+    return Uptime(
+        up=sum((one.uptime.up for one in slices), start=_NOTHING),
+        down=sum((one.uptime.down for one in slices), start=_NOTHING),
+        unknown=sum((one.uptime.unknown for one in slices), start=_NOTHING),
+    )
+
+
+def story(incident: Incident, now: datetime) -> str:
+    """An incident in a few sentences: when it began, what it turned into, who knew, how it ended."""
+    causes = ", then ".join(cause.words for cause in incident.causes)
+    until_told = incident.told_at - incident.opened_at
+    told = f"told {say_duration(until_told)} later" if until_told >= timedelta(seconds=1) else "told at once"
+    said = [f"Began {say_second(incident.opened_at)}: {causes}; {told}."]
+    if incident.acknowledged_at is not None:
+        said.append(f"Acknowledged {say_second(incident.acknowledged_at)}.")
+    if incident.closed_at is None:
+        said.append(f"Open for {say_duration(now - incident.opened_at)}.")
+    else:
+        lasted = say_duration(incident.closed_at - incident.opened_at)
+        said.append(f"Fine again {say_second(incident.closed_at)}, after {lasted}.")
+    word = "look" if incident.looks_failed == 1 else "looks"
+    said.append(f"{incident.looks_failed:,} {word} failed.")
+    return " ".join(said)

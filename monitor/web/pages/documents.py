@@ -1,0 +1,127 @@
+"""The JSON of the page: the same figures as on it, in plain values. Times and names are those of `check --json`.
+
+Documents are of version 1: keys may be added to it, none is taken away or changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from json import JSONEncoder
+from typing import Any
+
+from monitor.checks.observation import Look, is_up
+from monitor.diagnosis.advice import advise
+from monitor.lib.durations import write_duration
+from monitor.lib.times import iso
+from monitor.report.values import (
+    gap_values,
+    incident_values,
+    phase_values,
+    rounded,
+    slice_values,
+    span_values,
+    spread_values,
+    uptime_values,
+)
+from monitor.store.rollups.model import Glance, History, Schedule
+from monitor.web.pages.card import card_of
+from monitor.web.steps import Steps
+
+VERSION = 1
+Conceal = Callable[[str], str]
+
+
+def databases_document(glances: Sequence[Glance], *, now: datetime, conceal: Conceal) -> Steps[str]:
+    """All databases now, in the order of the settings; `uptime` is of the last 90 days."""
+    head = {"version": VERSION, "as_of": iso(now)}
+    return (yield from _written(head, databases=(_database(glance, now, conceal) for glance in glances)))
+
+
+def history_document(
+    history: History, *, now: datetime, looks: Sequence[Look], next_before: datetime | None, conceal: Conceal
+) -> Steps[str]:
+    """One database over a span. `next_before` is where the next page of looks begins, `None` on the last one."""
+    head = {
+        "version": VERSION,
+        "as_of": iso(now),
+        **span_values(history),
+        "next_before": None if next_before is None else iso(next_before),
+    }
+    return (
+        yield from _written(
+            head,
+            slices=map(slice_values, history.slices),
+            gaps=map(gap_values, history.gaps),
+            incidents=(incident_values(incident, now=now) for incident in history.incidents),
+            looks=(_look(look, conceal) for look in looks),
+        )
+    )
+
+
+def refusal_document(text: str) -> dict[str, Any]:
+    """What is said when there is nothing to say."""
+    return {"version": VERSION, "error": text}
+
+
+def _written(head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> Steps[str]:
+    """One JSON object of the head's keys and of long lists, written an item at a time."""
+    text = _encode(head).removesuffix("}")
+    for key, items in lists.items():
+        written = []
+        for item in items:
+            written.append(_encode(item))
+            yield
+        text += f",{_encode(key)}:[{','.join(written)}]"
+    return text + "}\n"
+
+
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _database(glance: Glance, now: datetime, conceal: Conceal) -> dict[str, Any]:
+    card, latest = card_of(glance, now), glance.latest
+    advice = None if latest is None else advise(latest.outcome)
+    look = _look(latest, conceal) if latest is not None else dict.fromkeys(_LOOK_KEYS)
+    look["checked_at"] = look.pop("at")
+    return {
+        "database": glance.database,
+        "state": card.state.code,
+        **look,
+        "meaning": None if advice is None else advice.meaning,
+        "next_steps": [] if advice is None else list(advice.next_steps),
+        "incident": None if glance.incident is None else incident_values(glance.incident, now=now),
+        "uptime": uptime_values(card.uptime),
+        "latency_today": spread_values(card.today),
+        "schedule": _schedule(glance.schedule),
+    }
+
+
+_LOOK_KEYS = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
+
+
+def _look(look: Look, conceal: Conceal) -> dict[str, Any]:
+    family = look.outcome.family
+    values = (
+        iso(look.at),
+        look.outcome.value,
+        family.value,
+        is_up(family),
+        rounded(look.latency_ms),
+        phase_values(look.phases),
+        look.http_status,
+        conceal(look.detail),
+    )
+    return dict(zip(_LOOK_KEYS, values, strict=True))
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    budget = schedule.budget
+    return {
+        "interval": write_duration(schedule.interval),
+        "timeout": write_duration(schedule.timeout),
+        "slow": None if schedule.slow is None else write_duration(schedule.slow),
+        "canary": None if schedule.canary is None else write_duration(schedule.canary),
+        "worker": schedule.worker,
+        "commands_30d": {"looks": budget.looks, "sent_at_worst": budget.sent, "billed": budget.billed},
+    }

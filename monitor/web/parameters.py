@@ -1,0 +1,127 @@
+"""What is asked for behind the `?` of an address, read strictly and within bounds; answering is not done here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TypeVar
+
+from monitor.lib.durations import parse_duration
+from monitor.lib.text import one_line
+from monitor.store.rollups.model import Grain
+from monitor.web.pages.badge import Shown
+from monitor.web.pages.detail import Span
+
+MOST_SLICES = 1000
+MOST_LOOKS = 1000
+_USUAL_LOOKS = 100
+_USUAL_SINCE = timedelta(hours=24)
+_HOURS_UP_TO = timedelta(days=7)
+_LENGTHS = {Grain.HOUR: timedelta(hours=1), Grain.DAY: timedelta(days=1)}
+_NAMES = ("since", "until", "grain", "limit", "before")
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+Choice = TypeVar("Choice", bound=Enum)
+
+
+class QuestionError(Exception):
+    """A question that cannot be answered as it stands; the text says what was wanted, found, and what is next."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryQuestion:
+    """Which part of a history is wanted: slices of `grain` from `start` until before `end`, and some looks."""
+
+    start: datetime
+    end: datetime
+    grain: Grain
+    limit: int
+    before: datetime | None
+
+
+def history_question(query: Mapping[str, str], now: datetime) -> HistoryQuestion:
+    """Read `since`, `until`, `grain`, `limit` and `before`; raises `QuestionError`."""
+    for name in query:
+        if name not in _NAMES:
+            raise _wrong("parameter", f"one of {', '.join(_NAMES)}", name, "leave it out")
+    start = _moment(query, "since", now) or now - _USUAL_SINCE
+    end = _moment(query, "until", now) or now
+    if start >= end:
+        raise QuestionError(
+            "wanted since to be further back than until, found it is not. Next: ask for ?since=24h&until=1h"
+        )
+    usual = Grain.HOUR if end - start <= _HOURS_UP_TO else Grain.DAY
+    grain = _choice(query, "grain", usual)
+    if (end - start) / _LENGTHS[grain] > MOST_SLICES:
+        step = "ask with grain=day, or for less" if grain is Grain.HOUR else "ask for less, with since and until"
+        raise QuestionError(
+            f"wanted at most {MOST_SLICES} slices in one answer, found more than that between since and until. "
+            f"Next: {step}"
+        )
+    return HistoryQuestion(
+        start=start, end=end, grain=grain, limit=_limit(query), before=_moment(query, "before", now)
+    )
+
+
+def span(query: Mapping[str, str]) -> Span:
+    """How far back a page looks, a week unless it is said; raises `QuestionError`."""
+    return _choice(query, "span", Span.WEEK)
+
+
+def shown(query: Mapping[str, str]) -> Shown:
+    """What a badge shows, the state unless it is said; raises `QuestionError`."""
+    return _choice(query, "show", Shown.STATE)
+
+
+def _choice(query: Mapping[str, str], name: str, usual: Choice) -> Choice:
+    text = query.get(name)
+    if text is None:
+        return usual
+    kinds = type(usual)
+    try:
+        return kinds(text)
+    except ValueError:
+        values = [kind.value for kind in kinds]
+        wanted = f"{', '.join(values[:-1])} or {values[-1]}"
+        raise _wrong(name, wanted, text, f"ask for ?{name}={usual.value}") from None
+
+
+def _moment(query: Mapping[str, str], name: str, now: datetime) -> datetime | None:
+    """A duration is so long ago, anything else a time of ISO 8601."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        back = parse_duration(text)
+    except ValueError:
+        back = None
+    moment = now - back if back is not None else _time(name, text)
+    return min(now, max(_EARLIEST, moment))
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        # A plus sign that nobody encoded arrives as a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)
+    except (ValueError, OverflowError):
+        wanted = "a duration such as 24h or 7d, or a time such as 2026-11-23T14:00:00Z"
+        raise _wrong(name, wanted, text, f"ask for ?{name}=24h") from None
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit")
+    if text is None:
+        return _USUAL_LOOKS
+    if not _NUMBER.fullmatch(text) or not 0 <= int(text) <= MOST_LOOKS:
+        step = f"ask for ?limit={MOST_LOOKS}, and go on with before"
+        raise _wrong("limit", f"a whole number from 0 to {MOST_LOOKS}", text, step)
+    return int(text)
+
+
+def _wrong(name: str, wanted: str, found: str, step: str) -> QuestionError:
+    said = one_line(found, 40)
+    return QuestionError(f"{name}: wanted {wanted}, found {said!r}. Next: {step}")

@@ -1,0 +1,85 @@
+"""An inbox, the channels that write to it, and a notice of each kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitor.alerts.channel import Channel
+from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.slack import SlackChannel
+from monitor.alerts.telegram import TelegramChannel
+from monitor.checks.observation import Outcome
+from monitor.lib.scrub import Scrubber
+from monitor.sandbox.inbox import InboxStandIn
+
+# Far longer than loopback ever takes; a test that runs into it has failed.
+LONG = timedelta(seconds=20)
+SINCE = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
+TIMEOUT, REJECTED = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
+OPENED = Notice(
+    kind=Kind.OPENED,
+    created_at=SINCE + timedelta(seconds=10),
+    database="main",
+    incident=12,
+    cause=REJECTED,
+    causes=(REJECTED,),
+    since=SINCE,
+    looks_failed=2,
+    detail="WRONGPASS invalid or missing auth token",
+)
+CHANGED = replace(OPENED, kind=Kind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, looks_failed=9)
+REMINDER = replace(OPENED, kind=Kind.REMINDER, created_at=SINCE + timedelta(hours=1), looks_failed=62)
+CLOSED = replace(CHANGED, kind=Kind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
+MISSED = replace(CLOSED, kind=Kind.MISSED)
+MONITOR = Notice(
+    kind=Kind.MONITOR,
+    created_at=SINCE,
+    title="upstash-monitor: the channel slack is broken",
+    severity=Severity.WARNING,
+    detail="Slack refused it (404 no_service): the webhook was removed; make a new one and set webhook_url",
+    steps=("Mend the settings of slack and restart: what it missed is sent then, up to a day.",),
+)
+TRIAL = Notice(
+    kind=Kind.TRIAL,
+    created_at=SINCE,
+    title="upstash-monitor: a trial message for slack; nothing is wrong",
+    severity=Severity.WARNING,
+    detail="If you can read this, alerts will arrive here.",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached directly, whatever this machine's environment says."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def inbox() -> Iterator[InboxStandIn]:
+    with InboxStandIn() as inbox:
+        yield inbox
+
+
+def slack(inbox: InboxStandIn) -> SlackChannel:
+    return SlackChannel(name="slack", webhook_url=inbox.slack_url, scrub=Scrubber([inbox.slack_url]))
+
+
+def telegram(inbox: InboxStandIn) -> TelegramChannel:
+    return TelegramChannel(
+        name="telegram",
+        bot_token=inbox.bot_token,
+        chat_id=inbox.chat_id,
+        api_url=inbox.telegram_api_url,
+        scrub=Scrubber([inbox.bot_token]),
+    )
+
+
+def both(inbox: InboxStandIn) -> tuple[Channel, Channel]:
+    return slack(inbox), telegram(inbox)

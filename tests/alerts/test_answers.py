@@ -1,0 +1,313 @@
+"""What each answer of Slack, Telegram and any other receiver means: arrived, try again, or never.
+
+The rows are the services' documented answers, and what stands between us and them may say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+
+from monitor.alerts.retry_policy import Move, Verdict
+from monitor.alerts.slack import SlackChannel
+from monitor.alerts.telegram import TelegramChannel
+from monitor.alerts.webhook import WebhookChannel
+from monitor.engine.heartbeat import Heartbeat
+from monitor.lib.scrub import Scrubber
+from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.listener import Listener, Reply, Request
+from tests.alerts.conftest import CLOSED, LONG, OPENED, telegram
+
+CONFIRMED, RETRY, PERMANENT = Verdict.CONFIRMED, Verdict.RETRY, Verdict.PERMANENT
+TOKEN = "110201543:AAtokenOfTheTest_0123-456789"
+PATH = "/services/T0TEST99/B0TEST77/pathOfTheTest0123456789"
+PORTAL = "<html><body>Welcome! Please log in.</body></html>"
+
+
+class Service:
+    """A service that gives the replies it was told to give, one after the other, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = [Reply(status=200, body="ok")]
+        self.requests: list[Request] = []
+        self.listener = Listener("service", self._answer)
+        self.scrub = Scrubber([self.listener.url + PATH, TOKEN])
+
+    def _answer(self, request: Request) -> Reply:
+        self.requests.append(request)
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+    def answers(self, status: int, body: str, **headers: str) -> None:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.replies = [Reply(status=status, body=body, headers=names)]
+
+    @property
+    def bodies(self) -> list[dict[str, object]]:
+        return [json.loads(request.body) for request in self.requests]
+
+    def slack(self) -> SlackChannel:
+        return SlackChannel(name="slack", webhook_url=self.listener.url + PATH, scrub=self.scrub)
+
+    def telegram(self) -> TelegramChannel:
+        return TelegramChannel(
+            name="telegram", bot_token=TOKEN, chat_id="-42", api_url=self.listener.url, scrub=self.scrub
+        )
+
+    def webhook(self) -> WebhookChannel:
+        return WebhookChannel(name="webhook", url=self.listener.url + PATH, scrub=self.scrub)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.listener.stop()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict", "said"),
+    [
+        (200, "ok", CONFIRMED, "ok"),
+        (200, "ok\n", CONFIRMED, "ok"),
+        (200, "", RETRY, "something that is not Slack answered 200"),
+        (200, "okay", RETRY, "something that is not Slack answered 200"),
+        (200, PORTAL, RETRY, "something that is not Slack answered 200"),
+        (204, "", PERMANENT, "Slack refused it (204): check webhook_url"),
+        (302, "", PERMANENT, "Slack refused it (302): check webhook_url"),
+        (400, "invalid_payload", PERMANENT, "(400 invalid_payload)"),
+        (400, "invalid_blocks", PERMANENT, "(400 invalid_blocks)"),
+        (400, "no_text", PERMANENT, "(400 no_text)"),
+        (400, "too_many_attachments", PERMANENT, "(400 too_many_attachments)"),
+        (400, "user_not_found", PERMANENT, "(400 user_not_found)"),
+        (400, "posting_to_general_channel_denied", PERMANENT, "make a webhook for another"),
+        (403, "action_prohibited", PERMANENT, "an administrator forbids posting here"),
+        (403, "invalid_token", PERMANENT, "the webhook URL is not right"),
+        (404, "channel_not_found", PERMANENT, "the webhook's channel is gone"),
+        (404, "no_service", PERMANENT, "the webhook was removed"),
+        (404, "no_service_id", PERMANENT, "the webhook was removed"),
+        (404, "no_team", PERMANENT, "the workspace is gone"),
+        (404, "no_active_hooks", PERMANENT, "the webhook was disabled"),
+        (404, "team_disabled", PERMANENT, "the workspace is disabled"),
+        (404, PORTAL, PERMANENT, "check webhook_url"),
+        (410, "channel_is_archived", PERMANENT, "the webhook's channel is archived"),
+        (429, "rate_limited", RETRY, "Slack asks for patience (429)"),
+        (500, "rollup_error", RETRY, "the service answered 500"),
+        (502, PORTAL, RETRY, "the service answered 502"),
+        (503, "", RETRY, "the service answered 503"),
+        (504, "ok", RETRY, "the service answered 504"),
+    ],
+)
+def test_what_slacks_answers_mean(service: Service, status: int, body: str, verdict: Verdict, said: str) -> None:
+    """Nothing but status 200 with `ok` confirms; 5xx and 429 are tried again; the rest is told with advice."""
+    service.answers(status, body)
+    receipt = service.slack().send(OPENED, timeout=LONG)
+    assert receipt.verdict is verdict
+    assert said in receipt.detail
+    assert "\n" not in receipt.detail
+    # A 400 may be about the blocks: those are tried once more without.
+    assert len(service.requests) == (2 if status == 400 else 1)
+
+
+def failed(status: int, description: str, **parameters: int) -> str:
+    body = {"ok": False, "error_code": status, "description": description}
+    return json.dumps({**body, "parameters": parameters} if parameters else body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict", "said"),
+    [
+        (200, '{"ok": true, "result": {}}', CONFIRMED, "ok"),
+        (200, '{"ok": false}', PERMANENT, "Telegram refused it (200)"),
+        (200, '{"ok": "true"}', PERMANENT, "Telegram refused it (200)"),
+        (200, "ok", RETRY, "something that is not Telegram answered 200"),
+        (200, PORTAL, RETRY, "something that is not Telegram answered 200"),
+        (200, "[" * 10_000, RETRY, "something that is not Telegram answered 200"),
+        (302, "", PERMANENT, "something that is not Telegram answered 302: check api_url"),
+        (404, PORTAL, PERMANENT, "something that is not Telegram answered 404: check api_url"),
+        (400, failed(400, "Bad Request: chat not found"), PERMANENT, "check chat_id"),
+        (400, failed(400, "Bad Request: chat_id is empty"), PERMANENT, "check bot_token and chat_id"),
+        (400, failed(400, "Bad Request: message thread not found"), PERMANENT, "(400 Bad Request: message thread"),
+        (401, failed(401, "Unauthorized"), PERMANENT, "the bot token is not valid any more"),
+        (403, failed(403, "Forbidden: bot was blocked by the user"), PERMANENT, "unblock the bot"),
+        (403, failed(403, "Forbidden: bot was kicked from the supergroup chat"), PERMANENT, "add the bot"),
+        (403, failed(403, "Forbidden: bot is not a member of the channel chat"), PERMANENT, "add the bot"),
+        (403, failed(403, "Forbidden: user is deactivated"), PERMANENT, "set another chat_id"),
+        (403, failed(403, "Forbidden: the group chat was deleted"), PERMANENT, "set another chat_id"),
+        (404, failed(404, "Not Found"), PERMANENT, "the bot token is not right"),
+        (421, failed(421, "Misdirected Request"), PERMANENT, "check bot_token and chat_id"),
+        (429, failed(429, "Too Many Requests: retry after 3", retry_after=3), RETRY, "Telegram asks for patience"),
+        (429, PORTAL, RETRY, "Telegram asks for patience"),
+        (500, failed(500, "Internal Server Error"), RETRY, "the service answered 500"),
+        (502, PORTAL, RETRY, "the service answered 502"),
+        (503, '{"ok": true}', RETRY, "the service answered 503"),
+    ],
+)
+def test_what_telegrams_answers_mean(
+    service: Service, status: int, body: str, verdict: Verdict, said: str
+) -> None:
+    """Nothing but status 200 with `"ok": true` confirms; 5xx and 429 are tried again; the rest with advice."""
+    service.answers(status, body)
+    receipt = service.telegram().send(OPENED, timeout=LONG)
+    assert receipt.verdict is verdict
+    assert said in receipt.detail
+    assert "\n" not in receipt.detail
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "said"),
+    [
+        (200, CONFIRMED, "the receiver answered 200"),
+        (204, CONFIRMED, "the receiver answered 204"),
+        (206, CONFIRMED, "the receiver answered 206"),
+        (301, PERMANENT, "the receiver refused it (301)"),
+        (400, PERMANENT, "the receiver refused it (400)"),
+        (401, PERMANENT, "the receiver refused it (401)"),
+        (404, PERMANENT, "the receiver refused it (404)"),
+        (408, RETRY, "the service answered 408"),
+        (429, RETRY, "the receiver asks for patience (429)"),
+        (500, RETRY, "the service answered 500"),
+        (503, RETRY, "the service answered 503"),
+    ],
+)
+def test_what_a_receivers_answers_mean(service: Service, status: int, verdict: Verdict, said: str) -> None:
+    """Any 2xx confirms, whatever the body."""
+    service.answers(status, PORTAL)
+    receipt = service.webhook().send(OPENED, timeout=LONG)
+    assert receipt.verdict is verdict
+    assert said in receipt.detail
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("17", 17.0),
+        ("0", 0.0),
+        ("2.5", 2.5),
+        ("7200", 7200.0),
+        ("", 60.0),
+        ("soon", 60.0),
+        ("-5", 60.0),
+        ("nan", 60.0),
+        ("inf", 60.0),
+        ("Mon, 23 Nov 2026 14:02:09 GMT", 60.0),
+    ],
+)
+@pytest.mark.parametrize("channel", [Service.slack, Service.telegram, Service.webhook])
+def test_a_429_names_its_wait_in_a_header(
+    service: Service,
+    channel: Callable[[Service], SlackChannel | TelegramChannel | WebhookChannel],
+    header: str,
+    seconds: float,
+) -> None:
+    """`Retry-After` in seconds; a minute where it says nothing that can be read."""
+    service.answers(429, "rate_limited", Retry_After=header)
+    receipt = channel(service).send(OPENED, timeout=LONG)
+    assert (receipt.verdict, receipt.retry_after) == (RETRY, timedelta(seconds=seconds))
+
+
+def test_telegrams_own_wait_comes_before_the_header(service: Service) -> None:
+    """`retry_after` in the body is what the Bot API documents."""
+    service.answers(429, failed(429, "Too Many Requests", retry_after=185), Retry_After="5")
+    assert service.telegram().send(OPENED, timeout=LONG).retry_after == timedelta(seconds=185)
+
+
+def test_slack_gets_plain_text_when_it_refuses_the_blocks(service: Service) -> None:
+    """What, since when, and the number: short, without blocks; the alert arrives."""
+    service.replies = [Reply(status=400, body="invalid_blocks"), Reply(status=200, body="ok")]
+    assert service.slack().send(OPENED, timeout=LONG).verdict is CONFIRMED
+    first, second = service.bodies
+    assert "blocks" in first
+    assert "blocks" not in second
+    assert str(second["text"]).splitlines() == [
+        "🔴 main: token rejected",
+        "since 2026-11-23 14:02:09 UTC, 2 looks failed",
+        "incident 12 · opened",
+    ]
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "Bad Request: can't parse entities: Unsupported start tag",
+        "Bad Request: message is too long",
+        "Bad Request: Text is too long",
+    ],
+)
+def test_telegram_gets_plain_text_when_it_refuses_the_form(service: Service, description: str) -> None:
+    """The same, without parse_mode; and only once: a second refusal is final."""
+    service.replies = [
+        Reply(status=400, body=failed(400, description)),
+        Reply(status=200, body='{"ok": true}'),
+        Reply(status=400, body=failed(400, description)),
+    ]
+    assert service.telegram().send(OPENED, timeout=LONG).verdict is CONFIRMED
+    second = service.bodies[1]
+    assert "parse_mode" not in second
+    assert str(second["text"]).splitlines()[0] == "🔴 main: token rejected"
+    assert str(second["text"]).splitlines()[-1] == "incident 12 · opened"
+    assert service.telegram().send(OPENED, timeout=LONG).verdict is PERMANENT
+    assert len(service.requests) == 4
+
+
+def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
+    """Telegram names the new number; the message goes there at once, and the next one goes there directly."""
+    inbox.telegram_fault = Fault.MIGRATED
+    channel = telegram(inbox)
+    move = Move(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id)
+    receipt = channel.send(OPENED, timeout=LONG)
+    assert (receipt.verdict, receipt.move) == (CONFIRMED, move)
+    assert channel.send(CLOSED, timeout=LONG).move is None
+    assert [message.payload["chat_id"] for message in inbox.messages] == [inbox.migrated_chat_id] * 2
+    assert inbox.requests == 3
+
+
+def test_a_move_that_is_remembered_saves_the_way_round(inbox: InboxStandIn) -> None:
+    """After a restart; but not when the settings name another chat by now."""
+    inbox.telegram_fault = Fault.MIGRATED
+    channel = telegram(inbox)
+    channel.follow(Move(old_chat_id="-1", new_chat_id="-2"))
+    channel.follow(Move(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id))
+    assert channel.send(OPENED, timeout=LONG).verdict is CONFIRMED
+    assert inbox.requests == 1
+
+
+def test_a_move_is_remembered_even_if_the_new_chat_is_in_trouble(service: Service) -> None:
+    """And a service that names a new number for each new number is not followed for ever."""
+    moved = failed(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-100)
+    service.replies = [Reply(status=400, body=moved), Reply(status=429, body=failed(429, "wait", retry_after=3))]
+    receipt = service.telegram().send(OPENED, timeout=LONG)
+    assert (receipt.verdict, receipt.move) == (RETRY, Move(old_chat_id="-42", new_chat_id="-100"))
+    assert [body["chat_id"] for body in service.bodies] == ["-42", "-100"]
+    service.replies = [Reply(status=400, body=moved)]
+    assert service.telegram().send(OPENED, timeout=LONG).verdict is PERMANENT
+    assert len(service.requests) == 4
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])
+@pytest.mark.parametrize("channel", [Service.slack, Service.telegram, Service.webhook])
+def test_no_receipt_holds_a_secret(
+    service: Service,
+    channel: Callable[[Service], SlackChannel | TelegramChannel | WebhookChannel],
+    status: int,
+) -> None:
+    """Not even when the other side sends it back: plain, URL-encoded, or with invisible marks in between."""
+    for secret in (TOKEN, PATH, quote(TOKEN, safe=""), quote(PATH, safe=""), "\u200b".join(TOKEN + PATH)):
+        for body in (f"you sent {secret}", failed(status, f"you sent {secret}"), secret):
+            service.answers(status, body)
+            said = repr(channel(service).send(OPENED, timeout=LONG))
+            for part in (TOKEN[10:], PATH[10:], quote(TOKEN, safe="")[-15:], quote(PATH, safe="")[-15:]):
+                assert part not in said
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(200, CONFIRMED), (204, CONFIRMED), (302, RETRY), (404, RETRY)])
+def test_a_heartbeat_is_confirmed_by_any_2xx(service: Service, status: int, verdict: Verdict) -> None:
+    """Everything else is only noted: the switch itself raises the alarm when pings stay away."""
+    service.answers(status, "OK")
+    receipt = Heartbeat(url=service.listener.url + PATH).ping(timeout=LONG)
+    assert (receipt.verdict, receipt.detail) == (verdict, f"answered {status}")
+    assert service.requests[0].method == "GET"

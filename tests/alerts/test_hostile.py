@@ -1,0 +1,235 @@
+"""Whatever stands in a name, an error text or a path: messages stay within the limits, and text stays text."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.retry_policy import Verdict
+from monitor.alerts.slack import payload
+from monitor.alerts.telegram import marked_up
+from monitor.alerts.text import clean, compose, plain, short
+from monitor.alerts.webhook import WebhookChannel
+from monitor.checks.observation import Outcome
+from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.listener import Listener, Reply, Request
+from tests.alerts.conftest import LONG, MONITOR, OPENED, SINCE, both, slack, telegram
+
+HOSTILE = (
+    "<!channel> <!here> <!everyone> <@U1> <#C1> <!subteam^S1> <https://evil.example|click>",
+    "@channel @here @everyone @ann_example ＠full",
+    "&amp; & < > &lt;b&gt; &#60;b&#62; &nbsp;",
+    "*bold* _it_ ~no~ `code` ```block``` > quote\n• list",
+    "<b>bold</b> <a href='x'>y</a> </code></b><script>alert(1)</script>",
+    "\x00\x01\x1b[2J\x07\r\n\t\x7f\x85\u2028\u2029",
+    "\u202eevil\u202c \u2066x\u2069 \u200f \u200b\u200d\ufeff \u061c",
+    "\ud800 lone \udfff",
+    "🟥" * 3000,
+    "e" + "\u0301" * 3000,
+    "👩\u200d👩\u200d👧" * 500,
+    "&" * 10_000,
+    "<" * 10_000,
+    "x" * 10_000,
+    "@a" * 5_000,
+    "_a" * 5_000,
+    "\n".join(["line"] * 500),
+    " " * 10_000 + "x",
+    "\u200b" * 10_000,
+    "שלום עולם " * 500,
+)
+
+
+def fields(text: str) -> list[Notice]:
+    """The text in each field that can hold somebody else's words, one at a time and then in all of them."""
+    return [
+        replace(OPENED, database=text),
+        replace(OPENED, detail=text),
+        replace(MONITOR, title=text),
+        replace(MONITOR, detail=text),
+        replace(MONITOR, steps=(text, text, text)),
+        replace(OPENED, database=text, title=text, detail=text, steps=(text, text, text)),
+    ]
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every text in a payload."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def check(inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...]) -> None:
+    """Taken by both services at the first try, with nobody called and nothing of a stranger's become markup."""
+    message = compose(notice, footnotes)
+    html = marked_up(message)
+    for tag in ("b", "i", "code"):
+        assert html.count(f"<{tag}>") == html.count(f"</{tag}>") <= 2 + len(message.footnotes)
+        html = html.replace(f"<{tag}>", "").replace(f"</{tag}>", "")
+    for text in (html, *strings(payload(message))):
+        text_alone = text.replace("<https://status.upstash.com>", "")
+        assert "<" not in text_alone
+        assert ">" not in text_alone
+    for line in (*plain(message).splitlines(), *short(message).splitlines()):
+        assert {unicodedata.category(character) for character in line}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    before, arrived = inbox.requests, len(inbox.messages)
+    for channel in both(inbox):
+        receipt = channel.send(notice, footnotes=footnotes, timeout=LONG)
+        assert receipt.verdict is Verdict.CONFIRMED
+    # A form that was refused would have been sent a second time, as plain text.
+    assert inbox.requests == before + 2
+    for received in inbox.messages[arrived:]:
+        assert received.mentions == ()
+        assert received.text.splitlines()[-1] == message.tail
+    [in_slack, _] = inbox.messages[arrived:]
+    assert len(in_slack.payload["text"]) <= 4000
+    assert len(json.dumps(in_slack.payload["blocks"], ensure_ascii=False)) < 10_000
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
+def test_hostile_text_in_every_field_is_inert_and_taken(inbox: InboxStandIn, text: str) -> None:
+    """No mention, no link, no style; never above a limit, never refused for its form."""
+    for notice in fields(text):
+        check(inbox, notice, (text, text, text, text))
+
+
+NOTICES = st.builds(
+    Notice,
+    kind=st.sampled_from(list(Kind)),
+    created_at=st.just(SINCE),
+    title=st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)),
+    database=st.one_of(st.none(), st.text(max_size=200), st.sampled_from(HOSTILE)),
+    incident=st.one_of(st.none(), st.integers(1, 10**12)),
+    severity=st.sampled_from(list(Severity)),
+    cause=st.one_of(st.none(), st.sampled_from(list(Outcome))),
+    causes=st.lists(st.sampled_from(list(Outcome)), max_size=25).map(tuple),
+    since=st.one_of(st.none(), st.just(SINCE - timedelta(days=400))),
+    until=st.one_of(st.none(), st.just(SINCE)),
+    looks_failed=st.integers(0, 10**9),
+    detail=st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)),
+    steps=st.lists(st.one_of(st.text(max_size=300), st.sampled_from(HOSTILE)), max_size=5).map(tuple),
+)
+FOOTNOTES = st.lists(st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)), max_size=5).map(tuple)
+
+
+def test_any_text_in_any_field_is_inert_and_taken(inbox: InboxStandIn) -> None:
+    """The same for whatever hypothesis thinks of."""
+
+    @given(notice=NOTICES, footnotes=FOOTNOTES)
+    @settings(max_examples=75, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    def any_message(notice: Notice, footnotes: tuple[str, ...]) -> None:
+        check(inbox, notice, footnotes)
+
+    any_message()
+
+
+def test_a_message_that_is_full_everywhere_fits_into_telegram() -> None:
+    """4,096 units: every line at its longest, and every @ with its invisible neighbour."""
+    full = "@a" * 5000
+    notice = replace(
+        OPENED, kind=Kind.REMINDER, database=full, detail=full, steps=(full,) * 3, causes=tuple(Outcome)
+    )
+    shown = marked_up(compose(notice, (full,) * 5))
+    assert len(shown.encode("utf-16-le")) // 2 <= 4096
+
+
+def test_a_style_of_slacks_is_not_begun_by_a_step(inbox: InboxStandIn) -> None:
+    """Steps stand in markup; a variable's name keeps its underscores, a stranger's stars do not work."""
+    step = "Set UPSTASH_REDIS_REST_TOKEN, not *bold* _it_ ~no~ `code`"
+    slack(inbox).send(replace(MONITOR, steps=(step,)), timeout=LONG)
+    text = inbox.messages[0].payload["blocks"][2]["text"]["text"]
+    assert text == "*Next*\n1. Set UPSTASH_REDIS_REST_TOKEN, not ∗bold∗ ＿it＿ ∼no∼ 'code'"
+
+
+def test_a_name_in_telegram_calls_nobody(inbox: InboxStandIn) -> None:
+    """Outside of code an invisible mark keeps @ann from being a mention; the error text is code, and as it was."""
+    telegram(inbox).send(replace(OPENED, database="@ann", detail="ask @bob"), timeout=LONG)
+    [message] = inbox.messages
+    lines = message.text.splitlines()
+    assert lines[0] == "🔴 @\u2060ann: token rejected"
+    assert "ask @bob" in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("a\r\n\tb", 10, "a b"),
+        ("  a  ", 10, "a"),
+        ("a\x00b\x1b[31mc", 20, "a b [31mc"),
+        ("\u202eab\u202c\u200b", 10, "ab"),
+        ("a\ud800b", 10, "ab"),
+        ("abcdefghij", 10, "abcdefghij"),
+        ("abcdefghijk", 10, "abcdefghi…"),
+        ("abcdefgh ij k", 10, "abcdefgh…"),
+        ("🔴🔴🔴🔴🔴", 10, "🔴🔴🔴🔴🔴"),
+        ("🔴🔴🔴🔴🔴x", 10, "🔴🔴🔴🔴…"),
+        ("x🔴🔴🔴🔴🔴", 10, "x🔴🔴🔴🔴…"),
+        ("", 10, ""),
+        ("\u2028\u200b", 10, ""),
+    ],
+)
+def test_foreign_text_is_cleaned_and_cut(text: str, limit: int, shown: str) -> None:
+    """One line without anything that steers a display; the limit counts UTF-16 units and splits no character."""
+    assert clean(text, limit) == shown
+
+
+def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
+    """The notice's fields, and ready-made lines; nothing that a strict JSON reader refuses."""
+    received: list[Request] = []
+
+    def take(request: Request) -> Reply:
+        received.append(request)
+        return Reply(status=204, body="")
+
+    receiver = Listener("receiver", take)
+    try:
+        hook = WebhookChannel(name="hook", url=receiver.url + "/hook", scrub=str)
+        notice = replace(OPENED, detail="\ud800 WRONGPASS\x1b[2J " + "x" * 1000)
+        assert hook.send(notice, footnotes=("a line",), timeout=LONG).verdict is Verdict.CONFIRMED
+    finally:
+        receiver.stop()
+    body = json.loads(received[0].body)
+    assert body.pop("detail").startswith("WRONGPASS [2J xxx")
+    meaning, whose = body["facts"][2:]
+    steps = body.pop("next_steps")
+    assert len(steps) == 3
+    assert body == {
+        "version": 1,
+        "kind": "opened",
+        "created_at": "2026-11-23T14:02:19+00:00",
+        "title": "",
+        "database": "main",
+        "incident": 12,
+        "severity": "critical",
+        "cause": "token_rejected",
+        "causes": ["token_rejected"],
+        "before": None,
+        "since": "2026-11-23T14:02:09+00:00",
+        "until": None,
+        "looks_failed": 2,
+        "steps": [],
+        "verdict": "",
+        "whose_move": "",
+        "rungs": "",
+        "headline": "main: token rejected",
+        "facts": [
+            "since 2026-11-23 14:02:09 UTC, 2 looks failed",
+            "WRONGPASS [2J " + "x" * 335 + "…",
+            meaning,
+            whose,
+        ],
+        "footnotes": ["a line"],
+        "tail": "incident 12 · opened",
+    }

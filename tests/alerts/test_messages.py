@@ -1,0 +1,247 @@
+"""Every kind of message, whole, as it is posted to Slack and Telegram (docs: the contract on messages)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitor.alerts.notification import Notice
+from monitor.alerts.retry_policy import Verdict
+from monitor.checks.observation import Outcome
+from monitor.sandbox.inbox import InboxStandIn
+from tests.alerts.conftest import (
+    CHANGED,
+    CLOSED,
+    LONG,
+    MISSED,
+    MONITOR,
+    OPENED,
+    REMINDER,
+    TRIAL,
+    slack,
+    telegram,
+)
+
+LATE = "This comes 58 min late: it could not be delivered before."
+MEANING = "The database was reached and it does not accept this token: it was reset, or belongs elsewhere."
+STEPS = """\
+1. Copy URL and REST token again, both from the same database's page in the Upstash console.
+2. Set the variable on the worker's service too and redeploy: a staged change is not live.
+3. If it worked before, ask who reset the credentials: that revokes every older token."""
+STEPS_HTML = STEPS.replace("'", "&#x27;")
+
+
+def header(text: str) -> dict[str, Any]:
+    return {"type": "header", "text": {"type": "plain_text", "text": text, "emoji": False}}
+
+
+def section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "plain_text", "text": text, "emoji": False}}
+
+
+def next_section(steps: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": f"*Next*\n{steps}", "verbatim": True}}
+
+
+def context(text: str) -> dict[str, Any]:
+    return {"type": "context", "elements": [{"type": "plain_text", "text": text, "emoji": False}]}
+
+
+EACH_KIND = pytest.mark.parametrize(
+    ("notice", "footnotes", "blocks", "html"),
+    [
+        pytest.param(
+            OPENED,
+            (),
+            [
+                header("🔴 main: token rejected"),
+                section(
+                    "since 2026-11-23 14:02:09 UTC, 2 looks failed\n"
+                    "WRONGPASS invalid or missing auth token\n"
+                    f"{MEANING}\n"
+                    "whose move: yours"
+                ),
+                next_section(STEPS),
+                context("incident 12 · opened"),
+            ],
+            "🔴 <b>main: token rejected</b>\n"
+            "since 2026-11-23 14:02:09 UTC, 2 looks failed\n"
+            "<code>WRONGPASS invalid or missing auth token</code>\n"
+            f"{MEANING}\n"
+            "whose move: yours\n"
+            f"{STEPS_HTML}\n"
+            "<code>incident 12 · opened</code>",
+            id="opened",
+        ),
+        pytest.param(
+            CHANGED,
+            (),
+            [
+                header("🔴 main: now token rejected"),
+                section(
+                    "since 2026-11-23 14:02:09 UTC, 9 looks failed\n"
+                    "before: response timed out\n"
+                    "WRONGPASS invalid or missing auth token\n"
+                    f"{MEANING}\n"
+                    "whose move: yours"
+                ),
+                next_section(STEPS),
+                context("incident 12 · changed"),
+            ],
+            "🔴 <b>main: now token rejected</b>\n"
+            "since 2026-11-23 14:02:09 UTC, 9 looks failed\n"
+            "before: response timed out\n"
+            "<code>WRONGPASS invalid or missing auth token</code>\n"
+            f"{MEANING}\n"
+            "whose move: yours\n"
+            f"{STEPS_HTML}\n"
+            "<code>incident 12 · changed</code>",
+            id="changed",
+        ),
+        pytest.param(
+            REMINDER,
+            (),
+            [
+                header("🔴 main: still token rejected after 1 h"),
+                section(
+                    "since 2026-11-23 14:02:09 UTC, 62 looks failed\n"
+                    "WRONGPASS invalid or missing auth token\n"
+                    f"{MEANING}\n"
+                    "whose move: yours\n"
+                    "To stop these reminders: upstash-monitor incidents ack 12"
+                ),
+                next_section(STEPS),
+                context("incident 12 · reminder"),
+            ],
+            "🔴 <b>main: still token rejected after 1 h</b>\n"
+            "since 2026-11-23 14:02:09 UTC, 62 looks failed\n"
+            "<code>WRONGPASS invalid or missing auth token</code>\n"
+            f"{MEANING}\n"
+            "whose move: yours\n"
+            "To stop these reminders: upstash-monitor incidents ack 12\n"
+            f"{STEPS_HTML}\n"
+            "<code>incident 12 · reminder</code>",
+            id="reminder",
+        ),
+        pytest.param(
+            CLOSED,
+            (),
+            [
+                header("🟢 main: recovered after 12 min 4 s"),
+                section(
+                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+                    "causes: response timed out, then token rejected"
+                ),
+                context("incident 12 · closed"),
+            ],
+            "🟢 <b>main: recovered after 12 min 4 s</b>\n"
+            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+            "causes: response timed out, then token rejected\n"
+            "<code>incident 12 · closed</code>",
+            id="closed",
+        ),
+        pytest.param(
+            MISSED,
+            (LATE,),
+            [
+                header("🟢 main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again"),
+                section(
+                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+                    "causes: response timed out, then token rejected"
+                ),
+                section(LATE),
+                context("incident 12 · missed"),
+            ],
+            "🟢 <b>main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again</b>\n"
+            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+            "causes: response timed out, then token rejected\n"
+            f"<i>{LATE}</i>\n"
+            "<code>incident 12 · missed</code>",
+            id="missed",
+        ),
+        pytest.param(
+            MONITOR,
+            (),
+            [
+                header("🟡 upstash-monitor: the channel slack is broken"),
+                section(
+                    "Slack refused it (404 no_service): the webhook was removed; make a new one and set "
+                    "webhook_url"
+                ),
+                next_section(
+                    "1. Mend the settings of slack and restart: what it missed is sent then, up to a day."
+                ),
+                context("upstash-monitor · monitor"),
+            ],
+            "🟡 <b>upstash-monitor: the channel slack is broken</b>\n"
+            "<code>Slack refused it (404 no_service): the webhook was removed; make a new one and set "
+            "webhook_url</code>\n"
+            "1. Mend the settings of slack and restart: what it missed is sent then, up to a day.\n"
+            "<code>upstash-monitor · monitor</code>",
+            id="monitor",
+        ),
+        pytest.param(
+            TRIAL,
+            (),
+            [
+                header("⚪ upstash-monitor: a trial message for slack; nothing is wrong"),
+                section("If you can read this, alerts will arrive here."),
+                context("upstash-monitor · trial"),
+            ],
+            "⚪ <b>upstash-monitor: a trial message for slack; nothing is wrong</b>\n"
+            "<code>If you can read this, alerts will arrive here.</code>\n"
+            "<code>upstash-monitor · trial</code>",
+            id="trial",
+        ),
+    ],
+)
+
+
+@EACH_KIND
+def test_a_message_as_slack_gets_it(
+    inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...], blocks: list[Any], html: str
+) -> None:
+    """Blocks, and the same words as a fallback for notifications; links stay folded, names are not linked."""
+    assert slack(inbox).send(notice, footnotes=footnotes, timeout=LONG).verdict is Verdict.CONFIRMED
+    [message] = inbox.messages
+    payload = dict(message.payload)
+    fallback = payload.pop("text")
+    assert payload == {"blocks": blocks, "unfurl_links": False, "unfurl_media": False, "link_names": False}
+    assert fallback.splitlines() == [line for line in message.text.splitlines() if line != "Next"]
+
+
+@EACH_KIND
+def test_a_message_as_telegram_gets_it(
+    inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...], blocks: list[Any], html: str
+) -> None:
+    """HTML without a preview of links."""
+    assert telegram(inbox).send(notice, footnotes=footnotes, timeout=LONG).verdict is Verdict.CONFIRMED
+    [message] = inbox.messages
+    assert message.payload == {
+        "chat_id": inbox.chat_id,
+        "text": html,
+        "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
+    }
+
+
+def test_the_status_page_is_a_click_away(inbox: InboxStandIn) -> None:
+    """In Slack a URL in markup is only a link when it says so; it is our own, and the only one."""
+    notice = replace(OPENED, cause=Outcome.SERVER_ERROR, causes=(Outcome.SERVER_ERROR,))
+    slack(inbox).send(notice, timeout=LONG)
+    [message] = inbox.messages
+    steps = message.payload["blocks"][2]["text"]["text"]
+    assert steps.splitlines()[1] == "1. See whether Upstash knows of it: <https://status.upstash.com>."
+    assert "1. See whether Upstash knows of it: https://status.upstash.com." in message.text.splitlines()
+
+
+def test_a_long_name_leaves_room_for_what_happened(inbox: InboxStandIn) -> None:
+    """A name of 200 characters is cut, not the words behind it."""
+    for channel in (slack(inbox), telegram(inbox)):
+        channel.send(replace(MISSED, database="n" * 200), timeout=LONG)
+    for message in inbox.messages:
+        first = message.text.splitlines()[0]
+        assert first.endswith("…: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again")
+        assert len(first) < 150

@@ -1,0 +1,177 @@
+"""When a delivery is tried again, what goes first, and what one message covers. Times are handed in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.retry_policy import (
+    LEASE,
+    Parcel,
+    late_note,
+    next_dispatch,
+    next_to_try,
+    next_try,
+    pause_before_retry,
+    should_give_up,
+)
+from monitor.checks.observation import Outcome
+
+NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+TIMEOUT, REJECTED, FULL = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED, Outcome.CAPACITY_FULL
+OPENED, CHANGED, REMINDER, CLOSED = Kind.OPENED, Kind.CHANGED, Kind.REMINDER, Kind.CLOSED
+
+
+def notice(kind: Kind, minute: int = 0, cause: Outcome = TIMEOUT, **more: object) -> Notice:
+    at = NOW - timedelta(hours=1) + minute * MINUTE
+    facts = {"looks_failed": minute, "detail": f"seen at {minute}", **more}
+    return Notice(kind=kind, created_at=at, database="main", incident=12, cause=cause, **facts)  # type: ignore[arg-type]
+
+
+def waiting(*notices: Notice) -> list[Parcel]:
+    return [
+        Parcel(id=number, channel="slack", notice=each, created_at=each.created_at)
+        for number, each in enumerate(notices, start=1)
+    ]
+
+
+def fresh(number: int) -> list[Parcel]:
+    """An incident nobody tried to tell yet."""
+    return [Parcel(id=number, channel="slack", notice=notice(OPENED), created_at=NOW)]
+
+
+def failed(number: int, *, ago: timedelta, due_in: timedelta) -> list[Parcel]:
+    """An incident whose message failed a while ago and waits for its next try."""
+    [parcel] = fresh(number)
+    return [replace(parcel, attempts=1, tried_at=NOW - ago, due_at=NOW + due_in, last_error="503")]
+
+
+def leased(number: int, *, ago: timedelta) -> list[Parcel]:
+    """An incident whose message was claimed a while ago and not settled since."""
+    [parcel] = fresh(number)
+    return [replace(parcel, attempts=1, tried_at=NOW - ago, due_at=NOW - ago + LEASE)]
+
+
+def chosen(*incidents: list[Parcel], now: datetime = NOW) -> int | None:
+    found = next_to_try(incidents, now)
+    return None if found is None else found[0].id
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ([OPENED], OPENED),
+        ([OPENED, CHANGED], OPENED),
+        ([OPENED, CHANGED, REMINDER], OPENED),
+        ([OPENED, CLOSED], Kind.MISSED),
+        ([OPENED, CHANGED, REMINDER, CLOSED], Kind.MISSED),
+        ([CHANGED], CHANGED),
+        ([CHANGED, CHANGED], CHANGED),
+        ([CHANGED, REMINDER], CHANGED),
+        ([REMINDER, REMINDER], REMINDER),
+        ([CHANGED, CLOSED], CLOSED),
+        ([REMINDER, CLOSED], CLOSED),
+        ([CLOSED], CLOSED),
+    ],
+)
+def test_one_message_covers_what_waits_of_an_incident(kinds: list[Kind], told: Kind) -> None:
+    """Under the most telling kind: what is over is told as over, and as missed if its beginning was not heard."""
+    parcels = waiting(*(notice(kind, minute) for minute, kind in enumerate(kinds)))
+    dispatch = next_dispatch(parcels)
+    assert dispatch.notice.kind is told
+    assert list(dispatch.parcels) == parcels
+
+
+def test_what_goes_on_is_told_as_it_stands_now() -> None:
+    """An opening that waited for an hour has the present cause, figures and severity, and the causes before."""
+    parcels = waiting(
+        notice(OPENED, 0, TIMEOUT, severity=Severity.WARNING),
+        notice(CHANGED, 20, REJECTED, causes=(TIMEOUT, REJECTED), before=TIMEOUT),
+        notice(REMINDER, 60, REJECTED, causes=(TIMEOUT, REJECTED)),
+    )
+    said = next_dispatch(parcels).notice
+    assert said == replace(parcels[-1].notice, kind=OPENED, before=TIMEOUT)
+    assert (said.cause, said.looks_failed, said.severity) == (REJECTED, 60, Severity.CRITICAL)
+
+
+def test_pauses_double_and_end_at_five_minutes() -> None:
+    """1, 2, 4 … 300 s; jitter adds a quarter at most."""
+    pauses = [pause_before_retry(attempts, None, 0.0) / SECOND for attempts in range(1, 12)]
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert pause_before_retry(10_000, None, 1.0) == timedelta(seconds=375)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "wish", "pause"),
+    [(1, 30, 30), (10, 30, 300), (1, 7200, 7200), (1, 10**6, 86_400)],
+)
+def test_a_channels_wish_is_kept_up_to_a_day(attempts: int, wish: int, pause: int) -> None:
+    """Never earlier than it asked for, nor earlier than without a wish; after a day the message is given up."""
+    assert pause_before_retry(attempts, timedelta(seconds=wish), 0.0) == timedelta(seconds=pause)
+
+
+def test_a_message_is_given_up_after_a_day() -> None:
+    """Counted from when there was something to tell."""
+    [parcel] = fresh(1)
+    assert not should_give_up(parcel, NOW + timedelta(hours=24) - SECOND)
+    assert should_give_up(parcel, NOW + timedelta(hours=24))
+
+
+def test_what_is_due_is_tried_in_order() -> None:
+    """The oldest incident first; what waits or is on its way is passed over."""
+    assert chosen() is None
+    assert chosen(fresh(1), fresh(2)) == 1
+    assert chosen(leased(1, ago=SECOND), fresh(2)) == 2
+    assert chosen(leased(1, ago=SECOND)) is None
+    assert chosen(leased(1, ago=LEASE)) == 1
+    assert chosen(failed(1, ago=MINUTE, due_in=MINUTE)) is None
+    assert chosen(failed(1, ago=MINUTE, due_in=timedelta(0))) == 1
+
+
+def test_the_oldest_that_failed_goes_before_news() -> None:
+    """So that its end is not read after the next beginning; but not when it failed a moment ago."""
+    assert chosen(failed(1, ago=MINUTE, due_in=MINUTE), failed(2, ago=MINUTE, due_in=MINUTE), fresh(3)) == 1
+    assert chosen(failed(1, ago=timedelta(0), due_in=MINUTE), failed(2, ago=MINUTE, due_in=MINUTE), fresh(3)) == 3
+
+
+def test_after_a_failure_the_one_that_waits_longest_for_a_try_is_next() -> None:
+    """It may be one message that the channel stumbles over: the second try is another one's."""
+    just_failed = failed(1, ago=timedelta(0), due_in=MINUTE)
+    due = timedelta(0)
+    assert chosen(just_failed, failed(2, ago=MINUTE, due_in=due), failed(3, ago=2 * MINUTE, due_in=due)) == 3
+    assert chosen(just_failed, failed(2, ago=MINUTE, due_in=due), fresh(3)) == 3
+
+
+def test_news_of_an_incident_takes_along_what_waits_of_it() -> None:
+    """A closing makes the opening due that still has minutes to wait, but not one that is on its way."""
+    [closing] = waiting(notice(CLOSED))
+    assert chosen([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) == 1
+    assert chosen([*leased(1, ago=SECOND), closing]) is None
+    assert next_try([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) is None
+    assert next_try([*leased(1, ago=SECOND), closing]) == NOW - SECOND + LEASE
+    assert next_try(failed(1, ago=MINUTE, due_in=MINUTE)) == NOW + MINUTE
+
+
+def test_a_clock_that_was_set_back_holds_nothing() -> None:
+    """A try in the future counts as long ago, also that of a lease."""
+    earlier = NOW - timedelta(hours=1)
+    assert chosen(failed(1, ago=MINUTE, due_in=MINUTE), now=earlier) == 1
+    assert chosen(leased(1, ago=SECOND), now=earlier) == 1
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        (timedelta(seconds=119), None),
+        (timedelta(minutes=58, seconds=3), "This comes 58 min 3 s late: it could not be delivered before."),
+        (-timedelta(hours=1), None),
+    ],
+)
+def test_a_late_message_says_so(late: timedelta, said: str | None) -> None:
+    """From two minutes on, counted from the oldest of what it covers."""
+    dispatch = next_dispatch(waiting(notice(OPENED, 0), notice(CLOSED, 30)))
+    assert late_note(dispatch, NOW - timedelta(hours=1) + late) == said

@@ -1,0 +1,191 @@
+"""What one look sends, what it measures and what it leaves alone; strange answers are in test_outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from monitor.checks.observation import Observation
+from monitor.checks.rest import UpstashProbe, UpstashProbes
+from monitor.lib.scrub import Scrubber
+from tests.checks.rude import Certificates, Guest, Rude, answer, echo, rude
+
+TOKEN = "AXt0kenOfTheLookTests_77=="
+PATIENT = timedelta(seconds=10)
+
+
+@pytest.fixture
+def server() -> Iterator[Rude]:
+    with rude(echo) as server:
+        yield server
+
+
+def probe(url: str) -> UpstashProbe:
+    return UpstashProbes(scrub=Scrubber([TOKEN])).database(url=url, token=TOKEN)
+
+
+def ping(url: str, *, times: int = 1, timeout: timedelta = PATIENT) -> list[Observation]:
+    async def all_of_them() -> list[Observation]:
+        one = probe(url)
+        return [await one.ping(timeout=timeout) for _ in range(times)]
+
+    return asyncio.run(all_of_them())
+
+
+def test_a_look_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: Rude) -> None:
+    """POST to the root, `["PING", nonce]`, the token in Authorization and nowhere else, no telemetry."""
+    ping(server.url)
+    [request] = server.requests
+    head, _, body = request.decode().partition("\r\n\r\n")
+    first, *headers = head.split("\r\n")
+    assert first in ("POST / HTTP/1.1", "POST // HTTP/1.1")
+    assert re.fullmatch(r'\["PING", ?"[0-9a-f]{32}"\]', body)
+    assert [line for line in headers if TOKEN in line] == [f"Authorization: Bearer {TOKEN}"]
+    assert request.count(TOKEN.encode()) == 1
+    assert "telemetry" not in head.lower()
+    assert "upstash-encoding: base64" in head.lower()
+
+
+def test_each_look_has_a_nonce_and_a_connection_of_its_own(server: Rude) -> None:
+    """Lookup, connection and encryption are tested each time; no cache can know the answer."""
+    ping(server.url, times=5)
+    assert server.connections == 5
+    assert len({request.partition(b"\r\n\r\n")[2] for request in server.requests}) == 5
+
+
+def test_a_failing_look_is_one_request() -> None:
+    """The client's hidden retry is off: what is measured happened once."""
+    with rude(answer("no", 502)) as server:
+        [observation] = ping(server.url)
+        assert observation.http_status == 502
+        assert len(server.requests) == 1
+
+
+def test_proxies_of_the_environment_do_not_change_what_is_measured(
+    server: Rude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy variable, even one that leads nowhere, is left alone."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    [observation] = ping(server.url)
+    assert observation.as_expected
+
+
+def test_the_latency_is_the_servers_and_not_the_connections() -> None:
+    """`latency_ms` is wait and read: a server that thinks for a quarter of a second shows there, a slow
+    handshake does not."""
+    certificates = Certificates()
+
+    def think(guest: Guest) -> None:
+        guest.server.closing.wait(0.25)
+        echo(guest)
+
+    with rude(think, tls=certificates.server()) as server:
+        probes = UpstashProbes(scrub=Scrubber([TOKEN]), tls=certificates.client())
+        observation = asyncio.run(probes.database(url=server.url, token=TOKEN).ping(timeout=PATIENT))
+    phases = observation.phases
+    assert phases.latency_ms is not None
+    assert phases.latency_ms >= 240
+    assert None not in (phases.dns, phases.connect, phases.tls, phases.wait, phases.read, phases.total)
+    assert phases.total is not None
+    assert phases.total >= phases.latency_ms
+
+
+def test_two_hundred_looks_at_a_host_that_hangs_take_no_longer_than_one() -> None:
+    """A dead host costs its neighbours nothing: all of them end at the same deadline."""
+    timeout = timedelta(seconds=1)
+    with rude(Guest.wait) as server:
+
+        async def all_at_once() -> list[Observation]:
+            probes = UpstashProbes(scrub=Scrubber([TOKEN]))
+            return await asyncio.gather(
+                *(probes.database(url=server.url, token=TOKEN).ping(timeout=timeout) for _ in range(200))
+            )
+
+        started = monotonic()
+        observations = asyncio.run(all_at_once())
+        took = monotonic() - started
+    assert len(observations) == 200
+    assert all(observation.fault is not None for observation in observations)
+    assert took < 20  # one after the other they would take 200 s
+
+
+def test_a_cancelled_look_leaves_nothing_open() -> None:
+    """Whoever stops the watch stops the look: no task and no connection stays behind."""
+    with rude(Guest.wait) as server:
+
+        async def look_and_leave() -> int:
+            looking = asyncio.create_task(probe(server.url).ping(timeout=PATIENT))
+            await asyncio.to_thread(server.was_visited.wait, 10)
+            looking.cancel()
+            await asyncio.wait({looking})
+            assert looking.cancelled()
+            return len(asyncio.all_tasks()) - 1
+
+        assert asyncio.run(look_and_leave(), debug=True) == 0
+
+
+_CHILD = """
+import asyncio, sys
+from datetime import timedelta
+from monitor.checks.rest import UpstashProbes
+probes = UpstashProbes(scrub=str)
+observation = asyncio.run(probes.database(url=sys.argv[1], token="t").ping(timeout=timedelta(seconds=20)))
+peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1]
+print(observation.as_expected, observation.fault, peak)
+"""
+
+
+def child(url: str, **environment: str) -> list[str]:
+    """One look in a process of its own; what it found, and the most memory it ever took, in kB."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, url],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.split()
+
+
+def test_an_endless_answer_costs_no_memory(server: Rude) -> None:
+    """A server that never stops is hung up on after a megabyte."""
+
+    def endless(guest: Guest) -> None:
+        guest.listen()
+        guest.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+        guest.flood(b"x" * 65536)
+
+    usual = int(child(server.url)[-1])
+    server.manner = endless
+    _, fault, peak = child(server.url)
+    assert fault == "Fault.OVERSIZED"
+    assert int(peak) < usual + 16 * 1024
+
+
+def test_certificates_named_by_the_environment_are_trusted(tmp_path: Path) -> None:
+    """`SSL_CERT_FILE` names the authority; without it the same server is refused."""
+    certificates = Certificates()
+    certificates.save(str(tmp_path / "ca.pem"))
+    with rude(echo, tls=certificates.server()) as server:
+        assert child(server.url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))[0] == "True"
+        assert child(server.url)[:2] == ["False", "Fault.TLS"]
+
+
+def test_the_private_places_of_the_client_are_where_we_left_them() -> None:
+    """upstash-redis promises none of them; docs/decisions/0002 says what each is for. If this fails after an
+    update of the library, read its client.py and http.py and mend `UpstashProbes`."""
+    client = probe("https://example.invalid")._client
+    for name in ("_http", "_url", "_headers"):
+        assert hasattr(client, name), f"upstash-redis has no {name} any more"
+    assert hasattr(client._http, "_client"), "upstash-redis keeps its HTTP client elsewhere"

@@ -1,0 +1,255 @@
+"""The word `demo` as a person types it: the story it tells, how it ends, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+
+from monitor.cli.demo import demo
+from monitor.cli.demo import play as demo_play
+from monitor.cli.demo.story import ACTS, SLACK, TELEGRAM
+from monitor.cli.main import main
+from tests.program import PATIENCE_SECONDS, Ended, Program, until
+
+# What a developer's shell may hold; none of it concerns the demo, and nobody listens on port 9.
+ENVIRONMENT = {
+    "UPSTASH_REDIS_REST_URL": "http://127.0.0.1:9",
+    "UPSTASH_REDIS_REST_TOKEN": "theRealTokenOfSomebody",
+    "SLACK_WEBHOOK_URL": "http://127.0.0.1:9/services/real",
+    "TELEGRAM_BOT_TOKEN": "123:real",
+    "TELEGRAM_CHAT_ID": "1",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "http://127.0.0.1:9",
+    "HEARTBEAT_URL": "http://127.0.0.1:9/ping",
+    "PORT": "1",
+}
+
+
+class Place(Program):
+    """A folder with settings that are not the demo's, and another for temporary files."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.temporary = folder / "temporary"
+        here = folder / "here"
+        for path in (self.temporary, here):
+            path.mkdir()
+        tidy = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8", "TMPDIR": str(self.temporary)}
+        super().__init__(here, {"databases": "none of the demo's business"}, **tidy, **environ)
+
+    def left_behind(self) -> list[str]:
+        return sorted(path.name for folder in (self.folder, self.temporary) for path in folder.iterdir())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def place_of_the_showing(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("demo"), **ENVIRONMENT)
+
+
+@pytest.fixture(scope="module")
+def showing(place_of_the_showing: Place) -> Ended:
+    """One whole run; the tests below look at it from all sides."""
+    return place_of_the_showing.end("demo", "--seconds", "6")
+
+
+def _outcomes(text: str, database: str) -> list[str]:
+    """What the looks at one database said, repetitions folded."""
+    line = re.compile(rf"^ +[\d.]+ s  {database:<5}  .{{8}}  .{{6}}  (\S.*?)(?:  .*)?$", re.MULTILINE)
+    return [outcome for outcome, _ in groupby(line.findall(text))]
+
+
+def test_the_story_is_told_to_its_end(showing: Ended) -> None:
+    """Exit status 0, all six acts in their order, a last page, and not a word on stderr."""
+    assert showing.stderr == ""
+    assert showing.status == 0
+    acts = re.findall(r"^── Act (\d) of 6 · .+ ─+$", showing.stdout, re.MULTILINE)
+    assert acts == ["1", "2", "3", "4", "5", "6"]
+    assert "What you saw" in showing.stdout
+
+
+def test_the_looks_tell_what_happens_to_main(showing: Ended) -> None:
+    """Fine, silent, fine, a token that is not valid any more, fine; and cache is looked at in every act."""
+    seen = _outcomes(showing.stdout, "main")
+    wanted = iter(seen)
+    for outcome in ("ok", "response timed out", "ok", "token rejected", "ok"):
+        assert outcome in wanted, seen
+    assert seen[-1] == "ok"
+    for act in re.split(r"^── ", showing.stdout, flags=re.MULTILINE)[1:7]:
+        assert "cache" in act
+        assert _outcomes(act, "cache") == ["ok"]
+
+
+def test_messages_arrive_in_their_order_and_are_shown_in_full(showing: Ended) -> None:
+    """Each with its headline and its number, in the service that the script shows; the other one has it too."""
+    frames = re.findall(
+        r"╭─ (Slack|Telegram) ─+╮\n +│ (.+?) +│\n(?:.*\n)+? +│ (incident .+?) +│\n +╰─ arrived [\d.]+ s after ",
+        showing.stdout,
+    )
+    assert frames == [
+        ("Slack", "🔴 main: response timed out", "incident 1 · opened"),
+        ("Slack", frames[1][1], "incident 1 · closed"),
+        ("Telegram", "🔴 main: token rejected", "incident 2 · opened"),
+        ("Slack", "🔴 main: token rejected", "incident 2 · opened"),
+        ("Telegram", frames[4][1], "incident 2 · closed"),
+    ]
+    assert all("🟢 main: recovered after" in frames[closed][1] for closed in (1, 4))
+    assert len(re.findall(r"→ (Slack|Telegram) has it too", showing.stdout)) == 3
+    assert "1. Set UPSTASH_REDIS_REST_TOKEN of service worker to the console's" in showing.stdout
+    assert "→ Slack did not take it: the service answered 503." in showing.stdout
+
+
+def test_the_new_token_arrives_by_a_deployment(showing: Ended) -> None:
+    """The program is stopped and started on the same history, which remembers the open incident."""
+    act = showing.stdout.split("Act 6 of 6")[1]
+    stopped, started = act.index("→ stopped"), act.index("→ started with the new token; it remembers incident 2\n")
+    assert stopped < started < act.index("incident 2 closed")
+
+
+def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
+    """After the message its ladder and its verdict: Upstash's move while the host is silent, then the token's."""
+    acts = re.split(r"^── ", showing.stdout, flags=re.MULTILINE)[1:7]
+    assert ["─ verdict ─" in act for act in acts] == [False, True, False, True, False, False]
+    silent, reset = acts[1], acts[3]
+    for act, message in ((silent, "incident 1 · opened"), (reset, "incident 2 · opened")):
+        assert act.index(message) < act.index("✓  configuration") < act.index("─ verdict ─")
+        assert "the worker's way" not in act
+    assert re.search(r"✗  HTTP without a token +connected, but no answer within 0\.5 s", silent)
+    assert "│ Upstash has posted trouble with Redis on its status page" in silent
+    assert "│ whose move: Upstash " in silent.partition("─ verdict ─")[2]
+    assert re.search(r"✗  token +WRONGPASS invalid or missing auth token", reset)
+    assert "│ The console has a newer token than the worker. " in reset
+    assert "│ whose move: yours " in reset.partition("─ verdict ─")[2]
+
+
+def test_the_last_page_adds_up(showing: Ended) -> None:
+    """Looks, incidents, messages, and what it cost."""
+    page = showing.stdout.split("What you saw")[1]
+    looks = len(re.findall(r"^ +[\d.]+ s  main ", showing.stdout, re.MULTILINE))
+    assert f"main         {looks} looks: " in page
+    assert re.search(r"incident 1 +main: response timed out, over after \d+ s\n", page)
+    assert re.search(r"incident 2 +main: token rejected, over after \d+ s\n", page)
+    assert "4 in Slack, 4 in Telegram" in page
+    assert "0 commands" in page
+    for word in ("init", "config check", "test-alerts", "run", "doctor"):
+        assert f"python -m monitor {word}" in page
+
+
+def test_a_log_file_can_show_it(showing: Ended) -> None:
+    """Nothing that steers a terminal, and no line longer than 80 columns."""
+    assert "\x1b" not in showing.stdout
+    assert "\r" not in showing.stdout
+    assert max(map(len, showing.stdout.splitlines())) <= 80
+
+
+def test_no_secret_and_no_address_is_shown(showing: Ended) -> None:
+    """Neither the stand-ins' tokens nor where they listen, and nothing of the environment."""
+    for secret in ("demo_", "/services/", "AAstandIn", "theRealToken", "Bearer"):
+        assert secret not in showing.stdout, secret
+    assert not re.search(r"127\.0\.0\.1:\d", showing.stdout)
+
+
+def test_nothing_is_left_behind(showing: Ended, place_of_the_showing: Place) -> None:
+    """No history, no folder, no file beside the one that was there."""
+    assert showing.status == 0
+    assert place_of_the_showing.left_behind() == ["config.yaml"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(place: Place, sign: signal.Signals) -> None:
+    """In the middle of an act, more than once: status 0, nothing left, no traceback; meanwhile it was healthy."""
+    with place.running("demo", "--port", "0") as running:
+        running.wait_for("cache ")
+        address = re.findall(r"curl (http://127\.0\.0\.1:\d+/healthz)", running.said)[0]
+        with build_opener(ProxyHandler({})).open(address, timeout=10) as answer:
+            assert json.loads(answer.read())["ok"] is True
+        assert len(place.left_behind()) == 2
+        ended = running.end(sign, sign)
+    assert ended.status == 0
+    assert ended.stdout.endswith("\n\n  Stopped before the end. Nothing is left behind.")
+    assert "Traceback" not in ended.stdout
+    assert place.left_behind() == ["config.yaml"]
+
+
+@pytest.mark.parametrize("redirection", ["| head -n 1 >first", ">&-"])
+def test_it_needs_nobody_to_read_it(place: Place, redirection: str) -> None:
+    """A reader that leaves ends it; without any output it plays for nobody, and can be stopped."""
+    command = f"{sys.executable} -m monitor demo {redirection}"
+    if redirection == ">&-":
+        command = f"exec {command}"
+    with subprocess.Popen(
+        ["bash", "-o", "pipefail", "-c", command], cwd=place.folder, env=place.environ, stderr=subprocess.PIPE
+    ) as process:
+        if redirection == ">&-":
+            until(lambda: any(place.temporary.glob("*/history.db")), "the history")
+            process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert (process.returncode, said) == (0, b"")
+    (place.folder / "first").unlink(missing_ok=True)
+    assert place.left_behind() == ["config.yaml"]
+
+
+def test_what_does_not_happen_is_told_and_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A message that never comes is waited for, for a while, and then missed by its name; all is put away."""
+    # The script and its patience are patched, since the real one is made to be fulfilled; signals are pytest's.
+    never = replace(ACTS[0], awaited=frozenset({(SLACK, "opened"), (TELEGRAM, "opened")}))
+    monkeypatch.setattr(demo_play, "ACTS", (never,))
+    monkeypatch.setattr(demo_play, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(demo, "heed_signals", lambda stop: None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--seconds", "5"])
+    assert ended.value.code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"All is well: slack: opened and telegram: opened did not come within [12] s\.", said)
+    assert "What you saw" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_told(place: Place) -> None:
+    """Status 3 and what to do, before the first act."""
+    with place.running("demo", "--port", "0") as running:
+        running.wait_for("curl ")
+        port = re.findall(r"127\.0\.0\.1:(\d+)/healthz", running.said)[0]
+        second = place.end("demo", "--port", port)
+    assert (second.status, second.stdout) == (3, "")
+    wanted = f"wanted to listen on 127.0.0.1 port {port}, found it in use by another program."
+    assert second.stderr == f"{wanted} Next: another --port, or 0 for any that is free\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seconds", "4"), "wanted a whole number from 5 to 300, found '4'. Next: --seconds 30"),
+        (("--seconds", "301"), "wanted a whole number from 5 to 300, found '301'. Next: --seconds 30"),
+        (("--seconds", "-7"), "found '-7'"),
+        (("--seconds", "soon"), "wanted a whole number from 5 to 300, found 'soon'. Next: --seconds 30"),
+        (("--seconds", "\u00b2"), "found '\u00b2'"),
+        (("--port", "70000"), "wanted a whole number from 0 to 65535, found '70000'. Next: --port 8080"),
+        (("--port", "http"), "wanted a whole number from 0 to 65535, found 'http'. Next: --port 8080"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_type_instead(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 3, before anything is started."""
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *words])
+    assert ended.value.code == 3
+    assert said in capsys.readouterr().err

@@ -1,0 +1,219 @@
+"""The doctor as a person runs it: a process before a real redis-server and the stand-ins of all sources."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from redis import Redis
+
+from monitor.sandbox.console import ConsoleStandIn, Database
+from monitor.sandbox.railway import RailwayStandIn
+from monitor.sandbox.railway_service import Service
+from monitor.sandbox.status_page import StatusPageStandIn
+from monitor.sandbox.upstash import Fault, UpstashStandIn
+from tests.checks.redis_server import RedisServer, redis_server
+from tests.program import Ended, Program
+
+TOKEN = "AXdoctorToken-0f_the_tests"
+KEY, PROJECT_TOKEN = "console-key-0123456789abcdef", "railway-project-token-0123456789"
+
+
+@dataclass(kw_only=True)
+class Clinic:
+    """One database seen from every side, and the program that examines it."""
+
+    upstash: UpstashStandIn
+    database: Database
+    worker: Service
+    railway: RailwayStandIn
+    page: StatusPageStandIn
+    redis: RedisServer
+    program: Program
+    settings: dict[str, Any]
+
+    def set_token(self, token: str) -> None:
+        """What this monitor's variable holds."""
+        self.settings["databases"][0]["token"] = token
+        self.program.set(self.settings)
+
+    def rotate(self) -> str:
+        """Somebody resets the credentials in the console."""
+        self.database.rotate()
+        token = self.database.rest_token
+        self.upstash.token = token
+        with Redis(
+            host="localhost",
+            port=self.redis.port,
+            username="default",
+            password=TOKEN,
+            ssl=True,
+            ssl_ca_certs=self.program.environ["SSL_CERT_FILE"],
+        ) as client:
+            client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{token}")
+        return token
+
+    def examine(self, *words: str) -> tuple[int, dict[str, Any]]:
+        ended = self.program.end("doctor", "--json", *words)
+        self.discreet(ended)
+        found = json.loads(ended.stdout)
+        assert found["exit_status"] == ended.status
+        return ended.status, found["databases"][0]
+
+    def discreet(self, ended: Ended) -> None:
+        """Neither token, key nor any eight characters in a row of one."""
+        said = ended.stdout + ended.stderr
+        for secret in (TOKEN, KEY, PROJECT_TOKEN, self.database.rest_token, self.upstash.token):
+            assert not [
+                secret[start : start + 10]
+                for start in range(len(secret) - 9)
+                if secret[start : start + 10] in said
+            ]
+        assert "Traceback" not in said
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Iterator[Clinic]:
+    folders = {name: tmp_path / name for name in ("redis", "home")}
+    for folder in folders.values():
+        folder.mkdir()
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(folders["redis"], token=TOKEN, ca=ca))
+        upstash = stack.enter_context(UpstashStandIn(TOKEN))
+        console = stack.enter_context(ConsoleStandIn(email="ops@example.com", api_key=KEY))
+        railway = stack.enter_context(RailwayStandIn(project_token=PROJECT_TOKEN, account_token="unused"))
+        page = stack.enter_context(StatusPageStandIn())
+        control = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        settings: dict[str, Any] = {
+            "databases": [{"name": "main", "url": upstash.url, "token": TOKEN, "timeout": "2s"}],
+            "controls": [f"127.0.0.1:{control.getsockname()[1]}"],
+            "doctor": {
+                "worker_port": redis.port,
+                "status_url": page.url,
+                "console_url": console.url,
+                "railway_url": railway.url,
+            },
+        }
+        yield Clinic(
+            upstash=upstash,
+            database=console.add(upstash.url.removeprefix("http://"), rest_token=TOKEN),
+            worker=railway.add("worker", UPSTASH_REDIS_REST_URL=upstash.url, UPSTASH_REDIS_REST_TOKEN=TOKEN),
+            railway=railway,
+            page=page,
+            redis=redis,
+            settings=settings,
+            program=Program(
+                folders["home"],
+                settings,
+                SSL_CERT_FILE=str(tmp_path / "ca.pem"),
+                UPSTASH_EMAIL="ops@example.com",
+                UPSTASH_API_KEY=KEY,
+                RAILWAY_TOKEN=PROJECT_TOKEN,
+            ),
+        )
+
+
+def test_a_healthy_database_passes_every_rung(clinic: Clinic) -> None:
+    """All that can be seen is seen, and the verdict says that nothing is wrong; status 0."""
+    status, found = clinic.examine()
+    states = {row["rung"]: row["state"] for row in found["rungs"]}
+    assert {rung for rung, state in states.items() if state != "passed"} == {"encryption"}  # http on loopback
+    assert (status, found["verdict"]["code"], found["verdict"]["whose_move"]) == (0, "all_good", "nobody")
+    assert clinic.railway.changes() == []
+
+
+Trouble = Callable[[Clinic], None]
+
+
+def _stale(clinic: Clinic) -> None:
+    clinic.rotate()
+
+
+def _staged(clinic: Clinic) -> None:
+    clinic.worker.stage(UPSTASH_REDIS_REST_TOKEN=clinic.rotate())
+
+
+def _trouble_posted(clinic: Clinic) -> None:
+    clinic.upstash.fault = Fault.SERVER_ERROR
+    clinic.page.post_incident("Elevated errors", "N. Virginia, USA (us-east-1)")
+
+
+# Every row of the table is provoked in tests/doctor/test_verdict_rows.py, where a process each is not needed.
+TROUBLES: list[tuple[str, Trouble, str]] = [
+    ("rotated", _stale, "worker_has_an_old_token"),
+    ("rotated, worker staged", _staged, "new_token_not_deployed"),
+    ("newline", lambda clinic: clinic.set_token(f"{TOKEN}\n"), "rest_value_mangled"),
+    ("posted", _trouble_posted, "provider_trouble"),
+]
+
+
+@pytest.mark.parametrize(("_name", "trouble", "code"), TROUBLES, ids=[name for name, _, _ in TROUBLES])
+def test_a_trouble_gets_its_verdict(clinic: Clinic, _name: str, trouble: Trouble, code: str) -> None:
+    """Provoked on real servers, told by the combination of rungs; status 2, only reading calls were made."""
+    trouble(clinic)
+    status, found = clinic.examine()
+    assert found["verdict"]["code"] == code, found
+    assert status == 2
+    assert found["verdict"]["whose_move"] != "nobody"
+    assert clinic.railway.changes() == []
+
+
+def test_a_host_that_hangs_costs_its_rungs_and_no_other(clinic: Clinic) -> None:
+    """The database says nothing: the rest is known all the same, and the doctor ends."""
+    clinic.upstash.fault = Fault.HANG
+    _, found = clinic.examine()
+    states = {row["rung"]: row["state"] for row in found["rungs"]}
+    assert states["http"] == "failed"
+    assert (states["token"], states["reading"], states["writing"]) == ("skipped",) * 3
+    assert (states["worker"], states["status_page"], states["console"], states["platform"]) == ("passed",) * 4
+
+
+def test_the_ladder_can_be_read_at_a_glance(clinic: Clinic) -> None:
+    """A line per rung, what was not tried says why, and at the end verdict, whose move, and the steps."""
+    clinic.rotate()
+    ended = clinic.program.end("doctor")
+    clinic.discreet(ended)
+    assert ended.status == 2
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "main"
+    assert any(line.split()[:2] == ["✗", "token"] for line in lines)
+    assert "not tried because of token" in ended.stdout
+    assert "The console has a newer token than the worker." in ended.stdout
+    assert "whose move: yours" in ended.stdout
+    assert "\x1b" not in ended.stdout
+
+
+def test_the_fix_puts_the_consoles_token_into_the_worker(clinic: Clinic) -> None:
+    """Shown first, then done: one variable written, one deployment, and the ladder looked at again."""
+    token = clinic.rotate()
+    ended = clinic.program.end("doctor", "--fix", "--yes")
+    clinic.discreet(ended)
+    assert "write UPSTASH_REDIS_REST_TOKEN of service worker" in ended.stdout
+    assert clinic.worker.running["UPSTASH_REDIS_REST_TOKEN"] == token
+    assert len(clinic.railway.changes()) == 2
+    assert ended.status == 0, ended.stdout
+
+
+def test_without_a_yes_nothing_is_changed(clinic: Clinic) -> None:
+    """The question is answered with no by an empty input."""
+    clinic.rotate()
+    ended = clinic.program.end("doctor", "--fix")
+    assert "the fix would" in ended.stdout
+    assert clinic.railway.changes() == []
+
+
+def test_a_fix_without_keys_is_refused_with_what_is_missing(clinic: Clinic) -> None:
+    """Wanted, found, next; status 3."""
+    del clinic.program.environ["UPSTASH_API_KEY"]
+    ended = clinic.program.end("doctor", "--fix", "--yes")
+    assert ended.status == 3
+    assert "UPSTASH_API_KEY" in ended.stderr

@@ -1,0 +1,250 @@
+"""What a person can get wrong in config.yaml, and what the program answers: all at once, each with its place.
+
+Messages are compared whole: wanted, found, next. No value that may be a secret is in any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trustme
+
+from monitor.checks.observation import Outcome
+from monitor.config.load import load
+from monitor.config.mistakes import ConfigMistakesError
+from monitor.config.settings import SlackSettings, TelegramSettings
+
+DURATION = "wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d"
+OF_A_DATABASE = "wanted one of name, url, token, interval, timeout, slow, canary, worker"
+TWIN = "wanted a name that no other has, found {!r} again. Next: give it another"
+SECRET = "AXsuperSecretValue1234567890"
+
+
+def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    """What is said about a file with that text."""
+    file = folder / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigMistakesError) as caught:
+        load(file, environ or {})
+    return [str(mistake).removeprefix(f"{folder}/") for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "databases:\n  - {nmae: main}\n",
+            [f"databases[0].nmae (line 2): {OF_A_DATABASE}, found the key 'nmae'. Next: did you mean name?"],
+        ),
+        (
+            "databases:\n  - {name: 5}\n",
+            ["databases[0].name (line 2): wanted text, found 5. Next: put it in quotes"],
+        ),
+        (
+            "defaults: {interval: 60}\n",
+            [f"defaults.interval (line 1): {DURATION}, found 60. Next: did you mean 60s?"],
+        ),
+        ("defaults: {timeout: 1x}\n", [f"defaults.timeout (line 1): {DURATION}, found '1x'"]),
+        ("defaults: {timeout: [1s]}\n", [f"defaults.timeout (line 1): {DURATION}, found a list"]),
+        ("defaults: {interval: 500ms}\n", ["defaults.interval (line 1): wanted at least 1s, found '500ms'"]),
+        ("databases:\n  - {name: a}\n  - {name: a}\n", [f"databases[1].name (line 3): {TWIN.format('a')}"]),
+        (
+            "channels:\n  - {type: log}\n  - {type: log, name: log}\n",
+            [f"channels[1].name (line 3): {TWIN.format('log')}"],
+        ),
+        (
+            "channels:\n  - {type: slack, webhook_url: '${NOPE}'}\n",
+            [
+                "channels[0].webhook_url (line 2): wanted the variable NOPE to be set."
+                " Next: set it, or write ${NOPE:-default}"
+            ],
+        ),
+        (
+            "channels:\n  - {type: slak}\n",
+            [
+                "channels[0].type (line 2): wanted one of slack, telegram, webhook, log, found 'slak'."
+                " Next: did you mean slack?"
+            ],
+        ),
+        (
+            "alerts: {token: {failures: 3, within: 2}}\n",
+            ["alerts.token (line 1): wanted failures to be at most within, which is 2"],
+        ),
+        ("status_page: {port: 99999}\n", ["status_page.port (line 1): wanted at most 65535, found 99999"]),
+        (
+            "databases: [\n",
+            [
+                "config.yaml (line 2): wanted YAML, found something else."
+                " Next: check indentation, colons and quotes there"
+            ],
+        ),
+        ("- a\n", ["config.yaml: wanted keys such as `databases:` at the top, found a list"]),
+    ],
+)
+def test_a_mistake_is_told_with_place_wanted_found_and_next(tmp_path: Path, text: str, said: list[str]) -> None:
+    """Where, what was wanted, what was found, and the nearest valid name or value."""
+    assert mistakes(tmp_path, text) == said
+
+
+def test_a_yaml_bomb_does_not_go_off(tmp_path: Path) -> None:
+    """Aliases are refused before anything is built, so nine of them cannot become a billion."""
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))]
+    [said] = mistakes(tmp_path, "\n".join(lines))
+    assert said.startswith("config.yaml (line 1): wanted plain values, found an anchor or alias")
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Nobody wants to mend a file one run at a time."""
+    said = mistakes(
+        tmp_path,
+        "databases:\n  - {name: main, interval: 0s, timeout: 1x}\n"
+        "alerts: {recovery: 0}\nlogs: {level: LOUD}\nhistry: {}\n",
+    )
+    assert [line.partition(":")[0] for line in said] == [
+        "databases[0].interval (line 2)",
+        "databases[0].timeout (line 2)",
+        "alerts.recovery (line 3)",
+        "logs.level (line 4)",
+        "histry (line 5)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"databases:\n  - {{name: main, interval: {SECRET}}}\n",
+        f"databases:\n  - {{name: main, tokn: {SECRET}}}\n",
+        f"databases:\n  - {{name: main, worker: {SECRET}}}\n",
+        f"databases:\n  - {{name: main, token: [{SECRET}]}}\n",
+        f"databases:\n  - {{name: ' {SECRET}'}}\n",
+        f"databases:\n  - {SECRET}\n",
+        f"channels:\n  - {{type: slack, webook_url: 'https://hooks.slack.com/services/T0/B0/{SECRET}'}}\n",
+        f"channels:\n  - {{type: '{SECRET}'}}\n",
+        f"{SECRET}: 1\n",
+        f"logs: {{level: '{SECRET}'}}\n",
+        "defaults: {interval: '${IT}'}\n",
+        "defaults: {interval: '${UNSET:-" + SECRET + "}'}\n",
+    ],
+)
+def test_a_value_that_may_be_a_secret_is_not_read_out(tmp_path: Path, text: str) -> None:
+    """A token in the wrong place, or under a misspelt key, is told by its place alone."""
+    said = "\n".join(mistakes(tmp_path, text, {"IT": SECRET}))
+    assert said
+    assert SECRET[:12] not in said
+
+
+def test_a_file_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
+    """Missing, a folder, not UTF-8, too large: each in words."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "latin").write_bytes("name: é".encode("latin-1"))
+    (tmp_path / "large").write_bytes(b"#" * (1024 * 1024 + 1))
+    for name, words in (
+        ("missing", "wanted a file, found none"),
+        ("folder", "found a folder"),
+        ("latin", "UTF-8"),
+        ("large", "at most 1 MiB"),
+    ):
+        with pytest.raises(ConfigMistakesError, match=words):
+            load(tmp_path / name, {})
+
+
+def test_the_environment_alone_is_enough() -> None:
+    """Without a file: one database named main, the channels that are set, the port, the heartbeat, the volume."""
+    settings = load(
+        None,
+        {
+            "UPSTASH_REDIS_REST_URL": "https://h.upstash.io",
+            "UPSTASH_REDIS_REST_TOKEN": " token\n",
+            "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x",
+            "TELEGRAM_BOT_TOKEN": "1:x",
+            "TELEGRAM_CHAT_ID": "-100",
+            "PORT": "8080",
+            "HEARTBEAT_URL": "https://hc-ping.com/x",
+            "RAILWAY_VOLUME_MOUNT_PATH": "/data",
+        },
+    )
+    [database] = settings.databases
+    assert database.name == "main"
+    # As it stands: the worker that reads the same variable gets no repair either.
+    assert database.token.get_secret_value() == " token\n"
+    assert [type(channel) for channel in settings.channels] == [SlackSettings, TelegramSettings]
+    assert settings.status_page.port == 8080
+    assert settings.heartbeat.url is not None
+    assert settings.history.path == "/data/history.db"
+
+
+def test_nothing_at_all_still_starts() -> None:
+    """A missing token is an outcome that is alerted, not a refusal to start."""
+    settings = load(None, {})
+    assert settings.databases[0].url.get_secret_value() == ""
+    assert settings.channels == ()
+    assert Outcome.URL_MISSING.family.is_failing
+
+
+@pytest.mark.parametrize(
+    ("written", "environ", "becomes"),
+    [
+        ("${A}", {"A": "x"}, "x"),
+        ("${A}/${B}", {"A": "x", "B": "y"}, "x/y"),
+        ("${A:-d}", {}, "d"),
+        ("${A:-d}", {"A": ""}, "d"),
+        ("${A:-}", {}, ""),
+        ("$$A", {"A": "x"}, "$A"),
+        ("$${A}", {"A": "x"}, "${A}"),
+        ("${A}", {"A": "${B}"}, "${B}"),
+        ("${A}", {"A": "[1, 2]"}, "[1, 2]"),
+        ("${A}", {"A": "a: b # c"}, "a: b # c"),
+        ("${A}", {}, ""),
+    ],
+)
+def test_variables_are_put_in_once_and_as_they_are(
+    tmp_path: Path, written: str, environ: dict[str, str], becomes: str
+) -> None:
+    """`${NAME}`, `${NAME:-default}`, `$$`; what a variable holds is never read as YAML or expanded again."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"databases:\n  - {{name: main, token: '{written}'}}\n", encoding="utf-8")
+    assert load(file, environ).databases[0].token.get_secret_value() == becomes
+
+
+def test_the_shipped_file_is_the_one_that_init_writes_and_it_is_fine() -> None:
+    """config.yaml at the top, the package's example, and what the program takes are one thing."""
+    root = Path(__file__).parents[2]
+    shipped = root / "config.yaml"
+    assert shipped.read_text(encoding="utf-8") == (root / "monitor" / "config.example.yaml").read_text(
+        encoding="utf-8"
+    )
+    settings = load(shipped, {})
+    assert settings == load(None, {}).model_copy(update={"databases": settings.databases})
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "found"),
+    [
+        ("SSL_CERT_FILE", None, "no such file or directory"),
+        ("SSL_CERT_FILE", "no certificate", "no certificate in it"),
+        ("SSL_CERT_DIR", None, "no folder"),
+    ],
+)
+def test_certificates_that_cannot_be_read_are_a_mistake_like_any_other(
+    tmp_path: Path, variable: str, content: str | None, found: str
+) -> None:
+    """What the looks would trust is tried while the settings are read: told with wanted, found, next."""
+    named = tmp_path / "certificates"
+    if content is not None:
+        named.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigMistakesError) as caught:
+        load(None, {variable: str(named)})
+    [mistake] = caught.value.mistakes
+    assert mistake.place == variable
+    assert mistake.found == found
+    assert mistake.next_step
+
+
+def test_certificates_that_can_be_read_are_no_mistake(tmp_path: Path) -> None:
+    """A file in PEM, or a folder; an empty variable is none."""
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    for environ in ({"SSL_CERT_FILE": str(file)}, {"SSL_CERT_DIR": str(tmp_path)}, {"SSL_CERT_FILE": ""}):
+        assert load(None, environ).databases

@@ -1,0 +1,175 @@
+"""One database and all that stands around it, real servers on loopback, examined in the tests' own process.
+
+How the doctor fares as a program of its own is seen in tests/cli.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import trustme
+from redis import Redis
+
+from monitor.checks.resolver import AddressInfo, Resolver
+from monitor.checks.rest import UpstashProbes
+from monitor.config.settings import Settings
+from monitor.diagnosis.layers import BILLED, Ladder, Rung
+from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
+from monitor.engine.wiring import build_examiner, now_utc
+from monitor.sandbox.console import ConsoleStandIn
+from monitor.sandbox.railway import RailwayStandIn
+from monitor.sandbox.status_page import StatusPageStandIn
+from monitor.sandbox.upstash import UpstashStandIn
+from tests.checks.redis_server import RedisServer, redis_server
+from tests.checks.rude import Certificates
+
+_PIECE = 10  # as many characters in a row as nobody may see
+NAME = "merry-cat"
+TOKEN, READ_ONLY_TOKEN = "AXstandardToken-0f_the_tests", "AXreadOnlyToken-0f_the_tests"
+TOKEN_NAME = "UPSTASH_REDIS_REST_TOKEN"
+ENVIRONMENT = {
+    "UPSTASH_EMAIL": "ops@example.com",
+    "UPSTASH_API_KEY": "console-key-0123456789abcdef",
+    "RAILWAY_TOKEN": "railway-project-token-0123456789",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ward:
+    """What is dear to start and shared: a redis-server, and who signed its certificate and the database's."""
+
+    redis: RedisServer
+    admin: Redis
+    certificates: Certificates
+    trust: Path
+
+    def let_in(self, token: str) -> None:
+        """From now on this is the password of `rediss://`, and no other."""
+        self.admin.execute_command("ACL", "SETUSER", "default", "resetpass", f">{token}")  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def opened_ward(folder: Path) -> Iterator[Ward]:
+    authority = trustme.CA()
+    trust = folder / "ca.pem"
+    with (
+        redis_server(
+            folder, token=TOKEN, read_only_token=READ_ONLY_TOKEN, names=("localhost", "*.upstash.io"), ca=authority
+        ) as redis,
+        Redis(host="localhost", port=redis.port, password=TOKEN, ssl=True, ssl_ca_certs=str(trust)) as admin,
+    ):
+        yield Ward(redis=redis, admin=admin, certificates=Certificates(authority), trust=trust)
+
+
+class Clinic:
+    """Everything is well until a test changes it. Names lead to loopback, but for those in `gone`."""
+
+    def __init__(self, ward: Ward, stack: ExitStack) -> None:
+        self.ward = ward
+        tls = ward.certificates.server("*.upstash.io")
+        self.upstash = stack.enter_context(UpstashStandIn(TOKEN, read_only_token=READ_ONLY_TOKEN, tls=tls))
+        self.console = stack.enter_context(
+            ConsoleStandIn(email=ENVIRONMENT["UPSTASH_EMAIL"], api_key=ENVIRONMENT["UPSTASH_API_KEY"])
+        )
+        self.railway = stack.enter_context(
+            RailwayStandIn(project_token=ENVIRONMENT["RAILWAY_TOKEN"], account_token="unused")
+        )
+        self.page = stack.enter_context(StatusPageStandIn())
+        self.control = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.environment = dict(ENVIRONMENT)
+        self.name, self.token = NAME, TOKEN
+        self.port = self.upstash.port
+        self.url = self.rest_url
+        self.database = self.console.add(self.host, rest_token=TOKEN)
+        self.database.read_only_rest_token = READ_ONLY_TOKEN
+        self.worker = self.railway.add("worker", UPSTASH_REDIS_REST_URL=self.url, UPSTASH_REDIS_REST_TOKEN=TOKEN)
+        self.controls = [f"127.0.0.1:{self.control.getsockname()[1]}"]
+        self.worker_port = ward.redis.port
+        self.knobs: dict[str, Any] = {"timeout": "5s"}
+        self.others_timeout = OTHERS_TIMEOUT
+        self.gone: set[str] = set()
+        self.resolver_answers = threading.Event()
+        self.resolver_answers.set()
+        stack.callback(self.resolver_answers.set)
+        ward.let_in(TOKEN)
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.upstash.io"
+
+    @property
+    def rest_url(self) -> str:
+        return f"https://{self.host}:{self.port}"
+
+    def move_to(self, *, name: str = NAME, port: int | None = None) -> None:
+        """Give the database another place, known everywhere."""
+        self.name, self.port = name, port or self.port
+        self.url, self.database.endpoint = self.rest_url, self.host
+        self.deploy(UPSTASH_REDIS_REST_URL=self.url)
+
+    def rotate(self) -> str:
+        """Somebody resets the credentials in the console; the new token."""
+        self.database.rotate()
+        self.accept(self.database.rest_token)
+        return self.database.rest_token
+
+    def accept(self, token: str) -> None:
+        """This is the database's token now, over REST and over `rediss://`."""
+        self.upstash.token = token
+        self.ward.let_in(token)
+
+    def deploy(self, **variables: str) -> None:
+        """Set variables of the worker and deploy them."""
+        self.worker.store(variables)
+        self.worker.deploy()
+        self.worker.settle()
+
+    def without_keys(self) -> None:
+        """Neither the console nor Railway can be asked."""
+        self.environment.clear()
+
+    def examine(self, *, is_billed: bool = True, within: timedelta = WITHIN) -> Ladder:
+        """Climb the whole ladder, as the doctor does, and see that nothing on it holds a piece of a secret."""
+        ladder = asyncio.run(self._examine(is_billed=is_billed, within=within))
+        said = " ".join(seen.seen for seen in ladder.rungs)
+        secrets = (self.token, TOKEN, READ_ONLY_TOKEN, self.upstash.token, self.database.rest_token)
+        for secret in (*secrets, self.database.password, *ENVIRONMENT.values()):
+            pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
+            assert not [piece for piece in pieces if piece in said]
+        return ladder
+
+    async def _examine(self, *, is_billed: bool, within: timedelta) -> Ladder:
+        settings = Settings.model_validate(
+            {
+                "databases": [{"name": "main", "url": self.url, "token": self.token, **self.knobs}],
+                "controls": self.controls,
+                "doctor": {
+                    "worker_port": self.worker_port,
+                    "status_url": self.page.url,
+                    "console_url": self.console.url,
+                    "railway_url": self.railway.url,
+                },
+            }
+        )
+        examiner = build_examiner(settings, clock=now_utc, environ=self.environment)
+        # Public names are not asked for in a test, so the lookup alone is handed in.
+        probes = UpstashProbes(scrub=examiner.scrub, resolver=Resolver(self.look_up))
+        examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
+        without = frozenset[Rung]() if is_billed else BILLED
+        examined = await examiner.examine(settings.databases[0], without=without, within=within)
+        return examined.ladder
+
+    def look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """What the resolver knows; it blocks, as a real one may."""
+        self.resolver_answers.wait()
+        if host in self.gone:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]

@@ -1,0 +1,310 @@
+"""Lookup, connection and encryption on loopback: real sockets, real TLS, resolvers that answer as a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import pytest
+import trustme
+
+from monitor.checks.observation import Outcome
+from monitor.checks.resolver import AddressInfo, Resolver
+from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.doctor.layers.network import connect, encrypt, look_up
+from tests.checks.listener import Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
+
+HOST = "merry-cat-30690.upstash.io"
+NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+SHORT = timedelta(seconds=0.3)
+LONG = timedelta(seconds=20)
+IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
+# The kernel refuses a link-local address without an interface before anything is sent.
+NO_ROUTE = (IPV6, socket.SOCK_STREAM, 6, "", ("fe80::1", 443, 0, 0))
+
+
+def address(port: int, host: str = "127.0.0.1") -> AddressInfo:
+    if ":" in host:
+        return (IPV6, socket.SOCK_STREAM, 6, "", (host, port, 0, 0))
+    return (IPV4, socket.SOCK_STREAM, 6, "", (host, port))
+
+
+def looked_up(lookup: Callable[[str, int], Sequence[AddressInfo]], host: str = HOST) -> tuple[Seen, int]:
+    seen, addresses = asyncio.run(look_up(host, 443, timeout=LONG, resolver=Resolver(lookup)))
+    return seen, len(addresses)
+
+
+def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[Seen, tuple[AddressInfo, ...]]:
+    return asyncio.run(connect(addresses, timeout=timeout))
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([address(443, "10.0.0.1")], "1 IPv4 (10.0.0.1), no IPv6"),
+        ([address(443, "2001:db8::1")], "no IPv4, 1 IPv6 (2001:db8::1)"),
+        (
+            [address(443, "2001:db8::1"), address(443, "10.0.0.1"), address(443, "10.0.0.2")],
+            "2 IPv4 (10.0.0.1, 10.0.0.2), 1 IPv6 (2001:db8::1)",
+        ),
+        ([address(443, "10.0.0.1")] * 3, "1 IPv4 (10.0.0.1), no IPv6"),
+        (
+            [address(443, f"10.0.0.{last}") for last in range(1, 7)],
+            "6 IPv4 (10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, …), no IPv6",
+        ),
+    ],
+)
+def test_a_lookup_says_which_addresses_of_which_family_there_are(found: list[AddressInfo], says: str) -> None:
+    """A host without IPv4 explains much on a network without IPv6."""
+    seen, count = looked_up(lambda _host, _port: found)
+    assert (seen.rung, seen.state, seen.seen, seen.outcome) == (Rung.LOOKUP, State.PASSED, says, None)
+    assert count == len(set(found))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_is_not_looked_up(host: str) -> None:
+    """The resolver has no part in it, and the line says so."""
+
+    def nobody(_host: str, _port: int) -> Sequence[AddressInfo]:
+        raise AssertionError("an address was asked of the resolver")
+
+    seen, count = looked_up(nobody, host)
+    assert (seen.state, seen.seen, count) == (State.PASSED, f"{host} is an address itself", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "says"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "?"), Outcome.DNS_NOT_FOUND, "the host name does not exist"),
+        (socket.gaierror(socket.EAI_NODATA, "?"), Outcome.DNS_NOT_FOUND, "the host name does not exist"),
+        (socket.gaierror(socket.EAI_AGAIN, "Try again"), Outcome.DNS_FAILED, "the resolver failed: try again"),
+    ],
+)
+def test_a_lookup_that_fails_says_whether_the_name_or_the_resolver_is_to_blame(
+    error: socket.gaierror, outcome: Outcome, says: str
+) -> None:
+    """A name that does not exist is a matter of the URL; a resolver that fails is one of our own network."""
+
+    def fail(_host: str, _port: int) -> Sequence[AddressInfo]:
+        raise error
+
+    seen, count = looked_up(fail)
+    assert (seen.state, seen.outcome, seen.seen, count) == (State.FAILED, outcome, says, 0)
+
+
+def test_a_name_without_an_address_does_not_exist() -> None:
+    """An empty answer without an error is one as well."""
+    seen, _ = looked_up(lambda _host, _port: [])
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.DNS_NOT_FOUND)
+
+
+def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
+    """The lookup cannot be cancelled, but nobody waits for it."""
+    released = threading.Event()
+
+    def stuck(_host: str, _port: int) -> Sequence[AddressInfo]:
+        released.wait(30)
+        return []
+
+    begun = monotonic()
+    seen, addresses = asyncio.run(look_up(HOST, 443, timeout=SHORT, resolver=Resolver(stuck)))
+    released.set()
+    assert monotonic() - begun < 10
+    assert (seen.state, seen.outcome, addresses) == (State.FAILED, Outcome.DNS_FAILED, ())
+    assert seen.seen == "the resolver did not answer within 0.3 s"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_single_address_of_either_family_is_enough(host: str) -> None:
+    """On a host or a network with one family only, the other is not missed."""
+    with Listener(hang_up, host=host) as server:
+        seen, standing = connected(address(server.port, host))
+    assert (seen.rung, seen.state, seen.seen) == (Rung.CONNECTION, State.PASSED, "1 of 1 address")
+    assert standing == (address(server.port, host),)
+
+
+def test_a_connection_passes_with_one_family_and_says_what_keeps_the_other() -> None:
+    """Railway has no outbound IPv6 unless it is turned on; looks do well without it, but a person may wonder."""
+    with Listener(hang_up) as one, Listener(hang_up) as two:
+        seen, standing = connected(NO_ROUTE, address(one.port), address(two.port))
+    assert (seen.state, seen.seen) == (State.PASSED, "2 of 3 addresses: IPv6 has no route")
+    assert standing == (address(one.port), address(two.port))
+    assert seen.outcome is None
+
+
+def test_all_addresses_are_tried_at_once() -> None:
+    """One that hangs does not keep the others waiting, and costs a second at most once another one stands."""
+    with port_that_drops() as port, Listener(hang_up) as server:
+        begun = monotonic()
+        seen, standing = connected(address(port), address(server.port), address(port_that_refuses()))
+        assert monotonic() - begun < 10
+    assert (seen.state, standing) == (State.PASSED, (address(server.port),))
+    assert seen.seen == "1 of 3 addresses: 2 of IPv4 did not answer or refused"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_refused_connection_fails(host: str) -> None:
+    """A lone address speaks for itself."""
+    seen, standing = connected(address(port_that_refuses(host), host))
+    assert (seen.state, seen.outcome, standing) == (State.FAILED, Outcome.CONNECTION_REFUSED, ())
+    assert seen.seen == "connection refused"
+
+
+def test_a_port_that_drops_everything_fails_at_the_deadline() -> None:
+    """That is what a firewall looks like from inside."""
+    with port_that_drops() as port:
+        begun = monotonic()
+        seen, _ = connected(address(port), timeout=SHORT)
+        assert monotonic() - begun < 10
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_TIMEOUT)
+    assert seen.seen == "no connection before the deadline"
+
+
+def test_without_a_route_nothing_is_reached() -> None:
+    """A host with IPv6 alone, seen from a network without it."""
+    seen, _ = connected(NO_ROUTE)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.NETWORK_UNREACHABLE)
+
+
+def test_of_several_failures_the_one_that_got_furthest_is_the_outcome() -> None:
+    """A refusal came from the host itself; a missing route for another family says little beside it."""
+    seen, _ = connected(NO_ROUTE, address(port_that_refuses()))
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
+    assert seen.seen == "none of 2 addresses: IPv6 has no route, IPv4 refused"
+
+
+class Certificates:
+    """An authority of our own, and a context that trusts it."""
+
+    def __init__(self) -> None:
+        self.ca = trustme.CA()
+        self.trust = ssl.create_default_context()
+        self.ca.configure_trust(self.trust)
+
+    def server(
+        self, *names: str, not_before: datetime | None = None, not_after: datetime | None = None
+    ) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(*names, not_before=not_before, not_after=not_after).configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+def encrypted(
+    port: int, trust: ssl.SSLContext, *, at: str = "127.0.0.1", timeout: timedelta = LONG, now: datetime = NOW
+) -> Seen:
+    return asyncio.run(encrypt(HOST, [address(port, at)], timeout=timeout, tls=trust, now=now))
+
+
+@pytest.mark.parametrize("at", ["127.0.0.1", "::1"])
+def test_a_trusted_certificate_passes_and_is_described(certificates: Certificates, at: str) -> None:
+    """Issuer, names, days left and protocol: what a person would ask openssl for."""
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    with Listener(hang, tls=certificates.server(HOST, not_after=end), host=at) as listener:
+        now = end - timedelta(days=61, hours=1)
+        seen = encrypted(listener.port, certificates.trust, at=at, now=now)
+    assert (seen.rung, seen.state, seen.facts) == (Rung.ENCRYPTION, State.PASSED, frozenset())
+    issuer, left, protocol = seen.seen.split(" · ")
+    assert issuer.startswith("issued by trustme")
+    assert issuer.endswith(f" for {HOST}")
+    assert left == "61 days left"
+    assert protocol == "TLS 1.3"
+    assert seen.seen.isprintable()
+
+
+def test_of_many_names_few_are_said(certificates: Certificates) -> None:
+    """One line stays one line."""
+    names = (HOST, "*.upstash.io", "a.example", "b.example", "x" * 63 + ".example")
+    with Listener(hang, tls=certificates.server(*names)) as listener:
+        seen = encrypted(listener.port, certificates.trust)
+    assert f"for {HOST}, *.upstash.io and 3 more" in seen.seen
+
+
+@pytest.mark.parametrize(
+    ("left", "says", "soon"),
+    [
+        (timedelta(days=14, minutes=1), "14 days left", False),
+        (timedelta(days=13, hours=23), "13 days left", True),
+        (timedelta(days=1, minutes=1), "1 day left", True),
+        (timedelta(hours=1), "0 days left", True),
+    ],
+)
+def test_a_certificate_that_ends_soon_passes_with_a_fact(
+    certificates: Certificates, left: timedelta, says: str, soon: bool
+) -> None:
+    """Nothing is broken yet. The day that counts is handed in, so that the test's own clock has no part in it."""
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    with Listener(hang, tls=certificates.server(HOST, not_after=end)) as listener:
+        seen = encrypted(listener.port, certificates.trust, now=end - left)
+    assert seen.state is State.PASSED
+    assert f" · {says} · " in seen.seen
+    assert seen.facts == ({Fact.CERTIFICATE_ENDS_SOON} if soon else set())
+
+
+def test_a_certificate_of_somebody_else_fails(certificates: Certificates) -> None:
+    """An intercepting proxy, or a missing authority."""
+    with Listener(hang, tls=Certificates().server(HOST)) as listener:
+        seen = encrypted(listener.port, certificates.trust)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
+    assert seen.seen.startswith("certificate refused: ")
+
+
+def test_a_certificate_for_another_name_fails(certificates: Certificates) -> None:
+    """The wrong host; the chain is fine."""
+    with Listener(hang, tls=certificates.server("other.example")) as listener:
+        seen = encrypted(listener.port, certificates.trust)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
+    assert seen.seen == "certificate refused: Hostname mismatch, certificate is for another name."
+
+
+def test_an_expired_certificate_fails(certificates: Certificates) -> None:
+    """Theirs, or our own clock."""
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    server = certificates.server(HOST, not_before=past - timedelta(days=30), not_after=past)
+    with Listener(hang, tls=server) as listener:
+        seen = encrypted(listener.port, certificates.trust)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
+    assert "expired" in seen.seen
+
+
+def test_a_server_that_does_not_speak_tls_fails(certificates: Certificates) -> None:
+    """Plain HTTP on the port."""
+    with Listener(say(http(400, "{}"))) as listener:
+        seen = encrypted(listener.port, certificates.trust)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
+    assert "does not speak TLS" in seen.seen
+
+
+def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:
+    """Some firewalls let the connection come about and cut it at the first byte."""
+    with Listener(hang_up) as listener:
+        seen = encrypted(listener.port, certificates.trust)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_LOST)
+
+
+def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates) -> None:
+    """An overloaded edge accepts, and then nothing."""
+    with Listener(hang) as listener:
+        begun = monotonic()
+        seen = encrypted(listener.port, certificates.trust, timeout=SHORT)
+        assert monotonic() - begun < 10
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_TIMEOUT)
+    assert seen.seen == "no TLS handshake within 0.3 s"
+
+
+def test_an_address_that_went_away_in_between_fails(certificates: Certificates) -> None:
+    """What stood a moment ago need not stand now."""
+    seen = encrypted(port_that_refuses(), certificates.trust)
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
+    with port_that_drops() as port:
+        seen = encrypted(port, certificates.trust, timeout=SHORT)
+    assert (seen.outcome, seen.seen) == (Outcome.CONNECTION_TIMEOUT, "no connection within 0.3 s")

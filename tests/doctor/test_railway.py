@@ -1,0 +1,381 @@
+"""The worker's service on Railway: its variables against ours and the console's, read and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from time import monotonic
+
+import pytest
+
+from monitor.diagnosis.layers import Fact, Rung, State
+from monitor.doctor.layers.console import ConsoleDatabase
+from monitor.doctor.railway.api import Railway, RailwayAccess
+from monitor.doctor.railway.layer import PlatformReading, look_at_platform
+from monitor.doctor.railway.variables import Known
+from monitor.lib.scrub import Scrubber
+from monitor.lib.secret import Secret
+from monitor.sandbox.loopback import Mood
+from monitor.sandbox.railway import ENVIRONMENT, PROJECT, RailwayStandIn
+from monitor.sandbox.railway_service import Service
+
+HOST = "merry-cat-12345.upstash.io"
+URL = f"https://{HOST}"
+OLD, NEW = "AXold00000000000000000000000000", "AXnew11111111111111111111111111"
+DSN = "postgres://app:pr1vate-Of-The-Worker@db.internal/app"
+PROJECT_TOKEN, ACCOUNT_TOKEN = "pr0ject-t0ken-6f1d0c2a", "acc0unt-t0ken-8a7b6c5d"
+SECRETS = (OLD, NEW, PROJECT_TOKEN, ACCOUNT_TOKEN, "pr1vate-Of-The-Worker")
+LONG, SHORT = timedelta(seconds=20), timedelta(seconds=0.6)
+CONSOLE = ConsoleDatabase(
+    url=URL,
+    rest_token=Secret(NEW),
+    read_only_rest_token=Secret("AgReadOnly2222222222222222"),
+    password=Secret(NEW),
+)
+FACTS = {
+    "missing": Fact.WORKER_VARIABLE_MISSING,
+    "staged": Fact.WORKER_VARIABLE_STAGED,
+    "differs": Fact.WORKER_VARIABLE_DIFFERS,
+    "sealed": Fact.WORKER_VARIABLE_SEALED,
+    "the console's": Fact.WORKER_VARIABLE_IS_THE_CONSOLES,
+}
+
+
+class Desk:
+    """A project with a worker and another service, and whoever looks at it."""
+
+    def __init__(self, api: RailwayStandIn) -> None:
+        self.api = api
+        api.add("web", UPSTASH_REDIS_REST_URL="https://other.upstash.io", UPSTASH_REDIS_REST_TOKEN="AXother")
+        self.worker: Service = api.add(
+            "worker",
+            UPSTASH_REDIS_REST_URL=URL,
+            UPSTASH_REDIS_REST_TOKEN=NEW,
+            DATABASE_URL=DSN,
+            NODE_ENV="production",
+        )
+
+    def railway(self, *, service: str = "worker", **environment: str) -> Railway:
+        access = RailwayAccess.from_environment(environment or {"RAILWAY_TOKEN": PROJECT_TOKEN})
+        assert access is not None
+        scrub = Scrubber((OLD, access.token.reveal()))
+        return Railway(access, url=f"{self.api.url}/graphql/v2", service=service, scrub=scrub)
+
+    def look(
+        self,
+        token: str = NEW,
+        *,
+        console: ConsoleDatabase | None = None,
+        railway: Railway | None = None,
+        timeout: timedelta = LONG,
+    ) -> PlatformReading:
+        """Look, and hold what must hold for every look."""
+        known = Known(url=URL, token=Secret(token), console=console)
+        reading = look_at_platform(railway or self.railway(), known, timeout=timeout)
+        said = f"{reading!r} {reading.seen.seen}"
+        assert not [secret for secret in SECRETS if secret in said]
+        assert reading.seen.rung is Rung.PLATFORM
+        assert reading.seen.seen.isprintable()
+        assert {operation.kind for operation in self.api.operations()} <= {"query"}
+        return reading
+
+
+def found(reading: PlatformReading) -> tuple[State, set[str]]:
+    facts = {word for word, fact in FACTS.items() if fact in reading.seen.facts}
+    assert len(facts) == len(reading.seen.facts)
+    return reading.seen.state, facts
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with RailwayStandIn(project_token=PROJECT_TOKEN, account_token=ACCOUNT_TOKEN) as api:
+        yield Desk(api)
+
+
+def test_a_worker_with_the_same_values_passes(desk: Desk) -> None:
+    """With the console known, it is said that they are the console's."""
+    reading = desk.look()
+    assert found(reading) == (State.PASSED, set())
+    assert reading.seen.seen == (
+        "service worker: UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are the same as here"
+    )
+    assert found(desk.look(console=CONSOLE)) == (State.PASSED, {"the console's"})
+
+
+def test_the_console_has_a_newer_token_than_the_worker(desk: Desk) -> None:
+    """A diary of the seed of this project: rotated in the console; set by a person; deployed."""
+    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    desk.worker.deploy()
+    reading = desk.look(OLD, console=CONSOLE)
+    assert found(reading) == (State.FAILED, set())
+    assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in reading.seen.seen
+
+    desk.worker.stage(UPSTASH_REDIS_REST_TOKEN=NEW)
+    reading = desk.look(OLD, console=CONSOLE)
+    assert found(reading) == (State.FAILED, {"staged", "the console's"})
+    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in reading.seen.seen
+
+    desk.worker.deploy()
+    assert found(desk.look(OLD, console=CONSOLE)) == (State.PASSED, {"the console's"})
+
+
+def test_a_value_that_was_stored_without_a_deployment_is_staged(desk: Desk) -> None:
+    """Set by command with deploys skipped: what runs was started with the old one, as its snapshot shows."""
+    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    desk.worker.deploy()
+    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
+    assert found(desk.look()) == (State.FAILED, {"staged"})
+    desk.worker.redeploy()
+    assert found(desk.look()) == (State.PASSED, set())
+
+
+def test_a_redeployment_on_its_way_is_told(desk: Desk) -> None:
+    """Until it stands, the old one runs with the old value."""
+    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    desk.worker.deploy()
+    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
+    desk.worker.deploy_seconds = 60
+    desk.worker.redeploy()
+    reading = desk.look()
+    assert found(reading) == (State.FAILED, {"staged"})
+    assert "its newest deployment is BUILDING" in reading.seen.seen
+
+
+def test_missing_and_different_values_are_told_apart(desk: Desk) -> None:
+    """The other service of the project has its own variables, which are nobody's business here."""
+    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    desk.worker.deploy()
+    assert found(desk.look()) == (State.FAILED, {"differs"})
+    del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    desk.worker.deploy()
+    reading = desk.look()
+    assert found(reading) == (State.FAILED, {"missing"})
+    assert reading.seen.seen.startswith("service worker: UPSTASH_REDIS_REST_TOKEN is not set")
+
+
+def test_a_sealed_variable_is_not_called_missing(desk: Desk) -> None:
+    """Its value never leaves Railway, but that it is there can be seen."""
+    desk.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
+    reading = desk.look(console=CONSOLE)
+    assert found(reading) == (State.UNKNOWN, {"sealed"})
+    assert "UPSTASH_REDIS_REST_TOKEN is not shown, as sealed variables are not" in reading.seen.seen
+
+
+def test_a_rediss_url_is_compared_by_its_password(desk: Desk) -> None:
+    """A worker that has REDIS_URL in place of the pair; a reference is seen as its value."""
+    for name in ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
+        del desk.worker.stored[name]
+    desk.worker.store({"SECRET": NEW, "REDIS_URL": f"rediss://default:${{{{SECRET}}}}@{HOST}:6379"})
+    desk.worker.deploy()
+    reading = desk.look(console=CONSOLE)
+    assert found(reading) == (State.PASSED, {"the console's"})
+    assert reading.seen.seen == "service worker: REDIS_URL is the console's"
+    desk.worker.store({"SECRET": OLD})
+    desk.worker.deploy()
+    assert found(desk.look(console=CONSOLE)) == (State.FAILED, {"differs"})
+    assert reading.variables is not None
+    assert reading.variables["REDIS_URL"].is_reference
+
+
+def test_the_log_tells_what_the_worker_saw_without_its_secrets(desk: Desk) -> None:
+    """The last lines on Redis; the worker's own secrets, known to nobody here before, are hidden as well."""
+    desk.worker.log += [
+        "listening on 8080",
+        f"redis: connecting to rediss://default:{OLD}@{HOST}:6379",
+        f"ReplyError: WRONGPASS invalid username-password pair, sent {NEW}",
+        f"unrelated: {DSN}",
+        f"redis pool and {DSN} down",
+    ]
+    reading = desk.look()
+    assert reading.seen.state is State.PASSED
+    assert "log: ReplyError: WRONGPASS invalid username-password pair, sent ***" in reading.seen.seen
+    assert f"log: redis: connecting to rediss://***@{HOST}:6379" in reading.seen.seen
+    assert "log: redis pool and postgres://***@" in reading.seen.seen
+    assert "listening" not in reading.seen.seen
+    assert "unrelated" not in reading.seen.seen
+
+
+def test_a_reference_that_was_kept_unresolved_is_not_another_value(desk: Desk) -> None:
+    """Should Railway keep the reference and not its value, what runs is not known; it is not called staged."""
+    desk.worker.store({"SECRET": NEW, "UPSTASH_REDIS_REST_TOKEN": "${{SECRET}}"})
+    desk.worker.is_rendered = False
+    desk.worker.deploy()
+    assert found(desk.look()) == (State.PASSED, set())
+
+
+def test_a_secret_that_looks_like_a_word_is_hidden_in_the_log(desk: Desk) -> None:
+    """It is known for one because it is the value of a variable."""
+    desk.worker.store({"SESSION_SECRET": "correct horse battery"})
+    desk.worker.log.append("redis: session correct horse battery was lost")
+    assert "log: redis: session *** was lost" in desk.look().seen.seen
+
+
+def test_a_service_that_was_never_deployed_is_told(desk: Desk) -> None:
+    """There is nothing that runs, and nothing to read a log from."""
+    desk.worker.deployments.clear()
+    reading = desk.look()
+    assert reading.seen.seen.endswith("it was never deployed")
+
+
+def test_a_crashed_deployment_is_told_with_its_log(desk: Desk) -> None:
+    """What it was started with is what the worker had."""
+    desk.worker.next_ends = "CRASHED"
+    desk.worker.redeploy()
+    desk.worker.log.append("redis: NOAUTH Authentication required")
+    reading = desk.look()
+    assert "its newest deployment is CRASHED" in reading.seen.seen
+    assert "log: redis: NOAUTH Authentication required" in reading.seen.seen
+
+
+def test_an_unknown_service_is_unknown_and_the_known_ones_are_named(desk: Desk) -> None:
+    """The usual mistake is a name in the settings."""
+    reading = desk.look(railway=desk.railway(service="queue"))
+    assert found(reading) == (State.UNKNOWN, set())
+    assert reading.variables is None
+    assert reading.seen.seen == (
+        "not read: no service is named queue (there are: web, worker); set doctor.service"
+    )
+
+
+def test_a_project_token_says_itself_where_it_belongs(desk: Desk) -> None:
+    """It goes into a header of its own, and the ids in the environment do not matter beside it."""
+    railway = desk.railway(RAILWAY_TOKEN=PROJECT_TOKEN, RAILWAY_PROJECT_ID="elsewhere")
+    assert desk.look(railway=railway).seen.state is State.PASSED
+    assert {request.headers["project-access-token"] for request in desk.api.requests} == {PROJECT_TOKEN}
+    assert not any("authorization" in request.headers for request in desk.api.requests)
+
+
+def test_an_account_token_needs_to_be_told_where(desk: Desk) -> None:
+    """As Bearer, with the ids that Railway puts into every service's environment."""
+    place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
+    reading = desk.look(railway=desk.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN, **place))
+    assert reading.seen.state is State.PASSED
+    assert {request.headers["authorization"] for request in desk.api.requests} == {f"Bearer {ACCOUNT_TOKEN}"}
+    reading = desk.look(railway=desk.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN))
+    assert reading.seen.seen == ("not read: RAILWAY_API_TOKEN needs RAILWAY_PROJECT_ID and RAILWAY_ENVIRONMENT_ID")
+
+
+def test_a_token_that_opens_nothing_is_unknown(desk: Desk) -> None:
+    """An account's token in RAILWAY_TOKEN is the usual mistake, so the words say which kind is wanted."""
+    reading = desk.look(railway=desk.railway(RAILWAY_TOKEN=ACCOUNT_TOKEN))
+    assert found(reading) == (State.UNKNOWN, set())
+    assert "it must be a token of the project" in reading.seen.seen
+    place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
+    reading = desk.look(railway=desk.railway(RAILWAY_API_TOKEN="wrong", **place))
+    assert reading.seen.seen == "not read: RAILWAY_API_TOKEN does not open this"
+
+
+@pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
+@pytest.mark.parametrize("part", ["projectToken", "services", "stored: variables"])
+def test_an_odd_answer_is_unknown(desk: Desk, mood: Mood, part: str) -> None:
+    """At whichever question that the rung cannot do without: no facts, no variables for a fix."""
+    desk.api.mood_of[part] = mood
+    reading = desk.look()
+    assert found(reading) == (State.UNKNOWN, set())
+    assert reading.variables is None
+    assert reading.seen.seen.startswith("not read: ")
+
+
+OPTIONAL = ["environmentStagedChanges", "deployments(", "deploymentSnapshot", "deploymentLogs"]
+
+
+@pytest.mark.parametrize("mood", [Mood.HTML, Mood.OTHER_SHAPE, Mood.HANG])
+@pytest.mark.parametrize("part", OPTIONAL)
+def test_without_the_other_answers_the_variables_are_known(desk: Desk, mood: Mood, part: str) -> None:
+    """One question that hangs or fails costs only its own answer."""
+    desk.api.mood_of[part] = mood
+    desk.worker.log.append("redis: WRONGPASS")
+    del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    reading = desk.look(timeout=timedelta(seconds=1.5))
+    assert found(reading) == (State.FAILED, {"missing"})
+    is_log_lost = part in ("deployments(", "deploymentLogs")
+    assert is_log_lost or "log: redis: WRONGPASS" in reading.seen.seen
+
+
+@pytest.mark.parametrize("message", ["Problem processing request", "Not Authorized"])
+@pytest.mark.parametrize(
+    "field", ["environmentStagedChanges", "deployments", "deploymentSnapshot", "deploymentLogs"]
+)
+def test_errors_arrive_with_status_200_and_cost_their_field(desk: Desk, field: str, message: str) -> None:
+    """A field that this token may not read, or that Railway has done away with."""
+    desk.api.errors[field] = message
+    assert found(desk.look()) == (State.PASSED, set())
+
+
+@pytest.mark.parametrize("field", ["environment", "variablesForServiceDeployment"])
+@pytest.mark.parametrize("is_incomplete", [True, False])
+def test_a_refused_part_of_the_question_for_variables_does_not_cost_the_rest(
+    desk: Desk, field: str, is_incomplete: bool
+) -> None:
+    """GraphQL drops a whole answer for a part that must not be null; then the variables are asked for alone."""
+    desk.api.errors[field] = "Not Authorized"
+    desk.api.is_incomplete = is_incomplete
+    assert found(desk.look()) == (State.PASSED, set())
+
+
+def test_what_is_absent_is_not_called_missing_while_sealing_is_not_known(desk: Desk) -> None:
+    """Without the list of the sealed ones a variable that is not shown may be there all the same."""
+    desk.api.errors["environment"] = "Not Authorized"
+    desk.api.is_incomplete = True
+    del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    assert found(desk.look()) == (State.UNKNOWN, {"sealed"})
+
+
+def test_without_a_snapshot_what_runs_is_said_to_be_unknown(desk: Desk) -> None:
+    """Then a stored value that is right may not be deployed, and nobody can tell."""
+    desk.api.errors["deploymentSnapshot"] = "Cannot query field"
+    reading = desk.look()
+    assert "what the running deployment has is not known" in reading.seen.seen
+
+
+def test_an_error_that_repeats_what_was_sent_is_scrubbed(desk: Desk) -> None:
+    """Foreign words, scrubbed, on one line, and cut."""
+    desk.api.errors["project"] = f"bad\n\x1b[31mvalue {PROJECT_TOKEN} and {OLD} {'x' * 500}"
+    reading = desk.look()
+    assert reading.seen.seen.startswith("not read: it answers with an error: bad value *** and ***")
+    assert len(reading.seen.seen) < 200
+
+
+@pytest.mark.parametrize("message", ["Rate limit exceeded", "Too many requests"])
+def test_a_rate_limit_is_told_whichever_way_it_comes(desk: Desk, message: str) -> None:
+    """With status 429 and Retry-After, or among the errors of status 200."""
+    desk.api.errors["projectToken"] = message
+    assert desk.look().seen.seen == "not read: it asks for patience"
+    desk.api.mood = Mood.RATE_LIMITED
+    assert desk.look().seen.seen == "not read: it asks for patience (429, again in 7 s)"
+
+
+@pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
+def test_an_api_that_hangs_or_drips_ends_at_the_timeout(desk: Desk, mood: Mood) -> None:
+    """The time given is for all questions together."""
+    desk.api.mood = mood
+    began = monotonic()
+    assert found(desk.look(timeout=SHORT)) == (State.UNKNOWN, set())
+    assert monotonic() - began < 6
+
+
+def test_the_service_is_found_once(desk: Desk) -> None:
+    """Railway's smallest plan answers a hundred questions an hour."""
+    railway = desk.railway()
+    desk.look(railway=railway)
+    first = len(desk.api.requests)
+    desk.look(railway=railway)
+    assert (first, len(desk.api.requests) - first) == (7, 5)
+
+
+@pytest.mark.parametrize("mark", [None, "*******"])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_value_that_is_null_or_stars_counts_as_sealed(desk: Desk, mark: str | None, is_listed: bool) -> None:
+    """How Railway shows a sealed value is not documented; neither of these is a different token."""
+    desk.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
+    desk.worker.sealed_as["UPSTASH_REDIS_REST_TOKEN"] = mark
+    if not is_listed:
+        desk.api.errors["environment"] = "Not Authorized"
+    assert found(desk.look()) == (State.UNKNOWN, {"sealed"})
+
+
+def test_access_does_not_print_its_token() -> None:
+    """Neither kind, and no token at all is no access."""
+    for name in ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN"):
+        assert PROJECT_TOKEN not in repr(RailwayAccess.from_environment({name: PROJECT_TOKEN}))
+    assert RailwayAccess.from_environment({"RAILWAY_PROJECT_ID": PROJECT}) is None

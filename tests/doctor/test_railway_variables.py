@@ -1,0 +1,183 @@
+"""A worker's variables against ours and the console's: each row says what is set, and what is amiss with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.diagnosis.layers import Fact, State
+from monitor.doctor.layers.console import ConsoleDatabase
+from monitor.doctor.railway.variables import TOKEN_NAME, URL_NAME, Known, Variable, compare
+from monitor.lib.secret import Secret
+
+HOST = "merry-cat-12345.upstash.io"
+URL = f"https://{HOST}"
+OLD, NEW, READ_ONLY = "AXold0000000000000000000", "AXnew1111111111111111111", "AgRO2222222222222222222"
+PASSWORD = "0123456789abcdef0123456789abcdef"
+CONSOLE = ConsoleDatabase(
+    url=URL, rest_token=Secret(NEW), read_only_rest_token=Secret(READ_ONLY), password=Secret(PASSWORD)
+)
+MISSING, STAGED, DIFFERS = (
+    Fact.WORKER_VARIABLE_MISSING,
+    Fact.WORKER_VARIABLE_STAGED,
+    Fact.WORKER_VARIABLE_DIFFERS,
+)
+SEALED, THE_CONSOLES = Fact.WORKER_VARIABLE_SEALED, Fact.WORKER_VARIABLE_IS_THE_CONSOLES
+
+
+def variable(name: str, stored: str | None, *, running: str | None = None, staged: str | None = None) -> Variable:
+    """A deployed variable; `running` where the running deployment has another value."""
+    secrets = [None if text is None else Secret(text) for text in (stored, stored if running is None else running)]
+    return Variable(
+        name=name,
+        stored=secrets[0],
+        running=secrets[1],
+        is_running_known=True,
+        staged=None if staged is None else Secret(staged),
+    )
+
+
+def pair(url: str | None, token: str | None) -> dict[str, Variable]:
+    given = {URL_NAME: url, TOKEN_NAME: token}
+    return {name: variable(name, value) for name, value in given.items() if value is not None}
+
+
+def ours(token: str = NEW, *, console: ConsoleDatabase | None = None, url: str = URL) -> Known:
+    return Known(url=url, token=Secret(token), console=console)
+
+
+ROWS: list[tuple[str, dict[str, Variable], Known, State, set[Fact]]] = [
+    ("the same as ours", pair(URL, NEW), ours(), State.PASSED, set()),
+    ("a slash at the end is the same place", pair(f"{URL}/", NEW), ours(), State.PASSED, set()),
+    ("as ours and the console's", pair(URL, NEW), ours(console=CONSOLE), State.PASSED, {THE_CONSOLES}),
+    (
+        "the read-only token is the console's too",
+        pair(URL, READ_ONLY),
+        ours(console=CONSOLE),
+        State.PASSED,
+        {THE_CONSOLES},
+    ),
+    ("nothing set", {}, ours(), State.FAILED, {MISSING}),
+    ("no token", pair(URL, None), ours(), State.FAILED, {MISSING}),
+    ("whitespace is nothing", pair(URL, "  "), ours(), State.FAILED, {MISSING}),
+    ("another token than ours", pair(URL, OLD), ours(), State.FAILED, {DIFFERS}),
+    ("another host than ours", pair("https://gone-dog-1.upstash.io", NEW), ours(), State.FAILED, {DIFFERS}),
+    ("ours and the worker's are both old", pair(URL, OLD), ours(OLD, console=CONSOLE), State.FAILED, set()),
+    ("only ours is old", pair(URL, NEW), ours(OLD, console=CONSOLE), State.PASSED, {THE_CONSOLES}),
+    ("only the worker's is old", pair(URL, OLD), ours(console=CONSOLE), State.FAILED, {DIFFERS}),
+    ("a newline in the worker's token", pair(URL, f"{NEW}\n"), ours(), State.FAILED, {DIFFERS}),
+    ("quotes around the worker's URL", pair(f'"{URL}"', NEW), ours(), State.FAILED, {DIFFERS}),
+    ("ours is malformed: nothing to compare with", pair(URL, OLD), ours(f"{OLD}\n"), State.UNKNOWN, set()),
+    (
+        "ours is missing, the console's is there",
+        pair(URL, NEW),
+        ours("", console=CONSOLE),
+        State.PASSED,
+        {THE_CONSOLES},
+    ),
+    (
+        "right and not deployed",
+        {**pair(URL, None), TOKEN_NAME: variable(TOKEN_NAME, NEW, running=OLD)},
+        ours(OLD, console=CONSOLE),
+        State.FAILED,
+        {STAGED, THE_CONSOLES},
+    ),
+    (
+        "right and staged by a person",
+        {**pair(URL, None), TOKEN_NAME: variable(TOKEN_NAME, OLD, staged=NEW)},
+        ours(OLD, console=CONSOLE),
+        State.FAILED,
+        {STAGED, THE_CONSOLES},
+    ),
+    (
+        "wrong and staged by a person, over a value that works",
+        {**pair(URL, None), TOKEN_NAME: variable(TOKEN_NAME, NEW, staged=OLD)},
+        ours(),
+        State.FAILED,
+        {STAGED, DIFFERS},
+    ),
+    (
+        "sealed",
+        {**pair(URL, None), TOKEN_NAME: Variable(name=TOKEN_NAME, is_sealed=True)},
+        ours(console=CONSOLE),
+        State.UNKNOWN,
+        {SEALED},
+    ),
+    (
+        "sealed, and the URL is missing",
+        {TOKEN_NAME: Variable(name=TOKEN_NAME, is_sealed=True)},
+        ours(),
+        State.FAILED,
+        {SEALED, MISSING},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("variables", "known", "state", "facts"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS]
+)
+def test_a_pair_of_variables_is_held_against_ours_and_the_consoles(
+    variables: dict[str, Variable], known: Known, state: State, facts: set[Fact]
+) -> None:
+    """The state and the facts of the row, and no value in the words or in the repr."""
+    comparison = compare(variables, known)
+    assert (comparison.state, set(comparison.facts)) == (state, facts)
+    for value in (OLD, NEW, READ_ONLY):
+        assert value not in f"{comparison!r} {variables!r} {known!r}"
+
+
+def worker_url(password: str, *, scheme: str = "rediss", host: str = HOST) -> dict[str, Variable]:
+    name = "REDIS_URL"
+    return {name: variable(name, f"{scheme}://default:{password}@{host}:6379")}
+
+
+URL_ROWS: list[tuple[str, dict[str, Variable], Known, State, set[Fact]]] = [
+    ("our token as the password", worker_url(NEW), ours(), State.PASSED, set()),
+    ("percent signs are undone", worker_url("AX%6eew1111111111111111111"), ours(), State.PASSED, set()),
+    ("another password", worker_url(OLD), ours(), State.FAILED, {DIFFERS}),
+    ("the console's password", worker_url(PASSWORD), ours(console=CONSOLE), State.PASSED, {THE_CONSOLES}),
+    ("not the console's", worker_url(OLD), ours(OLD, console=CONSOLE), State.FAILED, set()),
+    ("neither ours nor the console's", worker_url(OLD), ours(console=CONSOLE), State.FAILED, {DIFFERS}),
+    ("an old database's password, unproven", worker_url(PASSWORD), ours(), State.PASSED, set()),
+    (
+        "of another host, so the pair is missing",
+        worker_url(NEW, host="localhost"),
+        ours(),
+        State.FAILED,
+        {MISSING},
+    ),
+    ("beside a pair that is old", {**pair(URL, OLD), **worker_url(NEW)}, ours(), State.FAILED, {DIFFERS}),
+    ("beside half a pair", {**pair(URL, None), **worker_url(NEW)}, ours(), State.PASSED, set()),
+]
+
+
+@pytest.mark.parametrize(
+    ("variables", "known", "state", "facts"), [row[1:] for row in URL_ROWS], ids=[row[0] for row in URL_ROWS]
+)
+def test_a_rediss_url_of_the_host_is_compared_by_its_password(
+    variables: dict[str, Variable], known: Known, state: State, facts: set[Fact]
+) -> None:
+    """Many workers have one REDIS_URL and no pair; then the pair is not missed."""
+    comparison = compare(variables, known)
+    assert (comparison.state, set(comparison.facts)) == (state, facts)
+
+
+def test_a_worker_of_another_watched_database_is_not_at_fault() -> None:
+    """Two databases are watched and the worker uses one: the doctor of the other has nothing to say about it."""
+    other = "gone-dog-1.upstash.io"
+    comparison = compare(pair(f"https://{other}", OLD), ours(), other_hosts={other})
+    assert (comparison.state, comparison.facts) == (State.NOT_APPLICABLE, frozenset())
+    both = {**pair(f"https://{other}", OLD), **worker_url(NEW)}
+    assert compare(both, ours(), other_hosts={other}).state is not State.NOT_APPLICABLE
+
+
+def test_the_words_name_the_variable_and_what_is_amiss() -> None:
+    """Whoever reads the rung knows which variable to look at, and why."""
+    assert compare(pair(URL, f"{NEW}\n"), ours()).words == (
+        "UPSTASH_REDIS_REST_TOKEN is malformed (the token ends with a newline)"
+    )
+    assert compare(pair(URL, OLD), ours(OLD, console=CONSOLE)).words == (
+        "UPSTASH_REDIS_REST_TOKEN is different from the console's"
+    )
+    assert compare(pair(URL, NEW), ours(console=CONSOLE)).words == (
+        "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are the console's"
+    )

@@ -1,0 +1,315 @@
+"""HTTP without a token, the token, reading, writing: against a database whose answers are replaced one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+
+import pytest
+
+from monitor.checks.observation import Outcome
+from monitor.checks.rest import UpstashProbe, UpstashProbes
+from monitor.diagnosis.layers import Rung, Seen, State
+from monitor.doctor.layers.rest import see_http, see_reading, see_token, see_writing
+from monitor.lib.scrub import Scrubber
+from tests.checks.listener import port_that_refuses
+from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal
+
+SHORT = timedelta(seconds=0.4)
+LONG = timedelta(seconds=20)
+CAPACITY = "ERR DB capacity quota exceeded. Threshold: 1 bytes, Usage: 2 bytes"
+QUOTA = "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See https://upstash.com"
+NOPERM = "NOPERM this user has no permissions to run the 'set' command"
+
+see_any_token = partial(see_token, slow=None)
+
+
+@pytest.fixture
+def database() -> Iterator[RestDatabase]:
+    with RestDatabase() as server:
+        yield server
+
+
+# No encryption here, so nothing need be trusted; reading in a list of authorities would take longer than a look.
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def see(
+    rung: Callable[..., Awaitable[Seen]],
+    database: RestDatabase | str,
+    *,
+    token: str = TOKEN,
+    timeout: timedelta = LONG,
+) -> Seen:
+    """One rung, climbed as the doctor does."""
+
+    async def look() -> Seen:
+        url = database if isinstance(database, str) else database.url
+        probe: UpstashProbe = UpstashProbes(scrub=Scrubber([token]), tls=TLS).database(url=url, token=token)
+        return await rung(probe, timeout=timeout)
+
+    return asyncio.run(look())
+
+
+def test_401_in_json_proves_the_edge_alive(database: RestDatabase) -> None:
+    """That is what Upstash says to whoever comes without a token, whatever the token is worth."""
+    seen = see(see_http, database)
+    assert (seen.rung, seen.state, seen.outcome) == (Rung.HTTP, State.PASSED, None)
+    assert seen.seen == "401 in JSON: the edge is alive and asks for a token"
+
+
+def test_the_knock_does_not_hold_the_token(database: RestDatabase) -> None:
+    """Not in a header, not in the path, not in the body; the token's own rung comes later."""
+    see(see_http, database)
+    (request,) = database.received
+    assert request.words[0] == "PING"
+    assert "authorization" not in request.headers
+    assert TOKEN not in json.dumps([request.words, request.path, request.headers])
+
+
+def test_the_knock_works_with_a_token_that_cannot_be_sent(database: RestDatabase) -> None:
+    """A malformed token stops the token's rung alone."""
+    assert see(see_http, database, token="tokeñ \n").state is State.PASSED
+
+
+@pytest.mark.parametrize(
+    ("door", "state", "outcome"),
+    [
+        (refusal("Unauthorized", 401), State.PASSED, None),
+        (refusal("Missing/Invalid authorization header", 400), State.PASSED, None),
+        (refusal("Unauthorized", 200), State.PASSED, None),
+        (lambda database: database._run(database.received[-1].words), State.PASSED, None),
+        (Answer(status=200, body="<html>log in</html>", kind="text/html; charset=utf-8"), State.FAILED, "html"),
+        (Answer(status=401, body="<html>proxy</html>", kind="TEXT/HTML"), State.FAILED, "html"),
+        (Answer(status=403, body="<html>no</html>", kind="text/html"), State.FAILED, "html"),
+        (
+            Answer(status=302, body="", kind="", headers=(("Location", "https://console.upstash.com"),)),
+            State.FAILED,
+            "html",
+        ),
+        (Answer(status=308, body="{}"), State.FAILED, "html"),
+        (Answer(status=500, body="<html>oh</html>", kind="text/html"), State.FAILED, "server"),
+        (Answer(status=503, body="{}"), State.FAILED, "server"),
+        (refusal("upstream down", 502), State.FAILED, "server"),
+        (Answer(status=401, body="Unauthorized", kind="text/plain"), State.UNKNOWN, None),
+        (Answer(status=401, body=""), State.UNKNOWN, None),
+        (Answer(status=404, body='{"message":"not found"}'), State.UNKNOWN, None),
+        (refusal("no such thing", 404), State.UNKNOWN, None),
+        (Answer(status=429, body="{}"), State.UNKNOWN, None),
+        (Answer(status=200, body="{}"), State.UNKNOWN, None),
+        (Answer(status=200, body='{"result":"PONG"}'), State.UNKNOWN, None),
+        (None, State.FAILED, "lost"),
+    ],
+)
+def test_who_answers_at_the_door_is_told_apart(
+    database: RestDatabase, door: Instead, state: State, outcome: str | None
+) -> None:
+    """Upstash, an emulator, a web page, trouble; and what nobody knows stays unknown and stops nothing."""
+    names = {"html": Outcome.NOT_UPSTASH, "server": Outcome.SERVER_ERROR, "lost": Outcome.CONNECTION_LOST}
+    database.door = door
+    seen = see(see_http, database)
+    assert (seen.state, seen.outcome) == (state, names[outcome] if outcome else None)
+    assert seen.seen
+    assert seen.seen.isprintable()
+
+
+def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:
+    """It passes, since the edge answers, but a person should know that this is not Upstash's way."""
+    database.door = refusal("Missing/Invalid authorization header", 400)
+    assert see(see_http, database).seen == "400 in JSON where Upstash says 401: an emulator?"
+
+
+@pytest.mark.parametrize("rung", [see_http, see_any_token, see_reading, see_writing])
+def test_a_host_that_hangs_ends_each_rung_at_the_deadline(
+    database: RestDatabase, rung: Callable[..., Awaitable[Seen]]
+) -> None:
+    """Writing has three steps and one deadline over all of them."""
+    database.door = hang
+    database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), hang)
+    begun = monotonic()
+    seen = see(rung, database, timeout=SHORT)
+    assert monotonic() - begun < 10
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.RESPONSE_TIMEOUT)
+
+
+@pytest.mark.parametrize("rung", [see_http, see_any_token, see_reading, see_writing])
+def test_a_port_that_refuses_fails_each_rung(rung: Callable[..., Awaitable[Seen]]) -> None:
+    """The rung below may have passed a moment ago."""
+    seen = see(rung, f"http://127.0.0.1:{port_that_refuses()}")
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
+
+
+def test_a_good_token_passes(database: RestDatabase) -> None:
+    """The same `PING` as every look, with its latency."""
+    seen = see(see_any_token, database)
+    assert (seen.rung, seen.state, seen.outcome) == (Rung.TOKEN, State.PASSED, None)
+    assert seen.seen.startswith("PING answered in ")
+
+
+def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> None:
+    """The verdicts have a row for a database that works, but slower than the limit that was set."""
+    seen = see(partial(see_token, slow=timedelta(microseconds=1)), database)
+    assert (seen.state, seen.outcome) == (State.PASSED, Outcome.SLOW)
+    assert "the limit is" in seen.seen
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (refusal("WRONGPASS invalid or missing auth token", 401), Outcome.TOKEN_REJECTED),
+        (refusal(NOPERM), Outcome.PERMISSION_DENIED),
+        (refusal(QUOTA), Outcome.QUOTA_EXCEEDED),
+        (refusal("ERR This database has been suspended for exceeding the budget"), Outcome.SUSPENDED),
+        (Answer(status=429, body=""), Outcome.RATE_LIMITED),
+        (Answer(status=502, body=""), Outcome.SERVER_ERROR),
+        (Answer(body='{"result":"UE9ORw=="}'), Outcome.NOT_UPSTASH),
+        (refusal("ERR unknown command"), Outcome.COMMAND_ERROR),
+        (None, Outcome.CONNECTION_LOST),
+    ],
+)
+def test_a_token_that_is_not_let_in_fails_with_the_looks_outcome(
+    database: RestDatabase, answer: Instead, outcome: Outcome
+) -> None:
+    """The same rules as for a look decide."""
+    database.instead = {"PING": answer}
+    seen = see(see_any_token, database)
+    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
+
+
+def test_a_wrong_token_fails(database: RestDatabase) -> None:
+    """The database answers what it says to everybody it does not know."""
+    seen = see(see_any_token, database, token="AnotherToken-of_nobody")
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TOKEN_REJECTED)
+
+
+def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
+    """Null comes back, from the monitor's own corner of the keys."""
+    seen = see(see_reading, database)
+    assert (seen.rung, seen.state, seen.outcome) == (Rung.READING, State.PASSED, None)
+    (request,) = database.received
+    assert request.words[0] == "GET"
+    assert request.words[1].startswith("upstash-monitor:canary:")
+    assert see(see_reading, database).state is State.PASSED
+    assert database.received[1].words[1] != request.words[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (refusal(NOPERM), Outcome.PERMISSION_DENIED),
+        (refusal(QUOTA), Outcome.QUOTA_EXCEEDED),
+        (refusal(CAPACITY), Outcome.CAPACITY_FULL),
+        (Answer(body='{"result":"c29tZXRoaW5n"}'), Outcome.NOT_UPSTASH),
+        (Answer(body="{}"), Outcome.NOT_UPSTASH),
+        (Answer(status=500, body=""), Outcome.SERVER_ERROR),
+        (None, Outcome.CONNECTION_LOST),
+    ],
+)
+def test_reading_fails_by_name(database: RestDatabase, answer: Instead, outcome: Outcome) -> None:
+    """A quota that a friendly `PING` hides shows here."""
+    database.instead = {"GET": answer}
+    seen = see(see_reading, database)
+    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
+
+
+def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
+    """Written with an expiry of a minute, read back, deleted: three commands and an empty database."""
+    seen = see(see_writing, database)
+    assert (seen.rung, seen.state, seen.outcome) == (Rung.WRITING, State.PASSED, None)
+    assert database.commands == ["SET", "GET", "DEL"]
+    setting, getting, deleting = (request.words for request in database.received)
+    assert setting[1].startswith("upstash-monitor:canary:")
+    assert setting[3:] == ["EX", 60]
+    assert getting[1] == deleting[1] == setting[1]
+    assert database.keyspace.run(["DBSIZE"]) == 0
+
+
+def test_what_was_written_is_read_from_a_replica_that_has_it(database: RestDatabase) -> None:
+    """A global database answers from the nearest region, which waits for the write when told of it."""
+    see(see_writing, database)
+    setting, getting, _ = database.received
+    assert "upstash-sync-token" not in setting.headers
+    assert getting.headers["upstash-sync-token"] == "sync-1"
+
+
+@pytest.mark.parametrize("sync_token", ["", "tökén"])
+def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: str) -> None:
+    """A foreign header goes back to where it came from only as far as it can stand in a header."""
+    ok = Answer(body='{"result":"OK"}', headers=(("Upstash-Sync-Token", sync_token),))
+    database.instead = {"SET": ok}
+    assert see(see_writing, database).outcome is Outcome.NOT_UPSTASH  # the key was never written
+    assert database.received[1].headers["upstash-sync-token"].isascii()
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "outcome", "asked"),
+    [
+        ("SET", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "DEL"]),
+        ("SET", refusal(CAPACITY), Outcome.CAPACITY_FULL, ["SET", "DEL"]),
+        ("SET", refusal(QUOTA), Outcome.QUOTA_EXCEEDED, ["SET", "DEL"]),
+        ("SET", None, Outcome.CONNECTION_LOST, ["SET", "DEL"]),
+        ("SET", Answer(status=500, body=""), Outcome.SERVER_ERROR, ["SET", "DEL"]),
+        ("SET", Answer(body='{"result":"NO"}'), Outcome.NOT_UPSTASH, ["SET", "DEL"]),
+        ("GET", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "GET", "DEL"]),
+        ("GET", Answer(body='{"result":null}'), Outcome.NOT_UPSTASH, ["SET", "GET", "DEL"]),
+        ("GET", Answer(body='{"result":"YW5vdGhlcg=="}'), Outcome.NOT_UPSTASH, ["SET", "GET", "DEL"]),
+        ("GET", None, Outcome.CONNECTION_LOST, ["SET", "GET", "DEL"]),
+        ("DEL", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "GET", "DEL"]),
+        ("DEL", refusal(QUOTA), Outcome.QUOTA_EXCEEDED, ["SET", "GET", "DEL"]),
+        ("DEL", None, Outcome.CONNECTION_LOST, ["SET", "GET", "DEL"]),
+    ],
+)
+def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
+    database: RestDatabase, step: str, answer: Instead, outcome: Outcome, asked: list[str]
+) -> None:
+    """An answer that was lost may have left a key behind, so the deletion is tried whatever happened."""
+    database.instead = {step: answer}
+    seen = see(see_writing, database)
+    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
+    assert seen.seen.startswith(f"{step}: ")
+    assert database.commands == asked
+    assert ("within a minute" in seen.seen) is (step == "DEL")
+    if step != "DEL":
+        assert database.keyspace.run(["DBSIZE"]) == 0
+
+
+@pytest.mark.parametrize("step", ["SET", "GET"])
+def test_a_step_that_hangs_leaves_time_to_delete(database: RestDatabase, step: str) -> None:
+    """A quarter of the deadline is kept for it."""
+    database.instead = {step: hang}
+    begun = monotonic()
+    seen = see(see_writing, database, timeout=timedelta(seconds=1))
+    assert monotonic() - begun < 10
+    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.RESPONSE_TIMEOUT)
+    assert seen.seen.startswith(f"{step}: ")
+    assert database.commands[-1] == "DEL"
+
+
+def test_a_write_that_was_done_though_its_answer_was_lost_is_undone(database: RestDatabase) -> None:
+    """The key is there, the answer is not: the deletion finds it."""
+
+    def write_and_hang_up(database: RestDatabase) -> None:
+        database._run([str(word) for word in database.received[-1].words])
+
+    database.instead = {"SET": write_and_hang_up}
+    assert see(see_writing, database).outcome is Outcome.CONNECTION_LOST
+    assert database.keyspace.run(["DBSIZE"]) == 0
+
+
+@pytest.mark.parametrize("rung", [see_http, see_any_token, see_reading, see_writing])
+def test_no_rung_tells_the_token_when_the_other_side_does(
+    database: RestDatabase, rung: Callable[..., Awaitable[Seen]]
+) -> None:
+    """Some servers repeat in their answer what they were sent, and some of that is stored and sent to people."""
+    telling = refusal(f"ERR you said Bearer {TOKEN} and\n{TOKEN[:12]}", 400)
+    database.door = Answer(status=404, body=f"{TOKEN}", kind=f"text/{TOKEN}")
+    database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), telling)
+    seen = see(rung, database)
+    assert "***" in seen.seen
+    assert TOKEN[:8] not in repr(seen)
+    assert seen.seen.isprintable()

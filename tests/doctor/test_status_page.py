@@ -1,0 +1,154 @@
+"""The provider's status page: what it says of Redis, and nothing of what it says of anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from time import monotonic
+
+import pytest
+
+from monitor.diagnosis.layers import Fact, Rung, State
+from monitor.doctor.layers.status_page import read_status_page
+from monitor.sandbox.loopback import Mood, as_json
+from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
+
+LONG = timedelta(seconds=20)
+TROUBLE = frozenset({Fact.TROUBLE_POSTED})
+
+
+@pytest.fixture
+def page() -> Iterator[StatusPageStandIn]:
+    with StatusPageStandIn() as page:
+        yield page
+
+
+def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
+    """One question, without any credential, and the count of the components that were looked at."""
+    seen = read_status_page(page.url + "/", timeout=LONG)
+    assert (seen.rung, seen.state, seen.facts) == (Rung.STATUS_PAGE, State.PASSED, frozenset())
+    assert seen.seen == "all 4 Redis components are operational"
+    assert [(request.method, request.path) for request in page.requests] == [("GET", PATH)]
+    assert "authorization" not in page.requests[0].headers
+
+
+@pytest.mark.parametrize("status", ["degraded_performance", "partial_outage", "major_outage", "under_maintenance"])
+def test_a_redis_component_that_is_not_operational_is_trouble(page: StatusPageStandIn, status: str) -> None:
+    """The words name the component and how it is."""
+    page.status_of[VIRGINIA] = status
+    seen = read_status_page(page.url, timeout=LONG)
+    assert (seen.state, seen.facts) == (State.FAILED, TROUBLE)
+    assert seen.seen == f"{VIRGINIA}: {status.replace('_', ' ')}"
+
+
+def test_many_ailing_components_are_counted_and_not_all_named(page: StatusPageStandIn) -> None:
+    """The rung stays one line, however much has fallen over."""
+    for name in (VIRGINIA, IRELAND, "AWS US-EAST-1", "GCP US-CENTRAL-1"):
+        page.status_of[name] = "major_outage"
+    seen = read_status_page(page.url, timeout=LONG)
+    assert seen.seen.endswith("AWS US-EAST-1: major outage and 1 more")
+
+
+@pytest.mark.parametrize("name", [QSTASH, "AWS - EU-WEST-1", "Upstash Console"])
+def test_trouble_with_another_product_is_not_ours(page: StatusPageStandIn, name: str) -> None:
+    """The page's overall indicator is not fine then, and the rung passes all the same."""
+    page.status_of[name] = "major_outage"
+    page.post_incident("Messages are late", name)
+    assert read_status_page(page.url, timeout=LONG).state is State.PASSED
+
+
+def test_an_unresolved_incident_that_touches_redis_is_trouble(page: StatusPageStandIn) -> None:
+    """Even while the components still stand as operational; when it is over, it is not."""
+    page.post_incident("Elevated latency", IRELAND)
+    seen = read_status_page(page.url, timeout=LONG)
+    assert (seen.state, seen.facts) == (State.FAILED, TROUBLE)
+    assert seen.seen == "incident “Elevated latency” (investigating)"
+    page.resolve()
+    page.post_incident("Elevated latency", IRELAND, status="resolved")
+    assert read_status_page(page.url, timeout=LONG).state is State.PASSED
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("Errors in Redis databases", State.FAILED), ("Billing page is slow", State.PASSED)]
+)
+def test_an_incident_without_components_goes_by_its_name(page: StatusPageStandIn, name: str, state: State) -> None:
+    """Nobody has to fill in the components of an incident in its first minutes."""
+    page.post_incident(name)
+    assert read_status_page(page.url, timeout=LONG).state is state
+
+
+def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
+    """A surprise on the page is no verdict on the database."""
+    page.status_of[IRELAND] = "on_fire"
+    seen = read_status_page(page.url, timeout=LONG)
+    assert (seen.state, seen.facts) == (State.UNKNOWN, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("mood", "words"),
+    [
+        (Mood.HTML, "the answer is not JSON"),
+        (Mood.NOT_JSON, "the answer is not JSON"),
+        (Mood.DEEP, "the answer is not JSON"),
+        (Mood.OTHER_SHAPE, "its answer has another shape than a Statuspage's"),
+        (Mood.REDIRECT, "it answers with a redirect (302)"),
+        (Mood.FORBIDDEN, "it refuses this (403)"),
+        (Mood.NOT_FOUND, "there is no such thing (404)"),
+        (Mood.RATE_LIMITED, "it asks for patience (429, again in 7 s)"),
+        (Mood.SERVER_ERROR, "it is in trouble itself (500)"),
+        (Mood.UNAVAILABLE, "it is in trouble itself (503)"),
+        (Mood.CUT, "no HTTP answer came back"),
+    ],
+)
+def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: str) -> None:
+    """Whatever comes back, the rung says what it was and is not failed by it."""
+    page.mood = mood
+    seen = read_status_page(page.url, timeout=LONG)
+    assert (seen.state, seen.facts, seen.seen) == (State.UNKNOWN, frozenset(), f"not read: {words}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"components": None},
+        {"components": [7]},
+        {"components": [{"name": "Redis Global", "id": ["list"], "group": True}]},
+        {"components": [{"id": "a", "name": "Redis", "group_id": None}]},
+        {"components": []},
+        {"incidents": {"id": "a"}},
+        {"incidents": [{"name": "Redis"}]},
+        {"incidents": [{"name": None, "status": 3, "components": [{}]}]},
+    ],
+)
+def test_a_summary_of_another_shape_is_unknown(
+    page: StatusPageStandIn, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The JSON of a page that is not a Statuspage, or not any more, breaks nothing."""
+    # What the page answers is the point here, so its own answer is bent.
+    summary = {"components": page.components(), "incidents": [], **change}
+    monkeypatch.setattr(page, "answer", lambda _: as_json(summary))
+    seen = read_status_page(page.url, timeout=LONG)
+    assert (seen.state, seen.facts) == (State.UNKNOWN, frozenset())
+
+
+def test_hostile_names_stay_on_one_printable_line(page: StatusPageStandIn) -> None:
+    """A page is foreign text: nothing in it steers a terminal or fills it."""
+    page.post_incident(f"\x1b[2J\x1b]0;redis\x07 \u202eevil\n{'x' * 5000}")
+    seen = read_status_page(page.url, timeout=LONG)
+    assert seen.seen.isprintable()
+    assert len(seen.seen) < 100
+
+
+@pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
+def test_a_page_that_hangs_or_drips_ends_at_the_timeout(page: StatusPageStandIn, mood: Mood) -> None:
+    """The rung is unknown after the time it was given."""
+    page.mood = mood
+    began = monotonic()
+    seen = read_status_page(page.url, timeout=timedelta(seconds=0.3))
+    assert monotonic() - began < 5
+    assert seen.state is State.UNKNOWN
+
+
+def test_without_a_page_nothing_is_asked() -> None:
+    """An empty URL in the settings turns the rung off."""
+    assert read_status_page("", timeout=LONG).state is State.NOT_APPLICABLE

@@ -1,0 +1,113 @@
+"""Much to tell at once: nobody is flooded, a service in trouble is not hammered, two processes share the work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+
+from monitor.engine.delivery import Deliverer
+from monitor.sandbox.inbox import Fault
+from monitor.store.store import Store
+from monitor.store.thread import Keeper
+from tests.engine.office import BAD, MINUTE, SECOND, TROUBLE, Office, Stumbling
+
+
+def incidents(office: Office, number: int) -> None:
+    """So many databases begin to fail at the same time."""
+    begin = office.now
+    for each in range(number):
+        office.now = begin
+        office.record(BAD, BAD, database=f"db{each}")
+
+
+def test_a_backlog_is_told_at_a_gentle_pace(office: Office) -> None:
+    """A short burst, and then with a pause between: what both services document, in small."""
+    incidents(office, 8)
+    pace = timedelta(seconds=0.1)
+    asyncio.run(office.deliverer(pace=pace).send_due())
+    for service in ("slack", "telegram"):
+        times = [message.at for message in office.inbox.messages if message.service == service]
+        assert len(times) == 8
+        for earlier, later in list(pairwise(times))[4:]:
+            assert later - earlier >= pace * 0.9  # a clock may be a little coarse
+        told = [line.rpartition(" / ")[2] for line in office.read(service)]
+        assert told == [f"incident {number} · opened" for number in range(1, 9)]
+
+
+def test_a_service_in_trouble_is_not_hammered_for_many_incidents(office: Office) -> None:
+    """Thirty messages wait for an hour: the service is tried no oftener than for a few, with growing pauses."""
+    office.inbox.slack_fault = Fault.DOWN
+    incidents(office, 30)
+    tries: list[int] = []
+    for _ in range(60):
+        before = office.inbox.requests
+        for _ in range(12):
+            office.deliver()
+            office.now += 5 * SECOND
+        tries.append(office.inbox.requests - before)
+    tries[0] -= 30  # Telegram's
+    assert sum(tries) < 400
+    assert max(tries[30:]) <= 4
+    office.inbox.slack_fault = Fault.NONE
+    for _ in range(60):
+        office.deliver()
+        office.now += 10 * SECOND
+    told = [line.rpartition(" / ")[2] for line in office.read("slack")]
+    assert told == [f"incident {number} · opened" for number in range(1, 31)]
+
+
+def test_news_during_an_outage_is_tried_at_once(office: Office) -> None:
+    """The outage may just be over: twenty old messages in their pauses do not hold a new one back."""
+    office.inbox.slack_fault = Fault.DOWN
+    incidents(office, 20)
+    for _ in range(60):
+        office.deliver()
+        office.now += MINUTE / 2
+    office.inbox.slack_fault = Fault.NONE
+    office.looks(BAD, BAD, database="new")
+    told = [line.rpartition(" / ")[2] for line in office.read("slack")]
+    assert told == [f"incident {number} · opened" for number in range(1, 22)]
+
+
+def test_one_message_that_is_stumbled_over_does_not_stop_the_rest(office: Office) -> None:
+    """The oldest of four fails for ever, in the midst of an outage for all: the others arrive when it ends."""
+    office.inbox.slack_fault = Fault.DOWN
+    incidents(office, 4)
+    for _ in range(20):
+        office.deliver()
+        office.now += MINUTE
+    office.inbox.slack_fault = Fault.NONE
+    office.channels["slack"] = Stumbling(office.channels["slack"], TROUBLE)
+    for _ in range(12):
+        office.deliver()
+        office.now += MINUTE
+    told = sorted(line.rpartition(" / ")[2] for line in office.read("slack"))
+    assert told == ["incident 2 · opened", "incident 3 · opened", "incident 4 · opened"]
+
+
+def test_two_processes_never_send_the_same_message(office: Office) -> None:
+    """`run` and a `check` beside it, on one file, with a connection each: every message arrives once."""
+    incidents(office, 12)
+    others = Store(
+        office.path, channels=list(office.channels), say=lambda level, text: None, clock=lambda: office.now
+    )
+    keeper = Keeper()
+    beside = Deliverer(office.channels, store=others, keeper=keeper, clock=lambda: office.now, pace=timedelta(0))
+    barrier = threading.Barrier(2)
+
+    def check() -> None:
+        barrier.wait(20)
+        asyncio.run(beside.send_due())
+
+    thread = threading.Thread(target=check)
+    thread.start()
+    barrier.wait(20)
+    office.deliver()
+    thread.join(60)
+    keeper.stop(others.close)
+    for service in ("slack", "telegram"):
+        told = Counter(line.rpartition(" / ")[2] for line in office.read(service))
+        assert told == Counter(f"incident {number} · opened" for number in range(1, 13))

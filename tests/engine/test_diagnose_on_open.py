@@ -1,0 +1,258 @@
+"""The doctor's opinion on its way into the message that opens an incident. Diaries, all parts real."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from monitor.config.settings import Settings
+from monitor.diagnosis.verdicts import TABLE, Code
+from monitor.engine.cycle import Cycle
+from monitor.engine.diagnose_on_open import LONGEST_WAIT, Opinions
+from monitor.engine.wiring import Monitor, build
+from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.upstash import Fault, UpstashStandIn
+from tests.checks.redis_server import redis_server
+from tests.program import settings, slack
+
+TOKEN, OTHER = "AXopinionToken-0f_the_tests", "AXotherToken-0f_the_tests"
+START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+PATIENCE_SECONDS = 20.0
+
+
+@pytest.fixture(autouse=True)
+def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's own keys and proxies are none of the tests' business."""
+    for name in os.environ:
+        if name.lower().endswith("_proxy") or name.startswith(("UPSTASH_", "RAILWAY_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def upstash() -> Iterator[UpstashStandIn]:
+    with UpstashStandIn(TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def inbox() -> Iterator[InboxStandIn]:
+    with InboxStandIn() as inbox:
+        yield inbox
+
+
+class Watch:
+    """A whole monitor whose clock is moved by hand."""
+
+    def __init__(self, monitor: Monitor, inbox: InboxStandIn) -> None:
+        self.monitor, self.inbox = monitor, inbox
+        self.now = START
+
+    async def look(self, *numbers: int) -> None:
+        """Ten seconds later, look at these databases, or at the first."""
+        self.now += timedelta(seconds=10)
+        for number in numbers or (0,):
+            await self.monitor.cycles[number].turn()
+
+    async def deliver(self) -> None:
+        await self.monitor.deliverer.send_due()
+
+    async def arrived(self, count: int) -> list[str]:
+        """Deliver what is due until so many messages have come."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(self.inbox.messages) < count:
+                await self.deliver()
+                await asyncio.sleep(0.01)
+        return [message.text for message in self.inbox.messages]
+
+
+@asynccontextmanager
+async def watching(
+    folder: Path,
+    inbox: InboxStandIn,
+    *databases: dict[str, Any],
+    patience: timedelta = LONGEST_WAIT,
+    port: int = 1,
+) -> AsyncIterator[Watch]:
+    config = settings(
+        *({"timeout": "2s", "name": f"db{number}", **each} for number, each in enumerate(databases)),
+        channels=slack(inbox),
+        alerts={"verdict": True},
+        doctor={"status_url": "", "worker_port": port},
+        history={"path": str(folder / "history.db")},
+    )
+    watch: Watch
+    monitor = build(Settings.model_validate(config), clock=lambda: watch.now, patience=lambda: patience)
+    watch = Watch(monitor, inbox)
+    try:
+        yield watch
+    finally:
+        monitor.close()
+
+
+def opinions_of(cycle: Cycle) -> Opinions:
+    assert cycle._opinions is not None
+    return cycle._opinions
+
+
+def test_the_message_tells_what_the_ladder_saw(
+    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REST rejects the token and rediss:// takes it: the message says that, whose move it is, and every rung."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    async def diary(port: int) -> str:
+        url = upstash.url.replace("127.0.0.1", "localhost")
+        async with watching(tmp_path, inbox, {"url": url, "token": OTHER}, port=port) as watch:
+            await watch.look()
+            assert upstash.requests >= 1
+            await watch.look()
+            [text] = await watch.arrived(1)
+            return text
+
+    with redis_server(tmp_path, token=OTHER, ca=ca) as redis:
+        text = asyncio.run(diary(redis.port))
+    assert "db0: token rejected" in text
+    assert "doctor: configuration ✓ · lookup ✓ · connection ✓ · HTTP ✓ · token ✗ · rediss:// ✓" in text
+    assert "whose move: yours" in text
+    assert next(row.says for row in TABLE if row.code is Code.REST_TOKEN_WRONG) in text
+    assert OTHER not in text
+
+
+def test_the_ladder_is_climbed_once_from_the_first_doubt_on(
+    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+) -> None:
+    """One knock and one PING of the doctor's for the whole incident, nothing billed, nothing while it is open."""
+
+    async def diary() -> None:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as watch:
+            for _ in range(2):
+                await watch.look()
+            await watch.arrived(1)
+            assert upstash.requests == 2 + 2
+            for _ in range(3):
+                await watch.look()
+            assert upstash.requests == 2 + 2 + 3
+
+    asyncio.run(diary())
+    assert upstash.billed_commands == 0
+
+
+def test_nothing_is_sent_with_values_that_are_malformed(
+    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+) -> None:
+    """The rungs at the host are left out, as the look itself leaves them out."""
+
+    async def diary() -> str:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": f"{TOKEN}\n"}) as watch:
+            await watch.look()
+            [text] = await watch.arrived(1)
+            return text
+
+    text = asyncio.run(diary())
+    assert "the token ends with a newline" in text
+    assert "doctor: configuration ✗" in text
+    assert upstash.requests == 0
+
+
+class Stuck:
+    """A doctor who does not come back, or who is ill: no server makes the real one so, as its own tests show."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
+
+    async def examine(self, *_: object, **__: object) -> None:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("doctor", [Stuck(), Stuck(RuntimeError("ill"))], ids=["hangs", "fails inside"])
+def test_a_doctor_who_does_not_know_holds_nothing_up(
+    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path, doctor: Stuck
+) -> None:
+    """The message goes when the patience is over, at once if the doctor fails, and is as it would be without."""
+
+    async def diary() -> str:
+        patience = timedelta(seconds=0.2)
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}, patience=patience) as watch:
+            opinions_of(watch.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]
+            await watch.look()
+            await watch.look()
+            [text] = await watch.arrived(1)
+            return text
+
+    text = asyncio.run(diary())
+    assert doctor.asked == 1
+    assert "db0: token rejected" in text
+    assert "doctor:" not in text
+
+
+def test_a_kill_while_the_message_is_held_does_not_lose_it(
+    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+) -> None:
+    """Whoever starts next sends it as it is, once the longest wait is over."""
+
+    async def held() -> None:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as watch:
+            opinions_of(watch.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
+            await watch.look()
+            await watch.look()
+            await watch.deliver()
+            assert inbox.messages == ()
+
+    async def next_start() -> str:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as watch:
+            watch.now = START + 2 * timedelta(seconds=10)
+            await watch.deliver()
+            assert inbox.messages == ()
+            watch.now = START + 2 * timedelta(seconds=10) + LONGEST_WAIT
+            [text] = await watch.arrived(1)
+            return text
+
+    asyncio.run(held())
+    assert "incident 1 · opened" in asyncio.run(next_start())
+
+
+def test_a_crowd_of_incidents_does_not_wait_in_line(
+    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+) -> None:
+    """Four ladders at once; the fifth database's message goes at once, without an opinion."""
+
+    async def diary() -> list[str]:
+        database = {"url": upstash.url, "token": OTHER}
+        async with watching(tmp_path, inbox, *(5 * [database])) as watch:
+            opinions_of(watch.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
+            for _ in range(2):
+                await watch.look(0, 1, 2, 3, 4)
+            return await watch.arrived(1)
+
+    [text] = asyncio.run(diary())
+    assert "db4: token rejected" in text
+
+
+def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path) -> None:
+    """The ladder was climbed for nothing, and nobody hears of it."""
+
+    async def diary() -> None:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": TOKEN}) as watch:
+            upstash.fault = Fault.SERVER_ERROR
+            await watch.look()
+            upstash.fault = Fault.NONE
+            for _ in range(5):
+                await watch.look()
+            await watch.deliver()
+
+    asyncio.run(diary())
+    assert inbox.messages == ()

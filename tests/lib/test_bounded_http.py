@@ -1,0 +1,292 @@
+"""One request that nothing outlasts, over real sockets and real TLS; and what it heeds of the environment."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import socket
+import ssl
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+import trustme
+
+from monitor.lib.bounded_http.line import NoAnswerError
+from monitor.lib.bounded_http.request import ask
+from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.listener import Listener, Reply, Request
+from tests.alerts.conftest import LONG
+
+SHORT = timedelta(seconds=0.3)
+SECRET = "pathOfTheTest0123456789"
+PATH = f"/services/T0TEST99/B0TEST77/{SECRET}"
+
+
+class Host:
+    """Answers as it is told to and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.reply: Reply | None = Reply(status=200, body="ok")
+        self.requests: list[Request] = []
+        self.listener = Listener("host", self._answer)
+        self.url = self.listener.url + PATH
+
+    def _answer(self, request: Request) -> Reply | None:
+        self.requests.append(request)
+        return self.reply
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.listener.stop()
+
+
+@contextmanager
+def raw_server(answer: bytes, *, pause: float = 0.0, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A port that sends these bytes to whoever comes, one at a time if there is a pause, and hangs up."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(connection: socket.socket) -> None:
+            try:
+                with context.wrap_socket(connection, server_side=True) if context else connection as talk:
+                    talk.recv(65536)
+                    for part in [answer] if not pause else [answer[at : at + 1] for at in range(len(answer))]:
+                        talk.sendall(part)
+                        if over.wait(pause):
+                            break
+            except OSError:
+                connection.close()  # the client went away, as it should
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_of(ca: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def trust(ca: trustme.CA, folder: Path) -> str:
+    path = folder / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def no_answer(url: str, *, timeout: timedelta = LONG) -> str:
+    """Why nothing came back; nothing that can be printed of it holds the URL."""
+    with pytest.raises(NoAnswerError) as caught:
+        ask("POST", url, timeout=timeout, json={"text": "x"})
+    printed = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in printed
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or SECRET not in str(caught.value.__context__)
+    return str(caught.value)
+
+
+def wait_for_threads_to_end() -> None:
+    """No request is left behind."""
+    end = monotonic() + 10
+    while any(thread.name == "request" for thread in threading.enumerate()):
+        assert monotonic() < end, "a thread stayed behind"
+        sleep(0.01)
+
+
+def test_an_answer_has_status_headers_and_body(host: Host) -> None:
+    """Header names in lower case; the request says who asks, and posts JSON."""
+    host.reply = Reply(status=404, body="näh", kind="text/plain", headers={"Retry-After": "3"})
+    answer = ask("POST", host.url, timeout=LONG, json={"text": "ü"})
+    assert (answer.status, answer.body, answer.headers["retry-after"]) == (404, "näh", "3")
+    [request] = host.requests
+    assert (request.method, request.target, request.body) == ("POST", PATH, b'{"text": "\\u00fc"}')
+    assert request.headers["user-agent"] == "upstash-monitor"
+    assert request.kind == "application/json"
+
+
+@pytest.mark.parametrize("fault", [Fault.DRIP, Fault.HANG])
+def test_a_host_that_drips_or_hangs_ends_by_the_wall_clock(inbox: InboxStandIn, fault: Fault) -> None:
+    """A byte now and then resets a client library's timeouts; here it does not, and no thread stays behind."""
+    inbox.fault = fault
+    inbox.drip_seconds = 0.05
+    started = monotonic()
+    assert no_answer(inbox.slack_url, timeout=SHORT).startswith(
+        ("no whole answer within 0.3 s", "no answer in time")
+    )
+    assert monotonic() - started < 5
+    wait_for_threads_to_end()
+
+
+def test_a_body_that_drips_over_tls_is_cut_as_well(
+    ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encryption hides the socket from us; it is cut underneath."""
+    monkeypatch.setenv("SSL_CERT_FILE", trust(ca, tmp_path))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    with raw_server(head + b"o" * 1000, pause=0.02, context=tls_of(ca)) as port:
+        assert no_answer(f"https://127.0.0.1:{port}{PATH}", timeout=timedelta(seconds=1)).startswith("no whole")
+        wait_for_threads_to_end()
+
+
+def test_a_proxy_that_drips_is_cut_as_well(inbox: InboxStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection to a proxy is a connection like any other."""
+    inbox.fault = Fault.DRIP
+    inbox.drip_seconds = 0.05
+    monkeypatch.setenv("HTTP_PROXY", inbox.telegram_api_url)
+    assert no_answer(f"http://slack.example{PATH}", timeout=SHORT).startswith("no whole answer")
+    wait_for_threads_to_end()
+
+
+def test_no_time_is_no_request(host: Host) -> None:
+    """A second try that would begin after the end is not begun."""
+    assert no_answer(host.url, timeout=timedelta(0)) == "no time was left to send it"
+    assert no_answer(host.url, timeout=timedelta(seconds=-1)) == "no time was left to send it"
+    assert host.requests == []
+
+
+def test_a_redirect_is_an_answer_and_not_an_order(host: Host) -> None:
+    """The message, and the secret in its URL, go nowhere else."""
+    host.reply = Reply(status=307, body="", headers={"Location": f"{host.listener.url}/elsewhere"})
+    assert ask("POST", host.url, timeout=LONG, json={}).status == 307
+    assert [request.target for request in host.requests] == [PATH]
+
+
+def test_what_is_read_is_bounded(host: Host) -> None:
+    """64 KiB of a long answer, also when a small one unpacks to a large one."""
+    host.reply = Reply(status=200, body="x" * 1_000_000)
+    assert len(ask("POST", host.url, timeout=LONG).body) == 64 * 1024
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    host.reply = Reply(status=200, body=bomb, headers={"Content-Encoding": "gzip"})
+    assert len(ask("POST", host.url, timeout=LONG).body) == 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "no HTTP answer came back"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "no HTTP answer came back"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "the answer broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "the answer broke off"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+            "an answer that cannot be unpacked",
+        ),
+    ],
+)
+def test_half_an_answer_is_none(answer: bytes, said: str) -> None:
+    """Cut off, not HTTP, not what its headers say: nobody knows whether the message arrived; it is sent again."""
+    with raw_server(answer) as port:
+        assert no_answer(f"http://127.0.0.1:{port}{PATH}") == said
+
+
+def test_a_port_that_nobody_listens_on(host: Host) -> None:
+    """The everyday failure, in two words and without the address."""
+    host.listener.stop()
+    assert no_answer(host.url) == "no connection"
+
+
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told apart from a host that does not answer. A mock: the resolver of this machine may take its time."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert no_answer(f"http://slack.example{PATH}") == "the host name could not be looked up"
+
+
+def test_a_certificate_that_nobody_vouches_for(ca: trustme.CA) -> None:
+    """The message is not sent to whoever stands in between."""
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", context=tls_of(ca)) as port:
+        assert no_answer(f"https://127.0.0.1:{port}{PATH}") == "no encrypted connection that can be trusted"
+
+
+def test_plain_text_where_encryption_is_expected() -> None:
+    """A port that speaks HTTP only, asked by https."""
+    with raw_server(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as port:
+        assert no_answer(f"https://127.0.0.1:{port}{PATH}") == "no encrypted connection that can be trusted"
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_the_environment_may_vouch_for_a_certificate(
+    ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where a company's proxy opens the encryption, what the looks trust is trusted for messages as well."""
+    monkeypatch.setenv(name, trust(ca, tmp_path))
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", context=tls_of(ca)) as port:
+        assert ask("POST", f"https://127.0.0.1:{port}{PATH}", timeout=LONG).body == "ok"
+
+
+def test_certificates_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca: trustme.CA) -> None:
+    """A path that leads nowhere is told as such; it is nothing that Slack could help with."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with raw_server(b"", context=tls_of(ca)) as port:
+        said = no_answer(f"https://127.0.0.1:{port}{PATH}")
+    assert said == "the certificates that this environment names cannot be read"
+
+
+def test_messages_go_through_the_environments_proxy(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only a proxy leads outside; NO_PROXY makes exceptions."""
+    monkeypatch.setenv("HTTP_PROXY", host.listener.url)
+    assert ask("POST", f"http://slack.example{PATH}", timeout=LONG).status == 200
+    assert host.requests[0].target == f"http://slack.example{PATH}"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert ask("POST", host.url, timeout=LONG).status == 200
+    assert host.requests[1].target == PATH
+
+
+def test_a_proxy_that_is_not_there_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody looks for the fault at Slack; a SOCKS proxy is one that we cannot use."""
+    host.listener.stop()
+    monkeypatch.setenv("HTTP_PROXY", host.listener.url)
+    assert no_answer(f"http://slack.example{PATH}") == "the proxy of this environment does not let it through"
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
+    said = no_answer(f"http://slack.example{PATH}")
+    assert said == "the proxy of this environment is of a kind that is not supported"
+
+
+def test_a_library_that_cannot_be_read_in_is_told_at_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update that replaces files under a running program must not cost ten seconds per message. A mock: the
+    tests cannot do without the library."""
+    monkeypatch.setitem(sys.modules, "monitor.lib.bounded_http.exchange", None)
+    said = no_answer(host.url)
+    assert said == "this installation is not whole (monitor.lib.bounded_http.exchange cannot be read in)"
+
+
+def test_no_password_is_sent_that_nobody_asked_for(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .netrc that happens to know the host stays at home; what stands in the URL itself is sent."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    ask("POST", host.url, timeout=LONG)
+    ask("POST", host.url.replace("://", "://ann:p%40ss@"), timeout=LONG)
+    first, second = host.requests
+    assert "authorization" not in first.headers
+    assert second.headers["authorization"] == f"Basic {base64.b64encode(b'ann:p@ss').decode()}"

@@ -1,0 +1,174 @@
+"""Scrubber: no secret, and no telling part of one, is left in a text."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.lib.scrub import Scrubber
+
+TOKEN = "AXyz/Secret+Token_123=="
+SLACK = "https://hooks.slack.com/services/T0AB12CD3/B0EF45GH6/kLmNoPqRsTuVwXyZ01234567"
+BOT = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
+
+
+def _lower_hex(text: str) -> str:
+    return quote(text, safe="").replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d")
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [
+        str,
+        lambda token: f'"{token}"',
+        lambda token: quote(token, safe=""),
+        quote,
+        quote_plus,
+        _lower_hex,
+        lambda token: json.dumps({"token": token}),
+        lambda token: json.dumps(token).replace("/", "\\/"),
+        lambda token: repr({"authorization": f"Bearer {token}"}),
+        html.escape,
+        lambda token: base64.b64encode(token.encode()).decode(),
+        lambda token: base64.b64encode(f"default:{token}".encode()).decode(),
+        lambda token: base64.b64encode(f"Bearer {token}".encode()).decode(),
+        lambda token: base64.urlsafe_b64encode(f"user:{token}\n".encode()).decode(),
+    ],
+)
+def test_a_token_is_found_in_every_dress(dress: Callable[[str], str]) -> None:
+    """Whatever library wrote the token, eight of its written characters in a row are not left."""
+    written = dress(TOKEN)
+    cleaned = Scrubber([TOKEN])(f"before {written} after")
+    assert cleaned.startswith("before ")
+    assert cleaned.endswith(" after")
+    assert "***" in cleaned
+    assert "Secret" not in cleaned
+    middle = len(written) // 2
+    assert written[middle - 4 : middle + 4] not in cleaned
+
+
+@pytest.mark.parametrize(
+    "secret", ['pass"word\\with\nall', "töken-größer-als", "pa'ss & <word>", "sur\udcffrogate-token"]
+)
+def test_a_token_that_needs_escaping_is_found_escaped(secret: str) -> None:
+    """Repr, JSON, JSON of a repr and HTML forms of odd characters are known too."""
+    scrub = Scrubber([secret])
+    dresses = (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(repr(secret)[1:-1])[1:-1])
+    for dressed in (*dresses, json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)):
+        assert scrub(f"<{dressed}>") == "<***>"
+
+
+@pytest.mark.parametrize("bare", ["AXyzSecretToken123", "AXyzSecret"])
+def test_the_wrapping_of_a_pasted_value_does_not_hide_it(bare: str) -> None:
+    """A value pasted with quotes, a newline, `Bearer ` or `NAME=` is found without them, whole or cut."""
+    for wrapped in (
+        ' "AXyzSecretToken123"\n',
+        "Bearer AXyzSecretToken123",
+        "UPSTASH_REDIS_REST_TOKEN=AXyzSecretToken123",
+        'export UPSTASH_REDIS_REST_TOKEN="AXyzSecretToken123"',
+        "https://default:AXyzSecretToken123@host.example",
+    ):
+        assert Scrubber([wrapped])(f"got {bare}.") == "got ***."
+
+
+def test_the_name_in_front_of_a_pasted_value_stays_readable() -> None:
+    """A variable's own name is no secret, messages must be able to name it."""
+    scrub = Scrubber(["UPSTASH_REDIS_REST_TOKEN=AXyzSecretToken123"])
+    assert scrub("set UPSTASH_REDIS_REST_TOKEN") == "set UPSTASH_REDIS_REST_TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (f"POST {SLACK} failed", "POST https://hooks.slack.com/services/*** failed"),
+        ("/services/T0AB12CD3/B0EF45GH6/kLmN", "/services/***"),
+        ("url: T0AB12CD3/B0EF45GH6/kLmNoPqRsTuVwXyZ01234567", "url: ***"),
+        ("kLmNoPqRsTuVwXyZ01234567", "***"),
+        ("kLmNoPqRs…", "***…"),
+        ("no service at https://hooks.slack.com/services/…", "no service at https://hooks.slack.com/services/…"),
+    ],
+)
+def test_a_webhook_loses_its_path_and_keeps_its_host(said: str, left: str) -> None:
+    """The host helps the reader; the path opens the door, whole, in part or cut."""
+    assert Scrubber([SLACK])(said) == left
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://hc-ping.com/0b3c1f5e-8d2a-4c7b-9e6f-1a2b3c4d5e6f", "0b3c1f5e-8d2a-4c7b-9e6f-1a2b3c4d5e6f"),
+        ("https://hc-ping.com/Xk29sLqP81mmZa0c/upstash", "Xk29sLqP81mmZa0c"),
+        ("https://kuma.example/api/push/q1w2e3r4t5?status=up", "q1w2e3r4t5"),
+        ("https://alerts.example/in?key=Zx81Zx81Zx81&to=ops", "Zx81Zx81Zx81"),
+    ],
+)
+def test_the_part_of_a_url_that_opens_the_door_is_hidden_alone(url: str, said: str) -> None:
+    """Keys in a path or a query are hidden without the rest of the URL as well."""
+    assert Scrubber([url])(f"id={said};") == "id=***;"
+
+
+def test_a_url_without_a_key_hides_no_ordinary_word() -> None:
+    """A receiver at /slack must not blacken the word slack in every line."""
+    assert Scrubber(["http://127.0.0.1:8080/slack"])("slack is fine") == "slack is fine"
+
+
+def test_a_bot_token_is_hidden_whole_and_without_its_number() -> None:
+    """Telegram's token stands in the path of every URL and is known by its second half."""
+    scrub = Scrubber([BOT])
+    assert scrub(f"https://api.telegram.org/bot{BOT}/sendMessage") == "https://api.telegram.org/bot***/sendMessage"
+    assert scrub(f"/bot{quote(BOT, safe='')}/getMe") == "/bot***/getMe"
+    assert scrub("AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw") == "***"
+
+
+def test_a_short_secret_goes_only_as_a_whole_word() -> None:
+    """`pass` must not spoil `passed`; as a word of its own it is hidden."""
+    assert Scrubber(["pass"])("pass 'pass' passed bypass") == "*** '***' passed bypass"
+
+
+@pytest.mark.parametrize("secrets", [[], [""], ["  \n"], ["***"], ["********"]])
+def test_an_empty_secret_changes_nothing(secrets: list[str]) -> None:
+    """Unset values, whitespace and copied masks hide no text."""
+    assert Scrubber(secrets)("all of  this *** stays ********") == "all of  this *** stays ********"
+
+
+def test_neighbours_leave_one_mask_and_no_new_secret() -> None:
+    """What is left of two secrets around a third one cannot form the third."""
+    scrub = Scrubber(["ABCDEFGH", "1234***5678"])
+    assert scrub("ABCDEFGHABCDEFGH") == "***"
+    assert scrub("1234ABCDEFGH5678") == "***"
+
+
+def test_a_thousand_secrets_are_all_found() -> None:
+    """A fleet's tokens are scrubbed as one token is."""
+    tokens = [f"AX{base64.b64encode(str(number * 7919).encode() * 5).decode()}" for number in range(1000)]
+    scrub = Scrubber(tokens)
+    assert [scrub(f"{token[:12]} and {token}!") for token in tokens] == ["*** and ***!"] * 1000
+
+
+_LETTERS = st.text(
+    st.characters(exclude_categories=["Cs", "Zs", "Cc"], exclude_characters=":/=\"'`“”‘’«»*\u200b\ufeff")
+)
+_SECRETS = st.lists(_LETTERS.filter(lambda secret: len(secret) >= 8), min_size=1, max_size=3)
+
+
+@given(secrets=_SECRETS, around=st.lists(st.text(), min_size=4, max_size=4), data=st.data())
+def test_no_telling_part_of_a_secret_is_left(secrets: list[str], around: list[str], data: st.DataObject) -> None:
+    """Neither a secret nor eight or more characters of its beginning or end survive, plain or escaped."""
+    secret = data.draw(st.sampled_from(secrets))
+    cut = data.draw(st.integers(8, len(secret)))
+    text = around[0] + secret + around[1] + secret[:cut] + around[2] + secret[-cut:] + around[3]
+    scrub = Scrubber(secrets)
+    for said in (text, repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False), quote(text)):
+        cleaned = scrub(said)
+        assert scrub(cleaned) == cleaned
+        for each in secrets:
+            assert each[:8] not in cleaned
+            assert each[-8:] not in cleaned
+            assert quote(each[:8]) not in cleaned or "%" not in quote(each[:8])

@@ -1,0 +1,177 @@
+"""A history made from a list of looks and held in memory, with figures counted in the plainest way.
+
+It stands in where a test needs looks at times of its own choosing; the real file has its tests beside it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from monitor.alerts.notification import Severity
+from monitor.checks.observation import Family, Look, Outcome, Phases
+from monitor.incidents.state import Incident
+from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
+
+START = datetime(2026, 10, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+NOW = datetime(2026, 11, 1, 9, tzinfo=UTC)
+
+
+def look(at: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0, detail: str = "") -> Look:
+    """A look at `main`; one that ended well took `wait` milliseconds."""
+    fine = outcome in (Outcome.OK, Outcome.SLOW)
+    phases = Phases(dns=1.2, connect=8.0, tls=9.9, wait=wait, read=0.2, total=wait + 19.3) if fine else Phases()
+    status = {Outcome.OK: 200, Outcome.SERVER_ERROR: 503, Outcome.TOKEN_REJECTED: 401}.get(outcome)
+    said = detail or ("" if fine else f"seen: {outcome.words}")
+    return Look(database="main", at=at, outcome=outcome, detail=said, http_status=status, phases=phases)
+
+
+def every_minute(
+    start: datetime, end: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0
+) -> list[Look]:
+    """Looks from `start` until before `end`."""
+    return [look(start + number * MINUTE, outcome, wait=wait) for number in range(int((end - start) / MINUTE))]
+
+
+def incident(
+    number: int, opened: datetime, closed: datetime | None, *causes: Outcome, failed: int = 3
+) -> Incident:
+    """A critical incident."""
+    return Incident(
+        id=number,
+        opened_at=opened,
+        told_at=opened + 2 * MINUTE,
+        cause=causes[-1],
+        causes=causes,
+        severity=Severity.CRITICAL,
+        looks_failed=failed,
+        closed_at=closed,
+    )
+
+
+Stretch = tuple[datetime, datetime, bool | None]
+
+
+@dataclass(kw_only=True)
+class Recorded:
+    """What is known of one database; looks and gaps the oldest first, `pruned` looks are counted and not kept."""
+
+    looks: Sequence[Look]
+    gaps: Sequence[Gap] = ()
+    incidents: Sequence[Incident] = ()
+    pruned: Sequence[Look] = ()
+    phases_before: Phases | None = None
+
+    @cached_property
+    def counted(self) -> list[Look]:
+        return sorted((*self.looks, *self.pruned), key=lambda one: one.at)
+
+    @cached_property
+    def turns(self) -> list[tuple[datetime, bool | None]]:
+        """From when on it is up, down or unknown."""
+        turns: list[tuple[datetime, int, bool | None]] = [(gap.start, 1, None) for gap in self.gaps]
+        turns += [(one.at, 0, _is_up(one)) for one in self.counted]
+        return [(at, state) for at, _, state in sorted(turns, key=lambda turn: turn[:2])]
+
+    def between(self, looks: Sequence[Look], start: datetime, end: datetime) -> Sequence[Look]:
+        return looks[_index(looks, start) : _index(looks, end)]
+
+
+@dataclass(kw_only=True)
+class MadeReader:
+    """`Reader` over what is recorded; `asked` notes the span of each question for single looks."""
+
+    recorded: dict[str, Recorded]
+    asked: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.recorded)
+
+    def history(
+        self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
+    ) -> History:
+        found = self.recorded[database]
+        length = end - start
+        return History(
+            database=database,
+            grain=grain,
+            whole=_slice(found, start, end),
+            slices=tuple(_slice(found, *edges) for edges in _edges(start, end, grain)),
+            incidents=tuple(
+                one for one in reversed(found.incidents) if one.opened_at < end and (one.closed_at or end) > start
+            ),
+            gaps=tuple(
+                Gap(start=max(gap.start, start), end=min(gap.end, end))
+                for gap in found.gaps
+                if gap.start < end and gap.end > start
+            ),
+            phases=Phases(dns=1.2, connect=8.0, tls=9.9, wait=12.0, read=0.2, total=31.3),
+            before=_slice(found, start - length, start) if compare else None,
+            phases_before=found.phases_before,
+        )
+
+    def looks(
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
+    ) -> tuple[Look, ...]:
+        self.asked.append((start, end))
+        found = self.recorded[database]
+        kept = found.between(found.looks, start, end if before is None else min(before, end))
+        return tuple(reversed(kept[-limit:]))
+
+
+def states(found: Recorded, start: datetime, end: datetime) -> Iterator[Stretch]:
+    """The span, cut into stretches that are up, down or unknown."""
+    first = bisect_right(found.turns, start, key=lambda turn: turn[0])
+    state = found.turns[first - 1][1] if first else None
+    at = start
+    for moment, then in found.turns[first:]:
+        if moment >= end:
+            break
+        if moment > at:
+            yield at, moment, state
+        at, state = moment, then
+    yield at, end, state
+
+
+def _index(looks: Sequence[Look], moment: datetime) -> int:
+    return bisect_left(looks, moment, key=lambda one: one.at)
+
+
+def _is_up(one: Look) -> bool | None:
+    return None if one.outcome.family is Family.UNKNOWN else not one.outcome.family.is_failing
+
+
+def _slice(found: Recorded, start: datetime, end: datetime) -> Slice:
+    shares = {True: timedelta(0), False: timedelta(0), None: timedelta(0)}
+    for begin, until, state in states(found, start, end):
+        shares[state] += until - begin
+    looks = found.between(found.counted, start, end)
+    return Slice(
+        start=start,
+        end=end,
+        outcomes=Counter(one.outcome for one in looks),
+        uptime=Uptime(up=shares[True], down=shares[False], unknown=shares[None]),
+        latency=_spread(one.latency_ms for one in looks if one.latency_ms is not None),
+    )
+
+
+def _spread(latencies: Iterable[float]) -> Spread | None:
+    ordered = sorted(latencies)
+    if not ordered:
+        return None
+    p50, p90, p95, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.9, 0.95, 0.99))
+    return Spread(looks=len(ordered), p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=ordered[-1])
+
+
+def _edges(start: datetime, end: datetime, grain: Grain) -> Iterator[tuple[datetime, datetime]]:
+    hours = 1 if grain is Grain.HOUR else 24
+    at = start
+    while at < end:
+        floor = at.replace(minute=0, second=0, microsecond=0, hour=at.hour if grain is Grain.HOUR else 0)
+        yield at, min(floor + timedelta(hours=hours), end)
+        at = floor + timedelta(hours=hours)

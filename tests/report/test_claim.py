@@ -1,0 +1,169 @@
+"""What an SLA claim says: whose side, which share, which credit, and the documents it is given in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitor.checks.observation import Outcome
+from monitor.cli.report.claim_reader import month_span, read_claim
+from monitor.report.claim import CLAIM_COLUMNS, Claim, Side, claims_csv, claims_document, side_of
+from monitor.report.values import report_document
+from monitor.store.rollups.model import Gap, Grain
+from tests.report.made_history import (
+    MINUTE,
+    NOW,
+    START,
+    MadeReader,
+    Recorded,
+    every_minute,
+    incident,
+    look,
+)
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MONTH_END = START + 31 * DAY
+
+
+def october(*, down: int = 10, hostile: str = "") -> MadeReader:
+    """Two days from the third on: `down` minutes down, a token rejected for 5, offline for 2, a gap of an hour."""
+    looks = every_minute(START + 2 * DAY, START + 4 * DAY)
+    at = START + 2 * DAY + HOUR
+    for number in range(down):
+        looks[60 + number] = look(at + number * MINUTE, Outcome.SERVER_ERROR, detail=hostile)
+    for number in range(5):
+        looks[900 + number] = look(looks[900 + number].at, Outcome.TOKEN_REJECTED)
+    for number in range(2):
+        looks[1500 + number] = look(looks[1500 + number].at, Outcome.OFFLINE)
+    gap = Gap(start=looks[2000].at, end=looks[2060].at)
+    known = incident(12, at, at + down * MINUTE, Outcome.SERVER_ERROR, failed=down)
+    return MadeReader(
+        recorded={"main": Recorded(looks=looks[:2001] + looks[2060:], gaps=[gap], incidents=[known])}
+    )
+
+
+def claim_of(reader: MadeReader) -> Claim:
+    return read_claim(reader, "main", start=START, end=START + 4 * DAY, month_end=MONTH_END)
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.family.is_failing])
+def test_every_failure_has_a_side(outcome: Outcome) -> None:
+    """Credentials, plan and our own network are ours; timeouts, lost connections and server errors are claimed."""
+    theirs = {
+        Outcome.CONNECTION_REFUSED,
+        Outcome.CONNECTION_TIMEOUT,
+        Outcome.TLS_FAILED,
+        Outcome.CONNECTION_LOST,
+        Outcome.RESPONSE_TIMEOUT,
+        Outcome.SERVER_ERROR,
+        Outcome.COMMAND_ERROR,
+    }
+    assert side_of(outcome) is (Side.UPSTASH if outcome in theirs else Side.OWN)
+
+
+def test_only_upstashs_side_lowers_the_share_that_is_claimed() -> None:
+    """Of 47 h less 2 min known; at best of all of October."""
+    claim = claim_of(october())
+    known = 2 * DAY - HOUR - 2 * MINUTE
+    assert claim.uptime.known == known
+    assert claim.down(Side.UPSTASH) == 10 * MINUTE
+    assert claim.down(Side.OWN) == 5 * MINUTE
+    assert claim.share == pytest.approx(1 - 10 * MINUTE / known)
+    assert claim.share_at_best == pytest.approx(1 - 10 / (31 * 1440))
+    assert claim.down_unlisted == timedelta(0)
+    assert claim.unknown_unlisted == 2 * DAY
+
+
+@pytest.mark.parametrize(("minutes", "percent"), [(4, 0), (5, 10), (446, 10), (447, 30)])
+def test_the_credit_is_that_of_the_table_for_the_share_at_best(minutes: int, percent: int) -> None:
+    """99.99 % of October's 44,640 minutes leaves 4.464 of them, 99 % leaves 446.4, and is not less than 99 %."""
+    claim = claim_of(october(down=minutes))
+    assert claim.credit_percent == percent
+    [outage] = [one for one in claim.outages if side_of(one.cause) is Side.UPSTASH]
+    for down, credit in ((31 * DAY / 100, 10), (3 * DAY, 60)):
+        longer = replace(outage, end=outage.start + down)
+        assert replace(claim, outages=(longer,), uptime=replace(claim.uptime, down=down)).credit_percent == credit
+    assert replace(claim, outages=(longer,)).down(Side.UPSTASH) == claim.uptime.down
+
+
+def test_the_document_holds_what_the_claim_says() -> None:
+    """Version, month, vantage point, shares, every interval with its evidence; null for what is absent."""
+    document = json.loads(
+        json.dumps(claims_document([claim_of(october())], month="2026-10", vantage_point=None, now=NOW))
+    )
+    assert (document["version"], document["month"], document["vantage_point"]) == (1, "2026-10", None)
+    [row] = document["databases"]
+    assert (row["database"], row["start"], row["month_end"]) == (
+        "main",
+        "2026-10-01T00:00:00.000Z",
+        "2026-11-01T00:00:00.000Z",
+    )
+    assert row["claim"]["down_upstash_seconds"] == 600.0
+    assert [(one["cause"], one["side"], one["incident"]) for one in row["outages"]] == [
+        ("server_error", "upstash", 12),
+        ("token_rejected", "own", None),
+    ]
+    first = row["outages"][0]
+    assert (first["start"], first["end"], first["seconds"]) == (
+        "2026-10-03T01:00:00.000Z",
+        "2026-10-03T01:10:00.000Z",
+        600.0,
+    )
+    assert first["first"] == {
+        "at": "2026-10-03T01:00:00.000Z",
+        "outcome": "server_error",
+        "http_status": 503,
+        "detail": "seen: server error",
+    }
+    assert first["http_statuses"] == [503]
+    assert [(one["cause"], one["side"], one["looks"]) for one in row["blind"]] == [("offline", None, 2)]
+    assert [gap["seconds"] for gap in row["gaps"]] == [3600.0]
+
+
+def test_the_rows_hold_the_same_and_hostile_evidence_is_inert() -> None:
+    """Outages, then times without a look; a detail that is a formula is none any more."""
+    claim = claim_of(october(hostile='=cmd|"/C calc"!A0\r\nsecond,line'))
+    rows = list(csv.DictReader(io.StringIO(claims_csv([claim], vantage_point="+Mars"), newline="")))
+    assert [(row["kind"], row["seconds"], row["cause"]) for row in rows] == [
+        ("down", "600.0", "server_error"),
+        ("down", "300.0", "token_rejected"),
+        ("blind", "120.0", "offline"),
+        ("gap", "3600.0", ""),
+    ]
+    assert tuple(rows[0]) == CLAIM_COLUMNS
+    assert rows[0]["first_detail"] == '\'=cmd|"/C calc"!A0 second,line'
+    assert {row["vantage_point"] for row in rows} == {"'+Mars"}
+
+
+def test_a_month_is_one_of_utc() -> None:
+    """December ends with the year."""
+    assert month_span(2026, 10) == (START, MONTH_END)
+    assert month_span(2026, 12)[1].isoformat() == "2027-01-01T00:00:00+00:00"
+
+
+def test_the_document_of_a_span_holds_its_figures_and_null_for_what_is_absent() -> None:
+    """Whole, slices, the span before, phases, incidents with their duration, gaps."""
+    reader = october()
+    history = reader.history("main", start=START + DAY, end=START + 4 * DAY, grain=Grain.DAY, compare=True)
+    document = json.loads(json.dumps(report_document([history], now=NOW)))
+    [row] = document["databases"]
+    assert (document["version"], row["grain"], row["whole"]["looks_failed"]) == (1, "day", 15)
+    assert row["whole"]["outcomes"]["server_error"] == 10
+    assert row["whole"]["latency"]["p50_ms"] == 12.2
+    assert row["whole"]["latency"]["looks"] == row["whole"]["outcomes"]["ok"]
+    assert row["before"]["uptime"]["share"] is None
+    assert row["before"]["latency"] is row["phases_before_ms"] is None
+    assert row["phases_ms"]["dns"] == 1.2
+    assert [part["looks"] for part in row["slices"]] == [0, 1440, 1381]
+    assert row["slices"][0]["latency"] is None
+    [found] = row["incidents"]
+    assert (found["id"], found["state"], found["duration_seconds"]) == (12, "closed", 600.0)
+    assert row["gaps"] == [
+        {"start": "2026-10-04T09:20:00.000Z", "end": "2026-10-04T10:20:00.000Z", "seconds": 3600.0}
+    ]

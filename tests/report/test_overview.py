@@ -1,0 +1,337 @@
+"""What people are told of the past: in `run` through the store's thread, in one-shot commands from the file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+from pydantic import SecretStr
+
+from monitor.alerts.notification import Severity
+from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.checks.observation import Look, Outcome, Phases
+from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
+from monitor.incidents.rules import advance
+from monitor.report.overview import Overview, open_archive
+from monitor.store.errors import (
+    ForeignFileError,
+    MissingFileError,
+    NewerFileError,
+    RefusedFileError,
+    UnknownDatabaseError,
+    UnreadableFileError,
+)
+from monitor.store.rollups.model import Gap, Glance, Grain
+from monitor.store.store import Store
+from monitor.store.thread import Keeper
+
+START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+OK, SLOW, TIMEOUT, REJECTED = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
+
+
+class Span(TypedDict):
+    """What is asked of a history."""
+
+    start: datetime
+    end: datetime
+    grain: Grain
+
+
+class Monitored:
+    """Two databases of the settings and a store on a real file, with a clock that tests move."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "history.db"
+        self.now = START
+        self.settings = Settings(
+            databases=(
+                DatabaseSettings(name="main", url=SecretStr("https://h"), token=SecretStr("t")),
+                DatabaseSettings(name="cache", canary=HOUR, interval=5 * MINUTE, slow=timedelta(seconds=1)),
+            ),
+            history=HistorySettings(path=str(self.path)),
+        )
+        self.store = Store(self.path, channels=("slack",), say=lambda level, text: None, clock=self.clock)
+        self.keeper = Keeper()
+        self.overview = Overview(self.settings, self.store, self.keeper, self.clock)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def close(self) -> None:
+        self.keeper.stop(self.store.close)
+
+    def looks(
+        self, *outcomes: Outcome, database: str = "main", every: timedelta = MINUTE, dns: float = 1.0
+    ) -> None:
+        """A look each so often, and the clock goes on."""
+        for outcome in outcomes:
+            phases = Phases(dns=dns, connect=8.0, tls=9.0, wait=20.0, read=0.5, total=40.0)
+            look = Look(
+                database=database,
+                at=self.now,
+                outcome=outcome,
+                detail="" if outcome is OK else "seen",
+                http_status=200 if outcome is OK else None,
+                phases=phases if outcome in (OK, SLOW) else Phases(dns=dns),
+            )
+            self.store.record(
+                look,
+                lambda watch, number, look=look: advance(watch, look, AlertSettings(), next_incident=number),  # type: ignore[misc]
+                interval=every,
+            )
+            self.now += every
+
+
+@pytest.fixture
+def monitored(tmp_path: Path) -> Iterator[Monitored]:
+    monitored = Monitored(tmp_path)
+    yield monitored
+    monitored.close()
+
+
+def test_a_glance_has_the_state_of_each_database_of_the_settings(monitored: Monitored) -> None:
+    """In their order: latest look, open incident, schedule and what it costs, ninety days that end now."""
+    monitored.looks(*[OK] * 20, TIMEOUT, TIMEOUT, TIMEOUT)
+    monitored.looks(OK, database="gone from the settings")
+    main, cache = asyncio.run(monitored.overview.glances())
+    assert (main.database, cache.database) == ("main", "cache")
+    assert main.latest is not None
+    assert (main.latest.outcome, main.latest.detail) == (TIMEOUT, "seen")
+    assert main.incident is not None
+    assert (main.incident.id, main.incident.opened_at) == (1, START + 20 * MINUTE)
+    assert len(main.days) == 90
+    assert (main.days[0].start, main.days[-1].start) == (
+        START.replace(hour=0, minute=0) - 89 * DAY,
+        START.replace(hour=0, minute=0),
+    )
+    today = main.days[-1]
+    assert (today.looks, today.looks_failed, today.uptime.up, today.uptime.down) == (
+        23,
+        3,
+        20 * MINUTE,
+        2 * MINUTE,
+    )
+    assert all(day.looks == 0 and day.uptime.share is None for day in main.days[:-1])
+    assert (cache.latest, cache.incident) == (None, None)
+    assert (cache.schedule.interval, cache.schedule.canary, cache.schedule.slow) == (
+        5 * MINUTE,
+        HOUR,
+        timedelta(seconds=1),
+    )
+    assert cache.schedule.budget.billed == 2160
+
+
+def test_a_history_has_slices_incidents_gaps_and_phases(monitored: Monitored) -> None:
+    """All of one span; what goes on beyond its ends is cut to it."""
+    monitored.looks(*[OK] * 60, TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
+    monitored.now += 3 * HOUR
+    monitored.looks(*[OK] * 30)
+    start, end = START + 30 * MINUTE, START + 3 * HOUR
+    found = asyncio.run(monitored.overview.history("main", start=start, end=end, grain=Grain.HOUR))
+    assert [each.start for each in found.slices] == [start, start + HOUR, start + 2 * HOUR]
+    assert (found.whole.start, found.whole.end, found.whole.looks, found.whole.looks_failed) == (start, end, 35, 3)
+    assert [(each.opened_at, each.closed_at) for each in found.incidents] == [
+        (START + 60 * MINUTE, START + 63 * MINUTE)
+    ]
+    assert found.gaps == (Gap(start=START + 64 * MINUTE, end=end),)
+    assert (found.whole.uptime.down, found.whole.uptime.unknown) == (3 * MINUTE, end - START - 64 * MINUTE)
+    assert found.phases is not None
+    assert found.phases.dns == pytest.approx(1.0, rel=0.05)
+    assert found.phases.total == pytest.approx(40.0, rel=0.05)
+    assert (found.before, found.phases_before) == (None, None)
+
+
+def test_the_time_before_is_set_beside_it(monitored: Monitored) -> None:
+    """Of the same length; nothing where nobody looked then."""
+    monitored.looks(*[OK] * 60, dns=2.0)
+    monitored.looks(*[OK] * 30, *[TIMEOUT] * 30, dns=30.0)
+    span = Span(start=START + HOUR, end=START + 2 * HOUR, grain=Grain.HOUR)
+    found = asyncio.run(monitored.overview.history("main", compare=True, **span))
+    assert found.before is not None
+    assert (found.before.start, found.before.end) == (START, START + HOUR)
+    assert (found.before.looks, found.before.looks_failed) == (60, 0)
+    assert found.phases_before is not None
+    assert found.phases is not None
+    assert found.phases_before.dns == pytest.approx(2.0, rel=0.05)
+    assert found.phases.dns == pytest.approx(30.0, rel=0.05)
+    first = Span(start=START, end=START + HOUR, grain=Grain.HOUR)
+    assert asyncio.run(monitored.overview.history("main", compare=True, **first)).before is None
+
+
+def test_a_pause_that_goes_on_is_a_gap_too(monitored: Monitored) -> None:
+    """Whoever asks while the monitor stands still is told so; a pause of three intervals is none."""
+    monitored.looks(OK, OK)
+    for pause, gaps in ((3 * MINUTE, ()), (HOUR, (Gap(start=START + MINUTE, end=START + MINUTE + HOUR),))):
+        end = START + MINUTE + pause
+        found = asyncio.run(monitored.overview.history("main", start=START, end=end, grain=Grain.DAY))
+        assert found.gaps == gaps
+
+
+def test_single_looks_come_by_the_page_and_newest_first(monitored: Monitored) -> None:
+    """Each page ends where the next begins; nothing twice, nothing missing."""
+    monitored.looks(*[OK] * 10, TIMEOUT, *[OK] * 10)
+    pages: list[Look] = []
+    before = None
+    while True:
+        page = asyncio.run(
+            monitored.overview.looks("main", start=START, end=monitored.now, before=before, limit=6)
+        )
+        pages += page
+        if len(page) < 6:
+            break
+        before = page[-1].at
+    assert [look.at for look in pages] == [START + number * MINUTE for number in reversed(range(21))]
+    assert [look.outcome for look in pages].count(TIMEOUT) == 1
+    assert pages[0].phases == Phases(dns=1.0, connect=8.0, tls=9.0, wait=20.0, read=0.5, total=40.0)
+    half = asyncio.run(
+        monitored.overview.looks("main", start=START + 5 * MINUTE, end=START + 8 * MINUTE, limit=100)
+    )
+    assert [look.at for look in half] == [START + number * MINUTE for number in (7, 6, 5)]
+
+
+def test_days_that_are_kept_are_the_days_that_a_new_reading_finds(monitored: Monitored) -> None:
+    """A diary: looks come, minutes pass, midnight passes; what is asked often agrees with what is asked once."""
+
+    def asked_once() -> tuple[Glance, ...]:
+        fresh = Overview(monitored.settings, monitored.store, monitored.keeper, monitored.clock)
+        return asyncio.run(fresh.glances())
+
+    monitored.looks(*[OK] * 30, *[TIMEOUT] * 5, every=HOUR)
+    for looks, pause in ((3, MINUTE), (20, MINUTE), (2, 11 * HOUR), (4, DAY)):
+        monitored.looks(*[OK] * looks)
+        assert asyncio.run(monitored.overview.glances()) == asked_once()
+        monitored.now += pause
+        assert asyncio.run(monitored.overview.glances()) == asked_once()
+
+
+def test_the_latency_of_metrics_is_of_fine_looks_alone(monitored: Monitored) -> None:
+    """Section 5.6 of the design; slow ones are counted among the outcomes. Summed up or not yet, pruned or not."""
+    for _ in range(80):
+        monitored.looks(OK, SLOW, TIMEOUT, OK)
+        [main, _] = asyncio.run(monitored.overview.totals()).databases
+        assert main.latency.count == main.outcomes[OK]
+        assert main.latency.sum_ms == 20.5 * main.outcomes[OK]
+    assert main.outcomes[SLOW] == 80
+    monitored.store.prune(monitored.now + 2 * DAY, DAY)
+    [main, _] = asyncio.run(monitored.overview.totals()).databases
+    assert (main.latency.count, main.outcomes[OK]) == (160, 160)
+
+
+def test_totals_never_fall(monitored: Monitored) -> None:
+    """Looks, latencies and messages are counted for good, whatever is pruned."""
+    monitored.looks(*[OK] * 100, TIMEOUT, TIMEOUT, TIMEOUT)
+    last_success = START + 99 * MINUTE
+    for verdict in (Verdict.RETRY, Verdict.CONFIRMED):
+        dispatch = monitored.store.claim("slack", monitored.now)
+        assert dispatch is not None
+        monitored.store.settle(dispatch, Receipt(verdict=verdict, detail="answer"), monitored.now, 0.0)
+        monitored.now += MINUTE
+    before = asyncio.run(monitored.overview.totals())
+    main, cache = before.databases
+    assert main.outcomes == {OK: 100, TIMEOUT: 3}
+    assert (main.latency.count, main.latency.sum_ms, main.latency.count_at_most(20.0)) == (100, 2050.0, 0)
+    assert main.latest is not None
+    assert main.latest.outcome is TIMEOUT
+    assert (main.last_success_at, main.is_incident_open) == (last_success, True)
+    assert cache.latest is None
+    # The settings know no channel, so the log is told; nothing was sent there yet.
+    told = {("slack", "failed"): 1, ("slack", "sent"): 1}
+    assert before.notifications == {("log", "failed"): 0, ("log", "sent"): 0, **told}
+    assert before.outbox_pending == 0
+    monitored.now += 2000 * DAY
+    monitored.store.prune(monitored.now, DAY)
+    after = asyncio.run(monitored.overview.totals())
+    later = after.databases[0]
+    assert later.outcomes == main.outcomes
+    assert later.latency == main.latency
+    assert later.latest is None
+    assert later.last_success_at == last_success.replace(minute=0)
+    assert after.notifications == before.notifications
+
+
+def test_a_database_that_is_no_longer_watched_can_be_asked_for(monitored: Monitored) -> None:
+    """By its name, which is on the list; a name that nobody knows is an error that says which there are."""
+    monitored.looks(OK, OK, database="old")
+    assert asyncio.run(monitored.overview.names()) == ("main", "cache", "old")
+    span = Span(start=START, end=START + HOUR, grain=Grain.HOUR)
+    assert asyncio.run(monitored.overview.history("old", **span)).whole.looks == 2
+    assert asyncio.run(monitored.overview.history("cache", **span)).whole.looks == 0
+    with pytest.raises(UnknownDatabaseError, match=r"found 'main2'. Next: name one of main, cache, old"):
+        asyncio.run(monitored.overview.history("main2", **span))
+    with pytest.raises(UnknownDatabaseError):
+        asyncio.run(monitored.overview.looks("main2", start=START, end=monitored.now, limit=1))
+
+
+def test_the_history_can_be_asked_while_the_file_cannot_be_written(monitored: Monitored, tmp_path: Path) -> None:
+    """Memory stands in: what was seen since then is told, and all of it once the file is back."""
+    monitored.looks(*[OK] * 5)
+    for part in sorted(tmp_path.glob("history.db*")):
+        part.rename(part.with_name("away" + part.name))
+    (tmp_path / "history.db").mkdir()
+    monitored.looks(TIMEOUT)
+    assert monitored.store.is_in_memory
+    span = Span(start=START, end=START + HOUR, grain=Grain.HOUR)
+    assert asyncio.run(monitored.overview.history("main", **span)).whole.outcomes == {TIMEOUT: 1}
+    (tmp_path / "history.db").rmdir()
+    for part in sorted(tmp_path.glob("away*")):
+        part.rename(part.with_name(part.name.removeprefix("away")))
+    monitored.now += MINUTE  # the file is tried now and then
+    monitored.looks(OK)
+    whole = asyncio.run(monitored.overview.history("main", **span)).whole
+    assert (whole.outcomes, whole.uptime.up, whole.uptime.down) == ({OK: 6, TIMEOUT: 1}, 5 * MINUTE, 2 * MINUTE)
+
+
+def test_a_command_reads_the_same_from_the_file_and_leaves_no_trace(monitored: Monitored) -> None:
+    """While `run` writes to it, and when nobody has it open; not a byte and not a file more."""
+    monitored.looks(*[OK] * 90, TIMEOUT, TIMEOUT, TIMEOUT)
+    span = Span(start=START, end=START + 2 * HOUR, grain=Grain.HOUR)
+    want = asyncio.run(monitored.overview.history("main", **span))
+    with open_archive(monitored.settings, clock=monitored.clock) as archive:
+        assert archive.history("main", **span) == want
+        assert archive.glances() == asyncio.run(monitored.overview.glances())
+        assert archive.totals() == asyncio.run(monitored.overview.totals())
+        [incident] = archive.history("main", **span).incidents
+        assert incident.severity is Severity.CRITICAL
+    monitored.store.close()
+    before = {part.name: part.read_bytes() for part in monitored.path.parent.iterdir()}
+    with open_archive(monitored.settings, clock=monitored.clock) as archive:
+        assert archive.history("main", **span) == want
+    assert {part.name: part.read_bytes() for part in monitored.path.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, MissingFileError),
+        (b"no database at all" * 400, UnreadableFileError),
+        ("PRAGMA user_version = 99", NewerFileError),
+        ("CREATE TABLE customers (name)", ForeignFileError),
+    ],
+    ids=["missing", "damaged", "newer", "foreign"],
+)
+def test_a_file_that_cannot_be_read_is_told_in_words(
+    tmp_path: Path, content: bytes | str | None, error: type[RefusedFileError]
+) -> None:
+    """Each by its name, with what to do next; nothing is made in its place."""
+    path = tmp_path / "history.db"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        make(path, content)
+    before = [(part.name, part.read_bytes()) for part in tmp_path.iterdir()]
+    settings = Settings(databases=(DatabaseSettings(name="main"),), history=HistorySettings(path=str(path)))
+    with pytest.raises(error, match="Next: "), open_archive(settings, clock=lambda: START) as archive:
+        archive.glances()
+    assert [(part.name, part.read_bytes()) for part in tmp_path.iterdir()] == before
+
+
+def make(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as shell, shell:
+        shell.execute(sql)

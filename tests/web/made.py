@@ -1,0 +1,326 @@
+"""A year of history of a few databases, made up and always the same, in the shapes in which people read it.
+
+`MadeOverview` answers what the page asks. Among the databases are those whose names and details want to break out
+of whatever they are put into.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from monitor.alerts.notification import Severity
+from monitor.checks.budget import budget
+from monitor.checks.observation import Look, Outcome, Phases
+from monitor.incidents.state import Incident
+from monitor.store.rollups.model import Gap, Glance, Grain, History, Schedule, Slice, Spread, Uptime
+
+NOW = datetime(2026, 11, 25, 14, 20, 31, 482000, tzinfo=UTC)
+HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
+_YEAR = 365 * DAY
+_LENGTHS = {Grain.HOUR: HOUR, Grain.DAY: DAY}
+# Latencies of an hour, as multiples of what is usual; hours take turns with them.
+_DICE = random.Random(4)
+_SHAPES = tuple([_DICE.lognormvariate(0, 0.3) for _ in range(30)] for _ in range(60))
+
+HOSTILE_NAME = "<script>alert('name')</script><svg onload=alert(1)>\"'&=2+5|a/b?c=d#e %41 ..%2f"
+HOSTILE_DETAIL = (
+    "</q><img src=x onerror=alert(1)>\x00\x1b[31m\x07\ud800\u202e https://user:pass@ugly-host-12345.upstash.io/x "
+    "hidden.internal.example token=abcdefgh12345678 " + "<b>'\"&" * 2000
+)
+HIDDEN_HOST = "hidden.internal.example"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What a made database goes through. Troubles are (days ago, hours long, outcome)."""
+
+    name: str
+    latency_ms: float
+    since: timedelta = _YEAR
+    troubles: Sequence[tuple[float, float, Outcome]] = ()
+    gaps: Sequence[tuple[float, float]] = ()
+    slow_days: Mapping[int, float] = field(default_factory=dict)
+    latest: Outcome | None = Outcome.OK
+    detail: str = ""
+    incident: Incident | None = None
+    schedule: Schedule | None = None
+
+
+def schedule(*, interval: timedelta = MINUTE, canary: timedelta | None = None, worker: bool = False) -> Schedule:
+    return Schedule(
+        interval=interval,
+        timeout=timedelta(seconds=10),
+        slow=timedelta(milliseconds=500),
+        canary=canary,
+        worker=worker,
+        budget=budget(interval, timedelta(seconds=10), canary),
+    )
+
+
+def incident(number: int, since: datetime, cause: Outcome, **more: object) -> Incident:
+    values = {
+        "id": number,
+        "opened_at": since,
+        "told_at": since + timedelta(seconds=21),
+        "cause": cause,
+        "causes": (cause,),
+        "severity": Severity.WARNING if cause is Outcome.SLOW else Severity.CRITICAL,
+        "looks_failed": 17,
+    }
+    return Incident(**{**values, **more})  # type: ignore[arg-type]
+
+
+PLANS = (
+    Plan(
+        name="main",
+        latency_ms=2.1,
+        troubles=(
+            (2.4, 1.7, Outcome.RESPONSE_TIMEOUT),
+            (33, 3.2, Outcome.SERVER_ERROR),
+            (71, 1.2, Outcome.DNS_FAILED),
+        ),
+        gaps=((12.3, 9), (200, 30)),
+        slow_days={40: 3.0, 41: 4.5, 42: 2.2},
+        schedule=schedule(canary=HOUR, worker=True),
+    ),
+    Plan(
+        name="sessions-eu",
+        latency_ms=11.4,
+        since=60 * DAY,
+        troubles=((0.11, 3, Outcome.TOKEN_REJECTED), (5, 1.5, Outcome.CONNECTION_TIMEOUT)),
+        gaps=((5.5, 14),),
+        latest=Outcome.TOKEN_REJECTED,
+        detail="WRONGPASS invalid or missing auth token",
+        incident=incident(
+            12,
+            NOW - timedelta(hours=2, minutes=38),
+            Outcome.TOKEN_REJECTED,
+            causes=(Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED),
+            acknowledged_at=NOW - HOUR,
+            looks_failed=158,
+        ),
+    ),
+    Plan(
+        name="queue",
+        latency_ms=38.0,
+        slow_days={0: 9.0, 1: 5.0, 2: 2.0, 17: 4.0},
+        troubles=(
+            (60, 20, Outcome.QUOTA_EXCEEDED),
+            (61, 24, Outcome.QUOTA_EXCEEDED),
+            (110, 2, Outcome.TLS_FAILED),
+        ),
+        latest=Outcome.SLOW,
+        detail="answered in 642 ms, the limit is 500 ms",
+        incident=incident(13, NOW - timedelta(minutes=41), Outcome.SLOW, looks_failed=9),
+    ),
+    Plan(name="analytics", latency_ms=4.6, latest=Outcome.CONNECTION_LOST, detail="the connection was reset"),
+    Plan(
+        name="cache", latency_ms=0.8, latest=Outcome.OFFLINE, gaps=((0.05, 1),), detail="no control host answers"
+    ),
+    Plan(name="rate-limits", latency_ms=1.3),
+    Plan(name="just-added", latency_ms=1.0, since=timedelta(0), latest=None),
+)
+HOSTILE = Plan(
+    name=HOSTILE_NAME,
+    latency_ms=3.0,
+    since=20 * DAY,
+    troubles=((0.1, 1, Outcome.COMMAND_ERROR),),
+    latest=Outcome.COMMAND_ERROR,
+    detail=HOSTILE_DETAIL,
+    incident=incident(14, NOW - HOUR, Outcome.COMMAND_ERROR),
+)
+
+
+class UnknownNameError(KeyError):
+    """What the real one raises has a name of its own too."""
+
+
+class MadeOverview:
+    """The made databases, as the page reads them; `questions` counts what was asked."""
+
+    def __init__(self, plans: Sequence[Plan] = PLANS, *, now: datetime = NOW) -> None:
+        self.plans = {plan.name: plan for plan in plans}
+        self.now = now
+        self.questions: Counter[str] = Counter()
+
+    async def glances(self) -> tuple[Glance, ...]:
+        self.questions["glances"] += 1
+        return tuple(self._glance(plan) for plan in self.plans.values())
+
+    async def history(
+        self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
+    ) -> History:
+        self.questions["history"] += 1
+        plan = self._plan(database)
+        whole = _slice(plan, self.now, start, end)
+        return History(
+            database=database,
+            grain=grain,
+            whole=whole,
+            slices=_slices(plan, self.now, start, end, grain),
+            incidents=tuple(_incidents(plan, self.now, start, end)),
+            gaps=tuple(_gaps(plan, self.now, start, end)),
+            phases=None if whole.latency is None else _phases(plan, 1.0),
+            before=_slice(plan, self.now, start - (end - start), start) if compare else None,
+            phases_before=_phases(plan, 0.8) if compare and plan.since else None,
+        )
+
+    async def looks(
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None, limit: int
+    ) -> tuple[Look, ...]:
+        self.questions["looks"] += 1
+        plan = self._plan(database)
+        latest = self._latest(plan)
+        if latest is None:
+            return ()
+        until = min(end, before) if before is not None else end
+        found: list[Look] = []
+        at, number = latest.at, 0
+        while at >= start and len(found) < limit:
+            if at < until and not _is_gap(plan, self.now, at):
+                found.append(latest if number == 0 else _look(plan, self.now, at))
+            number += 1
+            at = latest.at - number * MINUTE
+        return tuple(found)
+
+    def _plan(self, database: str) -> Plan:
+        try:
+            return self.plans[database]
+        except KeyError:
+            raise UnknownNameError(database) from None
+
+    def _glance(self, plan: Plan) -> Glance:
+        midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return Glance(
+            database=plan.name,
+            latest=self._latest(plan),
+            incident=plan.incident,
+            schedule=plan.schedule or schedule(),
+            days=_slices(plan, self.now, midnight - 89 * DAY, self.now, Grain.DAY),
+        )
+
+    def _latest(self, plan: Plan) -> Look | None:
+        if plan.latest is None:
+            return None
+        at = self.now - timedelta(seconds=12.25)
+        failed = plan.latest.family.is_failing or plan.latest is Outcome.OFFLINE
+        phases = replace(_phases(plan, 1.0), wait=None, read=None) if failed else _phases(plan, 1.0)
+        return Look(database=plan.name, at=at, outcome=plan.latest, detail=plan.detail, phases=phases)
+
+
+def _phases(plan: Plan, factor: float) -> Phases:
+    wait, read = plan.latency_ms * 0.953 * factor, plan.latency_ms * 0.047
+    dns, connect, tls = 1.204 * (2.6 if factor == 1.0 else 1), plan.latency_ms * 0.9, plan.latency_ms * 1.1 + 4.012
+    return Phases(dns=dns, connect=connect, tls=tls, wait=wait, read=read, total=dns + connect + tls + wait + read)
+
+
+def _look(plan: Plan, now: datetime, at: datetime) -> Look:
+    outcome = _trouble(plan, now, at)
+    if outcome is not None:
+        return Look(database=plan.name, at=at, outcome=outcome, detail=plan.detail or "as it was said")
+    dice = random.Random(f"{plan.name} {at.isoformat()}")
+    wait = plan.latency_ms * (0.8 + dice.random() * 0.6)
+    phases = replace(_phases(plan, 1.0), wait=wait, read=plan.latency_ms * 0.05)
+    return Look(database=plan.name, at=at, outcome=Outcome.OK, http_status=200, phases=phases)
+
+
+def _slices(plan: Plan, now: datetime, start: datetime, end: datetime, grain: Grain) -> tuple[Slice, ...]:
+    length = _LENGTHS[grain]
+    edges = [start]
+    edge = start.replace(minute=0, second=0, microsecond=0)
+    if grain is Grain.DAY:
+        edge = edge.replace(hour=0)
+    while (edge := edge + length) < end:
+        edges.append(edge)
+    return tuple(_slice(plan, now, left, right) for left, right in zip(edges, [*edges[1:], end], strict=True))
+
+
+@cache
+def _slice(plan: Plan, now: datetime, start: datetime, end: datetime) -> Slice:
+    """Put together of the parts of hours that lie in it."""
+    outcomes: Counter[Outcome] = Counter()
+    samples: list[float] = []
+    up = down = timedelta(0)
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    while hour < end:
+        part = (min(end, hour + HOUR) - max(start, hour)) / HOUR
+        seen, latencies, up_share, down_share = _hour(plan, now, hour)
+        for outcome, count in seen.items():
+            outcomes[outcome] += round(count * part)
+        samples += latencies
+        up += HOUR * part * up_share
+        down += HOUR * part * down_share
+        hour += HOUR
+    return Slice(
+        start=start,
+        end=end,
+        outcomes={outcome: count for outcome, count in outcomes.items() if count},
+        uptime=Uptime(up=up, down=down, unknown=max(timedelta(0), (end - start) - up - down)),
+        latency=_spread(sorted(samples)),
+    )
+
+
+@cache
+def _hour(plan: Plan, now: datetime, hour: datetime) -> tuple[dict[Outcome, int], list[float], float, float]:
+    """Outcomes, some latencies, and the shares that were up and down."""
+    if hour < now - plan.since or _is_gap(plan, now, hour + HOUR / 2):
+        return {}, [], 0.0, 0.0
+    shape = _SHAPES[zlib.crc32(f"{plan.name} {hour.isoformat()}".encode()) % len(_SHAPES)]
+    trouble = _trouble(plan, now, hour + HOUR / 2)
+    if trouble is not None:
+        return {trouble: 50, Outcome.OK: 10}, [plan.latency_ms * 1.5] * 2, 0.17, 0.83
+    factor = plan.slow_days.get((now - hour).days, 1.0) * (1 + 0.25 * (8 <= hour.hour <= 19))
+    samples = [plan.latency_ms * factor * sample for sample in shape]
+    slow = 14 if factor > 4 else 0
+    return {Outcome.OK: 60 - slow, **({Outcome.SLOW: slow} if slow else {})}, samples, 1.0, 0.0
+
+
+def _trouble(plan: Plan, now: datetime, at: datetime) -> Outcome | None:
+    for days, hours, outcome in plan.troubles:
+        if now - days * DAY <= at < now - days * DAY + hours * HOUR:
+            return outcome
+    return None
+
+
+def _is_gap(plan: Plan, now: datetime, at: datetime) -> bool:
+    return any(now - days * DAY <= at < now - days * DAY + hours * HOUR for days, hours in plan.gaps)
+
+
+def _gaps(plan: Plan, now: datetime, start: datetime, end: datetime) -> list[Gap]:
+    found = [(now - days * DAY, now - days * DAY + hours * HOUR) for days, hours in plan.gaps]
+    return sorted(
+        (
+            Gap(start=max(start, left), end=min(end, right))
+            for left, right in found
+            if left < end and right > start
+        ),
+        key=lambda gap: gap.start,
+    )
+
+
+def _incidents(plan: Plan, now: datetime, start: datetime, end: datetime) -> list[Incident]:
+    found = [] if plan.incident is None else [plan.incident]
+    for number, (days, hours, outcome) in enumerate(plan.troubles):
+        since = now - days * DAY
+        until = since + hours * HOUR
+        if since < end and until > start and until < now - HOUR:
+            found.append(incident(9 - number, since, outcome, closed_at=until, looks_failed=int(hours * 60) or 3))
+    return found
+
+
+def _spread(samples: Sequence[float]) -> Spread | None:
+    if not samples:
+        return None
+
+    def at(share: float) -> float:
+        return samples[min(len(samples) - 1, int(share * len(samples)))]
+
+    return Spread(
+        looks=len(samples), p50_ms=at(0.5), p90_ms=at(0.9), p95_ms=at(0.95), p99_ms=at(0.99), max_ms=samples[-1]
+    )

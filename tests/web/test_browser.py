@@ -1,0 +1,272 @@
+"""The page in a real browser: it fits, it reads, it agrees with the JSON, it is quiet, and nothing hostile runs.
+
+Screenshots of every page are left in build/screenshots, to be looked at by people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from monitor.store.rollups.model import Grain
+from monitor.web.pages.report_page import render_report
+from tests.program import ROOT, until
+from tests.web.axe import axe_script
+from tests.web.browser import Browser, Page
+from tests.web.conftest import Site, build, serving
+from tests.web.made import HOSTILE_NAME, NOW, PLANS, MadeOverview
+
+PICTURES = ROOT / "build" / "screenshots"
+WIDTHS = (360, 768, 1440)
+PAGES = {
+    "front": "/",
+    "month": "/databases/main?span=month",
+    "hostile": f"/databases/{quote(HOSTILE_NAME, safe='')}?span=month",
+    "refusal": "/nothing",
+}
+WEEK = "/databases/main?span=week"
+# What reaches over the right edge, unless it stands in a box that can be scrolled.
+OVERFLOW = """
+[...document.querySelectorAll("body *")].filter((element) => !element.closest(".scroll") && !element.closest("svg")
+  && element.getBoundingClientRect().right > innerWidth + 0.5).map((element) => element.outerHTML.slice(0, 80))
+"""
+
+
+@pytest.fixture(params=[False, True], ids=["light", "dark"])
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    with browser.page(is_dark=request.param) as found:
+        yield found
+
+
+def scheme_of(page: Page) -> str:
+    return "dark" if page.run("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+
+
+def axe(page: Page) -> list[str]:
+    """What axe-core finds, with the elements it finds it at."""
+    page.run(axe_script() + "; true")
+    found: dict[str, Any] = page.run("axe.run({resultTypes: ['violations']})")
+    assert found["passes"], "axe looked at nothing"
+    return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found["violations"]]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits_every_screen_and_axe_finds_nothing(site: Site, page: Page, name: str) -> None:
+    """From a phone to a desktop, in both schemes: no sideways scrolling, and nothing that shuts somebody out."""
+    page.open(site.url + PAGES[name])
+    for width in WIDTHS:
+        page.resize(width, 900)
+        assert page.run("document.documentElement.scrollWidth") == width
+        assert page.run(OVERFLOW) == []
+        if name != "refusal":
+            page.screenshot(PICTURES / f"{name}-{width}-{scheme_of(page)}.png")
+    assert axe(page) == []
+    expected = ["Failed to load resource: the server responded with a status of 404 (Not Found)"]
+    assert page.complaints == (expected if name == "refusal" else [])
+
+
+def test_values_on_the_page_agree_with_the_json(site: Site, browser: Browser) -> None:
+    """State, uptime and latencies of each database, as a person reads them, are those that a program reads."""
+    rows = {row["database"]: row for row in json.loads(site.ask("/api/databases").body)["databases"]}
+    with browser.page() as page:
+        page.open(site.url)
+        cards = page.run(
+            """Object.fromEntries([...document.querySelectorAll("article.card")].map((card) => [
+              card.dataset.database, {
+              state: card.querySelector(".pill").innerText.trim(),
+              ...Object.fromEntries(["share", "latency", "p50", "p99"].map((name) =>
+                [name, [card.querySelector("data." + name).value, card.querySelector("data." + name).innerText]])),
+            }]))"""
+        )
+        page.open(f"{site.url}/databases/main?span=week")
+        facts = page.run(
+            """Object.fromEntries([...document.querySelectorAll(".facts data, .bars data")].map((figure) =>
+              [figure.className.replace("figure", "").trim() || "outcome", Number(figure.value)]))"""
+        )
+    assert sorted(cards) == sorted(rows)
+    for name, row in rows.items():
+        card = cards[name]
+        assert card["state"].replace(" ", "_") == row["state"]
+        today = row["latency_today"] or {"p50_ms": None, "p99_ms": None}
+        for key, value in (
+            ("share", row["uptime"]["share"]),
+            ("latency", row["latency_ms"]),
+            ("p50", today["p50_ms"]),
+            ("p99", today["p99_ms"]),
+        ):
+            told, said = card[key]
+            assert told == ("" if value is None else str(value)), (name, key)
+            assert (said == "–") == (value is None)
+    history = json.loads(site.ask("/api/databases/main/history?since=7d").body)
+    whole, phases = history["whole"], history["phases_ms"]
+    assert facts["share"] == whole["uptime"]["share"]
+    assert {key: facts[key] for key in ("p50", "p95", "p99", "max")} == {
+        key: whole["latency"][f"{key}_ms"] for key in ("p50", "p95", "p99", "max")
+    }
+    assert (facts["looks"], facts["failed"]) == (whole["looks"], whole["looks_failed"])
+    assert {key: facts[f"phase-{key}"] for key in ("dns", "tls", "wait")} == {
+        key: phases[key] for key in ("dns", "tls", "wait")
+    }
+
+
+def test_landmarks_names_and_tables_are_there_for_those_who_hear_the_page(site: Site, browser: Browser) -> None:
+    """One main heading, landmarks, a name and a description for each picture, and a table behind each chart."""
+    with browser.page() as page:
+        for path in (PAGES["front"], WEEK):
+            page.open(site.url + path)
+            tree = page.command("Accessibility.getFullAXTree")["nodes"]
+            roles = [node["role"]["value"] for node in tree if not node["ignored"]]
+            assert {"banner", "main", "contentinfo", "heading", "image"} <= set(roles)
+            assert page.run("document.querySelectorAll('h1').length") == 1
+            pictures = [node for node in tree if not node["ignored"] and node["role"]["value"] == "image"]
+            assert all(node["name"]["value"] and node["description"]["value"] for node in pictures)
+            assert page.run("document.querySelectorAll('details.behind table th[scope=row]').length") > 10
+
+
+def test_everything_is_reached_by_keyboard_and_charts_are_read_out(site: Site, browser: Browser) -> None:
+    """Tab goes through every link, table and chart; the arrow keys read a chart, day by day."""
+    with browser.page() as page:
+        page.open(site.url + WEEK)
+        wanted = page.run(
+            """[...document.querySelectorAll("a[href], summary, .plot, .scroll")].filter((element) =>
+              element.checkVisibility() && !element.closest("details:not([open]) > .scroll")).length"""
+        )
+        reached = set()
+        for _ in range(wanted + 5):
+            page.press("Tab")
+            reached.add(
+                page.run(
+                    """document.activeElement === document.body ? -1
+                    : [...document.querySelectorAll("*")].indexOf(document.activeElement)"""
+                )
+            )
+        assert len(reached - {-1}) == wanted
+        page.run("document.getElementById('days').focus()")
+        page.press("End")
+        assert page.run("document.getElementById('days-readout').innerText").startswith("2026-11-25")
+        page.press("ArrowLeft")
+        assert page.run("document.getElementById('days-readout').innerText").startswith("2026-11-24")
+        page.press("Home")
+        assert page.run("document.getElementById('days-readout').innerText").startswith("2026-08-28")
+
+
+def test_the_pointer_reads_values(site: Site, browser: Browser) -> None:
+    """What stands under it is said beside the chart, and forgotten when it leaves."""
+    with browser.page(width=1000) as page:
+        page.open(site.url + WEEK)
+        box = page.run(
+            "(({x, y, width}) => ({x, y, width}))(document.getElementById('days').getBoundingClientRect())"
+        )
+        page.point_at(box["x"] + box["width"] - 3, box["y"] + 10)
+        said = "document.getElementById('days-readout').innerText"
+        until(lambda: page.run(said).startswith("2026-11-25 00:00 to 14:20"), "the value of today")
+        page.point_at(5, 5)
+        until(lambda: page.run(said) == "", "the value to go")
+
+
+def test_the_page_is_whole_without_script(site: Site, browser: Browser) -> None:
+    """Everything is drawn and said by the server, and the tables open without help."""
+    with browser.page(script=False) as page:
+        page.open(site.url + WEEK)
+        assert page.run("document.querySelectorAll('.readable').length") == 0
+        assert page.run("document.querySelector('#latency svg').getBoundingClientRect().height") > 200
+        assert page.run("document.querySelectorAll('#days path').length") >= 3
+        table = "document.querySelector('#latency-table table').checkVisibility()"
+        assert not page.run(table)
+        page.run("document.querySelector('#latency-table summary').focus()")
+        page.press("Enter")
+        until(lambda: page.run(table), "the table to open")
+
+
+def test_a_page_asks_nobody_else(site: Site, browser: Browser) -> None:
+    """No font, no picture, no script from another host: whoever looks is seen by us alone."""
+    with browser.page() as page:
+        for path in PAGES.values():
+            page.open(site.url + path)
+        asked = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
+    assert len(asked) > len(PAGES)
+    assert [url for url in asked if not url.startswith((site.url + "/", "data:"))] == []
+
+
+def test_hostile_names_and_details_do_nothing(site: Site, browser: Browser) -> None:
+    """They are there to be read, letter by letter, and neither run, load nor break what is around them."""
+    with browser.page() as page:
+        for path in (PAGES["front"], PAGES["hostile"]):
+            page.open(site.url + path)
+            assert page.run(
+                "[...document.scripts].map((script) => new URL(script.src).pathname).join()"
+            ).startswith("/assets/page.")
+            assert (
+                page.run("document.querySelectorAll('main img, main b, main script, [onload], [onerror]').length")
+                == 0
+            )
+            assert HOSTILE_NAME in page.run("document.body.innerText")
+            assert "<img src=x onerror=alert(1)>" in page.run("document.body.innerText")
+        assert page.complaints == []
+        assert page.seen("Page.javascriptDialogOpening") == []
+
+
+def test_a_refresh_keeps_what_is_open_and_where_the_reader_is(browser: Browser) -> None:
+    """New values come without a flash: open tables, focus and scroll stay; a monitor that is gone is said."""
+    overview = MadeOverview(PLANS, now=NOW)
+    with browser.page(height=500) as page:
+        with serving(build(overview)) as port:
+            url = f"http://127.0.0.1:{port}/"
+            # The clock of the page's timers is ours, so that nobody waits for fifteen seconds.
+            page.command(
+                "Page.addScriptToEvaluateOnNewDocument",
+                source="window.setInterval = (work, ms) => { window.tick = work; window.tickMs = ms; };",
+            )
+            page.open(url)
+            assert page.run("tickMs") == 15000
+            page.run(
+                """{ const details = document.getElementById("d-main-table"); details.open = true;
+                details.querySelector("summary").focus(); scrollTo(0, 700);
+                document.querySelector("article.card").classList.add("old"); }"""
+            )
+            before = page.run("scrollY")
+            page.run("tick()")
+            until(lambda: page.run("document.querySelectorAll('.card.old').length") == 0, "the new content")
+            assert page.run("document.getElementById('d-main-table').open") is True
+            assert page.run("document.activeElement.parentElement.id") == "d-main-table"
+            assert page.run("scrollY") == before
+            assert page.run("document.getElementById('unreached').innerText") == ""
+        page.run("tick()")
+        said = "document.getElementById('unreached').innerText"
+        until(lambda: "not reached" in page.run(said), "word that the monitor is gone")
+        assert page.run("document.querySelectorAll('article.card').length") == len(PLANS)
+
+
+def test_the_report_is_one_file_that_loads_nothing(browser: Browser, tmp_path: Any, site: Site) -> None:
+    """It opens from a disk, fits, asks for nothing, allows no script, and axe finds nothing."""
+    histories = [history for _, history in sorted(_histories(site.overview).items())]
+    file = tmp_path / "report.html"
+    file.write_text(render_report(histories, now=NOW, title="November <b>2026</b>"), encoding="utf-8")
+    with browser.page(width=900) as page:
+        page.open(file.as_uri())
+        asked = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
+        assert asked == [file.as_uri()]
+        assert page.complaints == []
+        assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(245, 246, 248)"
+        assert page.run("document.documentElement.scrollWidth") == 900
+        assert page.run("document.querySelector('h1').innerText") == "November <b>2026</b>"
+        page.screenshot(PICTURES / "report.png")
+        assert axe(page) == []
+
+
+def _histories(overview: MadeOverview) -> dict[str, Any]:
+    async def read() -> dict[str, Any]:
+        return {
+            name: await overview.history(
+                name, start=NOW - timedelta(days=30), end=NOW, grain=Grain.DAY, compare=True
+            )
+            for name in ("main", "sessions-eu", HOSTILE_NAME)
+        }
+
+    return asyncio.run(read())

@@ -1,0 +1,122 @@
+"""The metrics as text: every series of the contract, hostile names, both formats, and what promtool says of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.checks.observation import Outcome
+from monitor.store.rollups.model import Totals
+from monitor.web.metrics.exposition import label_value, render
+from tests.program import ROOT
+from tests.web.figures import HOSTILE, MISSED_LOOKS, QUOTED, TOTALS, expected, look, totals_of
+from tests.web.scrapers import promtool, read
+
+NOTHING = Totals(databases=(), notifications={}, outbox_pending=0)
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+DOCS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_every_series_of_the_contract_is_there_and_no_other() -> None:
+    """Fine, failing, offline and never looked at: each value in base units, what is not known left out."""
+    body = render(TOTALS, missed_looks=MISSED_LOOKS).body.decode()
+    assert read(body) == expected()
+
+
+def test_openmetrics_says_the_same_to_whoever_asks_for_it() -> None:
+    """The scraper's `Accept` chooses; without one it is the text that every collector reads."""
+    plain = render(TOTALS, missed_looks=MISSED_LOOKS)
+    assert plain.content_type.startswith("text/plain; version=0.0.4")
+    asked = render(TOTALS, missed_looks=MISSED_LOOKS, accept=f"{OPENMETRICS},text/plain;q=0.5")
+    assert asked.content_type.startswith("application/openmetrics-text")
+    assert asked.body.endswith(b"# EOF\n")
+    assert read(asked.body.decode(), as_openmetrics=True) == expected()
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html", "application/json;q=", "\x00;;,,", "x" * 10_000])
+def test_any_other_wish_gets_the_text(accept: str) -> None:
+    """A header from outside is no reason to fail."""
+    assert render(NOTHING, accept=accept).content_type.startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "version", ["", ";version=x", ";version=99.0", "; version=1.0.0; escaping=allow-utf-8", ";=;"]
+)
+def test_openmetrics_is_of_the_version_that_we_write(version: str) -> None:
+    """Whatever version the header names, the answer names its own."""
+    exposition = render(NOTHING, accept=f"text/html, application/openmetrics-text{version}")
+    assert exposition.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+@pytest.mark.parametrize("totals", [TOTALS, NOTHING], ids=["everything", "nothing"])
+@pytest.mark.parametrize("missed_looks", [MISSED_LOOKS, None])
+def test_promtool_finds_nothing_to_complain_about(totals: Totals, missed_looks: int | None) -> None:
+    """Names, units, help texts and types are as Prometheus' own lint wants them."""
+    assert promtool("check", "metrics", text=render(totals, missed_looks=missed_looks).body.decode()) == ""
+
+
+def test_a_process_without_a_schedule_says_nothing_of_missed_looks() -> None:
+    """`check` could only ever say 0, and would say it of a schedule that somebody else keeps."""
+    names = {name for name, _ in read(render(TOTALS).body.decode())}
+    assert "upstash_monitor_missed_looks_total" not in names
+
+
+@pytest.mark.parametrize("outcome", list(Outcome), ids=lambda outcome: outcome.value)
+def test_success_is_one_zero_or_missing(outcome: Outcome) -> None:
+    """Usable is 1, slow included; failing is 0; what is not known is not there, and pages nobody."""
+    totals = Totals(databases=(totals_of("main", look("main", outcome)),), notifications={}, outbox_pending=0)
+    found = read(render(totals).body.decode()).get(("upstash_probe_success", frozenset({("database", "main")})))
+    wanted = {"ok": 1, "slow": 1, "offline": None, "monitor_error": None}
+    assert found == wanted.get(outcome.value, 0)
+
+
+def test_a_hostile_name_comes_out_inert_and_short() -> None:
+    """Ten kilobytes of quotes, newlines and half a character neither end a label nor begin a series."""
+    rows = (totals_of(HOSTILE, look(HOSTILE, Outcome.OK, total=1.0)), totals_of(HOSTILE + "y"))
+    totals = Totals(databases=rows, notifications={(HOSTILE, "sent"): 1}, outbox_pending=0)
+    body = render(totals).body.decode("utf-8", "strict")
+    labels = [value for _, labels in read(body) for name, value in labels if name in ("database", "channel")]
+    assert len(set(labels)) == 2
+    assert all(len(value) <= 200 and value.isprintable() for value in labels)
+    assert len(body) < 60_000
+    assert all(line.startswith(("#", "upstash_")) for line in body.splitlines())
+    assert promtool("check", "metrics", text=body) == ""
+
+
+def test_a_name_that_settings_take_stays_as_it_is() -> None:
+    """The page, the messages and the metrics call a database the same."""
+    for name in ("main", QUOTED, "n" * 200, "Zähler – büro", "数据库"):
+        assert label_value(name) == name
+
+
+@given(st.lists(st.text(st.characters(codec=None), max_size=300), unique=True, max_size=20))
+def test_two_names_never_share_a_label(names: list[str]) -> None:
+    """Not even one that looks like another's label."""
+    names += [label for name in names if (label := label_value(name)) not in names]
+    labels = [label_value(name) for name in names]
+    assert len(set(labels)) == len(names)
+    assert all(0 < len(label) <= 200 and label.isprintable() for label in labels)
+
+
+def test_no_web_server_is_loaded_for_a_text() -> None:
+    """`check --metrics` is billed by what it loads."""
+    program = (
+        "import sys, monitor.web.metrics.exposition, monitor.web.metrics.textfile, monitor.web.metrics.textfile\n"
+        "print(*{'starlette', 'uvicorn', 'jinja2', 'requests'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_the_docs_name_every_metric_with_its_type() -> None:
+    """docs/metrics.md has a row for each, and none for one that is not there."""
+    body = render(TOTALS, missed_looks=MISSED_LOOKS).body.decode()
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", body, re.MULTILINE))
+    rows = re.findall(r"^\| `(upstash_\w+)(?:\{[^`]*\})?` \| (\w+) \|", DOCS, re.MULTILINE)
+    assert dict(rows) == types
+    assert len(rows) == len(types)

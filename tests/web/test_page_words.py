@@ -1,0 +1,153 @@
+"""Figures as people read them, states in one word, foreign texts without addresses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.checks.observation import Look, Outcome
+from monitor.report.words import Concealer, say_ms, say_share, say_span
+from monitor.store.rollups.model import Glance
+from monitor.web.pages.card import State, path_of, state_of, story, verdict, worst_first
+from tests.web.made import HIDDEN_HOST, HOSTILE_DETAIL, NOW, incident, schedule
+
+LOOK = Look(database="main", at=NOW - timedelta(seconds=5), outcome=Outcome.OK)
+
+
+def glance(outcome: Outcome | None = Outcome.OK, *, cause: Outcome | None = None, age: float = 5) -> Glance:
+    latest = None if outcome is None else replace(LOOK, outcome=outcome, at=NOW - timedelta(seconds=age))
+    opened = None if cause is None else incident(1, NOW - timedelta(hours=1), cause)
+    return Glance(database="main", latest=latest, incident=opened, schedule=schedule(), days=())
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (glance(), State.UP),
+        (glance(Outcome.SLOW), State.SLOW),
+        (glance(Outcome.TLS_FAILED), State.IN_DOUBT),
+        (glance(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED), State.DOWN),
+        (glance(Outcome.OK, cause=Outcome.TLS_FAILED), State.DOWN),
+        (glance(Outcome.SLOW, cause=Outcome.SLOW), State.SLOW),
+        (glance(Outcome.OFFLINE), State.UNKNOWN),
+        (glance(Outcome.MONITOR_ERROR), State.UNKNOWN),
+        (glance(None), State.UNKNOWN),
+        (glance(age=189), State.UP),
+        (glance(age=191), State.UNKNOWN),
+        (glance(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED, age=3600), State.UNKNOWN),
+    ],
+)
+def test_the_state_is_what_an_operator_would_say(found: Glance, state: State) -> None:
+    """An open incident first, then the latest look; what is overdue by three intervals is not known any more."""
+    assert state_of(found, NOW) is state
+
+
+def test_trouble_stands_on_top() -> None:
+    """Down, in doubt, slow, unknown, up; the order of the settings otherwise."""
+    rows = [
+        replace(glance(outcome), database=name)
+        for name, outcome in (("a", Outcome.OK), ("b", None), ("c", Outcome.OK), ("d", Outcome.TLS_FAILED))
+    ]
+    assert [row.database for row in worst_first(rows, NOW)] == ["d", "b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        ([State.UP], "The database is up"),
+        ([State.DOWN], "The database is down"),
+        ([State.UP] * 4, "All 4 databases are up"),
+        ([State.UP, State.DOWN], "1 of 2 databases is down"),
+        (
+            [State.UP, State.DOWN, State.SLOW, State.DOWN, State.UNKNOWN],
+            "2 of 5 databases are down, 1 is slow, 1 is unknown",
+        ),
+        ([], "No database is watched"),
+    ],
+)
+def test_one_sentence_says_how_all_of_them_are(states: list[State], sentence: str) -> None:
+    """The worst comes first and gives the colour."""
+    assert verdict(states)[1] == sentence
+    assert verdict(states)[0] is next((state for state in State if state in states), State.UNKNOWN)
+
+
+@given(st.floats(min_value=0, max_value=1))
+def test_a_share_is_never_rounded_up_to_all(share: float) -> None:
+    """`100 %` is said of nothing less; what is said is at most the truth and close to it."""
+    said = say_share(share)
+    assert (said == "100 %") == (share >= 1)
+    value = float(said.removesuffix(" %"))
+    assert value <= share * 100 + 1e-6
+    assert share * 100 - value < 0.0101
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "said"),
+    [(None, "–"), (0.0, "0.00 ms"), (0.416, "0.42 ms"), (8.26, "8.3 ms"), (99.96, "100 ms"), (642.4, "642 ms"),
+     (999.6, "1 s"), (1254.0, "1.25 s"), (10000.0, "10 s"), (123456.0, "123 s")],
+)  # fmt: skip
+def test_latencies_have_as_many_digits_as_matter(milliseconds: float | None, said: str) -> None:
+    """And a unit, always."""
+    assert say_ms(milliseconds) == said
+
+
+def test_spans_are_said_as_short_as_can_be() -> None:
+    """A whole day is its date, hours of one day share it."""
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    assert say_span(midnight, midnight + day) == "2026-11-23"
+    assert say_span(midnight + 14 * hour, midnight + 15 * hour) == "2026-11-23 14:00 to 15:00"
+    assert say_span(midnight + 23 * hour, midnight + day) == "2026-11-23 23:00 to 24:00"
+    assert say_span(midnight, midnight + 2 * day) == "2026-11-23 00:00 to 2026-11-25 00:00"
+
+
+def test_a_story_tells_how_it_began_who_knew_and_how_it_ended() -> None:
+    """All that a person asks the morning after."""
+    opened = NOW - timedelta(hours=2)
+    closed = incident(
+        7,
+        opened,
+        Outcome.TOKEN_REJECTED,
+        causes=(Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED),
+        acknowledged_at=opened + timedelta(minutes=5),
+        closed_at=opened + timedelta(minutes=12, seconds=4),
+    )
+    assert story(closed, NOW) == (
+        "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; told 21 s later. "
+        "Acknowledged 2026-11-25 12:25:31 UTC. Fine again 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
+        "17 looks failed."
+    )
+    assert "told at once." in story(replace(closed, told_at=opened), NOW)
+    assert "Open for 2 h." in story(replace(closed, closed_at=None), NOW)
+
+
+@pytest.mark.parametrize("name", ["main", "a/b", "50%?x=1#y", "Ünïcödé 名", "..a", "<script>"])
+def test_any_name_fits_into_an_address(name: str) -> None:
+    """One path segment, whatever is in it."""
+    path = path_of(name)
+    assert path.count("/") == 2
+    assert path.isascii()
+    assert not set(path) & set("?#<>\"' ")
+
+
+def test_addresses_and_credentials_are_taken_out_of_details() -> None:
+    """Hosts of the databases, URLs, Upstash's names, what looks like a credential; and control characters."""
+    said = Concealer([HIDDEN_HOST])(HOSTILE_DETAIL)
+    for secret in (
+        "ugly-host",
+        "upstash.io",
+        HIDDEN_HOST,
+        "user:pass",
+        "abcdefgh12345678",
+        "\x1b",
+        "\x00",
+        "\u202e",
+    ):
+        assert secret not in said
+    assert len(said) <= 300
+    assert Concealer()("WRONGPASS invalid or missing auth token") == "WRONGPASS invalid or missing auth token"
+    assert Concealer(["db.example"])("no route to DB.example:443") == "no route to ***:443"

@@ -1,0 +1,142 @@
+"""What is pushed, where to, and what is said when it does not arrive; a real Pushgateway is in test_prometheus."""
+
+from __future__ import annotations
+
+import base64
+import os
+import traceback
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.web.metrics.exposition import Exposition, render
+from monitor.web.metrics.textfile import PushFailedError, Pushgateway
+from tests.program import PATIENCE_SECONDS
+from tests.web.figures import TOTALS
+
+LONG = timedelta(seconds=PATIENCE_SECONDS)
+PASSWORD = "pa55wordOfTheGateway"
+BODY = render(TOTALS)
+
+
+class Gateway:
+    """Answers as it is told to and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.reply: Reply | None = Reply(status=200, body="")
+        self.requests: list[Request] = []
+        self.listener = Listener("gateway", self._answer)
+        self.url = self.listener.url
+
+    def _answer(self, request: Request) -> Reply | None:
+        self.requests.append(request)
+        return self.reply
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    yield gateway
+    gateway.listener.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached directly, whatever this machine's environment says."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def failure(url: str, exposition: Exposition = BODY, *, timeout: timedelta = LONG) -> str:
+    """Why a push failed; nothing that can be printed of it holds the password."""
+    with pytest.raises(PushFailedError) as caught:
+        Pushgateway(url).push(exposition, timeout=timeout)
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+    assert str(caught.value).startswith("wanted to push metrics to the Pushgateway, found ")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("", "/metrics/job/upstash-monitor"),
+        ("/", "/metrics/job/upstash-monitor"),
+        ("/behind/a/proxy/", "/behind/a/proxy/metrics/job/upstash-monitor"),
+        ("/metrics/job/mine/place/frankfurt", "/metrics/job/mine/place/frankfurt"),
+        ("/p/metrics/job@base64/bWluZQ", "/p/metrics/job@base64/bWluZQ"),
+        ("/metrics/jobs", "/metrics/jobs/metrics/job/upstash-monitor"),
+    ],
+)
+def test_the_body_is_put_to_the_group(gateway: Gateway, path: str, asked: str) -> None:
+    """Byte by byte, with its content type, to our own group unless the URL names another."""
+    Pushgateway(gateway.url + path).push(BODY, timeout=LONG)
+    [request] = gateway.requests
+    assert (request.method, request.target) == ("PUT", asked)
+    assert request.body == BODY.body
+    assert request.headers["content-type"] == BODY.content_type
+
+
+def test_user_and_password_go_into_the_header(gateway: Gateway) -> None:
+    """As a browser would send them."""
+    Pushgateway(gateway.url.replace("://", f"://ops:{PASSWORD}@")).push(BODY, timeout=LONG)
+    wanted = base64.b64encode(f"ops:{PASSWORD}".encode()).decode()
+    assert gateway.requests[0].headers["authorization"] == f"Basic {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (302, "answered 302. Next: check the URL"),
+        (400, "answered 400. Next: look into its log"),
+        (401, "answered 401. Next: put user and password into the URL"),
+        (404, "answered 404. Next: check the path"),
+        (503, "answered 503. Next: check the URL"),
+    ],
+)
+def test_an_answer_that_is_no_yes_is_told_with_a_next_step(gateway: Gateway, status: int, said: str) -> None:
+    """And nothing of what it answered: it may repeat what it was sent."""
+    gateway.reply = Reply(status=status, body=PASSWORD, headers={"Location": "https://127.0.0.1/elsewhere"})
+    assert said in failure(gateway.url.replace("://", f"://ops:{PASSWORD}@"))
+    assert len(gateway.requests) == 1
+
+
+def test_a_gateway_that_hangs_or_is_gone_is_told(gateway: Gateway) -> None:
+    """Within the time that it was given; a busy machine may not even see the first byte by then."""
+    gateway.reply = Reply(status=200, body=" " * 1000, drip_seconds=1.0)
+    url = gateway.url.replace("://", f"://ops:{PASSWORD}@")
+    said = failure(url, timeout=timedelta(seconds=0.3))
+    assert "no whole answer within 0.3 s" in said or "no answer in time" in said
+    gateway.reply = None
+    assert "no HTTP answer" in failure(url)
+    assert "no time was left" in failure(url, timeout=timedelta(0))
+    gateway.listener.stop()
+    assert "no connection" in failure(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "gateway:9091",
+        "ftp://gateway",
+        f"https://ops:{PASSWORD}@",
+        f"https://ops:{PASSWORD}@gateway:port",
+        f"https://ops:{PASSWORD}@gateway/?job=x",
+        f"https://ops:{PASSWORD}@gateway/ ",
+        f"https://ops:{PASSWORD}@[gateway",
+    ],
+)
+def test_what_is_no_url_is_refused_without_repeating_it(url: str) -> None:
+    """It may hold a password."""
+    with pytest.raises(ValueError, match="wanted the URL of a Pushgateway") as caught:
+        Pushgateway(url)
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_gateway_does_not_print() -> None:
+    """Not even by accident."""
+    gateway = Pushgateway(f"https://ops:{PASSWORD}@gateway")
+    assert PASSWORD not in f"{gateway} {gateway!r} {vars(gateway)}"

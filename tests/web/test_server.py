@@ -1,0 +1,90 @@
+"""The web server against visitors who are slow, mute or do not read: they are hung up on, others are served."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.program import PATIENCE_SECONDS, until
+from tests.web.conftest import Site, build, serving
+from tests.web.made import NOW, PLANS, MadeOverview
+
+
+@pytest.fixture
+def hasty() -> Iterator[Site]:
+    """It waits a fifth of a second for anybody."""
+    overview = MadeOverview(PLANS[-1:], now=NOW)
+    with serving(build(overview), patience_seconds=0.2) as port:
+        yield Site(port=port, overview=overview)
+
+
+def is_hung_up(visitor: socket.socket) -> bool:
+    """Reads what is there; true once the other side has closed."""
+    try:
+        return visitor.recv(1 << 20) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def is_served(site: Site) -> bool:
+    """On a machine that is busy even an honest visitor may need more than a fifth of a second."""
+    try:
+        return site.ask("/healthz").status == 200
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET / HT", id="half a line"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", id="half a head"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx", id="half a body"),
+    ],
+)
+def test_a_visitor_who_does_not_finish_is_hung_up_on(hasty: Site, said: bytes) -> None:
+    """However far it came; uvicorn alone would wait for it without end."""
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=0.05) as visitor:
+        visitor.sendall(said)
+        until(lambda: is_hung_up(visitor), "the server to hang up")
+    until(lambda: is_served(hasty), "another visitor to be served")
+
+
+def test_a_visitor_who_does_not_read_is_hung_up_on(hasty: Site) -> None:
+    """Answers that nobody takes do not pile up: the connection is cut, not only closed."""
+    with socket.socket() as visitor:
+        visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        visitor.settimeout(PATIENCE_SECONDS)
+        visitor.connect(("127.0.0.1", hasty.port))
+        visitor.setblocking(False)
+
+        def is_cut() -> bool:
+            try:
+                visitor.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            except BlockingIOError:
+                return False
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+
+        until(is_cut, "the server to cut the connection")
+    until(lambda: is_served(hasty), "another visitor to be served")
+
+
+def test_a_visitor_may_ask_again_on_the_same_connection(site: Site) -> None:
+    """As browsers do."""
+    with closing(HTTPConnection("127.0.0.1", site.port, timeout=PATIENCE_SECONDS)) as visitor:
+        visitor.connect()
+        one = visitor.sock.getsockname()
+        for _ in range(5):
+            visitor.request("GET", "/healthz")
+            answer = visitor.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            assert visitor.sock.getsockname() == one
