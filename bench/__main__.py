@@ -16,8 +16,8 @@ from types import FrameType
 
 from bench.goals import NO_GOAL, PEERS_SOURCE
 from bench.lines import check, cpu, detection, disk, history, latency, memory, page, thousand
-from bench.plan import Line, Plan, say
-from bench.table import Row, document, text
+from bench.plan import FixPlan, Line, say
+from bench.table import VerdictRule, document, text
 
 _INTERRUPTED = 130
 
@@ -39,10 +39,10 @@ def main() -> int:
     asked = _parse()
     signal.signal(signal.SIGTERM, _interrupt)
     heading = [_machine(), _load("at the start"), PEERS_SOURCE]
-    rows: list[Row] = []
+    rows: list[VerdictRule] = []
     status = 0
     with tempfile.TemporaryDirectory(prefix="upstash-monitor-bench-") as folder:
-        plan = Plan(
+        plan = FixPlan(
             folder=Path(folder),
             quick=asked.quick,
             seed=asked.seed,
@@ -85,7 +85,7 @@ def _parse() -> argparse.Namespace:
     return asked
 
 
-def _measure(name: str, plan: Plan, rows: list[Row]) -> int:
+def _measure(name: str, plan: FixPlan, rows: list[VerdictRule]) -> int:
     """One line, its rows as they come; a line that fails says so and leaves the others alone."""
     started = time.monotonic()
     say(f"{name} …")
@@ -95,7 +95,9 @@ def _measure(name: str, plan: Plan, rows: list[Row]) -> int:
             say("  " + row.measured.replace("\n", "; "))
     except (RuntimeError, OSError) as error:
         say(f"  not measured: {error}")
-        rows.append(Row(what=name, measured="not measured, see above", count="", goal=NO_GOAL, reached=None))
+        rows.append(
+            VerdictRule(what=name, measured="not measured, see above", count="", goal=NO_GOAL, reached=None)
+        )
         return 1
     say(f"  {name} took {time.monotonic() - started:.0f} s")
     return 0

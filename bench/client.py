@@ -1,6 +1,6 @@
 """The client alone: `python -m bench.client URL TOKEN COUNT` prints the CPU that it takes per 1,000 calls.
 
-A fresh connection for each call, one TLS context for all: what a look takes at the least, whoever makes it.
+A fresh connection for each call, one TLS context for all: what a check takes at the least, whoever makes it.
 It tells how fast the machine is on which the whole program was measured beside it.
 """
 

@@ -97,7 +97,7 @@ DISK = Goal(
 HISTORY = Goal(
     wanted="at most 50 ms",
     limit=50,
-    peers="plain SQL over single looks 5.6 s\nKuma's page 15 to 45 s at 700 monitors (reported)",
+    peers="plain SQL over single checks 5.6 s\nKuma's page 15 to 45 s at 700 monitors (reported)",
 )
 HISTORY_PAGE = Goal(wanted="at most 50 ms", limit=50, peers="Kuma's page 15 to 45 s at 700 monitors (reported)")
 BILLED = Goal(

@@ -23,7 +23,7 @@ class Received:
 
 
 class Inbox:
-    """Used as a context manager; `webhook_url` is for a channel; `address` does for a control host."""
+    """Used as a context manager; `webhook_url` is for a channel; `address` does for a connectivity host."""
 
     def __init__(self) -> None:
         self._messages: queue.SimpleQueue[Received] = queue.SimpleQueue()

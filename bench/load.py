@@ -33,7 +33,7 @@ class Seen:
 
 
 class Load:
-    """A running server. `url` is by name, so that a look has a lookup too; `address_url` is by number."""
+    """A running server. `url` is by name, so that a check has a lookup too; `address_url` is by number."""
 
     def __init__(self, process: subprocess.Popen[str], *, encrypted: bool) -> None:
         self._process = process
@@ -42,8 +42,8 @@ class Load:
         self.url = f"{scheme}://localhost:{ports['port']}"
         self.address_url = f"{scheme}://127.0.0.1:{ports['port']}"
         self.black_hole_url = f"{scheme}://127.0.0.1:{ports['black_hole']}"
-        # It accepts connections as a control host does; the real ones are not asked from a bench.
-        self.control = f"127.0.0.1:{ports['port']}"
+        # It accepts connections as a connectivity host does; the real ones are not asked from a bench.
+        self.host = f"127.0.0.1:{ports['port']}"
 
     def seen(self) -> Seen:
         """Everything since the start."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.table import Row
+from bench.table import VerdictRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class FixPlan:
     """`folder` is scratch space. In a `quick` run everything is done once and briefly, and no goal is judged."""
 
     folder: Path
@@ -44,4 +44,4 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-Line = Callable[[Plan], Iterator[Row]]
+Line = Callable[[FixPlan], Iterator[VerdictRule]]

@@ -28,7 +28,7 @@ Config = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LookRow:
+class CheckRow:
     """One row of the history; `at` in epoch seconds."""
 
     database: str
@@ -85,14 +85,14 @@ class Program:
         if status != 0:
             raise RuntimeError(f"the monitor ended with status {status}:\n{_end_of(self.log)}")
 
-    def looks(self) -> list[LookRow]:
+    def checks(self) -> list[CheckRow]:
         """The history, oldest first for each database; after `stop`."""
         with closing(sqlite3.connect(self._folder / "history.db")) as connection:
             rows = connection.execute(
                 "SELECT database, at, outcome, latency_ms FROM history ORDER BY database, at"
             ).fetchall()
         return [
-            LookRow(database=name, at=datetime.fromisoformat(at).timestamp(), outcome=outcome, latency_ms=latency)
+            CheckRow(database=name, at=datetime.fromisoformat(at).timestamp(), outcome=outcome, latency_ms=latency)
             for name, at, outcome, latency in rows
         ]
 

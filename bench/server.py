@@ -182,5 +182,5 @@ def _tell(values: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    logging.disable()  # a control host's connection ends before the handshake, which asyncio would report
+    logging.disable()  # a connectivity host's connection ends before the handshake, which asyncio would report
     asyncio.run(_serve(Options(**json.loads(sys.argv[1]))))

@@ -12,27 +12,26 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.store.file.open import open_file
-from monitor.store.file.upgrade_sums import add_blocks
-from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
+from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import add_row
 from monitor.store.tables.incidents import database_id
 from monitor.store.tables.recording import TAIL_INTERVALS, sum_up
-from monitor.store.tables.rollups import COLUMNS, RowGrain
+from monitor.store.tables.rollups import COLUMNS, Entry, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.rows import to_ms
-from monitor.store.tables.spans import Horizon, move_horizon, move_summed
+from monitor.store.tables.spans import Retention, move_retention, move_watermark
 
 # Where every history ends; a whole minute within an hour and a day, as it is in life.
 END = datetime(2026, 11, 23, 14, 37, tzinfo=UTC)
 _DAYS_OF_WEEK = 7
 
 
-def any_look(name: str, at: datetime, dice: random.Random) -> Look:
+def any_check(name: str, at: datetime, dice: random.Random) -> Check:
     """Of an ordinary host; two of a thousand failed and have a detail."""
     dns, connect, tls = dice.lognormvariate(0.5, 0.5), dice.lognormvariate(2, 0.3), dice.lognormvariate(2.5, 0.3)
     if dice.random() < 0.002:
-        return Look(
+        return Check(
             database=name,
             at=at,
             outcome=Outcome.RESPONSE_TIMEOUT,
@@ -43,24 +42,24 @@ def any_look(name: str, at: datetime, dice: random.Random) -> Look:
     phases = Phases(
         dns=dns, connect=connect, tls=tls, wait=wait, read=read, total=dns + connect + tls + wait + read + 1
     )
-    return Look(database=name, at=at, outcome=Outcome.OK, http_status=200, detail="", phases=phases)
+    return Check(database=name, at=at, outcome=Outcome.OK, http_status=200, detail="", phases=phases)
 
 
-def lay_looks(path: Path, name: str, *, number: int, span: timedelta, dice: random.Random) -> None:
-    """So many looks of one database, evenly over a span that ends at `END`."""
+def write_checks(path: Path, name: str, *, number: int, span: timedelta, dice: random.Random) -> None:
+    """So many checks of one database, evenly over a span that ends at `END`."""
     with _writing(path) as file:
         database = database_id(file, name)
         day = None
         for index in range(number):
             at = END - span + index * span / number + timedelta(milliseconds=dice.expovariate(1))
             at_ms = to_ms(at)
-            add_row(file, database, at_ms, any_look(name, at, dice))
+            add_row(file, database, at_ms, any_check(name, at, dice))
             if day is None:
-                move_summed(file, database, at_ms)
+                move_watermark(file, database, at_ms)
             elif at_ms // DAY_MS != day:
                 sum_up(file, database, until_ms=at_ms)
             day = at_ms // DAY_MS
-        # As many looks are left to be read one by one as a watch leaves at most, and none of the hour before.
+        # As many checks are left to be read one by one as a watch leaves at most, and none of the hour before.
         tail = min(TAIL_INTERVALS * span / number, END - END.replace(minute=0))
         sum_up(file, database, until_ms=to_ms(END - tail))
 
@@ -69,7 +68,7 @@ def lay_year(path: Path, names: list[str], *, interval: timedelta, dice: random.
     """A week of each database, and the sums of 51 weeks before it that were like it, their looks long pruned."""
     week = timedelta(days=_DAYS_OF_WEEK)
     for name in names:
-        lay_looks(path, name, number=week // interval, span=week, dice=dice)
+        write_checks(path, name, number=week // interval, span=week, dice=dice)
     with _writing(path) as file:
         week_ms = _DAYS_OF_WEEK * DAY_MS
         for weeks in range(1, 52):
@@ -80,9 +79,9 @@ def lay_year(path: Path, names: list[str], *, interval: timedelta, dice: random.
                     (weeks * week_ms // slot_ms, grain, (to_ms(END) - week_ms) // slot_ms),
                 )
         began_ms = to_ms(END - week)
-        move_horizon(file, Horizon(looks_ms=began_ms, failing_ms=began_ms))
+        move_retention(file, Retention(checks_ms=began_ms, failing_ms=began_ms))
         file.execute("DELETE FROM rollup WHERE grain IN (?, ?)", (RowGrain.BLOCK, RowGrain.FINE))
-        add_blocks(file)
+        _add_blocks(file)
 
 
 @contextmanager
@@ -91,3 +90,17 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
         file.execute("BEGIN IMMEDIATE")
         yield file
         file.execute("COMMIT")
+
+
+def _add_blocks(file: sqlite3.Connection) -> None:
+    """The blocks of all these days, and the row of all fine checks ever, as a year would leave them."""
+    rows = f"SELECT slot, {COLUMNS} FROM rollup WHERE database_id = ? AND grain = ?"
+    for (database,) in file.execute("SELECT id FROM database").fetchall():
+        writer = RollupWriter(file)
+        for slot, *columns in file.execute(rows, (database, RowGrain.DAY)):
+            writer.add(key_of(database, RowGrain.BLOCK, slot * DAY_MS), from_columns(*columns))
+        for slot, *columns in file.execute(rows, (database, RowGrain.ALL)):
+            everything = from_columns(*columns).rollup
+            fine = Rollup(outcomes={Outcome.OK: everything.outcomes[Outcome.OK]}, latency=everything.latency)
+            writer.add((database, RowGrain.FINE, slot), Entry(rollup=fine))
+        writer.flush()

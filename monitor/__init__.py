@@ -1,3 +1,3 @@
-"""A monitor for Upstash Redis: looks on a schedule, keeps the history, tells people what to do."""
+"""A monitor for Upstash Redis: checks on a schedule, keeps the history, tells people what to do."""
 
 __version__ = "0.1.0"

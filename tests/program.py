@@ -189,14 +189,15 @@ def told(inbox: InboxStandIn) -> list[tuple[int, str]]:
 
 
 def settings(*databases: Mapping[str, Any], **rest: Any) -> dict[str, Any]:
-    """Settings without control hosts, with the shortest pauses, and without anybody outside whom the doctor asks.
+    """Settings without connectivity hosts, with the shortest pauses, and without anybody outside whom the doctor
+    asks.
 
     The doctor itself is left out too, unless `alerts` says otherwise: it has its own tests.
     """
     return {
         "databases": list(databases),
-        "controls": [],
-        "alerts": {"confirm_interval": "50ms", "verdict": False},
+        "connectivity": [],
+        "alerts": {"confirm_interval": "50ms", "diagnose": False},
         "doctor": {"status_url": ""},
         **rest,
     }

@@ -15,8 +15,8 @@ from monitor.checks.observation import Outcome
 from monitor.cli.main import _WORDS
 from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
 from monitor.diagnosis.advice import advise
-from monitor.diagnosis.layers import Rung
-from monitor.diagnosis.verdicts import TABLE, Code
+from monitor.diagnosis.layers import Layer
+from monitor.diagnosis.verdicts import TABLE, VerdictCode
 from monitor.lib.durations import write_duration
 
 ROOT = Path(__file__).parents[1]
@@ -96,8 +96,8 @@ def test_every_knob_is_documented_with_its_default() -> None:
     """docs/configuration.md has each key of the settings once, and what happens when it is left out."""
     assert _rows("databases") == _defaults(DatabaseSettings)
     assert _rows("alerts") == _defaults(AlertSettings)
-    rest = {name: _said(Settings.model_fields[name].default) for name in ("controls", "maintenance")}
-    for section in ("history", "status_page", "heartbeat", "doctor", "logs"):
+    rest = {name: _said(Settings.model_fields[name].default) for name in ("connectivity", "maintenance")}
+    for section in ("history", "page", "heartbeat", "doctor", "logs"):
         model: Any = Settings.model_fields[section].annotation
         assert model is not None
         rest |= {f"{section}.{name}": value for name, value in _defaults(model).items()}
@@ -107,12 +107,12 @@ def test_every_knob_is_documented_with_its_default() -> None:
         assert all(f"`{name}`" in listed for name in channel.model_fields)
 
 
-def test_every_rung_and_every_verdict_has_an_entry() -> None:
-    """docs/doctor.md explains each rung by its code, and each verdict with its words and steps."""
+def test_every_layer_and_every_verdict_has_an_entry() -> None:
+    """docs/doctor.md explains each layer by its code, and each verdict with its words and steps."""
     text = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
-    for rung in Rung:
-        assert f"(`{rung.value}`)" in text
-    for code in Code:
+    for layer in Layer:
+        assert f"(`{layer.value}`)" in text
+    for code in VerdictCode:
         assert f"### `{code.value}`" in text
     for row in TABLE:
         for said in (row.says, *row.next_steps):

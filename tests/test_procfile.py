@@ -96,7 +96,7 @@ def test_railways_start_and_stop(app: Path) -> None:
     with UpstashStandIn(TOKEN) as upstash:
         (app / "config.yaml").write_text(
             "databases:\n  - {name: main, url: '${UPSTASH_REDIS_REST_URL}', token: '${UPSTASH_REDIS_REST_TOKEN}',"
-            " interval: 1s}\ncontrols: []\nstatus_page: {host: 127.0.0.1, port: '${PORT:-}'}\n"
+            " interval: 1s}\nconnectivity: []\npage: {host: 127.0.0.1, port: '${PORT:-}'}\n"
             "logs: {level: DEBUG}\n",
             encoding="utf-8",
         )

@@ -121,9 +121,9 @@ channels:
   - {type: slack, webhook_url: "${SLACK}"}
   - {type: telegram, bot_token: "${BOT}", chat_id: 42, api_url: "${API}"}
   - {type: webhook, url: "${HOOK}"}
-controls: []
+connectivity: []
 doctor: {status_url: ""}
-status_page: {host: 127.0.0.1, port: 0}
+page: {host: 127.0.0.1, port: 0}
 heartbeat: {url: "${HEARTBEAT_URL}"}
 logs: {level: DEBUG}
 """

@@ -18,13 +18,12 @@ from time import sleep
 import pytest
 
 from monitor.alerts.retry_policy import LEASE
-from monitor.checks.observation import Look, Outcome
+from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
-from monitor.incidents.state import Watch
-from monitor.sandbox.inbox import Fault as InboxFault
-from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.incidents.state import IncidentState
+from monitor.sandbox.inbox import InboxFault, InboxStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import Program, database, settings, slack, told, until
 
 # Decisions come quickly, so that a short life sees incidents open and close.
@@ -53,18 +52,20 @@ class Weather(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(self._chance.uniform(0.05, 0.3)):
             stand_in = self._chance.choice(self._stand_ins)
-            if stand_in.fault is not Fault.NONE or stand_in.token != "t0ken":
-                stand_in.fault, stand_in.token = Fault.NONE, "t0ken"
+            if stand_in.fault is not UpstashFault.NONE or stand_in.token != "t0ken":
+                stand_in.fault, stand_in.token = UpstashFault.NONE, "t0ken"
             elif self._chance.random() < 0.5:
                 stand_in.token = "rotated"
             else:
-                stand_in.fault = self._chance.choice((Fault.SERVER_ERROR, Fault.REFUSE, Fault.QUOTA))
+                stand_in.fault = self._chance.choice(
+                    (UpstashFault.SERVER_ERROR, UpstashFault.REFUSE, UpstashFault.QUOTA)
+                )
 
     def clear_up(self) -> None:
         self._over.set()
         self.join()
         for stand_in in self._stand_ins:
-            stand_in.fault, stand_in.token = Fault.NONE, "t0ken"
+            stand_in.fault, stand_in.token = UpstashFault.NONE, "t0ken"
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
         names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
         watched = [database(name, url, timeout="2s") for name, url in names]
         # The doctor slows a short life down; the long storm has time for him.
-        alerts = {**ALERTS, "verdict": kills >= 100}
+        alerts = {**ALERTS, "diagnose": kills >= 100}
         program = Program(tmp_path, settings(*watched, alerts=alerts, channels=slack(inbox)))
         logs = [live_and_die(program, chance) for _ in range(kills)]
         storm.clear_up()
@@ -111,7 +112,7 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
 
 
 def live_and_die(program: Program, chance: random.Random) -> str:
-    """A life that ends at a random instant: now and then before the first look, mostly in the midst of it all."""
+    """A life that ends at a random instant: now and then before the first check, mostly in the midst of it all."""
     with program.running() as life:
         if chance.random() < 0.2:
             sleep(chance.uniform(0.1, 0.5))
@@ -123,10 +124,12 @@ def live_and_die(program: Program, chance: random.Random) -> str:
 
 
 def let_leases_run_out(file: Path) -> None:
-    """As if the last life began a lease later: the times of parcels are moved back, nothing else is touched."""
+    """As if the last life began a lease later: the times of outbox messages are moved back, nothing else is
+    touched.
+    """
     lease_ms = LEASE.total_seconds() * 1000
     with closing(sqlite3.connect(file)) as shell, shell:
-        shell.execute("UPDATE parcel SET tried_ms = tried_ms - ?, due_ms = due_ms - ?", (lease_ms, lease_ms))
+        shell.execute("UPDATE outbox SET tried_ms = tried_ms - ?, due_ms = due_ms - ?", (lease_ms, lease_ms))
 
 
 def is_calm(file: Path) -> bool:
@@ -134,40 +137,40 @@ def is_calm(file: Path) -> bool:
     with closing(sqlite3.connect(file)) as shell:
         [open_ones] = shell.execute("SELECT count(*) FROM incident_log WHERE closed_at IS NULL").fetchone()
         [waiting] = shell.execute("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL").fetchone()
-        [looks] = shell.execute("SELECT count(*) FROM history").fetchone()
-    return bool(looks) and not open_ones and not waiting
+        [checks] = shell.execute("SELECT count(*) FROM history").fetchone()
+    return bool(checks) and not open_ones and not waiting
 
 
 def check_the_file(file: Path, arrived: Counter[tuple[int, str]], *, least: int) -> None:
-    """The file is sound; its incidents are those that its looks lead to, and those the channel heard of."""
+    """The file is sound; its incidents are those that its checks lead to, and those the channel heard of."""
     with closing(sqlite3.connect(file)) as shell:
         assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        looks = shell.execute("SELECT database, at, outcome FROM history ORDER BY database, at").fetchall()
+        checks = shell.execute("SELECT database, at, outcome FROM history ORDER BY database, at").fetchall()
         incidents = shell.execute(
-            "SELECT id, database, opened_at, closed_at, cause, looks_failed FROM incident_log ORDER BY id"
+            "SELECT id, database, opened_at, closed_at, cause, checks_failed FROM incident_log ORDER BY id"
         ).fetchall()
     assert len(incidents) >= least, "too little happened for this to be a test"
     assert [number for number, *_ in incidents] == list(range(1, len(incidents) + 1))
-    assert sorted(row[1:] for row in incidents) == sorted(replayed(looks))
+    assert sorted(row[1:] for row in incidents) == sorted(replayed(checks))
     for number, *_ in incidents:
         assert arrived[number, "opened"] or arrived[number, "missed"], f"incident {number} was opened in silence"
         assert arrived[number, "closed"] or arrived[number, "missed"], f"incident {number} was closed in silence"
     assert {number for number, _ in arrived} == {number for number, *_ in incidents}
 
 
-def replayed(looks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str, int]]:
-    """The incidents that these looks lead to, had one process seen them all."""
+def replayed(checks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str, int]]:
+    """The incidents that these checks lead to, had one process seen them all."""
     alerts = AlertSettings.model_validate(ALERTS)
-    watches: dict[str, Watch] = defaultdict(Watch)
+    states: dict[str, IncidentState] = defaultdict(IncidentState)
     ended = []
-    for name, at, outcome in looks:
-        look = Look(database=name, at=datetime.fromisoformat(at), outcome=Outcome(outcome))
-        step = advance(watches[name], look, alerts, next_incident=1)
-        watches[name] = step.watch
-        if step.incident is not None and step.incident.closed_at is not None:
-            row = step.incident
+    for name, at, outcome in checks:
+        check = Check(database=name, at=datetime.fromisoformat(at), outcome=Outcome(outcome))
+        transition = advance(states[name], check, alerts, next_incident=1)
+        states[name] = transition.state
+        if transition.incident is not None and transition.incident.closed_at is not None:
+            row = transition.incident
             assert row.closed_at is not None
-            ended.append((name, iso(row.opened_at), iso(row.closed_at), row.cause.value, row.looks_failed))
+            ended.append((name, iso(row.opened_at), iso(row.closed_at), row.cause.value, row.checks_failed))
     return ended
 
 

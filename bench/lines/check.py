@@ -1,6 +1,6 @@
 """`check` of one healthy database, the whole process: its time beyond the round trip, and its peak of memory.
 
-The round trip is the look's own total, as `check --json` reports it: lookup, connection, encryption and answer.
+The round trip is the check's own total, as `check --json` reports it: lookup, connection, encryption and answer.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from bench.certificates import make_certificates
 from bench.goals import DURATION_OF_CHECK, LATENCY_OF_FIRST, MEMORY_OF_CHECK
 from bench.lines.latency import errors_ms
 from bench.load import serving
-from bench.plan import Plan, say
+from bench.plan import FixPlan, say
 from bench.program import Ran, check, database
 from bench.samples import several
 from bench.server import Options
-from bench.table import Row
+from bench.table import VerdictRule
 
 _DELAY_MS = (20.0, 20.0)
 
 
-def measure(plan: Plan) -> Iterator[Row]:
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     """Three rows."""
     times = int(plan.choose(15, 2))
     say(f"  {times} runs over TLS, after one that compiles")
     folder = plan.scratch("check")
     certificates = make_certificates(folder)
     with serving(Options(chain=str(certificates.chain), delay_ms=_DELAY_MS)) as load:
-        config = {"databases": [database("main", load.url)], "controls": [load.control]}
+        config = {"databases": [database("main", load.url)], "connectivity": [load.host]}
         check(folder, config, trusted=certificates.trusted)
         runs = [check(folder, config, trusted=certificates.trusted) for _ in range(times)]
         seen = load.seen()
@@ -38,22 +38,22 @@ def measure(plan: Plan) -> Iterator[Row]:
     beyond = [run.wall_seconds - _figure(run, "total") / 1000 for run in runs]
     errors = errors_ms({"main": [_figure(run, "wait") + _figure(run, "read") for run in runs]}, seen)
     peaks = [run.peak_mb for run in runs]
-    yield Row(
+    yield VerdictRule(
         what="`check` of one healthy database over TLS, whole process, beyond the round trip",
         measured=f"{several(beyond, 's', 2)}\nof it CPU {several([run.cpu_seconds for run in runs], 's', 2)}",
         count=str(times),
         goal=DURATION_OF_CHECK,
         reached=plan.judged(reached=DURATION_OF_CHECK.is_reached(max(beyond))),
     )
-    yield Row(
+    yield VerdictRule(
         what="memory of `check`, peak",
         measured=several(peaks, "MB"),
         count=str(times),
         goal=MEMORY_OF_CHECK,
         reached=plan.judged(reached=MEMORY_OF_CHECK.is_reached(max(peaks))),
     )
-    yield Row(
-        what="reported latency against the server's real delay (20 ms), `check`: the first look of a process",
+    yield VerdictRule(
+        what="reported latency against the server's real delay (20 ms), `check`: the first check of a process",
         measured=f"median {statistics.median(errors):.2f}, worst {max(errors):.2f} ms",
         count=str(len(errors)),
         goal=LATENCY_OF_FIRST,

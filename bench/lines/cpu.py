@@ -1,8 +1,8 @@
-"""CPU per 1,000 looks of the whole program: looking, judging, history, scheduling, and being idle between.
+"""CPU per 1,000 checks of the whole program: looking, judging, history, scheduling, and being idle between.
 
-The process' own CPU clock is read at both ends of a window that begins after the start; the looks are those that
+The process' own CPU clock is read at both ends of a window that begins after the start; the checks are those that
 the history has for the window. Databases are asked by name over TLS, as users have it, and by number over plain
-HTTP, as the peers were measured. The commands that the server saw tell what a look is billed.
+HTTP, as the peers were measured. The commands that the server saw tell what a check is billed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from bench.certificates import make_certificates
 from bench.goals import BILLED, CLIENT_ALONE, CPU_ALONE, CPU_PLAIN, CPU_TLS, Goal
 from bench.load import serving
-from bench.plan import Plan, say
+from bench.plan import FixPlan, say
 from bench.program import client_alone, database, watching
 from bench.server import TOKEN_PREFIX, Options
-from bench.table import Row
+from bench.table import VerdictRule
 from monitor.checks.budget import budget
 from monitor.config.settings import AlertSettings, DatabaseDefaults
 
@@ -39,13 +39,13 @@ class _Case:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
     cpu_seconds: float
-    looks: int
+    checks: int
     commands: dict[str, int]
     client_seconds: float
 
 
-def measure(plan: Plan) -> Iterator[Row]:
-    """Plain HTTP, TLS, and one database by itself; then what the looks are billed."""
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+    """Plain HTTP, TLS, and one database by itself; then what the checks are billed."""
     seconds = plan.choose(60, 3)
     commands: dict[str, int] = {}
     for case in (
@@ -68,7 +68,7 @@ def measure(plan: Plan) -> Iterator[Row]:
     yield _billed_row(commands, plan)
 
 
-def _run(case: _Case, plan: Plan) -> _Found:
+def _run(case: _Case, plan: FixPlan) -> _Found:
     say(f"  {case.what}: {case.databases} every {case.interval_seconds} s for {case.seconds:.0f} s")
     folder = plan.scratch(f"cpu {case.what}")
     certificates = make_certificates(folder)
@@ -77,7 +77,7 @@ def _run(case: _Case, plan: Plan) -> _Found:
         interval = f"{case.interval_seconds}s"
         config = {
             "databases": [database(f"db-{n:03}", url, interval=interval) for n in range(case.databases)],
-            "controls": [load.control],
+            "connectivity": [load.host],
         }
         with watching(folder, config, trusted=certificates.trusted) as program:
             time.sleep(_SETTLE_SECONDS)
@@ -85,28 +85,28 @@ def _run(case: _Case, plan: Plan) -> _Found:
             time.sleep(case.seconds)
             end, after = time.time(), program.cpu_seconds()
             program.stop()
-            looks = [look for look in program.looks() if begin <= look.at < end]
+            checks = [check for check in program.checks() if begin <= check.at < end]
             commands = load.seen().commands
         calls = int(plan.choose(1000, 50))
         client = client_alone(folder, url, f"{TOKEN_PREFIX}client", count=calls, trusted=certificates.trusted)
-    if not looks or any(look.outcome != "ok" for look in looks):
-        raise RuntimeError("some looks did not end well, so their cost says nothing")
-    return _Found(cpu_seconds=after - before, looks=len(looks), commands=commands, client_seconds=client)
+    if not checks or any(check.outcome != "ok" for check in checks):
+        raise RuntimeError("some checks did not end well, so their cost says nothing")
+    return _Found(cpu_seconds=after - before, checks=len(checks), commands=commands, client_seconds=client)
 
 
-def _row(case: _Case, found: _Found, plan: Plan) -> Row:
-    figure = found.cpu_seconds / found.looks * 1000
-    return Row(
-        what=f"CPU per 1,000 looks, {case.what}; {case.databases} every {case.interval_seconds} s",
+def _row(case: _Case, found: _Found, plan: FixPlan) -> VerdictRule:
+    figure = found.cpu_seconds / found.checks * 1000
+    return VerdictRule(
+        what=f"CPU per 1,000 checks, {case.what}; {case.databases} every {case.interval_seconds} s",
         measured=f"{figure:.2f} s",
-        count=f"{found.looks} looks",
+        count=f"{found.checks} looks",
         goal=case.goal,
         reached=plan.judged(reached=case.goal.is_reached(figure)),
     )
 
 
-def _client_row(case: _Case, found: _Found) -> Row:
-    return Row(
+def _client_row(case: _Case, found: _Found) -> VerdictRule:
+    return VerdictRule(
         what=f"the client alone, {case.what}: CPU per 1,000 calls, which shows how fast this machine is",
         measured=f"{found.client_seconds:.2f} s",
         count="1,000 calls",
@@ -115,13 +115,13 @@ def _client_row(case: _Case, found: _Found) -> Row:
     )
 
 
-def _billed_row(commands: dict[str, int], plan: Plan) -> Row:
+def _billed_row(commands: dict[str, int], plan: FixPlan) -> VerdictRule:
     usual = DatabaseDefaults()
     month = budget(usual.interval, AlertSettings().confirm_interval, usual.canary)
     sent = ", ".join(f"{times:,} {command}" for command, times in sorted(commands.items()))
-    return Row(
-        what="commands billed for the default look (PING is not billed)",
-        measured=f"{month.billed:,} of {month.looks:,} looks a month\nseen by the server: {sent}",
+    return VerdictRule(
+        what="commands billed for the default check (PING is not billed)",
+        measured=f"{month.billed:,} of {month.checks:,} checks a month\nseen by the server: {sent}",
         count=f"{sum(commands.values()):,}",
         goal=BILLED,
         reached=plan.judged(reached=month.billed == 0 and set(commands) == {"PING"}),

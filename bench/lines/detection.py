@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 from bench.goals import CAUSE, HUNG, KILLED, WRONG_TOKEN, Goal
 from bench.inbox import Inbox
-from bench.plan import Plan, say
+from bench.plan import FixPlan, say
 from bench.program import database, watching
 from bench.samples import median_and_worst, several
 from bench.server import TOKEN_PREFIX
-from bench.table import Row
+from bench.table import VerdictRule
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.verdicts import TABLE
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 _INTERVAL_SECONDS = 5
 _ALERTS = {"confirm_interval": "1s"}
@@ -39,7 +39,7 @@ class _Trouble:
     goal: Goal
     outcome: Outcome
     break_: Callable[[UpstashStandIn], None]
-    mend: Callable[[UpstashStandIn], None]
+    apply_fix: Callable[[UpstashStandIn], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ class _Case:
     names_cause: bool
 
 
-def _set_fault(fault: Fault) -> Callable[[UpstashStandIn], None]:
+def _set_fault(fault: UpstashFault) -> Callable[[UpstashStandIn], None]:
     return lambda server: setattr(server, "fault", fault)
 
 
@@ -64,27 +64,27 @@ _TROUBLES = (
         name="killed",
         goal=KILLED,
         outcome=Outcome.CONNECTION_REFUSED,
-        break_=_set_fault(Fault.REFUSE),
-        mend=_set_fault(Fault.NONE),
+        break_=_set_fault(UpstashFault.REFUSE),
+        apply_fix=_set_fault(UpstashFault.NONE),
     ),
     _Trouble(
         name="hung",
         goal=HUNG,
         outcome=Outcome.RESPONSE_TIMEOUT,
-        break_=_set_fault(Fault.HANG),
-        mend=_set_fault(Fault.NONE),
+        break_=_set_fault(UpstashFault.HANG),
+        apply_fix=_set_fault(UpstashFault.NONE),
     ),
     _Trouble(
         name="wrong token",
         goal=WRONG_TOKEN,
         outcome=Outcome.TOKEN_REJECTED,
         break_=_set_token("rotated"),
-        mend=_set_token(_TOKEN),
+        apply_fix=_set_token(_TOKEN),
     ),
 )
 
 
-def measure(plan: Plan) -> Iterator[Row]:
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     """A row per fault, then one on what the messages name."""
     times = 1 if plan.quick else plan.faults
     over = threading.Event()
@@ -98,7 +98,7 @@ def measure(plan: Plan) -> Iterator[Row]:
         yield _row(trouble, cases, plan)
     every = [case for cases in found for case in cases]
     named = sum(case.names_cause for case in every)
-    yield Row(
+    yield VerdictRule(
         what="the cause in the message",
         measured=f"outcome, meaning and next step in {named} of {len(every)}",
         count=str(len(every)),
@@ -107,14 +107,14 @@ def measure(plan: Plan) -> Iterator[Row]:
     )
 
 
-def _row(trouble: _Trouble, cases: list[_Case], plan: Plan) -> Row:
+def _row(trouble: _Trouble, cases: list[_Case], plan: FixPlan) -> VerdictRule:
     told = [case.told for case in cases if case.told is not None]
     closed = [case.closed for case in cases if case.closed is not None]
     measured = median_and_worst(told, "s", 2) if told else "no message"
     if closed:
         measured += f"\nits end told after {several(closed, 's')}"
     on_time = len(told) == len(cases) and trouble.goal.is_reached(max(told))
-    return Row(
+    return VerdictRule(
         what=f"fault to message, {trouble.name}; interval 5 s, timeout 2 s, confirm 1 s (median / worst)",
         measured=measured,
         count=f"{len(told)} of {len(cases)}",
@@ -123,18 +123,18 @@ def _row(trouble: _Trouble, cases: list[_Case], plan: Plan) -> Row:
     )
 
 
-def _suffer(trouble: _Trouble, plan: Plan, times: int, over: threading.Event) -> list[_Case]:
+def _suffer(trouble: _Trouble, plan: FixPlan, times: int, over: threading.Event) -> list[_Case]:
     dice = plan.dice(trouble.name)
     with UpstashStandIn(_TOKEN) as server, Inbox() as inbox:
         config = {
             "databases": [database("main", server.url, **_DATABASE)],
             "alerts": _ALERTS,
             "channels": [{"type": "slack", "webhook_url": inbox.webhook_url}],
-            "controls": [inbox.address],
+            "connectivity": [inbox.address],
         }
         with watching(plan.scratch(f"detection {trouble.name}"), config):
             cases: list[_Case] = []
-            # At least one fine look comes first: an interval passes after the start and after each recovery.
+            # At least one fine check comes first: an interval passes after the start and after each recovery.
             while len(cases) < times and not over.wait(dice.uniform(1, 2) * _INTERVAL_SECONDS):
                 cases.append(_case(trouble, server, inbox, over))
                 told = cases[-1].told
@@ -148,7 +148,7 @@ def _case(trouble: _Trouble, server: UpstashStandIn, inbox: Inbox, over: threadi
     trouble.break_(server)
     opened = inbox.wait_for("· opened", seconds=_PATIENCE_SECONDS, over=over)
     mended_at = time.monotonic()
-    trouble.mend(server)
+    trouble.apply_fix(server)
     closed = inbox.wait_for("· closed", seconds=_PATIENCE_SECONDS, over=over)
     told = None if opened is None else opened.at - broken_at
     return _Case(

@@ -1,8 +1,9 @@
-"""Bytes that a look costs on disk: looks recorded by the real store, the closed file's size by their number.
+"""Bytes that a check costs on disk: looks recorded by the real store, the closed file's size by their number.
 
 They are as many as a database has in 90 days, the default of `history.keep`, at one a minute; the sums that are
-kept for good are in the file, and so is what a file takes before its first look. One database fills the file in
-order; with ten the rows come in turns, which packs the pages less tightly. Two of a thousand looks failed and have
+kept for good are in the file, and so is what a file takes before its first check. One database fills the file in
+order; with ten the rows come in turns, which packs the pages less tightly. Two of a thousand checks failed and
+have
 a detail. What recording costs in CPU is shown beside it.
 """
 
@@ -13,9 +14,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from bench.goals import DISK
-from bench.plan import Plan, say
-from bench.table import Row
-from bench.years import any_look
+from bench.plan import FixPlan, say
+from bench.table import VerdictRule
+from bench.years import any_check
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.store.store import Store
@@ -24,30 +25,30 @@ _INTERVAL = timedelta(seconds=60)
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def measure(plan: Plan) -> Iterator[Row]:
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     """One database, then ten."""
-    looks = int(plan.choose(129_600, 2_000))
+    checks = int(plan.choose(129_600, 2_000))
     for databases in (1, 10):
-        say(f"  {looks:,} looks of {databases}")
-        size, cpu_seconds = _fill(plan, databases, looks)
-        figure = size / looks
-        cost = f"{cpu_seconds / looks * 1000:.2f} ms of CPU to record one"
-        yield Row(
-            what=f"bytes a look costs on disk, {databases} database{'s' if databases > 1 else ''}, sums included",
+        say(f"  {checks:,} checks of {databases}")
+        size, cpu_seconds = _fill(plan, databases, checks)
+        figure = size / checks
+        cost = f"{cpu_seconds / checks * 1000:.2f} ms of CPU to record one"
+        yield VerdictRule(
+            what=f"bytes a check costs on disk, {databases} database{'s' if databases > 1 else ''}, sums included",
             measured=f"{figure:.1f} B ({size / 2**20:.2f} MB)\n{cost}",
-            count=f"{looks:,}",
+            count=f"{checks:,}",
             goal=DISK,
             reached=plan.judged(reached=DISK.is_reached(figure)),
         )
 
 
-def _fill(plan: Plan, databases: int, looks: int) -> tuple[int, float]:
+def _fill(plan: FixPlan, databases: int, checks: int) -> tuple[int, float]:
     path = plan.scratch(f"disk {databases}") / "history.db"
     dice = plan.dice(f"disk {databases}")
     alerts = AlertSettings()
     store = Store(path, channels=["log"], say=lambda _level, text: say(f"  {text}"), clock=lambda: _START)
     cpu_seconds = 0.0
-    for number in range(looks):
+    for number in range(checks):
         turn, which = divmod(number, databases)
         at = (
             _START
@@ -55,11 +56,11 @@ def _fill(plan: Plan, databases: int, looks: int) -> tuple[int, float]:
             + which * timedelta(seconds=0.1)
             + timedelta(milliseconds=dice.expovariate(1))
         )
-        look = any_look(f"database-{which}", at, dice)
+        check = any_check(f"database-{which}", at, dice)
         before = time.process_time()
         store.record(
-            look,
-            lambda watch, next_incident, look=look: advance(watch, look, alerts, next_incident=next_incident),  # type: ignore[misc]
+            check,
+            lambda state, next_incident, check=check: advance(state, check, alerts, next_incident=next_incident),  # type: ignore[misc]
             interval=_INTERVAL,
         )
         cpu_seconds += time.process_time() - before

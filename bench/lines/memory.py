@@ -15,16 +15,16 @@ from bench.certificates import make_certificates
 from bench.goals import MEMORY_OF_RUN
 from bench.inbox import Inbox
 from bench.load import serving
-from bench.plan import Plan, say
+from bench.plan import FixPlan, say
 from bench.ports import free_port
 from bench.program import Program, database, watching
 from bench.server import Options
-from bench.table import Row
+from bench.table import VerdictRule
 
 _VISIT_EVERY_SECONDS = 5.0
 
 
-def measure(plan: Plan) -> Iterator[Row]:
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     """One row."""
     seconds = plan.choose(plan.memory_seconds, 3)
     say(f"  one database every second for {seconds:.0f} s, /healthz asked every {_VISIT_EVERY_SECONDS:.0f} s")
@@ -35,8 +35,8 @@ def measure(plan: Plan) -> Iterator[Row]:
         config = {
             "databases": [database("main", load.url, interval="1s")],
             "channels": [{"type": "slack", "webhook_url": inbox.webhook_url}],
-            "controls": [load.control],
-            "status_page": {"host": "127.0.0.1", "port": port},
+            "connectivity": [load.host],
+            "page": {"host": "127.0.0.1", "port": port},
         }
         with watching(folder, config, trusted=certificates.trusted) as program:
             _be_visited(port, seconds)
@@ -45,12 +45,12 @@ def measure(plan: Plan) -> Iterator[Row]:
             told = inbox.wait_for("· opened", seconds=30) is not None
             _be_visited(port, min(seconds, _VISIT_EVERY_SECONDS))
             after, peak = program.resident_mb(), program.peak_mb()
-            looks = _stopped(program)
+            checks = _stopped(program)
     incident = f"{after:.1f} MB after an incident was told" if told else "and no message came"
-    yield Row(
+    yield VerdictRule(
         what="memory of `run`, page on, one database over TLS",
         measured=f"{quiet:.1f} MB after {seconds:.0f} s\n{incident}, peak {peak:.1f} MB",
-        count=f"{looks} looks",
+        count=f"{checks} looks",
         goal=MEMORY_OF_RUN,
         reached=plan.judged(reached=told and MEMORY_OF_RUN.is_reached(max(quiet, after))),
     )
@@ -58,7 +58,7 @@ def measure(plan: Plan) -> Iterator[Row]:
 
 def _stopped(program: Program) -> int:
     program.stop()
-    return len(program.looks())
+    return len(program.checks())
 
 
 def _be_visited(port: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""100 page loads a second while 100 databases are watched: are looks missed, are latencies true?
+"""100 page loads a second while 100 databases are watched: are checks missed, are latencies true?
 
 The same watch runs first without visitors and then with them, ten seconds each. Visitors come at fixed times,
 whether or not the ones before them have been served, each on a connection of its own: three of five ask for the
@@ -17,12 +17,12 @@ from bench.certificates import make_certificates
 from bench.goals import PAGE_LATENCY, PAGE_LOADS, PAGE_MISSED
 from bench.lines.latency import DELAY_MS
 from bench.load import Seen, serving
-from bench.plan import Plan, say
+from bench.plan import FixPlan, say
 from bench.ports import free_port
-from bench.program import LookRow, database, watching
+from bench.program import CheckRow, database, watching
 from bench.samples import percentile
 from bench.server import Options
-from bench.table import Row
+from bench.table import VerdictRule
 
 _NAMES = [f"db-{number:03}" for number in range(100)]
 _LOADS_A_SECOND = 100
@@ -46,7 +46,7 @@ class _Window:
     cpu_seconds: float
 
 
-def measure(plan: Plan) -> Iterator[Row]:
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     """Missed looks, latencies, and how long a visitor waits."""
     seconds = plan.choose(10, 3)
     say(f"  {len(_NAMES)} databases every 2 s, {seconds:.0f} s without visitors and {seconds:.0f} s with them")
@@ -57,8 +57,8 @@ def measure(plan: Plan) -> Iterator[Row]:
         config = {
             "databases": [database(name, load.url) for name in _NAMES],
             "defaults": {"interval": "2s", "timeout": "5s"},
-            "controls": [load.control],
-            "status_page": {"host": "127.0.0.1", "port": port},
+            "connectivity": [load.host],
+            "page": {"host": "127.0.0.1", "port": port},
         }
         with watching(folder, config, trusted=certificates.trusted) as program:
             time.sleep(_SETTLE_SECONDS)
@@ -70,21 +70,21 @@ def measure(plan: Plan) -> Iterator[Row]:
                 end, cpu = time.time(), program.cpu_seconds() - before
                 windows.append(_Window(begin=begin, end=end, loads_ms=loads, cpu_seconds=cpu))
             program.stop()
-            looks, seen, log = program.looks(), load.seen(), program.log
+            checks, seen, log = program.checks(), load.seen(), program.log
     first, quiet, busy = windows
-    calm, errors = _errors_ms(looks, seen, quiet), _errors_ms(looks, seen, busy)
-    disturbed = _errors_ms(looks, seen, first)
-    left_out = log.count("a look was left out")
+    calm, errors = _errors_ms(checks, seen, quiet), _errors_ms(checks, seen, busy)
+    disturbed = _errors_ms(checks, seen, first)
+    left_out = log.count("a check was left out")
     what = f"{_LOADS_A_SECOND} page loads a second, 100 databases every 2 s"
-    yield Row(
-        what=f"{what}: missed looks",
+    yield VerdictRule(
+        what=f"{what}: missed checks",
         measured=str(left_out),
         count=str(len(errors)),
         goal=PAGE_MISSED,
         reached=plan.judged(reached=PAGE_MISSED.is_reached(left_out)),
     )
     most = percentile(errors, 0.99)
-    yield Row(
+    yield VerdictRule(
         what=f"{what}: reported latency against the server's real delay",
         measured=f"p99 {most:.2f}, worst {max(errors):.2f} ms\n"
         f"without visitors p99 {percentile(calm, 0.99):.2f}, worst {max(calm):.2f} ms\n"
@@ -94,7 +94,7 @@ def measure(plan: Plan) -> Iterator[Row]:
         reached=plan.judged(reached=PAGE_LATENCY.is_reached(most)),
     )
     served = [took for took in busy.loads_ms if took is not None]
-    yield Row(
+    yield VerdictRule(
         what=f"{what}: how long a load takes, and CPU",
         measured=f"{len(served)} served\n"
         f"p50 {percentile(served, 0.5):.0f}, p99 {percentile(served, 0.99):.0f} ms\n"
@@ -137,17 +137,17 @@ async def _load(port: int, path: str) -> float | None:
     return (time.perf_counter() - began) * 1000
 
 
-def _errors_ms(looks: Sequence[LookRow], seen: Seen, window: _Window) -> list[float]:
-    """How far the latencies of a window are from the truth; the n-th look of a database met the n-th answer."""
-    by_name: dict[str, list[LookRow]] = {}
-    for look in looks:
-        if look.latency_ms is not None:
-            by_name.setdefault(look.database, []).append(look)
+def _errors_ms(checks: Sequence[CheckRow], seen: Seen, window: _Window) -> list[float]:
+    """How far the latencies of a window are from the truth; the n-th check of a database met the n-th answer."""
+    by_name: dict[str, list[CheckRow]] = {}
+    for check in checks:
+        if check.latency_ms is not None:
+            by_name.setdefault(check.database, []).append(check)
     return [
-        abs(look.latency_ms - answer.delay_ms)
+        abs(check.latency_ms - answer.delay_ms)
         for name, rows in by_name.items()
-        for look, answer in zip(rows, seen.answers[name], strict=False)
-        if look.latency_ms is not None and window.begin <= look.at < window.end
+        for check, answer in zip(rows, seen.answers[name], strict=False)
+        if check.latency_ms is not None and window.begin <= check.at < window.end
     ]
 
 

@@ -1,12 +1,12 @@
 """1,000 databases every 10 s over TLS; then the same with 200 of them behind a host that drops every packet.
 
-How late a look starts is taken from the history: `at` is noted when a look begins, and the slots of a database
+How late a check starts is taken from the history: `at` is noted when a check begins, and the slots of a database
 are ten seconds apart with an offset of its own (`Slots` in monitor/engine/scheduler.py). Where the grid
 begins is written
-nowhere, so the most punctual look of all stands for it; the figures are too small by that look's own lateness, a
-millisecond or so. What lies between a look's beginning and its first packet cannot be seen in the history, so the
+nowhere, so the most punctual check of all stands for it; the figures are too small by that check's own lateness, a
+millisecond or so. What lies between a check's beginning and its first packet cannot be seen in the history, so the
 request's arrival at the server is shown as well: it holds lookup, connection, encryption and the server's own
-queue, and is therefore more than the truth. A look is missed when a slot passed without one.
+queue, and is therefore more than the truth. A check is missed when a slot passed without one.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from bench.goals import (
 from bench.inbox import Inbox
 from bench.lines.latency import DELAY_MS, truth_row
 from bench.load import Load, Seen, serving
-from bench.plan import Plan, say
-from bench.program import Config, LookRow, Program, database, watching
+from bench.plan import FixPlan, say
+from bench.program import CheckRow, Config, Program, database, watching
 from bench.samples import percentile
 from bench.server import Options
-from bench.table import Row
+from bench.table import VerdictRule
 
 _NAMES = [f"db-{number:04}" for number in range(1000)]
 # Every fifth, so that they stand among the others.
@@ -44,15 +44,15 @@ _OFFSETS = {name: number * _INTERVAL_SECONDS / len(_NAMES) for number, name in e
 # Until each database was looked at; until those that are dead were looked at three times and told.
 _SETTLE_SECONDS = 15.0
 _SETTLE_DEAD_SECONDS = 65.0
-# `at` has whole milliseconds; a look cannot begin before its slot.
+# `at` has whole milliseconds; a check cannot begin before its slot.
 _GRAIN_SECONDS = 0.002
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """One run. Lateness in milliseconds, and missed looks, are those of the window and of databases alive."""
+    """One run. Lateness in milliseconds, and missed checks, are those of the window and of databases alive."""
 
-    looks: Sequence[LookRow]
+    checks: Sequence[CheckRow]
     seen: Seen
     missed: int
     started_late: Sequence[float]
@@ -75,26 +75,26 @@ class _Window:
     peak_mb: float
 
 
-def measure(plan: Plan) -> Iterator[Row]:
+def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     """First all alive, then 200 of them dead."""
     certificates = make_certificates(plan.scratch("thousand certificates"))
     found = _run(plan, certificates, dead=frozenset())
     what = "1,000 every 10 s over TLS"
     yield _row(
-        f"{what}: missed looks", str(found.missed), found, goal=THOUSAND_MISSED, figure=found.missed, plan=plan
+        f"{what}: missed checks", str(found.missed), found, goal=THOUSAND_MISSED, figure=found.missed, plan=plan
     )
-    yield _lateness_row(f"{what}: how late looks start", found, THOUSAND_LATENESS, plan)
-    cpu = f"{found.cpu_percent:.1f} % of a core\n{found.cpu_seconds_per_thousand:.2f} s per 1,000 looks"
+    yield _lateness_row(f"{what}: how late checks start", found, THOUSAND_LATENESS, plan)
+    cpu = f"{found.cpu_percent:.1f} % of a core\n{found.cpu_seconds_per_thousand:.2f} s per 1,000 checks"
     yield _row(f"{what}: CPU", cpu, found, goal=THOUSAND_CPU, figure=found.cpu_percent, plan=plan)
     memory = f"{found.resident_mb:.1f} MB, peak {found.peak_mb:.1f} MB"
     yield _row(f"{what}: memory", memory, found, goal=THOUSAND_MEMORY, figure=found.peak_mb, plan=plan)
-    yield truth_row("1,000 databases every 10 s", LATENCY_OF_MANY, found.looks, found.seen, plan)
+    yield truth_row("1,000 databases every 10 s", LATENCY_OF_MANY, found.checks, found.seen, plan)
 
     found = _run(plan, certificates, dead=_DEAD)
     what = f"{len(_DEAD)} of the 1,000 black-holed"
     missed = f"{found.missed}\n{found.told} of {len(_DEAD)} incidents told"
     yield _row(
-        f"{what}: missed looks of the others",
+        f"{what}: missed checks of the others",
         missed,
         found,
         goal=BLACK_HOLED_MISSED,
@@ -106,7 +106,7 @@ def measure(plan: Plan) -> Iterator[Row]:
     yield _row(f"{what}: CPU and memory", cost, found, goal=BLACK_HOLED_COST, figure=found.peak_mb, plan=plan)
 
 
-def _run(plan: Plan, certificates: Certificates, *, dead: frozenset[str]) -> _Found:
+def _run(plan: FixPlan, certificates: Certificates, *, dead: frozenset[str]) -> _Found:
     settle = plan.choose(_SETTLE_DEAD_SECONDS if dead else _SETTLE_SECONDS, 2)
     seconds = plan.choose(100, 12)
     say(f"  {len(_NAMES)}, {len(dead)} of them black-holed, for {seconds:.0f} s after {settle:.0f} s")
@@ -118,15 +118,17 @@ def _run(plan: Plan, certificates: Certificates, *, dead: frozenset[str]) -> _Fo
             time.sleep(settle)
             window = _watch(program, seconds)
             program.stop()
-            looks, log = program.looks(), program.log
+            checks, log = program.checks(), program.log
         seen = load.seen()
-    moments = {name: [look.at for look in looks if look.database == name] for name in _NAMES if name not in dead}
+    moments = {
+        name: [check.at for check in checks if check.database == name] for name in _NAMES if name not in dead
+    }
     arrivals = {name: [answer.arrived for answer in seen.answers[name]] for name in moments}
     grid = min(at - _OFFSETS[name] for name, times in moments.items() for at in times)
-    in_window = sum(window.begin <= look.at < window.end for look in looks)
+    in_window = sum(window.begin <= check.at < window.end for check in checks)
     started, missed = _lateness(moments, grid, window)
     return _Found(
-        looks=looks,
+        checks=checks,
         seen=seen,
         missed=missed,
         started_late=started,
@@ -144,7 +146,7 @@ def _config(load: Load, inbox: Inbox, dead: frozenset[str]) -> Config:
         "databases": [database(name, load.black_hole_url if name in dead else load.url) for name in _NAMES],
         "defaults": {"interval": f"{_INTERVAL_SECONDS:.0f}s", "timeout": "5s"},
         "channels": [{"type": "slack", "webhook_url": inbox.webhook_url}],
-        "controls": [load.control],
+        "connectivity": [load.host],
     }
 
 
@@ -179,17 +181,17 @@ def _lateness(moments: dict[str, list[float]], grid: float, window: _Window) -> 
     return late, missed
 
 
-def _lateness_row(what: str, found: _Found, goal: Goal, plan: Plan) -> Row:
-    def say_three(late: Sequence[float]) -> str:
+def _lateness_row(what: str, found: _Found, goal: Goal, plan: FixPlan) -> VerdictRule:
+    def format_three(late: Sequence[float]) -> str:
         return f"p50 {percentile(late, 0.5):.0f}, p99 {percentile(late, 0.99):.0f}, worst {max(late):.0f} ms"
 
-    measured = f"{say_three(found.started_late)}\nat the server: {say_three(found.arrived_late)}"
+    measured = f"{format_three(found.started_late)}\nat the server: {format_three(found.arrived_late)}"
     figure = percentile(found.started_late, 0.99)
     return _row(what, measured, found, goal=goal, figure=figure, plan=plan)
 
 
-def _row(what: str, measured: str, found: _Found, *, goal: Goal, figure: float, plan: Plan) -> Row:
-    return Row(
+def _row(what: str, measured: str, found: _Found, *, goal: Goal, figure: float, plan: FixPlan) -> VerdictRule:
+    return VerdictRule(
         what=what,
         measured=measured,
         count=f"{len(found.started_late):,}",

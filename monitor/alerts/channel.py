@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
 
-from monitor.alerts.notification import Notice
-from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.notification import Notification
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.lib.bounded_http.line import Answer
 
 
@@ -17,14 +17,16 @@ class Channel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+    def send(
+        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
         """Send one message. Blocks at most `timeout` by the wall clock, raises nothing for what a host does."""
         ...
 
 
-def trouble(status: int) -> Receipt:
+def trouble(status: int) -> DeliveryResult:
     """The receipt for a status that by itself only means: try again later."""
-    return Receipt(verdict=Verdict.RETRY, detail=f"the service answered {status}")
+    return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"the service answered {status}")
 
 
 def wished_pause(answer: Answer) -> timedelta:

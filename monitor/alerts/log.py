@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from monitor.alerts.notification import Notice, Severity
-from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.notification import Notification, Severity
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import compose, plain
 
 
@@ -17,8 +17,10 @@ class LogChannel:
         self.name = name
         self._write = write
 
-    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+    def send(
+        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
         """Write the message as one entry of several lines."""
-        bad = "ERROR" if notice.severity is Severity.CRITICAL else "WARNING"
-        self._write("INFO" if notice.is_good_news else bad, plain(compose(notice, footnotes)))
-        return Receipt(verdict=Verdict.CONFIRMED, detail="written to the log")
+        bad = "ERROR" if notification.severity is Severity.CRITICAL else "WARNING"
+        self._write("INFO" if notification.is_good_news else bad, plain(compose(notification, footnotes)))
+        return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="written to the log")

@@ -14,16 +14,16 @@ from typing import Any
 
 from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import advise
-from monitor.diagnosis.layers import Ladder, Rung, State
-from monitor.diagnosis.verdicts import Code, Verdict
-from monitor.lib.durations import say_duration
+from monitor.diagnosis.layers import Layer, LayerResults, State
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.lib.durations import format_duration
 
 DETAIL_LIMIT = 300
 STEPS_LIMIT = 3
 
 
-class Kind(Enum):
-    """What a notice tells; the word that ends a message: `incident 12 · opened`."""
+class NotificationKind(Enum):
+    """What a notification tells; the word that ends a message: `incident 12 · opened`."""
 
     OPENED = "opened"
     CHANGED = "changed"
@@ -31,7 +31,7 @@ class Kind(Enum):
     CLOSED = "closed"
     MISSED = "missed"
     MONITOR = "monitor"
-    TRIAL = "trial"
+    TEST = "test"
 
 
 class Severity(Enum):
@@ -40,16 +40,16 @@ class Severity(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
+class Notification:
     """Everything a message may say. Times are aware UTC; texts are in one line and hold no secret.
 
-    `cause` and the times are `None` for notices about the monitor itself, whose words stand in `title`.
+    `cause` and the times are `None` for notifications about the monitor itself, whose words stand in `title`.
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
     change of cause replaced. `verdict` and `whose_move` are the doctor's, where it knows more than the cause says;
-    `rungs` is its ladder in one line.
+    `layers` is its layers in one line.
     """
 
-    kind: Kind
+    kind: NotificationKind
     created_at: datetime
     title: str = ""
     database: str | None = None
@@ -60,16 +60,16 @@ class Notice:
     before: Outcome | None = None
     since: datetime | None = None
     until: datetime | None = None
-    looks_failed: int = 0
+    checks_failed: int = 0
     detail: str = ""
     steps: tuple[str, ...] = ()
     verdict: str = ""
     whose_move: str = ""
-    rungs: str = ""
+    layers: str = ""
 
     @property
     def is_good_news(self) -> bool:
-        return self.kind in (Kind.CLOSED, Kind.MISSED, Kind.TRIAL)
+        return self.kind in (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.TEST)
 
     @property
     def duration(self) -> timedelta | None:
@@ -78,108 +78,109 @@ class Notice:
         return max(timedelta(0), (self.until or self.created_at) - self.since)
 
 
-def headline(notice: Notice) -> str:
+def headline(notification: Notification) -> str:
     """The first line: what, in words, such as `main: token rejected`."""
-    if notice.cause is None or notice.database is None:
-        return notice.title
-    took = say_duration(notice.duration or timedelta(0))
-    match notice.kind:
-        case Kind.CLOSED:
+    if notification.cause is None or notification.database is None:
+        return notification.title
+    took = format_duration(notification.duration or timedelta(0))
+    match notification.kind:
+        case NotificationKind.CLOSED:
             said = f"recovered after {took}"
-        case Kind.MISSED:
-            why = "" if notice.severity is Severity.WARNING else f" ({notice.cause.words})"
-            said = f"you missed this: {_short_span(notice)}{why}, fine again"
-        case Kind.REMINDER:
-            said = f"still {notice.cause.words} after {took}"
-        case Kind.CHANGED:
-            said = f"now {notice.cause.words}"
+        case NotificationKind.MISSED:
+            why = "" if notification.severity is Severity.WARNING else f" ({notification.cause.words})"
+            said = f"you missed this: {_short_span(notification)}{why}, fine again"
+        case NotificationKind.REMINDER:
+            said = f"still {notification.cause.words} after {took}"
+        case NotificationKind.CHANGED:
+            said = f"now {notification.cause.words}"
         case _:
-            said = notice.cause.words
-    return f"{notice.database}: {said}"
+            said = notification.cause.words
+    return f"{notification.database}: {said}"
 
 
-def facts(notice: Notice) -> tuple[str, ...]:
+def facts(notification: Notification) -> tuple[str, ...]:
     """The lines under the headline: since when, how often it failed, what the causes were."""
     lines: list[str] = []
-    if notice.since is not None:
-        span = f"since {say_time(notice.since)}"
-        if notice.until is not None:
-            span = f"{_state(notice)} {say_time(notice.since)} to {say_time(notice.until)}"
-        lines.append(span + _count(notice))
-    if notice.is_good_news and notice.causes:
-        word = "cause" if len(notice.causes) == 1 else "causes"
-        lines.append(f"{word}: {_in_order(notice.causes)}")
-    elif earlier := [cause for cause in notice.causes if cause is not notice.cause]:
+    if notification.since is not None:
+        span = f"since {format_time(notification.since)}"
+        if notification.until is not None:
+            span = f"{_state(notification)} {format_time(notification.since)} to {format_time(notification.until)}"
+        lines.append(span + _count(notification))
+    if notification.is_good_news and notification.causes:
+        word = "cause" if len(notification.causes) == 1 else "causes"
+        lines.append(f"{word}: {_in_order(notification.causes)}")
+    elif earlier := [cause for cause in notification.causes if cause is not notification.cause]:
         lines.append(f"before: {_in_order(earlier)}")
     return tuple(lines)
 
 
-def explanation(notice: Notice) -> tuple[str, ...]:
+def explanation(notification: Notification) -> tuple[str, ...]:
     """What it means and whose move it is; nothing for good news."""
-    if notice.cause is None or notice.is_good_news:
+    if notification.cause is None or notification.is_good_news:
         return ()
-    advice = advise(notice.cause)
-    lines = [notice.verdict or advice.meaning, f"whose move: {notice.whose_move or advice.whose_move}"]
-    if notice.rungs:
-        lines.append(f"doctor: {notice.rungs}")
-    if notice.kind is Kind.REMINDER and notice.incident is not None:
-        lines.append(f"To stop these reminders: upstash-monitor incidents ack {notice.incident}")
+    advice = advise(notification.cause)
+    lines = [notification.verdict or advice.meaning, f"whose move: {notification.whose_move or advice.whose_move}"]
+    if notification.layers:
+        lines.append(f"doctor: {notification.layers}")
+    if notification.kind is NotificationKind.REMINDER and notification.incident is not None:
+        lines.append(f"To stop these reminders: upstash-monitor incidents ack {notification.incident}")
     return tuple(lines)
 
 
-def next_steps(notice: Notice) -> tuple[str, ...]:
+def next_steps(notification: Notification) -> tuple[str, ...]:
     """What to do next, at most three steps; none for good news."""
-    if notice.is_good_news:
+    if notification.is_good_news:
         return ()
-    steps = notice.steps or (advise(notice.cause).next_steps if notice.cause else ())
+    steps = notification.steps or (advise(notification.cause).next_steps if notification.cause else ())
     return steps[:STEPS_LIMIT]
 
 
-def tail(notice: Notice) -> str:
+def tail(notification: Notification) -> str:
     """The last line, by which a repetition is recognised: `incident 12 · opened`."""
-    if notice.incident is None:
-        return f"upstash-monitor · {notice.kind.value}"
-    return f"incident {notice.incident} · {notice.kind.value}"
+    if notification.incident is None:
+        return f"upstash-monitor · {notification.kind.value}"
+    return f"incident {notification.incident} · {notification.kind.value}"
 
 
-def say_time(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """A time for people anywhere: `2026-11-23 14:02:09 UTC`."""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _state(notice: Notice) -> str:
-    return "slow" if notice.severity is Severity.WARNING else "down"
+def _state(notification: Notification) -> str:
+    return "slow" if notification.severity is Severity.WARNING else "down"
 
 
-def _short_span(notice: Notice) -> str:
+def _short_span(notification: Notification) -> str:
     """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began."""
-    if notice.since is None or notice.until is None:
-        return _state(notice)
-    form = "%H:%M" if notice.since.date() == notice.until.date() else "%Y-%m-%d %H:%M"
-    return f"{_state(notice)} {notice.since.strftime(form)} to {notice.until.strftime(form)} UTC"
+    if notification.since is None or notification.until is None:
+        return _state(notification)
+    form = "%H:%M" if notification.since.date() == notification.until.date() else "%Y-%m-%d %H:%M"
+    return f"{_state(notification)} {notification.since.strftime(form)} to {notification.until.strftime(form)} UTC"
 
 
-def _count(notice: Notice) -> str:
-    if not notice.looks_failed:
+def _count(notification: Notification) -> str:
+    if not notification.checks_failed:
         return ""
-    looks = "look" if notice.looks_failed == 1 else "looks"
-    return f", {notice.looks_failed} {looks} {'slow' if notice.severity is Severity.WARNING else 'failed'}"
+    checks = "check" if notification.checks_failed == 1 else "checks"
+    how = "slow" if notification.severity is Severity.WARNING else "failed"
+    return f", {notification.checks_failed} {checks} {how}"
 
 
 def _in_order(causes: Sequence[Outcome]) -> str:
     return ", then ".join(cause.words for cause in causes)
 
 
-def to_json(notice: Notice) -> dict[str, Any]:
-    """A notice as plain JSON values, for the outbox and for webhooks."""
-    return {key: _plain(value) for key, value in asdict(notice).items()}
+def to_json(notification: Notification) -> dict[str, Any]:
+    """A notification as plain JSON values, for the outbox and for webhooks."""
+    return {key: _plain(value) for key, value in asdict(notification).items()}
 
 
-def from_json(values: dict[str, Any]) -> Notice:
-    """The notice that `to_json` wrote, in this release or an older one."""
+def from_json(values: dict[str, Any]) -> Notification:
+    """The notification that `to_json` wrote, in this release or an older one."""
     moment = {key: _moment(values[key]) for key in ("since", "until")}
-    return Notice(
-        kind=Kind(values["kind"]),
+    return Notification(
+        kind=NotificationKind(values["kind"]),
         created_at=datetime.fromisoformat(values["created_at"]),
         title=values["title"],
         database=values["database"],
@@ -190,12 +191,12 @@ def from_json(values: dict[str, Any]) -> Notice:
         before=Outcome(values["before"]) if values["before"] else None,
         since=moment["since"],
         until=moment["until"],
-        looks_failed=values["looks_failed"],
+        checks_failed=values["checks_failed"],
         detail=values["detail"],
         steps=tuple(values["steps"]),
         verdict=values.get("verdict", ""),
         whose_move=values.get("whose_move", ""),
-        rungs=values.get("rungs", ""),
+        layers=values.get("layers", ""),
     )
 
 
@@ -215,58 +216,62 @@ def _moment(text: str | None) -> datetime | None:
 
 # These say no more than the incident's own cause does.
 _SAYS_NOTHING_NEW = (
-    Code.AS_THE_OUTCOME_SAYS,
-    Code.VARIABLE_MISSING,
-    Code.VALUE_MALFORMED,
-    Code.NOT_KNOWN,
-    Code.ALL_GOOD,
-    Code.SLOW,
+    VerdictCode.AS_THE_OUTCOME_SAYS,
+    VerdictCode.VARIABLE_MISSING,
+    VerdictCode.VALUE_MALFORMED,
+    VerdictCode.NOT_KNOWN,
+    VerdictCode.ALL_GOOD,
+    VerdictCode.SLOW,
 )
-# Seen by the canary alone: the ladder of an alert does not write, but the console may know.
-_ABOUT_LIMITS = (Code.SUSPENDED, Code.QUOTA_BEHIND_PING, Code.DATABASE_FULL)
+# Seen by the canary alone: the layers of an alert does not write, but the console may know.
+_ABOUT_LIMITS = (VerdictCode.SUSPENDED, VerdictCode.QUOTA_BEHIND_PING, VerdictCode.DATABASE_FULL)
 _SIGNS = {State.PASSED: "✓", State.FAILED: "✗", State.SKIPPED: "–", State.UNKNOWN: "?"}
 _SHORT = {
-    Rung.CONNECTION: "connection",
-    Rung.HTTP: "HTTP",
-    Rung.WORKER: "rediss://",
-    Rung.STATUS_PAGE: "status page",
-    Rung.CONSOLE: "console",
-    Rung.PLATFORM: "Railway",
+    Layer.CONNECTION: "connection",
+    Layer.HTTP: "HTTP",
+    Layer.WORKER: "rediss://",
+    Layer.STATUS_PAGE: "status page",
+    Layer.CONSOLE: "console",
+    Layer.PLATFORM: "Railway",
 }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Opinion:
-    """A ladder and the verdict on it."""
+class Diagnosis:
+    """A layers and the verdict on it."""
 
-    ladder: Ladder
+    layers: LayerResults
     verdict: Verdict
 
 
-def explain(notice: Notice, opinion: Opinion) -> Notice:
-    """The notice with the ladder in one line and, where it is about this very trouble, the verdict.
+def explain(notification: Notification, diagnosis: Diagnosis) -> Notification:
+    """The notification with the layers in one line and, where it is about this very trouble, the verdict.
 
     A database that is fine again by then, or fails in another way, keeps the advice for its cause.
     """
-    told = replace(notice, rungs=_in_one_line(opinion.ladder))
-    verdict = opinion.verdict
-    if notice.cause is None or verdict.code in _SAYS_NOTHING_NEW or not _is_about(notice.cause, opinion):
+    told = replace(notification, layers=_in_one_line(diagnosis.layers))
+    verdict = diagnosis.verdict
+    if (
+        notification.cause is None
+        or verdict.code in _SAYS_NOTHING_NEW
+        or not _is_about(notification.cause, diagnosis)
+    ):
         return told
     return replace(told, verdict=verdict.says, whose_move=verdict.whose_move, steps=verdict.next_steps)
 
 
-def _is_about(cause: Outcome, opinion: Opinion) -> bool:
-    ladder = opinion.ladder
-    seen = ladder.outcome() or ladder.at(Rung.WORKER).outcome
+def _is_about(cause: Outcome, diagnosis: Diagnosis) -> bool:
+    layers = diagnosis.layers
+    seen = layers.outcome() or layers.at(Layer.WORKER).outcome
     if seen is not None:
         return seen.family is cause.family
-    return cause.family is Family.QUOTA and opinion.verdict.code in _ABOUT_LIMITS
+    return cause.family is Family.QUOTA and diagnosis.verdict.code in _ABOUT_LIMITS
 
 
-def _in_one_line(ladder: Ladder) -> str:
+def _in_one_line(layers: LayerResults) -> str:
     """`configuration ✓ · lookup ✓ · token ✗`; what does not apply is left out."""
     return " · ".join(
-        f"{_SHORT.get(seen.rung, seen.rung.words)} {_SIGNS[seen.state]}"
-        for seen in ladder.rungs
+        f"{_SHORT.get(seen.layer, seen.layer.words)} {_SIGNS[seen.state]}"
+        for seen in layers.layers
         if seen.state in _SIGNS
     )

@@ -1,4 +1,4 @@
-"""When to try a delivery again, when to give up, and which waiting parcels one message covers.
+"""When to try a delivery again, when to give up, and which waiting outbox messages one message covers.
 
 Sending happens in `channels`, remembering in `store`; this file reads no clock and draws no random number.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from monitor.alerts.notification import Kind, Notice
-from monitor.lib.durations import say_duration
+from monitor.alerts.notification import Notification, NotificationKind
+from monitor.lib.durations import format_duration
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -23,7 +23,7 @@ _JUST_NOW = timedelta(seconds=5)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class Verdict(Enum):
+class DeliveryStatus(Enum):
     """The one question about a delivery: did it arrive, may it be tried again, or never?"""
 
     CONFIRMED = "confirmed"
@@ -32,7 +32,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Move:
+class ChatMove:
     """A chat that got another number. Whoever sets a third one in the settings means that one."""
 
     old_chat_id: str
@@ -40,25 +40,25 @@ class Move:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
+class DeliveryResult:
     """A channel's answer. `detail` is short, in one line, and holds no secret.
 
     `retry_after` is the wait the channel asked for; `move` is a Telegram chat's new number, to be remembered.
     """
 
-    verdict: Verdict
+    status: DeliveryStatus
     detail: str
     retry_after: timedelta | None = None
-    move: Move | None = None
+    move: ChatMove | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parcel:
+class OutboxMessage:
     """One notice for one channel, waiting in the outbox. `last_error` is `None` while it is on its way."""
 
     id: int
     channel: str
-    notice: Notice
+    notification: Notification
     created_at: datetime
     attempts: int = 0
     tried_at: datetime | None = None
@@ -76,24 +76,25 @@ class Parcel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Dispatch:
-    """One message to send and the parcels that are settled with it."""
+class Delivery:
+    """One message to send and the outbox messages that are settled with it."""
 
     channel: str
-    notice: Notice
-    parcels: tuple[Parcel, ...]
+    notification: Notification
+    messages: tuple[OutboxMessage, ...]
 
     @property
     def attempts(self) -> int:
-        return max(parcel.attempts for parcel in self.parcels)
+        return max(message.attempts for message in self.messages)
 
     def late_by(self, now: datetime) -> timedelta:
-        """How long the oldest of its parcels has waited."""
-        return now - min(parcel.created_at for parcel in self.parcels)
+        """How long the oldest of its outbox messages has waited."""
+        return now - min(message.created_at for message in self.messages)
 
 
-def next_to_try(incidents: Sequence[Sequence[Parcel]], now: datetime) -> Sequence[Parcel] | None:
-    """The parcels to try now, of what waits for one channel: parcels by incident, the oldest incident first.
+def next_to_try(incidents: Sequence[Sequence[OutboxMessage]], now: datetime) -> Sequence[OutboxMessage] | None:
+    """The outbox messages to try now, of what waits for one channel: outbox messages by incident, the oldest
+    incident first.
 
     When anything is due the oldest that failed goes first, so that the story is told in order once the channel is
     back. When it has just failed again, whatever waits longest for a try is next: it may be that one message which
@@ -107,23 +108,25 @@ def next_to_try(incidents: Sequence[Sequence[Parcel]], now: datetime) -> Sequenc
     return next(waiting for waiting in incidents if waiting in due or _may_go_first(waiting, now))
 
 
-def has_failed_just_now(parcels: Iterable[Parcel], now: datetime) -> bool:
+def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> bool:
     """True when one of these failed so lately that another failure means: it is the channel, not the message."""
     return any(
-        parcel.has_failed and parcel.tried_at is not None and parcel.tried_at <= now < parcel.tried_at + _JUST_NOW
-        for parcel in parcels
+        message.has_failed
+        and message.tried_at is not None
+        and message.tried_at <= now < message.tried_at + _JUST_NOW
+        for message in messages
     )
 
 
-def next_try(waiting: Sequence[Parcel]) -> datetime | None:
-    """When the parcels of one incident are due; `None` for at once.
+def next_try(waiting: Sequence[OutboxMessage]) -> datetime | None:
+    """When the outbox messages of one incident are due; `None` for at once.
 
     News is due at once and takes along what waits of the same incident, but it waits for what is on its way.
     """
-    leases = [parcel.due_at for parcel in waiting if parcel.is_leased and parcel.due_at is not None]
+    leases = [message.due_at for message in waiting if message.is_leased and message.due_at is not None]
     if leases:
         return max(leases)
-    pauses = [parcel.due_at for parcel in waiting if parcel.due_at is not None]
+    pauses = [message.due_at for message in waiting if message.due_at is not None]
     return min(pauses) if len(pauses) == len(waiting) else None
 
 
@@ -137,42 +140,48 @@ def pause_before_retry(attempts: int, wish: timedelta | None, jitter: float) -> 
     return pause if wish is None else max(pause, min(wish, GIVE_UP_AFTER))
 
 
-def should_give_up(parcel: Parcel, now: datetime) -> bool:
+def should_give_up(message: OutboxMessage, now: datetime) -> bool:
     """True after a day of trying."""
-    return now - parcel.created_at >= GIVE_UP_AFTER
+    return now - message.created_at >= GIVE_UP_AFTER
 
 
-def next_dispatch(waiting: Sequence[Parcel]) -> Dispatch:
-    """The one message that covers what waits for one channel of one incident, oldest parcel first, at least one.
+def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
+    """The one message that covers what waits for one channel of one incident, oldest outbox message first, at
+    least one.
 
     What opened and closed while the channel was away is told as missed. Of an incident that goes on, the message
-    says where things stand by the latest parcel, under the most telling kind of those it covers.
+    says where things stand by the latest outbox message, under the most telling kind of those it covers.
     """
-    kinds = {parcel.notice.kind: parcel.notice for parcel in waiting}
-    latest = waiting[-1].notice
-    if Kind.CLOSED in kinds:
-        notice = replace(kinds[Kind.CLOSED], kind=Kind.MISSED if Kind.OPENED in kinds else Kind.CLOSED)
+    kinds = {message.notification.kind: message.notification for message in waiting}
+    latest = waiting[-1].notification
+    if NotificationKind.CLOSED in kinds:
+        notification = replace(
+            kinds[NotificationKind.CLOSED],
+            kind=NotificationKind.MISSED if NotificationKind.OPENED in kinds else NotificationKind.CLOSED,
+        )
     else:
-        kind = next((kind for kind in (Kind.OPENED, Kind.CHANGED) if kind in kinds), latest.kind)
-        before = kinds[Kind.CHANGED].before if Kind.CHANGED in kinds else latest.before
-        notice = replace(latest, kind=kind, before=before)
-    return Dispatch(channel=waiting[0].channel, notice=notice, parcels=tuple(waiting))
+        kind = next(
+            (kind for kind in (NotificationKind.OPENED, NotificationKind.CHANGED) if kind in kinds), latest.kind
+        )
+        before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before
+        notification = replace(latest, kind=kind, before=before)
+    return Delivery(channel=waiting[0].channel, notification=notification, messages=tuple(waiting))
 
 
-def late_note(dispatch: Dispatch, now: datetime) -> str | None:
+def late_note(delivery: Delivery, now: datetime) -> str | None:
     """One line for a message that comes so late that its reader may wonder; `None` for one in time."""
-    late = dispatch.late_by(now)
+    late = delivery.late_by(now)
     if late < _LATE:
         return None
-    return f"This comes {say_duration(late)} late: it could not be delivered before."
+    return f"This comes {format_duration(late)} late: it could not be delivered before."
 
 
-def _is_due(waiting: Sequence[Parcel], now: datetime) -> bool:
-    return not _is_under_way(waiting, now) and not all(_waits(parcel, now) for parcel in waiting)
+def _is_due(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    return not _is_under_way(waiting, now) and not all(_waits(message, now) for message in waiting)
 
 
-def _may_go_first(waiting: Sequence[Parcel], now: datetime) -> bool:
-    has_failed = any(parcel.has_failed for parcel in waiting)
+def _may_go_first(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    has_failed = any(message.has_failed for message in waiting)
     return (
         has_failed
         and not _is_under_way(waiting, now)
@@ -180,14 +189,14 @@ def _may_go_first(waiting: Sequence[Parcel], now: datetime) -> bool:
     )
 
 
-def _is_under_way(waiting: Sequence[Parcel], now: datetime) -> bool:
-    return any(parcel.is_leased and _waits(parcel, now) for parcel in waiting)
+def _is_under_way(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    return any(message.is_leased and _waits(message, now) for message in waiting)
 
 
-def _last_try(waiting: Sequence[Parcel]) -> datetime:
-    return max(parcel.tried_at or _NEVER for parcel in waiting)
+def _last_try(waiting: Sequence[OutboxMessage]) -> datetime:
+    return max(message.tried_at or _NEVER for message in waiting)
 
 
-def _waits(parcel: Parcel, now: datetime) -> bool:
-    """A clock that was set back must not hold a parcel: a try in the future counts as long ago."""
-    return parcel.due_at is not None and (parcel.tried_at or parcel.created_at) <= now < parcel.due_at
+def _waits(message: OutboxMessage, now: datetime) -> bool:
+    """A clock that was set back must not hold a outbox message: a try in the future counts as long ago."""
+    return message.due_at is not None and (message.tried_at or message.created_at) <= now < message.due_at

@@ -1,4 +1,4 @@
-"""Slack's dialect: a notice as blocks for an incoming webhook, and what Slack's answers mean.
+"""Slack's dialect: a notification as blocks for an incoming webhook, and what Slack's answers mean.
 
 Limits and answers: docs.slack.dev (Block Kit reference; incoming webhooks, error table).
 """
@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any
 
 from monitor.alerts.channel import trouble, wished_pause
-from monitor.alerts.notification import Notice
-from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.notification import Notification
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import Message, clean, compose, plain, short
 from monitor.lib.bounded_http.line import Answer, NoAnswerError
 from monitor.lib.bounded_http.request import ask
@@ -49,34 +49,38 @@ class SlackChannel:
         self._webhook_url = webhook_url
         self._scrub = scrub
 
-    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+    def send(
+        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
         """Send as blocks; where Slack refuses their form, once more as short plain text."""
         end = monotonic() + timeout.total_seconds()
-        message = compose(notice, footnotes)
+        message = compose(notification, footnotes)
         try:
             answer = ask("POST", self._webhook_url, json=payload(message), timeout=timeout)
             if answer.status == 400:
                 left = timedelta(seconds=end - monotonic())
                 answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=left)
         except NoAnswerError as error:
-            return Receipt(verdict=Verdict.RETRY, detail=str(error))
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
         return self._judge(answer)
 
-    def _judge(self, answer: Answer) -> Receipt:
+    def _judge(self, answer: Answer) -> DeliveryResult:
         said = clean(self._scrub(clean(answer.body, 1000)), 100)
         if answer.status == 200 and answer.body.strip() == "ok":
-            return Receipt(verdict=Verdict.CONFIRMED, detail="ok")
+            return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
         if answer.status == 429:
-            return Receipt(
-                verdict=Verdict.RETRY, detail="Slack asks for patience (429)", retry_after=wished_pause(answer)
+            return DeliveryResult(
+                status=DeliveryStatus.RETRY,
+                detail="Slack asks for patience (429)",
+                retry_after=wished_pause(answer),
             )
         if answer.status == 200:
-            return Receipt(verdict=Verdict.RETRY, detail="something that is not Slack answered 200")
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail="something that is not Slack answered 200")
         if answer.status >= 500:
             return trouble(answer.status)
         advice = _ADVICE.get(said, "check webhook_url: it must be an incoming webhook of Slack's, and still exist")
         answered = f"{answer.status} {said}".strip()
-        return Receipt(verdict=Verdict.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
+        return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
 
 
 def payload(message: Message) -> dict[str, Any]:

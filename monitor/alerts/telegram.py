@@ -1,4 +1,4 @@
-"""Telegram's dialect: a notice as HTML for sendMessage, and what the Bot API's answers mean.
+"""Telegram's dialect: a notification as HTML for sendMessage, and what the Bot API's answers mean.
 
 Limits and answers: core.telegram.org/bots/api (sendMessage, formatting options, ResponseParameters).
 """
@@ -13,8 +13,8 @@ from time import monotonic
 from typing import Any
 
 from monitor.alerts.channel import trouble, wished_pause
-from monitor.alerts.notification import Notice
-from monitor.alerts.retry_policy import Move, Receipt, Verdict
+from monitor.alerts.notification import Notification
+from monitor.alerts.retry_policy import ChatMove, DeliveryResult, DeliveryStatus
 from monitor.alerts.text import Message, clean, compose, short
 from monitor.lib.bounded_http.line import Answer, NoAnswerError
 from monitor.lib.bounded_http.request import ask
@@ -45,28 +45,30 @@ class TelegramChannel:
         self._url = f"{api_url.rstrip('/')}/bot{bot_token}/sendMessage"
         self._scrub = scrub
 
-    def follow(self, move: Move) -> None:
+    def follow(self, move: ChatMove) -> None:
         """Send to the new number from now on, if it is this channel's chat that moved."""
         if move.old_chat_id == self._configured_chat_id:
             self._chat_id = move.new_chat_id
 
-    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
+    def send(
+        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
         """Send as HTML; follow a moved chat; where Telegram refuses the form, once more as short plain text."""
         end = monotonic() + timeout.total_seconds()
-        message = compose(notice, footnotes)
+        message = compose(notification, footnotes)
         form: dict[str, Any] = {"text": marked_up(message), "parse_mode": "HTML"}
-        move: Move | None = None
+        move: ChatMove | None = None
         while True:
             try:
                 answer = ask(
                     "POST", self._url, json=self._body(form), timeout=timedelta(seconds=end - monotonic())
                 )
             except NoAnswerError as error:
-                return Receipt(verdict=Verdict.RETRY, detail=str(error), move=move)
+                return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error), move=move)
             reply = _reply(answer)
             new_chat = _parameters(reply).get("migrate_to_chat_id")
             if isinstance(new_chat, int) and move is None:
-                move = Move(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
+                move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
                 self.follow(move)
             elif _is_about_form(reply) and "parse_mode" in form:
                 form = {"text": short(message)}
@@ -76,26 +78,26 @@ class TelegramChannel:
     def _body(self, form: dict[str, Any]) -> dict[str, Any]:
         return {"chat_id": self._chat_id, "link_preview_options": {"is_disabled": True}, **form}
 
-    def _judge(self, answer: Answer, reply: dict[str, Any], move: Move | None) -> Receipt:
+    def _judge(self, answer: Answer, reply: dict[str, Any], move: ChatMove | None) -> DeliveryResult:
         if answer.status == 200 and reply.get("ok") is True:
-            return Receipt(verdict=Verdict.CONFIRMED, detail="ok", move=move)
+            return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok", move=move)
         if answer.status == 429:
             wish = _parameters(reply).get("retry_after")
             pause = timedelta(seconds=wish) if isinstance(wish, int) and 0 <= wish < 1e6 else wished_pause(answer)
             detail = "Telegram asks for patience (429)"
-            return Receipt(verdict=Verdict.RETRY, detail=detail, retry_after=pause, move=move)
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=detail, retry_after=pause, move=move)
         if answer.status >= 500:
             return trouble(answer.status)
         if not reply:
-            verdict = Verdict.RETRY if answer.status == 200 else Verdict.PERMANENT
+            status = DeliveryStatus.RETRY if answer.status == 200 else DeliveryStatus.PERMANENT
             detail = (
                 f"something that is not Telegram answered {answer.status}: check api_url, and what is in between"
             )
-            return Receipt(verdict=verdict, detail=detail, move=move)
+            return DeliveryResult(status=status, detail=detail, move=move)
         said = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
         advice = next((words for part, words in _ADVICE if part in said.lower()), "check bot_token and chat_id")
         detail = f"Telegram refused it ({f'{answer.status} {said}'.strip()}): {advice}"
-        return Receipt(verdict=Verdict.PERMANENT, detail=detail, move=move)
+        return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail, move=move)
 
 
 def marked_up(message: Message) -> str:

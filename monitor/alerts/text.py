@@ -1,4 +1,4 @@
-"""A notice as plain lines, and foreign text made harmless; a channel's own markup stands in its own file."""
+"""A notification as plain lines, and foreign text made harmless; a channel's own markup stands in its own file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from monitor.alerts.notification import Kind, Notice, Severity, explanation, facts, headline, next_steps, tail
+from monitor.alerts.notification import (
+    Notification,
+    NotificationKind,
+    Severity,
+    explanation,
+    facts,
+    headline,
+    next_steps,
+    tail,
+)
 
 # In UTF-16 units, as Telegram counts. The sum of all parts stays below its 4,096.
 NAME_LIMIT = 60
@@ -39,19 +48,23 @@ class Message:
         return (*self.facts, *quoted, *self.explanation)
 
 
-def compose(notice: Notice, footnotes: tuple[str, ...] = ()) -> Message:
-    """The parts of a notice in the order in which they are read (design, 5.7)."""
+def compose(notification: Notification, footnotes: tuple[str, ...] = ()) -> Message:
+    """The parts of a notification in the order in which they are read (design, 5.7)."""
     # A long name must not push what happened out of the headline.
-    named = notice if notice.database is None else replace(notice, database=clean(notice.database, NAME_LIMIT))
+    named = (
+        notification
+        if notification.database is None
+        else replace(notification, database=clean(notification.database, NAME_LIMIT))
+    )
     return Message(
-        symbol=_symbol(notice),
+        symbol=_symbol(notification),
         headline=clean(headline(named), HEADLINE_LIMIT),
-        facts=_lines(facts(notice), LINE_LIMIT),
-        detail=clean(notice.detail, LINE_LIMIT),
-        explanation=_lines(explanation(notice), LINE_LIMIT),
-        steps=_lines(next_steps(notice), STEP_LIMIT),
+        facts=_lines(facts(notification), LINE_LIMIT),
+        detail=clean(notification.detail, LINE_LIMIT),
+        explanation=_lines(explanation(notification), LINE_LIMIT),
+        steps=_lines(next_steps(notification), STEP_LIMIT),
         footnotes=_lines(footnotes[:_MOST_FOOTNOTES], LINE_LIMIT),
-        tail=tail(notice),
+        tail=tail(notification),
     )
 
 
@@ -92,9 +105,9 @@ def _harmless(character: str) -> str:
     return " " if category in ("Cc", "Zl", "Zp") else character
 
 
-def _symbol(notice: Notice) -> str:
-    if notice.kind in (Kind.CLOSED, Kind.MISSED):
+def _symbol(notification: Notification) -> str:
+    if notification.kind in (NotificationKind.CLOSED, NotificationKind.MISSED):
         return "🟢"
-    if notice.kind is Kind.TRIAL:
+    if notification.kind is NotificationKind.TEST:
         return "⚪"
-    return "🔴" if notice.severity is Severity.CRITICAL else "🟡"
+    return "🔴" if notification.severity is Severity.CRITICAL else "🟡"

@@ -1,4 +1,4 @@
-"""Any other receiver: the notice as JSON, posted to a URL."""
+"""Any other receiver: the notification as JSON, posted to a URL."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.alerts.channel import trouble, wished_pause
-from monitor.alerts.notification import Notice, to_json
-from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.notification import Notification, to_json
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import LINE_LIMIT, clean, compose
 from monitor.lib.bounded_http.line import NoAnswerError
 from monitor.lib.bounded_http.request import ask
@@ -22,10 +22,12 @@ class WebhookChannel:
         self._url = url
         self._scrub = scrub
 
-    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
-        """Send the fields of the notice and, for people, the lines that the other channels show."""
-        message = compose(notice, footnotes)
-        fields = {key: _harmless(value) for key, value in to_json(notice).items()}
+    def send(
+        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
+        """Send the fields of the notification and, for people, the lines that the other channels show."""
+        message = compose(notification, footnotes)
+        fields = {key: _harmless(value) for key, value in to_json(notification).items()}
         body = {
             "version": 1,
             **fields,
@@ -38,16 +40,16 @@ class WebhookChannel:
         try:
             answer = ask("POST", self._url, json=body, timeout=timeout)
         except NoAnswerError as error:
-            return Receipt(verdict=Verdict.RETRY, detail=str(error))
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
         if 200 <= answer.status < 300:
-            return Receipt(verdict=Verdict.CONFIRMED, detail=f"the receiver answered {answer.status}")
+            return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail=f"the receiver answered {answer.status}")
         if answer.status == 429:
             detail = "the receiver asks for patience (429)"
-            return Receipt(verdict=Verdict.RETRY, detail=detail, retry_after=wished_pause(answer))
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=detail, retry_after=wished_pause(answer))
         if answer.status >= 500 or answer.status == 408:
             return trouble(answer.status)
         detail = f"the receiver refused it ({answer.status}): check the url of this channel"
-        return Receipt(verdict=Verdict.PERMANENT, detail=detail)
+        return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
 
 
 def _harmless(value: Any) -> Any:

@@ -7,6 +7,6 @@ from importlib.util import find_spec
 # and copes when it cannot. A process that runs for months has no use for it.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-# httpcore looks for it at every connection, in every folder of the path: a twentieth of what a look costs.
+# httpcore looks for it at every connection, in every folder of the path: a twentieth of what a check costs.
 if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]

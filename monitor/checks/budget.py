@@ -18,35 +18,35 @@ _CANARY_COMMANDS = 3  # written, read back, deleted
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Commands in 30 days. `confirmations` is the worst case: in doubt all month, beyond the ordinary looks.
+    """Commands in 30 days. `confirmations` is the worst case: in doubt all month, beyond the ordinary checks.
 
     `canary_retries` is one as well: a canary that fails all month, beyond the ordinary ones.
     """
 
-    looks: int
+    checks: int
     confirmations: int
     canary: int
     canary_retries: int
 
     @property
     def billed(self) -> int:
-        """What the schedule costs: looks and confirmations are PING, which is free."""
+        """What the schedule costs: checks and confirmations are PING, which is free."""
         return self.canary
 
     @property
     def sent(self) -> int:
         """Everything that may be sent, billed or not."""
-        return self.looks + self.confirmations + self.canary + self.canary_retries
+        return self.checks + self.confirmations + self.canary + self.canary_retries
 
 
 def budget(interval: timedelta, confirm_interval: timedelta, canary: timedelta | None) -> Budget:
     """The commands of one database."""
-    looks = MONTH // interval
+    checks = MONTH // interval
     canaries = 0 if canary is None else MONTH // max(canary, interval)
     retries = 0 if canary is None else MONTH // max(min(canary, RETRY_AFTER), interval) - canaries
     return Budget(
-        looks=looks,
-        confirmations=max(0, MONTH // min(interval, confirm_interval) - looks),
+        checks=checks,
+        confirmations=max(0, MONTH // min(interval, confirm_interval) - checks),
         canary=canaries * _CANARY_COMMANDS,
         canary_retries=retries * _CANARY_COMMANDS,
     )

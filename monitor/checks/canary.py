@@ -1,4 +1,4 @@
-"""When a look also writes a key, reads it back and deletes it, and what a look means that does not.
+"""When a check also writes a key, reads it back and deletes it, and what a check means that does not.
 
 PING alone is fine on a full database, with a spent quota and with a read-only token; the canary finds those
 (docs/decisions/0010-the-canary.md). What is sent is the business of `probes/upstash`.
@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from monitor.checks.classify import DETAIL_LIMIT, Finding, classify, shorten
-from monitor.checks.observation import Canary, Family, Observation, Outcome
-from monitor.lib.durations import say_duration
+from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify, shorten
+from monitor.checks.observation import CanaryResult, Family, Observation, Outcome
+from monitor.lib.durations import format_duration
 
 # A canary that failed is repeated so often, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
 
 
 def is_due(
-    last: Canary | None, now: datetime, *, every: timedelta, interval: timedelta, is_in_doubt: bool
+    last: CanaryResult | None, now: datetime, *, every: timedelta, interval: timedelta, is_in_doubt: bool
 ) -> bool:
-    """True when the look at `now` should write. `interval` is the pause between looks.
+    """True when the check at `now` should write. `interval` is the pause between checks.
 
-    After one that failed the next comes with the next look while that decides something, else within a minute.
+    After one that failed the next comes with the next check while that decides something, else within a minute.
     """
     if last is None or now < last.sent_at:
         return True
@@ -34,26 +34,26 @@ def is_due(
     return is_in_doubt or now - last.sent_at >= RETRY_AFTER
 
 
-def carried(last: Canary, now: datetime) -> Finding:
+def carried(last: CanaryResult, now: datetime) -> CheckResult:
     """What a fine PING means while the last canary failed: the database is not fine."""
-    age = say_duration(max(timedelta(0), now - last.sent_at))
-    return Finding(outcome=last.outcome, detail=shorten(f"PING answers; {age} ago {last.detail}"))
+    age = format_duration(max(timedelta(0), now - last.sent_at))
+    return CheckResult(outcome=last.outcome, detail=shorten(f"PING answers; {age} ago {last.detail}"))
 
 
 _GOES_BY_ITSELF = "; the key goes by itself within a minute"
 
 
-def judge_writing(steps: Mapping[str, Observation]) -> Finding:
+def judge_writing(steps: Mapping[str, Observation]) -> CheckResult:
     """What `UpstashProbe.write` means: the first step that was not fine, by name, or that all were."""
     for step, observation in steps.items():
-        finding = classify(observation, slow=None)
-        if finding.outcome is not Outcome.OK:
+        result = classify(observation, slow=None)
+        if result.outcome is not Outcome.OK:
             rest = _GOES_BY_ITSELF if step == "DEL" else ""
-            return Finding(outcome=finding.outcome, detail=f"{step}: {finding.detail}{rest}")
-    return Finding(outcome=Outcome.OK, detail="a key was written, read back and deleted")
+            return CheckResult(outcome=result.outcome, detail=f"{step}: {result.detail}{rest}")
+    return CheckResult(outcome=Outcome.OK, detail="a key was written, read back and deleted")
 
 
-def combine(rest: Finding, worker: Finding) -> Finding:
+def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
     """What both say together. REST's word counts where REST fails; the difference stands in the detail."""
     worker_fails = worker.outcome.family.is_failing
     if rest.outcome.family is Family.UNKNOWN:
@@ -61,7 +61,7 @@ def combine(rest: Finding, worker: Finding) -> Finding:
     if not rest.outcome.family.is_failing:
         if not worker_fails:
             return rest
-        return Finding(
+        return CheckResult(
             outcome=worker.outcome, detail=shorten(f"REST answers, rediss:// does not: {_words(worker)}")
         )
     if not worker_fails:
@@ -71,8 +71,10 @@ def combine(rest: Finding, worker: Finding) -> Finding:
     else:
         said = shorten(f"rediss://: {_words(worker)}", DETAIL_LIMIT // 2)
     # The difference is the news: a long text makes room for it.
-    return Finding(outcome=rest.outcome, detail=f"{shorten(_words(rest), DETAIL_LIMIT - len(said) - 2)}; {said}")
+    return CheckResult(
+        outcome=rest.outcome, detail=f"{shorten(_words(rest), DETAIL_LIMIT - len(said) - 2)}; {said}"
+    )
 
 
-def _words(finding: Finding) -> str:
-    return finding.detail or finding.outcome.words
+def _words(result: CheckResult) -> str:
+    return result.detail or result.outcome.words

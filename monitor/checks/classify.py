@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
-from monitor.checks.observation import Fault, Observation, Outcome
+from monitor.checks.observation import Observation, Outcome, ProbeFault
 
 DETAIL_LIMIT = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class CheckResult:
     """An outcome and, in one short line without secrets, what was seen."""
 
     outcome: Outcome
@@ -38,40 +38,40 @@ _SUSPENDED = re.compile(r"\bsuspended\b")
 # Redis and Upstash begin an error with a word in capitals: ERR, WRONGTYPE, LOADING, MISCONF.
 _REDIS_ERROR = re.compile(r"^[A-Z][A-Z_]{2,}\b")
 
-_FAULTS: dict[Fault, tuple[Outcome, str]] = {
-    Fault.DNS_NOT_FOUND: (Outcome.DNS_NOT_FOUND, "the host name does not exist"),
-    Fault.DNS_FAILED: (Outcome.DNS_FAILED, "the resolver failed"),
-    Fault.REFUSED: (Outcome.CONNECTION_REFUSED, "connection refused"),
-    Fault.UNREACHABLE: (Outcome.NETWORK_UNREACHABLE, "no route to the host"),
-    Fault.CONNECT_TIMEOUT: (Outcome.CONNECTION_TIMEOUT, "no connection before the deadline"),
-    Fault.TLS: (Outcome.TLS_FAILED, "the TLS handshake failed"),
-    Fault.LOST: (Outcome.CONNECTION_LOST, "the connection was cut"),
-    Fault.RESPONSE_TIMEOUT: (Outcome.RESPONSE_TIMEOUT, "no whole answer before the deadline"),
-    Fault.NOT_HTTP: (Outcome.NOT_UPSTASH, "the answer is not HTTP"),
-    Fault.OVERSIZED: (Outcome.NOT_UPSTASH, "the answer is larger than 1 MiB"),
+_FAULTS: dict[ProbeFault, tuple[Outcome, str]] = {
+    ProbeFault.DNS_NOT_FOUND: (Outcome.DNS_NOT_FOUND, "the host name does not exist"),
+    ProbeFault.DNS_FAILED: (Outcome.DNS_FAILED, "the resolver failed"),
+    ProbeFault.REFUSED: (Outcome.CONNECTION_REFUSED, "connection refused"),
+    ProbeFault.UNREACHABLE: (Outcome.NETWORK_UNREACHABLE, "no route to the host"),
+    ProbeFault.CONNECT_TIMEOUT: (Outcome.CONNECTION_TIMEOUT, "no connection before the deadline"),
+    ProbeFault.TLS: (Outcome.TLS_FAILED, "the TLS handshake failed"),
+    ProbeFault.LOST: (Outcome.CONNECTION_LOST, "the connection was cut"),
+    ProbeFault.RESPONSE_TIMEOUT: (Outcome.RESPONSE_TIMEOUT, "no whole answer before the deadline"),
+    ProbeFault.NOT_HTTP: (Outcome.NOT_UPSTASH, "the answer is not HTTP"),
+    ProbeFault.OVERSIZED: (Outcome.NOT_UPSTASH, "the answer is larger than 1 MiB"),
 }
 # With these a status line that did arrive says more than the broken rest of the answer.
-_STATUS_OUTRANKS = (Fault.LOST, Fault.NOT_HTTP, Fault.OVERSIZED)
+_STATUS_OUTRANKS = (ProbeFault.LOST, ProbeFault.NOT_HTTP, ProbeFault.OVERSIZED)
 
 
-def classify(observation: Observation, *, slow: timedelta | None) -> Finding:
-    """Return the one outcome of a look; raises nothing. `slow` is the database's limit, if it has one."""
+def classify(observation: Observation, *, slow: timedelta | None) -> CheckResult:
+    """Return the one outcome of a check; raises nothing. `slow` is the database's limit, if it has one."""
     status = observation.http_status
     if observation.fault is not None:
         outcome, words = _FAULTS[observation.fault]
         telling = _by_status(status) if observation.fault in _STATUS_OUTRANKS else None
         detail = _behind_status(observation.remark or words, status if telling else None)
-        return Finding(outcome=telling or outcome, detail=detail)
+        return CheckResult(outcome=telling or outcome, detail=detail)
     if observation.error_text is not None:
         outcome = _by_text(observation.error_text, status)
         speaks_for_itself = outcome is Outcome.COMMAND_ERROR or text_outcome(observation.error_text) is not None
-        return Finding(
+        return CheckResult(
             outcome=outcome, detail=_behind_status(observation.error_text, None if speaks_for_itself else status)
         )
     # rediss:// has no status: there the value alone decides.
     if status in (HTTPStatus.OK, None) and observation.as_expected:
         return _by_latency(observation, slow)
-    return Finding(
+    return CheckResult(
         outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_behind_status(observation.remark, status)
     )
 
@@ -87,12 +87,14 @@ def text_outcome(text: str) -> Outcome | None:
     return Outcome.SUSPENDED if _SUSPENDED.search(lowered) else None
 
 
-def _by_latency(observation: Observation, slow: timedelta | None) -> Finding:
+def _by_latency(observation: Observation, slow: timedelta | None) -> CheckResult:
     latency_ms = observation.phases.latency_ms
     if slow is None or latency_ms is None or latency_ms <= slow / timedelta(milliseconds=1):
-        return Finding(outcome=Outcome.OK)
+        return CheckResult(outcome=Outcome.OK)
     limit_ms = slow / timedelta(milliseconds=1)
-    return Finding(outcome=Outcome.SLOW, detail=f"answered in {latency_ms:.0f} ms, the limit is {limit_ms:g} ms")
+    return CheckResult(
+        outcome=Outcome.SLOW, detail=f"answered in {latency_ms:.0f} ms, the limit is {limit_ms:g} ms"
+    )
 
 
 def _by_text(text: str, status: int | None) -> Outcome:

@@ -1,4 +1,4 @@
-"""Is our own network there? Connects to control hosts, says which of them accepted, and nothing more.
+"""Is our own network there? Connects to connectivity hosts, says which of them accepted, and nothing more.
 
 Which of them count, and what follows from their silence, is decided in `flow/ourside`.
 """
@@ -14,28 +14,28 @@ from aiohappyeyeballs import start_connection
 from monitor.checks.resolver import Resolver
 
 
-class Surroundings:
-    """The control hosts, as `HOST:PORT`. Callers that ask while a question is under way share its answer."""
+class ConnectivityProbe:
+    """The connectivity hosts, as `HOST:PORT`. Callers that ask while a question is under way share its answer."""
 
-    def __init__(self, controls: Sequence[str], *, resolver: Resolver | None = None) -> None:
-        self._controls = tuple(controls)
+    def __init__(self, connectivity: Sequence[str], *, resolver: Resolver | None = None) -> None:
+        self._hosts = tuple(connectivity)
         self._resolver = resolver or Resolver()
         self._underway: asyncio.Task[frozenset[str]] | None = None
 
     async def reachable(self, timeout: timedelta) -> frozenset[str]:
-        """The control hosts that accept a TCP connection now, known after at most `timeout`."""
-        if not self._controls:
+        """The connectivity hosts that accept a TCP connection now, known after at most `timeout`."""
+        if not self._hosts:
             return frozenset()
         if self._underway is None or self._underway.done():
             self._underway = asyncio.create_task(self._ask_all(timeout.total_seconds()))
         return await asyncio.shield(self._underway)
 
     async def _ask_all(self, seconds: float) -> frozenset[str]:
-        answers = await asyncio.gather(*(self._accepts(control, seconds) for control in self._controls))
-        return frozenset(control for control, yes in zip(self._controls, answers, strict=True) if yes)
+        answers = await asyncio.gather(*(self._accepts(host, seconds) for host in self._hosts))
+        return frozenset(host for host, yes in zip(self._hosts, answers, strict=True) if yes)
 
-    async def _accepts(self, control: str, seconds: float) -> bool:
-        host, _, port = control.rpartition(":")
+    async def _accepts(self, host: str, seconds: float) -> bool:
+        host, _, port = host.rpartition(":")
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._resolver.resolve(host.strip("[]"), int(port))

@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from monitor.checks.classify import Finding
+from monitor.checks.classify import CheckResult
 from monitor.checks.observation import Outcome
 
 _ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
@@ -31,23 +31,23 @@ _NAMED = {
 }
 
 
-def inspect(url: str, token: str) -> Finding | None:
+def inspect(url: str, token: str) -> CheckResult | None:
     """Return what is wrong with the pair as it stands, or `None` when it is fit to be sent."""
     return _inspect_url(url) or _inspect_token(token)
 
 
-def _inspect_url(url: str) -> Finding | None:
+def _inspect_url(url: str) -> CheckResult | None:
     if not url.strip():
-        return Finding(outcome=Outcome.URL_MISSING, detail=_absence("URL", url))
+        return CheckResult(outcome=Outcome.URL_MISSING, detail=_absence("URL", url))
     wrong = _shared_mistake(url) or _url_mistake(url)
-    return Finding(outcome=Outcome.URL_MALFORMED, detail=f"the URL {wrong}") if wrong else None
+    return CheckResult(outcome=Outcome.URL_MALFORMED, detail=f"the URL {wrong}") if wrong else None
 
 
-def _inspect_token(token: str) -> Finding | None:
+def _inspect_token(token: str) -> CheckResult | None:
     if not token.strip():
-        return Finding(outcome=Outcome.TOKEN_MISSING, detail=_absence("token", token))
+        return CheckResult(outcome=Outcome.TOKEN_MISSING, detail=_absence("token", token))
     wrong = _shared_mistake(token) or _token_mistake(token)
-    return Finding(outcome=Outcome.TOKEN_MALFORMED, detail=f"the token {wrong}") if wrong else None
+    return CheckResult(outcome=Outcome.TOKEN_MALFORMED, detail=f"the token {wrong}") if wrong else None
 
 
 def _absence(what: str, value: str) -> str:
@@ -153,7 +153,7 @@ _NUMBER_IN_NAME = re.compile(r"^[^.]*-([0-9]{1,6})(?:\.|$)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """Where REST is to be found, for the rungs below the token."""
+    """Where REST is to be found, for the layers below the token."""
 
     host: str
     port: int
@@ -212,7 +212,7 @@ def worker_url(url: str, token: str, port: int, *, user: str = "default") -> str
     return f"rediss://{user}:{token}@{_REST_PORT.sub('', host)}:{port}"
 
 
-def inspect_for_worker(url: str, token: str, port: int) -> Finding | None:
+def inspect_for_worker(url: str, token: str, port: int) -> CheckResult | None:
     """What keeps a worker from reading the URL that it puts together, or `None` when it leads to the host.
 
     URL parsers take the host from the wrong place without a word, and a client then turns to another host.
@@ -223,10 +223,10 @@ def inspect_for_worker(url: str, token: str, port: int) -> Finding | None:
     host = host_of(url)
     if host is None or _host_as_parsed(worker_url(url, "token", port)) != host:
         detail = "the rediss:// URL that a worker builds from this URL leads to no valid host"
-        return Finding(outcome=Outcome.URL_MALFORMED, detail=detail)
+        return CheckResult(outcome=Outcome.URL_MALFORMED, detail=detail)
     if _host_as_parsed(worker_url(url, token, port)) != host:
         detail = "a character of the token, such as / or #, cuts the rediss:// URL that a worker builds from it"
-        return Finding(outcome=Outcome.TOKEN_MALFORMED, detail=detail)
+        return CheckResult(outcome=Outcome.TOKEN_MALFORMED, detail=detail)
     return None
 
 

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 
-from monitor.checks.observation import Fault
+from monitor.checks.observation import ProbeFault
 
 _NOT_FOUND = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _REFUSED = {errno.ECONNREFUSED}
@@ -30,9 +30,9 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class WireError(Exception):
-    """A look ended on the wire; carries the `Fault` and a few words without secrets or host names."""
+    """A check ended on the wire; carries the `Fault` and a few words without secrets or host names."""
 
-    def __init__(self, fault: Fault, remark: str) -> None:
+    def __init__(self, fault: ProbeFault, remark: str) -> None:
         super().__init__(remark)
         self.fault = fault
         self.remark = remark
@@ -41,8 +41,8 @@ class WireError(Exception):
 def lookup_error(error: socket.gaierror) -> WireError:
     """The fault of a lookup: the name does not exist, or the resolver failed."""
     if error.errno in _NOT_FOUND:
-        return WireError(Fault.DNS_NOT_FOUND, "the host name does not exist")
-    return WireError(Fault.DNS_FAILED, "the resolver failed: " + _system_words(error))
+        return WireError(ProbeFault.DNS_NOT_FOUND, "the host name does not exist")
+    return WireError(ProbeFault.DNS_FAILED, "the resolver failed: " + _system_words(error))
 
 
 def connection_error(error: OSError) -> WireError:
@@ -50,14 +50,14 @@ def connection_error(error: OSError) -> WireError:
     codes = {error.errno} if error.errno is not None else {int(code) for code in _ERRNO.findall(str(error))}
     # Of several addresses the one that got furthest tells most; IPv6 without a route says little.
     for known, fault, remark in (
-        (_REFUSED, Fault.REFUSED, "connection refused"),
-        (_LOST, Fault.LOST, "the connection was reset at once"),
-        ({errno.ETIMEDOUT}, Fault.CONNECT_TIMEOUT, "the system gave up connecting"),
-        (_UNREACHABLE, Fault.UNREACHABLE, "no route to the host"),
+        (_REFUSED, ProbeFault.REFUSED, "connection refused"),
+        (_LOST, ProbeFault.LOST, "the connection was reset at once"),
+        ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up connecting"),
+        (_UNREACHABLE, ProbeFault.UNREACHABLE, "no route to the host"),
     ):
         if codes & known:
             return WireError(fault, remark)
-    return WireError(Fault.UNREACHABLE, "no connection: " + _system_words(error))
+    return WireError(ProbeFault.UNREACHABLE, "no connection: " + _system_words(error))
 
 
 def cut_error(
@@ -67,7 +67,7 @@ def cut_error(
         return tls_error(error)
     if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
         remark = remark.replace("was cut", "was reset")
-    return WireError(Fault.LOST, remark)
+    return WireError(ProbeFault.LOST, remark)
 
 
 def tls_error(error: ssl.SSLError) -> WireError:
@@ -77,16 +77,16 @@ def tls_error(error: ssl.SSLError) -> WireError:
         reason = re.sub(
             r"certificate is not valid for '[^']*'", "certificate is for another name", error.verify_message
         )
-        return WireError(Fault.TLS, f"certificate refused: {reason}")
+        return WireError(ProbeFault.TLS, f"certificate refused: {reason}")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return WireError(Fault.LOST, "the connection was cut during the TLS handshake")
+        return WireError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
     reason = (error.reason or "handshake failed").replace("_", " ").lower()
     spoke = (
         " (the other side does not speak TLS)"
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
         else ""
     )
-    return WireError(Fault.TLS, f"TLS: {reason}{spoke}")
+    return WireError(ProbeFault.TLS, f"TLS: {reason}{spoke}")
 
 
 def _system_words(error: OSError) -> str:

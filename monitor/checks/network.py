@@ -1,4 +1,4 @@
-"""The wire of one look: lookup, connection, encryption and bytes, with the time each of them took.
+"""The wire of one check: lookup, connection, encryption and bytes, with the time each of them took.
 
 It plugs into httpcore as a network backend; which request is sent and what the answer means is not known here.
 Foreign errors are renamed in `faults`.
@@ -20,7 +20,7 @@ import httpcore
 import httpx
 
 from monitor.checks.errors import WireError, connection_error, cut_error, lookup_error, tls_error
-from monitor.checks.observation import Fault, Phases
+from monitor.checks.observation import Phases, ProbeFault
 from monitor.checks.resolver import Resolver
 from monitor.checks.timestamps import StampedSocket, connect
 
@@ -29,7 +29,7 @@ _HTTP = b"HTTP/"
 
 
 class Stopwatch:
-    """The moments of one look, in seconds of `perf_counter`; phases are their differences."""
+    """The moments of one check, in seconds of `perf_counter`; phases are their differences."""
 
     def __init__(self) -> None:
         self.started = perf_counter()
@@ -42,13 +42,13 @@ class Stopwatch:
         self.first_byte: float | None = None
         self.last_byte: float | None = None
 
-    def fault_at_deadline(self) -> Fault:
+    def fault_at_deadline(self) -> ProbeFault:
         """Which fault it is when the time is up now."""
         if self.resolved is None:
-            return Fault.DNS_FAILED
+            return ProbeFault.DNS_FAILED
         if self.connected is None or (self.encrypting is not None and self.encrypted is None):
-            return Fault.CONNECT_TIMEOUT
-        return Fault.RESPONSE_TIMEOUT
+            return ProbeFault.CONNECT_TIMEOUT
+        return ProbeFault.RESPONSE_TIMEOUT
 
     def phases(self, *, complete: bool) -> Phases:
         """The phases in milliseconds; `read` only when the whole answer arrived."""
@@ -67,11 +67,11 @@ def _ms(start: float | None, end: float | None) -> float | None:
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    """Opens one connection for one look and notes the moments on its stopwatch."""
+    """Opens one connection for one check and notes the moments on its stopwatch."""
 
-    def __init__(self, resolver: Resolver, watch: Stopwatch) -> None:
+    def __init__(self, resolver: Resolver, stopwatch: Stopwatch) -> None:
         self._resolver = resolver
-        self._watch = watch
+        self._stopwatch = stopwatch
         self._line: _Line | None = None
 
     def hang_up(self) -> None:
@@ -88,30 +88,30 @@ class Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Raise `WireError` with the fault of the lookup or of the connection."""
-        self._watch.resolving = perf_counter()
+        self._stopwatch.resolving = perf_counter()
         try:
             addresses = await self._resolver.resolve(host.strip("[]"), port)
         except socket.gaierror as error:
             raise lookup_error(error) from error
-        self._watch.resolved = perf_counter()
+        self._stopwatch.resolved = perf_counter()
         try:
             sock = await connect(addresses)
             _, line = await asyncio.get_running_loop().create_connection(
-                lambda: _Line(sock, self._watch), sock=sock
+                lambda: _Line(sock, self._stopwatch), sock=sock
             )
         except OSError as error:
             raise connection_error(error) from error
-        self._watch.connected = perf_counter()
+        self._stopwatch.connected = perf_counter()
         self._line = line
-        return Stream(line, self._watch)
+        return Stream(line, self._stopwatch)
 
 
 class _Line(asyncio.Protocol):
     """Receives bytes, notes when they came, and hangs up when there are too many of them."""
 
-    def __init__(self, sock: StampedSocket, watch: Stopwatch) -> None:
+    def __init__(self, sock: StampedSocket, stopwatch: Stopwatch) -> None:
         self._sock = sock
-        self._watch = watch
+        self._stopwatch = stopwatch
         self._count = 0
         self._head = b""
         self.transport: asyncio.Transport | None = None
@@ -124,17 +124,17 @@ class _Line(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self._watch.last_byte = self._sock.arrived_at or perf_counter()
-        if self._watch.first_byte is None:
-            self._watch.first_byte = self._watch.last_byte
+        self._stopwatch.last_byte = self._sock.arrived_at or perf_counter()
+        if self._stopwatch.first_byte is None:
+            self._stopwatch.first_byte = self._stopwatch.last_byte
         self._count += len(data)
         if self._count > READ_LIMIT_BYTES:
-            self._fail(WireError(Fault.OVERSIZED, "the answer is larger than 1 MiB"))
+            self._fail(WireError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB"))
             return
         # The first bytes tell a Redis or SSH server at once, not at the deadline. They may come one by one.
         self._head += data[: len(_HTTP) - len(self._head)]
         if not _HTTP.startswith(self._head):
-            self._fail(WireError(Fault.NOT_HTTP, "the answer is not HTTP"))
+            self._fail(WireError(ProbeFault.NOT_HTTP, "the answer is not HTTP"))
             return
         self.received += data
         self.news.set()
@@ -142,7 +142,7 @@ class _Line(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
-        self._watch.sent = self._sock.sent_at or perf_counter()
+        self._stopwatch.sent = self._sock.sent_at or perf_counter()
 
     def eof_received(self) -> bool:
         self.ended = True
@@ -164,11 +164,11 @@ class _Line(asyncio.Protocol):
 
 
 class Stream(httpcore.AsyncNetworkStream):
-    """One connection as httpcore wants it. Timeouts are not looked at: the deadline is around the whole look."""
+    """One connection as httpcore wants it. Timeouts are not looked at: the deadline is around the whole check."""
 
-    def __init__(self, line: _Line, watch: Stopwatch) -> None:
+    def __init__(self, line: _Line, stopwatch: Stopwatch) -> None:
         self._line = line
-        self._watch = watch
+        self._stopwatch = stopwatch
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         line = self._line
@@ -197,8 +197,8 @@ class Stream(httpcore.AsyncNetworkStream):
         """Raise `WireError` when the handshake fails."""
         line = self._line
         if line.transport is None:
-            raise WireError(Fault.LOST, "the connection was cut before the TLS handshake")
-        self._watch.encrypting = perf_counter()
+            raise WireError(ProbeFault.LOST, "the connection was cut before the TLS handshake")
+        self._stopwatch.encrypting = perf_counter()
         try:
             line.transport = await asyncio.get_running_loop().start_tls(
                 line.transport, line, ssl_context, server_hostname=(server_hostname or "").strip("[]")
@@ -208,8 +208,8 @@ class Stream(httpcore.AsyncNetworkStream):
         except OSError as error:
             raise cut_error(error, "the connection was cut during the TLS handshake") from error
         if line.transport is None:
-            raise WireError(Fault.LOST, "the connection was cut during the TLS handshake")
-        self._watch.encrypted = perf_counter()
+            raise WireError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
+        self._stopwatch.encrypted = perf_counter()
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -222,7 +222,7 @@ class Stream(httpcore.AsyncNetworkStream):
 class Exchange:
     """What one request met on its way; filled in by the transport."""
 
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     status: int | None = None
     content_type: str = ""
     sync_token: str = ""
@@ -243,7 +243,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         exchange = current_exchange.get()
-        backend = Backend(self._resolver, exchange.watch)
+        backend = Backend(self._resolver, exchange.stopwatch)
         connection = httpcore.AsyncHTTPConnection(
             origin=httpcore.Origin(
                 scheme=request.url.raw_scheme,
@@ -286,8 +286,8 @@ class Transport(httpx.AsyncBaseTransport):
 def _protocol_error(error: httpcore.RemoteProtocolError) -> WireError:
     """Of what h11 calls a protocol error, tell an early end from an answer that is not HTTP, by its wording."""
     if "closed connection" in str(error) or "disconnected" in str(error):
-        return WireError(Fault.LOST, "the connection was closed before the answer was complete")
-    return WireError(Fault.NOT_HTTP, "the answer is not valid HTTP")
+        return WireError(ProbeFault.LOST, "the connection was closed before the answer was complete")
+    return WireError(ProbeFault.NOT_HTTP, "the answer is not valid HTTP")
 
 
 def _unpack(raw: bytes, encoding: str) -> bytes:
@@ -296,14 +296,14 @@ def _unpack(raw: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return raw
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise WireError(Fault.NOT_HTTP, "the answer is in an encoding that was not asked for")
+        raise WireError(ProbeFault.NOT_HTTP, "the answer is in an encoding that was not asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         body = unpacker.decompress(raw, READ_LIMIT_BYTES + 1)
     except zlib.error as error:
-        raise WireError(Fault.NOT_HTTP, "the answer is not validly compressed") from error
+        raise WireError(ProbeFault.NOT_HTTP, "the answer is not validly compressed") from error
     if len(body) > READ_LIMIT_BYTES:
-        raise WireError(Fault.OVERSIZED, "the answer is larger than 1 MiB when unpacked")
+        raise WireError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB when unpacked")
     if not unpacker.eof:
-        raise WireError(Fault.LOST, "the compressed answer was cut short")
+        raise WireError(ProbeFault.LOST, "the compressed answer was cut short")
     return body

@@ -1,4 +1,4 @@
-"""The words for what one look at a database saw.
+"""The words for what one check at a database saw.
 
 Only words live here: what they mean is decided in `classify`, when they matter in `incident`.
 """
@@ -29,7 +29,7 @@ class Family(Enum):
 
 
 class Outcome(Enum):
-    """The one result of a look. The codes are stable: history, JSON, metrics and docs use them."""
+    """The one result of a check. The codes are stable: history, JSON, metrics and docs use them."""
 
     OK = "ok"
     SLOW = "slow"
@@ -111,8 +111,8 @@ _WORDS = {
 }
 
 
-class Fault(Enum):
-    """What stopped a look before a whole answer was there; foreign exceptions are renamed to these."""
+class ProbeFault(Enum):
+    """What stopped a check before a whole answer was there; foreign exceptions are renamed to these."""
 
     DNS_NOT_FOUND = "dns_not_found"
     DNS_FAILED = "dns_failed"
@@ -128,7 +128,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phases:
-    """Milliseconds each part of a look took; `None` for a part that was not reached or not finished."""
+    """Milliseconds each part of a check took; `None` for a part that was not reached or not finished."""
 
     dns: float | None = None
     connect: float | None = None
@@ -156,7 +156,7 @@ class Observation:
     """
 
     phases: Phases = Phases()
-    fault: Fault | None = None
+    fault: ProbeFault | None = None
     http_status: int | None = None
     error_text: str | None = None
     as_expected: bool = False
@@ -165,7 +165,7 @@ class Observation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Canary:
+class CanaryResult:
     """What came of the last key that was written, read back and deleted."""
 
     sent_at: datetime
@@ -174,8 +174,8 @@ class Canary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """One look, judged: what the history keeps and what the rules count. `canary` is set when it wrote a key."""
+class Check:
+    """One check, judged: what the history keeps and what the rules count. `canary` is set when it wrote a key."""
 
     database: str
     at: datetime
@@ -183,7 +183,7 @@ class Look:
     detail: str = ""
     http_status: int | None = None
     phases: Phases = Phases()
-    canary: Canary | None = None
+    canary: CanaryResult | None = None
 
     @property
     def latency_ms(self) -> float | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from monitor.checks.credentials import inspect_for_worker, worker_url
 from monitor.checks.errors import WireError, connection_error, cut_error, lookup_error, tls_error
 from monitor.checks.network import Stopwatch
-from monitor.checks.observation import Fault, Observation
+from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.resolver import Resolver
 from monitor.checks.timestamps import StampedSocket, connect
 
@@ -37,7 +37,7 @@ class WorkerProbe:
 
     `mistake` says why no worker can use the two values; then there is nothing to `ping`.
     The TLS context is redis-py's own kind: it trusts the system's list, or what `SSL_CERT_FILE` or `SSL_CERT_DIR`
-    names. The one that looks share would announce HTTP in the handshake.
+    names. The one that checks share would announce HTTP in the handshake.
     """
 
     def __init__(
@@ -70,59 +70,59 @@ class WorkerProbe:
         Raises nothing for whatever the network or the other side does.
         """
         url = worker_url(self.url, self.token, port or self.port, user=user)
-        watch = Stopwatch()
+        stopwatch = Stopwatch()
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                return await self._ping(url, watch)
+                return await self._ping(url, stopwatch)
         except TimeoutError:
-            fault = watch.fault_at_deadline()
-            return _fault(watch, fault, f"{_missing(watch)} within {timeout.total_seconds():g} s")
+            fault = stopwatch.fault_at_deadline()
+            return _fault(stopwatch, fault, f"{_missing(stopwatch)} within {timeout.total_seconds():g} s")
         except WireError as error:
-            return _fault(watch, error.fault, error.remark)
+            return _fault(stopwatch, error.fault, error.remark)
 
-    async def _ping(self, url: str, watch: Stopwatch) -> Observation:
+    async def _ping(self, url: str, stopwatch: Stopwatch) -> Observation:
         from redis.asyncio.connection import parse_url
         from redis.exceptions import InvalidResponse, RedisError
 
         found = parse_url(url)
-        sock, reader, writer = await self._lay_line(found["host"], found.get("port", _REDIS_PORT), watch)
+        sock, reader, writer = await self._lay_line(found["host"], found.get("port", _REDIS_PORT), stopwatch)
         connection = _connection_class()(reader, writer, found.get("username"), found.get("password"))
         nonce = secrets.token_hex(16)
         try:
-            watch.sent = perf_counter()
+            stopwatch.sent = perf_counter()
             await connection.connect()  # type: ignore[no-untyped-call]  # logs in
-            watch.sent = perf_counter()
+            stopwatch.sent = perf_counter()
             await connection.send_command("PING", nonce)
-            watch.sent = sock.sent_at or watch.sent
+            stopwatch.sent = sock.sent_at or stopwatch.sent
             answer = await connection.read_response()
         except (InvalidResponse, ValueError, RecursionError) as error:
             # The other side's bytes stand in the texts of these.
-            raise WireError(Fault.NOT_HTTP, "the answer is not Redis's protocol") from error
+            raise WireError(ProbeFault.NOT_HTTP, "the answer is not Redis's protocol") from error
         except RedisError as error:
-            watch.first_byte = watch.last_byte = sock.arrived_at or perf_counter()
-            return Observation(phases=watch.phases(complete=True), error_text=self._scrub(_error_text(error)))
+            stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
+            return Observation(phases=stopwatch.phases(complete=True), error_text=self._scrub(_error_text(error)))
         finally:
             await connection.disconnect(nowait=True)
             writer.close()
-        watch.first_byte = watch.last_byte = sock.arrived_at or perf_counter()
+        stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
         remark = "" if answer == nonce.encode() else "PING was not answered with what was sent"
-        return Observation(phases=watch.phases(complete=True), as_expected=not remark, remark=remark)
+        return Observation(phases=stopwatch.phases(complete=True), as_expected=not remark, remark=remark)
 
     async def _lay_line(
-        self, host: str, port: int, watch: Stopwatch
+        self, host: str, port: int, stopwatch: Stopwatch
     ) -> tuple[StampedSocket, asyncio.StreamReader, asyncio.StreamWriter]:
         """Look up, connect, encrypt; raises `WireError`."""
-        watch.resolving = perf_counter()
+        stopwatch.resolving = perf_counter()
         try:
             addresses = await self._resolver.resolve(host, port)
         except socket.gaierror as error:
             raise lookup_error(error) from error
-        watch.resolved = perf_counter()
+        stopwatch.resolved = perf_counter()
         try:
             sock = await connect(addresses)
         except OSError as error:
             raise connection_error(error) from error
-        watch.connected = watch.encrypting = perf_counter()
+        stopwatch.connected = stopwatch.encrypting = perf_counter()
         loop = asyncio.get_running_loop()
         reader = _Reader(limit=_READ_LIMIT_BYTES, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
@@ -134,7 +134,7 @@ class WorkerProbe:
             raise tls_error(error) from error
         except OSError as error:
             raise cut_error(error, "the connection was cut during the TLS handshake") from error
-        watch.encrypted = perf_counter()
+        stopwatch.encrypted = perf_counter()
         return sock, reader, _Writer(transport, protocol, reader, loop)
 
 
@@ -146,7 +146,7 @@ class _Reader(asyncio.StreamReader):
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
         self._taken += len(data)
         if self._taken > _READ_LIMIT_BYTES:
-            self.set_exception(WireError(Fault.OVERSIZED, "the answer is larger than 64 KiB"))
+            self.set_exception(WireError(ProbeFault.OVERSIZED, "the answer is larger than 64 KiB"))
         else:
             super().feed_data(data)
 
@@ -196,18 +196,18 @@ def _error_text(error: RedisError) -> str:
     if isinstance(error, ResponseError):
         return str(error)
     if isinstance(error, AuthenticationError):
-        raise WireError(Fault.NOT_HTTP, "the login was answered with something else than OK") from error
-    raise WireError(Fault.LOST, "the connection was closed before the answer was complete") from error
+        raise WireError(ProbeFault.NOT_HTTP, "the login was answered with something else than OK") from error
+    raise WireError(ProbeFault.LOST, "the connection was closed before the answer was complete") from error
 
 
-def _fault(watch: Stopwatch, fault: Fault, remark: str) -> Observation:
-    return Observation(phases=watch.phases(complete=False), fault=fault, remark=remark)
+def _fault(stopwatch: Stopwatch, fault: ProbeFault, remark: str) -> Observation:
+    return Observation(phases=stopwatch.phases(complete=False), fault=fault, remark=remark)
 
 
-def _missing(watch: Stopwatch) -> str:
+def _missing(stopwatch: Stopwatch) -> str:
     """What was still missing when the time was up."""
-    if watch.resolved is None:
+    if stopwatch.resolved is None:
         return "no answer from the resolver"
-    if watch.connected is None:
+    if stopwatch.connected is None:
         return "no connection"
-    return "no answer" if watch.encrypted else "no TLS handshake"
+    return "no answer" if stopwatch.encrypted else "no TLS handshake"

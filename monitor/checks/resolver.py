@@ -1,7 +1,7 @@
 """Host names become addresses, on threads that nothing waits for longer than it wants to.
 
 `getaddrinfo` cannot be cancelled and may block for half a minute, so a lookup has a daemon thread of its own:
-a stuck resolver holds up neither other looks nor the end of the process. No connection is made here.
+a stuck resolver holds up neither other checks nor the end of the process. No connection is made here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from time import perf_counter
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 Lookup = Callable[[str, int], Sequence[AddressInfo]]
 
-# A look that comes later than this asks again: the resolver may have recovered meanwhile.
+# A check that comes later than this asks again: the resolver may have recovered meanwhile.
 _SHARE_FOR_SECONDS = 1.0
 _MOST_THREADS = 256
 
@@ -34,7 +34,7 @@ class _Flight:
 
 
 class Resolver:
-    """Looks names up; looks that come together share one lookup. Used from one event loop only."""
+    """Looks names up; checks that come together share one lookup. Used from one event loop only."""
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup

@@ -25,7 +25,7 @@ from upstash_redis.http import make_headers
 
 from monitor.checks.errors import WireError
 from monitor.checks.network import Exchange, Stopwatch, Transport, current_exchange
-from monitor.checks.observation import Fault, Observation
+from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.resolver import Resolver
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
@@ -38,7 +38,7 @@ _SHARE_OF_THE_DELETION = 0.25
 
 
 class UpstashProbes:
-    """What all looks of a process share: one TLS context, one HTTP client, one resolver, one template client.
+    """What all checks of a process share: one TLS context, one HTTP client, one resolver, one template client.
 
     The TLS context trusts what `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else certifi's list, as httpx does.
     """
@@ -91,7 +91,7 @@ class UpstashProbe:
         nonce = secrets.token_hex(16)
         return await self._ask(["PING", nonce], (nonce,), timeout=timeout)
 
-    async def knock(self, *, timeout: timedelta) -> Observation:
+    async def ping_without_token(self, *, timeout: timedelta) -> Observation:
         """Send the same `PING` without the token: whoever answers shows what stands at the door."""
         nonce = secrets.token_hex(16)
         headers = {name: value for name, value in self._client._headers.items() if name != "Authorization"}
@@ -141,8 +141,8 @@ class UpstashProbe:
             async with asyncio.timeout(timeout.total_seconds()):
                 answer = await client.execute(command)
         except TimeoutError:
-            fault = exchange.watch.fault_at_deadline()
-            return self._fault(exchange, fault, _deadline_words(fault, exchange.watch, timeout))
+            fault = exchange.stopwatch.fault_at_deadline()
+            return self._fault(exchange, fault, _deadline_words(fault, exchange.stopwatch, timeout))
         except WireError as error:
             return self._fault(exchange, error.fault, error.remark)
         except _ODD_BODY:
@@ -153,16 +153,16 @@ class UpstashProbe:
             current_exchange.reset(token)
         return self._answer(exchange, as_expected=answer in expected)
 
-    def _fault(self, exchange: Exchange, fault: Fault, remark: str) -> Observation:
+    def _fault(self, exchange: Exchange, fault: ProbeFault, remark: str) -> Observation:
         return Observation(
-            phases=exchange.watch.phases(complete=False),
+            phases=exchange.stopwatch.phases(complete=False),
             fault=fault,
             http_status=exchange.status,
             remark=self._scrub(remark),
         )
 
     def _answer(self, exchange: Exchange, *, as_expected: bool) -> Observation:
-        phases = exchange.watch.phases(complete=True)
+        phases = exchange.stopwatch.phases(complete=True)
         if as_expected:
             return Observation(phases=phases, http_status=exchange.status, as_expected=True)
         text = _error_text(exchange.body)
@@ -197,13 +197,13 @@ def _until(end: float) -> timedelta:
     return timedelta(milliseconds=max(0, int((end - monotonic()) * 100)) * 10)
 
 
-def _deadline_words(fault: Fault, watch: Stopwatch, timeout: timedelta) -> str:
+def _deadline_words(fault: ProbeFault, stopwatch: Stopwatch, timeout: timedelta) -> str:
     seconds = f"{timeout.total_seconds():g} s"
-    if fault is Fault.DNS_FAILED:
+    if fault is ProbeFault.DNS_FAILED:
         return f"the resolver did not answer within {seconds}"
-    if fault is Fault.CONNECT_TIMEOUT:
-        return f"no TLS handshake within {seconds}" if watch.connected else f"no connection within {seconds}"
-    if watch.first_byte is None:
+    if fault is ProbeFault.CONNECT_TIMEOUT:
+        return f"no TLS handshake within {seconds}" if stopwatch.connected else f"no connection within {seconds}"
+    if stopwatch.first_byte is None:
         return f"connected, but no answer within {seconds}"
     return f"the answer began, but was not complete within {seconds}"
 

@@ -1,7 +1,7 @@
 """A connection that knows when its last bytes left and when they arrived, by the kernel and not by our turn.
 
 Between the arrival of an answer and our reading of it lies whatever else this process does at that moment:
-other looks, a page being drawn, a thread that holds the interpreter. None of that is the database's latency
+other checks, a page being drawn, a thread that holds the interpreter. None of that is the database's latency
 (docs/decisions/0013-the-kernels-clock.md). What is read and sent is not known here.
 """
 

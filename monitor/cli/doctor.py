@@ -1,6 +1,6 @@
-"""The word `doctor`: climb the ladder of each database and show it with its verdict.
+"""The word `doctor`: climb the layers of each database and show it with its verdict.
 
-The climb is `flow/examine`, the verdict `core/verdicts`; how both look is `ladder_view`'s business, `--fix`
+The climb is `flow/examine`, the verdict `core/verdicts`; how both check is `ladder_view`'s business, `--fix`
 `doctor_fix`'s.
 """
 
@@ -25,11 +25,11 @@ from rich.text import Text
 from monitor.checks.credentials import host_of
 from monitor.cli.options import chosen, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
-from monitor.diagnosis.layers import Ladder, Seen, State, hindrance
+from monitor.diagnosis.layers import LayerResults, Seen, State, hindrance
 from monitor.diagnosis.verdicts import NOBODY, Verdict, judge, worst_status
 from monitor.doctor.examine import Examination
-from monitor.doctor.fix import Mended, mend
-from monitor.doctor.fix_plan import Plan, plan
+from monitor.doctor.fix import FixResult, apply_fix
+from monitor.doctor.fix_plan import FixPlan, plan
 from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.engine.wiring import build_examiner, now_utc
 from monitor.lib.times import iso
@@ -76,25 +76,27 @@ def offer(
     mended = asyncio.run(_mend(settings, database, intended, found))
     for step in mended.steps:
         click.echo(f"  {step.says}")
-    if mended.ladder is None:
+    if mended.layers is None:
         return None
-    verdict = judge(mended.ladder, service=settings.doctor.service)
-    show(console, mended.ladder, verdict)
+    verdict = judge(mended.layers, service=settings.doctor.service)
+    show(console, mended.layers, verdict)
     return verdict
 
 
-async def _mend(settings: Settings, database: DatabaseSettings, intended: Plan, found: ConsoleDatabase) -> Mended:
+async def _mend(
+    settings: Settings, database: DatabaseSettings, intended: FixPlan, found: ConsoleDatabase
+) -> FixResult:
     """This process still has its own values, so the look after the fix is made with the console's."""
     token = found.rest_token.reveal()
     examiner = build_examiner(settings, clock=now_utc, more_secrets=(token,))
     renewed = database.with_credentials(url=found.url, token=token)
 
-    async def climb() -> Ladder:
-        return (await examiner.examine(renewed)).ladder
+    async def examine_layers() -> LayerResults:
+        return (await examiner.examine(renewed)).layers
 
     if examiner.railway is None:
         raise RuntimeError("the keys were there a moment ago")
-    return await mend(intended, examiner.railway, climb, clock=time.monotonic, sleep=asyncio.sleep)
+    return await apply_fix(intended, examiner.railway, examine_layers, clock=time.monotonic, sleep=asyncio.sleep)
 
 
 _MARKS = {
@@ -107,47 +109,47 @@ _MARKS = {
 _QUIET = (State.SKIPPED, State.NOT_APPLICABLE)
 
 
-def show(console: Console, ladder: Ladder, verdict: Verdict) -> None:
-    """Print one database: the rungs from below, then the verdict, whose move it is, and the steps."""
+def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
+    """Print one database: the layers from below, then the verdict, whose move it is, and the steps."""
     symbols = _can_show(console)
-    console.print(Text(ladder.database, style="bold"))
-    console.print(Padding(_rungs(ladder, symbols=symbols), (0, 0, 0, 2)))
+    console.print(Text(layers.database, style="bold"))
+    console.print(Padding(_layers(layers, symbols=symbols), (0, 0, 0, 2)))
     console.print(Padding(_framed(verdict, symbols=symbols), (0, 0, 1, 2)))
 
 
-def document(ladder: Ladder, verdict: Verdict) -> dict[str, Any]:
-    """One database of `doctor --json`; `took_ms` is `null` for a rung that was not tried."""
+def document(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
+    """One database of `doctor --json`; `took_ms` is `null` for a layer that was not tried."""
     return {
-        "database": ladder.database,
-        "rungs": [
+        "database": layers.database,
+        "layers": [
             {
-                "rung": seen.rung.value,
+                "layer": seen.layer.value,
                 "state": seen.state.value,
-                "seen": _line(seen, ladder),
+                "seen": _line(seen, layers),
                 "took_ms": None if seen.took_ms is None else round(seen.took_ms, 3),
                 "outcome": None if seen.outcome is None else seen.outcome.value,
                 "facts": sorted(fact.value for fact in seen.facts),
             }
-            for seen in ladder.rungs
+            for seen in layers.layers
         ],
         "verdict": {**asdict(verdict), "code": verdict.code.value, "next_steps": list(verdict.next_steps)},
     }
 
 
-def _rungs(ladder: Ladder, *, symbols: bool) -> Table:
+def _layers(layers: LayerResults, *, symbols: bool) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0), expand=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
     table.add_column(justify="right", no_wrap=True)
-    for seen in ladder.rungs:
+    for seen in layers.layers:
         symbol, word, style = _MARKS[seen.state]
         quiet = "dim" if seen.state in _QUIET else ""
         table.add_row(
             Text(symbol if symbols else word, style=style),
-            Text(seen.rung.words, style=quiet or ("bold" if seen.state is State.FAILED else "")),
-            Text(_line(seen, ladder), style=quiet),
-            Text("" if seen.took_ms is None else _say_ms(seen.took_ms), style="dim"),
+            Text(seen.layer.words, style=quiet or ("bold" if seen.state is State.FAILED else "")),
+            Text(_line(seen, layers), style=quiet),
+            Text("" if seen.took_ms is None else _format_ms(seen.took_ms), style="dim"),
         )
     return table
 
@@ -167,14 +169,14 @@ def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
     return Panel(Group(*lines), title="verdict", title_align="left", border_style=colour, expand=False)
 
 
-def _line(seen: Seen, ladder: Ladder) -> str:
+def _line(seen: Seen, layers: LayerResults) -> str:
     if seen.seen or seen.state is not State.SKIPPED:
         return seen.seen
-    below = hindrance(seen.rung, ladder.rungs)
+    below = hindrance(seen.layer, layers.layers)
     return "not tried" if below is None else f"not tried because of {below.words}"
 
 
-def _say_ms(took_ms: float) -> str:
+def _format_ms(took_ms: float) -> str:
     return f"{took_ms:.1f} ms" if took_ms < 10 else f"{took_ms:,.0f} ms"
 
 
@@ -204,9 +206,9 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
     began, started = now_utc(), monotonic()
     databases = chosen(settings, names)
     examined = asyncio.run(_examine(settings, databases))
-    verdicts = [judge(examination.ladder, service=settings.doctor.service) for examination in examined]
+    verdicts = [judge(examination.layers, service=settings.doctor.service) for examination in examined]
     if as_json:
-        rows = [document(each.ladder, verdict) for each, verdict in zip(examined, verdicts, strict=True)]
+        rows = [document(each.layers, verdict) for each, verdict in zip(examined, verdicts, strict=True)]
         took_ms = round((monotonic() - started) * 1000, 1)
         status = worst_status(verdicts)
         head = {"version": 1, "started_at": iso(began), "took_ms": took_ms, "exit_status": int(status)}
@@ -214,7 +216,7 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
         context.exit(int(status))
     console = Console(file=sys.stdout, highlight=False)
     for each, verdict in zip(examined, verdicts, strict=True):
-        show(console, each.ladder, verdict)
+        show(console, each.layers, verdict)
     if fix:
         for number, (database, each) in enumerate(zip(databases, examined, strict=True)):
             verdicts[number] = offer(console, settings, database, each, is_agreed=yes) or verdicts[number]

@@ -17,13 +17,13 @@ from monitor import __version__
 from monitor.cli.options import UNUSABLE, Words
 
 _WORDS = {
-    "run": ("run", "Look on schedule until stopped."),
+    "run": ("run", "Check on schedule until stopped."),
     "check": ("check.check", "Look once, alert, and end with a status."),
     "doctor": ("doctor", "Find out what is wrong and whose move it is."),
     "report": ("report.report", "Look back: uptime, latency, failures, incidents."),
     "incidents": ("admin.incidents", "List incidents; acknowledge one."),
     "backup": ("admin.backup", "Copy the history to another file."),
-    "test-alerts": ("admin.send_test", "Send a trial message through each channel."),
+    "test-alerts": ("admin.send_test", "Send a test message through each channel."),
     "config": ("admin.config", "Check, show or describe the settings."),
     "init": ("admin.init", "Write a commented config.yaml."),
     "demo": ("demo.demo", "Watch the whole program at work; no account needed."),

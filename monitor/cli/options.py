@@ -111,7 +111,7 @@ def read_settings(
     except ConfigMistakesError as error:
         if on_mistake is not None:
             on_mistake(str(error.mistakes[0]))
-        say_mistakes(context, error.mistakes)
+        format_mistakes(context, error.mistakes)
         sys.exit(UNUSABLE)
     settings = configuration.settings
     keys = (os.environ.get(name, "").strip() for name in _KEYS)
@@ -127,7 +127,7 @@ def load_settings(
     return read_settings(context, stream=stream, on_mistake=on_mistake).settings
 
 
-def say_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
+def format_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
     """Tell each on its line on stderr, after the file it stands in."""
     where = str(source(context))
     for mistake in mistakes:

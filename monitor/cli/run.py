@@ -18,9 +18,9 @@ from loguru import logger
 
 from monitor.cli.options import config_option, fail, load_settings, settings_warnings
 from monitor.config.settings import Settings
-from monitor.engine.health import Pulse
+from monitor.engine.health import HealthTracker
 from monitor.engine.heartbeat import Heartbeat, keep_pinging
-from monitor.engine.scheduler import Beside, Daemon
+from monitor.engine.scheduler import Beside, Scheduler
 from monitor.engine.wiring import Monitor, build, now_utc, told
 from monitor.lib.durations import write_duration
 from monitor.lib.signals import heed_signals
@@ -36,30 +36,30 @@ _M_ARENA_MAX = -8  # malloc.h
 @config_option
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Look on schedule until stopped; serve the page when a port is set."""
+    """Check on schedule until stopped; serve the page when a port is set."""
     heed_signals(sys.exit)
     _keep_one_heap()
     settings = load_settings(context, stream=sys.stdout)
-    pulse = Pulse()
+    health = HealthTracker()
     try:
         monitor = build(settings)
     except RefusedFileError as error:
         fail(str(error))
-    server = _status_server(monitor, pulse, lambda: daemon.missed_looks)
-    beside = _heartbeat(settings, pulse)
+    server = _status_server(monitor, health, lambda: scheduler.missed_checks)
+    beside = _heartbeat(settings, health)
     if server is not None:
         beside["the web server"] = server.serve
-    daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside)
-    heed_signals(daemon.stop)
+    scheduler = Scheduler(monitor, health=health, clock=now_utc, beside=beside)
+    heed_signals(scheduler.stop)
     for line in (*settings_warnings(settings), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
     logger.info("{}", _start_line(settings, server.port if server else None))
     # What is loaded by now stays. Walking all of it again would take the collector some milliseconds each time,
-    # in which no look and no visitor is served.
+    # in which no check and no visitor is served.
     gc.collect()
     gc.freeze()
     try:
-        asyncio.run(daemon.run())
+        asyncio.run(scheduler.run())
     finally:
         monitor.close()
     if not monitor.store.is_in_memory:
@@ -75,26 +75,28 @@ def _keep_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _status_server(monitor: Monitor, pulse: Pulse, missed_looks: Callable[[], int]) -> StatusServer | None:
+def _status_server(
+    monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]
+) -> StatusServer | None:
     """The web server is 10 MB that a monitor without a port does not pay."""
-    page = monitor.settings.status_page
+    page = monitor.settings.page
     if page.port is None:
         return None
     from monitor.web.app import build_server
     from monitor.web.server import CannotListenError
 
     try:
-        return build_server(monitor, pulse, host=page.host, port=page.port, missed_looks=missed_looks)
+        return build_server(monitor, health, host=page.host, port=page.port, missed_checks=missed_checks)
     except CannotListenError as error:
         monitor.close()
         fail(str(error))
 
 
-def _heartbeat(settings: Settings, pulse: Pulse) -> dict[str, Beside]:
+def _heartbeat(settings: Settings, health: HealthTracker) -> dict[str, Beside]:
     if settings.heartbeat.url is None:
         return {}
     heartbeat = Heartbeat(url=settings.heartbeat.url.get_secret_value())
-    return {"the heartbeat": partial(keep_pinging, heartbeat, pulse)}
+    return {"the heartbeat": partial(keep_pinging, heartbeat, health)}
 
 
 def _start_line(settings: Settings, port: int | None) -> str:

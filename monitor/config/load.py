@@ -31,7 +31,7 @@ _THE_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
         {"type": "telegram", "bot_token": "${TELEGRAM_BOT_TOKEN}", "chat_id": "${TELEGRAM_CHAT_ID}"},
     ),
 )
-_WITHOUT_A_FILE = {"status_page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
+_WITHOUT_A_FILE = {"page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
 _PASSWORD = "STATUS_PASSWORD"
 _VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
 Part = TypeVar("Part", bound=BaseModel)
@@ -106,10 +106,10 @@ def _keep_history_on_the_volume(values: dict[str, Any], environ: Mapping[str, st
 
 def _ask_for_the_password(values: dict[str, Any], environ: Mapping[str, str], mistakes: Mistakes) -> None:
     """Whoever sets the variable means it, whatever the file says of the page."""
-    page = values.get("status_page", {})
+    page = values.get("page", {})
     if environ.get(_PASSWORD) and isinstance(page, dict) and not page.get("password"):
-        password = expand(f"${{{_PASSWORD}}}", ("status_page", "password"), environ, mistakes)
-        values["status_page"] = {**page, "password": password}
+        password = expand(f"${{{_PASSWORD}}}", ("page", "password"), environ, mistakes)
+        values["page"] = {**page, "password": password}
 
 
 def _spread_defaults(values: dict[str, Any], mistakes: Mistakes) -> None:

@@ -76,7 +76,9 @@ class Mistakes:
         """A mistake with the line it stands on; one that stands in no file is named by its variable."""
         line = self._line(place)
         said = " and ".join(self.variables.get(place, ())) if line is None else ""
-        return Mistake(place=said or say_place(place), wanted=wanted, found=found, next_step=next_step, line=line)
+        return Mistake(
+            place=said or format_place(place), wanted=wanted, found=found, next_step=next_step, line=line
+        )
 
     def found(self, place: Place, value: Any) -> str:
         """What stands there, as far as it may be told."""
@@ -97,7 +99,7 @@ class Mistakes:
         return next((self.lines[part] for part in around if part in self.lines), None)
 
 
-def say_place(place: Place) -> str:
+def format_place(place: Place) -> str:
     """`databases[0].url`; a key that may be no word of a person's is left out."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part if is_word(part) else '…'}" for part in place)
     return "".join(parts).removeprefix(".") or "the settings"

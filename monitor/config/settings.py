@@ -42,8 +42,8 @@ class DatabaseDefaults(_Part):
     """The knobs of a database that `defaults` may set for all of them."""
 
     interval: Interval = Field(timedelta(seconds=60), description="How often it is looked at; at least 1s.")
-    timeout: Duration = Field(timedelta(seconds=10), description="The deadline of one whole look, DNS included.")
-    slow: Duration | None = Field(None, description="Above this latency a look is slow; left out: no limit.")
+    timeout: Duration = Field(timedelta(seconds=10), description="The deadline of one whole check, DNS included.")
+    slow: Duration | None = Field(None, description="Above this latency a check is slow; left out: no limit.")
     canary: Duration | None = Field(
         None, description="How often a key is written, read back and deleted (billed); off by default."
     )
@@ -63,7 +63,7 @@ class DatabaseSettings(DatabaseDefaults):
 
 
 class Rule(_Part):
-    """An incident opens when `failures` of the last `within` counted looks went wrong."""
+    """An incident opens when `failures` of the last `within` counted checks went wrong."""
 
     failures: WholeNumber = Field(ge=1, le=100)
     within: WholeNumber = Field(ge=1, le=100)
@@ -79,7 +79,7 @@ class AlertSettings(_Part):
     """When trouble becomes an incident, when it is over, and how often it is told again."""
 
     confirm_interval: Duration = Field(
-        timedelta(seconds=10), description="The pause before the next look while a database is in doubt."
+        timedelta(seconds=10), description="The pause before the next check while a database is in doubt."
     )
     configuration: Rule = Field(Rule(failures=1, within=1), description="URL or token missing or malformed.")
     token: Rule = Field(Rule(failures=2, within=2), description="Token rejected, permission denied.")
@@ -88,12 +88,12 @@ class AlertSettings(_Part):
     service: Rule = Field(Rule(failures=3, within=5), description="Server errors and strange answers.")
     mixture: Rule = Field(Rule(failures=3, within=5), description="Failures of any family, counted together.")
     slow: Rule = Field(Rule(failures=5, within=10), description="Answers above the limit `slow`.")
-    recovery: WholeNumber = Field(2, ge=1, le=100, description="Fine looks in a row that close an incident.")
+    recovery: WholeNumber = Field(2, ge=1, le=100, description="Fine checks in a row that close an incident.")
     reminders: tuple[Duration, ...] = Field(
         (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),
         description="When an open incident is told again; the last one repeats.",
     )
-    verdict: Switch = Field(
+    diagnose: Switch = Field(
         default=True, description="Ask the doctor when an incident opens; the message waits 10 s at most."
     )
 
@@ -117,11 +117,11 @@ class TelegramSettings(_Part):
 
 
 class WebhookSettings(_Part):
-    """Any other receiver: the notice as JSON."""
+    """Any other receiver: the notification as JSON."""
 
     type: Literal["webhook"]
     name: Name = "webhook"
-    url: SecretUrl = Field(description="Where the notice is posted as JSON.")
+    url: SecretUrl = Field(description="Where the notification is posted as JSON.")
 
 
 class LogSettings(_Part):
@@ -140,10 +140,10 @@ class HistorySettings(_Part):
     """The SQLite file."""
 
     path: str = Field("history.db", min_length=1, description="Where the SQLite file is.")
-    keep: Duration = Field(timedelta(days=90), description="How long single looks are kept.")
+    keep: Duration = Field(timedelta(days=90), description="How long single checks are kept.")
 
 
-class StatusPageSettings(_Part):
+class PageSettings(_Part):
     """The HTTP server of `run`."""
 
     host: str = Field("0.0.0.0", min_length=1, description="The address it listens on.")  # noqa: S104 - the contract's default: Railway routes to every address
@@ -188,13 +188,13 @@ class Settings(_Part):
     databases: tuple[DatabaseSettings, ...] = Field(min_length=1, description="What is watched.")
     alerts: AlertSettings = AlertSettings()
     channels: tuple[ChannelSettings, ...] = Field((), description="Who is told; none: the log.")
-    controls: tuple[Address, ...] = Field(
+    connectivity: tuple[Address, ...] = Field(
         ("1.1.1.1:443", "8.8.8.8:443"),
         description="Hosts that tell our own network's trouble from Upstash's.",
     )
     maintenance: tuple[Any, ...] = Field((), max_length=0, description="Reserved; must be empty for now.")
     history: HistorySettings = HistorySettings()
-    status_page: StatusPageSettings = StatusPageSettings()
+    page: PageSettings = PageSettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     doctor: DoctorSettings = DoctorSettings()
     logs: LogsSettings = LogsSettings()
@@ -226,6 +226,6 @@ class Settings(_Part):
                     pass
         if self.heartbeat.url is not None:
             found.append(self.heartbeat.url)
-        if self.status_page.password is not None:
-            found.append(self.status_page.password)
+        if self.page.password is not None:
+            found.append(self.page.password)
         return tuple(secret.get_secret_value() for secret in found if secret.get_secret_value())

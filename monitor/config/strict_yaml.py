@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from monitor.config.mistakes import ConfigMistakesError, Mistake, Place, is_word, say_place
+from monitor.config.mistakes import ConfigMistakesError, Mistake, Place, format_place, is_word
 
 SIZE_LIMIT_BYTES = 1024 * 1024
 _DEPTH_LIMIT = 20
@@ -49,7 +49,7 @@ class Document:
 
     def complain(self, place: Place, *, line: int, wanted: str, found: str, next_step: str = "") -> None:
         """Note what is wrong with a key; reading goes on."""
-        mistake = Mistake(place=say_place(place), wanted=wanted, found=found, next_step=next_step, line=line)
+        mistake = Mistake(place=format_place(place), wanted=wanted, found=found, next_step=next_step, line=line)
         self.mistakes.setdefault(place, mistake)
 
 

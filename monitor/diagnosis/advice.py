@@ -194,7 +194,7 @@ _TABLE: dict[Outcome, tuple[str, str, tuple[str, ...]]] = {
         ("Read the detail: it is the database's own text.", "If it is new, tell the makers of this monitor."),
     ),
     Outcome.OFFLINE: (
-        "Our own side has no network: the control hosts do not answer either, so nothing is known.",
+        "Our own side has no network: the connectivity hosts do not answer either, so nothing is known.",
         _YOURS,
         ("Check the network of the machine that runs the monitor.",),
     ),

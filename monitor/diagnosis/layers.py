@@ -1,6 +1,6 @@
-"""The words of the doctor: rungs in causal order, how each ended, and the few facts that verdicts ask for.
+"""The words of the doctor: layers in causal order, how each ended, and the few facts that verdicts ask for.
 
-Climbing is done in `flow/examine`; what a ladder means as a whole is decided in `verdict`.
+Climbing is done in `flow/examine`; what a layers means as a whole is decided in `verdict`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from enum import Enum
 from monitor.checks.observation import Outcome
 
 
-class Rung(Enum):
+class Layer(Enum):
     """One thing to be seen, in the order in which one causes the next."""
 
     CONFIGURATION = "configuration"
-    OUR_NETWORK = "our_network"
+    CONNECTIVITY = "our_network"
     LOOKUP = "lookup"
     CONNECTION = "connection"
     ENCRYPTION = "encryption"
@@ -31,37 +31,37 @@ class Rung(Enum):
 
     @property
     def words(self) -> str:
-        """The rung as a person says it: `HTTP without a token`."""
+        """The layer as a person says it: `HTTP without a token`."""
         return _WORDS.get(self, self.value.replace("_", " "))
 
     @property
-    def needs(self) -> tuple[Rung, ...]:
-        """The rungs that must not have failed before this one can be tried; nothing else stops it."""
+    def needs(self) -> tuple[Layer, ...]:
+        """The layers that must not have failed before this one can be tried; nothing else stops it."""
         return _NEEDS.get(self, ())
 
 
 _WORDS = {
-    Rung.CONNECTION: "connection on 443",
-    Rung.HTTP: "HTTP without a token",
-    Rung.WORKER: "the worker's way",
-    Rung.STATUS_PAGE: "Upstash's status page",
-    Rung.CONSOLE: "the Upstash console",
-    Rung.PLATFORM: "the platform, Railway",
+    Layer.CONNECTION: "connection on 443",
+    Layer.HTTP: "HTTP without a token",
+    Layer.WORKER: "the worker's way",
+    Layer.STATUS_PAGE: "Upstash's status page",
+    Layer.CONSOLE: "the Upstash console",
+    Layer.PLATFORM: "the platform, Railway",
 }
 # A host can often be told from a malformed URL, and then the network below the token can be seen all the same.
 _NEEDS = {
-    Rung.CONNECTION: (Rung.LOOKUP,),
-    Rung.ENCRYPTION: (Rung.CONNECTION,),
-    Rung.HTTP: (Rung.ENCRYPTION,),
-    Rung.TOKEN: (Rung.CONFIGURATION, Rung.HTTP),
-    Rung.READING: (Rung.TOKEN,),
-    Rung.WRITING: (Rung.READING,),
-    Rung.WORKER: (Rung.LOOKUP,),
+    Layer.CONNECTION: (Layer.LOOKUP,),
+    Layer.ENCRYPTION: (Layer.CONNECTION,),
+    Layer.HTTP: (Layer.ENCRYPTION,),
+    Layer.TOKEN: (Layer.CONFIGURATION, Layer.HTTP),
+    Layer.READING: (Layer.TOKEN,),
+    Layer.WRITING: (Layer.READING,),
+    Layer.WORKER: (Layer.LOOKUP,),
 }
 
 
 class State(Enum):
-    """How a rung ended. `UNKNOWN`: it could not be seen, or answered in a way that is not known to us."""
+    """How a layer ended. `UNKNOWN`: it could not be seen, or answered in a way that is not known to us."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -71,7 +71,7 @@ class State(Enum):
 
 
 class Fact(Enum):
-    """What a rung found beyond passing or failing; a closed set, and verdicts are rules over it."""
+    """What a layer found beyond passing or failing; a closed set, and verdicts are rules over it."""
 
     TOKEN_IS_READ_ONLY = "token_is_read_only"
     TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
@@ -100,12 +100,12 @@ class Fact(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """One rung as it was found. `seen` is one line without secrets; `took_ms` is `None` for one not tried.
+    """One layer as it was found. `seen` is one line without secrets; `took_ms` is `None` for one not tried.
 
-    `outcome` is set where the rung looked at the database and it was not fine.
+    `outcome` is set where the layer looked at the database and it was not fine.
     """
 
-    rung: Rung
+    layer: Layer
     state: State
     seen: str = ""
     took_ms: float | None = None
@@ -114,59 +114,59 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ladder:
-    """All rungs of one database, in causal order; rungs that are left out count as not applicable."""
+class LayerResults:
+    """All layers of one database, in causal order; layers that are left out count as not applicable."""
 
     database: str
-    rungs: tuple[Seen, ...]
+    layers: tuple[Seen, ...]
 
-    def at(self, rung: Rung) -> Seen:
-        """How the rung was found."""
+    def at(self, layer: Layer) -> Seen:
+        """How the layer was found."""
         return next(
-            (seen for seen in self.rungs if seen.rung is rung), Seen(rung=rung, state=State.NOT_APPLICABLE)
+            (seen for seen in self.layers if seen.layer is layer), Seen(layer=layer, state=State.NOT_APPLICABLE)
         )
 
-    def passed(self, *rungs: Rung) -> bool:
-        return all(self.at(rung).state is State.PASSED for rung in rungs)
+    def passed(self, *layers: Layer) -> bool:
+        return all(self.at(layer).state is State.PASSED for layer in layers)
 
-    def failed(self, *rungs: Rung) -> bool:
+    def failed(self, *layers: Layer) -> bool:
         """True when any of them failed."""
-        return any(self.at(rung).state is State.FAILED for rung in rungs)
+        return any(self.at(layer).state is State.FAILED for layer in layers)
 
     def outcome(self) -> Outcome | None:
-        """The outcome of the lowest rung of the REST way that was not fine; `None` when all of it was."""
-        for seen in self.rungs:
-            if seen.rung in REST_WAY and seen.state is State.FAILED and seen.outcome is not None:
+        """The outcome of the lowest layer of the REST way that was not fine; `None` when all of it was."""
+        for seen in self.layers:
+            if seen.layer in REST_WAY and seen.state is State.FAILED and seen.outcome is not None:
                 return seen.outcome
         return None
 
     def knows(self, *facts: Fact) -> bool:
-        """True when every one of these facts was found, on whichever rung."""
-        found = frozenset[Fact]().union(*(seen.facts for seen in self.rungs))
+        """True when every one of these facts was found, on whichever layer."""
+        found = frozenset[Fact]().union(*(seen.facts for seen in self.layers))
         return found.issuperset(facts)
 
 
 REST_WAY = (
-    Rung.CONFIGURATION,
-    Rung.LOOKUP,
-    Rung.CONNECTION,
-    Rung.ENCRYPTION,
-    Rung.HTTP,
-    Rung.TOKEN,
-    Rung.READING,
-    Rung.WRITING,
+    Layer.CONFIGURATION,
+    Layer.LOOKUP,
+    Layer.CONNECTION,
+    Layer.ENCRYPTION,
+    Layer.HTTP,
+    Layer.TOKEN,
+    Layer.READING,
+    Layer.WRITING,
 )
 # What sends something to the database's host, and what of it costs commands.
-AT_THE_HOST = frozenset({*REST_WAY, Rung.WORKER}) - {Rung.CONFIGURATION}
-BILLED = frozenset({Rung.READING, Rung.WRITING})
+AT_THE_HOST = frozenset({*REST_WAY, Layer.WORKER}) - {Layer.CONFIGURATION}
+BILLED = frozenset({Layer.READING, Layer.WRITING})
 
 
-def hindrance(rung: Rung, climbed: Collection[Seen]) -> Rung | None:
-    """The failed rung further down that keeps this one from being tried; `None` when it may be."""
-    states = {seen.rung: seen.state for seen in climbed}
-    for needed in rung.needs:
+def hindrance(layer: Layer, examined: Collection[Seen]) -> Layer | None:
+    """The failed layer further down that keeps this one from being tried; `None` when it may be."""
+    states = {seen.layer: seen.state for seen in examined}
+    for needed in layer.needs:
         if states.get(needed) is State.FAILED:
             return needed
         if states.get(needed) is State.SKIPPED:
-            return hindrance(needed, climbed) or needed
+            return hindrance(needed, examined) or needed
     return None

@@ -1,4 +1,4 @@
-"""The doctor's examination of one database: which hand sees which rung, and what one rung leaves for the next.
+"""The doctor's examination of one database: which hand sees which layer, and what one layer leaves for the next.
 
 The order of the climb is `climb`'s business, what a hand does that of `probes`; verdicts are in `core/verdicts`.
 """
@@ -15,69 +15,69 @@ from time import perf_counter
 
 from loguru import logger
 
-from monitor.checks.connectivity import Surroundings
+from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import Endpoint, endpoint_of, host_of
 from monitor.checks.resolver import AddressInfo
 from monitor.checks.rest import UpstashProbes
 from monitor.config.settings import DatabaseSettings, DoctorSettings
-from monitor.diagnosis.layers import REST_WAY, Ladder, Rung, Seen, State, hindrance
-from monitor.doctor.layers.console import ConsoleDatabase, ConsoleKey, look_at_console
+from monitor.diagnosis.layers import REST_WAY, Layer, LayerResults, Seen, State, hindrance
+from monitor.doctor.layers.console import ConsoleDatabase, ConsoleKey, read_console
 from monitor.doctor.layers.network import connect, encrypt, look_up
 from monitor.doctor.layers.rest import see_configuration, see_http, see_reading, see_token, see_writing
 from monitor.doctor.layers.status_page import read_status_page
 from monitor.doctor.railway.api import Railway
-from monitor.doctor.railway.layer import look_at_platform
+from monitor.doctor.railway.layer import read_platform
 from monitor.doctor.railway.variables import Known, Variable
 from monitor.lib.secret import Secret
 from monitor.lib.threads import on_daemon_thread
 
-# One rung: looks, and says what it saw. `took_ms` is filled in here, so that no rung measures itself.
-Hand = Callable[[], Awaitable[Seen]]
-# Not a need, since nothing fails without it, but a rung that knows more once the other is done.
-_AFTER = {Rung.PLATFORM: Rung.CONSOLE, Rung.WORKER: Rung.LOOKUP}
+# One layer: looks, and says what it saw. `took_ms` is filled in here, so that no layer measures itself.
+LayerProbe = Callable[[], Awaitable[Seen]]
+# Not a need, since nothing fails without it, but a layer that knows more once the other is done.
+_AFTER = {Layer.PLATFORM: Layer.CONSOLE, Layer.WORKER: Layer.LOOKUP}
 
 
-async def climb(database: str, hands: Mapping[Rung, Hand], *, within: timedelta) -> Ladder:
-    """Return the ladder after at most `within`; rungs that are not done by then are unknown. Raises nothing."""
-    done: dict[Rung, asyncio.Future[Seen]] = {}
-    for rung in Rung:
-        if rung in hands:
-            done[rung] = asyncio.ensure_future(_rung(rung, hands[rung], done))
+async def examine_layers(database: str, probes: Mapping[Layer, LayerProbe], *, within: timedelta) -> LayerResults:
+    """Return the layers after at most `within`; layers that are not done by then are unknown. Raises nothing."""
+    done: dict[Layer, asyncio.Future[Seen]] = {}
+    for layer in Layer:
+        if layer in probes:
+            done[layer] = asyncio.ensure_future(_layer(layer, probes[layer], done))
     if done:
         await asyncio.wait(done.values(), timeout=within.total_seconds())
     for future in done.values():
         future.cancel()
     await asyncio.sleep(0)  # let them notice
     seconds = within.total_seconds()
-    return Ladder(
+    return LayerResults(
         database=database,
-        rungs=tuple(
+        layers=tuple(
             future.result()
             if future.done() and not future.cancelled()
-            else Seen(rung=rung, state=State.UNKNOWN, seen=f"not known within {seconds:g} s")
-            for rung, future in done.items()
+            else Seen(layer=layer, state=State.UNKNOWN, seen=f"not known within {seconds:g} s")
+            for layer, future in done.items()
         ),
     )
 
 
-async def _rung(rung: Rung, hand: Hand, done: Mapping[Rung, asyncio.Future[Seen]]) -> Seen:
-    # The rungs below were begun before this one, so waiting for them cannot come round in a circle.
-    below = [needed for needed in (*rung.needs, _AFTER.get(rung)) if needed is not None and needed in done]
+async def _layer(layer: Layer, probe: LayerProbe, done: Mapping[Layer, asyncio.Future[Seen]]) -> Seen:
+    # The layers below were begun before this one, so waiting for them cannot come round in a circle.
+    below = [needed for needed in (*layer.needs, _AFTER.get(layer)) if needed is not None and needed in done]
     known = [await asyncio.shield(done[needed]) for needed in below]
-    if hindrance(rung, known) is not None:
-        return Seen(rung=rung, state=State.SKIPPED)
+    if hindrance(layer, known) is not None:
+        return Seen(layer=layer, state=State.SKIPPED)
     started = perf_counter()
     try:
-        seen = await hand()
+        seen = await probe()
     except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
-        logger.opt(exception=error).error("the rung {} failed inside", rung.value)
-        return Seen(rung=rung, state=State.UNKNOWN, seen=f"the monitor failed inside ({type(error).__name__})")
+        logger.opt(exception=error).error("the layer {} failed inside", layer.value)
+        return Seen(layer=layer, state=State.UNKNOWN, seen=f"the monitor failed inside ({type(error).__name__})")
     return replace(seen, took_ms=(perf_counter() - started) * 1000) if seen.took_ms is None else seen
 
 
 WITHIN = timedelta(seconds=28)
-# Each rung has its own end, so that a host that hangs leaves time to see everything else.
-_RUNG_TIMEOUT = timedelta(seconds=5)
+# Each layer has its own end, so that a host that hangs leaves time to see everything else.
+_LAYER_TIMEOUT = timedelta(seconds=5)
 OTHERS_TIMEOUT = timedelta(seconds=10)
 
 
@@ -90,8 +90,8 @@ class Examiner:
     """
 
     probes: UpstashProbes
-    surroundings: Surroundings
-    controls: Sequence[str]
+    connectivity_probe: ConnectivityProbe
+    connectivity: Sequence[str]
     doctor: DoctorSettings
     console: ConsoleKey | None
     railway: Railway | None
@@ -105,21 +105,21 @@ class Examiner:
         self,
         database: DatabaseSettings,
         *,
-        without: Collection[Rung] = frozenset(),
+        without: Collection[Layer] = frozenset(),
         within: timedelta = WITHIN,
     ) -> Examination:
-        """Climb the ladder of one database, some rungs left out; ends after at most `within`. Raises nothing."""
+        """Climb the layers of one database, some layers left out; ends after at most `within`. Raises nothing."""
         visit = _Visit(self, database)
-        hands = {rung: hand for rung, hand in visit.hands().items() if rung not in without}
-        ladder = await climb(database.name, hands, within=within)
-        return Examination(ladder=ladder, console=visit.console, variables=visit.variables)
+        probes = {layer: probe for layer, probe in visit.probes().items() if layer not in without}
+        layers = await examine_layers(database.name, probes, within=within)
+        return Examination(layers=layers, console=visit.console, variables=visit.variables)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Examination:
-    """A ladder, and what the fix needs of the two sources behind it; `None` where they were not read."""
+    """A layers, and what the fix needs of the two sources behind it; `None` where they were not read."""
 
-    ladder: Ladder
+    layers: LayerResults
     console: ConsoleDatabase | None
     variables: Mapping[str, Variable] | None
 
@@ -132,26 +132,26 @@ class _Visit:
         self._database = database
         self._url = database.url.get_secret_value()
         self._token = database.token.get_secret_value()
-        self._timeout = min(database.timeout, _RUNG_TIMEOUT)
+        self._timeout = min(database.timeout, _LAYER_TIMEOUT)
         self._endpoint = endpoint_of(self._url)
         self._addresses: tuple[AddressInfo, ...] = ()
         self.console: ConsoleDatabase | None = None
         self.variables: Mapping[str, Variable] | None = None
 
-    def hands(self) -> dict[Rung, Hand]:
-        hands: dict[Rung, Hand] = {
-            Rung.CONFIGURATION: self._configuration,
-            Rung.OUR_NETWORK: self._our_network,
-            Rung.WORKER: self._worker,
-            Rung.STATUS_PAGE: self._status_page,
-            Rung.CONSOLE: self._console,
-            Rung.PLATFORM: self._platform,
+    def probes(self) -> dict[Layer, LayerProbe]:
+        probes: dict[Layer, LayerProbe] = {
+            Layer.CONFIGURATION: self._configuration,
+            Layer.CONNECTIVITY: self._our_network,
+            Layer.WORKER: self._worker,
+            Layer.STATUS_PAGE: self._status_page,
+            Layer.CONSOLE: self._console,
+            Layer.PLATFORM: self._platform,
         }
         if self._endpoint is None:
-            return {**{rung: partial(_no_host, rung) for rung in REST_WAY}, **hands}
-        return {**hands, **self._network(self._endpoint), **self._rest(self._endpoint)}
+            return {**{layer: partial(_no_host, layer) for layer in REST_WAY}, **probes}
+        return {**probes, **self._network(self._endpoint), **self._rest(self._endpoint)}
 
-    def _network(self, endpoint: Endpoint) -> dict[Rung, Hand]:
+    def _network(self, endpoint: Endpoint) -> dict[Layer, LayerProbe]:
         probes = self._examiner.probes
 
         async def lookup() -> Seen:
@@ -167,38 +167,38 @@ class _Visit:
         async def encryption() -> Seen:
             if not endpoint.is_encrypted:
                 words = "http:// in the URL: nothing is encrypted"
-                return Seen(rung=Rung.ENCRYPTION, state=State.NOT_APPLICABLE, seen=words)
+                return Seen(layer=Layer.ENCRYPTION, state=State.NOT_APPLICABLE, seen=words)
             now = self._examiner.clock()
             return await encrypt(endpoint.host, self._addresses, timeout=self._timeout, tls=probes.tls, now=now)
 
-        return {Rung.LOOKUP: lookup, Rung.CONNECTION: connection, Rung.ENCRYPTION: encryption}
+        return {Layer.LOOKUP: lookup, Layer.CONNECTION: connection, Layer.ENCRYPTION: encryption}
 
-    def _rest(self, endpoint: Endpoint) -> dict[Rung, Hand]:
+    def _rest(self, endpoint: Endpoint) -> dict[Layer, LayerProbe]:
         # With the URL as it should stand, so that a mangled one still shows what is behind it.
         probe = self._examiner.probes.database(url=endpoint.url, token=self._token)
         return {
-            Rung.HTTP: lambda: see_http(probe, timeout=self._timeout),
-            Rung.TOKEN: lambda: see_token(probe, timeout=self._timeout, slow=self._database.slow),
-            Rung.READING: lambda: see_reading(probe, timeout=self._timeout),
-            Rung.WRITING: lambda: see_writing(probe, timeout=self._timeout),
+            Layer.HTTP: lambda: see_http(probe, timeout=self._timeout),
+            Layer.TOKEN: lambda: see_token(probe, timeout=self._timeout, slow=self._database.slow),
+            Layer.READING: lambda: see_reading(probe, timeout=self._timeout),
+            Layer.WRITING: lambda: see_writing(probe, timeout=self._timeout),
         }
 
     async def _configuration(self) -> Seen:
         return see_configuration(self._url, self._token)
 
     async def _our_network(self) -> Seen:
-        controls = self._examiner.controls
-        if not controls:
-            return Seen(rung=Rung.OUR_NETWORK, state=State.NOT_APPLICABLE, seen="no control hosts are set")
-        answered = await self._examiner.surroundings.reachable(self._timeout)
+        connectivity = self._examiner.connectivity
+        if not connectivity:
+            return Seen(layer=Layer.CONNECTIVITY, state=State.NOT_APPLICABLE, seen="no connectivity hosts are set")
+        answered = await self._examiner.connectivity_probe.reachable(self._timeout)
         return Seen(
-            rung=Rung.OUR_NETWORK,
+            layer=Layer.CONNECTIVITY,
             state=State.PASSED if answered else State.FAILED,
-            seen=f"{len(answered) or 'none'} of {len(controls)} control hosts accept a connection",
+            seen=f"{len(answered) or 'none'} of {len(connectivity)} connectivity hosts accept a connection",
         )
 
     async def _worker(self) -> Seen:
-        # redis-py is 10 MB that only this rung needs.
+        # redis-py is 10 MB that only this layer needs.
         from monitor.checks.redis_tcp import WorkerProbe
         from monitor.doctor.layers.worker import see_worker
 
@@ -220,11 +220,11 @@ class _Visit:
         key, endpoint = self._examiner.console, self._endpoint
         if key is None:
             words = "UPSTASH_EMAIL and UPSTASH_API_KEY are not set"
-            return Seen(rung=Rung.CONSOLE, state=State.NOT_APPLICABLE, seen=words)
+            return Seen(layer=Layer.CONSOLE, state=State.NOT_APPLICABLE, seen=words)
         if endpoint is None:
-            return Seen(rung=Rung.CONSOLE, state=State.SKIPPED, seen="no host can be told from the URL")
+            return Seen(layer=Layer.CONSOLE, state=State.SKIPPED, seen="no host can be told from the URL")
         reading = await on_daemon_thread(
-            lambda: look_at_console(
+            lambda: read_console(
                 key,
                 console_url=self._examiner.doctor.console_url,
                 origin=endpoint.url,
@@ -240,15 +240,15 @@ class _Visit:
         railway, timeout = self._examiner.railway, self._examiner.others_timeout
         if railway is None:
             words = "RAILWAY_TOKEN is not set"
-            return Seen(rung=Rung.PLATFORM, state=State.NOT_APPLICABLE, seen=words)
+            return Seen(layer=Layer.PLATFORM, state=State.NOT_APPLICABLE, seen=words)
         known = Known(url=self._url, token=Secret(self._token), console=self.console)
         others = frozenset(self._examiner.hosts) - {host_of(self._url)}
         reading = await on_daemon_thread(
-            lambda: look_at_platform(railway, known, timeout=timeout, other_hosts=others), name="platform"
+            lambda: read_platform(railway, known, timeout=timeout, other_hosts=others), name="platform"
         )
         self.variables = reading.variables
         return reading.seen
 
 
-async def _no_host(rung: Rung) -> Seen:
-    return Seen(rung=rung, state=State.SKIPPED, seen="no host can be told from the URL")
+async def _no_host(layer: Layer) -> Seen:
+    return Seen(layer=layer, state=State.SKIPPED, seen="no host can be told from the URL")

@@ -42,7 +42,7 @@ class Write:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class FixPlan:
     """What a fix will do to one service, to be shown before it is done.
 
     `by_hand` are variables that hold the host with another password: only a person knows how they are made.
@@ -80,12 +80,12 @@ def plan(
     *,
     service: str,
     other_hosts: Collection[str] = frozenset(),
-) -> Plan:
+) -> FixPlan:
     """The smallest change after which a redeployed service has the console's URL and token."""
     present = variables.get(URL_NAME)
     if present is not None and present.stored is not None and host_of(present.stored.reveal()) in other_hosts:
         refusal = f"service {service} uses another of the databases that are watched; nothing is changed"
-        return Plan(service=service, refusal=refusal)
+        return FixPlan(service=service, refusal=refusal)
     urls = redis_urls(variables, host_of(console.url))
     writes: list[Write] = []
     right: list[str] = []
@@ -97,7 +97,7 @@ def plan(
         elif reason is not Reason.MISSING or not urls:
             writes.append(Write(name=name, reason=reason, value=wanted))
     kept = [variables[name] for name in right] + [variable for variable in urls if _opens(variable, console)]
-    return Plan(
+    return FixPlan(
         service=service,
         writes=tuple(writes),
         right=tuple(right),

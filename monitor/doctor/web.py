@@ -68,7 +68,7 @@ def fetch(
 def read_json(answer: Answer) -> Any:
     """The body of an answer with status 200; raises `WebError` for any other."""
     if answer.status != 200:
-        raise WebError(say_status(answer), was_refused=answer.status < 500)
+        raise WebError(format_status(answer), was_refused=answer.status < 500)
     return parse(answer.body)
 
 
@@ -80,7 +80,7 @@ def parse(body: str) -> Any:
         raise WebError("the answer is not JSON") from None
 
 
-def say_status(answer: Answer) -> str:
+def format_status(answer: Answer) -> str:
     """A status that is no success, as a person says it."""
     match answer.status:
         case 401:

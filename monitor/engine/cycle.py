@@ -1,4 +1,4 @@
-"""One look at one database: look, judge, record. What happens every minute is this file, top to bottom.
+"""One check of one database: look, judge, record. What happens every minute is this file, top to bottom.
 
 When it happens is decided by `daemon` or `round`; alerts that come of it are sent by `deliver`.
 """
@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from monitor.checks.canary import carried, combine, is_due, judge_writing
-from monitor.checks.classify import Finding, classify
+from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import inspect
-from monitor.checks.observation import Canary, Family, Look, Observation, Outcome
+from monitor.checks.observation import CanaryResult, Check, Family, Observation, Outcome
 from monitor.checks.rest import UpstashProbe, UpstashProbes
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.engine.connectivity import OurSide
-from monitor.engine.diagnose_on_open import Opinions
-from monitor.incidents.rules import advance, in_doubt
-from monitor.incidents.state import Step, Watch
-from monitor.lib.durations import say_duration
+from monitor.engine.connectivity import Connectivity
+from monitor.engine.diagnose_on_open import Diagnoser
+from monitor.incidents.rules import advance, is_in_doubt_now
+from monitor.incidents.state import IncidentState, Transition
+from monitor.lib.durations import format_duration
 from monitor.store.store import Recorded, Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
     from monitor.checks.redis_tcp import WorkerProbe
 
 
-class Looker:
-    """What a look at one database needs. `worker` is `None` where its way is not looked at."""
+class DatabaseChecker:
+    """What a check of one database needs. `worker` is `None` where its way is not looked at."""
 
     def __init__(
         self,
@@ -41,17 +41,17 @@ class Looker:
         *,
         probe: UpstashProbe,
         worker: WorkerProbe | None,
-        our_side: OurSide,
+        connectivity: Connectivity,
     ) -> None:
         self._database = database
         self._probe = probe
         self._worker = worker
-        self._our_side = our_side
+        self._connectivity = connectivity
 
-    async def look(self, at: datetime, watch: Watch, *, is_in_doubt: bool) -> Look:
-        """Look once, within the database's `timeout` and a moment for the control hosts.
+    async def check(self, at: datetime, state: IncidentState, *, is_in_doubt: bool) -> Check:
+        """Look once, within the database's `timeout` and a moment for the connectivity hosts.
 
-        `watch` is what is remembered of the database, for the canary; `is_in_doubt` says that this look decides.
+        `watch` is what is remembered of the database, for the canary; `is_in_doubt` says that this check decides.
         """
         end = monotonic() + self._database.timeout.total_seconds()
         pinging = asyncio.ensure_future(self._probe.ping(timeout=self._database.timeout))
@@ -59,40 +59,40 @@ class Looker:
         try:
             observation = await self._await_ping(pinging)
             ping = classify(observation, slow=self._database.slow)
-            rest, canary = await self._with_canary(ping, at, watch, end, is_in_doubt=is_in_doubt)
+            rest, canary = await self._with_canary(ping, at, state, end, is_in_doubt=is_in_doubt)
             worker = await working if working else None
         finally:
             pinging.cancel()
             if working is not None:
                 working.cancel()
-        finding = rest if worker is None else combine(rest, worker)
+        result = rest if worker is None else combine(rest, worker)
         if ping.outcome.family is Family.NETWORK and (worker is None or worker.outcome.family is Family.NETWORK):
-            finding = await self._unless_offline(finding, at, end)
+            result = await self._unless_offline(result, at, end)
         else:
-            self._our_side.remember_controls(at)
-        return Look(
+            self._connectivity.remember_connectivity(at)
+        return Check(
             database=self._database.name,
             at=at,
-            outcome=finding.outcome,
-            detail=finding.detail,
+            outcome=result.outcome,
+            detail=result.detail,
             http_status=observation.http_status,
             phases=observation.phases,
             canary=canary,
         )
 
     async def _await_ping(self, pinging: asyncio.Future[Observation]) -> Observation:
-        patience = self._our_side.patience(self._database.timeout)
+        patience = self._connectivity.patience(self._database.timeout)
         await asyncio.wait({pinging}, timeout=patience.total_seconds())
         if not pinging.done():
-            # Asked before the deadline, so that a look that fails at it need not wait for the answer.
-            self._our_side.ask()
+            # Asked before the deadline, so that a check that fails at it need not wait for the answer.
+            self._connectivity.ask()
         return await pinging
 
     async def _with_canary(
-        self, ping: Finding, at: datetime, watch: Watch, end: float, *, is_in_doubt: bool
-    ) -> tuple[Finding, Canary | None]:
+        self, ping: CheckResult, at: datetime, state: IncidentState, end: float, *, is_in_doubt: bool
+    ) -> tuple[CheckResult, CanaryResult | None]:
         """What REST says in all: writing is tried after a PING that was fine, which gives the latency."""
-        every, interval, last = self._database.canary, self._database.interval, watch.canary
+        every, interval, last = self._database.canary, self._database.interval, state.canary
         if every is None or ping.outcome.family.is_failing:
             return ping, None
         left = _until(end)
@@ -100,26 +100,28 @@ class Looker:
         has_time = left >= self._database.timeout / 2
         if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
             found = judge_writing(await self._probe.write(timeout=left))
-            canary = Canary(sent_at=at, outcome=found.outcome, detail=found.detail)
+            canary = CanaryResult(sent_at=at, outcome=found.outcome, detail=found.detail)
             return (found if found.outcome.family.is_failing else ping), canary
         if last is not None and last.outcome.family.is_failing:
             return carried(last, at), None
         return ping, None
 
-    async def _see_worker(self, worker: WorkerProbe, pinging: asyncio.Future[Observation], end: float) -> Finding:
+    async def _see_worker(
+        self, worker: WorkerProbe, pinging: asyncio.Future[Observation], end: float
+    ) -> CheckResult:
         """The worker's way, once the PING is timed, or at half the time when that hangs."""
         if worker.mistake is not None:
             return worker.mistake
         await asyncio.wait({pinging}, timeout=self._database.timeout.total_seconds() / 2)
         return classify(await worker.ping(timeout=_until(end)), slow=None)
 
-    async def _unless_offline(self, finding: Finding, at: datetime, end: float) -> Finding:
+    async def _unless_offline(self, result: CheckResult, at: datetime, end: float) -> CheckResult:
         elapsed = self._database.timeout - timedelta(seconds=end - monotonic())
-        if not await self._our_side.is_offline(at, self._our_side.rest(self._database.timeout, elapsed)):
-            return finding
-        return Finding(
+        if not await self._connectivity.is_offline(at, self._connectivity.rest(self._database.timeout, elapsed)):
+            return result
+        return CheckResult(
             outcome=Outcome.OFFLINE,
-            detail=f"no control host answers either ({finding.outcome.words}: {finding.detail})",
+            detail=f"no connectivity host answers either ({result.outcome.words}: {result.detail})",
         )
 
 
@@ -129,16 +131,16 @@ def _until(end: float) -> timedelta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
-    """One look and what it led to. `is_in_doubt`: the next look should come after `confirm_interval`."""
+class CycleResult:
+    """One check and what it led to. `is_in_doubt`: the next check should come after `confirm_interval`."""
 
-    look: Look
+    check: Check
     recorded: Recorded
     is_in_doubt: bool
 
 
 class Cycle:
-    """The looks of one database. `clock` gives aware UTC; `worker` looks at the worker's way, where asked for.
+    """The checks of one database. `clock` gives aware UTC; `worker` looks at the worker's way, where asked for.
     `opinions` are the doctor's, for the message that opens an incident; `None` leaves them out.
 
     What is remembered of the database, which the canary goes by, is read once and kept along.
@@ -150,99 +152,99 @@ class Cycle:
         *,
         alerts: AlertSettings,
         probes: UpstashProbes,
-        our_side: OurSide,
+        connectivity: Connectivity,
         store: Store,
-        keeper: Keeper,
+        store_thread: StoreThread,
         clock: Callable[[], datetime],
         worker: WorkerProbe | None = None,
-        opinions: Opinions | None = None,
+        diagnoser: Diagnoser | None = None,
     ) -> None:
         self.name = database.name
         self.interval = database.interval
         self.timeout = database.timeout
         self._database = database
         self._alerts = alerts
-        self._opinions = opinions
+        self._diagnoser = diagnoser
         self._store = store
-        self._keeper = keeper
+        self._store_thread = store_thread
         self._clock = clock
         url, token = database.url.get_secret_value(), database.token.get_secret_value()
         # The settings do not change while we run, so what is wrong with them is found once.
         self._mistake = inspect(url, token)
-        self._looker = None
+        self._checker = None
         if self._mistake is None:
             probe = probes.database(url=url, token=token)
-            self._looker = Looker(database, probe=probe, worker=worker, our_side=our_side)
-        self._watch: Watch | None = None
+            self._checker = DatabaseChecker(database, probe=probe, worker=worker, connectivity=connectivity)
+        self._state: IncidentState | None = None
 
-    async def turn(self) -> Turn:
+    async def run(self) -> CycleResult:
         """Look once, judge, record."""
-        return await self.record(await self.look())
+        return await self.record(await self.check())
 
-    async def look(self) -> Look:
+    async def check(self) -> Check:
         """Look once; never takes longer than `timeout` + 0.5 s.
 
         Our own faults become the outcome `monitor_error`: this is the one place where everything is caught.
         """
         at = self._clock()
         try:
-            return await self._look(at)
+            return await self._check(at)
         except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
-            logger.opt(exception=error).error("the look at {} failed inside", self.name)
-            return self._look_of(at, Finding(outcome=Outcome.MONITOR_ERROR, detail=type(error).__name__))
+            logger.opt(exception=error).error("the check of {} failed inside", self.name)
+            return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=type(error).__name__))
 
-    async def record(self, look: Look, *, slow_too: bool = False) -> Turn:
-        """Judge a look and record it; with `slow_too` slow looks are a doubt as well."""
-        hold = self._opinions.hold(self._database, look) if self._opinions else None
-        recorded = await self._keeper.run(
-            self._store.record, look, self._judge(look), interval=self.interval, hold=hold
+    async def record(self, check: Check, *, slow_too: bool = False) -> CycleResult:
+        """Judge a check and record it; with `slow_too` slow checks are a doubt as well."""
+        hold = self._diagnoser.hold(self._database, check) if self._diagnoser else None
+        recorded = await self._store_thread.run(
+            self._store.record, check, self._judge(check), interval=self.interval, hold=hold
         )
-        self._watch = recorded.step.watch
-        _log(look, recorded)
-        if self._opinions is not None:
-            self._opinions.heed(self._database, look, recorded.step, hold)
-        doubt = in_doubt(recorded.step.watch, self._alerts, slow_too=slow_too)
-        return Turn(look=look, recorded=recorded, is_in_doubt=doubt)
+        self._state = recorded.transition.state
+        _log(check, recorded)
+        if self._diagnoser is not None:
+            self._diagnoser.heed(self._database, check, recorded.transition, hold)
+        doubt = is_in_doubt_now(recorded.transition.state, self._alerts, slow_too=slow_too)
+        return CycleResult(check=check, recorded=recorded, is_in_doubt=doubt)
 
     async def is_new(self) -> bool:
         """True when nothing is remembered of this database."""
-        return await self._keeper.run(self._store.watch, self.name) == Watch()
+        return await self._store_thread.run(self._store.state, self.name) == IncidentState()
 
-    def unfinished(self, at: datetime, detail: str) -> Look:
-        """A look that we ourselves broke off: nothing is known of the database."""
-        return self._look_of(at, Finding(outcome=Outcome.MONITOR_ERROR, detail=detail))
+    def unfinished(self, at: datetime, detail: str) -> Check:
+        """A check that we ourselves broke off: nothing is known of the database."""
+        return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=detail))
 
-    async def _look(self, at: datetime) -> Look:
-        if self._looker is None:
-            return self._look_of(at, self._mistake or Finding(outcome=Outcome.MONITOR_ERROR))
+    async def _check(self, at: datetime) -> Check:
+        if self._checker is None:
+            return self._check_of(at, self._mistake or CheckResult(outcome=Outcome.MONITOR_ERROR))
         if self._database.canary is None:
-            return await self._looker.look(at, Watch(), is_in_doubt=False)
-        watch = self._watch
-        if watch is None:
-            watch = await self._keeper.run(self._store.watch, self.name)
-        return await self._looker.look(at, watch, is_in_doubt=in_doubt(watch, self._alerts))
+            return await self._checker.check(at, IncidentState(), is_in_doubt=False)
+        state = self._state
+        if state is None:
+            state = await self._store_thread.run(self._store.state, self.name)
+        return await self._checker.check(at, state, is_in_doubt=is_in_doubt_now(state, self._alerts))
 
-    def _look_of(self, at: datetime, finding: Finding) -> Look:
-        return Look(database=self.name, at=at, outcome=finding.outcome, detail=finding.detail)
+    def _check_of(self, at: datetime, result: CheckResult) -> Check:
+        return Check(database=self.name, at=at, outcome=result.outcome, detail=result.detail)
 
-    def _judge(self, look: Look) -> Callable[[Watch, int], Step]:
-        return lambda watch, number: advance(watch, look, self._alerts, next_incident=number)
+    def _judge(self, check: Check) -> Callable[[IncidentState, int], Transition]:
+        return lambda state, number: advance(state, check, self._alerts, next_incident=number)
 
 
-def _log(look: Look, recorded: Recorded) -> None:
+def _log(check: Check, recorded: Recorded) -> None:
     if recorded.gap is not None:
-        logger.warning("{}: nobody looked for {}", look.database, say_duration(recorded.gap))
-    family = look.outcome.family
+        logger.warning("{}: nobody looked for {}", check.database, format_duration(recorded.gap))
+    family = check.outcome.family
     level = "DEBUG" if family is Family.FINE else "WARNING"
-    latency = "" if look.latency_ms is None else f" in {look.latency_ms:.1f} ms"
-    detail = f" - {look.detail}" if look.detail else ""
-    logger.log(level, "{}: {}{}{}", look.database, look.outcome.words, latency, detail)
-    for notice in recorded.step.notices:
+    latency = "" if check.latency_ms is None else f" in {check.latency_ms:.1f} ms"
+    detail = f" - {check.detail}" if check.detail else ""
+    logger.log(level, "{}: {}{}{}", check.database, check.outcome.words, latency, detail)
+    for notification in recorded.transition.notifications:
         logger.log(
-            "INFO" if notice.is_good_news else "WARNING",
+            "INFO" if notification.is_good_news else "WARNING",
             "{}: incident {} {} ({})",
-            look.database,
-            notice.incident,
-            notice.kind.value,
-            notice.cause.value if notice.cause else "",
+            check.database,
+            notification.incident,
+            notification.kind.value,
+            notification.cause.value if notification.cause else "",
         )

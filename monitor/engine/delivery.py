@@ -1,7 +1,7 @@
 """Sends what is due and notes the answer, each channel for itself.
 
 What one message covers and when it is tried again is decided in `core.outbox`; the dialects are in `channels`.
-No delivery, however slow, delays a look or another channel.
+No delivery, however slow, delays a check or another channel.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from datetime import datetime, timedelta
 from loguru import logger
 
 from monitor.alerts.channel import Channel
-from monitor.alerts.notification import Kind, Notice, Severity, say_time
-from monitor.alerts.retry_policy import Dispatch, Receipt, Verdict, late_note
+from monitor.alerts.notification import Notification, NotificationKind, Severity, format_time
+from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus, late_note
 from monitor.lib.threads import on_daemon_thread
 from monitor.store.store import Store
-from monitor.store.tables.outbox import Settled
-from monitor.store.thread import Keeper
+from monitor.store.tables.outbox import DeliveryEffect
+from monitor.store.thread import StoreThread
 
 SEND_TIMEOUT = timedelta(seconds=10)
 _LONGEST_SLEEP = timedelta(seconds=30)
@@ -34,12 +34,12 @@ PACE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """One message that was tried: the parcels' incident and kind, and what the channel said."""
+class DeliveryAttempt:
+    """One message that was tried: the outbox messages' incident and kind, and what the channel said."""
 
     channel: str
-    notice: Notice
-    receipt: Receipt
+    notification: Notification
+    result: DeliveryResult
 
 
 class Deliverer:
@@ -53,16 +53,16 @@ class Deliverer:
         channels: Mapping[str, Channel],
         *,
         store: Store,
-        keeper: Keeper,
+        store_thread: StoreThread,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
         send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
         pace: timedelta = PACE,
-        on_delivery: Callable[[Delivery], None] | None = None,
+        on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     ) -> None:
         self._channels = channels
         self._store = store
-        self._keeper = keeper
+        self._store_thread = store_thread
         self._clock = clock
         self._jitter = jitter
         self._send_timeout = send_timeout
@@ -93,8 +93,8 @@ class Deliverer:
         await asyncio.gather(*(self._drain(name) for name in self._channels))
 
     async def next_due(self) -> datetime | None:
-        """When the next parcel of any channel may be tried; `None` when nothing waits."""
-        moments = [await self._keeper.run(self._store.next_due, name) for name in self._channels]
+        """When the next outbox message of any channel may be tried; `None` when nothing waits."""
+        moments = [await self._store_thread.run(self._store.next_due, name) for name in self._channels]
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def _work(self, name: str) -> None:
@@ -112,7 +112,7 @@ class Deliverer:
     async def _turn(self, name: str) -> timedelta:
         """Send what is due; return how long nothing more will be."""
         await self._drain(name)
-        due = await self._keeper.run(self._store.next_due, name)
+        due = await self._store_thread.run(self._store.next_due, name)
         if due is None:
             return _LONGEST_SLEEP
         return max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, due - self._clock()))
@@ -129,78 +129,80 @@ class Deliverer:
         self._underway += 1
         self._quiet.clear()
         try:
-            dispatch = await self._keeper.run(self._store.claim, name, self._clock())
-            if dispatch is not None:
-                await self._deliver(dispatch)
-            return dispatch is not None
+            delivery = await self._store_thread.run(self._store.claim, name, self._clock())
+            if delivery is not None:
+                await self._deliver(delivery)
+            return delivery is not None
         finally:
             self._underway -= 1
             if not self._underway:
                 self._quiet.set()
 
-    async def _deliver(self, dispatch: Dispatch) -> None:
-        receipt = await self._send(dispatch)
-        settled = await self._keeper.run(self._store.settle, dispatch, receipt, self._clock(), self._jitter())
-        delivery = Delivery(channel=dispatch.channel, notice=dispatch.notice, receipt=receipt)
-        _log(delivery, settled)
+    async def _deliver(self, delivery: Delivery) -> None:
+        result = await self._send(delivery)
+        settled = await self._store_thread.run(self._store.settle, delivery, result, self._clock(), self._jitter())
+        attempt = DeliveryAttempt(channel=delivery.channel, notification=delivery.notification, result=result)
+        _log(attempt, settled)
         if settled.broke:
-            await self._tell_others(delivery)
+            await self._tell_others(attempt)
         if self._on_delivery is not None:
-            self._on_delivery(delivery)
+            self._on_delivery(attempt)
 
-    async def _send(self, dispatch: Dispatch) -> Receipt:
-        channel = self._channels[dispatch.channel]
-        footnotes = await self._footnotes(dispatch)
+    async def _send(self, delivery: Delivery) -> DeliveryResult:
+        channel = self._channels[delivery.channel]
+        footnotes = await self._footnotes(delivery)
         timeout = self._send_timeout()
         return await on_daemon_thread(
-            lambda: channel.send(dispatch.notice, footnotes=footnotes, timeout=timeout), name="delivery"
+            lambda: channel.send(delivery.notification, footnotes=footnotes, timeout=timeout), name="delivery"
         )
 
-    async def _footnotes(self, dispatch: Dispatch) -> tuple[str, ...]:
+    async def _footnotes(self, delivery: Delivery) -> tuple[str, ...]:
         """That it comes late, and a line for each other channel that is broken: whoever reads this should know."""
-        late = late_note(dispatch, self._clock())
+        late = late_note(delivery, self._clock())
         notes = (late,) if late else ()
-        if dispatch.notice.incident is None:  # such a notice may itself be about that channel
+        if delivery.notification.incident is None:  # such a notification may itself be about that channel
             return notes
-        states = await self._keeper.run(self._store.channel_states)
+        states = await self._store_thread.run(self._store.channel_states)
         broken = (
-            f"{state.name} is broken since {say_time(state.broken_since)}: {state.reason}"
+            f"{state.name} is broken since {format_time(state.broken_since)}: {state.reason}"
             for state in states.values()
-            if state.broken_since is not None and state.name in self._channels and state.name != dispatch.channel
+            if state.broken_since is not None and state.name in self._channels and state.name != delivery.channel
         )
         return (*notes, *broken)
 
-    async def _tell_others(self, delivery: Delivery) -> None:
+    async def _tell_others(self, delivery: DeliveryAttempt) -> None:
         others = [name for name in self._channels if name != delivery.channel]
         if not others:
             return
-        notice = Notice(
-            kind=Kind.MONITOR,
+        notification = Notification(
+            kind=NotificationKind.MONITOR,
             created_at=self._clock(),
             title=f"upstash-monitor: the channel {delivery.channel} is broken",
             severity=Severity.WARNING,
-            detail=delivery.receipt.detail,
+            detail=delivery.result.detail,
             steps=(
                 f"Mend the settings of {delivery.channel} and restart: what it missed is sent then, up to a day.",
             ),
         )
-        await self._keeper.run(self._store.tell, notice, channels=others)
+        await self._store_thread.run(self._store.tell, notification, channels=others)
         for name in others:
             self._news[name].set()
 
 
-def _log(delivery: Delivery, settled: Settled) -> None:
-    notice = delivery.notice
+def _log(delivery: DeliveryAttempt, settled: DeliveryEffect) -> None:
+    notification = delivery.notification
     what = (
-        "a notice of the monitor" if notice.incident is None else f"incident {notice.incident} {notice.kind.value}"
+        "a notification of the monitor"
+        if notification.incident is None
+        else f"incident {notification.incident} {notification.kind.value}"
     )
     said = f"{delivery.channel}: {what}"
-    if delivery.receipt.verdict is Verdict.CONFIRMED:
+    if delivery.result.status is DeliveryStatus.CONFIRMED:
         logger.info("{} delivered", said)
     else:
-        logger.warning("{} not delivered: {}", said, delivery.receipt.detail)
+        logger.warning("{} not delivered: {}", said, delivery.result.detail)
     if settled.broke:
-        logger.error("the channel {} is broken: {}", delivery.channel, delivery.receipt.detail)
+        logger.error("the channel {} is broken: {}", delivery.channel, delivery.result.detail)
     if settled.mended:
         logger.info("the channel {} works again", delivery.channel)
     if settled.gave_up:

@@ -11,8 +11,8 @@ from time import monotonic
 
 from loguru import logger
 
-from monitor.alerts.retry_policy import Receipt, Verdict
-from monitor.engine.health import Pulse
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
+from monitor.engine.health import HealthTracker
 from monitor.lib.bounded_http.line import NoAnswerError
 from monitor.lib.bounded_http.request import ask
 from monitor.lib.threads import on_daemon_thread
@@ -24,14 +24,16 @@ class Heartbeat:
     def __init__(self, *, url: str) -> None:
         self._url = url
 
-    def ping(self, *, timeout: timedelta) -> Receipt:
+    def ping(self, *, timeout: timedelta) -> DeliveryResult:
         """Fetch the URL; blocks at most `timeout`, raises nothing for what the host does."""
         try:
             answer = ask("GET", self._url, timeout=timeout)
         except NoAnswerError as error:
-            return Receipt(verdict=Verdict.RETRY, detail=str(error))
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
         fine = 200 <= answer.status < 300
-        return Receipt(verdict=Verdict.CONFIRMED if fine else Verdict.RETRY, detail=f"answered {answer.status}")
+        return DeliveryResult(
+            status=DeliveryStatus.CONFIRMED if fine else DeliveryStatus.RETRY, detail=f"answered {answer.status}"
+        )
 
 
 _EVERY_SECONDS = 60.0
@@ -39,17 +41,17 @@ _GLANCE_SECONDS = 1.0
 _TIMEOUT = timedelta(seconds=10)
 
 
-async def keep_pinging(heartbeat: Heartbeat, pulse: Pulse) -> None:
-    """Ping about once a minute from the first finished look on, never while a look is overdue; until cancelled.
+async def keep_pinging(heartbeat: Heartbeat, health: HealthTracker) -> None:
+    """Ping about once a minute from the first finished check on, never while a check is overdue; until cancelled.
 
     A ping at the start would call a program healthy that dies and is restarted before it has looked at anything.
     """
     while True:
-        health = pulse.health(monotonic())
-        if not (health.is_good and health.has_looked):
+        found = health.health(monotonic())
+        if not (found.is_good and found.has_checked):
             await asyncio.sleep(_GLANCE_SECONDS)
             continue
-        receipt = await on_daemon_thread(lambda: heartbeat.ping(timeout=_TIMEOUT), name="heartbeat")
-        if receipt.verdict is not Verdict.CONFIRMED:
-            logger.warning("the heartbeat URL was not reached: {}", receipt.detail)
+        result = await on_daemon_thread(lambda: heartbeat.ping(timeout=_TIMEOUT), name="heartbeat")
+        if result.status is not DeliveryStatus.CONFIRMED:
+            logger.warning("the heartbeat URL was not reached: {}", result.detail)
         await asyncio.sleep(_EVERY_SECONDS)

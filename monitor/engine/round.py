@@ -1,6 +1,6 @@
 """One round of `check`: each database once, those in doubt again until decided, then the rest of the deliveries.
 
-The looks are `cycle`'s, the sending is `deliver`'s; here is only their order and the end that nothing outlasts.
+The checks are `cycle`'s, the sending is `deliver`'s; here is only their order and the end that nothing outlasts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from time import monotonic
 
 from loguru import logger
 
-from monitor.checks.observation import Look
-from monitor.engine.connectivity import OurSide
-from monitor.engine.cycle import Cycle, Turn
+from monitor.checks.observation import Check
+from monitor.engine.connectivity import Connectivity
+from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
-from monitor.incidents.state import Step, Watch
+from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Recorded
 
 # Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.
@@ -32,8 +32,8 @@ _GLANCE_SECONDS = 0.02
 class Result:
     """What a round found of one database: its last turn, and how often it was looked at."""
 
-    turn: Turn
-    looks: int
+    cycle_result: CycleResult
+    checks: int
 
 
 class Deadline:
@@ -59,16 +59,16 @@ class Deadline:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one round needs to know. Without a deliverer nothing is sent, parcels wait in the outbox."""
+    """What one round needs to know. Without a deliverer nothing is sent, outbox messages wait in the outbox."""
 
     confirm_interval: timedelta
-    our_side: OurSide
+    connectivity: Connectivity
     deliverer: Deliverer | None
     deadline: Deadline
     clock: Callable[[], datetime]
 
     @property
-    def seconds_for_looks(self) -> float:
+    def seconds_for_checks(self) -> float:
         """What is left for looks after keeping back what the deliveries may need."""
         return self.deadline.left(_FOR_DELIVERY if self.deliverer else _RESERVE)
 
@@ -81,7 +81,7 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
         results = await asyncio.gather(*(_until_decided(cycle, plan) for cycle in cycles))
         with suppress(TimeoutError):
             async with asyncio.timeout(plan.deadline.left(_RESERVE)):
-                await plan.our_side.settled()
+                await plan.connectivity.settled()
                 if deliverer is not None:
                     await _until_delivered(deliverer, plan)
     finally:
@@ -93,43 +93,43 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
 
 async def _until_decided(cycle: Cycle, plan: Round) -> Result:
     """Look until the rules have decided. A store that fails inside costs no other database its result."""
-    looks = 0
+    checks = 0
     try:
-        # Where nothing is remembered, as in a container without a disk, this run must decide slow looks as well.
+        # Where nothing is remembered, as in a container without a disk, this run must decide slow checks as well.
         slow_too = await cycle.is_new()
-        turn = await cycle.record(await _look(cycle, plan) or _cut_short(cycle, plan), slow_too=slow_too)
-        looks = 1
+        cycle_result = await cycle.record(await _check(cycle, plan) or _cut_short(cycle, plan), slow_too=slow_too)
+        checks = 1
         pause = min(plan.confirm_interval, cycle.interval).total_seconds()
         while True:
-            if plan.deliverer is not None and turn.recorded.step.notices:
+            if plan.deliverer is not None and cycle_result.recorded.transition.notifications:
                 plan.deliverer.wake()
-            if not turn.is_in_doubt or plan.seconds_for_looks <= pause:
+            if not cycle_result.is_in_doubt or plan.seconds_for_checks <= pause:
                 break
             await asyncio.sleep(pause)
-            look = await _look(cycle, plan)
-            if look is None:
-                break  # what the looks before it saw still stands
-            turn = await cycle.record(look, slow_too=slow_too)
-            looks += 1
-        return Result(turn=turn, looks=looks)
+            check = await _check(cycle, plan)
+            if check is None:
+                break  # what the checks before it saw still stands
+            cycle_result = await cycle.record(check, slow_too=slow_too)
+            checks += 1
+        return Result(cycle_result=cycle_result, checks=checks)
     except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
-        logger.opt(exception=error).error("recording the look at {} failed inside", cycle.name)
-        look = cycle.unfinished(plan.clock(), f"the look could not be recorded ({type(error).__name__})")
-        recorded = Recorded(step=Step(watch=Watch()), before=Watch())
-        return Result(turn=Turn(look=look, recorded=recorded, is_in_doubt=False), looks=looks)
+        logger.opt(exception=error).error("recording the check of {} failed inside", cycle.name)
+        check = cycle.unfinished(plan.clock(), f"the check could not be recorded ({type(error).__name__})")
+        recorded = Recorded(transition=Transition(state=IncidentState()), before=IncidentState())
+        return Result(cycle_result=CycleResult(check=check, recorded=recorded, is_in_doubt=False), checks=checks)
 
 
-async def _look(cycle: Cycle, plan: Round) -> Look | None:
-    """One look; `None` when the time for looks is over before it is."""
+async def _check(cycle: Cycle, plan: Round) -> Check | None:
+    """One check; `None` when the time for checks is over before it is."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(plan.seconds_for_looks):
-            return await cycle.look()
+        async with asyncio.timeout(plan.seconds_for_checks):
+            return await cycle.check()
     return None
 
 
-def _cut_short(cycle: Cycle, plan: Round) -> Look:
+def _cut_short(cycle: Cycle, plan: Round) -> Check:
     return cycle.unfinished(
-        plan.clock(), "the round ended before this look did; give --within more than the timeout"
+        plan.clock(), "the round ended before this check did; give --within more than the timeout"
     )
 
 

@@ -1,6 +1,7 @@
 """The clock of the always-on mode: one job per database, the web server, one event loop.
 
-What a look does is in `flow/cycle`; what is sent, in `flow/deliver`. This is the only file that knows APScheduler.
+What a check does is in `flow/cycle`; what is sent, in `flow/deliver`. This is the only file that knows
+APScheduler.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from loguru import logger
 
-from monitor.engine.cycle import Cycle, Turn
-from monitor.engine.health import Pulse
+from monitor.engine.cycle import Cycle, CycleResult
+from monitor.engine.health import HealthTracker
 from monitor.engine.wiring import Monitor
 
 _PRUNE_EVERY = timedelta(hours=1)
@@ -36,7 +37,7 @@ Beside = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Slots(BaseTrigger):  # type: ignore[misc]
-    """Every `interval` from `start`. A look in between, moved forward for a doubt, does not shift the slots."""
+    """Every `interval` from `start`. A check in between, moved forward for a doubt, does not shift the slots."""
 
     def __init__(self, start: datetime, interval: timedelta) -> None:
         self.start = start
@@ -54,10 +55,10 @@ class Slots(BaseTrigger):  # type: ignore[misc]
         return max(following, self.start + (now - self.start) // self._interval * self._interval)
 
 
-class Daemon:
-    """Looks on schedule until stopped. What is given as `beside`, by name, runs with it and ends with it.
+class Scheduler:
+    """Checks on schedule until stopped. What is given as `beside`, by name, runs with it and ends with it.
 
-    `clock` gives aware UTC; `on_turn` is called after each look, in the loop. `missed_looks` counts what the
+    `clock` gives aware UTC; `on_turn` is called after each check, in the loop. `missed_looks` counts what the
     scheduler left out, for logs and metrics.
     """
 
@@ -65,26 +66,26 @@ class Daemon:
         self,
         monitor: Monitor,
         *,
-        pulse: Pulse,
+        health: HealthTracker,
         clock: Callable[[], datetime],
         beside: Mapping[str, Beside] = MappingProxyType({}),
-        on_turn: Callable[[Turn], None] | None = None,
+        on_check: Callable[[CycleResult], None] | None = None,
     ) -> None:
         self._monitor = monitor
-        self._pulse = pulse
+        self._health = health
         self._clock = clock
         self._beside = beside
-        self._on_turn = on_turn
+        self._on_check = on_check
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
             self._on_trouble, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR
         )
         self._jobs: dict[str, Job] = {}
-        self._looking: set[asyncio.Task[None]] = set()
+        self._checking: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
         self._stop = asyncio.Event()
-        self.missed_looks = 0
+        self.missed_checks = 0
 
     def stop(self) -> None:
         """End the watch; `run` returns soon after. For any moment, any thread and any signal handler."""
@@ -94,7 +95,7 @@ class Daemon:
                 self._loop.call_soon_threadsafe(self._stop.set)
 
     async def run(self) -> None:
-        """Look and deliver until `stop`, then break off what hangs; takes at most 3 s from there.
+        """Check and deliver until `stop`, then break off what hangs; takes at most 3 s from there.
 
         What is known is committed when the store is closed, which is the caller's part.
         """
@@ -122,7 +123,7 @@ class Daemon:
     async def _end(self, helpers: list[asyncio.Task[Any]]) -> None:
         """Start nothing new, let sends that are on their way report, break off the rest."""
         self._scheduler.shutdown(wait=False)
-        for task in self._looking:
+        for task in self._checking:
             task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SENDS_SECONDS):
@@ -130,12 +131,12 @@ class Daemon:
         for task in helpers:
             task.cancel()
         self._monitor.stop()
-        await asyncio.wait({*helpers, *self._looking}, timeout=1)
+        await asyncio.wait({*helpers, *self._checking}, timeout=1)
 
     def _schedule(self) -> None:
         now = self._clock()
         for cycle, slots in self._slots(now):
-            self._pulse.expect(
+            self._health.expect(
                 cycle.name,
                 interval_seconds=cycle.interval.total_seconds(),
                 timeout_seconds=cycle.timeout.total_seconds(),
@@ -146,14 +147,14 @@ class Daemon:
                 slots,
                 args=(cycle,),
                 id=cycle.name,
-                name=f"the look at {cycle.name}",
+                name=f"the check of {cycle.name}",
                 next_run_time=slots.start,
                 coalesce=True,
                 max_instances=1,
                 misfire_grace_time=math.ceil(cycle.interval.total_seconds()),
             )
         self._scheduler.add_job(
-            self._prune, Slots(now + _PRUNE_EVERY, _PRUNE_EVERY), name="the deleting of old looks"
+            self._prune, Slots(now + _PRUNE_EVERY, _PRUNE_EVERY), name="the deleting of old checks"
         )
 
     def _slots(self, now: datetime) -> Iterator[tuple[Cycle, Slots]]:
@@ -166,23 +167,23 @@ class Daemon:
     async def _turn(self, cycle: Cycle) -> None:
         task = asyncio.current_task()
         if task is not None:
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
-        self._pulse.begin(cycle.name, monotonic())
+            self._checking.add(task)
+            task.add_done_callback(self._checking.discard)
+        self._health.begin(cycle.name, monotonic())
         try:
-            turn = await cycle.turn()
+            cycle_result = await cycle.run()
         except asyncio.CancelledError:
             return  # the end of the watch, and no fault: the scheduler would log a traceback
-        self._pulse.beat(cycle.name, monotonic())
-        if self._on_turn is not None:
-            self._on_turn(turn)
-        if turn.recorded.step.notices:
+        self._health.finish(cycle.name, monotonic())
+        if self._on_check is not None:
+            self._on_check(cycle_result)
+        if cycle_result.recorded.transition.notifications:
             self._monitor.deliverer.wake()
-        if turn.is_in_doubt:
-            self._look_soon(cycle)
+        if cycle_result.is_in_doubt:
+            self._check_soon(cycle)
 
-    def _look_soon(self, cycle: Cycle) -> None:
-        """The pause counts from the end of a look, so that a host that hangs is given a rest as well."""
+    def _check_soon(self, cycle: Cycle) -> None:
+        """The pause counts from the end of a check, so that a host that hangs is given a rest as well."""
         job = self._jobs[cycle.name]
         soon = self._clock() + min(self._monitor.settings.alerts.confirm_interval, cycle.interval)
         if job.next_run_time is None or soon < job.next_run_time:
@@ -190,10 +191,10 @@ class Daemon:
 
     async def _prune(self) -> None:
         settings = self._monitor.settings
-        store, keeper = self._monitor.store, self._monitor.keeper
-        deleted = await keeper.run(store.prune, self._clock(), settings.history.keep)
+        store, store_thread = self._monitor.store, self._monitor.store_thread
+        deleted = await store_thread.run(store.prune, self._clock(), settings.history.keep)
         if deleted:
-            logger.debug("{} old looks deleted", deleted)
+            logger.debug("{} old checks deleted", deleted)
 
     async def _watch_the_clock(self) -> None:
         """The scheduler waits for times of day; a clock set back an hour would be an hour's sleep."""
@@ -222,9 +223,9 @@ class Daemon:
             return
         if event.job_id not in self._jobs:
             return
-        self.missed_looks += 1
+        self.missed_checks += 1
         why = "the last one still runs" if event.code == EVENT_JOB_MAX_INSTANCES else "its time had passed"
-        logger.warning("{}: a look was left out, {} ({} so far)", event.job_id, why, self.missed_looks)
+        logger.warning("{}: a check was left out, {} ({} so far)", event.job_id, why, self.missed_checks)
 
 
 def _quieten() -> None:

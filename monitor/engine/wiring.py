@@ -20,7 +20,7 @@ from monitor.alerts.log import LogChannel
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
-from monitor.checks.connectivity import Surroundings
+from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import host_of
 from monitor.checks.rest import UpstashProbes
 from monitor.config.settings import (
@@ -31,13 +31,13 @@ from monitor.config.settings import (
     TelegramSettings,
     WebhookSettings,
 )
-from monitor.engine.connectivity import OurSide
+from monitor.engine.connectivity import Connectivity
 from monitor.engine.cycle import Cycle
-from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, Delivery
-from monitor.engine.diagnose_on_open import LONGEST_WAIT, Opinions
+from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
+from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.lib.scrub import Scrubber
 from monitor.store.store import Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
     from monitor.checks.redis_tcp import WorkerProbe
@@ -92,8 +92,8 @@ def build_examiner(
     doctor = settings.doctor
     return Examiner(
         probes=probes or UpstashProbes(scrub=scrub),
-        surroundings=Surroundings(settings.controls),
-        controls=settings.controls,
+        connectivity_probe=ConnectivityProbe(settings.connectivity),
+        connectivity=settings.connectivity,
         doctor=doctor,
         console=console,
         railway=None
@@ -109,7 +109,7 @@ def build_examiner(
 def attending_examiner(
     settings: Settings, *, probes: UpstashProbes, clock: Callable[[], datetime], environ: Mapping[str, str]
 ) -> Examiner:
-    """The doctor of a monitor that runs; what is heavy is read in here, and not while looks are timed."""
+    """The doctor of a monitor that runs; what is heavy is read in here, and not while checks are timed."""
     from monitor.checks.redis_tcp import read_in
 
     read_in()
@@ -135,21 +135,21 @@ class Monitor:
 
     settings: Settings
     store: Store
-    keeper: Keeper
-    our_side: OurSide
+    store_thread: StoreThread
+    connectivity: Connectivity
     cycles: tuple[Cycle, ...]
     deliverer: Deliverer
-    opinions: Opinions | None
+    diagnoser: Diagnoser | None
 
     def stop(self) -> None:
-        """Break off what goes on beside looks and deliveries. To be called in the loop."""
-        self.our_side.stop()
-        if self.opinions is not None:
-            self.opinions.stop()
+        """Break off what goes on beside checks and deliveries. To be called in the loop."""
+        self.connectivity.stop()
+        if self.diagnoser is not None:
+            self.diagnoser.stop()
 
     def close(self) -> None:
         """Commit what is known and end the store's thread. Blocks."""
-        self.keeper.stop(self.store.close)
+        self.store_thread.stop(self.store.close)
 
 
 def build(
@@ -159,7 +159,7 @@ def build(
     clock: Callable[[], datetime] = now_utc,
     tell_unwritable: bool = True,
     send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
-    on_delivery: Callable[[Delivery], None] | None = None,
+    on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     patience: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
 ) -> Monitor:
@@ -176,25 +176,30 @@ def build(
         channel = channels.get(name)
         if state.move is not None and isinstance(channel, TelegramChannel):
             channel.follow(state.move)
-    keeper = Keeper()
-    our_side = OurSide(
-        settings.controls,
-        surroundings=Surroundings(settings.controls),
+    store_thread = StoreThread()
+    connectivity = Connectivity(
+        settings.connectivity,
+        connectivity_probe=ConnectivityProbe(settings.connectivity),
         store=store,
-        keeper=keeper,
+        store_thread=store_thread,
         clock=clock,
     )
     probes = UpstashProbes(scrub=scrub)
     deliverer = Deliverer(
-        channels, store=store, keeper=keeper, clock=clock, send_timeout=send_timeout, on_delivery=on_delivery
+        channels,
+        store=store,
+        store_thread=store_thread,
+        clock=clock,
+        send_timeout=send_timeout,
+        on_delivery=on_delivery,
     )
-    opinions = None
-    if settings.alerts.verdict:
-        opinions = Opinions(
+    diagnoser = None
+    if settings.alerts.diagnose:
+        diagnoser = Diagnoser(
             lambda: attending_examiner(settings, probes=probes, clock=clock, environ=environ),
             service=settings.doctor.service,
             store=store,
-            keeper=keeper,
+            store_thread=store_thread,
             on_release=deliverer.wake,
             patience=patience,
         )
@@ -202,31 +207,31 @@ def build(
     return Monitor(
         settings=settings,
         store=store,
-        keeper=keeper,
-        our_side=our_side,
+        store_thread=store_thread,
+        connectivity=connectivity,
         cycles=tuple(
             Cycle(
                 database,
                 alerts=settings.alerts,
                 probes=probes,
-                our_side=our_side,
+                connectivity=connectivity,
                 store=store,
-                keeper=keeper,
+                store_thread=store_thread,
                 clock=clock,
                 worker=worker,
-                opinions=opinions,
+                diagnoser=diagnoser,
             )
             for database, worker in zip(settings.databases, workers, strict=True)
         ),
         deliverer=deliverer,
-        opinions=opinions,
+        diagnoser=diagnoser,
     )
 
 
 def open_store(
     settings: Settings, *, clock: Callable[[], datetime] = now_utc, tell_unwritable: bool = True
 ) -> Store:
-    """The store alone, for commands that look at nothing; raises `RefusedFileError`."""
+    """The store alone, for commands that check nothing; raises `RefusedFileError`."""
     return Store(
         Path(settings.history.path),
         channels=[channel.name for channel in told(settings)],

@@ -1,8 +1,8 @@
 """When trouble becomes an incident, and when it is over.
 
-Pure rules: a state and a look go in, the next state and what is to be said come out (design, 4.1 and 4.2).
-How a notice is worded is in `notice`; nothing here reads a clock or sends anything.
-Every decision (opened, cause changed, closed) begins a new window, so no look is counted for two of them.
+Pure rules: a state and a check go in, the next state and what is to be said come out (design, 4.1 and 4.2).
+How a notification is worded is in `notice`; nothing here reads a clock or sends anything.
+Every decision (opened, cause changed, closed) begins a new window, so no check is counted for two of them.
 """
 
 from __future__ import annotations
@@ -12,129 +12,147 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from monitor.alerts.notification import Kind, Notice, Severity
-from monitor.checks.observation import Family, Look, Outcome
+from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.checks.observation import Check, Family, Outcome
 from monitor.config.settings import AlertSettings, Rule
-from monitor.incidents.state import Incident, Mark, Step, Watch
+from monitor.incidents.state import Incident, IncidentState, RecentCheck, Transition
 
-# A failure of last week and one of today are not "in a row", however few looks lie between them.
-_MARKS_LAST = timedelta(hours=24)
+# A failure of last week and one of today are not "in a row", however few checks lie between them.
+_RECENT_FOR = timedelta(hours=24)
 
 
-def advance(watch: Watch, look: Look, alerts: AlertSettings, *, next_incident: int) -> Step:
+def advance(state: IncidentState, check: Check, alerts: AlertSettings, *, next_incident: int) -> Transition:
     """Return what `look` leads to. `next_incident` is the number a new incident would get.
 
-    A look of the unknown family changes nothing but what is remembered of the canary.
+    A check of the unknown family changes nothing but what is remembered of the canary.
     """
-    step = _judge(watch, look, alerts, next_incident)
-    return replace(step, watch=replace(step.watch, canary=look.canary or watch.canary))
+    transition = _judge(state, check, alerts, next_incident)
+    return replace(transition, state=replace(transition.state, canary=check.canary or state.canary))
 
 
-def acknowledge(watch: Watch, now: datetime) -> Watch:
+def acknowledge(state: IncidentState, now: datetime) -> IncidentState:
     """The open incident is known to somebody: it does not remind any more. Acknowledging twice keeps the first."""
-    if watch.incident is None or watch.incident.acknowledged_at is not None:
-        return watch
-    return replace(watch, incident=replace(watch.incident, acknowledged_at=now))
+    if state.incident is None or state.incident.acknowledged_at is not None:
+        return state
+    return replace(state, incident=replace(state.incident, acknowledged_at=now))
 
 
-def in_doubt(watch: Watch, alerts: AlertSettings, *, slow_too: bool = False) -> bool:
-    """True when the next look should come after `confirm_interval`: one more decides, or brings nearer.
+def is_in_doubt_now(state: IncidentState, alerts: AlertSettings, *, slow_too: bool = False) -> bool:
+    """True when the next check should come after `confirm_interval`: one more decides, or brings nearer.
 
     That is a failure below its count, a recovery below its count, or a change of cause not yet confirmed.
-    Slow looks are no hurry; `slow_too` makes them one, for a `check` that remembers nothing.
+    Slow checks are no hurry; `slow_too` makes them one, for a `check` that remembers nothing.
     """
-    if not watch.marks:
+    if not state.recent:
         return False
-    latest = watch.marks[-1]
-    if watch.incident is not None:
+    latest = state.recent[-1]
+    if state.incident is not None:
         if latest.family is Family.FINE:
             return True
-        if watch.incident.severity is Severity.CRITICAL:
-            changed = latest.outcome is not watch.incident.cause and latest.family is not Family.SLOW
+        if state.incident.severity is Severity.CRITICAL:
+            changed = latest.outcome is not state.incident.cause and latest.family is not Family.SLOW
             return changed and _within_reach(
-                watch.marks, _rule(latest.family, alerts), lambda mark: mark.outcome is latest.outcome
+                state.recent,
+                _rule(latest.family, alerts),
+                lambda one: one.outcome is latest.outcome,
             )
-    elif slow_too and _within_reach(watch.marks, alerts.slow, lambda mark: mark.family is Family.SLOW):
+    elif slow_too and _within_reach(state.recent, alerts.slow, lambda one: one.family is Family.SLOW):
         return True
-    return _within_reach(watch.marks, alerts.mixture, lambda mark: mark.family.is_failing) or any(
-        _within_reach(watch.marks, _rule(family, alerts), lambda mark, family=family: mark.family is family)  # type: ignore[misc]
+    return _within_reach(state.recent, alerts.mixture, lambda one: one.family.is_failing) or any(
+        _within_reach(
+            state.recent,
+            _rule(family, alerts),
+            lambda one, family=family: one.family is family,  # type: ignore[misc]
+        )
         for family in Family
         if family.is_failing
     )
 
 
-def _judge(watch: Watch, look: Look, alerts: AlertSettings, next_incident: int) -> Step:
-    if look.outcome.family is Family.UNKNOWN:
-        return Step(watch=watch)
-    mark = Mark(at=look.at, outcome=look.outcome)
-    fresh = tuple(old for old in watch.marks if abs(look.at - old.at) <= _MARKS_LAST)
-    marks = (*fresh, mark)[-_window(alerts) :]
-    if watch.incident is None:
-        return _outside(marks, look, alerts, next_incident)
-    return _inside(watch.incident, marks, look, alerts)
+def _judge(state: IncidentState, check: Check, alerts: AlertSettings, next_incident: int) -> Transition:
+    if check.outcome.family is Family.UNKNOWN:
+        return Transition(state=state)
+    recent_check = RecentCheck(at=check.at, outcome=check.outcome)
+    fresh = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
+    recent = (*fresh, recent_check)[-_window(alerts) :]
+    if state.incident is None:
+        return _outside(recent, check, alerts, next_incident)
+    return _inside(state.incident, recent, check, alerts)
 
 
-def _outside(marks: tuple[Mark, ...], look: Look, alerts: AlertSettings, next_incident: int) -> Step:
-    guilty = _guilty(marks, alerts)
+def _outside(
+    recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings, next_incident: int
+) -> Transition:
+    guilty = _guilty(recent, alerts)
     if not guilty:
-        return Step(watch=Watch(marks=marks))
-    cause = _most_common([mark.outcome for mark in guilty])
+        return Transition(state=IncidentState(recent=recent))
+    cause = _most_common([recent_check.outcome for recent_check in guilty])
     incident = Incident(
         id=next_incident,
         opened_at=guilty[0].at,
-        told_at=look.at,
+        notified_at=check.at,
         cause=cause,
         causes=(cause,),
         severity=_severity(cause),
-        looks_failed=len(guilty),
+        checks_failed=len(guilty),
     )
-    return Step(
-        watch=Watch(incident=incident),
+    return Transition(
+        state=IncidentState(incident=incident),
         incident=incident,
-        notices=(_notice(Kind.OPENED, incident, look),),
+        notifications=(_notification(NotificationKind.OPENED, incident, check),),
     )
 
 
-def _inside(incident: Incident, marks: tuple[Mark, ...], look: Look, alerts: AlertSettings) -> Step:
-    family = look.outcome.family
+def _inside(
+    incident: Incident, recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings
+) -> Transition:
+    family = check.outcome.family
     if family is Family.FINE:
-        recovery = marks[-alerts.recovery :]
-        if len(recovery) < alerts.recovery or any(mark.family is not Family.FINE for mark in recovery):
-            return Step(watch=Watch(marks=marks, incident=incident), incident=incident)
+        recovery = recent[-alerts.recovery :]
+        if len(recovery) < alerts.recovery or any(
+            recent_check.family is not Family.FINE for recent_check in recovery
+        ):
+            return Transition(state=IncidentState(recent=recent, incident=incident), incident=incident)
         closed = replace(incident, closed_at=recovery[0].at)
-        return Step(watch=Watch(), incident=closed, notices=(_notice(Kind.CLOSED, closed, look),))
+        return Transition(
+            state=IncidentState(),
+            incident=closed,
+            notifications=(_notification(NotificationKind.CLOSED, closed, check),),
+        )
 
     if family.is_failing or incident.severity is Severity.WARNING:
-        incident = replace(incident, looks_failed=incident.looks_failed + 1)
-    cause = _new_cause(incident, marks, alerts)
+        incident = replace(incident, checks_failed=incident.checks_failed + 1)
+    cause = _new_cause(incident, recent, alerts)
     if cause is not None:
-        return _changed(incident, cause, look)
+        return _changed(incident, cause, check)
 
-    due = _reminders_due(look.at - incident.told_at, alerts.reminders)
+    due = _reminders_due(check.at - incident.notified_at, alerts.reminders)
     if due > incident.reminders_sent and incident.acknowledged_at is None:
         incident = replace(incident, reminders_sent=due)
-        notices = (_notice(Kind.REMINDER, incident, look),)
-        return Step(watch=Watch(marks=marks, incident=incident), incident=incident, notices=notices)
-    return Step(watch=Watch(marks=marks, incident=incident), incident=incident)
+        notifications = (_notification(NotificationKind.REMINDER, incident, check),)
+        return Transition(
+            state=IncidentState(recent=recent, incident=incident), incident=incident, notifications=notifications
+        )
+    return Transition(state=IncidentState(recent=recent, incident=incident), incident=incident)
 
 
-def _new_cause(incident: Incident, marks: Sequence[Mark], alerts: AlertSettings) -> Outcome | None:
-    """The cause that the latest look confirms in place of the present one.
+def _new_cause(incident: Incident, recent: Sequence[RecentCheck], alerts: AlertSettings) -> Outcome | None:
+    """The cause that the latest check confirms in place of the present one.
 
     One failing cause is replaced by another when that very outcome meets its rule. A slow incident turns into
     a failure by any rule that would open one.
     """
-    latest = marks[-1]
+    latest = recent[-1]
     if incident.severity is Severity.WARNING and latest.family.is_failing:
-        guilty = _guilty(marks, alerts)
-        return _most_common([mark.outcome for mark in guilty]) if guilty else None
+        guilty = _guilty(recent, alerts)
+        return _most_common([recent_check.outcome for recent_check in guilty]) if guilty else None
     if latest.outcome is incident.cause:
         return None
-    confirmed = _met(marks, _rule(latest.family, alerts), lambda mark: mark.outcome is latest.outcome)
+    confirmed = _met(recent, _rule(latest.family, alerts), lambda one: one.outcome is latest.outcome)
     return latest.outcome if confirmed else None
 
 
-def _changed(incident: Incident, cause: Outcome, look: Look) -> Step:
+def _changed(incident: Incident, cause: Outcome, check: Check) -> Transition:
     """Each cause is told once; that it is worse again (slow, then failing) is told each time."""
     severity = _severity(cause)
     is_worse = incident.severity is Severity.WARNING and severity is Severity.CRITICAL
@@ -145,23 +163,27 @@ def _changed(incident: Incident, cause: Outcome, look: Look) -> Step:
         causes=(*incident.causes, cause) if is_new else incident.causes,
         severity=severity,
     )
-    notices = (_notice(Kind.CHANGED, changed, look, before=incident.cause),) if is_new or is_worse else ()
-    return Step(watch=Watch(incident=changed), incident=changed, notices=notices)
+    notifications = (
+        (_notification(NotificationKind.CHANGED, changed, check, before=incident.cause),)
+        if is_new or is_worse
+        else ()
+    )
+    return Transition(state=IncidentState(incident=changed), incident=changed, notifications=notifications)
 
 
-def _guilty(marks: Sequence[Mark], alerts: AlertSettings) -> list[Mark]:
+def _guilty(recent: Sequence[RecentCheck], alerts: AlertSettings) -> list[RecentCheck]:
     """The marks that open an incident now, oldest first; none when no rule is met.
 
-    Only the latest look can meet a rule: a fine one never opens anything.
+    Only the latest check can meet a rule: a fine one never opens anything.
     """
-    family = marks[-1].family
+    family = recent[-1].family
     if family is Family.FINE:
         return []
     rule = _rule(family, alerts)
-    of_family = [mark for mark in marks[-rule.within :] if mark.family is family]
+    of_family = [recent_check for recent_check in recent[-rule.within :] if recent_check.family is family]
     if len(of_family) >= rule.failures:
         return of_family
-    failing = [mark for mark in marks[-alerts.mixture.within :] if mark.family.is_failing]
+    failing = [recent_check for recent_check in recent[-alerts.mixture.within :] if recent_check.family.is_failing]
     return failing if family.is_failing and len(failing) >= alerts.mixture.failures else []
 
 
@@ -171,14 +193,14 @@ def _most_common(outcomes: Sequence[Outcome]) -> Outcome:
     return max(reversed(outcomes), key=lambda outcome: counts[outcome])
 
 
-def _met(marks: Sequence[Mark], rule: Rule, counts: Callable[[Mark], bool]) -> bool:
-    return sum(map(counts, marks[-rule.within :])) >= rule.failures
+def _met(recent: Sequence[RecentCheck], rule: Rule, counts: Callable[[RecentCheck], bool]) -> bool:
+    return sum(map(counts, recent[-rule.within :])) >= rule.failures
 
 
-def _within_reach(marks: Sequence[Mark], rule: Rule, counts: Callable[[Mark], bool]) -> bool:
-    """Could the next looks meet the rule with the help of a mark that already counts?"""
+def _within_reach(recent: Sequence[RecentCheck], rule: Rule, counts: Callable[[RecentCheck], bool]) -> bool:
+    """Could the next checks meet the rule with the help of a mark that already counts?"""
     for more in range(1, rule.within):
-        kept = sum(map(counts, marks[-(rule.within - more) :]))
+        kept = sum(map(counts, recent[-(rule.within - more) :]))
         if kept and kept + more >= rule.failures:
             return True
     return False
@@ -210,11 +232,13 @@ def _severity(cause: Outcome) -> Severity:
     return Severity.WARNING if cause.family is Family.SLOW else Severity.CRITICAL
 
 
-def _notice(kind: Kind, incident: Incident, look: Look, *, before: Outcome | None = None) -> Notice:
-    return Notice(
+def _notification(
+    kind: NotificationKind, incident: Incident, check: Check, *, before: Outcome | None = None
+) -> Notification:
+    return Notification(
         kind=kind,
-        created_at=look.at,
-        database=look.database,
+        created_at=check.at,
+        database=check.database,
         incident=incident.id,
         severity=incident.severity,
         cause=incident.cause,
@@ -222,6 +246,6 @@ def _notice(kind: Kind, incident: Incident, look: Look, *, before: Outcome | Non
         before=before,
         since=incident.opened_at,
         until=incident.closed_at,
-        looks_failed=incident.looks_failed,
-        detail="" if kind is Kind.CLOSED else look.detail,
+        checks_failed=incident.checks_failed,
+        detail="" if kind is NotificationKind.CLOSED else check.detail,
     )

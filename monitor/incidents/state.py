@@ -1,4 +1,4 @@
-"""What is remembered of a database between two looks, and what one look did to it.
+"""What is remembered of a database between two checks, and what one check did to it.
 
 Only words live here; the rules that move them are in `incident`, the file they are kept in is `store`'s business.
 """
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.alerts.notification import Notice, Severity
-from monitor.checks.observation import Canary, Family, Outcome
+from monitor.alerts.notification import Notification, Severity
+from monitor.checks.observation import CanaryResult, Family, Outcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
-    """A look as the rules count it. Looks of the unknown family leave no mark."""
+class RecentCheck:
+    """A check as the rules count it. Checks of the unknown family leave no mark."""
 
     at: datetime
     outcome: Outcome
@@ -29,58 +29,60 @@ class Mark:
 class Incident:
     """One stretch of trouble of one database.
 
-    `opened_at` is its first failing look and `closed_at` the first fine look after it, so that their
+    `opened_at` is its first failing check and `closed_at` the first fine look after it, so that their
     difference is how long people were without the database; `told_at` is when the rule was met.
     `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one.
     """
 
     id: int
     opened_at: datetime
-    told_at: datetime
+    notified_at: datetime
     cause: Outcome
     causes: tuple[Outcome, ...]
     severity: Severity
-    looks_failed: int
+    checks_failed: int
     reminders_sent: int = 0
     acknowledged_at: datetime | None = None
     closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watch:
+class IncidentState:
     """The state of one database: its marks since the last decision, oldest first, and its open incident.
 
     `canary` is the last key that was written; `None` when there was none yet.
     """
 
-    marks: tuple[Mark, ...] = ()
+    recent: tuple[RecentCheck, ...] = ()
     incident: Incident | None = None
-    canary: Canary | None = None
+    canary: CanaryResult | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """What one look led to: the next state, the incident it touched (closed or not), and what is to be said."""
+class Transition:
+    """What one check led to: the next state, the incident it touched (closed or not), and what is to be said."""
 
-    watch: Watch
+    state: IncidentState
     incident: Incident | None = None
-    notices: tuple[Notice, ...] = ()
+    notifications: tuple[Notification, ...] = ()
 
 
-def watch_to_json(watch: Watch) -> dict[str, Any]:
+def state_to_json(state: IncidentState) -> dict[str, Any]:
     """The state as plain JSON values, for the file."""
     return {
-        "marks": [[mark.at.isoformat(), mark.outcome.value] for mark in watch.marks],
-        "incident": None if watch.incident is None else _incident_to_json(watch.incident),
-        "canary": None if watch.canary is None else _canary_to_json(watch.canary),
+        "recent": [[recent_check.at.isoformat(), recent_check.outcome.value] for recent_check in state.recent],
+        "incident": None if state.incident is None else _incident_to_json(state.incident),
+        "canary": None if state.canary is None else _canary_to_json(state.canary),
     }
 
 
-def watch_from_json(values: dict[str, Any]) -> Watch:
+def state_from_json(values: dict[str, Any]) -> IncidentState:
     """The state that `watch_to_json` wrote, in this release or an older one."""
     incident, canary = values["incident"], values.get("canary")
-    return Watch(
-        marks=tuple(Mark(at=datetime.fromisoformat(at), outcome=Outcome(code)) for at, code in values["marks"]),
+    return IncidentState(
+        recent=tuple(
+            RecentCheck(at=datetime.fromisoformat(at), outcome=Outcome(code)) for at, code in values["recent"]
+        ),
         incident=None if incident is None else _incident_from_json(incident),
         canary=None if canary is None else _canary_from_json(canary),
     )
@@ -90,11 +92,11 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
     return {
         "id": incident.id,
         "opened_at": incident.opened_at.isoformat(),
-        "told_at": incident.told_at.isoformat(),
+        "notified_at": incident.notified_at.isoformat(),
         "cause": incident.cause.value,
         "causes": [cause.value for cause in incident.causes],
         "severity": incident.severity.value,
-        "looks_failed": incident.looks_failed,
+        "checks_failed": incident.checks_failed,
         "reminders_sent": incident.reminders_sent,
         "acknowledged_at": incident.acknowledged_at.isoformat() if incident.acknowledged_at else None,
     }
@@ -105,17 +107,17 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
     return Incident(
         id=values["id"],
         opened_at=datetime.fromisoformat(values["opened_at"]),
-        told_at=datetime.fromisoformat(values["told_at"]),
+        notified_at=datetime.fromisoformat(values["notified_at"]),
         cause=Outcome(values["cause"]),
         causes=tuple(Outcome(cause) for cause in values["causes"]),
         severity=Severity(values["severity"]),
-        looks_failed=values["looks_failed"],
+        checks_failed=values["checks_failed"],
         reminders_sent=values["reminders_sent"],
         acknowledged_at=datetime.fromisoformat(acknowledged) if acknowledged else None,
     )
 
 
-def _canary_to_json(canary: Canary) -> dict[str, Any]:
+def _canary_to_json(canary: CanaryResult) -> dict[str, Any]:
     return {
         "sent_at": canary.sent_at.isoformat(),
         "outcome": canary.outcome.value,
@@ -123,8 +125,8 @@ def _canary_to_json(canary: Canary) -> dict[str, Any]:
     }
 
 
-def _canary_from_json(values: dict[str, Any]) -> Canary:
-    return Canary(
+def _canary_from_json(values: dict[str, Any]) -> CanaryResult:
+    return CanaryResult(
         sent_at=datetime.fromisoformat(values["sent_at"]),
         outcome=Outcome(values["outcome"]),
         detail=values["detail"],

@@ -50,7 +50,7 @@ def write_duration(duration: timedelta) -> str:
     return written or "0s"
 
 
-def say_duration(duration: timedelta) -> str:
+def format_duration(duration: timedelta) -> str:
     """Say a duration with its two largest units: `12 min 4 s`, `3 d 2 h`; never negative."""
     seconds = max(0, round(duration.total_seconds()))
     sizes = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))

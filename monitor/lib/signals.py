@@ -37,5 +37,5 @@ def _leave(_sign: int, _frame: FrameType | None) -> None:
     # Not through the log, whose lock may be held by what was interrupted, and not where it would block.
     with suppress(OSError, ValueError):
         if select.select([], [1], [], 0)[1]:
-            os.write(1, b"the disk did not let go in time; looks of the last seconds may be lost\n")
+            os.write(1, b"the disk did not let go in time; checks of the last seconds may be lost\n")
     os._exit(0)

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from monitor.checks.observation import Look, Outcome
+from monitor.checks.observation import Check, Outcome
 from monitor.diagnosis.advice import advise
 from monitor.lib.times import iso
 from monitor.report.csv_export import Cell, table
-from monitor.report.outages import Stretch
+from monitor.report.outages import Span
 from monitor.report.values import VERSION, gap_values, rounded, uptime_values
 from monitor.store.rollups.model import Gap, History, Uptime
 
@@ -49,8 +49,8 @@ def side_of(cause: Outcome) -> Side:
 class Claim:
     """One database in one month of UTC.
 
-    `outages` are down, `blind` are looks that said nothing of the database (we were offline), `gaps` are times
-    without a look: all the oldest first and cut to the month. While the month runs, `end` is before `month_end`.
+    `outages` are down, `blind` are checks that said nothing of the database (we were offline), `gaps` are times
+    without a check: all the oldest first and cut to the month. While the month runs, `end` is before `month_end`.
     """
 
     database: str
@@ -58,26 +58,26 @@ class Claim:
     end: datetime
     month_end: datetime
     uptime: Uptime
-    looks: int
-    outages: tuple[Stretch, ...]
-    blind: tuple[Stretch, ...]
+    checks: int
+    outages: tuple[Span, ...]
+    blind: tuple[Span, ...]
     gaps: tuple[Gap, ...]
 
     def down(self, side: Side) -> timedelta:
         """The listed time down for causes on that side, never more than was counted as down.
 
-        Incidents, which stand in for looks that are gone, may hold single fine looks.
+        Incidents, which stand in for checks that are gone, may hold single fine checks.
         """
         return min(_sum(one.duration for one in self.outages if side_of(one.cause) is side), self.uptime.down)
 
     @property
     def down_unlisted(self) -> timedelta:
-        """Down by the rollups, but the single looks that would show when are not kept any more."""
+        """Down by the rollups, but the single checks that would show when are not kept any more."""
         return max(timedelta(0), self.uptime.down - _sum(one.duration for one in self.outages))
 
     @property
     def unknown_unlisted(self) -> timedelta:
-        """Unknown, and neither a gap nor a look: before the first one, and after the last until the next."""
+        """Unknown, and neither a gap nor a check: before the first one, and after the last until the next."""
         listed = _sum(one.duration for one in self.blind) + _sum(gap.end - gap.start for gap in self.gaps)
         return max(timedelta(0), self.uptime.unknown - listed)
 
@@ -97,7 +97,7 @@ class Claim:
         return next((percent for below, percent in _CREDITS if self.share_at_best < below), 0)
 
 
-def claim(history: History, found: Sequence[Stretch], *, month_end: datetime) -> Claim:
+def claim(history: History, found: Sequence[Span], *, month_end: datetime) -> Claim:
     """The claim of a month's history and the stretches that were found in it."""
     ordered = sorted(found, key=lambda one: one.start)
     return Claim(
@@ -106,7 +106,7 @@ def claim(history: History, found: Sequence[Stretch], *, month_end: datetime) ->
         end=history.whole.end,
         month_end=month_end,
         uptime=history.whole.uptime,
-        looks=history.whole.looks,
+        checks=history.whole.checks,
         outages=tuple(one for one in ordered if one.is_down),
         blind=tuple(one for one in ordered if not one.is_down),
         gaps=history.gaps,
@@ -125,7 +125,7 @@ CLAIM_COLUMNS = (
     "seconds",
     "cause",
     "side",
-    "looks",
+    "checks",
     "outcomes",
     "first_at",
     "first_detail",
@@ -163,7 +163,7 @@ def _claim_values(claim: Claim) -> dict[str, Any]:
         "start": iso(claim.start),
         "end": iso(claim.end),
         "month_end": iso(claim.month_end),
-        "looks": claim.looks,
+        "checks": claim.checks,
         "uptime": uptime_values(claim.uptime),
         "claim": {
             "share": claim.share,
@@ -180,33 +180,33 @@ def _claim_values(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _stretch_values(one: Stretch) -> dict[str, Any]:
+def _stretch_values(one: Span) -> dict[str, Any]:
     return {
         "start": iso(one.start),
         "end": iso(one.end),
         "seconds": rounded(one.duration.total_seconds()),
         "cause": one.cause.value,
         "side": _side(one),
-        "looks": sum(one.outcomes.values()),
+        "checks": sum(one.outcomes.values()),
         "outcomes": {outcome.value: count for outcome, count in one.outcomes.items()},
-        "first": _look_values(one.first),
-        "last": _look_values(one.last),
+        "first": _check_values(one.first),
+        "last": _check_values(one.last),
         "http_statuses": list(one.http_statuses),
         "incident": one.incident,
     }
 
 
-def _look_values(look: Look) -> dict[str, Any]:
+def _check_values(check: Check) -> dict[str, Any]:
     return {
-        "at": iso(look.at),
-        "outcome": look.outcome.value,
-        "http_status": look.http_status,
-        "detail": look.detail,
+        "at": iso(check.at),
+        "outcome": check.outcome.value,
+        "http_status": check.http_status,
+        "detail": check.detail,
     }
 
 
 def _rows(claim: Claim) -> Iterator[list[Cell]]:
-    listed: list[Stretch] = sorted((*claim.outages, *claim.blind), key=lambda one: one.start)
+    listed: list[Span] = sorted((*claim.outages, *claim.blind), key=lambda one: one.start)
     for one in listed:
         yield [
             claim.database,
@@ -230,5 +230,5 @@ def _rows(claim: Claim) -> Iterator[list[Cell]]:
         yield [claim.database, "gap", iso(gap.start), iso(gap.end), seconds, *[None] * 10]
 
 
-def _side(one: Stretch) -> str | None:
+def _side(one: Span) -> str | None:
     return side_of(one.cause).value if one.is_down else None

@@ -20,8 +20,8 @@ _CELL_LIMIT = 500
 # What a spreadsheet takes for the beginning of a formula, in its wide forms too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _FIGURES = (
-    "looks",
-    "looks_failed",
+    "checks",
+    "checks_failed",
     "uptime_share",
     "up_seconds",
     "down_seconds",
@@ -36,7 +36,9 @@ SLICE_COLUMNS = ("database", "start", "end", *_FIGURES, *(outcome.value for outc
 
 
 def slices_csv(histories: Iterable[History]) -> str:
-    """A row for each slice of each database, then the looks by outcome; a cell is empty where nothing is known."""
+    """A row for each slice of each database, then the checks by outcome; a cell is empty where nothing is
+    known.
+    """
     rows = ([history.database, *_slice_cells(part)] for history in histories for part in history.slices)
     return table(SLICE_COLUMNS, rows)
 
@@ -68,8 +70,8 @@ def _slice_cells(part: Slice) -> list[Cell]:
     return [
         iso(part.start),
         iso(part.end),
-        part.looks,
-        part.looks_failed,
+        part.checks,
+        part.checks_failed,
         None if uptime.share is None else round(uptime.share, 6),
         *(round(time.total_seconds(), 3) for time in (uptime.up, uptime.down, uptime.unknown)),
         *spread,

@@ -1,6 +1,7 @@
-"""From single looks to the stretches of time in which a database could not be used, or nobody knows.
+"""From single checks to the stretches of time in which a database could not be used, or nobody knows.
 
-A look's state holds until the next look or the next gap, as in the uptime of `history`. What a claim makes of the
+A check's state holds until the next check or the next gap, as in the uptime of `history`. What a claim makes of
+the
 stretches is told in `report_claim`.
 """
 
@@ -13,16 +14,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from monitor.alerts.notification import Severity
-from monitor.checks.observation import Family, Look, Outcome, is_up
+from monitor.checks.observation import Check, Family, Outcome, is_up
 from monitor.incidents.state import Incident
 from monitor.store.rollups.model import Gap, Slice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
-    """A time without a fine look in it: down, or, where the looks say nothing of the database, unknown.
+class Span:
+    """A time without a fine check in it: down, or, where the checks say nothing of the database, unknown.
 
-    `outcomes` counts its looks; `first` and `last` are the evidence, `first` also when it came before `start` is
+    `outcomes` counts its checks; `first` and `last` are the evidence, `first` also when it came before `start` is
     cut to the span. `http_statuses` are those that were answered, ascending. `incident` is the number of the
     incident that covers it.
     """
@@ -30,8 +31,8 @@ class Stretch:
     start: datetime
     end: datetime
     outcomes: Mapping[Outcome, int]
-    first: Look
-    last: Look
+    first: Check
+    last: Check
     http_statuses: tuple[int, ...] = ()
     incident: int | None = None
 
@@ -54,28 +55,28 @@ class Stretch:
 
 
 def troubled_runs(hours: Sequence[Slice]) -> Iterator[tuple[Slice, ...]]:
-    """Neighbouring slices that were down in part, or whose looks said nothing of the database."""
+    """Neighbouring slices that were down in part, or whose checks said nothing of the database."""
     for is_troubled, run in groupby(hours, key=_is_troubled):
         if is_troubled:
             yield tuple(run)
 
 
-def stretches(
-    looks: Iterable[Look], gaps: Sequence[Gap], run: Sequence[Slice], *, carried: Look | None = None
-) -> list[Stretch]:
+def spans(
+    checks: Iterable[Check], gaps: Sequence[Gap], run: Sequence[Slice], *, carried: Check | None = None
+) -> list[Span]:
     """The stretches inside a run, the oldest first; `looks` come in that order and are read once.
 
-    `carried` is the look whose state the run begins with. A stretch that nothing ends lasts as long as the run's
+    `carried` is the check whose state the run begins with. A stretch that nothing ends lasts as long as the run's
     uptime says that the database was down.
     """
     walk = _Walk(start=run[0].start)
     if carried is not None:
-        walk.look(carried)
+        walk.check(carried)
     blind = deque(sorted(gap.start for gap in gaps))
-    for look in looks:
-        while blind and blind[0] < look.at:
+    for check in checks:
+        while blind and blind[0] < check.at:
             walk.end(blind.popleft())
-        walk.look(look)
+        walk.check(check)
     for moment in blind:
         if moment < run[-1].end:
             walk.end(moment)
@@ -83,19 +84,21 @@ def stretches(
     return walk.found
 
 
-def from_incidents(looks: Sequence[Look], incidents: Iterable[Incident], run: Sequence[Slice]) -> list[Stretch]:
-    """The same from incidents, for a time whose fine looks are not kept any more; `looks` are the failing ones."""
-    found: list[Stretch] = []
+def from_incidents(checks: Sequence[Check], incidents: Iterable[Incident], run: Sequence[Slice]) -> list[Span]:
+    """The same from incidents, for a time whose fine checks are not kept any more; `looks` are the failing
+    ones.
+    """
+    found: list[Span] = []
     for incident in sorted(incidents, key=lambda incident: incident.opened_at):
         start = max(incident.opened_at, run[0].start)
         end = min(incident.closed_at or run[-1].end, run[-1].end)
-        seen = [look for look in looks if start <= look.at < end and look.outcome.family.is_failing]
+        seen = [check for check in checks if start <= check.at < end and check.outcome.family.is_failing]
         if incident.severity is Severity.CRITICAL and seen and start < end:
-            found.append(_stretch(start, end, seen))
+            found.append(_span(start, end, seen))
     return found
 
 
-def numbered(found: Iterable[Stretch], incidents: Sequence[Incident]) -> list[Stretch]:
+def numbered(found: Iterable[Span], incidents: Sequence[Incident]) -> list[Span]:
     """The stretches with the number of the incident that each lies in, where there is one."""
     return [replace(one, incident=_incident_of(one, incidents)) for one in found]
 
@@ -104,42 +107,42 @@ def _is_troubled(part: Slice) -> bool:
     return bool(part.uptime.down) or any(outcome.family is Family.UNKNOWN for outcome in part.outcomes)
 
 
-def _incident_of(stretch: Stretch, incidents: Iterable[Incident]) -> int | None:
+def _incident_of(span: Span, incidents: Iterable[Incident]) -> int | None:
     """The critical one that covers it; a slow one may lie around it and is about something else."""
     for incident in incidents:
-        ends_after = incident.closed_at is None or incident.closed_at > stretch.start
-        is_about_it = stretch.is_down and incident.severity is Severity.CRITICAL
-        if is_about_it and incident.opened_at < stretch.end and ends_after:
+        ends_after = incident.closed_at is None or incident.closed_at > span.start
+        is_about_it = span.is_down and incident.severity is Severity.CRITICAL
+        if is_about_it and incident.opened_at < span.end and ends_after:
             return incident.id
     return None
 
 
-def _stretch(start: datetime, end: datetime, looks: Sequence[Look]) -> Stretch:
-    return Stretch(
+def _span(start: datetime, end: datetime, checks: Sequence[Check]) -> Span:
+    return Span(
         start=start,
         end=end,
-        outcomes=Counter(look.outcome for look in looks),
-        first=looks[0],
-        last=looks[-1],
-        http_statuses=tuple(sorted({look.http_status for look in looks if look.http_status is not None})),
+        outcomes=Counter(check.outcome for check in checks),
+        first=checks[0],
+        last=checks[-1],
+        http_statuses=tuple(sorted({check.http_status for check in checks if check.http_status is not None})),
     )
 
 
 @dataclass(kw_only=True, slots=True)
 class _Walk:
-    """Goes along the looks and keeps of a stretch only its counts, first and last: it may be a month long."""
+    """Goes along the checks and keeps of a stretch only its counts, first and last: it may be a month long."""
 
     start: datetime
-    found: list[Stretch] = field(default_factory=list)
-    _open: Stretch | None = None
+    found: list[Span] = field(default_factory=list)
+    _open: Span | None = None
 
-    def look(self, look: Look) -> None:
-        state, at = is_up(look.outcome.family), max(look.at, self.start)
+    def check(self, check: Check) -> None:
+        state, at = is_up(check.outcome.family), max(check.at, self.start)
         if self._open is not None and is_up(self._open.last.outcome.family) is not state:
             self.end(at)
         if state is True:
             return
-        one = _stretch(at, at, [look])
+        one = _span(at, at, [check])
         self._open = one if self._open is None else _joined(self._open, one)
 
     def end(self, at: datetime) -> None:
@@ -156,7 +159,7 @@ class _Walk:
         self.end(run_end)
 
 
-def _joined(one: Stretch, other: Stretch) -> Stretch:
+def _joined(one: Span, other: Span) -> Span:
     return replace(
         one,
         outcomes=Counter(one.outcomes) + Counter(other.outcomes),

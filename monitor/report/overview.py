@@ -1,6 +1,6 @@
 """Reads the history back for people: report, page, badges, JSON and metrics.
 
-How rows become figures is the business of `store/history`, how they look that of whoever asks.
+How rows become figures is the business of `store/history`, how they check that of whoever asks.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from monitor.checks.budget import budget
-from monitor.checks.observation import Look
+from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.store.errors import UnknownDatabaseError
-from monitor.store.queries import Reader, glance_of, history_of, parcels_pending, past_days, totals_of
+from monitor.store.queries import Reader, history_of, messages_pending, past_days, status_of, totals_of
 from monitor.store.read_only import open_archive as open_file
-from monitor.store.rollups.model import Glance, Grain, History, Schedule, Slice, Totals
+from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
-from monitor.store.tables.checks import read_looks
+from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import database_names, find_database
 from monitor.store.tables.outbox import RESULTS, read_tallies
 from monitor.store.tables.rows import to_ms
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 
-DAYS_AT_A_GLANCE = 90
+DAYS_SHOWN = 90
 # The row of a database that was never looked at: there is none of that number.
 _NO_ROW = 0
 # Who is told where the settings have no channel.
@@ -69,25 +69,25 @@ class Archive:
         """Every database there is something to tell of: those of the settings first, in their order."""
         return tuple(dict.fromkeys((*self._watched, *self._read(database_names))))
 
-    def glances(self) -> tuple[Glance, ...]:
+    def statuses(self) -> tuple[DatabaseStatus, ...]:
         """Each database of the settings as it is now, in their order.
 
         The days before today are read every ten minutes: a page shows ninety of them for each database, perhaps
         every second, and they hardly change any more.
         """
-        return tuple(map(self.glance, self._watched))
+        return tuple(map(self.status, self._watched))
 
-    def glance(self, database: str) -> Glance:
+    def status(self, database: str) -> DatabaseStatus:
         """One database of the settings as it is now."""
         now, watched = self._clock(), self._watched[database]
-        return self._read(lambda connection: self._glance(connection, watched, now=now))
+        return self._read(lambda connection: self._status(connection, watched, now=now))
 
     def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
     ) -> History:
         """One database from `start` until before `end`, which must be later.
 
-        Where single looks were deleted, a span that begins or ends within an hour is widened to the whole hour.
+        Where single checks were deleted, a span that begins or ends within an hour is widened to the whole hour.
         With `compare` the time of the same length before it is summed up as well.
         """
         watched = self._watched.get(database)
@@ -104,17 +104,17 @@ class Archive:
             )
         )
 
-    def looks(
+    def checks(
         self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
-    ) -> tuple[Look, ...]:
-        """Single looks from `start` until before `end`, the newest first, at most `limit`.
+    ) -> tuple[Check, ...]:
+        """Single checks from `start` until before `end`, the newest first, at most `limit`.
 
         The next page are those before the last one's `at`.
         """
         last = end if before is None else min(before, end)
         return self._read(
             lambda connection: tuple(
-                read_looks(
+                read_checks(
                     connection,
                     self._row(database, connection),
                     start=to_ms(start),
@@ -126,7 +126,7 @@ class Archive:
         )
 
     def totals(self) -> Totals:
-        """All looks ever of the settings' databases, in their order, and all messages."""
+        """All checks ever of the settings' databases, in their order, and all messages."""
         zeros = {(name, result): 0 for name in self._channels for result in RESULTS}
         return self._read(
             lambda connection: Totals(
@@ -135,18 +135,18 @@ class Archive:
                     for name in self._watched
                 ),
                 notifications={**zeros, **read_tallies(connection)},
-                outbox_pending=parcels_pending(connection),
+                outbox_pending=messages_pending(connection),
             )
         )
 
-    def _glance(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> Glance:
+    def _status(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> DatabaseStatus:
         row = find_database(connection, database.name) or _NO_ROW
         past = self._past.get(database.name)
         if past is None or past.row != row or not past.is_good_at(now):
-            days = past_days(connection, row, days=DAYS_AT_A_GLANCE - 1, now=now)
+            days = past_days(connection, row, days=DAYS_SHOWN - 1, now=now)
             past = self._past[database.name] = _Past(row=row, read_at=now, days=days)
         schedule = _schedule(database, self._settings)
-        return glance_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
+        return status_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
 
     def _row(self, name: str, connection: Any) -> int:
         number = find_database(connection, name)
@@ -161,35 +161,35 @@ class Overview:
     The parameters are those of `Archive`.
     """
 
-    def __init__(self, settings: Settings, store: Store, keeper: Keeper, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, store_thread: StoreThread, clock: Clock) -> None:
         self._settings = settings
         self._archive = Archive(settings, read=store.read, clock=clock)
-        self._keeper = keeper
+        self._store_thread = store_thread
 
     async def names(self) -> tuple[str, ...]:
-        return await self._keeper.run(self._archive.names)
+        return await self._store_thread.run(self._archive.names)
 
-    async def glances(self) -> tuple[Glance, ...]:
-        """One after the other, so that looks which wait for their answer have a turn in between."""
+    async def statuses(self) -> tuple[DatabaseStatus, ...]:
+        """One after the other, so that checks which wait for their answer have a turn in between."""
         names = [database.name for database in self._settings.databases]
-        return tuple([await self._keeper.run(self._archive.glance, name) for name in names])
+        return tuple([await self._store_thread.run(self._archive.status, name) for name in names])
 
     async def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
     ) -> History:
-        return await self._keeper.run(
+        return await self._store_thread.run(
             self._archive.history, database, start=start, end=end, grain=grain, compare=compare
         )
 
-    async def looks(
+    async def checks(
         self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
-    ) -> tuple[Look, ...]:
-        return await self._keeper.run(
-            self._archive.looks, database, start=start, end=end, before=before, limit=limit
+    ) -> tuple[Check, ...]:
+        return await self._store_thread.run(
+            self._archive.checks, database, start=start, end=end, before=before, limit=limit
         )
 
     async def totals(self) -> Totals:
-        return await self._keeper.run(self._archive.totals)
+        return await self._store_thread.run(self._archive.totals)
 
 
 @contextmanager

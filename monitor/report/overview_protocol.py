@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from monitor.checks.observation import Look
-from monitor.store.rollups.model import Glance, Grain, History
+from monitor.checks.observation import Check
+from monitor.store.rollups.model import DatabaseStatus, Grain, History
 
 
 class Overview(Protocol):
     """Reads the history for people. An unknown name raises a `KeyError`."""
 
-    async def glances(self) -> tuple[Glance, ...]:
+    async def statuses(self) -> tuple[DatabaseStatus, ...]:
         """Every database now, in the order of the settings."""
 
     async def history(
@@ -20,7 +20,7 @@ class Overview(Protocol):
     ) -> History:
         """One database from `start` until before `end`; with `compare` the span before it as well."""
 
-    async def looks(
+    async def checks(
         self, database: str, *, start: datetime, end: datetime, before: datetime | None, limit: int
-    ) -> tuple[Look, ...]:
+    ) -> tuple[Check, ...]:
         """At most `limit` looks from `start` until before `end`, the newest first; only those before `before`."""

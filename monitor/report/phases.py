@@ -1,4 +1,4 @@
-"""Which part of a look moved since the span before, and whose part that is.
+"""Which part of a check moved since the span before, and whose part that is.
 
 The medians come from `history`; how a phase is measured is the probe's business.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from monitor.checks.observation import Phases
-from monitor.report.report_words import say_ms
+from monitor.report.report_words import format_ms
 
 # A median moves by itself by less than this.
 _LEAST_MS = 2.0
@@ -19,7 +19,7 @@ _WAY_RATIO = 1.5
 
 
 class Phase(Enum):
-    """The parts of a look, in their order; the values are the names of `Phases`."""
+    """The parts of a check, in their order; the values are the names of `Phases`."""
 
     DNS = "dns"
     CONNECT = "connect"
@@ -44,7 +44,7 @@ class Shift:
 
     def __str__(self) -> str:
         """`dns 1.2 → 8.9 ms: your lookup got slower, Upstash's wait did not`."""
-        return f"{self.phase.value} {say_ms(self.before_ms)} → {say_ms(self.now_ms)} ms: {self.meaning}"
+        return f"{self.phase.value} {format_ms(self.before_ms)} → {format_ms(self.now_ms)} ms: {self.meaning}"
 
 
 def shifts(now: Phases | None, before: Phases | None) -> tuple[Shift, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from monitor.checks.observation import Family, Outcome
-from monitor.lib.durations import say_duration
+from monitor.lib.durations import format_duration
 from monitor.lib.text import one_line
 from monitor.store.rollups.model import Grain, Slice, Uptime
 
@@ -18,12 +18,12 @@ NAME_LIMIT = 60
 NOTHING = "–"
 
 
-def say_name(name: str) -> str:
+def format_name(name: str) -> str:
     """A database's name for a line of text; nothing in it steers a display."""
     return one_line(name, NAME_LIMIT)
 
 
-def say_share(share: float | None, *, digits: int = 2) -> str:
+def format_share(share: float | None, *, digits: int = 2) -> str:
     """`99.95 %`, cut and never rounded up: only what was never down is `100 %`."""
     if share is None:
         return NOTHING
@@ -34,30 +34,30 @@ def say_share(share: float | None, *, digits: int = 2) -> str:
     return f"{min(cut, 100 - 10**-digits):.{digits}f} %"
 
 
-def say_ms(value: float) -> str:
+def format_ms(value: float) -> str:
     """`8.9` or `1,204`, without its unit: tenths matter only to small ones."""
     return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
 
 
-def say_uptime(uptime: Uptime) -> str:
+def format_uptime(uptime: Uptime) -> str:
     """`99.95 % of 6 d 22 h known; 2 h unknown`."""
-    unknown = f"; {say_duration(uptime.unknown)} unknown" if uptime.unknown else ""
+    unknown = f"; {format_duration(uptime.unknown)} unknown" if uptime.unknown else ""
     if uptime.share is None:
-        return f"not known: nothing is known of {say_duration(uptime.unknown)}"
-    return f"{say_share(uptime.share)} of {say_duration(uptime.known)} known{unknown}"
+        return f"not known: nothing is known of {format_duration(uptime.unknown)}"
+    return f"{format_share(uptime.share)} of {format_duration(uptime.known)} known{unknown}"
 
 
-def say_looks(found: Slice) -> str:
+def format_checks(found: Slice) -> str:
     """`10,060, 5 failed: 3 response timed out, 2 connection refused; 12 slow; 4 monitor offline (not counted)`."""
-    failed = found.looks_failed
-    parts = [f"{found.looks:,}, {failed:,} failed"]
+    failed = found.checks_failed
+    parts = [f"{found.checks:,}, {failed:,} failed"]
     if failed:
-        parts[0] += f": {say_counts(failures(found.outcomes))}"
+        parts[0] += f": {format_counts(failures(found.outcomes))}"
     if slow := found.outcomes.get(Outcome.SLOW, 0):
         parts.append(f"{slow:,} slow")
     unknown = {outcome: count for outcome, count in found.outcomes.items() if outcome.family is Family.UNKNOWN}
     if unknown:
-        parts.append(f"{say_counts(unknown)} (not counted)")
+        parts.append(f"{format_counts(unknown)} (not counted)")
     return "; ".join(parts)
 
 
@@ -66,7 +66,7 @@ def failures(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
     return {outcome: count for outcome, count in outcomes.items() if outcome.family.is_failing}
 
 
-def say_counts(outcomes: Mapping[Outcome, int], *, most: int | None = None) -> str:
+def format_counts(outcomes: Mapping[Outcome, int], *, most: int | None = None) -> str:
     """`3 response timed out, 2 connection refused`: the most frequent first, at most so many."""
     ordered = sorted(outcomes.items(), key=lambda item: (-item[1], item[0].value))
     said = [f"{count:,} {outcome.words}" for outcome, count in ordered[:most]]
@@ -74,6 +74,6 @@ def say_counts(outcomes: Mapping[Outcome, int], *, most: int | None = None) -> s
     return ", ".join([*said, f"{rest:,} others"] if rest else said)
 
 
-def say_start(moment: datetime, grain: Grain) -> str:
+def format_start(moment: datetime, grain: Grain) -> str:
     """The beginning of a slice: `Thu 19 Nov`, or with the hour `19 Nov 14:00`."""
     return f"{moment:%d %b %H:%M}" if grain is Grain.HOUR else f"{moment:%a %d %b}"

@@ -38,8 +38,8 @@ def slice_values(found: Slice) -> dict[str, Any]:
         "start": iso(found.start),
         "end": iso(found.end),
         "uptime": uptime_values(found.uptime),
-        "looks": found.looks,
-        "looks_failed": found.looks_failed,
+        "checks": found.checks,
+        "checks_failed": found.checks_failed,
         "outcomes": {outcome.value: count for outcome, count in found.outcomes.items()},
         "latency": spread_values(found.latency),
     }
@@ -56,7 +56,7 @@ def uptime_values(uptime: Uptime) -> dict[str, Any]:
 
 
 def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
-    """`duration_seconds` is from the first failing look to the first fine one, until `now` while it is open."""
+    """`duration_seconds` is from the first failing check to the first fine one, until `now` while it is open."""
     end = incident.closed_at
     return {
         "id": incident.id,
@@ -67,7 +67,7 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
         "cause": incident.cause.value,
         "causes": [cause.value for cause in incident.causes],
         "severity": incident.severity.value,
-        "looks_failed": incident.looks_failed,
+        "checks_failed": incident.checks_failed,
         "acknowledged_at": None if incident.acknowledged_at is None else iso(incident.acknowledged_at),
     }
 
@@ -92,7 +92,7 @@ def rounded(value: float | None) -> float | None:
 
 
 def spread_values(spread: Spread | None) -> dict[str, float | None] | None:
-    """Percentiles in milliseconds, and of how many looks."""
+    """Percentiles in milliseconds, and of how many checks."""
     return None if spread is None else {name: rounded(value) for name, value in asdict(spread).items()}
 
 

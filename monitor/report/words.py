@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from monitor.lib.durations import say_duration
+from monitor.lib.durations import format_duration
 from monitor.lib.text import MASK, mask_credentials, one_line
 from monitor.store.rollups.model import Slice, Uptime
 
@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|(?<![\w.-])[\w.-]+\.upstash\.io\
 DAY = timedelta(days=1)
 
 
-def say_ms(milliseconds: float | None) -> str:
+def format_ms(milliseconds: float | None) -> str:
     """`0.42 ms`, `8.3 ms`, `120 ms`, `1.25 s`; a dash where there is none."""
     if milliseconds is None:
         return "–"
@@ -27,7 +27,7 @@ def say_ms(milliseconds: float | None) -> str:
     return f"{milliseconds:.{digits}f} ms"
 
 
-def say_share(share: float | None) -> str:
+def format_share(share: float | None) -> str:
     """A share as a percentage that is never rounded up to 100 %; a dash where nothing is known."""
     if share is None:
         return "–"
@@ -37,25 +37,25 @@ def say_share(share: float | None) -> str:
     return f"{math.floor(share * 100 * 10**digits + 1e-7) / 10**digits:.{digits}f} %"
 
 
-def say_uptime(uptime: Uptime) -> str:
+def format_uptime(uptime: Uptime) -> str:
     """What a share rests on: `of 89 d 4 h that are known; 20 h unknown`."""
     if not uptime.known:
         return "nothing is known"
-    unknown = f"; {say_duration(uptime.unknown)} unknown" if uptime.unknown >= timedelta(seconds=1) else ""
-    return f"of {say_duration(uptime.known)} known{unknown}"
+    unknown = f"; {format_duration(uptime.unknown)} unknown" if uptime.unknown >= timedelta(seconds=1) else ""
+    return f"of {format_duration(uptime.known)} known{unknown}"
 
 
-def say_minute(moment: datetime) -> str:
+def format_minute(moment: datetime) -> str:
     """`2026-11-23 14:02 UTC`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def say_second(moment: datetime) -> str:
+def format_second(moment: datetime) -> str:
     """`2026-11-23 14:02:09 UTC`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def say_span(start: datetime, end: datetime) -> str:
+def format_span(start: datetime, end: datetime) -> str:
     """`2026-11-23` for a whole day, `2026-11-23 14:00 to 15:00` within one, else both ends in full; UTC."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     if end - start == DAY and start.time() == end.time() == datetime.min.time():
@@ -66,23 +66,23 @@ def say_span(start: datetime, end: datetime) -> str:
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
 
 
-def say_slice(piece: Slice) -> str:
-    """One line on a slice: when, its share, what was down or unknown, its latency, its looks."""
-    said = [say_span(piece.start, piece.end)]
+def format_slice(piece: Slice) -> str:
+    """One line on a slice: when, its share, what was down or unknown, its latency, its checks."""
+    said = [format_span(piece.start, piece.end)]
     uptime = piece.uptime
-    said.append(f"{say_share(uptime.share)} up" if uptime.known else "nobody looked")
+    said.append(f"{format_share(uptime.share)} up" if uptime.known else "nobody looked")
     if uptime.down:
-        said.append(f"{say_duration(uptime.down)} down")
+        said.append(f"{format_duration(uptime.down)} down")
     if uptime.known and uptime.unknown >= timedelta(minutes=1):
-        said.append(f"{say_duration(uptime.unknown)} unknown")
+        said.append(f"{format_duration(uptime.unknown)} unknown")
     if piece.latency is not None:
-        said.append(f"p50 {say_ms(piece.latency.p50_ms)}, p99 {say_ms(piece.latency.p99_ms)}")
-    if piece.looks_failed:
-        said.append(f"{piece.looks_failed:,} of {piece.looks:,} looks failed")
+        said.append(f"p50 {format_ms(piece.latency.p50_ms)}, p99 {format_ms(piece.latency.p99_ms)}")
+    if piece.checks_failed:
+        said.append(f"{piece.checks_failed:,} of {piece.checks:,} checks failed")
     return " · ".join(said)
 
 
-def say_name(name: str) -> str:
+def format_name(name: str) -> str:
     """A database's name on one printable line."""
     return one_line(name, NAME_LIMIT)
 

@@ -24,7 +24,7 @@ _GROUP, _SUPERGROUP = "-4012345678", "-1002012345678"
 _PORTAL = "<html><body>Welcome to our network. Please log in.</body></html>"
 
 
-class Fault(Enum):
+class InboxFault(Enum):
     """What a service does instead of taking messages."""
 
     NONE = "none"
@@ -104,28 +104,28 @@ class InboxStandIn:
         return self._slack.requests + self._telegram.requests
 
     @property
-    def slack_fault(self) -> Fault:
+    def slack_fault(self) -> InboxFault:
         return self._slack.fault
 
     @slack_fault.setter
-    def slack_fault(self, fault: Fault) -> None:
+    def slack_fault(self, fault: InboxFault) -> None:
         self._slack.switch(fault)
 
     @property
-    def telegram_fault(self) -> Fault:
+    def telegram_fault(self) -> InboxFault:
         return self._telegram.fault
 
     @telegram_fault.setter
-    def telegram_fault(self, fault: Fault) -> None:
+    def telegram_fault(self, fault: InboxFault) -> None:
         self._telegram.switch(fault)
 
     @property
-    def fault(self) -> Fault:
+    def fault(self) -> InboxFault:
         """Of both services when set; Slack's when read."""
         return self._slack.fault
 
     @fault.setter
-    def fault(self, fault: Fault) -> None:
+    def fault(self, fault: InboxFault) -> None:
         self._slack.switch(fault)
         self._telegram.switch(fault)
 
@@ -137,13 +137,13 @@ class InboxStandIn:
 
     def close(self) -> None:
         """Stop listening, let hanging requests go and cut every connection."""
-        self.fault = Fault.REFUSE
+        self.fault = InboxFault.REFUSE
 
-    def _post(self, request: Request, fault: Fault) -> Reply:
+    def _post(self, request: Request, fault: InboxFault) -> Reply:
         """One request at Slack."""
-        if fault is Fault.RATE_LIMITED:
+        if fault is InboxFault.RATE_LIMITED:
             return Reply(status=429, body="rate_limited", kind="text/plain", headers=self._patience())
-        if fault is Fault.GONE or urlsplit(request.target).path != _SLACK_PATH:
+        if fault is InboxFault.GONE or urlsplit(request.target).path != _SLACK_PATH:
             return Reply(status=404, body="no_service", kind="text/plain")
         try:
             payload = slackapi.read(request.body, request.kind)
@@ -152,14 +152,14 @@ class InboxStandIn:
         self._take("slack", slackapi.shown(payload), slackapi.mentions(payload), payload)
         return Reply(status=200, body="ok", kind="text/plain")
 
-    def _call(self, request: Request, fault: Fault) -> Reply:
+    def _call(self, request: Request, fault: InboxFault) -> Reply:
         """One request at Telegram."""
         url = urlsplit(request.target)
         token, _, method = url.path.removeprefix("/bot").partition("/")
-        if fault is Fault.RATE_LIMITED:
+        if fault is InboxFault.RATE_LIMITED:
             text = f"Too Many Requests: retry after {self.retry_after_seconds}"
             return _failed(429, text, {"retry_after": self.retry_after_seconds}, self._patience())
-        if fault is Fault.GONE or token != self.bot_token:
+        if fault is InboxFault.GONE or token != self.bot_token:
             return _failed(401, "Unauthorized")
         if method.lower() == "getme":
             return _result({"id": int(token.partition(":")[0]), "is_bot": True, "first_name": "Stand-in"})
@@ -167,7 +167,7 @@ class InboxStandIn:
             return _failed(404, "Not Found: method not found")
         try:
             values = telegramapi.parameters(url.query, request.body, request.kind)
-            self._check_chat(str(values.get("chat_id", "")), has_moved=fault is Fault.MIGRATED)
+            self._check_chat(str(values.get("chat_id", "")), has_moved=fault is InboxFault.MIGRATED)
             shown = telegramapi.read(values)
         except telegramapi.RefusedError as error:
             return _failed(400, str(error), error.parameters)
@@ -205,8 +205,8 @@ class InboxStandIn:
 class _Service:
     """One of the two services: its listener, its fault, and what each does before it reads a request."""
 
-    def __init__(self, name: str, inbox: InboxStandIn, answer: Callable[[Request, Fault], Reply]) -> None:
-        self.fault = Fault.NONE
+    def __init__(self, name: str, inbox: InboxStandIn, answer: Callable[[Request, InboxFault], Reply]) -> None:
+        self.fault = InboxFault.NONE
         self.requests = 0
         self._inbox = inbox
         self._answer = answer
@@ -214,12 +214,12 @@ class _Service:
         self._is_next_down = True
         self.listener = Listener(f"stand-in {name}", self._receive)
 
-    def switch(self, fault: Fault) -> None:
+    def switch(self, fault: InboxFault) -> None:
         """Requests that hang are let go, without an answer."""
         with self._changed:
             self.fault, self._is_next_down = fault, True
             self._changed.notify_all()
-        if fault is Fault.REFUSE:
+        if fault is InboxFault.REFUSE:
             self.listener.stop()
         else:
             self.listener.start()
@@ -228,23 +228,23 @@ class _Service:
         with self._changed:
             self.requests += 1
             fault = self.fault
-            if fault is Fault.HANG:
-                self._changed.wait_for(lambda: self.fault is not Fault.HANG)
+            if fault is InboxFault.HANG:
+                self._changed.wait_for(lambda: self.fault is not InboxFault.HANG)
                 return None
-            is_down = fault is Fault.DOWN or (fault is Fault.FLAKY and self._is_next_down)
+            is_down = fault is InboxFault.DOWN or (fault is InboxFault.FLAKY and self._is_next_down)
             self._is_next_down = not self._is_next_down
         if is_down:
             return Reply(status=503, body="Service Unavailable", kind="text/plain")
-        if fault is Fault.REFUSE:
+        if fault is InboxFault.REFUSE:
             return None
-        if fault is Fault.CAPTIVE_PORTAL:
+        if fault is InboxFault.CAPTIVE_PORTAL:
             return Reply(status=200, body=_PORTAL, kind="text/html")
-        if fault is Fault.REDIRECT:
+        if fault is InboxFault.REDIRECT:
             return Reply(status=302, body="", kind="text/html", headers={"Location": request.target})
-        if fault is Fault.DRIP:
+        if fault is InboxFault.DRIP:
             return Reply(status=200, body="ok" * 10_000, kind="text/plain", drip_seconds=self._inbox.drip_seconds)
         reply = self._answer(request, fault)
-        return None if fault is Fault.UNHEARD else reply
+        return None if fault is InboxFault.UNHEARD else reply
 
 
 def _result(result: Mapping[str, Any]) -> Reply:

@@ -74,8 +74,8 @@ class RailwayStandIn(StandIn):
         return as_json({"data": data if self.is_incomplete else None, "errors": errors})
 
     def _read(self, request: Request) -> Operation:
-        question = json.loads(request.body)
-        return read(question["query"], question.get("variables") or {})
+        query = json.loads(request.body)
+        return read(query["query"], query.get("variables") or {})
 
     def _field(self, kind: str, field: Field, headers: Mapping[str, str]) -> Any:
         resolvers = {"query": self._queries(), "mutation": self._mutations()}[kind]

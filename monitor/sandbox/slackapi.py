@@ -79,11 +79,11 @@ def _rendered(part: Json) -> str:
         return str(part["alt_text"])
     text = str(part["text"])
     if part["type"] == "mrkdwn":
-        text = _BOLD.sub(r"\1", _CONTROL.sub(_control, text))
+        text = _BOLD.sub(r"\1", _CONTROL.sub(_host_and_port, text))
     return html.unescape(text)
 
 
-def _control(found: re.Match[str]) -> str:
+def _host_and_port(found: re.Match[str]) -> str:
     what, label = found.group(1), found.group(2)
     return label or (f"@{what[1:]}" if what[0] in "!@" else what)
 

@@ -23,7 +23,7 @@ _HELP = "https://upstash.com/docs/redis/troubleshooting"
 _RESTRICTED = ("KEYS", "SCAN")
 
 
-class Fault(Enum):
+class UpstashFault(Enum):
     """What the stand-in does instead of answering well."""
 
     NONE = "none"
@@ -52,27 +52,29 @@ _QUOTA = (
     f"ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See {_HELP}/max_requests_limit for details"
 )
 _REFUSALS = {
-    Fault.QUOTA: _Refusal(_QUOTA),
-    Fault.QUOTA_BUT_PING: _Refusal(_QUOTA, lambda effect: effect is not Effect.FREE),
-    Fault.DAILY_QUOTA: _Refusal(
+    UpstashFault.QUOTA: _Refusal(_QUOTA),
+    UpstashFault.QUOTA_BUT_PING: _Refusal(_QUOTA, lambda effect: effect is not Effect.FREE),
+    UpstashFault.DAILY_QUOTA: _Refusal(
         "ERR max daily request limit exceeded. Limit: 10000, Usage: 10001. "
         f"See {_HELP}/max_daily_request_limit for details"
     ),
-    Fault.SUSPENDED: _Refusal(
+    UpstashFault.SUSPENDED: _Refusal(
         "ERR This database has been suspended for exceeding the defined budget limit. "
         "Please increase budget or switch to a Fixed plan on Upstash Console"
     ),
-    Fault.CAPACITY: _Refusal(
+    UpstashFault.CAPACITY: _Refusal(
         "ERR DB capacity quota exceeded. Threshold: 268435456 bytes, Usage: 268436112 bytes. "
         f"See {_HELP}/db_capacity_quota_exceeded for details",
         lambda effect: effect is Effect.WRITE,
     ),
-    Fault.NO_PERMISSION: _Refusal("NOPERM this user has no permissions to run the '{command}' command"),
+    UpstashFault.NO_PERMISSION: _Refusal("NOPERM this user has no permissions to run the '{command}' command"),
 }
 _PAGES = {
-    Fault.SERVER_ERROR: Reply(status=503, body=b"upstream connect error", kind="text/plain"),
-    Fault.RATE_LIMIT: Reply(status=429, body=b"Too Many Requests", kind="text/plain"),
-    Fault.HTML: Reply(status=200, body=b"<html><body>Log in to this network</body></html>", kind="text/html"),
+    UpstashFault.SERVER_ERROR: Reply(status=503, body=b"upstream connect error", kind="text/plain"),
+    UpstashFault.RATE_LIMIT: Reply(status=429, body=b"Too Many Requests", kind="text/plain"),
+    UpstashFault.HTML: Reply(
+        status=200, body=b"<html><body>Log in to this network</body></html>", kind="text/html"
+    ),
 }
 
 
@@ -99,7 +101,7 @@ class UpstashStandIn:
         self.keyspace = Keyspace()
         self.requests = 0
         self.billed_commands = 0
-        self._fault = Fault.NONE
+        self._fault = UpstashFault.NONE
         self._changed = threading.Condition()
         self._one_at_a_time = threading.Lock()
         self._listener = Listener("stand-in upstash", self._answer, port=port, tls=tls)
@@ -117,16 +119,16 @@ class UpstashStandIn:
         return self._listener.url
 
     @property
-    def fault(self) -> Fault:
+    def fault(self) -> UpstashFault:
         return self._fault
 
     @fault.setter
-    def fault(self, fault: Fault) -> None:
+    def fault(self, fault: UpstashFault) -> None:
         """Switch; requests that hang are released."""
         with self._changed:
             self._fault = fault
             self._changed.notify_all()
-        if fault is Fault.REFUSE:
+        if fault is UpstashFault.REFUSE:
             self._listener.stop()
         else:
             self._listener.start()
@@ -139,11 +141,11 @@ class UpstashStandIn:
 
     def close(self) -> None:
         """Stop listening, let hanging requests go and cut every connection."""
-        self.fault = Fault.REFUSE
+        self.fault = UpstashFault.REFUSE
 
     def _answer(self, request: Request) -> Reply | None:
         fault = self._wait()
-        if fault is Fault.REFUSE:
+        if fault is UpstashFault.REFUSE:
             return None
         if fault in _PAGES:
             return _PAGES[fault]
@@ -160,19 +162,19 @@ class UpstashStandIn:
             return restapi.error(400, str(error))
         if not self.silent_on.isdisjoint(words[0].upper() for words in commands):
             with self._changed:
-                self._changed.wait_for(lambda: self._fault is Fault.REFUSE)
+                self._changed.wait_for(lambda: self._fault is UpstashFault.REFUSE)
             return None
         return self._run(call, commands, fault, may_write=token == self.token)
 
-    def _wait(self) -> Fault:
+    def _wait(self) -> UpstashFault:
         with self._changed:
             self.requests += 1
             if self.delay_seconds:
-                self._changed.wait_for(lambda: self._fault is Fault.REFUSE, self.delay_seconds)
-            self._changed.wait_for(lambda: self._fault is not Fault.HANG)
+                self._changed.wait_for(lambda: self._fault is UpstashFault.REFUSE, self.delay_seconds)
+            self._changed.wait_for(lambda: self._fault is not UpstashFault.HANG)
             return self._fault
 
-    def _run(self, call: Call, commands: list[list[str]], fault: Fault, *, may_write: bool) -> Reply:
+    def _run(self, call: Call, commands: list[list[str]], fault: UpstashFault, *, may_write: bool) -> Reply:
         if not call.is_transaction:
             return call.reply([self._one(words, fault, may_write=may_write) for words in commands])
         for words in commands:
@@ -184,20 +186,20 @@ class UpstashStandIn:
         with self._one_at_a_time:
             return call.reply([self._execute(words) for words in commands])
 
-    def _one(self, words: list[str], fault: Fault, *, may_write: bool) -> Value | Failed:
+    def _one(self, words: list[str], fault: UpstashFault, *, may_write: bool) -> Value | Failed:
         refused = self._refused(words[0], fault, may_write=may_write)
         if refused is not None:
             return refused
         with self._one_at_a_time:
             return self._execute(words)
 
-    def _refused(self, name: str, fault: Fault, *, may_write: bool) -> Failed | None:
+    def _refused(self, name: str, fault: UpstashFault, *, may_write: bool) -> Failed | None:
         effect = self.keyspace.effect(name)
         if effect is None:
             return None
         refusal = _REFUSALS.get(fault)
         if refusal is None and not may_write and (effect.is_change or name.upper() in _RESTRICTED):
-            refusal = _REFUSALS[Fault.NO_PERMISSION]
+            refusal = _REFUSALS[UpstashFault.NO_PERMISSION]
         if refusal is None or not refusal.concerns(effect):
             return None
         return Failed(text=refusal.text.format(command=name.lower()))

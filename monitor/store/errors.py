@@ -111,7 +111,7 @@ def naming_damage() -> Iterator[None]:
 
 
 def describe(error: sqlite3.Error | OSError | RefusedFileError) -> str:
-    """The trouble in words, for a log line or a notice; never SQL or data."""
+    """The trouble in words, for a log line or a notification; never SQL or data."""
     if isinstance(error, RefusedFileError):
         return "another program's file is in its place"
     if isinstance(error, OSError):

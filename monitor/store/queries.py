@@ -1,6 +1,6 @@
 """Reads the history back, as people ask for it.
 
-What the figures mean is told in `core/history`, how sums and single looks are put together, in `sums`. Each
+What the figures mean is told in `core/history`, how sums and single checks are put together, in `sums`. Each
 function runs in a transaction of its caller's, so that all it reads is of one moment, and changes nothing.
 """
 
@@ -12,24 +12,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from monitor.checks.observation import Family, Look, Phases
+from monitor.checks.observation import Check, Family, Phases
 from monitor.store.rollups.histogram import PhaseHistograms
-from monitor.store.rollups.model import DatabaseTotals, Gap, Glance, Grain, History, Schedule, Slice
+from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
-from monitor.store.tables.checks import EVER_MS, last_good_look, read_looks, seen_looks
+from monitor.store.tables.checks import EVER_MS, last_good_check, read_checks, recorded_checks
 from monitor.store.tables.incidents import incidents_of, open_incident
 from monitor.store.tables.rollups import LENGTH_MS, RowGrain
 from monitor.store.tables.rows import from_ms, reading, to_ms
-from monitor.store.tables.spans import is_too_long, read_gaps, read_horizon, summed_until
+from monitor.store.tables.spans import is_too_long, read_gaps, read_retention, watermark
 from monitor.store.tables.sums import Sums, cover, read_rollups
 
-# So many looks are read one by one for the medians of their phases; a longer span is read by the day.
-_MOST_LOOKS_READ = 4000
+# So many checks are read one by one for the medians of their phases; a longer span is read by the day.
+_MOST_CHECKS_READ = 4000
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 
-class Question(Protocol[T_co]):
+class Query(Protocol[T_co]):
     """Something to be read, all of it at one moment."""
 
     def __call__(self, connection: sqlite3.Connection, /) -> T_co: ...
@@ -38,7 +38,7 @@ class Question(Protocol[T_co]):
 class Reader(Protocol):
     """Whoever has a file open and lets it be read."""
 
-    def __call__(self, question: Question[T], /) -> T: ...
+    def __call__(self, query: Query[T], /) -> T: ...
 
 
 def history_of(
@@ -74,12 +74,12 @@ def history_of(
     earlier = Sums(
         connection, database, start_ms=sums.start_ms - length_ms, end_ms=sums.start_ms, grain=Grain.DAY
     ).whole()
-    if not earlier.looks and not earlier.uptime.known:
+    if not earlier.checks and not earlier.uptime.known:
         return found
     return replace(found, before=earlier, phases_before=_phases(connection, database, earlier))
 
 
-def glance_of(
+def status_of(
     connection: sqlite3.Connection,
     database: int,
     name: str,
@@ -87,11 +87,11 @@ def glance_of(
     schedule: Schedule,
     past: Sequence[Slice],
     now: datetime,
-) -> Glance:
+) -> DatabaseStatus:
     """One database as it is now; `past` are the days before today, as `past_days` reads them."""
     now_ms = to_ms(now) + 1  # so that today is there at midnight too
     sums = Sums(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
-    return Glance(
+    return DatabaseStatus(
         database=name,
         latest=_latest(connection, database),
         incident=open_incident(connection, database),
@@ -108,14 +108,14 @@ def past_days(connection: sqlite3.Connection, database: int, *, days: int, now: 
 
 
 def totals_of(connection: sqlite3.Connection, database: int, name: str) -> DatabaseTotals:
-    """All looks ever, and how the database is now."""
+    """All checks ever, and how the database is now."""
     everything, fine = Rollup(), Rollup()
     for grain, rollup in ((RowGrain.ALL, everything), (RowGrain.FINE, fine)):
         for _, known in read_rollups(connection, database, grain, first=0, last=0):
             rollup.merge(known)
-    until_ms = summed_until(connection, database)
+    until_ms = watermark(connection, database)
     if until_ms is not None:
-        for seen in seen_looks(connection, database, until_ms, EVER_MS):
+        for seen in recorded_checks(connection, database, until_ms, EVER_MS):
             everything.count(seen.outcome, seen.latency_ms)
             if seen.outcome.family is Family.FINE:
                 fine.count(seen.outcome, seen.latency_ms)
@@ -129,21 +129,21 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
     )
 
 
-def parcels_pending(connection: sqlite3.Connection) -> int:
+def messages_pending(connection: sqlite3.Connection) -> int:
     """Messages that wait for their channel."""
-    sql = "SELECT count(*) FROM parcel WHERE delivered_ms IS NULL AND given_up_ms IS NULL"
+    sql = "SELECT count(*) FROM outbox WHERE delivered_ms IS NULL AND given_up_ms IS NULL"
     number: int = connection.execute(sql).fetchone()[0]
     return number
 
 
 def _phases(connection: sqlite3.Connection, database: int, span: Slice) -> Phases | None:
-    """The median phases of a span's looks that ended well; `None` when there are none.
+    """The median phases of a span's checks that ended well; `None` when there are none.
 
     Where there are many, or they were deleted, those of the whole days that the span touches.
     """
     start_ms, end_ms = to_ms(span.start), to_ms(span.end)
     found = PhaseHistograms()
-    if start_ms < read_horizon(connection).looks_ms or span.looks > _MOST_LOOKS_READ:
+    if start_ms < read_retention(connection).checks_ms or span.checks > _MOST_CHECKS_READ:
         days = start_ms // DAY_MS * DAY_MS, -(-end_ms // DAY_MS) * DAY_MS
         for grain, first_ms, last_ms in cover(*days, (RowGrain.BLOCK, RowGrain.DAY)):
             length_ms = LENGTH_MS[grain]
@@ -155,8 +155,8 @@ def _phases(connection: sqlite3.Connection, database: int, span: Slice) -> Phase
             with reading("the phases of a day"):
                 for (content,) in rows:
                     found.merge(PhaseHistograms.decode(content))
-        start_ms = max(start_ms, summed_until(connection, database) or start_ms)
-    for seen in seen_looks(connection, database, start_ms, end_ms):
+        start_ms = max(start_ms, watermark(connection, database) or start_ms)
+    for seen in recorded_checks(connection, database, start_ms, end_ms):
         if ended_well(seen.outcome):
             found.add(seen.phases)
     return found.medians()
@@ -176,13 +176,15 @@ def _gaps(
     return tuple(gaps)
 
 
-def _latest(connection: sqlite3.Connection, database: int) -> Look | None:
-    return next(read_looks(connection, database, limit=1, newest_first=True), None)
+def _latest(connection: sqlite3.Connection, database: int) -> Check | None:
+    return next(read_checks(connection, database, limit=1, newest_first=True), None)
 
 
 def _last_success(connection: sqlite3.Connection, database: int, until_ms: int | None) -> datetime | None:
-    """From the looks not summed up yet; else by the last hour that had one, so that a long outage is no search."""
-    seen = None if until_ms is None else last_good_look(connection, database, until_ms, EVER_MS)
+    """From the checks not summed up yet; else by the last hour that had one, so that a long outage is no
+    search.
+    """
+    seen = None if until_ms is None else last_good_check(connection, database, until_ms, EVER_MS)
     if seen is None:
         row = connection.execute(
             "SELECT slot FROM rollup WHERE database_id = ? AND grain = ? AND"
@@ -192,7 +194,7 @@ def _last_success(connection: sqlite3.Connection, database: int, until_ms: int |
         if row is None:
             return None
         start_ms = row[0] * HOUR_MS
-        seen = last_good_look(connection, database, start_ms, start_ms + HOUR_MS)
+        seen = last_good_check(connection, database, start_ms, start_ms + HOUR_MS)
         if seen is None:
             return from_ms(start_ms)
     return from_ms(seen.at_ms)

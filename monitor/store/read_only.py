@@ -15,7 +15,7 @@ from monitor.store.errors import DamagedError, MissingFileError, UnreadableFileE
 from monitor.store.file.migrations import MIGRATIONS
 from monitor.store.file.open import open_at_rest
 from monitor.store.file.schema import is_whole, prepare, refuse_others
-from monitor.store.queries import Question, Reader
+from monitor.store.queries import Query, Reader
 
 T = TypeVar("T")
 
@@ -35,12 +35,12 @@ def open_archive(path: Path) -> Iterator[Reader]:
     except (sqlite3.Error, OSError) as error:
         raise UnreadableFileError(path, error) from error
 
-    def read(question: Question[T]) -> T:
+    def read(query: Query[T]) -> T:
         try:
             with naming_damage():
                 connection.execute("BEGIN")
                 try:
-                    return question(connection)
+                    return query(connection)
                 finally:
                     connection.execute("ROLLBACK")
         except sqlite3.Error as error:

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Keeper:
+class StoreThread:
     """Runs calls on its thread, one after the other, in the order in which they were asked for.
 
     The thread is a daemon: a disk that hangs for ever must not keep the process from ending.

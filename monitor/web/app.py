@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from monitor.checks.credentials import host_of
-from monitor.engine.health import Health, Pulse
+from monitor.engine.health import Health, HealthTracker
 from monitor.engine.wiring import Monitor, now_utc
 from monitor.lib.text import one_line
 from monitor.report import overview as history
@@ -65,7 +65,7 @@ def build_app(
 ) -> ASGIApp:
     """The application.
 
-    `/healthz` answers 200, or 503 when a look is overdue; it asks nobody for a password. With an `overview` there
+    `/healthz` answers 200, or 503 when a check is overdue; it asks nobody for a password. With an `overview` there
     are the page, the badges and the JSON as well, with `metrics` what that returns at `/metrics`. `hosts` are
     names that no answer may tell; `clock` gives aware UTC.
     """
@@ -125,9 +125,9 @@ class _Desk:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     return await ask(name, query)
 
-            question = (ask.__name__, name, tuple(sorted(query.items())))
+            key = (ask.__name__, name, tuple(sorted(query.items())))
             try:
-                found = await self._kept.get(question, make)
+                found = await self._kept.get(key, make)
             except QuestionError as error:
                 return await self._refused(request, HTTPStatus.BAD_REQUEST, "Not understood", str(error))
             except NoSuchDatabaseError:
@@ -203,16 +203,16 @@ def _metrics(metrics: Metrics) -> Endpoint:
 
 
 def build_server(
-    monitor: Monitor, pulse: Pulse, *, host: str, port: int, missed_looks: Callable[[], int]
+    monitor: Monitor, health: HealthTracker, *, host: str, port: int, missed_checks: Callable[[], int]
 ) -> StatusServer:
     """The server, bound and not yet serving; raises `CannotListenError`."""
     settings = monitor.settings
-    overview = history.Overview(settings, monitor.store, monitor.keeper, now_utc)
-    password = settings.status_page.password
+    overview = history.Overview(settings, monitor.store, monitor.store_thread, now_utc)
+    password = settings.page.password
     app = build_app(
-        lambda: pulse.health(monotonic()),
+        lambda: health.health(monotonic()),
         overview=overview,
-        metrics=Scrape(overview.totals, missed_looks=missed_looks),
+        metrics=Scrape(overview.totals, missed_checks=missed_checks),
         password=password.get_secret_value() if password else None,
         hosts=filter(None, (host_of(database.url.get_secret_value()) for database in settings.databases)),
         clock=now_utc,

@@ -38,7 +38,7 @@ class Kept:
     """Answers by question. `clock` gives monotonic seconds.
 
     An answer is fresh for a second, or for four times as long as it took to make where that is longer: however
-    many visitors there are, four fifths of the time are left for the looks. Whoever comes first after that waits
+    many visitors there are, four fifths of the time are left for the checks. Whoever comes first after that waits
     for the next one; those who come meanwhile get the last, unless it is too old.
     """
 
@@ -49,38 +49,38 @@ class Kept:
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._door = asyncio.Lock()
 
-    async def get(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def get(self, query: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer to a question. What `make` raises is not kept."""
         now = self._clock()
-        kept = self._answers.get(question)
+        kept = self._answers.get(query)
         if kept is not None and now < kept.fresh_until:
             return kept.answer
-        task = self._making.get(question)
+        task = self._making.get(query)
         if task is not None and kept is not None and now < kept.made_at + _STALE_SECONDS:
             return kept.answer
         if task is None:
-            task = asyncio.create_task(self._make(question, make))
-            self._making[question] = task
-            task.add_done_callback(lambda _: self._making.pop(question, None))
+            task = asyncio.create_task(self._make(query, make))
+            self._making[query] = task
+            task.add_done_callback(lambda _: self._making.pop(query, None))
         # A visitor who leaves does not take the answer away from the others.
         answer = await asyncio.shield(task)
-        # Two hundred who waited would be served in one go, and every look would wait for that.
+        # Two hundred who waited would be served in one go, and every check would wait for that.
         async with self._door:
             await asyncio.sleep(0)
         return answer
 
-    async def _make(self, question: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _make(self, query: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._turns:
             began = self._clock()
             answer = await make()
         now = self._clock()
         self._drop_old(now)
         fresh_until = now + max(_FRESH_SECONDS, _REST * (now - began))
-        self._answers[question] = _Aging(answer=answer, made_at=now, fresh_until=fresh_until)
+        self._answers[query] = _Aging(answer=answer, made_at=now, fresh_until=fresh_until)
         return answer
 
     def _drop_old(self, now: float) -> None:
-        young = {question: kept for question, kept in self._answers.items() if now < kept.made_at + _STALE_SECONDS}
+        young = {query: kept for query, kept in self._answers.items() if now < kept.made_at + _STALE_SECONDS}
         size = sum(len(kept.answer.body) + len(kept.answer.packed or b"") for kept in young.values())
         self._answers = young if size < _MOST_BYTES else {}
 

@@ -16,8 +16,8 @@ from monitor.web.pages.badge import Shown
 from monitor.web.pages.detail import Span
 
 MOST_SLICES = 1000
-MOST_LOOKS = 1000
-_USUAL_LOOKS = 100
+MOST_CHECKS = 1000
+_USUAL_CHECKS = 100
 _USUAL_SINCE = timedelta(hours=24)
 _HOURS_UP_TO = timedelta(days=7)
 _LENGTHS = {Grain.HOUR: timedelta(hours=1), Grain.DAY: timedelta(days=1)}
@@ -33,7 +33,7 @@ class QuestionError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryQuestion:
-    """Which part of a history is wanted: slices of `grain` from `start` until before `end`, and some looks."""
+    """Which part of a history is wanted: slices of `grain` from `start` until before `end`, and some checks."""
 
     start: datetime
     end: datetime
@@ -115,10 +115,10 @@ def _time(name: str, text: str) -> datetime:
 def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit")
     if text is None:
-        return _USUAL_LOOKS
-    if not _NUMBER.fullmatch(text) or not 0 <= int(text) <= MOST_LOOKS:
-        step = f"ask for ?limit={MOST_LOOKS}, and go on with before"
-        raise _wrong("limit", f"a whole number from 0 to {MOST_LOOKS}", text, step)
+        return _USUAL_CHECKS
+    if not _NUMBER.fullmatch(text) or not 0 <= int(text) <= MOST_CHECKS:
+        step = f"ask for ?limit={MOST_CHECKS}, and go on with before"
+        raise _wrong("limit", f"a whole number from 0 to {MOST_CHECKS}", text, step)
     return int(text)
 
 

@@ -20,7 +20,7 @@ class CannotListenError(Exception):
 
 
 class StatusServer:
-    """Binds when made, so that a port that is taken is known before the first look. Raises `CannotListenError`.
+    """Binds when made, so that a port that is taken is known before the first check. Raises `CannotListenError`.
 
     A visitor who has not asked, been answered and read the answer within `patience_seconds` is hung up on.
     """
@@ -115,5 +115,5 @@ def _listen(host: str, port: int) -> socket.socket:
             errno.EADDRNOTAVAIL: "that this machine has no such address",
         }.get(error.errno or 0, "that it cannot be listened on")
         raise CannotListenError(
-            f"wanted to listen on {host} port {port}, found {found}. Next: set status_page.port (PORT) to another"
+            f"wanted to listen on {host} port {port}, found {found}. Next: set page.port (PORT) to another"
         ) from error

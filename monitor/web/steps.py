@@ -1,6 +1,7 @@
-"""Long work in small steps, so that it never holds up the event loop: a look that waits for its answer goes first.
+"""Long work in small steps, so that it never holds up the event loop: a check that waits for its answer goes
+first.
 
-A thread would not do: whoever computes there keeps the interpreter for itself, and every packet of a look waits.
+A thread would not do: whoever computes there keeps the interpreter for itself, and every packet of a check waits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An inbox, the channels that write to it, and a notice of each kind."""
+"""An inbox, the channels that write to it, and a notification of each kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.alerts.channel import Channel
-from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Outcome
@@ -21,33 +21,35 @@ from monitor.sandbox.inbox import InboxStandIn
 LONG = timedelta(seconds=20)
 SINCE = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
 TIMEOUT, REJECTED = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
-OPENED = Notice(
-    kind=Kind.OPENED,
+OPENED = Notification(
+    kind=NotificationKind.OPENED,
     created_at=SINCE + timedelta(seconds=10),
     database="main",
     incident=12,
     cause=REJECTED,
     causes=(REJECTED,),
     since=SINCE,
-    looks_failed=2,
+    checks_failed=2,
     detail="WRONGPASS invalid or missing auth token",
 )
-CHANGED = replace(OPENED, kind=Kind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, looks_failed=9)
-REMINDER = replace(OPENED, kind=Kind.REMINDER, created_at=SINCE + timedelta(hours=1), looks_failed=62)
-CLOSED = replace(CHANGED, kind=Kind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
-MISSED = replace(CLOSED, kind=Kind.MISSED)
-MONITOR = Notice(
-    kind=Kind.MONITOR,
+CHANGED = replace(
+    OPENED, kind=NotificationKind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, checks_failed=9
+)
+REMINDER = replace(OPENED, kind=NotificationKind.REMINDER, created_at=SINCE + timedelta(hours=1), checks_failed=62)
+CLOSED = replace(CHANGED, kind=NotificationKind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
+MISSED = replace(CLOSED, kind=NotificationKind.MISSED)
+MONITOR = Notification(
+    kind=NotificationKind.MONITOR,
     created_at=SINCE,
     title="upstash-monitor: the channel slack is broken",
     severity=Severity.WARNING,
     detail="Slack refused it (404 no_service): the webhook was removed; make a new one and set webhook_url",
     steps=("Mend the settings of slack and restart: what it missed is sent then, up to a day.",),
 )
-TRIAL = Notice(
-    kind=Kind.TRIAL,
+TEST = Notification(
+    kind=NotificationKind.TEST,
     created_at=SINCE,
-    title="upstash-monitor: a trial message for slack; nothing is wrong",
+    title="upstash-monitor: a test message for slack; nothing is wrong",
     severity=Severity.WARNING,
     detail="If you can read this, alerts will arrive here.",
 )

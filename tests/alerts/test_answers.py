@@ -12,17 +12,17 @@ from urllib.parse import quote
 
 import pytest
 
-from monitor.alerts.retry_policy import Move, Verdict
+from monitor.alerts.retry_policy import ChatMove, DeliveryStatus
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
 from monitor.engine.heartbeat import Heartbeat
 from monitor.lib.scrub import Scrubber
-from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.inbox import InboxFault, InboxStandIn
 from monitor.sandbox.listener import Listener, Reply, Request
 from tests.alerts.conftest import CLOSED, LONG, OPENED, telegram
 
-CONFIRMED, RETRY, PERMANENT = Verdict.CONFIRMED, Verdict.RETRY, Verdict.PERMANENT
+CONFIRMED, RETRY, PERMANENT = DeliveryStatus.CONFIRMED, DeliveryStatus.RETRY, DeliveryStatus.PERMANENT
 TOKEN = "110201543:AAtokenOfTheTest_0123-456789"
 PATH = "/services/T0TEST99/B0TEST77/pathOfTheTest0123456789"
 PORTAL = "<html><body>Welcome! Please log in.</body></html>"
@@ -69,7 +69,7 @@ def service() -> Iterator[Service]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "verdict", "said"),
+    ("status", "body", "wanted", "said"),
     [
         (200, "ok", CONFIRMED, "ok"),
         (200, "ok\n", CONFIRMED, "ok"),
@@ -101,13 +101,15 @@ def service() -> Iterator[Service]:
         (504, "ok", RETRY, "the service answered 504"),
     ],
 )
-def test_what_slacks_answers_mean(service: Service, status: int, body: str, verdict: Verdict, said: str) -> None:
+def test_what_slacks_answers_mean(
+    service: Service, status: int, body: str, wanted: DeliveryStatus, said: str
+) -> None:
     """Nothing but status 200 with `ok` confirms; 5xx and 429 are tried again; the rest is told with advice."""
     service.answers(status, body)
-    receipt = service.slack().send(OPENED, timeout=LONG)
-    assert receipt.verdict is verdict
-    assert said in receipt.detail
-    assert "\n" not in receipt.detail
+    result = service.slack().send(OPENED, timeout=LONG)
+    assert result.status is wanted
+    assert said in result.detail
+    assert "\n" not in result.detail
     # A 400 may be about the blocks: those are tried once more without.
     assert len(service.requests) == (2 if status == 400 else 1)
 
@@ -118,7 +120,7 @@ def failed(status: int, description: str, **parameters: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "verdict", "said"),
+    ("status", "body", "wanted", "said"),
     [
         (200, '{"ok": true, "result": {}}', CONFIRMED, "ok"),
         (200, '{"ok": false}', PERMANENT, "Telegram refused it (200)"),
@@ -147,19 +149,19 @@ def failed(status: int, description: str, **parameters: int) -> str:
     ],
 )
 def test_what_telegrams_answers_mean(
-    service: Service, status: int, body: str, verdict: Verdict, said: str
+    service: Service, status: int, body: str, wanted: DeliveryStatus, said: str
 ) -> None:
     """Nothing but status 200 with `"ok": true` confirms; 5xx and 429 are tried again; the rest with advice."""
     service.answers(status, body)
-    receipt = service.telegram().send(OPENED, timeout=LONG)
-    assert receipt.verdict is verdict
-    assert said in receipt.detail
-    assert "\n" not in receipt.detail
+    result = service.telegram().send(OPENED, timeout=LONG)
+    assert result.status is wanted
+    assert said in result.detail
+    assert "\n" not in result.detail
     assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict", "said"),
+    ("status", "wanted", "said"),
     [
         (200, CONFIRMED, "the receiver answered 200"),
         (204, CONFIRMED, "the receiver answered 204"),
@@ -174,12 +176,12 @@ def test_what_telegrams_answers_mean(
         (503, RETRY, "the service answered 503"),
     ],
 )
-def test_what_a_receivers_answers_mean(service: Service, status: int, verdict: Verdict, said: str) -> None:
+def test_what_a_receivers_answers_mean(service: Service, status: int, wanted: DeliveryStatus, said: str) -> None:
     """Any 2xx confirms, whatever the body."""
     service.answers(status, PORTAL)
-    receipt = service.webhook().send(OPENED, timeout=LONG)
-    assert receipt.verdict is verdict
-    assert said in receipt.detail
+    result = service.webhook().send(OPENED, timeout=LONG)
+    assert result.status is wanted
+    assert said in result.detail
 
 
 @pytest.mark.parametrize(
@@ -206,8 +208,8 @@ def test_a_429_names_its_wait_in_a_header(
 ) -> None:
     """`Retry-After` in seconds; a minute where it says nothing that can be read."""
     service.answers(429, "rate_limited", Retry_After=header)
-    receipt = channel(service).send(OPENED, timeout=LONG)
-    assert (receipt.verdict, receipt.retry_after) == (RETRY, timedelta(seconds=seconds))
+    result = channel(service).send(OPENED, timeout=LONG)
+    assert (result.status, result.retry_after) == (RETRY, timedelta(seconds=seconds))
 
 
 def test_telegrams_own_wait_comes_before_the_header(service: Service) -> None:
@@ -219,13 +221,13 @@ def test_telegrams_own_wait_comes_before_the_header(service: Service) -> None:
 def test_slack_gets_plain_text_when_it_refuses_the_blocks(service: Service) -> None:
     """What, since when, and the number: short, without blocks; the alert arrives."""
     service.replies = [Reply(status=400, body="invalid_blocks"), Reply(status=200, body="ok")]
-    assert service.slack().send(OPENED, timeout=LONG).verdict is CONFIRMED
+    assert service.slack().send(OPENED, timeout=LONG).status is CONFIRMED
     first, second = service.bodies
     assert "blocks" in first
     assert "blocks" not in second
     assert str(second["text"]).splitlines() == [
         "🔴 main: token rejected",
-        "since 2026-11-23 14:02:09 UTC, 2 looks failed",
+        "since 2026-11-23 14:02:09 UTC, 2 checks failed",
         "incident 12 · opened",
     ]
 
@@ -245,22 +247,22 @@ def test_telegram_gets_plain_text_when_it_refuses_the_form(service: Service, des
         Reply(status=200, body='{"ok": true}'),
         Reply(status=400, body=failed(400, description)),
     ]
-    assert service.telegram().send(OPENED, timeout=LONG).verdict is CONFIRMED
+    assert service.telegram().send(OPENED, timeout=LONG).status is CONFIRMED
     second = service.bodies[1]
     assert "parse_mode" not in second
     assert str(second["text"]).splitlines()[0] == "🔴 main: token rejected"
     assert str(second["text"]).splitlines()[-1] == "incident 12 · opened"
-    assert service.telegram().send(OPENED, timeout=LONG).verdict is PERMANENT
+    assert service.telegram().send(OPENED, timeout=LONG).status is PERMANENT
     assert len(service.requests) == 4
 
 
 def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
     """Telegram names the new number; the message goes there at once, and the next one goes there directly."""
-    inbox.telegram_fault = Fault.MIGRATED
+    inbox.telegram_fault = InboxFault.MIGRATED
     channel = telegram(inbox)
-    move = Move(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id)
-    receipt = channel.send(OPENED, timeout=LONG)
-    assert (receipt.verdict, receipt.move) == (CONFIRMED, move)
+    move = ChatMove(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id)
+    result = channel.send(OPENED, timeout=LONG)
+    assert (result.status, result.move) == (CONFIRMED, move)
     assert channel.send(CLOSED, timeout=LONG).move is None
     assert [message.payload["chat_id"] for message in inbox.messages] == [inbox.migrated_chat_id] * 2
     assert inbox.requests == 3
@@ -268,11 +270,11 @@ def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
 
 def test_a_move_that_is_remembered_saves_the_way_round(inbox: InboxStandIn) -> None:
     """After a restart; but not when the settings name another chat by now."""
-    inbox.telegram_fault = Fault.MIGRATED
+    inbox.telegram_fault = InboxFault.MIGRATED
     channel = telegram(inbox)
-    channel.follow(Move(old_chat_id="-1", new_chat_id="-2"))
-    channel.follow(Move(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id))
-    assert channel.send(OPENED, timeout=LONG).verdict is CONFIRMED
+    channel.follow(ChatMove(old_chat_id="-1", new_chat_id="-2"))
+    channel.follow(ChatMove(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id))
+    assert channel.send(OPENED, timeout=LONG).status is CONFIRMED
     assert inbox.requests == 1
 
 
@@ -280,11 +282,11 @@ def test_a_move_is_remembered_even_if_the_new_chat_is_in_trouble(service: Servic
     """And a service that names a new number for each new number is not followed for ever."""
     moved = failed(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-100)
     service.replies = [Reply(status=400, body=moved), Reply(status=429, body=failed(429, "wait", retry_after=3))]
-    receipt = service.telegram().send(OPENED, timeout=LONG)
-    assert (receipt.verdict, receipt.move) == (RETRY, Move(old_chat_id="-42", new_chat_id="-100"))
+    result = service.telegram().send(OPENED, timeout=LONG)
+    assert (result.status, result.move) == (RETRY, ChatMove(old_chat_id="-42", new_chat_id="-100"))
     assert [body["chat_id"] for body in service.bodies] == ["-42", "-100"]
     service.replies = [Reply(status=400, body=moved)]
-    assert service.telegram().send(OPENED, timeout=LONG).verdict is PERMANENT
+    assert service.telegram().send(OPENED, timeout=LONG).status is PERMANENT
     assert len(service.requests) == 4
 
 
@@ -304,10 +306,10 @@ def test_no_receipt_holds_a_secret(
                 assert part not in said
 
 
-@pytest.mark.parametrize(("status", "verdict"), [(200, CONFIRMED), (204, CONFIRMED), (302, RETRY), (404, RETRY)])
-def test_a_heartbeat_is_confirmed_by_any_2xx(service: Service, status: int, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("status", "wanted"), [(200, CONFIRMED), (204, CONFIRMED), (302, RETRY), (404, RETRY)])
+def test_a_heartbeat_is_confirmed_by_any_2xx(service: Service, status: int, wanted: DeliveryStatus) -> None:
     """Everything else is only noted: the switch itself raises the alarm when pings stay away."""
     service.answers(status, "OK")
-    receipt = Heartbeat(url=service.listener.url + PATH).ping(timeout=LONG)
-    assert (receipt.verdict, receipt.detail) == (verdict, f"answered {status}")
+    result = Heartbeat(url=service.listener.url + PATH).ping(timeout=LONG)
+    assert (result.status, result.detail) == (wanted, f"answered {status}")
     assert service.requests[0].method == "GET"

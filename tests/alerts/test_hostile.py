@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.alerts.notification import Kind, Notice, Severity
-from monitor.alerts.retry_policy import Verdict
+from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
 from monitor.alerts.telegram import marked_up
 from monitor.alerts.text import clean, compose, plain, short
@@ -47,7 +47,7 @@ HOSTILE = (
 )
 
 
-def fields(text: str) -> list[Notice]:
+def fields(text: str) -> list[Notification]:
     """The text in each field that can hold somebody else's words, one at a time and then in all of them."""
     return [
         replace(OPENED, database=text),
@@ -71,9 +71,9 @@ def strings(value: object) -> Iterator[str]:
         yield value
 
 
-def check(inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...]) -> None:
+def check(inbox: InboxStandIn, notification: Notification, footnotes: tuple[str, ...]) -> None:
     """Taken by both services at the first try, with nobody called and nothing of a stranger's become markup."""
-    message = compose(notice, footnotes)
+    message = compose(notification, footnotes)
     html = marked_up(message)
     for tag in ("b", "i", "code"):
         assert html.count(f"<{tag}>") == html.count(f"</{tag}>") <= 2 + len(message.footnotes)
@@ -86,8 +86,8 @@ def check(inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...]) -> No
         assert {unicodedata.category(character) for character in line}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     before, arrived = inbox.requests, len(inbox.messages)
     for channel in both(inbox):
-        receipt = channel.send(notice, footnotes=footnotes, timeout=LONG)
-        assert receipt.verdict is Verdict.CONFIRMED
+        result = channel.send(notification, footnotes=footnotes, timeout=LONG)
+        assert result.status is DeliveryStatus.CONFIRMED
     # A form that was refused would have been sent a second time, as plain text.
     assert inbox.requests == before + 2
     for received in inbox.messages[arrived:]:
@@ -101,13 +101,13 @@ def check(inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...]) -> No
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
 def test_hostile_text_in_every_field_is_inert_and_taken(inbox: InboxStandIn, text: str) -> None:
     """No mention, no link, no style; never above a limit, never refused for its form."""
-    for notice in fields(text):
-        check(inbox, notice, (text, text, text, text))
+    for notification in fields(text):
+        check(inbox, notification, (text, text, text, text))
 
 
 NOTICES = st.builds(
-    Notice,
-    kind=st.sampled_from(list(Kind)),
+    Notification,
+    kind=st.sampled_from(list(NotificationKind)),
     created_at=st.just(SINCE),
     title=st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)),
     database=st.one_of(st.none(), st.text(max_size=200), st.sampled_from(HOSTILE)),
@@ -117,7 +117,7 @@ NOTICES = st.builds(
     causes=st.lists(st.sampled_from(list(Outcome)), max_size=25).map(tuple),
     since=st.one_of(st.none(), st.just(SINCE - timedelta(days=400))),
     until=st.one_of(st.none(), st.just(SINCE)),
-    looks_failed=st.integers(0, 10**9),
+    checks_failed=st.integers(0, 10**9),
     detail=st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)),
     steps=st.lists(st.one_of(st.text(max_size=300), st.sampled_from(HOSTILE)), max_size=5).map(tuple),
 )
@@ -127,10 +127,10 @@ FOOTNOTES = st.lists(st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)),
 def test_any_text_in_any_field_is_inert_and_taken(inbox: InboxStandIn) -> None:
     """The same for whatever hypothesis thinks of."""
 
-    @given(notice=NOTICES, footnotes=FOOTNOTES)
+    @given(notification=NOTICES, footnotes=FOOTNOTES)
     @settings(max_examples=75, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-    def any_message(notice: Notice, footnotes: tuple[str, ...]) -> None:
-        check(inbox, notice, footnotes)
+    def any_message(notification: Notification, footnotes: tuple[str, ...]) -> None:
+        check(inbox, notification, footnotes)
 
     any_message()
 
@@ -138,10 +138,15 @@ def test_any_text_in_any_field_is_inert_and_taken(inbox: InboxStandIn) -> None:
 def test_a_message_that_is_full_everywhere_fits_into_telegram() -> None:
     """4,096 units: every line at its longest, and every @ with its invisible neighbour."""
     full = "@a" * 5000
-    notice = replace(
-        OPENED, kind=Kind.REMINDER, database=full, detail=full, steps=(full,) * 3, causes=tuple(Outcome)
+    notification = replace(
+        OPENED,
+        kind=NotificationKind.REMINDER,
+        database=full,
+        detail=full,
+        steps=(full,) * 3,
+        causes=tuple(Outcome),
     )
-    shown = marked_up(compose(notice, (full,) * 5))
+    shown = marked_up(compose(notification, (full,) * 5))
     assert len(shown.encode("utf-16-le")) // 2 <= 4096
 
 
@@ -186,7 +191,7 @@ def test_foreign_text_is_cleaned_and_cut(text: str, limit: int, shown: str) -> N
 
 
 def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
-    """The notice's fields, and ready-made lines; nothing that a strict JSON reader refuses."""
+    """The notification's fields, and ready-made lines; nothing that a strict JSON reader refuses."""
     received: list[Request] = []
 
     def take(request: Request) -> Reply:
@@ -196,8 +201,8 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
     receiver = Listener("receiver", take)
     try:
         hook = WebhookChannel(name="hook", url=receiver.url + "/hook", scrub=str)
-        notice = replace(OPENED, detail="\ud800 WRONGPASS\x1b[2J " + "x" * 1000)
-        assert hook.send(notice, footnotes=("a line",), timeout=LONG).verdict is Verdict.CONFIRMED
+        notification = replace(OPENED, detail="\ud800 WRONGPASS\x1b[2J " + "x" * 1000)
+        assert hook.send(notification, footnotes=("a line",), timeout=LONG).status is DeliveryStatus.CONFIRMED
     finally:
         receiver.stop()
     body = json.loads(received[0].body)
@@ -218,14 +223,14 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "before": None,
         "since": "2026-11-23T14:02:09+00:00",
         "until": None,
-        "looks_failed": 2,
+        "checks_failed": 2,
         "steps": [],
         "verdict": "",
         "whose_move": "",
-        "rungs": "",
+        "layers": "",
         "headline": "main: token rejected",
         "facts": [
-            "since 2026-11-23 14:02:09 UTC, 2 looks failed",
+            "since 2026-11-23 14:02:09 UTC, 2 checks failed",
             "WRONGPASS [2J " + "x" * 335 + "…",
             meaning,
             whose,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from monitor.alerts.notification import Notice
-from monitor.alerts.retry_policy import Verdict
+from monitor.alerts.notification import Notification
+from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Outcome
 from monitor.sandbox.inbox import InboxStandIn
 from tests.alerts.conftest import (
@@ -19,7 +19,7 @@ from tests.alerts.conftest import (
     MONITOR,
     OPENED,
     REMINDER,
-    TRIAL,
+    TEST,
     slack,
     telegram,
 )
@@ -50,7 +50,7 @@ def context(text: str) -> dict[str, Any]:
 
 
 EACH_KIND = pytest.mark.parametrize(
-    ("notice", "footnotes", "blocks", "html"),
+    ("notification", "footnotes", "blocks", "html"),
     [
         pytest.param(
             OPENED,
@@ -58,7 +58,7 @@ EACH_KIND = pytest.mark.parametrize(
             [
                 header("🔴 main: token rejected"),
                 section(
-                    "since 2026-11-23 14:02:09 UTC, 2 looks failed\n"
+                    "since 2026-11-23 14:02:09 UTC, 2 checks failed\n"
                     "WRONGPASS invalid or missing auth token\n"
                     f"{MEANING}\n"
                     "whose move: yours"
@@ -67,7 +67,7 @@ EACH_KIND = pytest.mark.parametrize(
                 context("incident 12 · opened"),
             ],
             "🔴 <b>main: token rejected</b>\n"
-            "since 2026-11-23 14:02:09 UTC, 2 looks failed\n"
+            "since 2026-11-23 14:02:09 UTC, 2 checks failed\n"
             "<code>WRONGPASS invalid or missing auth token</code>\n"
             f"{MEANING}\n"
             "whose move: yours\n"
@@ -81,7 +81,7 @@ EACH_KIND = pytest.mark.parametrize(
             [
                 header("🔴 main: now token rejected"),
                 section(
-                    "since 2026-11-23 14:02:09 UTC, 9 looks failed\n"
+                    "since 2026-11-23 14:02:09 UTC, 9 checks failed\n"
                     "before: response timed out\n"
                     "WRONGPASS invalid or missing auth token\n"
                     f"{MEANING}\n"
@@ -91,7 +91,7 @@ EACH_KIND = pytest.mark.parametrize(
                 context("incident 12 · changed"),
             ],
             "🔴 <b>main: now token rejected</b>\n"
-            "since 2026-11-23 14:02:09 UTC, 9 looks failed\n"
+            "since 2026-11-23 14:02:09 UTC, 9 checks failed\n"
             "before: response timed out\n"
             "<code>WRONGPASS invalid or missing auth token</code>\n"
             f"{MEANING}\n"
@@ -106,7 +106,7 @@ EACH_KIND = pytest.mark.parametrize(
             [
                 header("🔴 main: still token rejected after 1 h"),
                 section(
-                    "since 2026-11-23 14:02:09 UTC, 62 looks failed\n"
+                    "since 2026-11-23 14:02:09 UTC, 62 checks failed\n"
                     "WRONGPASS invalid or missing auth token\n"
                     f"{MEANING}\n"
                     "whose move: yours\n"
@@ -116,7 +116,7 @@ EACH_KIND = pytest.mark.parametrize(
                 context("incident 12 · reminder"),
             ],
             "🔴 <b>main: still token rejected after 1 h</b>\n"
-            "since 2026-11-23 14:02:09 UTC, 62 looks failed\n"
+            "since 2026-11-23 14:02:09 UTC, 62 checks failed\n"
             "<code>WRONGPASS invalid or missing auth token</code>\n"
             f"{MEANING}\n"
             "whose move: yours\n"
@@ -131,13 +131,13 @@ EACH_KIND = pytest.mark.parametrize(
             [
                 header("🟢 main: recovered after 12 min 4 s"),
                 section(
-                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
                     "causes: response timed out, then token rejected"
                 ),
                 context("incident 12 · closed"),
             ],
             "🟢 <b>main: recovered after 12 min 4 s</b>\n"
-            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
             "causes: response timed out, then token rejected\n"
             "<code>incident 12 · closed</code>",
             id="closed",
@@ -148,14 +148,14 @@ EACH_KIND = pytest.mark.parametrize(
             [
                 header("🟢 main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again"),
                 section(
-                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
                     "causes: response timed out, then token rejected"
                 ),
                 section(LATE),
                 context("incident 12 · missed"),
             ],
             "🟢 <b>main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again</b>\n"
-            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed\n"
+            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
             "causes: response timed out, then token rejected\n"
             f"<i>{LATE}</i>\n"
             "<code>incident 12 · missed</code>",
@@ -183,17 +183,17 @@ EACH_KIND = pytest.mark.parametrize(
             id="monitor",
         ),
         pytest.param(
-            TRIAL,
+            TEST,
             (),
             [
-                header("⚪ upstash-monitor: a trial message for slack; nothing is wrong"),
+                header("⚪ upstash-monitor: a test message for slack; nothing is wrong"),
                 section("If you can read this, alerts will arrive here."),
-                context("upstash-monitor · trial"),
+                context("upstash-monitor · test"),
             ],
-            "⚪ <b>upstash-monitor: a trial message for slack; nothing is wrong</b>\n"
+            "⚪ <b>upstash-monitor: a test message for slack; nothing is wrong</b>\n"
             "<code>If you can read this, alerts will arrive here.</code>\n"
-            "<code>upstash-monitor · trial</code>",
-            id="trial",
+            "<code>upstash-monitor · test</code>",
+            id="test",
         ),
     ],
 )
@@ -201,10 +201,10 @@ EACH_KIND = pytest.mark.parametrize(
 
 @EACH_KIND
 def test_a_message_as_slack_gets_it(
-    inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...], blocks: list[Any], html: str
+    inbox: InboxStandIn, notification: Notification, footnotes: tuple[str, ...], blocks: list[Any], html: str
 ) -> None:
     """Blocks, and the same words as a fallback for notifications; links stay folded, names are not linked."""
-    assert slack(inbox).send(notice, footnotes=footnotes, timeout=LONG).verdict is Verdict.CONFIRMED
+    assert slack(inbox).send(notification, footnotes=footnotes, timeout=LONG).status is DeliveryStatus.CONFIRMED
     [message] = inbox.messages
     payload = dict(message.payload)
     fallback = payload.pop("text")
@@ -214,10 +214,10 @@ def test_a_message_as_slack_gets_it(
 
 @EACH_KIND
 def test_a_message_as_telegram_gets_it(
-    inbox: InboxStandIn, notice: Notice, footnotes: tuple[str, ...], blocks: list[Any], html: str
+    inbox: InboxStandIn, notification: Notification, footnotes: tuple[str, ...], blocks: list[Any], html: str
 ) -> None:
     """HTML without a preview of links."""
-    assert telegram(inbox).send(notice, footnotes=footnotes, timeout=LONG).verdict is Verdict.CONFIRMED
+    assert telegram(inbox).send(notification, footnotes=footnotes, timeout=LONG).status is DeliveryStatus.CONFIRMED
     [message] = inbox.messages
     assert message.payload == {
         "chat_id": inbox.chat_id,
@@ -229,8 +229,8 @@ def test_a_message_as_telegram_gets_it(
 
 def test_the_status_page_is_a_click_away(inbox: InboxStandIn) -> None:
     """In Slack a URL in markup is only a link when it says so; it is our own, and the only one."""
-    notice = replace(OPENED, cause=Outcome.SERVER_ERROR, causes=(Outcome.SERVER_ERROR,))
-    slack(inbox).send(notice, timeout=LONG)
+    notification = replace(OPENED, cause=Outcome.SERVER_ERROR, causes=(Outcome.SERVER_ERROR,))
+    slack(inbox).send(notification, timeout=LONG)
     [message] = inbox.messages
     steps = message.payload["blocks"][2]["text"]["text"]
     assert steps.splitlines()[1] == "1. See whether Upstash knows of it: <https://status.upstash.com>."

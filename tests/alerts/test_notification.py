@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.alerts.notification import (
-    Kind,
-    Notice,
+    Notification,
+    NotificationKind,
     Severity,
     explanation,
     facts,
@@ -25,26 +25,30 @@ from monitor.diagnosis.advice import advise
 
 SINCE = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
 TIMEOUT, REJECTED, SLOW = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED, Outcome.SLOW
-OPENED = Notice(
-    kind=Kind.OPENED,
+OPENED = Notification(
+    kind=NotificationKind.OPENED,
     created_at=SINCE + timedelta(seconds=10),
     database="main",
     incident=12,
     cause=REJECTED,
     causes=(REJECTED,),
     since=SINCE,
-    looks_failed=2,
+    checks_failed=2,
     detail="WRONGPASS invalid or missing auth token",
 )
-CHANGED = replace(OPENED, kind=Kind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, looks_failed=9)
-REMINDER = replace(OPENED, kind=Kind.REMINDER, created_at=SINCE + timedelta(hours=1))
-CLOSED = replace(CHANGED, kind=Kind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
-MISSED = replace(CLOSED, kind=Kind.MISSED, causes=(REJECTED,))
-MONITOR = Notice(kind=Kind.MONITOR, created_at=SINCE, title="upstash-monitor: a word", steps=("Do this.",))
+CHANGED = replace(
+    OPENED, kind=NotificationKind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, checks_failed=9
+)
+REMINDER = replace(OPENED, kind=NotificationKind.REMINDER, created_at=SINCE + timedelta(hours=1))
+CLOSED = replace(CHANGED, kind=NotificationKind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
+MISSED = replace(CLOSED, kind=NotificationKind.MISSED, causes=(REJECTED,))
+MONITOR = Notification(
+    kind=NotificationKind.MONITOR, created_at=SINCE, title="upstash-monitor: a word", steps=("Do this.",)
+)
 
 
 @pytest.mark.parametrize(
-    ("notice", "said"),
+    ("notification", "said"),
     [
         (OPENED, "main: token rejected"),
         (CHANGED, "main: now token rejected"),
@@ -63,55 +67,63 @@ MONITOR = Notice(kind=Kind.MONITOR, created_at=SINCE, title="upstash-monitor: a 
         (replace(CLOSED, until=SINCE - timedelta(hours=1)), "main: recovered after 0 s"),
     ],
 )
-def test_the_first_line_says_what(notice: Notice, said: str) -> None:
+def test_the_first_line_says_what(notification: Notification, said: str) -> None:
     """In words, with the database in front; a closing with how long it lasted, never less than nothing."""
-    assert headline(notice) == said
+    assert headline(notification) == said
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.family.is_failing])
 def test_every_cause_reads_well_in_every_first_line(outcome: Outcome) -> None:
     """Short enough for a phone's lock screen, and without underscores."""
-    for notice in (OPENED, CHANGED, REMINDER, CLOSED, MISSED):
-        said = headline(replace(notice, cause=outcome, causes=(outcome,)))
+    for notification in (OPENED, CHANGED, REMINDER, CLOSED, MISSED):
+        said = headline(replace(notification, cause=outcome, causes=(outcome,)))
         assert said.startswith("main: ")
         assert "_" not in said
         assert len(said) <= 90
 
 
 @pytest.mark.parametrize(
-    ("notice", "said"),
+    ("notification", "said"),
     [
-        (OPENED, ("since 2026-11-23 14:02:09 UTC, 2 looks failed",)),
-        (replace(OPENED, looks_failed=1), ("since 2026-11-23 14:02:09 UTC, 1 look failed",)),
+        (OPENED, ("since 2026-11-23 14:02:09 UTC, 2 checks failed",)),
+        (replace(OPENED, checks_failed=1), ("since 2026-11-23 14:02:09 UTC, 1 check failed",)),
         (
-            replace(OPENED, severity=Severity.WARNING, cause=SLOW, causes=(SLOW,), looks_failed=5),
-            ("since 2026-11-23 14:02:09 UTC, 5 looks slow",),
+            replace(OPENED, severity=Severity.WARNING, cause=SLOW, causes=(SLOW,), checks_failed=5),
+            ("since 2026-11-23 14:02:09 UTC, 5 checks slow",),
         ),
-        (CHANGED, ("since 2026-11-23 14:02:09 UTC, 9 looks failed", "before: response timed out")),
+        (CHANGED, ("since 2026-11-23 14:02:09 UTC, 9 checks failed", "before: response timed out")),
         (
-            replace(CHANGED, kind=Kind.REMINDER, causes=(TIMEOUT, REJECTED, SLOW), cause=TIMEOUT, looks_failed=0),
+            replace(
+                CHANGED,
+                kind=NotificationKind.REMINDER,
+                causes=(TIMEOUT, REJECTED, SLOW),
+                cause=TIMEOUT,
+                checks_failed=0,
+            ),
             ("since 2026-11-23 14:02:09 UTC", "before: token rejected, then slow"),
         ),
         (
             CLOSED,
             (
-                "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed",
+                "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed",
                 "causes: response timed out, then token rejected",
             ),
         ),
         (
             MISSED,
             (
-                "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 looks failed",
+                "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed",
                 "cause: token rejected",
             ),
         ),
         (MONITOR, ()),
     ],
 )
-def test_the_facts_are_since_when_and_what_the_causes_were(notice: Notice, said: tuple[str, ...]) -> None:
+def test_the_facts_are_since_when_and_what_the_causes_were(
+    notification: Notification, said: tuple[str, ...]
+) -> None:
     """Times with date and UTC; what goes on names earlier causes, what is over names all of them in order."""
-    assert facts(notice) == said
+    assert facts(notification) == said
 
 
 def test_what_goes_on_is_explained_and_good_news_is_not() -> None:
@@ -121,12 +133,12 @@ def test_what_goes_on_is_explained_and_good_news_is_not() -> None:
     assert explanation(OPENED) == explanation(CHANGED) == lines
     assert explanation(REMINDER) == (*lines, "To stop these reminders: upstash-monitor incidents ack 12")
     assert next_steps(OPENED) == advice.next_steps
-    for notice in (CLOSED, MISSED, replace(MONITOR, kind=Kind.TRIAL)):
-        assert explanation(notice) == ()
-        assert next_steps(notice) == ()
+    for notification in (CLOSED, MISSED, replace(MONITOR, kind=NotificationKind.TEST)):
+        assert explanation(notification) == ()
+        assert next_steps(notification) == ()
 
 
-def test_a_notice_of_the_monitor_brings_its_own_steps() -> None:
+def test_a_notification_of_the_monitor_brings_its_own_steps() -> None:
     """At most three of them."""
     assert next_steps(MONITOR) == ("Do this.",)
     assert next_steps(replace(MONITOR, steps=("1", "2", "3", "4"))) == ("1", "2", "3")
@@ -146,18 +158,18 @@ def test_every_outcome_has_advice_that_fits_in_a_message(outcome: Outcome) -> No
 
 
 @pytest.mark.parametrize(
-    ("notice", "said"),
+    ("notification", "said"),
     [
-        *((replace(OPENED, kind=kind), f"incident 12 · {kind.value}") for kind in Kind),
+        *((replace(OPENED, kind=kind), f"incident 12 · {kind.value}") for kind in NotificationKind),
         (MONITOR, "upstash-monitor · monitor"),
     ],
 )
-def test_the_last_line_tells_a_repetition(notice: Notice, said: str) -> None:
+def test_the_last_line_tells_a_repetition(notification: Notification, said: str) -> None:
     """The incident's number and the kind, the same each time the message is sent."""
-    assert tail(notice) == said
+    assert tail(notification) == said
 
 
-@pytest.mark.parametrize("notice", [OPENED, CHANGED, REMINDER, CLOSED, MISSED, MONITOR])
-def test_a_notice_survives_the_outbox(notice: Notice) -> None:
+@pytest.mark.parametrize("notification", [OPENED, CHANGED, REMINDER, CLOSED, MISSED, MONITOR])
+def test_a_notification_survives_the_outbox(notification: Notification) -> None:
     """Through JSON and back, with every field."""
-    assert from_json(json.loads(json.dumps(to_json(notice)))) == notice
+    assert from_json(json.loads(json.dumps(to_json(notification)))) == notification

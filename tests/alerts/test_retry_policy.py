@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.alerts.notification import Kind, Notice, Severity
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import (
     LEASE,
-    Parcel,
+    OutboxMessage,
     late_note,
-    next_dispatch,
+    next_delivery,
     next_to_try,
     next_try,
     pause_before_retry,
@@ -23,40 +23,47 @@ from monitor.checks.observation import Outcome
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 TIMEOUT, REJECTED, FULL = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED, Outcome.CAPACITY_FULL
-OPENED, CHANGED, REMINDER, CLOSED = Kind.OPENED, Kind.CHANGED, Kind.REMINDER, Kind.CLOSED
+OPENED, CHANGED, REMINDER, CLOSED = (
+    NotificationKind.OPENED,
+    NotificationKind.CHANGED,
+    NotificationKind.REMINDER,
+    NotificationKind.CLOSED,
+)
 
 
-def notice(kind: Kind, minute: int = 0, cause: Outcome = TIMEOUT, **more: object) -> Notice:
+def notification(
+    kind: NotificationKind, minute: int = 0, cause: Outcome = TIMEOUT, **more: object
+) -> Notification:
     at = NOW - timedelta(hours=1) + minute * MINUTE
-    facts = {"looks_failed": minute, "detail": f"seen at {minute}", **more}
-    return Notice(kind=kind, created_at=at, database="main", incident=12, cause=cause, **facts)  # type: ignore[arg-type]
+    facts = {"checks_failed": minute, "detail": f"seen at {minute}", **more}
+    return Notification(kind=kind, created_at=at, database="main", incident=12, cause=cause, **facts)  # type: ignore[arg-type]
 
 
-def waiting(*notices: Notice) -> list[Parcel]:
+def waiting(*notifications: Notification) -> list[OutboxMessage]:
     return [
-        Parcel(id=number, channel="slack", notice=each, created_at=each.created_at)
-        for number, each in enumerate(notices, start=1)
+        OutboxMessage(id=number, channel="slack", notification=each, created_at=each.created_at)
+        for number, each in enumerate(notifications, start=1)
     ]
 
 
-def fresh(number: int) -> list[Parcel]:
+def fresh(number: int) -> list[OutboxMessage]:
     """An incident nobody tried to tell yet."""
-    return [Parcel(id=number, channel="slack", notice=notice(OPENED), created_at=NOW)]
+    return [OutboxMessage(id=number, channel="slack", notification=notification(OPENED), created_at=NOW)]
 
 
-def failed(number: int, *, ago: timedelta, due_in: timedelta) -> list[Parcel]:
+def failed(number: int, *, ago: timedelta, due_in: timedelta) -> list[OutboxMessage]:
     """An incident whose message failed a while ago and waits for its next try."""
-    [parcel] = fresh(number)
-    return [replace(parcel, attempts=1, tried_at=NOW - ago, due_at=NOW + due_in, last_error="503")]
+    [message] = fresh(number)
+    return [replace(message, attempts=1, tried_at=NOW - ago, due_at=NOW + due_in, last_error="503")]
 
 
-def leased(number: int, *, ago: timedelta) -> list[Parcel]:
+def leased(number: int, *, ago: timedelta) -> list[OutboxMessage]:
     """An incident whose message was claimed a while ago and not settled since."""
-    [parcel] = fresh(number)
-    return [replace(parcel, attempts=1, tried_at=NOW - ago, due_at=NOW - ago + LEASE)]
+    [message] = fresh(number)
+    return [replace(message, attempts=1, tried_at=NOW - ago, due_at=NOW - ago + LEASE)]
 
 
-def chosen(*incidents: list[Parcel], now: datetime = NOW) -> int | None:
+def chosen(*incidents: list[OutboxMessage], now: datetime = NOW) -> int | None:
     found = next_to_try(incidents, now)
     return None if found is None else found[0].id
 
@@ -67,8 +74,8 @@ def chosen(*incidents: list[Parcel], now: datetime = NOW) -> int | None:
         ([OPENED], OPENED),
         ([OPENED, CHANGED], OPENED),
         ([OPENED, CHANGED, REMINDER], OPENED),
-        ([OPENED, CLOSED], Kind.MISSED),
-        ([OPENED, CHANGED, REMINDER, CLOSED], Kind.MISSED),
+        ([OPENED, CLOSED], NotificationKind.MISSED),
+        ([OPENED, CHANGED, REMINDER, CLOSED], NotificationKind.MISSED),
         ([CHANGED], CHANGED),
         ([CHANGED, CHANGED], CHANGED),
         ([CHANGED, REMINDER], CHANGED),
@@ -78,24 +85,26 @@ def chosen(*incidents: list[Parcel], now: datetime = NOW) -> int | None:
         ([CLOSED], CLOSED),
     ],
 )
-def test_one_message_covers_what_waits_of_an_incident(kinds: list[Kind], told: Kind) -> None:
+def test_one_message_covers_what_waits_of_an_incident(
+    kinds: list[NotificationKind], told: NotificationKind
+) -> None:
     """Under the most telling kind: what is over is told as over, and as missed if its beginning was not heard."""
-    parcels = waiting(*(notice(kind, minute) for minute, kind in enumerate(kinds)))
-    dispatch = next_dispatch(parcels)
-    assert dispatch.notice.kind is told
-    assert list(dispatch.parcels) == parcels
+    messages = waiting(*(notification(kind, minute) for minute, kind in enumerate(kinds)))
+    delivery = next_delivery(messages)
+    assert delivery.notification.kind is told
+    assert list(delivery.messages) == messages
 
 
 def test_what_goes_on_is_told_as_it_stands_now() -> None:
     """An opening that waited for an hour has the present cause, figures and severity, and the causes before."""
-    parcels = waiting(
-        notice(OPENED, 0, TIMEOUT, severity=Severity.WARNING),
-        notice(CHANGED, 20, REJECTED, causes=(TIMEOUT, REJECTED), before=TIMEOUT),
-        notice(REMINDER, 60, REJECTED, causes=(TIMEOUT, REJECTED)),
+    messages = waiting(
+        notification(OPENED, 0, TIMEOUT, severity=Severity.WARNING),
+        notification(CHANGED, 20, REJECTED, causes=(TIMEOUT, REJECTED), before=TIMEOUT),
+        notification(REMINDER, 60, REJECTED, causes=(TIMEOUT, REJECTED)),
     )
-    said = next_dispatch(parcels).notice
-    assert said == replace(parcels[-1].notice, kind=OPENED, before=TIMEOUT)
-    assert (said.cause, said.looks_failed, said.severity) == (REJECTED, 60, Severity.CRITICAL)
+    said = next_delivery(messages).notification
+    assert said == replace(messages[-1].notification, kind=OPENED, before=TIMEOUT)
+    assert (said.cause, said.checks_failed, said.severity) == (REJECTED, 60, Severity.CRITICAL)
 
 
 def test_pauses_double_and_end_at_five_minutes() -> None:
@@ -116,9 +125,9 @@ def test_a_channels_wish_is_kept_up_to_a_day(attempts: int, wish: int, pause: in
 
 def test_a_message_is_given_up_after_a_day() -> None:
     """Counted from when there was something to tell."""
-    [parcel] = fresh(1)
-    assert not should_give_up(parcel, NOW + timedelta(hours=24) - SECOND)
-    assert should_give_up(parcel, NOW + timedelta(hours=24))
+    [message] = fresh(1)
+    assert not should_give_up(message, NOW + timedelta(hours=24) - SECOND)
+    assert should_give_up(message, NOW + timedelta(hours=24))
 
 
 def test_what_is_due_is_tried_in_order() -> None:
@@ -148,7 +157,7 @@ def test_after_a_failure_the_one_that_waits_longest_for_a_try_is_next() -> None:
 
 def test_news_of_an_incident_takes_along_what_waits_of_it() -> None:
     """A closing makes the opening due that still has minutes to wait, but not one that is on its way."""
-    [closing] = waiting(notice(CLOSED))
+    [closing] = waiting(notification(CLOSED))
     assert chosen([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) == 1
     assert chosen([*leased(1, ago=SECOND), closing]) is None
     assert next_try([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) is None
@@ -173,5 +182,5 @@ def test_a_clock_that_was_set_back_holds_nothing() -> None:
 )
 def test_a_late_message_says_so(late: timedelta, said: str | None) -> None:
     """From two minutes on, counted from the oldest of what it covers."""
-    dispatch = next_dispatch(waiting(notice(OPENED, 0), notice(CLOSED, 30)))
-    assert late_note(dispatch, NOW - timedelta(hours=1) + late) == said
+    delivery = next_delivery(waiting(notification(OPENED, 0), notification(CLOSED, 30)))
+    assert late_note(delivery, NOW - timedelta(hours=1) + late) == said

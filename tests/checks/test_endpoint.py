@@ -1,4 +1,4 @@
-"""What is told from a URL and a token that are never sent: the host, the worker's URL, hints, the first rung."""
+"""What is told from a URL and a token that are never sent: the host, the worker's URL, hints, the first layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.checks.credentials import endpoint_of, host_of, inspect_for_worker, legacy_port, worker_url
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import Fact, Rung, State
+from monitor.diagnosis.layers import Fact, Layer, State
 from monitor.doctor.layers.rest import hints, see_configuration
 
 HOST = "us1-merry-cat-30690.upstash.io"
@@ -104,7 +104,7 @@ def test_what_is_no_host_is_not_taken_for_one(url: str) -> None:
 def test_the_endpoint_is_the_one_rest_would_have(
     url: str, host: str, port: int, is_encrypted: bool, rest_url: str
 ) -> None:
-    """The lower rungs look where REST is, not where a rediss:// URL or a plain http:// to Upstash would lead."""
+    """The lower layers look where REST is, not where a rediss:// URL or a plain http:// to Upstash would lead."""
     found = endpoint_of(url)
     assert found is not None
     assert (found.host, found.port, found.is_encrypted, found.url) == (host, port, is_encrypted, rest_url)
@@ -116,7 +116,7 @@ def test_no_value_however_strange_is_an_error(url: str, token: str) -> None:
     found = endpoint_of(url)
     assert found is None or (found.host and 0 < found.port < 65536)
     inspect_for_worker(url, token, 6379)
-    assert see_configuration(url, token).rung is Rung.CONFIGURATION
+    assert see_configuration(url, token).layer is Layer.CONFIGURATION
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_a_url_that_leads_a_worker_astray_is_told_beforehand(
     url: str, token: str, outcome: Outcome | None
 ) -> None:
     """A slash in the token makes `default` the host, without a word from most URL parsers."""
-    finding = inspect_for_worker(url, token, 6379)
-    assert (finding.outcome if finding else None) is outcome
-    assert finding is None or TOKEN not in finding.detail
+    result = inspect_for_worker(url, token, 6379)
+    assert (result.outcome if result else None) is outcome
+    assert result is None or TOKEN not in result.detail
 
 
 @pytest.mark.parametrize(
@@ -237,14 +237,14 @@ def test_random_tokens_are_hardly_ever_taken_for_the_older_layout() -> None:
     assert sum(bool(hints(URL, token)) for token in random_tokens) <= 2
 
 
-def test_good_values_pass_the_first_rung() -> None:
-    """The rung says that both are there; a good layout adds nothing."""
+def test_good_values_pass_the_first_layer() -> None:
+    """The layer says that both are there; a good layout adds nothing."""
     seen = see_configuration(URL, legacy_token())
-    assert (seen.rung, seen.state, seen.outcome) == (Rung.CONFIGURATION, State.PASSED, None)
+    assert (seen.layer, seen.state, seen.outcome) == (Layer.CONFIGURATION, State.PASSED, None)
     assert seen.seen == "URL and token are there and well-formed"
 
 
-def test_a_hint_is_told_and_does_not_fail_the_rung() -> None:
+def test_a_hint_is_told_and_does_not_fail_the_layer() -> None:
     """The layout is not documented, so nothing may fail by it."""
     seen = see_configuration(URL, legacy_token(kind=2, number=7))
     assert seen.state is State.PASSED
@@ -261,7 +261,7 @@ def test_a_hint_is_told_and_does_not_fail_the_rung() -> None:
         (f'"{URL}"', TOKEN, Outcome.URL_MALFORMED, "the URL is wrapped in quotes"),
     ],
 )
-def test_a_mistake_fails_the_first_rung_and_is_named(url: str, token: str, outcome: Outcome, says: str) -> None:
+def test_a_mistake_fails_the_first_layer_and_is_named(url: str, token: str, outcome: Outcome, says: str) -> None:
     """Hidden characters are named, since nobody sees them."""
     seen = see_configuration(url, token)
     assert (seen.state, seen.outcome, seen.seen) == (State.FAILED, outcome, says)

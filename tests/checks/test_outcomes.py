@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.checks.classify import DETAIL_LIMIT, Finding, classify
+from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
 from monitor.checks.observation import Observation, Outcome
 from monitor.checks.resolver import AddressInfo, Resolver
 from monitor.checks.rest import UpstashProbes
@@ -33,18 +33,18 @@ OVERSIZED = b"x" * (2 * 1024 * 1024)
 
 def look_at(
     url: str, *, timeout: timedelta = PATIENT, resolver: Resolver | None = None
-) -> tuple[Observation, Finding]:
-    """One look; whatever it returns holds neither token nor host, in one short line."""
+) -> tuple[Observation, CheckResult]:
+    """One check; whatever it returns holds neither token nor host, in one short line."""
     probes = UpstashProbes(scrub=Scrubber([TOKEN]), tls=CERTIFICATES.client(), resolver=resolver)
     probe = probes.database(url=url, token=TOKEN)
     observation = asyncio.run(probe.ping(timeout=timeout))
-    finding = classify(observation, slow=None)
-    for said in (finding.detail, repr(observation)):
+    result = classify(observation, slow=None)
+    for said in (result.detail, repr(observation)):
         assert TOKEN not in said
         assert "localhost" not in said
-    assert finding.detail.isprintable()
-    assert len(finding.detail) <= DETAIL_LIMIT
-    return observation, finding
+    assert result.detail.isprintable()
+    assert len(result.detail) <= DETAIL_LIMIT
+    return observation, result
 
 
 def say(data: bytes) -> Manner:
@@ -133,8 +133,8 @@ def _chunked(body: bytes) -> bytes:
 def test_every_well_formed_answer_is_fine(_how: str, manner: Manner) -> None:
     """However HTTP wraps it, the nonce that comes back is `ok`, with a latency."""
     with rude(manner) as server:
-        observation, finding = look_at(server.url)
-    assert finding == Finding(outcome=Outcome.OK)
+        observation, result = look_at(server.url)
+    assert result == CheckResult(outcome=Outcome.OK)
     assert observation.phases.latency_ms is not None
     assert observation.http_status == 200
 
@@ -169,9 +169,9 @@ TEXTS: list[tuple[str, int, Outcome]] = [
 def test_an_error_text_is_asked_before_the_status(text: str, status: int, outcome: Outcome) -> None:
     """Known texts decide by their beginning, whatever the status; the status decides for the rest."""
     with rude(refusal(text, status)) as server:
-        observation, finding = look_at(server.url)
-    assert finding.outcome is outcome
-    assert text[:20] in finding.detail
+        observation, result = look_at(server.url)
+    assert result.outcome is outcome
+    assert text[:20] in result.detail
     assert observation.http_status == status
     assert observation.phases.latency_ms is not None
 
@@ -253,10 +253,10 @@ def _endless(guest: Guest, head: bytes) -> None:
 def test_a_strange_answer_has_its_outcome(_how: str, manner: Manner, outcome: Outcome) -> None:
     """No answer is taken for a database's that is none, and each is told for what it is."""
     with rude(manner) as server:
-        _, finding = look_at(server.url)
+        _, result = look_at(server.url)
         connections = server.connections
-    assert finding.outcome is outcome
-    assert finding.detail
+    assert result.outcome is outcome
+    assert result.detail
     assert connections == 1
 
 
@@ -276,10 +276,10 @@ def test_an_answer_that_does_not_end_ends_at_the_deadline(_how: str, manner: Man
     """Connected, and then too slow in whatever way: a response timeout, with no latency."""
     with rude(manner) as server:
         started = monotonic()
-        observation, finding = look_at(server.url, timeout=TIMEOUT)
+        observation, result = look_at(server.url, timeout=TIMEOUT)
         took = monotonic() - started
-    assert finding.outcome is Outcome.RESPONSE_TIMEOUT
-    assert words in finding.detail
+    assert result.outcome is Outcome.RESPONSE_TIMEOUT
+    assert words in result.detail
     assert observation.phases.latency_ms is None
     assert took < 5
 
@@ -288,8 +288,8 @@ def test_a_port_nobody_listens_on_refuses() -> None:
     """The system says so at once."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    _, finding = look_at(f"http://127.0.0.1:{port}")
-    assert finding == Finding(outcome=Outcome.CONNECTION_REFUSED, detail="connection refused")
+    _, result = look_at(f"http://127.0.0.1:{port}")
+    assert result == CheckResult(outcome=Outcome.CONNECTION_REFUSED, detail="connection refused")
 
 
 def test_a_host_that_takes_no_connection_times_out_while_connecting() -> None:
@@ -304,18 +304,18 @@ def test_a_host_that_takes_no_connection_times_out_while_connecting() -> None:
         filler.connect_ex(full.getsockname())
         waiting.append(filler)
     try:
-        _, finding = look_at(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=TIMEOUT)
+        _, result = look_at(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=TIMEOUT)
     finally:
         for held in (*waiting, full):
             held.close()
-    assert finding == Finding(outcome=Outcome.CONNECTION_TIMEOUT, detail="no connection within 0.4 s")
+    assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="no connection within 0.4 s")
 
 
 def test_a_trusted_certificate_is_fine() -> None:
     """The whole way over TLS, with a phase for it."""
     with rude(echo, tls=CERTIFICATES.server()) as server:
-        observation, finding = look_at(server.url)
-    assert finding.outcome is Outcome.OK
+        observation, result = look_at(server.url)
+    assert result.outcome is Outcome.OK
     assert observation.phases.tls is not None
     assert observation.phases.total is not None
     assert observation.phases.total >= observation.phases.tls
@@ -336,34 +336,34 @@ def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
     """Strangers, expired ones, those of tomorrow and those for another name; the token is not sent."""
     tls = CERTIFICATES.server(name, is_trusted=is_trusted, starts=starts, ends=ends)
     with rude(echo, tls=tls) as server:
-        _, finding = look_at(server.url)
+        _, result = look_at(server.url)
         received = server.requests
-    assert finding.outcome is Outcome.TLS_FAILED
-    assert words in finding.detail
+    assert result.outcome is Outcome.TLS_FAILED
+    assert words in result.detail
     assert received == []
 
 
 def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
     """https to a plain HTTP port."""
     with rude(at_once(http("{}", 400))) as server:
-        _, finding = look_at(server.url.replace("http://", "https://"))
-    assert finding.outcome is Outcome.TLS_FAILED
-    assert "does not speak TLS" in finding.detail
+        _, result = look_at(server.url.replace("http://", "https://"))
+    assert result.outcome is Outcome.TLS_FAILED
+    assert "does not speak TLS" in result.detail
 
 
 def test_a_handshake_that_hangs_is_a_connection_timeout() -> None:
     """TCP stands, TLS never: no finished handshake before the deadline."""
     with rude(lambda guest: guest.wait()) as server:
-        _, finding = look_at(server.url.replace("http://", "https://"), timeout=TIMEOUT)
-    assert finding == Finding(outcome=Outcome.CONNECTION_TIMEOUT, detail="no TLS handshake within 0.4 s")
+        _, result = look_at(server.url.replace("http://", "https://"), timeout=TIMEOUT)
+    assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="no TLS handshake within 0.4 s")
 
 
 @pytest.mark.parametrize("manner", [lambda guest: None, Guest.reset])
 def test_a_handshake_that_is_cut_is_a_lost_connection(manner: Manner) -> None:
     """Closed or reset in the middle of TLS."""
     with rude(manner) as server:
-        _, finding = look_at(server.url.replace("http://", "https://"))
-    assert finding.outcome is Outcome.CONNECTION_LOST
+        _, result = look_at(server.url.replace("http://", "https://"))
+    assert result.outcome is Outcome.CONNECTION_LOST
 
 
 def failing(code: int) -> Resolver:
@@ -387,12 +387,12 @@ def failing(code: int) -> Resolver:
 )
 def test_a_name_that_is_not_there_is_told_from_a_resolver_that_fails(code: int, outcome: Outcome) -> None:
     """The system's own codes tell the two apart."""
-    _, finding = look_at("https://gone.example", resolver=failing(code))
-    assert finding.outcome is outcome
+    _, result = look_at("https://gone.example", resolver=failing(code))
+    assert result.outcome is outcome
 
 
 def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:
-    """getaddrinfo cannot be cancelled; the look ends all the same."""
+    """getaddrinfo cannot be cancelled; the check ends all the same."""
 
     def lookup(host: str, port: int) -> Sequence[AddressInfo]:
         import time
@@ -401,9 +401,9 @@ def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:
         return []
 
     started = monotonic()
-    _, finding = look_at("https://slow.example", timeout=timedelta(seconds=0.2), resolver=Resolver(lookup))
+    _, result = look_at("https://slow.example", timeout=timedelta(seconds=0.2), resolver=Resolver(lookup))
     assert monotonic() - started < 1.9
-    assert finding == Finding(outcome=Outcome.DNS_FAILED, detail="the resolver did not answer within 0.2 s")
+    assert result == CheckResult(outcome=Outcome.DNS_FAILED, detail="the resolver did not answer within 0.2 s")
 
 
 def test_the_name_localhost_is_found_on_both_families() -> None:
@@ -422,17 +422,17 @@ def test_the_name_localhost_is_found_on_both_families() -> None:
     except OSError:
         pytest.skip("this machine has no IPv6 on loopback")
     try:
-        _, finding = look_at(server.url, resolver=Resolver(both))
+        _, result = look_at(server.url, resolver=Resolver(both))
     finally:
         server.close()
-    assert finding.outcome is Outcome.OK
+    assert result.outcome is Outcome.OK
 
 
 @given(noise=st.binary(max_size=200), cut=st.integers(0, 200), as_body=st.booleans())
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_no_noise_raises_anything(noise: bytes, cut: int, as_body: bool) -> None:
-    """Whatever bytes come back, the look ends with one outcome that is not fine."""
+    """Whatever bytes come back, the check ends with one outcome that is not fine."""
     data = http(noise)[: len(http(noise)) - cut or None] if as_body else noise
     with rude(say(data)) as server:
-        _, finding = look_at(server.url, timeout=timedelta(seconds=2))
-    assert finding.outcome.family.is_failing
+        _, result = look_at(server.url, timeout=timedelta(seconds=2))
+    assert result.outcome.family.is_failing

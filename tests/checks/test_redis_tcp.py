@@ -18,10 +18,10 @@ import pytest
 import trustme
 
 from monitor.checks.classify import classify
-from monitor.checks.observation import Fault, Observation, Outcome
+from monitor.checks.observation import Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, Seen, State
 from monitor.doctor.layers.worker import see_worker
 from monitor.lib.scrub import Scrubber
 from tests.checks.listener import Conduct, Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
@@ -99,7 +99,7 @@ def test_a_worker_that_gets_in_passes(redis: RedisServer) -> None:
     """TLS, AUTH and PING, with the figures of each."""
     probe = worker(redis.port, redis.trust, redis.token)
     seen, observation = see(probe), ping(probe)
-    assert (seen.rung, seen.state, seen.outcome, seen.facts) == (Rung.WORKER, State.PASSED, None, NOTHING)
+    assert (seen.layer, seen.state, seen.outcome, seen.facts) == (Layer.WORKER, State.PASSED, None, NOTHING)
     assert seen.seen == f"port {redis.port}: AUTH and PING work"
     assert observation.as_expected
     assert classify(observation, slow=None).outcome is Outcome.OK
@@ -132,7 +132,7 @@ def test_a_mangled_token_is_refused(redis: RedisServer, around: str) -> None:
 
 
 def test_a_read_only_token_gets_in_with_its_own_user_only(redis: RedisServer) -> None:
-    """`default` is what workers build; the rung fails, and says which user the token goes with."""
+    """`default` is what workers build; the layer fails, and says which user the token goes with."""
     seen = see(worker(redis.port, redis.trust, READ_ONLY_TOKEN, url="https://a-b-30690.upstash.io"))
     assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TOKEN_REJECTED)
     assert seen.facts == REJECTED | {Fact.WORKER_AS_READ_ONLY}
@@ -140,14 +140,14 @@ def test_a_read_only_token_gets_in_with_its_own_user_only(redis: RedisServer) ->
 
 
 def test_a_token_that_only_looks_read_only_is_refused_for_both_users(redis: RedisServer) -> None:
-    """An older database's token is not its password, whatever its layout says; the rung does not claim more."""
+    """An older database's token is not its password, whatever its layout says; the layer does not claim more."""
     seen = see(worker(redis.port, redis.trust, legacy_token(2, 1)))
     assert seen.facts == REJECTED
     assert seen.seen.count("WRONGPASS") == 1
 
 
 def test_the_port_of_older_databases_is_tried_when_the_usual_one_lets_nobody_in(redis: RedisServer) -> None:
-    """It is the number in the host's name. The rung passes on it, with a fact that says so."""
+    """It is the number in the host's name. The layer passes on it, with a fact that says so."""
     refused = port_that_refuses()
     url = f"https://us1-merry-cat-{redis.port}.upstash.io"
     seen = see(worker(refused, redis.trust, redis.token, url=url))
@@ -317,7 +317,7 @@ def test_an_endless_answer_is_not_read_to_its_end(
         begun = monotonic()
         observation = ping(worker(server.port, trust, "token"))
         assert monotonic() - begun < 10
-    assert observation.fault in (Fault.OVERSIZED, Fault.NOT_HTTP)
+    assert observation.fault in (ProbeFault.OVERSIZED, ProbeFault.NOT_HTTP)
     assert classify(observation, slow=None).outcome is Outcome.NOT_UPSTASH
     assert sent < 32 * 1024 * 1024
 
@@ -393,15 +393,15 @@ def test_the_trust_of_the_environment_is_honoured(
 ) -> None:
     """`SSL_CERT_FILE` names the authorities, as it does for redis-py in the worker itself."""
 
-    def look() -> Seen:
+    def check() -> Seen:
         url = "https://localhost"
         return see(WorkerProbe(url=url, token=redis.token, port=redis.port, scrub=Scrubber([])))
 
-    assert look().outcome is Outcome.TLS_FAILED
+    assert check().outcome is Outcome.TLS_FAILED
     file = tmp_path_factory.mktemp("trust") / "ca.pem"
     authority.cert_pem.write_to_path(file)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    assert look().state is State.PASSED
+    assert check().state is State.PASSED
 
 
 @pytest.mark.parametrize("token", ["ab/cd-of-the-token", "12/cd-of-the-token", "ab?password=cd-of-the-token"])
@@ -418,7 +418,7 @@ def test_a_token_that_cuts_the_url_short_sends_nothing_anywhere(redis: RedisServ
 
 @pytest.mark.parametrize(("url", "token"), [("", "token"), ("https://127.0.0.1", " \n")])
 def test_without_a_url_or_a_token_there_is_nothing_to_try(trust: ssl.SSLContext, url: str, token: str) -> None:
-    """The first rung has said it already."""
+    """The first layer has said it already."""
     seen = see(worker(1, trust, token, url=url))
     assert (seen.state, seen.outcome) == (State.SKIPPED, None)
     assert seen.seen
@@ -453,10 +453,10 @@ def test_no_command_but_auth_and_ping_is_sent(trust: ssl.SSLContext, tls_server:
         b"$9\r\n%s",
     ],
 )
-def test_no_look_tells_the_token_when_the_other_side_does(
+def test_no_check_tells_the_token_when_the_other_side_does(
     trust: ssl.SSLContext, tls_server: ssl.SSLContext, telling: bytes
 ) -> None:
-    """Neither the rung nor the observation, whichever way it is said."""
+    """Neither the layer nor the observation, whichever way it is said."""
     token = "AVerySecretToken-of_the_Test"
     line = telling.replace(b"%s", token.encode())
     with Listener(reply(line), tls=tls_server) as server:
@@ -468,9 +468,9 @@ def test_no_look_tells_the_token_when_the_other_side_does(
 def test_redis_is_read_in_only_when_a_worker_is_looked_at() -> None:
     """It is the heaviest library of the house, and most installations never need it."""
     program = (
-        "import sys, monitor.doctor.layers.worker as rung\n"
+        "import sys, monitor.doctor.layers.worker as layer\n"
         "assert 'redis' not in sys.modules, 'read in with the file'\n"
-        "rung.WorkerProbe(url='', token='', port=1, scrub=str)\n"
+        "layer.WorkerProbe(url='', token='', port=1, scrub=str)\n"
         "assert 'redis' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

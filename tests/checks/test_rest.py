@@ -1,4 +1,4 @@
-"""What one look sends, what it measures and what it leaves alone; strange answers are in test_outcomes."""
+"""What one check sends, what it measures and what it leaves alone; strange answers are in test_outcomes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ping(url: str, *, times: int = 1, timeout: timedelta = PATIENT) -> list[Obse
     return asyncio.run(all_of_them())
 
 
-def test_a_look_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: Rude) -> None:
+def test_a_check_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: Rude) -> None:
     """POST to the root, `["PING", nonce]`, the token in Authorization and nowhere else, no telemetry."""
     ping(server.url)
     [request] = server.requests
@@ -55,14 +55,14 @@ def test_a_look_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: Rud
     assert "upstash-encoding: base64" in head.lower()
 
 
-def test_each_look_has_a_nonce_and_a_connection_of_its_own(server: Rude) -> None:
+def test_each_check_has_a_nonce_and_a_connection_of_its_own(server: Rude) -> None:
     """Lookup, connection and encryption are tested each time; no cache can know the answer."""
     ping(server.url, times=5)
     assert server.connections == 5
     assert len({request.partition(b"\r\n\r\n")[2] for request in server.requests}) == 5
 
 
-def test_a_failing_look_is_one_request() -> None:
+def test_a_failing_check_is_one_request() -> None:
     """The client's hidden retry is off: what is measured happened once."""
     with rude(answer("no", 502)) as server:
         [observation] = ping(server.url)
@@ -100,7 +100,7 @@ def test_the_latency_is_the_servers_and_not_the_connections() -> None:
     assert phases.total >= phases.latency_ms
 
 
-def test_two_hundred_looks_at_a_host_that_hangs_take_no_longer_than_one() -> None:
+def test_two_hundred_checks_at_a_host_that_hangs_take_no_longer_than_one() -> None:
     """A dead host costs its neighbours nothing: all of them end at the same deadline."""
     timeout = timedelta(seconds=1)
     with rude(Guest.wait) as server:
@@ -120,15 +120,15 @@ def test_two_hundred_looks_at_a_host_that_hangs_take_no_longer_than_one() -> Non
 
 
 def test_a_cancelled_look_leaves_nothing_open() -> None:
-    """Whoever stops the watch stops the look: no task and no connection stays behind."""
+    """Whoever stops the watch stops the check: no task and no connection stays behind."""
     with rude(Guest.wait) as server:
 
         async def look_and_leave() -> int:
-            looking = asyncio.create_task(probe(server.url).ping(timeout=PATIENT))
+            checking = asyncio.create_task(probe(server.url).ping(timeout=PATIENT))
             await asyncio.to_thread(server.was_visited.wait, 10)
-            looking.cancel()
-            await asyncio.wait({looking})
-            assert looking.cancelled()
+            checking.cancel()
+            await asyncio.wait({checking})
+            assert checking.cancelled()
             return len(asyncio.all_tasks()) - 1
 
         assert asyncio.run(look_and_leave(), debug=True) == 0
@@ -146,7 +146,7 @@ print(observation.as_expected, observation.fault, peak)
 
 
 def child(url: str, **environment: str) -> list[str]:
-    """One look in a process of its own; what it found, and the most memory it ever took, in kB."""
+    """One check in a process of its own; what it found, and the most memory it ever took, in kB."""
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, url],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
@@ -169,7 +169,7 @@ def test_an_endless_answer_costs_no_memory(server: Rude) -> None:
     usual = int(child(server.url)[-1])
     server.manner = endless
     _, fault, peak = child(server.url)
-    assert fault == "Fault.OVERSIZED"
+    assert fault == "ProbeFault.OVERSIZED"
     assert int(peak) < usual + 16 * 1024
 
 
@@ -179,7 +179,7 @@ def test_certificates_named_by_the_environment_are_trusted(tmp_path: Path) -> No
     certificates.save(str(tmp_path / "ca.pem"))
     with rude(echo, tls=certificates.server()) as server:
         assert child(server.url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))[0] == "True"
-        assert child(server.url)[:2] == ["False", "Fault.TLS"]
+        assert child(server.url)[:2] == ["False", "ProbeFault.TLS"]
 
 
 def test_the_private_places_of_the_client_are_where_we_left_them() -> None:

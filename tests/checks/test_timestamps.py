@@ -57,7 +57,7 @@ def test_an_answer_that_waits_for_a_busy_loop_is_not_later_for_it() -> None:
     """What the loop does between the arrival of the answer and our reading is no latency, over TLS too."""
     certificates, pause = Certificates(), Pause()
 
-    async def look(url: str) -> Observation:
+    async def check(url: str) -> Observation:
         probes = UpstashProbes(scrub=Scrubber([]), tls=certificates.client())
         holding = asyncio.create_task(pause.hold())
         observation = await probes.database(url=url, token="token").ping(timeout=LONG)
@@ -66,7 +66,7 @@ def test_an_answer_that_waits_for_a_busy_loop_is_not_later_for_it() -> None:
 
     with rude(pause.manner, tls=certificates.server()) as server:
         began = perf_counter()
-        observation = asyncio.run(look(server.url))
+        observation = asyncio.run(check(server.url))
     assert observation.as_expected
     assert observation.phases.total is not None
     assert observation.phases.total <= (pause.said_at - began) * 1000
@@ -95,6 +95,6 @@ def test_a_stamp_is_told_on_the_scale_of_our_own_clock() -> None:
     ids=["none", "before the request", "after now", "of another kind", "of another shape"],
 )
 def test_a_stamp_that_cannot_be_is_not_believed(ancillary: list[tuple[int, int, bytes]]) -> None:
-    """A clock that is set during a look must make no latency of minutes, nor one below nought."""
+    """A clock that is set during a check must make no latency of minutes, nor one below nought."""
     now_ns = 1_790_000_000 * NANOSECONDS
     assert arrival(ancillary, now=500.0, now_ns=now_ns, not_before=499.0) == 500.0

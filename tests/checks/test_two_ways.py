@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from monitor.checks.canary import combine
-from monitor.checks.classify import DETAIL_LIMIT, Finding
+from monitor.checks.classify import DETAIL_LIMIT, CheckResult
 from monitor.checks.observation import Outcome
 
-FINE = Finding(outcome=Outcome.OK)
-SLOW = Finding(outcome=Outcome.SLOW, detail="answered in 900 ms, the limit is 500 ms")
-REFUSED = Finding(outcome=Outcome.CONNECTION_REFUSED, detail="connection refused")
-REJECTED = Finding(outcome=Outcome.TOKEN_REJECTED, detail="WRONGPASS invalid or missing auth token")
-WRONG_PASSWORD = Finding(outcome=Outcome.TOKEN_REJECTED, detail="WRONGPASS invalid username-password pair")
-OFFLINE = Finding(outcome=Outcome.OFFLINE, detail="no control host answers either")
+FINE = CheckResult(outcome=Outcome.OK)
+SLOW = CheckResult(outcome=Outcome.SLOW, detail="answered in 900 ms, the limit is 500 ms")
+REFUSED = CheckResult(outcome=Outcome.CONNECTION_REFUSED, detail="connection refused")
+REJECTED = CheckResult(outcome=Outcome.TOKEN_REJECTED, detail="WRONGPASS invalid or missing auth token")
+WRONG_PASSWORD = CheckResult(outcome=Outcome.TOKEN_REJECTED, detail="WRONGPASS invalid username-password pair")
+OFFLINE = CheckResult(outcome=Outcome.OFFLINE, detail="no connectivity host answers either")
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ OFFLINE = Finding(outcome=Outcome.OFFLINE, detail="no control host answers eithe
     ],
 )
 def test_the_difference_between_the_ways_is_named(
-    rest: Finding, worker: Finding, outcome: Outcome, detail: str
+    rest: CheckResult, worker: CheckResult, outcome: Outcome, detail: str
 ) -> None:
     """REST's outcome counts where REST fails; what the other way says stands in the detail."""
-    assert combine(rest, worker) == Finding(outcome=outcome, detail=detail)
+    assert combine(rest, worker) == CheckResult(outcome=outcome, detail=detail)
 
 
 def test_the_detail_stays_one_short_line() -> None:
     """Two long details are still one, and the difference is not what is cut off."""
-    long = Finding(outcome=Outcome.COMMAND_ERROR, detail="ERR " + "x" * (DETAIL_LIMIT - 4))
+    long = CheckResult(outcome=Outcome.COMMAND_ERROR, detail="ERR " + "x" * (DETAIL_LIMIT - 4))
     assert len(combine(long, REFUSED).detail) == DETAIL_LIMIT
     assert combine(long, REFUSED).detail.endswith("…; rediss://: connection refused")
     assert combine(long, FINE).detail.endswith("…; rediss:// answers")

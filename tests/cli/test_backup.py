@@ -21,7 +21,7 @@ def upstash() -> Iterator[UpstashStandIn]:
         yield server
 
 
-def looks(path: Path) -> int:
+def checks(path: Path) -> int:
     with closing(sqlite3.connect(path)) as shell:
         assert shell.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         number: int = shell.execute("SELECT count(*) FROM history").fetchone()[0]
@@ -29,18 +29,18 @@ def looks(path: Path) -> int:
 
 
 def test_a_backup_is_whole_while_run_writes(tmp_path: Path, upstash: UpstashStandIn) -> None:
-    """The copy holds all looks of one moment and is a history of its own; nothing is left beside it."""
+    """The copy holds all checks of one moment and is a history of its own; nothing is left beside it."""
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN)))
     program.end("check")
     with program.running() as running:
-        until(lambda: looks(program.file) >= 2, "two looks")
+        until(lambda: checks(program.file) >= 2, "two checks")
         ended = program.end("backup", "copy.db")
-        seen = looks(program.file)
-        until(lambda: looks(program.file) > seen, "another look")
+        seen = checks(program.file)
+        until(lambda: checks(program.file) > seen, "another check")
         assert running.end().status == 0
     assert (ended.status, ended.stderr) == (0, "")
     assert "copy.db written" in ended.stdout
-    assert 2 <= looks(tmp_path / "copy.db") <= seen
+    assert 2 <= checks(tmp_path / "copy.db") <= seen
     assert sorted(part.name for part in tmp_path.glob("copy.db*")) == ["copy.db"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from monitor.sandbox import inbox
 from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
@@ -71,7 +71,7 @@ def test_the_document_is_the_contracts(tmp_path: Path, upstash: UpstashStandIn, 
         "phases_ms",
         "http_status",
         "detail",
-        "looks",
+        "checks",
         "meaning",
         "next_steps",
         "incident",
@@ -82,7 +82,7 @@ def test_the_document_is_the_contracts(tmp_path: Path, upstash: UpstashStandIn, 
         False,
         401,
     )
-    assert (row["looks"], row["detail"]) == (2, "WRONGPASS invalid or missing auth token")
+    assert (row["checks"], row["detail"]) == (2, "WRONGPASS invalid or missing auth token")
     assert list(row["phases_ms"]) == ["dns", "connect", "tls", "wait", "read", "total"]
     assert row["phases_ms"]["tls"] is None
     assert list(row["incident"]) == ["id", "state", "opened_at", "cause"]
@@ -102,11 +102,11 @@ def test_rounds_on_one_file_go_on_as_one_process(
     """Opened in one round, quiet in the next, closed by `run`; the next incident has the next number."""
     monitor = program(tmp_path, upstash, people)
     assert monitor.end("check").status == 0
-    upstash.fault = Fault.SERVER_ERROR
+    upstash.fault = UpstashFault.SERVER_ERROR
     assert monitor.end("check").status == 2
     assert monitor.end("check").status == 2
     assert told(people) == [(1, "opened")]
-    upstash.fault = Fault.NONE
+    upstash.fault = UpstashFault.NONE
     with monitor.running() as running:
         running.wait_for("incident 1 closed delivered")
         running.end()
@@ -123,19 +123,21 @@ def test_an_empty_folder_each_time_still_decides(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
     """A cron service without a volume: three timeouts are seen, confirmed and told within one run."""
-    upstash.fault = Fault.HANG
+    upstash.fault = UpstashFault.HANG
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
         done = program(folder, upstash, people).end("check", "--json")
         [row] = json.loads(done.stdout)["databases"]
-        assert (done.status, row["outcome"], row["looks"]) == (2, "response_timeout", 3)
+        assert (done.status, row["outcome"], row["checks"]) == (2, "response_timeout", 3)
     assert told(people) == [(1, "opened"), (1, "opened")]
 
 
-@pytest.mark.parametrize(("fault", "status"), [(Fault.NONE, 0), (Fault.SERVER_ERROR, 2), (Fault.QUOTA, 2)])
+@pytest.mark.parametrize(
+    ("fault", "status"), [(UpstashFault.NONE, 0), (UpstashFault.SERVER_ERROR, 2), (UpstashFault.QUOTA, 2)]
+)
 def test_exit_zero_is_for_platforms_that_call_a_failing_database_a_crash(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: Fault, status: int
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: UpstashFault, status: int
 ) -> None:
     """`--exit-zero` turns 1 and 2 into 0 and changes nothing else."""
     upstash.fault = fault
@@ -180,27 +182,27 @@ def test_without_alerts_the_message_waits_for_the_next_round(
 
 
 @pytest.mark.parametrize(
-    ("fault", "rungs"),
-    [(Fault.NONE, "HTTP ✓ · token ✗ · rediss:// ✗"), (Fault.HANG, "HTTP ✗ · token – · rediss:// ✗")],
+    ("fault", "layers"),
+    [(UpstashFault.NONE, "HTTP ✓ · token ✗ · rediss:// ✗"), (UpstashFault.HANG, "HTTP ✗ · token – · rediss:// ✗")],
 )
-def test_the_doctors_rungs_are_in_the_message_of_the_same_round(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: Fault, rungs: str
+def test_the_doctors_layers_are_in_the_message_of_the_same_round(
+    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: UpstashFault, layers: str
 ) -> None:
     """The round does not end before the message that waited for the doctor has gone."""
     upstash.token, upstash.fault = "another", fault
-    alerts = {"confirm_interval": "50ms", "verdict": True}
+    alerts = {"confirm_interval": "50ms", "diagnose": True}
     checking = program(tmp_path, upstash, people, alerts=alerts, doctor={"status_url": "", "worker_port": 1})
     assert checking.end("check").status == 2
     [message] = people.messages
-    assert f"doctor: configuration ✓ · lookup ✓ · connection ✓ · {rungs}" in message.text
+    assert f"doctor: configuration ✓ · lookup ✓ · connection ✓ · {layers}" in message.text
 
 
 def test_a_round_ends_in_time_whatever_hangs(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
     """Neither a database that hangs nor a Slack that drips holds it beyond `--within`."""
-    upstash.fault = Fault.HANG
-    people.fault = inbox.Fault.DRIP
+    upstash.fault = UpstashFault.HANG
+    people.fault = inbox.InboxFault.DRIP
     hanging = database("main", upstash.url, TOKEN, timeout="60s")
     monitor = Program(tmp_path, settings(hanging, channels=slack(people)))
     done = monitor.end("check", "--within", "3s")

@@ -12,7 +12,7 @@ import pytest
 from monitor.cli.main import main
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.sandbox.listener import Listener, Reply, Request
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, Program, database, settings, slack
 from tests.web.scrapers import get, promtool, pushgateway, read
 
@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_written_changes_no_verdict(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
     """It is told on stderr in one line; the line for the plugin host and the status are about the databases."""
-    upstash.fault = Fault.QUOTA
+    upstash.fault = UpstashFault.QUOTA
     done = program(tmp_path, upstash, people).end("check", "--metrics", str(tmp_path / "missing" / "upstash.prom"))
     assert done.status == 2
     assert done.stdout.startswith("CRITICAL - ")
@@ -144,11 +144,11 @@ def test_a_gateway_that_hangs_neither_holds_the_end_nor_changes_the_verdict(
     assert done.seconds < PATIENCE_SECONDS
 
 
-def test_looks_end_early_enough_for_the_push(
+def test_checks_end_early_enough_for_the_push(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
     """A database that hangs until the end of the round does not take the push its time."""
-    upstash.fault = Fault.HANG
+    upstash.fault = UpstashFault.HANG
     hanging = Program(tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s")))
     with pushgateway(tmp_path) as gateway:
         done = hanging.end("check", "--within", "8s", "--push", f"http://{gateway}")

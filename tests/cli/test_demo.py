@@ -67,7 +67,7 @@ def showing(place_of_the_showing: Place) -> Ended:
 
 
 def _outcomes(text: str, database: str) -> list[str]:
-    """What the looks at one database said, repetitions folded."""
+    """What the checks of one database said, repetitions folded."""
     line = re.compile(rf"^ +[\d.]+ s  {database:<5}  .{{8}}  .{{6}}  (\S.*?)(?:  .*)?$", re.MULTILINE)
     return [outcome for outcome, _ in groupby(line.findall(text))]
 
@@ -81,7 +81,7 @@ def test_the_story_is_told_to_its_end(showing: Ended) -> None:
     assert "What you saw" in showing.stdout
 
 
-def test_the_looks_tell_what_happens_to_main(showing: Ended) -> None:
+def test_the_checks_tell_what_happens_to_main(showing: Ended) -> None:
     """Fine, silent, fine, a token that is not valid any more, fine; and cache is looked at in every act."""
     seen = _outcomes(showing.stdout, "main")
     wanted = iter(seen)
@@ -120,7 +120,7 @@ def test_the_new_token_arrives_by_a_deployment(showing: Ended) -> None:
 
 
 def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
-    """After the message its ladder and its verdict: Upstash's move while the host is silent, then the token's."""
+    """After the message its layers and its verdict: Upstash's move while the host is silent, then the token's."""
     acts = re.split(r"^── ", showing.stdout, flags=re.MULTILINE)[1:7]
     assert ["─ verdict ─" in act for act in acts] == [False, True, False, True, False, False]
     silent, reset = acts[1], acts[3]
@@ -138,8 +138,8 @@ def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
 def test_the_last_page_adds_up(showing: Ended) -> None:
     """Looks, incidents, messages, and what it cost."""
     page = showing.stdout.split("What you saw")[1]
-    looks = len(re.findall(r"^ +[\d.]+ s  main ", showing.stdout, re.MULTILINE))
-    assert f"main         {looks} looks: " in page
+    checks = len(re.findall(r"^ +[\d.]+ s  main ", showing.stdout, re.MULTILINE))
+    assert f"main         {checks} looks: " in page
     assert re.search(r"incident 1 +main: response timed out, over after \d+ s\n", page)
     assert re.search(r"incident 2 +main: token rejected, over after \d+ s\n", page)
     assert "4 in Slack, 4 in Telegram" in page

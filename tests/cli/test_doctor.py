@@ -18,7 +18,7 @@ from monitor.sandbox.console import ConsoleStandIn, Database
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.railway_service import Service
 from monitor.sandbox.status_page import StatusPageStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.program import Ended, Program
 
@@ -92,10 +92,10 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
         console = stack.enter_context(ConsoleStandIn(email="ops@example.com", api_key=KEY))
         railway = stack.enter_context(RailwayStandIn(project_token=PROJECT_TOKEN, account_token="unused"))
         page = stack.enter_context(StatusPageStandIn())
-        control = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        host = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         settings: dict[str, Any] = {
             "databases": [{"name": "main", "url": upstash.url, "token": TOKEN, "timeout": "2s"}],
-            "controls": [f"127.0.0.1:{control.getsockname()[1]}"],
+            "connectivity": [f"127.0.0.1:{host.getsockname()[1]}"],
             "doctor": {
                 "worker_port": redis.port,
                 "status_url": page.url,
@@ -122,11 +122,11 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
         )
 
 
-def test_a_healthy_database_passes_every_rung(clinic: Clinic) -> None:
+def test_a_healthy_database_passes_every_layer(clinic: Clinic) -> None:
     """All that can be seen is seen, and the verdict says that nothing is wrong; status 0."""
     status, found = clinic.examine()
-    states = {row["rung"]: row["state"] for row in found["rungs"]}
-    assert {rung for rung, state in states.items() if state != "passed"} == {"encryption"}  # http on loopback
+    states = {row["layer"]: row["state"] for row in found["layers"]}
+    assert {layer for layer, state in states.items() if state != "passed"} == {"encryption"}  # http on loopback
     assert (status, found["verdict"]["code"], found["verdict"]["whose_move"]) == (0, "all_good", "nobody")
     assert clinic.railway.changes() == []
 
@@ -143,7 +143,7 @@ def _staged(clinic: Clinic) -> None:
 
 
 def _trouble_posted(clinic: Clinic) -> None:
-    clinic.upstash.fault = Fault.SERVER_ERROR
+    clinic.upstash.fault = UpstashFault.SERVER_ERROR
     clinic.page.post_incident("Elevated errors", "N. Virginia, USA (us-east-1)")
 
 
@@ -158,7 +158,7 @@ TROUBLES: list[tuple[str, Trouble, str]] = [
 
 @pytest.mark.parametrize(("_name", "trouble", "code"), TROUBLES, ids=[name for name, _, _ in TROUBLES])
 def test_a_trouble_gets_its_verdict(clinic: Clinic, _name: str, trouble: Trouble, code: str) -> None:
-    """Provoked on real servers, told by the combination of rungs; status 2, only reading calls were made."""
+    """Provoked on real servers, told by the combination of layers; status 2, only reading calls were made."""
     trouble(clinic)
     status, found = clinic.examine()
     assert found["verdict"]["code"] == code, found
@@ -167,18 +167,18 @@ def test_a_trouble_gets_its_verdict(clinic: Clinic, _name: str, trouble: Trouble
     assert clinic.railway.changes() == []
 
 
-def test_a_host_that_hangs_costs_its_rungs_and_no_other(clinic: Clinic) -> None:
+def test_a_host_that_hangs_costs_its_layers_and_no_other(clinic: Clinic) -> None:
     """The database says nothing: the rest is known all the same, and the doctor ends."""
-    clinic.upstash.fault = Fault.HANG
+    clinic.upstash.fault = UpstashFault.HANG
     _, found = clinic.examine()
-    states = {row["rung"]: row["state"] for row in found["rungs"]}
+    states = {row["layer"]: row["state"] for row in found["layers"]}
     assert states["http"] == "failed"
     assert (states["token"], states["reading"], states["writing"]) == ("skipped",) * 3
     assert (states["worker"], states["status_page"], states["console"], states["platform"]) == ("passed",) * 4
 
 
-def test_the_ladder_can_be_read_at_a_glance(clinic: Clinic) -> None:
-    """A line per rung, what was not tried says why, and at the end verdict, whose move, and the steps."""
+def test_the_layers_can_be_read_at_a_glance(clinic: Clinic) -> None:
+    """A line per layer, what was not tried says why, and at the end verdict, whose move, and the steps."""
     clinic.rotate()
     ended = clinic.program.end("doctor")
     clinic.discreet(ended)
@@ -193,7 +193,7 @@ def test_the_ladder_can_be_read_at_a_glance(clinic: Clinic) -> None:
 
 
 def test_the_fix_puts_the_consoles_token_into_the_worker(clinic: Clinic) -> None:
-    """Shown first, then done: one variable written, one deployment, and the ladder looked at again."""
+    """Shown first, then done: one variable written, one deployment, and the layers looked at again."""
     token = clinic.rotate()
     ended = clinic.program.end("doctor", "--fix", "--yes")
     clinic.discreet(ended)

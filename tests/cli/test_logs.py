@@ -58,9 +58,9 @@ def test_the_doctors_keys_are_taken_out_of_the_log(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(name, TOKEN)
     load_settings(click.Context(click.Command("run")), stream=lines.stream)  # type: ignore[attr-defined]
-    logger.error("the rung failed inside: {}", TOKEN)
+    logger.error("the layer failed inside: {}", TOKEN)
     [line] = lines()
-    assert "the rung failed inside" in line
+    assert "the layer failed inside" in line
     assert TOKEN not in line
 
 

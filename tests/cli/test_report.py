@@ -16,8 +16,8 @@ from tests.program import Program, database, settings
 TOKEN = "AXreportWords0Token=="
 
 
-def looked_at(folder: Path, *, token: str = TOKEN) -> Program:
-    """A program whose file holds a few looks at `main` and at `cache`."""
+def checked_at(folder: Path, *, token: str = TOKEN) -> Program:
+    """A program whose file holds a few checks of `main` and at `cache`."""
     with UpstashStandIn(TOKEN) as upstash:
         both = database("main", upstash.url, token), database("cache", upstash.url, TOKEN)
         program = Program(folder, settings(*both))
@@ -39,7 +39,7 @@ def test_without_a_history_there_is_no_report_and_no_file(tmp_path: Path) -> Non
 
 def test_what_was_looked_at_is_reported_in_every_form(tmp_path: Path) -> None:
     """The same figures on a terminal, as JSON, as CSV and as a claim; nothing but the document on stdout."""
-    program = looked_at(tmp_path, token="a wrong one".replace(" ", "-"))
+    program = checked_at(tmp_path, token="a wrong one".replace(" ", "-"))
     shown = program.end("report")
     assert (shown.status, shown.stderr) == (0, "")
     assert "main 7 d, " in shown.stdout
@@ -48,7 +48,7 @@ def test_what_was_looked_at_is_reported_in_every_form(tmp_path: Path) -> None:
     [main, cache] = json.loads(program.end("report", "--json").stdout)["databases"]
     assert (main["database"], cache["database"]) == ("main", "cache")
     failed = main["whole"]["outcomes"]["token_rejected"]
-    assert failed == main["whole"]["looks_failed"] == main["incidents"][0]["looks_failed"] > 1
+    assert failed == main["whole"]["checks_failed"] == main["incidents"][0]["checks_failed"] > 1
     assert cache["whole"]["latency"]["p50_ms"] > 0
     assert f"{failed:,} token rejected" in shown.stdout
     rows = list(csv.DictReader(io.StringIO(program.end("report", "main", "--since", "1h", "--csv").stdout)))
@@ -66,7 +66,7 @@ def test_what_was_looked_at_is_reported_in_every_form(tmp_path: Path) -> None:
 
 def test_a_name_is_known_to_the_settings_or_to_the_history(tmp_path: Path) -> None:
     """A database that has left the settings is reported when it is named; one that nobody knows is a mistake."""
-    program = looked_at(tmp_path)
+    program = checked_at(tmp_path)
     program.set(settings(database("main", "https://h.upstash.io", TOKEN)))
     assert "cache" not in program.end("report").stdout
     named = program.end("report", "cache")
@@ -80,7 +80,7 @@ def test_a_name_is_known_to_the_settings_or_to_the_history(tmp_path: Path) -> No
 
 def test_a_page_is_written_into_one_file_and_never_over_the_history(tmp_path: Path) -> None:
     """It names the databases and the span; the history file is refused as a place for it."""
-    program = looked_at(tmp_path)
+    program = checked_at(tmp_path)
     ended = program.end("report", "--html", "report.html")
     assert (ended.status, ended.stdout) == (0, "report.html written\n")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """`report` on a terminal and piped: what stands on it, how wide it is, and that nothing hostile steers it.
 
-Made histories stand in for the file, because the looks have to lie at known times and go wrong in known ways.
+Made histories stand in for the file, because the checks have to lie at known times and go wrong in known ways.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from tests.report.made_history import (
     START,
     MadeReader,
     Recorded,
+    check,
     every_minute,
     incident,
-    look,
 )
 
 DAY = timedelta(days=1)
@@ -42,20 +42,20 @@ HOSTILE = "\x1b]0;owned\x07\x1b[31m<script>alert(1)</script>\u202e[bold]=1+1\r\n
 
 
 def made(name: str = "main", detail: str = "") -> MadeReader:
-    """Three days: a timeout of 14 minutes, an hour without looks, a slow hour, an incident that is still open."""
-    looks = every_minute(START, START + 3 * DAY)
+    """Three days: a timeout of 14 minutes, an hour without checks, a slow hour, an incident that is still open."""
+    checks = every_minute(START, START + 3 * DAY)
     at = START + DAY + 2 * HOUR
     for number in range(14):
-        looks[1560 + number] = look(at + number * MINUTE, Outcome.RESPONSE_TIMEOUT, detail=detail)
-    looks[600:660] = every_minute(START + 10 * HOUR, START + 11 * HOUR, Outcome.SLOW, wait=900.0)
-    looks[-5:] = [look(one.at, Outcome.CONNECTION_REFUSED) for one in looks[-5:]]
-    gap = Gap(start=looks[2400].at, end=looks[2461].at)
+        checks[1560 + number] = check(at + number * MINUTE, Outcome.RESPONSE_TIMEOUT, detail=detail)
+    checks[600:660] = every_minute(START + 10 * HOUR, START + 11 * HOUR, Outcome.SLOW, wait=900.0)
+    checks[-5:] = [check(one.at, Outcome.CONNECTION_REFUSED) for one in checks[-5:]]
+    gap = Gap(start=checks[2400].at, end=checks[2461].at)
     recorded = Recorded(
-        looks=looks[:2401] + looks[2461:],
+        checks=checks[:2401] + checks[2461:],
         gaps=[gap],
         incidents=[
             incident(1, at, at + 14 * MINUTE, Outcome.RESPONSE_TIMEOUT, Outcome.SERVER_ERROR, failed=14),
-            incident(2, looks[-5].at, None, Outcome.CONNECTION_REFUSED, failed=5),
+            incident(2, checks[-5].at, None, Outcome.CONNECTION_REFUSED, failed=5),
         ],
         phases_before=Phases(dns=9.7, connect=8.0, tls=9.9, wait=12.0, read=0.2),
     )
@@ -83,7 +83,7 @@ def history(reader: MadeReader, grain: Grain = Grain.DAY, name: str = "main") ->
 
 
 def test_a_report_says_what_a_person_asks(capsys: pytest.CaptureFixture[str]) -> None:
-    """Uptime with what it rests on, looks and failures in words, percentiles, phases, days, incidents, gaps."""
+    """Uptime with what it rests on, checks and failures in words, percentiles, phases, days, incidents, gaps."""
     asked = understand(typed(since="2026-10-01", until="2026-10-04"), now=NOW, environ={})
     answer(made(), ["main"], asked, now=START + 3 * DAY)
     text = capsys.readouterr().out
@@ -118,19 +118,21 @@ def test_it_is_never_wider_than_the_terminal(grain: Grain, width: int) -> None:
 
 
 def test_failures_and_gaps_have_marks_of_their_own() -> None:
-    """A cross where looks failed, a dot and words where nobody looked, an arrow where a bar ends too early."""
+    """A cross where checks failed, a dot and words where nobody looked, an arrow where a bar ends too early."""
     rows = {line[2:14]: line for line in shown(history(made(), Grain.HOUR)).splitlines()}
     assert "✗" in rows["02 Oct 02:00"]
     assert "nobody looked" not in rows["02 Oct 02:00"]
     assert "▸" in rows["01 Oct 10:00"]
-    silent = MadeReader(recorded={"main": Recorded(looks=[look(START)], gaps=[Gap(start=START, end=START + DAY)])})
+    silent = MadeReader(
+        recorded={"main": Recorded(checks=[check(START)], gaps=[Gap(start=START, end=START + DAY)])}
+    )
     text = shown(silent.history("main", start=START, end=START + DAY, grain=Grain.HOUR))
     assert text.count("nobody looked") == 23 + 1
-    assert "none: no look" not in text
+    assert "none: no check" not in text
 
 
-def test_time_that_the_look_before_accounts_for_is_not_without_anybody() -> None:
-    """A look every two hours leaves hours without one of their own; their uptime is known all the same."""
+def test_time_that_the_check_before_accounts_for_is_not_without_anybody() -> None:
+    """A check every two hours leaves hours without one of their own; their uptime is known all the same."""
     empty = Slice(
         start=START,
         end=START + timedelta(hours=1),
@@ -281,7 +283,7 @@ def test_the_databases_are_those_named_or_those_of_the_settings(capsys: pytest.C
         assert f"wanted the name of a database, found {name!r}. Next: {said}" in capsys.readouterr().err
 
 
-def test_a_span_without_a_look_is_no_report(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_span_without_a_check_is_no_report(capsys: pytest.CaptureFixture[str]) -> None:
     """Status 3 and one line that names the span, for a report and for a claim."""
     for options in ({"since": "1d"}, {"month": "2026-11"}):
         with pytest.raises(SystemExit) as ended:
@@ -300,7 +302,7 @@ def test_a_slow_incident_is_not_called_a_failure() -> None:
     slow = type(slow)(**{**{name: getattr(slow, name) for name in slow.__slots__}, "severity": Severity.WARNING})
     reader.recorded["main"].incidents = [slow] * 30
     text = shown(history(reader))
-    assert "60 looks slow" in text
+    assert "60 checks slow" in text
     assert "and 10 more: --json has them all" in text
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.sandbox import inbox
 from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import Program, Running, database, settings, slack, told, until
 
 TOKEN = "AXrunEnds0TokenOfTests=="
@@ -52,7 +52,7 @@ def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
 def test_a_signal_ends_it_cleanly_with_everything_committed(
     tmp_path: Path, upstash: UpstashStandIn, sign: signal.Signals
 ) -> None:
-    """Status 0, a last line, and every look that was logged is in the file."""
+    """Status 0, a last line, and every check that was logged is in the file."""
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), logs=QUIET))
     with program.running() as running:
         running.wait_for("main: ok", times=2)
@@ -65,24 +65,24 @@ def test_a_signal_ends_it_cleanly_with_everything_committed(
     assert count >= ended.stdout.count("main: ok")
 
 
-def test_it_ends_in_time_while_a_look_and_a_message_hang(
+def test_it_ends_in_time_while_a_check_and_a_message_hang(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
     """A database that says nothing, a Slack that drips; the message waits for the next start and arrives then."""
-    people.fault = inbox.Fault.DRIP
+    people.fault = inbox.InboxFault.DRIP
     upstash.token = "another"
     program = Program(
         tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s"), channels=slack(people))
     )
     with program.running() as running:
         running.wait_for("incident 1 opened")
-        upstash.fault = Fault.HANG
+        upstash.fault = UpstashFault.HANG
         until(lambda: people.requests, "a message on its way")
         ended = running.end(signal.SIGTERM, signal.SIGTERM)
     assert ended.status == 0
     assert ended.seconds < FIVE_SECONDS
-    people.fault = inbox.Fault.NONE
-    upstash.fault = Fault.NONE
+    people.fault = inbox.InboxFault.NONE
+    upstash.fault = UpstashFault.NONE
     with program.running() as running:
         running.wait_for("incident 1 opened delivered")
         running.end()
@@ -108,7 +108,7 @@ def test_a_port_in_use_is_said_before_anything_is_watched(tmp_path: Path, upstas
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         page = {"host": "127.0.0.1", "port": port}
-        ended = Program(tmp_path, settings(database("main", upstash.url, TOKEN), status_page=page)).end("run")
+        ended = Program(tmp_path, settings(database("main", upstash.url, TOKEN), page=page)).end("run")
     assert ended.status == 3
     assert f"wanted to listen on 127.0.0.1 port {port}, found it in use" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
@@ -143,10 +143,10 @@ def test_an_unwritable_history_stops_neither_looks_nor_alerts(
 def test_healthz_says_whether_looks_happen_when_due(tmp_path: Path, upstash: UpstashStandIn) -> None:
     """200 for GET and HEAD, also while the database fails, which is no fault of the monitor's; else 404, 405."""
     page = {"host": "127.0.0.1", "port": 0}
-    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), status_page=page))
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), page=page))
     with program.running() as running:
         port = port_of(running)
-        upstash.fault = Fault.SERVER_ERROR
+        upstash.fault = UpstashFault.SERVER_ERROR
         running.wait_for("server error")
         assert ask(port, "GET", "/healthz")[0] == 200
         assert ask(port, "HEAD", "/healthz") == (200, b"")
@@ -155,12 +155,12 @@ def test_healthz_says_whether_looks_happen_when_due(tmp_path: Path, upstash: Ups
         assert running.end().seconds < FIVE_SECONDS
 
 
-def test_a_look_that_outlasts_its_interval_is_never_doubled(tmp_path: Path, upstash: UpstashStandIn) -> None:
-    """While one look hangs the next ones are left out, counted and logged; the server sees one request."""
-    upstash.fault = Fault.HANG
+def test_a_check_that_outlasts_its_interval_is_never_doubled(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """While one check hangs the next ones are left out, counted and logged; the server sees one request."""
+    upstash.fault = UpstashFault.HANG
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s")))
     with program.running() as running:
-        running.wait_for("a look was left out, the last one still runs", times=2)
+        running.wait_for("a check was left out, the last one still runs", times=2)
         assert upstash.requests == 1
         running.end()
 

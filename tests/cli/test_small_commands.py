@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.inbox import InboxFault, InboxStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import ROOT, Program, database, settings, slack, told
 
@@ -37,7 +37,7 @@ def test_init_writes_the_file_that_comes_with_the_package_and_overwrites_nothing
 
 
 def test_config_show_masks_secrets_and_counts_a_month(tmp_path: Path) -> None:
-    """30 days at a minute are 43,200 looks, in doubt all month 216,000 more; an hourly canary is 2,160 billed."""
+    """30 days at a minute are 43,200 checks, in doubt all month 216,000 more; an hourly canary is 2,160 billed."""
     program = Program(
         tmp_path,
         {"databases": [{"name": "main", "url": "https://h.upstash.io", "token": TOKEN, "canary": "1h"}]},
@@ -45,7 +45,7 @@ def test_config_show_masks_secrets_and_counts_a_month(tmp_path: Path) -> None:
     shown = program.end("config", "show")
     assert shown.status == 0
     assert TOKEN not in shown.stdout
-    for figure in ("43,200 looks", "216,000 confirmations", "billed 2,160", "0.4% of the free plan"):
+    for figure in ("43,200 checks", "216,000 confirmations", "billed 2,160", "0.4% of the free plan"):
         assert figure in shown.stdout
 
 
@@ -67,20 +67,20 @@ def test_an_incident_is_listed_acknowledged_and_listed_as_known(tmp_path: Path, 
     known = program.end("incidents", "ack", "1")
     assert known.status == 0
     [row] = json.loads(program.end("incidents", "--json").stdout)["incidents"]
-    assert (row["id"], row["state"], row["cause"], row["looks_failed"]) == (1, "open", "token_rejected", 2)
+    assert (row["id"], row["state"], row["cause"], row["checks_failed"]) == (1, "open", "token_rejected", 2)
     assert row["acknowledged_at"] is not None
     wrong = program.end("incidents", "ack", "7")
     assert wrong.status == 3
     assert "open are 1" in wrong.stderr
 
 
-def test_a_trial_message_shows_each_channels_answer(tmp_path: Path, people: InboxStandIn) -> None:
-    """Delivered and marked as a trial: 0; refused: 2, with what to do; a channel nobody knows: 3."""
+def test_a_test_message_shows_each_channels_answer(tmp_path: Path, people: InboxStandIn) -> None:
+    """Delivered and marked as a test message: 0; refused: 2, with what to do; a channel nobody knows: 3."""
     program = Program(tmp_path, settings(database("main", "https://h.upstash.io"), channels=slack(people)))
     good = program.end("test-alerts")
     assert (good.status, good.stdout) == (0, "slack: delivered (ok)\n")
-    assert "a trial message for slack; nothing is wrong" in people.messages[0].text
-    people.fault = Fault.GONE
+    assert "a test message for slack; nothing is wrong" in people.messages[0].text
+    people.fault = InboxFault.GONE
     bad = program.end("test-alerts", "slack")
     assert bad.status == 2
     assert "NOT delivered (Slack refused it (404 no_service): the webhook was removed" in bad.stdout

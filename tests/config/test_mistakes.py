@@ -72,7 +72,7 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
             "alerts: {token: {failures: 3, within: 2}}\n",
             ["alerts.token (line 1): wanted failures to be at most within, which is 2"],
         ),
-        ("status_page: {port: 99999}\n", ["status_page.port (line 1): wanted at most 65535, found 99999"]),
+        ("page: {port: 99999}\n", ["page.port (line 1): wanted at most 65535, found 99999"]),
         (
             "databases: [\n",
             [
@@ -170,7 +170,7 @@ def test_the_environment_alone_is_enough() -> None:
     # As it stands: the worker that reads the same variable gets no repair either.
     assert database.token.get_secret_value() == " token\n"
     assert [type(channel) for channel in settings.channels] == [SlackSettings, TelegramSettings]
-    assert settings.status_page.port == 8080
+    assert settings.page.port == 8080
     assert settings.heartbeat.url is not None
     assert settings.history.path == "/data/history.db"
 
@@ -230,7 +230,7 @@ def test_the_shipped_file_is_the_one_that_init_writes_and_it_is_fine() -> None:
 def test_certificates_that_cannot_be_read_are_a_mistake_like_any_other(
     tmp_path: Path, variable: str, content: str | None, found: str
 ) -> None:
-    """What the looks would trust is tried while the settings are read: told with wanted, found, next."""
+    """What the checks would trust is tried while the settings are read: told with wanted, found, next."""
     named = tmp_path / "certificates"
     if content is not None:
         named.write_text(content, encoding="utf-8")

@@ -21,7 +21,7 @@ from redis import Redis
 from monitor.checks.resolver import AddressInfo, Resolver
 from monitor.checks.rest import UpstashProbes
 from monitor.config.settings import Settings
-from monitor.diagnosis.layers import BILLED, Ladder, Rung
+from monitor.diagnosis.layers import BILLED, Layer, LayerResults
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
 from monitor.engine.wiring import build_examiner, now_utc
 from monitor.sandbox.console import ConsoleStandIn
@@ -83,7 +83,7 @@ class Clinic:
             RailwayStandIn(project_token=ENVIRONMENT["RAILWAY_TOKEN"], account_token="unused")
         )
         self.page = stack.enter_context(StatusPageStandIn())
-        self.control = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.connectivity_host = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.environment = dict(ENVIRONMENT)
         self.name, self.token = NAME, TOKEN
         self.port = self.upstash.port
@@ -91,7 +91,7 @@ class Clinic:
         self.database = self.console.add(self.host, rest_token=TOKEN)
         self.database.read_only_rest_token = READ_ONLY_TOKEN
         self.worker = self.railway.add("worker", UPSTASH_REDIS_REST_URL=self.url, UPSTASH_REDIS_REST_TOKEN=TOKEN)
-        self.controls = [f"127.0.0.1:{self.control.getsockname()[1]}"]
+        self.connectivity = [f"127.0.0.1:{self.connectivity_host.getsockname()[1]}"]
         self.worker_port = ward.redis.port
         self.knobs: dict[str, Any] = {"timeout": "5s"}
         self.others_timeout = OTHERS_TIMEOUT
@@ -136,21 +136,21 @@ class Clinic:
         """Neither the console nor Railway can be asked."""
         self.environment.clear()
 
-    def examine(self, *, is_billed: bool = True, within: timedelta = WITHIN) -> Ladder:
-        """Climb the whole ladder, as the doctor does, and see that nothing on it holds a piece of a secret."""
-        ladder = asyncio.run(self._examine(is_billed=is_billed, within=within))
-        said = " ".join(seen.seen for seen in ladder.rungs)
+    def examine(self, *, is_billed: bool = True, within: timedelta = WITHIN) -> LayerResults:
+        """Climb the whole layers, as the doctor does, and see that nothing on it holds a piece of a secret."""
+        layers = asyncio.run(self._examine(is_billed=is_billed, within=within))
+        said = " ".join(seen.seen for seen in layers.layers)
         secrets = (self.token, TOKEN, READ_ONLY_TOKEN, self.upstash.token, self.database.rest_token)
         for secret in (*secrets, self.database.password, *ENVIRONMENT.values()):
             pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
             assert not [piece for piece in pieces if piece in said]
-        return ladder
+        return layers
 
-    async def _examine(self, *, is_billed: bool, within: timedelta) -> Ladder:
+    async def _examine(self, *, is_billed: bool, within: timedelta) -> LayerResults:
         settings = Settings.model_validate(
             {
                 "databases": [{"name": "main", "url": self.url, "token": self.token, **self.knobs}],
-                "controls": self.controls,
+                "connectivity": self.connectivity,
                 "doctor": {
                     "worker_port": self.worker_port,
                     "status_url": self.page.url,
@@ -163,9 +163,9 @@ class Clinic:
         # Public names are not asked for in a test, so the lookup alone is handed in.
         probes = UpstashProbes(scrub=examiner.scrub, resolver=Resolver(self.look_up))
         examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
-        without = frozenset[Rung]() if is_billed else BILLED
+        without = frozenset[Layer]() if is_billed else BILLED
         examined = await examiner.examine(settings.databases[0], without=without, within=within)
-        return examined.ladder
+        return examined.layers
 
     def look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
         """What the resolver knows; it blocks, as a real one may."""

@@ -6,66 +6,66 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from monitor.diagnosis.layers import Rung, Seen, State
-from monitor.doctor.examine import climb
+from monitor.diagnosis.layers import Layer, Seen, State
+from monitor.doctor.examine import examine_layers
 
 LONG = timedelta(seconds=30)
 
 
-class Hands:
-    """Rungs that answer when they are told to, and note when they were asked."""
+class LayerProbes:
+    """Layers that answer when they are told to, and note when they were asked."""
 
     def __init__(self) -> None:
-        self.asked: list[Rung] = []
+        self.asked: list[Layer] = []
 
-    def that(self, rung: Rung, state: State = State.PASSED) -> Callable[[], Awaitable[Seen]]:
-        async def look() -> Seen:
-            self.asked.append(rung)
-            return Seen(rung=rung, state=state)
+    def that(self, layer: Layer, state: State = State.PASSED) -> Callable[[], Awaitable[Seen]]:
+        async def check() -> Seen:
+            self.asked.append(layer)
+            return Seen(layer=layer, state=state)
 
-        return look
+        return check
 
-    def that_hangs(self, rung: Rung) -> Callable[[], Awaitable[Seen]]:
-        async def look() -> Seen:
-            self.asked.append(rung)
+    def that_hangs(self, layer: Layer) -> Callable[[], Awaitable[Seen]]:
+        async def check() -> Seen:
+            self.asked.append(layer)
             await asyncio.Event().wait()
             raise AssertionError("nobody sets that event")
 
-        return look
+        return check
 
 
-def states(rungs: tuple[Seen, ...]) -> dict[str, str]:
-    return {seen.rung.value: seen.state.value for seen in rungs}
+def states(layers: tuple[Seen, ...]) -> dict[str, str]:
+    return {seen.layer.value: seen.state.value for seen in layers}
 
 
-def test_rungs_are_climbed_in_causal_order() -> None:
+def test_layers_are_climbed_in_causal_order() -> None:
     """Encryption is not tried before the connection stands, whatever the order they were given in."""
-    hands = Hands()
-    order = (Rung.HTTP, Rung.CONNECTION, Rung.ENCRYPTION, Rung.LOOKUP)
-    ladder = asyncio.run(climb("main", {rung: hands.that(rung) for rung in order}, within=LONG))
-    assert hands.asked == [Rung.LOOKUP, Rung.CONNECTION, Rung.ENCRYPTION, Rung.HTTP]
-    assert [seen.rung for seen in ladder.rungs] == hands.asked
-    assert all(seen.took_ms is not None for seen in ladder.rungs)
+    probes = LayerProbes()
+    order = (Layer.HTTP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.LOOKUP)
+    layers = asyncio.run(examine_layers("main", {layer: probes.that(layer) for layer in order}, within=LONG))
+    assert probes.asked == [Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP]
+    assert [seen.layer for seen in layers.layers] == probes.asked
+    assert all(seen.took_ms is not None for seen in layers.layers)
 
 
-def test_a_failed_rung_skips_what_needs_it_and_the_rest_is_climbed() -> None:
+def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_climbed() -> None:
     """No connection: no encryption, no HTTP; the status page and the worker's way are seen all the same."""
-    hands = Hands()
-    ladder = asyncio.run(
-        climb(
+    probes = LayerProbes()
+    layers = asyncio.run(
+        examine_layers(
             "main",
             {
-                Rung.LOOKUP: hands.that(Rung.LOOKUP),
-                Rung.CONNECTION: hands.that(Rung.CONNECTION, State.FAILED),
-                Rung.ENCRYPTION: hands.that(Rung.ENCRYPTION),
-                Rung.HTTP: hands.that(Rung.HTTP),
-                Rung.WORKER: hands.that(Rung.WORKER),
-                Rung.STATUS_PAGE: hands.that(Rung.STATUS_PAGE),
+                Layer.LOOKUP: probes.that(Layer.LOOKUP),
+                Layer.CONNECTION: probes.that(Layer.CONNECTION, State.FAILED),
+                Layer.ENCRYPTION: probes.that(Layer.ENCRYPTION),
+                Layer.HTTP: probes.that(Layer.HTTP),
+                Layer.WORKER: probes.that(Layer.WORKER),
+                Layer.STATUS_PAGE: probes.that(Layer.STATUS_PAGE),
             },
             within=LONG,
         )
     )
-    assert states(ladder.rungs) == {
+    assert states(layers.layers) == {
         "lookup": "passed",
         "connection": "failed",
         "encryption": "skipped",
@@ -73,39 +73,41 @@ def test_a_failed_rung_skips_what_needs_it_and_the_rest_is_climbed() -> None:
         "worker": "passed",
         "status_page": "passed",
     }
-    assert Rung.HTTP not in hands.asked
+    assert Layer.HTTP not in probes.asked
 
 
 def test_the_token_is_not_sent_when_the_configuration_is_wrong() -> None:
     """A malformed value stops the token alone: the network below it can be seen with the host that is left."""
-    hands = Hands()
-    rungs = {rung: hands.that(rung) for rung in (Rung.LOOKUP, Rung.CONNECTION, Rung.ENCRYPTION, Rung.HTTP)}
-    rungs[Rung.CONFIGURATION] = hands.that(Rung.CONFIGURATION, State.FAILED)
-    rungs[Rung.TOKEN] = hands.that(Rung.TOKEN)
-    ladder = asyncio.run(climb("main", rungs, within=LONG))
-    assert ladder.passed(Rung.HTTP)
-    assert ladder.at(Rung.TOKEN).state is State.SKIPPED
-    assert Rung.TOKEN not in hands.asked
+    probes = LayerProbes()
+    layers = {
+        layer: probes.that(layer) for layer in (Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP)
+    }
+    layers[Layer.CONFIGURATION] = probes.that(Layer.CONFIGURATION, State.FAILED)
+    layers[Layer.TOKEN] = probes.that(Layer.TOKEN)
+    found = asyncio.run(examine_layers("main", layers, within=LONG))
+    assert found.passed(Layer.HTTP)
+    assert found.at(Layer.TOKEN).state is State.SKIPPED
+    assert Layer.TOKEN not in probes.asked
 
 
-def test_a_rung_that_hangs_costs_only_itself_and_what_needs_it() -> None:
+def test_a_layer_that_hangs_costs_only_itself_and_what_needs_it() -> None:
     """At the end everything else is known; what hung, and what waited for it, is unknown."""
-    hands = Hands()
-    ladder = asyncio.run(
-        climb(
+    probes = LayerProbes()
+    layers = asyncio.run(
+        examine_layers(
             "main",
             {
-                Rung.LOOKUP: hands.that(Rung.LOOKUP),
-                Rung.CONNECTION: hands.that_hangs(Rung.CONNECTION),
-                Rung.ENCRYPTION: hands.that(Rung.ENCRYPTION),
-                Rung.CONSOLE: hands.that_hangs(Rung.CONSOLE),
-                Rung.PLATFORM: hands.that(Rung.PLATFORM),
-                Rung.STATUS_PAGE: hands.that(Rung.STATUS_PAGE),
+                Layer.LOOKUP: probes.that(Layer.LOOKUP),
+                Layer.CONNECTION: probes.that_hangs(Layer.CONNECTION),
+                Layer.ENCRYPTION: probes.that(Layer.ENCRYPTION),
+                Layer.CONSOLE: probes.that_hangs(Layer.CONSOLE),
+                Layer.PLATFORM: probes.that(Layer.PLATFORM),
+                Layer.STATUS_PAGE: probes.that(Layer.STATUS_PAGE),
             },
             within=timedelta(seconds=0.2),
         )
     )
-    assert states(ladder.rungs) == {
+    assert states(layers.layers) == {
         "lookup": "passed",
         "connection": "unknown",
         "encryption": "unknown",
@@ -113,23 +115,25 @@ def test_a_rung_that_hangs_costs_only_itself_and_what_needs_it() -> None:
         "console": "unknown",
         "platform": "unknown",
     }
-    assert ladder.at(Rung.CONNECTION).seen == "not known within 0.2 s"
+    assert layers.at(Layer.CONNECTION).seen == "not known within 0.2 s"
 
 
-def test_a_bug_in_a_rung_is_unknown_and_not_a_verdict() -> None:
+def test_a_bug_in_a_layer_is_unknown_and_not_a_verdict() -> None:
     """Our own fault says nothing of the database; the text holds the kind of error and nothing of its words."""
 
     async def broken() -> Seen:
         raise ValueError("Bearer AXtoken")
 
-    hands = Hands()
-    ladder = asyncio.run(
-        climb("main", {Rung.LOOKUP: broken, Rung.CONNECTION: hands.that(Rung.CONNECTION)}, within=LONG)
+    probes = LayerProbes()
+    layers = asyncio.run(
+        examine_layers(
+            "main", {Layer.LOOKUP: broken, Layer.CONNECTION: probes.that(Layer.CONNECTION)}, within=LONG
+        )
     )
-    assert ladder.at(Rung.LOOKUP).seen == "the monitor failed inside (ValueError)"
-    assert states(ladder.rungs) == {"lookup": "unknown", "connection": "passed"}
+    assert layers.at(Layer.LOOKUP).seen == "the monitor failed inside (ValueError)"
+    assert states(layers.layers) == {"lookup": "unknown", "connection": "passed"}
 
 
-def test_a_ladder_without_rungs_is_empty() -> None:
+def test_a_layers_without_layers_is_empty() -> None:
     """Nothing was asked for, nothing is waited for."""
-    assert asyncio.run(climb("main", {}, within=LONG)).rungs == ()
+    assert asyncio.run(examine_layers("main", {}, within=LONG)).layers == ()

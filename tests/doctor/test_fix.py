@@ -14,12 +14,12 @@ import pytest
 from loguru import logger
 
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import REST_WAY, Ladder, Rung, Seen, State
-from monitor.doctor.fix import Mended, Step, mend
-from monitor.doctor.fix_plan import Plan, plan
+from monitor.diagnosis.layers import REST_WAY, Layer, LayerResults, Seen, State
+from monitor.doctor.fix import FixResult, FixStep, apply_fix
+from monitor.doctor.fix_plan import FixPlan, plan
 from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.doctor.railway.api import Railway, RailwayAccess
-from monitor.doctor.railway.layer import look_at_platform
+from monitor.doctor.railway.layer import read_platform
 from monitor.doctor.railway.variables import Known
 from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
@@ -53,7 +53,7 @@ class Desk:
         assert access is not None
         self.railway = Railway(access, url=api.url, service="worker", scrub=Scrubber((TOKEN,)))
         self.now = 0.0
-        self.climbs = 0
+        self.examinations = 0
         self.log: list[str] = []
         self.works = True
         self.after_sleep: Callable[[], None] = lambda: None
@@ -62,33 +62,33 @@ class Desk:
         self.now += seconds
         self.after_sleep()
 
-    async def climb(self) -> Ladder:
+    async def examine_layers(self) -> LayerResults:
         """The platform as it really is; what REST says is not what is tested here."""
-        self.climbs += 1
-        rungs = [Seen(rung=rung, state=State.PASSED) for rung in REST_WAY]
+        self.examinations += 1
+        layers = [Seen(layer=layer, state=State.PASSED) for layer in REST_WAY]
         if not self.works:
-            rungs[5] = Seen(rung=Rung.TOKEN, state=State.FAILED, outcome=Outcome.TOKEN_REJECTED)
+            layers[5] = Seen(layer=Layer.TOKEN, state=State.FAILED, outcome=Outcome.TOKEN_REJECTED)
         known = Known(url=URL, token=Secret(NEW), console=CONSOLE)
-        rungs.append(look_at_platform(self.railway, known, timeout=LONG).seen)
-        return Ladder(database="main", rungs=tuple(rungs))
+        layers.append(read_platform(self.railway, known, timeout=LONG).seen)
+        return LayerResults(database="main", layers=tuple(layers))
 
-    def plan(self) -> Plan:
+    def plan(self) -> FixPlan:
         known = Known(url=URL, token=Secret(OLD), console=CONSOLE)
-        variables = look_at_platform(self.railway, known, timeout=LONG).variables
+        variables = read_platform(self.railway, known, timeout=LONG).variables
         assert variables is not None
         return plan(variables, CONSOLE, service="worker")
 
-    def mend(self, made: Plan | None = None, *, step_timeout: timedelta = LONG) -> Mended:
+    def apply_fix(self, made: FixPlan | None = None, *, step_timeout: timedelta = LONG) -> FixResult:
         """Mend, and hold what must hold for every fix: no value is said, and nothing else is touched."""
         before = (dict(self.api.services[0].stored), self.worker.stored["DATABASE_URL"])
         made = made or self.plan()
         sink = logger.add(lambda message: self.log.append(str(message)), level="DEBUG", format="{level} {message}")
         try:
             mended = asyncio.run(
-                mend(
+                apply_fix(
                     made,
                     self.railway,
-                    self.climb,
+                    self.examine_layers,
                     clock=lambda: self.now,
                     sleep=self.sleep,
                     step_timeout=step_timeout,
@@ -103,7 +103,7 @@ class Desk:
         return mended
 
 
-def said(mended: Mended) -> list[tuple[Step, bool]]:
+def said(mended: FixResult) -> list[tuple[FixStep, bool]]:
     return [(done.step, done.went_well) for done in mended.steps]
 
 
@@ -115,10 +115,10 @@ def desk() -> Iterator[Desk]:
 
 def test_a_worker_with_an_old_token_is_mended(desk: Desk) -> None:
     """Written without a deployment of its own, deployed once, looked at until green; the log says each step."""
-    mended = desk.mend()
-    assert said(mended) == [(Step.WRITE, True), (Step.REDEPLOY, True), (Step.LOOK, True)]
+    mended = desk.apply_fix()
+    assert said(mended) == [(FixStep.WRITE, True), (FixStep.REDEPLOY, True), (FixStep.CHECK, True)]
     assert mended.is_green
-    assert mended.ladder is not None
+    assert mended.layers is not None
     assert desk.worker.running["UPSTASH_REDIS_REST_TOKEN"] == NEW
     assert desk.api.changes() == [WRITES, REDEPLOYS]
     assert len(desk.worker.deployments) == 2
@@ -131,7 +131,7 @@ def test_a_worker_with_an_old_token_is_mended(desk: Desk) -> None:
 
 def test_only_what_is_wrong_is_written_and_nothing_is_replaced(desk: Desk) -> None:
     """The question to Railway names one variable, skips deploys, and does not ask for the rest to be deleted."""
-    desk.mend()
+    desk.apply_fix()
     write = next(one for one in desk.api.operations() if one.kind == "mutation").fields[0]
     change = write.arguments["input"]
     assert change["variables"] == {"UPSTASH_REDIS_REST_TOKEN": NEW}
@@ -143,8 +143,8 @@ def test_only_what_is_wrong_is_written_and_nothing_is_replaced(desk: Desk) -> No
 def test_what_is_right_and_not_deployed_is_only_deployed(desk: Desk) -> None:
     """Somebody has set the token and forgotten to deploy."""
     desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
-    mended = desk.mend()
-    assert said(mended) == [(Step.REDEPLOY, True), (Step.LOOK, True)]
+    mended = desk.apply_fix()
+    assert said(mended) == [(FixStep.REDEPLOY, True), (FixStep.CHECK, True)]
     assert desk.api.changes() == [REDEPLOYS]
 
 
@@ -154,7 +154,7 @@ def test_a_plan_with_nothing_to_do_does_nothing(desk: Desk) -> None:
     desk.worker.deploy()
     made = desk.plan()
     asked = len(desk.api.requests)
-    mended = desk.mend(made)
+    mended = desk.apply_fix(made)
     assert (mended.steps, mended.is_green, len(desk.api.requests)) == ((), False, asked)
 
 
@@ -162,7 +162,7 @@ def test_missing_variables_are_added(desk: Desk) -> None:
     """Both, in one change."""
     for name in ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
         del desk.worker.stored[name]
-    mended = desk.mend()
+    mended = desk.apply_fix()
     assert mended.is_green
     assert mended.steps[0].says == "Wrote UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of service worker."
     assert desk.worker.running["UPSTASH_REDIS_REST_URL"] == URL
@@ -171,24 +171,24 @@ def test_missing_variables_are_added(desk: Desk) -> None:
 def test_a_sealed_variable_is_written_and_believed_when_the_deployment_stands(desk: Desk) -> None:
     """Its value cannot be read back; that a new deployment runs and REST works is all that can be seen."""
     desk.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
-    mended = desk.mend()
+    mended = desk.apply_fix()
     assert mended.is_green
     assert desk.worker.running["UPSTASH_REDIS_REST_TOKEN"] == NEW
 
 
-def test_the_ladder_is_not_climbed_before_the_new_deployment_stands(desk: Desk) -> None:
+def test_the_layers_is_not_climbed_before_the_new_deployment_stands(desk: Desk) -> None:
     """A diary: building for half a minute, then it stands; only then is there anything to see."""
     desk.worker.deploy_seconds = 3600
-    climbs: list[int] = []
+    examinations: list[int] = []
 
     def pass_time() -> None:
-        climbs.append(desk.climbs)
+        examinations.append(desk.examinations)
         if desk.now >= 30:
             desk.worker.deployments[-1].ready_at = 0.0
 
     desk.after_sleep = pass_time
-    assert desk.mend().is_green
-    assert (desk.now, set(climbs), desk.climbs) == (30.0, {0}, 1)
+    assert desk.apply_fix().is_green
+    assert (desk.now, set(examinations), desk.examinations) == (30.0, {0}, 1)
 
 
 def test_the_old_deployment_is_not_taken_for_the_new_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,15 +202,15 @@ def test_the_old_deployment_is_not_taken_for_the_new_one(desk: Desk, monkeypatch
             begin()
 
     desk.after_sleep = pass_time
-    assert desk.mend().is_green
-    assert (desk.now, desk.climbs) == (10.0, 1)
+    assert desk.apply_fix().is_green
+    assert (desk.now, desk.examinations) == (10.0, 1)
 
 
 def test_after_two_minutes_it_is_said_what_is_left(desk: Desk) -> None:
     """A build may take longer; the variables are written and it goes on by itself."""
     desk.worker.deploy_seconds = 3600
-    mended = desk.mend()
-    assert said(mended)[-1] == (Step.LOOK, False)
+    mended = desk.apply_fix()
+    assert said(mended)[-1] == (FixStep.CHECK, False)
     assert not mended.is_green
     assert mended.steps[-1].says == (
         "Not all green after 120 s. The new deployment is still building. Run the doctor again in a while."
@@ -219,12 +219,12 @@ def test_after_two_minutes_it_is_said_what_is_left(desk: Desk) -> None:
     assert len(desk.api.requests) < 40
 
 
-def test_a_ladder_that_stays_red_is_told_with_its_verdict(desk: Desk) -> None:
+def test_a_layers_that_stays_red_is_told_with_its_verdict(desk: Desk) -> None:
     """The worker has the console's token, and the database does not take it yet."""
     desk.works = False
-    mended = desk.mend()
+    mended = desk.apply_fix()
     assert not mended.is_green
-    assert mended.ladder is not None
+    assert mended.layers is not None
     assert "The new deployment stands, but: The database was reached" in mended.steps[-1].says
     assert desk.now <= 120
     assert len(desk.api.requests) < 100
@@ -233,7 +233,7 @@ def test_a_ladder_that_stays_red_is_told_with_its_verdict(desk: Desk) -> None:
 def test_a_staged_change_that_stands_in_the_way_is_told(desk: Desk) -> None:
     """What a person has staged is not deployed by this, and would undo it when it is."""
     desk.worker.stage(UPSTASH_REDIS_REST_TOKEN=OLD)
-    mended = desk.mend()
+    mended = desk.apply_fix()
     assert not mended.is_green
     assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in mended.steps[-1].says
     assert desk.worker.running["UPSTASH_REDIS_REST_TOKEN"] == NEW
@@ -243,18 +243,18 @@ def test_a_staged_change_that_stands_in_the_way_is_told(desk: Desk) -> None:
 def test_a_deployment_that_goes_wrong_ends_the_wait(desk: Desk, status: str) -> None:
     """There is nothing to wait for, and the way to go on is in Railway's logs."""
     desk.worker.next_ends = status
-    mended = desk.mend()
-    assert said(mended)[-1] == (Step.LOOK, False)
+    mended = desk.apply_fix()
+    assert said(mended)[-1] == (FixStep.CHECK, False)
     assert f"The new deployment of service worker {status.lower()}." in mended.steps[-1].says
-    assert (desk.now, desk.climbs) == (0.0, 0)
+    assert (desk.now, desk.examinations) == (0.0, 0)
 
 
 def test_when_railway_refuses_the_write_nothing_was_done(desk: Desk) -> None:
     """And that is what is said; no redeployment is tried."""
     made = desk.plan()
     desk.api.errors[WRITES] = f"value {NEW} of UPSTASH_REDIS_REST_TOKEN is not allowed"
-    mended = desk.mend(made)
-    assert said(mended) == [(Step.WRITE, False)]
+    mended = desk.apply_fix(made)
+    assert said(mended) == [(FixStep.WRITE, False)]
     assert mended.steps[0].says == (
         "Railway: it answers with an error: value *** of UPSTASH_REDIS_REST_TOKEN is not allowed. "
         "UPSTASH_REDIS_REST_TOKEN of service worker was not written; the service was not redeployed."
@@ -269,17 +269,17 @@ def test_when_the_answer_to_the_write_is_lost_that_is_said(desk: Desk, mood: Moo
     made = desk.plan()
     desk.api.mood_of[WRITES] = mood
     began = monotonic()
-    mended = desk.mend(made, step_timeout=timedelta(seconds=0.5))
+    mended = desk.apply_fix(made, step_timeout=timedelta(seconds=0.5))
     assert monotonic() - began < 10
-    assert said(mended) == [(Step.WRITE, False)]
+    assert said(mended) == [(FixStep.WRITE, False)]
     assert "may or may not have been written; the service was not redeployed" in mended.steps[0].says
 
 
 def test_when_the_redeployment_is_refused_the_variables_are_written(desk: Desk) -> None:
     """Half done is told as half done."""
     desk.api.errors[REDEPLOYS] = "Not Authorized"
-    mended = desk.mend()
-    assert said(mended) == [(Step.WRITE, True), (Step.REDEPLOY, False)]
+    mended = desk.apply_fix()
+    assert said(mended) == [(FixStep.WRITE, True), (FixStep.REDEPLOY, False)]
     assert "The variables are written but not deployed; service worker was not redeployed." in mended.steps[1].says
     assert desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"] == NEW
     assert desk.worker.running["UPSTASH_REDIS_REST_TOKEN"] == OLD
@@ -289,8 +289,8 @@ def test_nothing_is_changed_while_the_deployments_cannot_be_read(desk: Desk) -> 
     """Without them nobody could tell the new deployment from the old one."""
     made = desk.plan()
     desk.api.errors["deployments"] = "Problem processing request"
-    mended = desk.mend(made)
-    assert said(mended) == [(Step.WRITE, False)]
+    mended = desk.apply_fix(made)
+    assert said(mended) == [(FixStep.WRITE, False)]
     assert mended.steps[0].says.endswith("Nothing was changed.")
     assert desk.api.changes() == []
 
@@ -307,5 +307,5 @@ def test_a_question_that_is_lost_while_waiting_is_asked_again(desk: Desk) -> Non
             desk.worker.deployments[-1].ready_at = 0.0
 
     desk.after_sleep = pass_time
-    assert desk.mend().is_green
+    assert desk.apply_fix().is_green
     assert any("it asks for patience (429, again in 7 s)" in line for line in desk.log)

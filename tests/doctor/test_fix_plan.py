@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.doctor.fix_plan import Plan, Reason, plan
+from monitor.doctor.fix_plan import FixPlan, Reason, plan
 from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.doctor.railway.variables import TOKEN_NAME, URL_NAME, Variable
 from monitor.lib.secret import Secret
@@ -24,7 +24,7 @@ def variable(name: str, stored: str, **changes: object) -> Variable:
     return replace(deployed, **changes)  # type: ignore[arg-type] # a test's shorthand
 
 
-def planned(*variables: Variable, other_hosts: tuple[str, ...] = ()) -> Plan:
+def planned(*variables: Variable, other_hosts: tuple[str, ...] = ()) -> FixPlan:
     made = plan({one.name: one for one in variables}, CONSOLE, service="worker", other_hosts=other_hosts)
     for value in (OLD, NEW):
         assert value not in f"{made!r} {made.lines()}"

@@ -15,7 +15,7 @@ import trustme
 
 from monitor.checks.observation import Outcome
 from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, Seen, State
 from monitor.doctor.layers.network import connect, encrypt, look_up
 from tests.checks.listener import Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
 
@@ -62,7 +62,7 @@ def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[Seen,
 def test_a_lookup_says_which_addresses_of_which_family_there_are(found: list[AddressInfo], says: str) -> None:
     """A host without IPv4 explains much on a network without IPv6."""
     seen, count = looked_up(lambda _host, _port: found)
-    assert (seen.rung, seen.state, seen.seen, seen.outcome) == (Rung.LOOKUP, State.PASSED, says, None)
+    assert (seen.layer, seen.state, seen.seen, seen.outcome) == (Layer.LOOKUP, State.PASSED, says, None)
     assert count == len(set(found))
 
 
@@ -124,7 +124,7 @@ def test_a_single_address_of_either_family_is_enough(host: str) -> None:
     """On a host or a network with one family only, the other is not missed."""
     with Listener(hang_up, host=host) as server:
         seen, standing = connected(address(server.port, host))
-    assert (seen.rung, seen.state, seen.seen) == (Rung.CONNECTION, State.PASSED, "1 of 1 address")
+    assert (seen.layer, seen.state, seen.seen) == (Layer.CONNECTION, State.PASSED, "1 of 1 address")
     assert standing == (address(server.port, host),)
 
 
@@ -212,7 +212,7 @@ def test_a_trusted_certificate_passes_and_is_described(certificates: Certificate
     with Listener(hang, tls=certificates.server(HOST, not_after=end), host=at) as listener:
         now = end - timedelta(days=61, hours=1)
         seen = encrypted(listener.port, certificates.trust, at=at, now=now)
-    assert (seen.rung, seen.state, seen.facts) == (Rung.ENCRYPTION, State.PASSED, frozenset())
+    assert (seen.layer, seen.state, seen.facts) == (Layer.ENCRYPTION, State.PASSED, frozenset())
     issuer, left, protocol = seen.seen.split(" · ")
     assert issuer.startswith("issued by trustme")
     assert issuer.endswith(f" for {HOST}")

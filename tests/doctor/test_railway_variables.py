@@ -171,7 +171,7 @@ def test_a_worker_of_another_watched_database_is_not_at_fault() -> None:
 
 
 def test_the_words_name_the_variable_and_what_is_amiss() -> None:
-    """Whoever reads the rung knows which variable to look at, and why."""
+    """Whoever reads the layer knows which variable to look at, and why."""
     assert compare(pair(URL, f"{NEW}\n"), ours()).words == (
         "UPSTASH_REDIS_REST_TOKEN is malformed (the token ends with a newline)"
     )

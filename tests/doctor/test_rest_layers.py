@@ -14,7 +14,7 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.checks.rest import UpstashProbe, UpstashProbes
-from monitor.diagnosis.layers import Rung, Seen, State
+from monitor.diagnosis.layers import Layer, Seen, State
 from monitor.doctor.layers.rest import see_http, see_reading, see_token, see_writing
 from monitor.lib.scrub import Scrubber
 from tests.checks.listener import port_that_refuses
@@ -35,36 +35,36 @@ def database() -> Iterator[RestDatabase]:
         yield server
 
 
-# No encryption here, so nothing need be trusted; reading in a list of authorities would take longer than a look.
+# No encryption here, so nothing need be trusted; reading in a list of authorities would take longer than a check.
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def see(
-    rung: Callable[..., Awaitable[Seen]],
+    layer: Callable[..., Awaitable[Seen]],
     database: RestDatabase | str,
     *,
     token: str = TOKEN,
     timeout: timedelta = LONG,
 ) -> Seen:
-    """One rung, climbed as the doctor does."""
+    """One layer, climbed as the doctor does."""
 
-    async def look() -> Seen:
+    async def check() -> Seen:
         url = database if isinstance(database, str) else database.url
         probe: UpstashProbe = UpstashProbes(scrub=Scrubber([token]), tls=TLS).database(url=url, token=token)
-        return await rung(probe, timeout=timeout)
+        return await layer(probe, timeout=timeout)
 
-    return asyncio.run(look())
+    return asyncio.run(check())
 
 
 def test_401_in_json_proves_the_edge_alive(database: RestDatabase) -> None:
     """That is what Upstash says to whoever comes without a token, whatever the token is worth."""
     seen = see(see_http, database)
-    assert (seen.rung, seen.state, seen.outcome) == (Rung.HTTP, State.PASSED, None)
+    assert (seen.layer, seen.state, seen.outcome) == (Layer.HTTP, State.PASSED, None)
     assert seen.seen == "401 in JSON: the edge is alive and asks for a token"
 
 
 def test_the_knock_does_not_hold_the_token(database: RestDatabase) -> None:
-    """Not in a header, not in the path, not in the body; the token's own rung comes later."""
+    """Not in a header, not in the path, not in the body; the token's own layer comes later."""
     see(see_http, database)
     (request,) = database.received
     assert request.words[0] == "PING"
@@ -73,7 +73,7 @@ def test_the_knock_does_not_hold_the_token(database: RestDatabase) -> None:
 
 
 def test_the_knock_works_with_a_token_that_cannot_be_sent(database: RestDatabase) -> None:
-    """A malformed token stops the token's rung alone."""
+    """A malformed token stops the token's layer alone."""
     assert see(see_http, database, token="tokeñ \n").state is State.PASSED
 
 
@@ -124,30 +124,30 @@ def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDataba
     assert see(see_http, database).seen == "400 in JSON where Upstash says 401: an emulator?"
 
 
-@pytest.mark.parametrize("rung", [see_http, see_any_token, see_reading, see_writing])
-def test_a_host_that_hangs_ends_each_rung_at_the_deadline(
-    database: RestDatabase, rung: Callable[..., Awaitable[Seen]]
+@pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
+def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
+    database: RestDatabase, layer: Callable[..., Awaitable[Seen]]
 ) -> None:
     """Writing has three steps and one deadline over all of them."""
     database.door = hang
     database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), hang)
     begun = monotonic()
-    seen = see(rung, database, timeout=SHORT)
+    seen = see(layer, database, timeout=SHORT)
     assert monotonic() - begun < 10
     assert (seen.state, seen.outcome) == (State.FAILED, Outcome.RESPONSE_TIMEOUT)
 
 
-@pytest.mark.parametrize("rung", [see_http, see_any_token, see_reading, see_writing])
-def test_a_port_that_refuses_fails_each_rung(rung: Callable[..., Awaitable[Seen]]) -> None:
-    """The rung below may have passed a moment ago."""
-    seen = see(rung, f"http://127.0.0.1:{port_that_refuses()}")
+@pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
+def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[Seen]]) -> None:
+    """The layer below may have passed a moment ago."""
+    seen = see(layer, f"http://127.0.0.1:{port_that_refuses()}")
     assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
 
 
 def test_a_good_token_passes(database: RestDatabase) -> None:
-    """The same `PING` as every look, with its latency."""
+    """The same `PING` as every check, with its latency."""
     seen = see(see_any_token, database)
-    assert (seen.rung, seen.state, seen.outcome) == (Rung.TOKEN, State.PASSED, None)
+    assert (seen.layer, seen.state, seen.outcome) == (Layer.TOKEN, State.PASSED, None)
     assert seen.seen.startswith("PING answered in ")
 
 
@@ -172,10 +172,10 @@ def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> N
         (None, Outcome.CONNECTION_LOST),
     ],
 )
-def test_a_token_that_is_not_let_in_fails_with_the_looks_outcome(
+def test_a_token_that_is_not_let_in_fails_with_the_checks_outcome(
     database: RestDatabase, answer: Instead, outcome: Outcome
 ) -> None:
-    """The same rules as for a look decide."""
+    """The same rules as for a check decide."""
     database.instead = {"PING": answer}
     seen = see(see_any_token, database)
     assert (seen.state, seen.outcome) == (State.FAILED, outcome)
@@ -190,7 +190,7 @@ def test_a_wrong_token_fails(database: RestDatabase) -> None:
 def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
     """Null comes back, from the monitor's own corner of the keys."""
     seen = see(see_reading, database)
-    assert (seen.rung, seen.state, seen.outcome) == (Rung.READING, State.PASSED, None)
+    assert (seen.layer, seen.state, seen.outcome) == (Layer.READING, State.PASSED, None)
     (request,) = database.received
     assert request.words[0] == "GET"
     assert request.words[1].startswith("upstash-monitor:canary:")
@@ -220,7 +220,7 @@ def test_reading_fails_by_name(database: RestDatabase, answer: Instead, outcome:
 def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
     """Written with an expiry of a minute, read back, deleted: three commands and an empty database."""
     seen = see(see_writing, database)
-    assert (seen.rung, seen.state, seen.outcome) == (Rung.WRITING, State.PASSED, None)
+    assert (seen.layer, seen.state, seen.outcome) == (Layer.WRITING, State.PASSED, None)
     assert database.commands == ["SET", "GET", "DEL"]
     setting, getting, deleting = (request.words for request in database.received)
     assert setting[1].startswith("upstash-monitor:canary:")
@@ -301,15 +301,15 @@ def test_a_write_that_was_done_though_its_answer_was_lost_is_undone(database: Re
     assert database.keyspace.run(["DBSIZE"]) == 0
 
 
-@pytest.mark.parametrize("rung", [see_http, see_any_token, see_reading, see_writing])
-def test_no_rung_tells_the_token_when_the_other_side_does(
-    database: RestDatabase, rung: Callable[..., Awaitable[Seen]]
+@pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
+def test_no_layer_tells_the_token_when_the_other_side_does(
+    database: RestDatabase, layer: Callable[..., Awaitable[Seen]]
 ) -> None:
     """Some servers repeat in their answer what they were sent, and some of that is stored and sent to people."""
     telling = refusal(f"ERR you said Bearer {TOKEN} and\n{TOKEN[:12]}", 400)
     database.door = Answer(status=404, body=f"{TOKEN}", kind=f"text/{TOKEN}")
     database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), telling)
-    seen = see(rung, database)
+    seen = see(layer, database)
     assert "***" in seen.seen
     assert TOKEN[:8] not in repr(seen)
     assert seen.seen.isprintable()

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, Rung, State
+from monitor.diagnosis.layers import Fact, Layer, State
 from monitor.doctor.layers.status_page import read_status_page
 from monitor.sandbox.loopback import Mood, as_json
 from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
@@ -26,7 +26,7 @@ def page() -> Iterator[StatusPageStandIn]:
 def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
     """One question, without any credential, and the count of the components that were looked at."""
     seen = read_status_page(page.url + "/", timeout=LONG)
-    assert (seen.rung, seen.state, seen.facts) == (Rung.STATUS_PAGE, State.PASSED, frozenset())
+    assert (seen.layer, seen.state, seen.facts) == (Layer.STATUS_PAGE, State.PASSED, frozenset())
     assert seen.seen == "all 4 Redis components are operational"
     assert [(request.method, request.path) for request in page.requests] == [("GET", PATH)]
     assert "authorization" not in page.requests[0].headers
@@ -42,7 +42,7 @@ def test_a_redis_component_that_is_not_operational_is_trouble(page: StatusPageSt
 
 
 def test_many_ailing_components_are_counted_and_not_all_named(page: StatusPageStandIn) -> None:
-    """The rung stays one line, however much has fallen over."""
+    """The layer stays one line, however much has fallen over."""
     for name in (VIRGINIA, IRELAND, "AWS US-EAST-1", "GCP US-CENTRAL-1"):
         page.status_of[name] = "major_outage"
     seen = read_status_page(page.url, timeout=LONG)
@@ -51,7 +51,7 @@ def test_many_ailing_components_are_counted_and_not_all_named(page: StatusPageSt
 
 @pytest.mark.parametrize("name", [QSTASH, "AWS - EU-WEST-1", "Upstash Console"])
 def test_trouble_with_another_product_is_not_ours(page: StatusPageStandIn, name: str) -> None:
-    """The page's overall indicator is not fine then, and the rung passes all the same."""
+    """The page's overall indicator is not fine then, and the layer passes all the same."""
     page.status_of[name] = "major_outage"
     page.post_incident("Messages are late", name)
     assert read_status_page(page.url, timeout=LONG).state is State.PASSED
@@ -101,7 +101,7 @@ def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
     ],
 )
 def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: str) -> None:
-    """Whatever comes back, the rung says what it was and is not failed by it."""
+    """Whatever comes back, the layer says what it was and is not failed by it."""
     page.mood = mood
     seen = read_status_page(page.url, timeout=LONG)
     assert (seen.state, seen.facts, seen.seen) == (State.UNKNOWN, frozenset(), f"not read: {words}")
@@ -141,7 +141,7 @@ def test_hostile_names_stay_on_one_printable_line(page: StatusPageStandIn) -> No
 
 @pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
 def test_a_page_that_hangs_or_drips_ends_at_the_timeout(page: StatusPageStandIn, mood: Mood) -> None:
-    """The rung is unknown after the time it was given."""
+    """The layer is unknown after the time it was given."""
     page.mood = mood
     began = monotonic()
     seen = read_status_page(page.url, timeout=timedelta(seconds=0.3))
@@ -150,5 +150,5 @@ def test_a_page_that_hangs_or_drips_ends_at_the_timeout(page: StatusPageStandIn,
 
 
 def test_without_a_page_nothing_is_asked() -> None:
-    """An empty URL in the settings turns the rung off."""
+    """An empty URL in the settings turns the layer off."""
     assert read_status_page("", timeout=LONG).state is State.NOT_APPLICABLE

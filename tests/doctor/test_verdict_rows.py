@@ -1,4 +1,4 @@
-"""Every row of the verdict table, provoked on real servers: the whole ladder is climbed before it is judged."""
+"""Every row of the verdict table, provoked on real servers: the whole layers is climbed before it is judged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import advise
-from monitor.diagnosis.verdicts import NOBODY, TABLE, UPSTASH, YOURS, Code, Row, judge
+from monitor.diagnosis.verdicts import NOBODY, TABLE, UPSTASH, YOURS, VerdictCode, VerdictRule, judge
 from monitor.sandbox.console import Database
-from monitor.sandbox.upstash import Fault
+from monitor.sandbox.upstash import UpstashFault
 from tests.checks.listener import Listener, hang, port_that_refuses
 from tests.doctor.clinic import READ_ONLY_TOKEN, TOKEN, TOKEN_NAME, Clinic
 
 Trouble = Callable[[Clinic], object]
 # What judges where no row fits.
-BESIDE_THE_TABLE = {(Code.AS_THE_OUTCOME_SAYS, 0), (Code.NOT_KNOWN, 0)}
+BESIDE_THE_TABLE = {(VerdictCode.AS_THE_OUTCOME_SAYS, 0), (VerdictCode.NOT_KNOWN, 0)}
 
 
 def _token_of(number: int) -> str:
@@ -29,8 +29,8 @@ def _token_of(number: int) -> str:
 
 def _unplugged(clinic: Clinic) -> None:
     """Nothing leads out of this machine."""
-    clinic.control.close()
-    clinic.upstash.fault = Fault.REFUSE
+    clinic.connectivity_host.close()
+    clinic.upstash.fault = UpstashFault.REFUSE
     clinic.worker_port = port_that_refuses()
     for service in (clinic.page, clinic.console, clinic.railway):
         service.close()
@@ -86,7 +86,7 @@ def _deleted(clinic: Clinic) -> None:
     clinic.console.databases.clear()
 
 
-def _fault(fault: Fault) -> Trouble:
+def _fault(fault: UpstashFault) -> Trouble:
     return lambda clinic: setattr(clinic.upstash, "fault", fault)
 
 
@@ -97,24 +97,24 @@ def _may_not_write(clinic: Clinic) -> None:
 
 
 def _trouble_posted(clinic: Clinic) -> None:
-    clinic.upstash.fault = Fault.SERVER_ERROR
+    clinic.upstash.fault = UpstashFault.SERVER_ERROR
     clinic.page.post_incident("Elevated errors", "N. Virginia, USA (us-east-1)")
 
 
 def _behind_a_firewall(clinic: Clinic) -> None:
-    """The control hosts are out of reach and the status page is not; the database is down."""
-    clinic.control.close()
+    """The connectivity hosts are out of reach and the status page is not; the database is down."""
+    clinic.connectivity_host.close()
     _blocked(clinic)
 
 
 def _not_on_the_allowlist(clinic: Clinic) -> None:
-    clinic.upstash.fault = Fault.REFUSE
+    clinic.upstash.fault = UpstashFault.REFUSE
     clinic.worker_port = port_that_refuses()
     clinic.database.has_allowlist = True
 
 
 def _blocked(clinic: Clinic) -> None:
-    clinic.upstash.fault = Fault.REFUSE
+    clinic.upstash.fault = UpstashFault.REFUSE
     clinic.worker_port = port_that_refuses()
 
 
@@ -150,71 +150,81 @@ def _slow(clinic: Clinic) -> None:
 
 
 # Code, which of the rows with that code, whose move, and what happened.
-ROWS: list[tuple[Code, int, str, Trouble]] = [
-    (Code.OFFLINE, 0, YOURS, _unplugged),
-    (Code.VARIABLE_STAGED, 0, YOURS, _staged_first_time),
-    (Code.VARIABLE_MISSING, 0, YOURS, _mangled("")),
-    (Code.REST_VALUE_MANGLED, 0, YOURS, _mangled(f"{TOKEN}\n")),
-    (Code.VALUE_MALFORMED, 0, YOURS, _mangled(f'"{TOKEN}"')),
-    (Code.NEW_TOKEN_NOT_DEPLOYED, 0, YOURS, _rotated_and_staged),
-    (Code.MONITOR_HAS_AN_OLD_TOKEN, 0, YOURS, _rotated_and_deployed),
-    (Code.WORKER_HAS_AN_OLD_TOKEN, 0, YOURS, Clinic.rotate),
-    (Code.CONSOLE_TOKEN_REFUSED, 0, UPSTASH, _reset_not_yet_everywhere),
-    (Code.TOKEN_OF_ANOTHER_DATABASE, 0, YOURS, _another_databases),
-    (Code.TOKEN_IS_A_PASSWORD, 0, YOURS, _older_databases_password),
-    (Code.REST_TOKEN_WRONG, 0, YOURS, _password_in_place_of_token),
-    (Code.TOKEN_STALE, 0, YOURS, _stale),
-    (Code.DATABASE_GONE, 0, YOURS, _deleted),
-    (Code.SUSPENDED, 0, YOURS, _fault(Fault.SUSPENDED)),
-    (Code.SUSPENDED, 0, YOURS, lambda clinic: setattr(clinic.database, "state", "suspended")),
-    (Code.QUOTA_BEHIND_PING, 0, YOURS, _fault(Fault.QUOTA_BUT_PING)),
-    (Code.DATABASE_FULL, 0, YOURS, _fault(Fault.CAPACITY)),
-    (Code.TOKEN_READ_ONLY, 0, YOURS, _may_not_write),
-    (Code.PROVIDER_TROUBLE, 0, UPSTASH, _trouble_posted),
-    (Code.ADDRESS_NOT_ALLOWED, 0, YOURS, _not_on_the_allowlist),
-    (Code.BLOCKED_OR_DOWN, 0, f"{UPSTASH}, unless an allowlist or firewall is yours", _blocked),
-    (Code.BLOCKED_OR_DOWN, 0, f"{UPSTASH}, unless an allowlist or firewall is yours", _behind_a_firewall),
-    (Code.OTHER_DATABASE, 0, YOURS, lambda clinic: clinic.console.databases.clear()),
-    (Code.WORKER_VARIABLE_MISSING, 0, YOURS, _no_variable),
-    (Code.WORKER_VALUE_DIFFERS, 0, YOURS, lambda clinic: clinic.deploy(UPSTASH_REDIS_REST_TOKEN="AXanother0")),
-    (Code.NEW_TOKEN_NOT_DEPLOYED, 1, YOURS, _staged_with_the_new_token_here),
-    (Code.WORKER_LEGACY_PORT, 0, YOURS, _number_in_the_name),
-    (Code.WORKER_READ_ONLY, 0, YOURS, _mangled(READ_ONLY_TOKEN)),
-    (Code.WORKER_URL_WRONG, 0, YOURS, _other_password),
-    (Code.WORKER_URL_WRONG, 1, YOURS, _a_hash_in_the_token),
-    (Code.WORKER_PORT_BLOCKED, 0, YOURS, lambda clinic: setattr(clinic, "worker_port", port_that_refuses())),
-    (Code.SLOW, 0, f"{YOURS}, then {UPSTASH}", _slow),
-    (Code.ALL_GOOD, 0, NOBODY, lambda clinic: None),
-    (Code.AS_THE_OUTCOME_SAYS, 0, advise(Outcome.NOT_UPSTASH).whose_move, _fault(Fault.HTML)),
+ROWS: list[tuple[VerdictCode, int, str, Trouble]] = [
+    (VerdictCode.OFFLINE, 0, YOURS, _unplugged),
+    (VerdictCode.VARIABLE_STAGED, 0, YOURS, _staged_first_time),
+    (VerdictCode.VARIABLE_MISSING, 0, YOURS, _mangled("")),
+    (VerdictCode.REST_VALUE_MANGLED, 0, YOURS, _mangled(f"{TOKEN}\n")),
+    (VerdictCode.VALUE_MALFORMED, 0, YOURS, _mangled(f'"{TOKEN}"')),
+    (VerdictCode.NEW_TOKEN_NOT_DEPLOYED, 0, YOURS, _rotated_and_staged),
+    (VerdictCode.MONITOR_HAS_AN_OLD_TOKEN, 0, YOURS, _rotated_and_deployed),
+    (VerdictCode.WORKER_HAS_AN_OLD_TOKEN, 0, YOURS, Clinic.rotate),
+    (VerdictCode.CONSOLE_TOKEN_REFUSED, 0, UPSTASH, _reset_not_yet_everywhere),
+    (VerdictCode.TOKEN_OF_ANOTHER_DATABASE, 0, YOURS, _another_databases),
+    (VerdictCode.TOKEN_IS_A_PASSWORD, 0, YOURS, _older_databases_password),
+    (VerdictCode.REST_TOKEN_WRONG, 0, YOURS, _password_in_place_of_token),
+    (VerdictCode.TOKEN_STALE, 0, YOURS, _stale),
+    (VerdictCode.DATABASE_GONE, 0, YOURS, _deleted),
+    (VerdictCode.SUSPENDED, 0, YOURS, _fault(UpstashFault.SUSPENDED)),
+    (VerdictCode.SUSPENDED, 0, YOURS, lambda clinic: setattr(clinic.database, "state", "suspended")),
+    (VerdictCode.QUOTA_BEHIND_PING, 0, YOURS, _fault(UpstashFault.QUOTA_BUT_PING)),
+    (VerdictCode.DATABASE_FULL, 0, YOURS, _fault(UpstashFault.CAPACITY)),
+    (VerdictCode.TOKEN_READ_ONLY, 0, YOURS, _may_not_write),
+    (VerdictCode.PROVIDER_TROUBLE, 0, UPSTASH, _trouble_posted),
+    (VerdictCode.ADDRESS_NOT_ALLOWED, 0, YOURS, _not_on_the_allowlist),
+    (VerdictCode.BLOCKED_OR_DOWN, 0, f"{UPSTASH}, unless an allowlist or firewall is yours", _blocked),
+    (VerdictCode.BLOCKED_OR_DOWN, 0, f"{UPSTASH}, unless an allowlist or firewall is yours", _behind_a_firewall),
+    (VerdictCode.OTHER_DATABASE, 0, YOURS, lambda clinic: clinic.console.databases.clear()),
+    (VerdictCode.WORKER_VARIABLE_MISSING, 0, YOURS, _no_variable),
+    (
+        VerdictCode.WORKER_VALUE_DIFFERS,
+        0,
+        YOURS,
+        lambda clinic: clinic.deploy(UPSTASH_REDIS_REST_TOKEN="AXanother0"),
+    ),
+    (VerdictCode.NEW_TOKEN_NOT_DEPLOYED, 1, YOURS, _staged_with_the_new_token_here),
+    (VerdictCode.WORKER_LEGACY_PORT, 0, YOURS, _number_in_the_name),
+    (VerdictCode.WORKER_READ_ONLY, 0, YOURS, _mangled(READ_ONLY_TOKEN)),
+    (VerdictCode.WORKER_URL_WRONG, 0, YOURS, _other_password),
+    (VerdictCode.WORKER_URL_WRONG, 1, YOURS, _a_hash_in_the_token),
+    (
+        VerdictCode.WORKER_PORT_BLOCKED,
+        0,
+        YOURS,
+        lambda clinic: setattr(clinic, "worker_port", port_that_refuses()),
+    ),
+    (VerdictCode.SLOW, 0, f"{YOURS}, then {UPSTASH}", _slow),
+    (VerdictCode.ALL_GOOD, 0, NOBODY, lambda clinic: None),
+    (VerdictCode.AS_THE_OUTCOME_SAYS, 0, advise(Outcome.NOT_UPSTASH).whose_move, _fault(UpstashFault.HTML)),
 ]
 IDS = [f"{code.value}-{trouble.__name__.strip('_<>')}" for code, _, _, trouble in ROWS]
 
 
-def _rows(code: Code) -> list[Row]:
+def _rows(code: VerdictCode) -> list[VerdictRule]:
     return [row for row in TABLE if row.code is code]
 
 
 @pytest.mark.parametrize(("code", "which", "whose_move", "trouble"), ROWS, ids=IDS)
 def test_a_row_is_reached_from_real_servers(
-    clinic: Clinic, code: Code, which: int, whose_move: str, trouble: Trouble
+    clinic: Clinic, code: VerdictCode, which: int, whose_move: str, trouble: Trouble
 ) -> None:
     """The trouble is made, nothing else is touched, and the verdict is that row's and no other's."""
     trouble(clinic)
-    ladder = clinic.examine()
-    verdict = judge(ladder)
-    assert (verdict.code, verdict.whose_move) == (code, whose_move), ladder
+    layers = clinic.examine()
+    verdict = judge(layers)
+    assert (verdict.code, verdict.whose_move) == (code, whose_move), layers
     for row in _rows(code)[which : which + 1]:
         assert verdict.says == row.says.replace("{service}", "worker")
     assert clinic.railway.changes() == []
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
-def test_no_fault_of_a_database_is_called_good(clinic: Clinic, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [fault for fault in UpstashFault if fault is not UpstashFault.NONE])
+def test_no_fault_of_a_database_is_called_good(clinic: Clinic, fault: UpstashFault) -> None:
     """Whatever the stand-in can be made to do gets a verdict, and somebody has the move."""
     clinic.knobs["timeout"] = "1500ms"
     clinic.upstash.fault = fault
     verdict = judge(clinic.examine())
-    assert verdict.code not in (Code.ALL_GOOD, Code.NOT_KNOWN)
+    assert verdict.code not in (VerdictCode.ALL_GOOD, VerdictCode.NOT_KNOWN)
     assert verdict.whose_move != NOBODY
 
 
@@ -223,36 +233,41 @@ def test_a_worker_that_alone_fails_is_judged_by_its_own_outcome(clinic: Clinic) 
     with Listener(hang, tls=clinic.ward.certificates.server(clinic.host, is_trusted=False)) as stranger:
         clinic.worker_port = stranger.port
         verdict = judge(clinic.examine())
-    assert verdict.code is Code.AS_THE_OUTCOME_SAYS
+    assert verdict.code is VerdictCode.AS_THE_OUTCOME_SAYS
     assert verdict.says == f"REST works, but not the worker's way. {advise(Outcome.TLS_FAILED).meaning}"
 
 
 def test_every_row_of_the_table_is_provoked_here() -> None:
     """A new row is not done before real servers have produced it."""
     numbered = {(row.code, _rows(row.code).index(row)) for row in TABLE}
-    assert {(code, which) for code, which, _, _ in ROWS} | {(Code.NOT_KNOWN, 0)} == numbered | BESIDE_THE_TABLE
-    assert {code for code, _ in numbered | BESIDE_THE_TABLE} == set(Code)
+    assert {(code, which) for code, which, _, _ in ROWS} | {
+        (VerdictCode.NOT_KNOWN, 0)
+    } == numbered | BESIDE_THE_TABLE
+    assert {code for code, _ in numbered | BESIDE_THE_TABLE} == set(VerdictCode)
 
 
-def test_a_ladder_that_had_no_time_is_no_verdict(clinic: Clinic) -> None:
+def test_a_layers_that_had_no_time_is_no_verdict(clinic: Clinic) -> None:
     """What hangs is not known when time is up; REST is then neither called good nor bad."""
-    clinic.upstash.fault = Fault.HANG
+    clinic.upstash.fault = UpstashFault.HANG
     verdict = judge(clinic.examine(within=timedelta(seconds=0.5)))
-    assert (verdict.code, verdict.whose_move) == (Code.NOT_KNOWN, YOURS)
+    assert (verdict.code, verdict.whose_move) == (VerdictCode.NOT_KNOWN, YOURS)
 
 
 @pytest.mark.parametrize(
     ("code", "trouble"),
     [
-        (Code.QUOTA_BEHIND_PING, lambda database: setattr(database, "commands_used", database.command_limit)),
-        (Code.DATABASE_FULL, lambda database: setattr(database, "storage_used", database.storage_limit)),
+        (
+            VerdictCode.QUOTA_BEHIND_PING,
+            lambda database: setattr(database, "commands_used", database.command_limit),
+        ),
+        (VerdictCode.DATABASE_FULL, lambda database: setattr(database, "storage_used", database.storage_limit)),
     ],
     ids=["used up", "full"],
 )
-def test_without_billed_rungs_the_consoles_figures_tell(
-    clinic: Clinic, code: Code, trouble: Callable[[Database], None]
+def test_without_billed_layers_the_consoles_figures_tell(
+    clinic: Clinic, code: VerdictCode, trouble: Callable[[Database], None]
 ) -> None:
     """PING is fine in both cases; a command that was answered would outweigh the figures."""
     trouble(clinic.database)
     assert judge(clinic.examine(is_billed=False)).code is code
-    assert judge(clinic.examine()).code is Code.ALL_GOOD
+    assert judge(clinic.examine()).code is VerdictCode.ALL_GOOD

@@ -7,24 +7,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.alerts.channel import Channel
-from monitor.alerts.notification import Notice
-from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.notification import Notification
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
-from monitor.checks.observation import Look, Outcome
+from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
-from monitor.engine.delivery import Deliverer, Delivery
+from monitor.engine.delivery import Deliverer, DeliveryAttempt
 from monitor.incidents.rules import advance
 from monitor.lib.scrub import Scrubber
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.store.store import Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 NO_TIME, SECOND, MINUTE = timedelta(0), timedelta(seconds=1), timedelta(minutes=1)
 BAD, TIMEOUT, GOOD = Outcome.TOKEN_REJECTED, Outcome.RESPONSE_TIMEOUT, Outcome.OK
-TROUBLE = Receipt(verdict=Verdict.RETRY, detail="the service answered 500")
-REFUSAL = Receipt(verdict=Verdict.PERMANENT, detail="Slack refused it (400 invalid_blocks)")
+TROUBLE = DeliveryResult(status=DeliveryStatus.RETRY, detail="the service answered 500")
+REFUSAL = DeliveryResult(status=DeliveryStatus.PERMANENT, detail="Slack refused it (400 invalid_blocks)")
 
 
 class Stumbling:
@@ -33,15 +33,17 @@ class Stumbling:
     The stand-ins know no message of ours that they would not take.
     """
 
-    def __init__(self, channel: Channel, receipt: Receipt) -> None:
+    def __init__(self, channel: Channel, result: DeliveryResult) -> None:
         self.name = channel.name
         self._channel = channel
-        self._receipt = receipt
+        self._result = result
 
-    def send(self, notice: Notice, *, footnotes: tuple[str, ...] = (), timeout: timedelta) -> Receipt:
-        if notice.incident == 1:
-            return self._receipt
-        return self._channel.send(notice, footnotes=footnotes, timeout=timeout)
+    def send(
+        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
+        if notification.incident == 1:
+            return self._result
+        return self._channel.send(notification, footnotes=footnotes, timeout=timeout)
 
 
 class Office:
@@ -51,7 +53,7 @@ class Office:
         self.path, self.inbox = path, inbox
         self.now = START
         self.tick = NO_TIME
-        self.tried: list[Delivery] = []
+        self.tried: list[DeliveryAttempt] = []
         self.channels: dict[str, Channel] = {
             "slack": SlackChannel(name="slack", webhook_url=inbox.slack_url, scrub=Scrubber([inbox.slack_url])),
             "telegram": TelegramChannel(
@@ -68,7 +70,7 @@ class Office:
         self.store = Store(
             self.path, channels=list(self.channels), say=lambda level, text: None, clock=lambda: self.now
         )
-        self.keeper = Keeper()
+        self.store_thread = StoreThread()
 
     def restart(self) -> None:
         self.close()
@@ -76,21 +78,23 @@ class Office:
         self.store.wake()
 
     def close(self) -> None:
-        self.keeper.stop(self.store.close)
+        self.store_thread.stop(self.store.close)
 
     def record(self, *outcomes: Outcome, database: str = "main") -> None:
-        """A look a minute; nothing is sent."""
+        """A check a minute; nothing is sent."""
         for outcome in outcomes:
-            look = Look(database=database, at=self.now, outcome=outcome, detail="" if outcome is GOOD else "seen")
+            check = Check(
+                database=database, at=self.now, outcome=outcome, detail="" if outcome is GOOD else "seen"
+            )
             self.store.record(
-                look,
-                lambda watch, number, look=look: advance(watch, look, AlertSettings(), next_incident=number),  # type: ignore[misc]
+                check,
+                lambda state, number, check=check: advance(state, check, AlertSettings(), next_incident=number),  # type: ignore[misc]
                 interval=MINUTE,
             )
             self.now += MINUTE
 
-    def looks(self, *outcomes: Outcome, database: str = "main") -> None:
-        """A look a minute, and after each of them a try to deliver what is due."""
+    def checks(self, *outcomes: Outcome, database: str = "main") -> None:
+        """A check a minute, and after each of them a try to deliver what is due."""
         for outcome in outcomes:
             self.record(outcome, database=database)
             self.now -= MINUTE
@@ -106,7 +110,7 @@ class Office:
         return Deliverer(
             self.channels,
             store=self.store,
-            keeper=self.keeper,
+            store_thread=self.store_thread,
             clock=self.clock,
             jitter=lambda: 0.0,
             send_timeout=lambda: timeout,

@@ -9,9 +9,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 from monitor.engine.delivery import Deliverer
-from monitor.sandbox.inbox import Fault
+from monitor.sandbox.inbox import InboxFault
 from monitor.store.store import Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 from tests.engine.office import BAD, MINUTE, SECOND, TROUBLE, Office, Stumbling
 
 
@@ -39,7 +39,7 @@ def test_a_backlog_is_told_at_a_gentle_pace(office: Office) -> None:
 
 def test_a_service_in_trouble_is_not_hammered_for_many_incidents(office: Office) -> None:
     """Thirty messages wait for an hour: the service is tried no oftener than for a few, with growing pauses."""
-    office.inbox.slack_fault = Fault.DOWN
+    office.inbox.slack_fault = InboxFault.DOWN
     incidents(office, 30)
     tries: list[int] = []
     for _ in range(60):
@@ -51,7 +51,7 @@ def test_a_service_in_trouble_is_not_hammered_for_many_incidents(office: Office)
     tries[0] -= 30  # Telegram's
     assert sum(tries) < 400
     assert max(tries[30:]) <= 4
-    office.inbox.slack_fault = Fault.NONE
+    office.inbox.slack_fault = InboxFault.NONE
     for _ in range(60):
         office.deliver()
         office.now += 10 * SECOND
@@ -61,25 +61,25 @@ def test_a_service_in_trouble_is_not_hammered_for_many_incidents(office: Office)
 
 def test_news_during_an_outage_is_tried_at_once(office: Office) -> None:
     """The outage may just be over: twenty old messages in their pauses do not hold a new one back."""
-    office.inbox.slack_fault = Fault.DOWN
+    office.inbox.slack_fault = InboxFault.DOWN
     incidents(office, 20)
     for _ in range(60):
         office.deliver()
         office.now += MINUTE / 2
-    office.inbox.slack_fault = Fault.NONE
-    office.looks(BAD, BAD, database="new")
+    office.inbox.slack_fault = InboxFault.NONE
+    office.checks(BAD, BAD, database="new")
     told = [line.rpartition(" / ")[2] for line in office.read("slack")]
     assert told == [f"incident {number} · opened" for number in range(1, 22)]
 
 
 def test_one_message_that_is_stumbled_over_does_not_stop_the_rest(office: Office) -> None:
     """The oldest of four fails for ever, in the midst of an outage for all: the others arrive when it ends."""
-    office.inbox.slack_fault = Fault.DOWN
+    office.inbox.slack_fault = InboxFault.DOWN
     incidents(office, 4)
     for _ in range(20):
         office.deliver()
         office.now += MINUTE
-    office.inbox.slack_fault = Fault.NONE
+    office.inbox.slack_fault = InboxFault.NONE
     office.channels["slack"] = Stumbling(office.channels["slack"], TROUBLE)
     for _ in range(12):
         office.deliver()
@@ -94,8 +94,10 @@ def test_two_processes_never_send_the_same_message(office: Office) -> None:
     others = Store(
         office.path, channels=list(office.channels), say=lambda level, text: None, clock=lambda: office.now
     )
-    keeper = Keeper()
-    beside = Deliverer(office.channels, store=others, keeper=keeper, clock=lambda: office.now, pace=timedelta(0))
+    store_thread = StoreThread()
+    beside = Deliverer(
+        office.channels, store=others, store_thread=store_thread, clock=lambda: office.now, pace=timedelta(0)
+    )
     barrier = threading.Barrier(2)
 
     def check() -> None:
@@ -107,7 +109,7 @@ def test_two_processes_never_send_the_same_message(office: Office) -> None:
     barrier.wait(20)
     office.deliver()
     thread.join(60)
-    keeper.stop(others.close)
+    store_thread.stop(others.close)
     for service in ("slack", "telegram"):
         told = Counter(line.rpartition(" / ")[2] for line in office.read(service))
         assert told == Counter(f"incident {number} · opened" for number in range(1, 13))

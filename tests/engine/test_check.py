@@ -1,4 +1,4 @@
-"""Looks that are more than a PING: the canary, and the worker's way beside REST. Diaries on real servers."""
+"""Checks that are more than a PING: the canary, and the worker's way beside REST. Diaries on real servers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from monitor.alerts.notification import Kind
-from monitor.checks.connectivity import Surroundings
+from monitor.alerts.notification import NotificationKind
+from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Outcome
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import UpstashProbes
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.engine.connectivity import OurSide
-from monitor.engine.cycle import Cycle, Turn
+from monitor.engine.connectivity import Connectivity
+from monitor.engine.cycle import Cycle, CycleResult
 from monitor.lib.scrub import Scrubber
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.checks.rest_database import TOKEN as PLAIN_TOKEN
 from tests.checks.rest_database import RestDatabase, hang
@@ -50,7 +50,7 @@ class Desk:
 
     def _open(self) -> None:
         self._store = Store(self._path, channels=["log"], say=lambda level, text: None, clock=lambda: self.now)
-        self._keeper = Keeper()
+        self._store_thread = StoreThread()
         self._cycle = self._make_cycle()
 
     def _make_cycle(self) -> Cycle:
@@ -59,16 +59,20 @@ class Desk:
         worker = None
         if self._redis is not None:
             worker = WorkerProbe(url=url, token=token, port=self._redis.port, scrub=scrub, tls=self._redis.trust)
-        our_side = OurSide(
-            (), surroundings=Surroundings(()), store=self._store, keeper=self._keeper, clock=lambda: self.now
+        connectivity = Connectivity(
+            (),
+            connectivity_probe=ConnectivityProbe(()),
+            store=self._store,
+            store_thread=self._store_thread,
+            clock=lambda: self.now,
         )
         return Cycle(
             self._settings,
             alerts=AlertSettings(),
             probes=UpstashProbes(scrub=scrub),
-            our_side=our_side,
+            connectivity=connectivity,
             store=self._store,
-            keeper=self._keeper,
+            store_thread=self._store_thread,
             clock=lambda: self.now,
             worker=worker,
         )
@@ -81,13 +85,13 @@ class Desk:
         self.close()
         self._open()
 
-    def look(self, *, after: timedelta = MINUTE) -> Turn:
+    def check(self, *, after: timedelta = MINUTE) -> CycleResult:
         """Let time pass, then look."""
         self.now += after
-        return asyncio.run(self._cycle.turn())
+        return asyncio.run(self._cycle.run())
 
     def close(self) -> None:
-        self._keeper.stop(self._store.close)
+        self._store_thread.stop(self._store.close)
 
 
 @pytest.fixture
@@ -96,61 +100,61 @@ def upstash() -> Iterator[UpstashStandIn]:
         yield server
 
 
-def kinds(turn: Turn) -> list[Kind]:
-    return [notice.kind for notice in turn.recorded.step.notices]
+def kinds(cycle_result: CycleResult) -> list[NotificationKind]:
+    return [notification.kind for notification in cycle_result.recorded.transition.notifications]
 
 
 def test_a_full_database_is_found_by_the_canary_alone(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """A diary: one write, then PINGs for an hour; full; told; still full in between; room again; over."""
     desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    assert desk.look().look.outcome is Outcome.OK
+    assert desk.check().check.outcome is Outcome.OK
     assert upstash.billed_commands == 3
-    assert desk.look().look.outcome is Outcome.OK
+    assert desk.check().check.outcome is Outcome.OK
     assert upstash.billed_commands == 3
 
-    upstash.fault = Fault.CAPACITY
-    assert desk.look().look.outcome is Outcome.OK  # PING does not notice
-    first = desk.look(after=HOUR)
-    assert first.look.outcome is Outcome.CAPACITY_FULL
-    assert first.look.detail.startswith("SET: ERR DB capacity quota exceeded")
-    assert first.look.latency_ms is not None
+    upstash.fault = UpstashFault.CAPACITY
+    assert desk.check().check.outcome is Outcome.OK  # PING does not notice
+    first = desk.check(after=HOUR)
+    assert first.check.outcome is Outcome.CAPACITY_FULL
+    assert first.check.detail.startswith("SET: ERR DB capacity quota exceeded")
+    assert first.check.latency_ms is not None
     assert first.is_in_doubt
-    second = desk.look(after=10 * SECONDS)
-    assert kinds(second) == [Kind.OPENED]
+    second = desk.check(after=10 * SECONDS)
+    assert kinds(second) == [NotificationKind.OPENED]
 
-    between = desk.look(after=10 * SECONDS)
-    assert between.look.outcome is Outcome.CAPACITY_FULL
-    assert between.look.detail.startswith("PING answers; 10 s ago SET: ERR DB")
+    between = desk.check(after=10 * SECONDS)
+    assert between.check.outcome is Outcome.CAPACITY_FULL
+    assert between.check.detail.startswith("PING answers; 10 s ago SET: ERR DB")
     assert not between.is_in_doubt
 
-    upstash.fault = Fault.NONE
-    assert desk.look(after=10 * SECONDS).look.outcome is Outcome.CAPACITY_FULL  # not asked again yet
-    better = desk.look()
-    assert better.look.outcome is Outcome.OK
-    assert kinds(desk.look(after=10 * SECONDS)) == [Kind.CLOSED]
+    upstash.fault = UpstashFault.NONE
+    assert desk.check(after=10 * SECONDS).check.outcome is Outcome.CAPACITY_FULL  # not asked again yet
+    better = desk.check()
+    assert better.check.outcome is Outcome.OK
+    assert kinds(desk.check(after=10 * SECONDS)) == [NotificationKind.CLOSED]
     desk.close()
 
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
-        (Fault.QUOTA_BUT_PING, Outcome.QUOTA_EXCEEDED),
-        (Fault.CAPACITY, Outcome.CAPACITY_FULL),
+        (UpstashFault.QUOTA_BUT_PING, Outcome.QUOTA_EXCEEDED),
+        (UpstashFault.CAPACITY, Outcome.CAPACITY_FULL),
     ],
 )
 def test_what_hides_behind_a_friendly_ping_opens_an_incident(
-    upstash: UpstashStandIn, tmp_path: Path, fault: Fault, outcome: Outcome
+    upstash: UpstashStandIn, tmp_path: Path, fault: UpstashFault, outcome: Outcome
 ) -> None:
-    """Without a canary both databases look fine for ever; with one, two looks decide."""
+    """Without a canary both databases look fine for ever; with one, two checks decide."""
     upstash.fault = fault
     plain = Desk(tmp_path, upstash.url)
-    assert plain.look().look.outcome is Outcome.OK
+    assert plain.check().check.outcome is Outcome.OK
     plain.close()
     desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    assert desk.look().look.outcome is outcome
-    opened = desk.look(after=10 * SECONDS)
-    assert opened.look.outcome is outcome
-    assert kinds(opened) == [Kind.OPENED]
+    assert desk.check().check.outcome is outcome
+    opened = desk.check(after=10 * SECONDS)
+    assert opened.check.outcome is outcome
+    assert kinds(opened) == [NotificationKind.OPENED]
     desk.close()
 
 
@@ -158,51 +162,51 @@ def test_a_read_only_token_is_found_by_the_canary(upstash: UpstashStandIn, tmp_p
     """It may PING, and the worker that writes with it fails: permission denied."""
     desk = Desk(tmp_path, upstash.url, canary=HOUR)
     desk.set_token(READER)
-    first = desk.look()
-    assert first.look.outcome is Outcome.PERMISSION_DENIED
-    assert first.look.detail.startswith("SET: NOPERM")
+    first = desk.check()
+    assert first.check.outcome is Outcome.PERMISSION_DENIED
+    assert first.check.detail.startswith("SET: NOPERM")
     desk.close()
 
 
 def test_a_restart_does_not_forget_the_canary(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """Neither that it was sent, which would cost commands at each start, nor that it failed."""
     desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    desk.look()
+    desk.check()
     desk.restart()
-    desk.look()
+    desk.check()
     assert upstash.billed_commands == 3
-    upstash.fault = Fault.CAPACITY
-    desk.look(after=HOUR)
-    desk.look(after=10 * SECONDS)
+    upstash.fault = UpstashFault.CAPACITY
+    desk.check(after=HOUR)
+    desk.check(after=10 * SECONDS)
     desk.restart()
-    after = desk.look(after=10 * SECONDS)
-    assert after.look.outcome is Outcome.CAPACITY_FULL
-    assert after.look.detail.startswith("PING answers; 10 s ago SET: ERR DB")
+    after = desk.check(after=10 * SECONDS)
+    assert after.check.outcome is Outcome.CAPACITY_FULL
+    assert after.check.detail.startswith("PING answers; 10 s ago SET: ERR DB")
     desk.close()
 
 
 def test_a_ping_that_fails_is_not_followed_by_a_canary(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """Its outcome stands, nothing is billed, and the canary stays due."""
-    upstash.fault = Fault.SERVER_ERROR
+    upstash.fault = UpstashFault.SERVER_ERROR
     desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    assert desk.look().look.outcome is Outcome.SERVER_ERROR
+    assert desk.check().check.outcome is Outcome.SERVER_ERROR
     assert upstash.requests == 1
-    upstash.fault = Fault.NONE
-    assert desk.look().look.canary is not None
+    upstash.fault = UpstashFault.NONE
+    assert desk.check().check.canary is not None
     desk.close()
 
 
-def test_a_canary_that_hangs_ends_with_the_look(tmp_path: Path) -> None:
-    """The whole look keeps its timeout, and the latency is still that of the PING."""
+def test_a_canary_that_hangs_ends_with_the_check(tmp_path: Path) -> None:
+    """The whole check keeps its timeout, and the latency is still that of the PING."""
     with RestDatabase() as database:
         database.instead["SET"] = hang
         desk = Desk(tmp_path, database.url, canary=HOUR)
         desk.set_token(PLAIN_TOKEN)
-        turn = desk.look()
-        assert turn.look.outcome is Outcome.RESPONSE_TIMEOUT
-        assert turn.look.detail.startswith("SET: connected, but no answer within 1.")
-        assert turn.look.latency_ms is not None
-        assert turn.look.latency_ms < 1000
+        cycle_result = desk.check()
+        assert cycle_result.check.outcome is Outcome.RESPONSE_TIMEOUT
+        assert cycle_result.check.detail.startswith("SET: connected, but no answer within 1.")
+        assert cycle_result.check.latency_ms is not None
+        assert cycle_result.check.latency_ms < 1000
         assert database.commands == ["PING", "SET", "DEL"]
         desk.close()
 
@@ -212,17 +216,17 @@ def test_the_workers_way_is_looked_at_beside_rest(upstash: UpstashStandIn, tmp_p
     with redis_server(tmp_path, token=TOKEN) as redis:
         url = upstash.url.replace("127.0.0.1", "localhost")
         desk = Desk(tmp_path, url, redis=redis)
-        fine = desk.look()
-        assert (fine.look.outcome, fine.look.detail) == (Outcome.OK, "")
+        fine = desk.check()
+        assert (fine.check.outcome, fine.check.detail) == (Outcome.OK, "")
         desk.set_token(READER)
-        first, second = desk.look(), desk.look(after=10 * SECONDS)
-        assert first.look.outcome is Outcome.TOKEN_REJECTED
-        assert first.look.detail.startswith("REST answers, rediss:// does not: WRONGPASS")
-        assert kinds(second) == [Kind.OPENED]
-        assert second.recorded.step.notices[0].detail == first.look.detail
+        first, second = desk.check(), desk.check(after=10 * SECONDS)
+        assert first.check.outcome is Outcome.TOKEN_REJECTED
+        assert first.check.detail.startswith("REST answers, rediss:// does not: WRONGPASS")
+        assert kinds(second) == [NotificationKind.OPENED]
+        assert second.recorded.transition.notifications[0].detail == first.check.detail
         desk.set_token(TOKEN)
-        desk.look()
-        assert kinds(desk.look(after=10 * SECONDS)) == [Kind.CLOSED]
+        desk.check()
+        assert kinds(desk.check(after=10 * SECONDS)) == [NotificationKind.CLOSED]
         desk.close()
 
 
@@ -230,12 +234,12 @@ def test_the_workers_way_is_named_when_rest_fails(upstash: UpstashStandIn, tmp_p
     """REST hangs or is rejected, and whether the worker would get in stands in the same line."""
     with redis_server(tmp_path, token=TOKEN) as redis:
         desk = Desk(tmp_path, upstash.url.replace("127.0.0.1", "localhost"), redis=redis)
-        upstash.fault = Fault.HANG
-        hung = desk.look()
-        assert hung.look.outcome is Outcome.RESPONSE_TIMEOUT
-        assert hung.look.detail == "connected, but no answer within 2 s; rediss:// answers"
-        upstash.fault = Fault.NONE
+        upstash.fault = UpstashFault.HANG
+        hung = desk.check()
+        assert hung.check.outcome is Outcome.RESPONSE_TIMEOUT
+        assert hung.check.detail == "connected, but no answer within 2 s; rediss:// answers"
+        upstash.fault = UpstashFault.NONE
         upstash.token = "another"
-        rejected = desk.look()
-        assert rejected.look.detail == "WRONGPASS invalid or missing auth token; rediss:// answers"
+        rejected = desk.check()
+        assert rejected.check.detail == "WRONGPASS invalid or missing auth token; rediss:// answers"
         desk.close()

@@ -52,17 +52,17 @@ def program(tmp_path: Path) -> Iterator[tuple[Program, Path, UpstashStandIn, Inb
 
 
 @pytest.mark.parametrize("steps", [("+3600", "+0"), ("-3600", "+0")], ids=["forward and back", "back and forward"])
-def test_looks_and_alerts_go_on_when_the_clock_jumps(
+def test_checks_and_alerts_go_on_when_the_clock_jumps(
     program: tuple[Program, Path, UpstashStandIn, InboxStandIn], steps: tuple[str, str]
 ) -> None:
-    """An hour forth and back in the middle of an incident: looks go on, one opening and one end are told."""
+    """An hour forth and back in the middle of an incident: checks go on, one opening and one end are told."""
     monitor, shift, upstash, people = program
     with monitor.running() as running:
         running.wait_for("main: ok")
         upstash.token = "another"
         running.wait_for("incident 1 opened delivered")
-        for number, step in enumerate(steps, start=1):
-            shift.write_text(f"{step}\n")
+        for number, transition in enumerate(steps, start=1):
+            shift.write_text(f"{transition}\n")
             running.wait_for("the clock was set", times=number)
             before = upstash.requests
             until(lambda: upstash.requests >= before + 3, "looks after the clock was set")  # noqa: B023 - called at once

@@ -1,4 +1,4 @@
-"""One look, judged and recorded, on a real server, a real file and real control hosts."""
+"""One check, judged and recorded, on a real server, a real file and real connectivity hosts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import pytest
 from loguru import logger
 from pydantic import SecretStr
 
-from monitor.alerts.notification import Kind
-from monitor.checks.connectivity import Surroundings
+from monitor.alerts.notification import NotificationKind
+from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Observation, Outcome
 from monitor.checks.rest import UpstashProbe, UpstashProbes
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.engine.connectivity import OurSide
-from monitor.engine.cycle import Cycle, Turn
+from monitor.engine.connectivity import Connectivity
+from monitor.engine.cycle import Cycle, CycleResult
 from monitor.lib.scrub import Scrubber
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 
 TOKEN = "AXt0kenOfTheCycleTests_1=="
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -33,7 +33,7 @@ DAY = timedelta(days=1)
 
 
 @contextmanager
-def control_host() -> Iterator[str]:
+def connectivity_host() -> Iterator[str]:
     """A host of our own that accepts connections, as `HOST:PORT`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
@@ -43,20 +43,20 @@ class Desk:
     """One database under watch. Time is moved by hand; everything else is real."""
 
     def __init__(
-        self, path: Path, url: str, *, controls: tuple[str, ...] = (), slow: timedelta | None = None
+        self, path: Path, url: str, *, connectivity: tuple[str, ...] = (), slow: timedelta | None = None
     ) -> None:
         self.path = path
         self.now = START
         self.store = Store(path, channels=["log"], say=lambda level, text: None, clock=lambda: self.now)
-        self.keeper = Keeper()
-        self._url, self._controls, self._slow = url, controls, slow
+        self.store_thread = StoreThread()
+        self._url, self._hosts, self._slow = url, connectivity, slow
 
-    async def turns(self, count: int = 1, *, token: str = TOKEN) -> list[Turn]:
-        our_side = OurSide(
-            self._controls,
-            surroundings=Surroundings(self._controls),
+    async def turns(self, count: int = 1, *, token: str = TOKEN) -> list[CycleResult]:
+        connectivity = Connectivity(
+            self._hosts,
+            connectivity_probe=ConnectivityProbe(self._hosts),
             store=self.store,
-            keeper=self.keeper,
+            store_thread=self.store_thread,
             clock=lambda: self.now,
         )
         cycle = Cycle(
@@ -69,23 +69,23 @@ class Desk:
             ),
             alerts=AlertSettings(),
             probes=UpstashProbes(scrub=Scrubber([TOKEN])),
-            our_side=our_side,
+            connectivity=connectivity,
             store=self.store,
-            keeper=self.keeper,
+            store_thread=self.store_thread,
             clock=lambda: self.now,
         )
         turns = []
         for _ in range(count):
-            turns.append(await cycle.turn())
+            turns.append(await cycle.run())
             self.now += timedelta(minutes=1)
-        await our_side.settled()
+        await connectivity.settled()
         return turns
 
-    def look(self, count: int = 1, *, token: str = TOKEN) -> list[Outcome]:
-        return [turn.look.outcome for turn in asyncio.run(self.turns(count, token=token))]
+    def check(self, count: int = 1, *, token: str = TOKEN) -> list[Outcome]:
+        return [cycle_result.check.outcome for cycle_result in asyncio.run(self.turns(count, token=token))]
 
     def close(self) -> None:
-        self.keeper.stop(self.store.close)
+        self.store_thread.stop(self.store.close)
 
     def history(self) -> list[tuple[str, str, int | None]]:
         with closing(sqlite3.connect(self.path)) as connection:
@@ -104,16 +104,20 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_token_is_rotated_and_the_incident_is_told(upstash: UpstashStandIn, path: Path) -> None:
-    """Fine, then rejected: the second rejection opens; the new token closes with the second fine look."""
+    """Fine, then rejected: the second rejection opens; the new token closes with the second fine check."""
     desk = Desk(path, upstash.url)
-    assert desk.look(2) == [Outcome.OK, Outcome.OK]
+    assert desk.check(2) == [Outcome.OK, Outcome.OK]
     upstash.token = "another"
     first, second = asyncio.run(desk.turns(2))
     assert first.is_in_doubt
-    assert [notice.kind for notice in second.recorded.step.notices] == [Kind.OPENED]
+    assert [notification.kind for notification in second.recorded.transition.notifications] == [
+        NotificationKind.OPENED
+    ]
     assert not second.is_in_doubt
     first, second = asyncio.run(desk.turns(2, token="another"))
-    assert [notice.kind for notice in second.recorded.step.notices] == [Kind.CLOSED]
+    assert [notification.kind for notification in second.recorded.transition.notifications] == [
+        NotificationKind.CLOSED
+    ]
     desk.close()
     assert [row[1] for row in desk.history()] == ["ok"] * 2 + ["token_rejected"] * 2 + ["ok"] * 2
     assert desk.history()[0] == ("2026-11-23T14:00:00.000Z", "ok", 1)
@@ -123,75 +127,77 @@ def test_an_answer_above_the_limit_is_slow(upstash: UpstashStandIn, path: Path) 
     """`slow` is the database's own limit on the latency."""
     upstash.delay_seconds = 0.05
     desk = Desk(path, upstash.url, slow=timedelta(milliseconds=20))
-    assert desk.look() == [Outcome.SLOW]
+    assert desk.check() == [Outcome.SLOW]
     desk.close()
 
 
 def test_nothing_is_sent_for_a_value_that_is_malformed(upstash: UpstashStandIn, path: Path) -> None:
-    """The outcome says what is wrong, an incident opens at the first look, and the server hears nothing."""
+    """The outcome says what is wrong, an incident opens at the first check, and the server hears nothing."""
     desk = Desk(path, upstash.url)
-    [turn] = asyncio.run(desk.turns(token=f"{TOKEN}\n"))
-    assert turn.look.outcome is Outcome.TOKEN_MALFORMED
-    assert turn.look.detail == "the token ends with a newline"
-    assert [notice.kind for notice in turn.recorded.step.notices] == [Kind.OPENED]
+    [cycle_result] = asyncio.run(desk.turns(token=f"{TOKEN}\n"))
+    assert cycle_result.check.outcome is Outcome.TOKEN_MALFORMED
+    assert cycle_result.check.detail == "the token ends with a newline"
+    assert [notification.kind for notification in cycle_result.recorded.transition.notifications] == [
+        NotificationKind.OPENED
+    ]
     assert upstash.requests == 0
     desk.close()
 
 
-def test_trouble_is_theirs_while_a_control_host_answers(upstash: UpstashStandIn, path: Path) -> None:
-    """The database refuses, the control host accepts: a failure that counts."""
-    with control_host() as control:
-        desk = Desk(path, upstash.url, controls=(control,))
-        assert desk.look() == [Outcome.OK]
-        upstash.fault = Fault.REFUSE
-        assert desk.look(3) == [Outcome.CONNECTION_REFUSED] * 3
+def test_trouble_is_theirs_while_a_connectivity_host_answers(upstash: UpstashStandIn, path: Path) -> None:
+    """The database refuses, the connectivity host accepts: a failure that counts."""
+    with connectivity_host() as host:
+        desk = Desk(path, upstash.url, connectivity=(host,))
+        assert desk.check() == [Outcome.OK]
+        upstash.fault = UpstashFault.REFUSE
+        assert desk.check(3) == [Outcome.CONNECTION_REFUSED] * 3
         assert desk.store.incidents()
     desk.close()
 
 
-def test_trouble_is_ours_when_a_control_host_fell_silent_too(upstash: UpstashStandIn, path: Path) -> None:
+def test_trouble_is_ours_when_a_connectivity_host_fell_silent_too(upstash: UpstashStandIn, path: Path) -> None:
     """It answered within the last day and does not now: offline, which counts as nothing however often."""
-    with control_host() as control:
-        desk = Desk(path, upstash.url, controls=(control,))
-        assert desk.look() == [Outcome.OK]
-    upstash.fault = Fault.REFUSE
-    assert desk.look(6) == [Outcome.OFFLINE] * 6
+    with connectivity_host() as host:
+        desk = Desk(path, upstash.url, connectivity=(host,))
+        assert desk.check() == [Outcome.OK]
+    upstash.fault = UpstashFault.REFUSE
+    assert desk.check(6) == [Outcome.OFFLINE] * 6
     assert desk.store.incidents(closed_too=True) == []
-    upstash.fault = Fault.NONE
-    assert desk.look() == [Outcome.OK]
+    upstash.fault = UpstashFault.NONE
+    assert desk.check() == [Outcome.OK]
     desk.close()
     assert {row[2] for row in desk.history() if row[1] == "offline"} == {None}
 
 
 @pytest.mark.parametrize("away", [timedelta(0), 2 * DAY])
-def test_a_control_host_that_never_or_long_ago_answered_excuses_nothing(
+def test_a_connectivity_host_that_never_or_long_ago_answered_excuses_nothing(
     upstash: UpstashStandIn, path: Path, away: timedelta
 ) -> None:
     """A firewall that lets only Upstash through cannot hide an outage; nor can an answer of two days ago."""
-    with control_host() as control:
-        desk = Desk(path, upstash.url, controls=(control,))
+    with connectivity_host() as host:
+        desk = Desk(path, upstash.url, connectivity=(host,))
         if away:
-            assert desk.look() == [Outcome.OK]
+            assert desk.check() == [Outcome.OK]
     desk.now += away
-    upstash.fault = Fault.REFUSE
-    assert desk.look(3) == [Outcome.CONNECTION_REFUSED] * 3
+    upstash.fault = UpstashFault.REFUSE
+    assert desk.check(3) == [Outcome.CONNECTION_REFUSED] * 3
     desk.close()
 
 
-def test_without_control_hosts_trouble_is_theirs(upstash: UpstashStandIn, path: Path) -> None:
-    """`controls: []` turns the question off."""
+def test_without_connectivity_hosts_trouble_is_theirs(upstash: UpstashStandIn, path: Path) -> None:
+    """`connectivity: []` turns the question off."""
     desk = Desk(path, upstash.url)
-    upstash.fault = Fault.REFUSE
-    assert desk.look() == [Outcome.CONNECTION_REFUSED]
+    upstash.fault = UpstashFault.REFUSE
+    assert desk.check() == [Outcome.CONNECTION_REFUSED]
     desk.close()
 
 
-def test_a_rejected_token_is_not_excused_by_silent_control_hosts(upstash: UpstashStandIn, path: Path) -> None:
+def test_a_rejected_token_is_not_excused_by_silent_connectivity_hosts(upstash: UpstashStandIn, path: Path) -> None:
     """The database answered, so there is a network; the controls are not even asked."""
-    with control_host() as control:
-        desk = Desk(path, upstash.url, controls=(control,))
-        assert desk.look() == [Outcome.OK]
-    assert desk.look(token="wrong") == [Outcome.TOKEN_REJECTED]
+    with connectivity_host() as host:
+        desk = Desk(path, upstash.url, connectivity=(host,))
+        assert desk.check() == [Outcome.OK]
+    assert desk.check(token="wrong") == [Outcome.TOKEN_REJECTED]
     desk.close()
 
 
@@ -211,7 +217,7 @@ def scrubbed_log() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("scrubbed_log")
-def test_a_bug_in_a_look_counts_against_nobody(
+def test_a_bug_in_a_check_counts_against_nobody(
     upstash: UpstashStandIn, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our own fault becomes `monitor_error`, by the name of the exception alone. A mock, since no real server can
@@ -222,20 +228,20 @@ def test_a_bug_in_a_look_counts_against_nobody(
 
     monkeypatch.setattr(UpstashProbe, "ping", broken)
     desk = Desk(path, upstash.url)
-    [turn] = asyncio.run(desk.turns())
-    assert (turn.look.outcome, turn.look.detail) == (Outcome.MONITOR_ERROR, "RuntimeError")
-    assert desk.look(9) == [Outcome.MONITOR_ERROR] * 9
+    [cycle_result] = asyncio.run(desk.turns())
+    assert (cycle_result.check.outcome, cycle_result.check.detail) == (Outcome.MONITOR_ERROR, "RuntimeError")
+    assert desk.check(9) == [Outcome.MONITOR_ERROR] * 9
     assert desk.store.incidents(closed_too=True) == []
     desk.close()
 
 
 def test_time_in_which_nobody_looked_is_a_gap(upstash: UpstashStandIn, path: Path) -> None:
-    """Three intervals without a look are noted as such, and are neither up nor down."""
+    """Three intervals without a check are noted as such, and are neither up nor down."""
     desk = Desk(path, upstash.url)
-    desk.look()
+    desk.check()
     desk.now += timedelta(hours=2)
-    [turn] = asyncio.run(desk.turns())
-    assert turn.recorded.gap == timedelta(hours=2, minutes=1)
-    [turn] = asyncio.run(desk.turns())
-    assert turn.recorded.gap is None
+    [cycle_result] = asyncio.run(desk.turns())
+    assert cycle_result.recorded.gap == timedelta(hours=2, minutes=1)
+    [cycle_result] = asyncio.run(desk.turns())
+    assert cycle_result.recorded.gap is None
     desk.close()

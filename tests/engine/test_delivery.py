@@ -7,19 +7,19 @@ from datetime import timedelta
 from itertools import pairwise
 from time import monotonic
 
-from monitor.sandbox.inbox import Fault
+from monitor.sandbox.inbox import InboxFault
 from tests.engine.office import BAD, GOOD, MINUTE, REFUSAL, SECOND, TIMEOUT, TROUBLE, Office, Stumbling
 
 
 def test_slack_is_away_for_an_hour_and_nothing_is_lost(office: Office) -> None:
     """What came and went is told once, as missed; what is still wrong as it stands; Telegram had it all."""
-    office.inbox.slack_fault = Fault.DOWN
-    office.looks(BAD, BAD, *[BAD] * 9, GOOD, GOOD)
-    office.looks(*[GOOD] * 30)
-    office.looks(BAD, BAD, *[BAD] * 15)
+    office.inbox.slack_fault = InboxFault.DOWN
+    office.checks(BAD, BAD, *[BAD] * 9, GOOD, GOOD)
+    office.checks(*[GOOD] * 30)
+    office.checks(BAD, BAD, *[BAD] * 15)
     assert office.read("slack") == []
-    office.inbox.slack_fault = Fault.NONE
-    office.looks(*[BAD] * 6)
+    office.inbox.slack_fault = InboxFault.NONE
+    office.checks(*[BAD] * 6)
     assert office.read("slack") == [
         "main: you missed this: down 14:00 to 14:11 UTC (token rejected), fine again / incident 1 · missed",
         "main: token rejected / incident 2 · opened",
@@ -32,14 +32,14 @@ def test_slack_is_away_for_an_hour_and_nothing_is_lost(office: Office) -> None:
         "main: recovered after 11 min / incident 1 · closed",
         "main: token rejected / incident 2 · opened",
     ]
-    office.looks(GOOD, GOOD)
+    office.checks(GOOD, GOOD)
     assert office.read("slack")[2:] == ["main: recovered after 23 min / incident 2 · closed"]
 
 
 def test_the_pauses_grow_to_five_minutes(office: Office) -> None:
     """A service in trouble is not hammered: 1 s, 2 s, 4 s and so on, and from some point every five minutes."""
-    office.inbox.fault = Fault.DOWN
-    office.looks(BAD, BAD)
+    office.inbox.fault = InboxFault.DOWN
+    office.checks(BAD, BAD)
     start = office.now
     tries: list[float] = []
     while office.now < start + timedelta(minutes=30):
@@ -56,24 +56,24 @@ def test_the_pauses_grow_to_five_minutes(office: Office) -> None:
 
 def test_after_a_day_a_message_is_given_up(office: Office) -> None:
     """Nobody wants yesterday's alarm as news; the next incident is tried afresh."""
-    office.inbox.slack_fault = Fault.DOWN
-    office.looks(BAD, BAD)
+    office.inbox.slack_fault = InboxFault.DOWN
+    office.checks(BAD, BAD)
     office.now += timedelta(hours=25)
     office.deliver()
-    office.inbox.slack_fault = Fault.NONE
+    office.inbox.slack_fault = InboxFault.NONE
     office.now += timedelta(hours=1)
     office.deliver()
     assert office.read("slack") == []
-    office.looks(GOOD, GOOD)
+    office.checks(GOOD, GOOD)
     assert office.read("slack") == ["main: recovered after 1 d 2 h / incident 1 · closed"]
 
 
 def test_a_broken_channel_is_told_through_the_others_once(office: Office) -> None:
     """A revoked webhook: Telegram hears of it, with the reason, and each later message there has a line on it."""
-    office.inbox.slack_fault = Fault.GONE
-    office.looks(BAD, BAD)
+    office.inbox.slack_fault = InboxFault.GONE
+    office.checks(BAD, BAD)
     office.deliver()
-    office.looks(GOOD, GOOD)
+    office.checks(GOOD, GOOD)
     assert office.read("telegram") == [
         "main: token rejected / incident 1 · opened",
         "upstash-monitor: the channel slack is broken / upstash-monitor · monitor",
@@ -85,21 +85,21 @@ def test_a_broken_channel_is_told_through_the_others_once(office: Office) -> Non
 
 def test_a_channel_that_was_mended_gets_what_it_missed(office: Office) -> None:
     """A restart with a new webhook: the story of the time in between arrives, once."""
-    office.inbox.slack_fault = Fault.GONE
-    office.looks(BAD, BAD, GOOD, GOOD)
-    office.inbox.slack_fault = Fault.NONE
+    office.inbox.slack_fault = InboxFault.GONE
+    office.checks(BAD, BAD, GOOD, GOOD)
+    office.inbox.slack_fault = InboxFault.NONE
     office.restart()
     office.deliver()
     assert office.read("slack") == [
         "main: you missed this: down 14:00 to 14:02 UTC (token rejected), fine again / incident 1 · missed"
     ]
-    office.looks(BAD, BAD)
+    office.checks(BAD, BAD)
     assert "broken" not in office.inbox.messages[-1].text
 
 
 def test_a_channel_that_hangs_holds_up_no_other(office: Office) -> None:
     """Telegram has all its messages while Slack still says nothing to the first."""
-    office.inbox.slack_fault = Fault.HANG
+    office.inbox.slack_fault = InboxFault.HANG
     office.record(BAD, BAD)
     office.record(BAD, BAD, database="other")
     asyncio.run(office.deliverer(timeout=SECOND).send_due())
@@ -113,9 +113,9 @@ def test_a_channel_that_hangs_holds_up_no_other(office: Office) -> None:
 
 def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(office: Office) -> None:
     """Slack took the message and the connection broke before its `ok`: it is sent again, with the same number."""
-    office.inbox.slack_fault = Fault.UNHEARD
-    office.looks(BAD, BAD)
-    office.inbox.slack_fault = Fault.NONE
+    office.inbox.slack_fault = InboxFault.UNHEARD
+    office.checks(BAD, BAD)
+    office.inbox.slack_fault = InboxFault.NONE
     office.now += MINUTE
     office.deliver()
     assert office.read("slack") == ["main: token rejected / incident 1 · opened"] * 2
@@ -123,12 +123,12 @@ def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(office: Office) -> 
 
 def test_the_wait_that_a_service_asks_for_is_kept(office: Office) -> None:
     """`Retry-After: 180` holds the whole channel for three minutes, also for messages that come meanwhile."""
-    office.inbox.slack_fault = Fault.RATE_LIMITED
+    office.inbox.slack_fault = InboxFault.RATE_LIMITED
     office.inbox.retry_after_seconds = 180
-    office.looks(BAD, BAD)
+    office.checks(BAD, BAD)
     before = office.inbox.requests
-    office.inbox.slack_fault = Fault.NONE
-    office.looks(BAD, BAD, database="other")
+    office.inbox.slack_fault = InboxFault.NONE
+    office.checks(BAD, BAD, database="other")
     assert office.read("slack") == []
     assert office.inbox.requests == before + 1  # Telegram's
     office.now += MINUTE
@@ -142,17 +142,17 @@ def test_the_wait_that_a_service_asks_for_is_kept(office: Office) -> None:
 def test_a_message_that_a_service_stumbles_over_holds_up_no_other(office: Office) -> None:
     """One message that is answered with 500 each time waits for itself; the next incident is told at once."""
     office.channels["slack"] = Stumbling(office.channels["slack"], TROUBLE)
-    office.looks(BAD, BAD, *[BAD] * 20)
-    office.looks(BAD, BAD, database="other")
+    office.checks(BAD, BAD, *[BAD] * 20)
+    office.checks(BAD, BAD, database="other")
     assert office.read("slack") == ["other: token rejected / incident 2 · opened"]
 
 
 def test_what_waited_of_an_open_incident_is_told_as_it_stands(office: Office) -> None:
     """Opened, changed and reminded of while Slack was away: one message, with the cause before."""
-    office.inbox.slack_fault = Fault.DOWN
-    office.looks(*[TIMEOUT] * 3, *[BAD] * 70)
-    office.inbox.slack_fault = Fault.NONE
-    office.looks(*[BAD] * 6)
+    office.inbox.slack_fault = InboxFault.DOWN
+    office.checks(*[TIMEOUT] * 3, *[BAD] * 70)
+    office.inbox.slack_fault = InboxFault.NONE
+    office.checks(*[BAD] * 6)
     assert office.read("slack") == ["main: token rejected / incident 1 · opened"]
     lines = office.texts("slack")[0].splitlines()
     assert lines[1].startswith("since 2026-11-23 14:00:00 UTC, ")
@@ -164,20 +164,20 @@ def test_what_waited_of_an_open_incident_is_told_as_it_stands(office: Office) ->
 
 def test_many_incidents_of_an_hour_arrive_in_their_order(office: Office) -> None:
     """Three came and went, the fourth goes on: three times missed, once opened, as they happened."""
-    office.inbox.slack_fault = Fault.DOWN
+    office.inbox.slack_fault = InboxFault.DOWN
     for _ in range(3):
-        office.looks(BAD, BAD, BAD, GOOD, GOOD, *[GOOD] * 15)
-    office.looks(BAD, BAD)
-    office.inbox.slack_fault = Fault.NONE
-    office.looks(*[BAD] * 6)
+        office.checks(BAD, BAD, BAD, GOOD, GOOD, *[GOOD] * 15)
+    office.checks(BAD, BAD)
+    office.inbox.slack_fault = InboxFault.NONE
+    office.checks(*[BAD] * 6)
     told = [line.rpartition(" / ")[2] for line in office.read("slack")]
     assert told == ["incident 1 · missed", "incident 2 · missed", "incident 3 · missed", "incident 4 · opened"]
 
 
-def test_a_notice_about_a_broken_channel_says_it_once(office: Office) -> None:
+def test_a_notification_about_a_broken_channel_says_it_once(office: Office) -> None:
     """The message that Slack is broken has no footnote which says the same again."""
-    office.inbox.slack_fault = Fault.GONE
-    office.looks(BAD, BAD)
+    office.inbox.slack_fault = InboxFault.GONE
+    office.checks(BAD, BAD)
     office.deliver()
     assert office.texts("telegram")[1].splitlines() == [
         "🟡 upstash-monitor: the channel slack is broken",
@@ -189,10 +189,10 @@ def test_a_notice_about_a_broken_channel_says_it_once(office: Office) -> None:
 
 def test_a_channel_mended_without_us_gets_everything_with_the_next_news(office: Office) -> None:
     """The bot is back in its group: no restart, and not an hour's wait either; the older story comes first."""
-    office.inbox.telegram_fault = Fault.GONE
-    office.looks(BAD, BAD, GOOD, GOOD)
-    office.inbox.telegram_fault = Fault.NONE
-    office.looks(BAD, BAD)
+    office.inbox.telegram_fault = InboxFault.GONE
+    office.checks(BAD, BAD, GOOD, GOOD)
+    office.inbox.telegram_fault = InboxFault.NONE
+    office.checks(BAD, BAD)
     told = [line.rpartition(" / ")[2] for line in office.read("telegram")]
     assert told == ["incident 1 · missed", "incident 2 · opened"]
     assert office.store.channel_states()["telegram"].broken_since is None
@@ -202,10 +202,10 @@ def test_a_message_refused_for_itself_does_not_break_its_channel_again(office: O
     """Refused, others arrive, refused in the same words: it is given up, and nobody is told again."""
     office.tick = timedelta(milliseconds=1)
     office.channels["slack"] = Stumbling(office.channels["slack"], REFUSAL)
-    office.looks(BAD, BAD)
-    office.looks(BAD, BAD, database="other")
+    office.checks(BAD, BAD)
+    office.checks(BAD, BAD, database="other")
     office.now += SECOND
-    office.looks(BAD, BAD, database="third")
+    office.checks(BAD, BAD, database="third")
     assert office.read("slack") == [
         "other: token rejected / incident 2 · opened",
         "third: token rejected / incident 3 · opened",
@@ -217,9 +217,9 @@ def test_a_message_refused_for_itself_does_not_break_its_channel_again(office: O
 def test_what_a_kill_left_under_way_is_sent_again_once(office: Office) -> None:
     """Sent and not noted: after the lease it is repeated, with the same number and kind, and then never again."""
     office.record(BAD, BAD)
-    dispatch = office.store.claim("slack", office.now)
-    assert dispatch is not None
-    office.channels["slack"].send(dispatch.notice, timeout=timedelta(seconds=20))
+    delivery = office.store.claim("slack", office.now)
+    assert delivery is not None
+    office.channels["slack"].send(delivery.notification, timeout=timedelta(seconds=20))
     office.restart()
     office.deliver()
     assert office.read("slack") == ["main: token rejected / incident 1 · opened"]
@@ -232,10 +232,10 @@ def test_what_a_kill_left_under_way_is_sent_again_once(office: Office) -> None:
 
 def test_a_wait_that_was_asked_for_outlives_a_restart(office: Office) -> None:
     """A `check` every five minutes is a restart every five minutes: it keeps the wait as well."""
-    office.inbox.slack_fault = Fault.RATE_LIMITED
+    office.inbox.slack_fault = InboxFault.RATE_LIMITED
     office.inbox.retry_after_seconds = 900
-    office.looks(BAD, BAD)
-    office.inbox.slack_fault = Fault.NONE
+    office.checks(BAD, BAD)
+    office.inbox.slack_fault = InboxFault.NONE
     for _ in range(2):
         office.now += 5 * MINUTE
         office.restart()
@@ -248,7 +248,7 @@ def test_a_wait_that_was_asked_for_outlives_a_restart(office: Office) -> None:
 
 def test_the_work_goes_on_by_itself_after_a_failure(office: Office) -> None:
     """Nobody wakes the deliverer: a second after Slack's 503 it tries again. Real time, about a second of it."""
-    office.inbox.fault = Fault.FLAKY
+    office.inbox.fault = InboxFault.FLAKY
     office.record(BAD, BAD)
     began = monotonic()
     office_now = office.now

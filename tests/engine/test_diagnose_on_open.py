@@ -14,12 +14,12 @@ import pytest
 import trustme
 
 from monitor.config.settings import Settings
-from monitor.diagnosis.verdicts import TABLE, Code
+from monitor.diagnosis.verdicts import TABLE, VerdictCode
 from monitor.engine.cycle import Cycle
-from monitor.engine.diagnose_on_open import LONGEST_WAIT, Opinions
+from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.engine.wiring import Monitor, build
 from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.redis_server import redis_server
 from tests.program import settings, slack
 
@@ -48,18 +48,18 @@ def inbox() -> Iterator[InboxStandIn]:
         yield inbox
 
 
-class Watch:
+class IncidentState:
     """A whole monitor whose clock is moved by hand."""
 
     def __init__(self, monitor: Monitor, inbox: InboxStandIn) -> None:
         self.monitor, self.inbox = monitor, inbox
         self.now = START
 
-    async def look(self, *numbers: int) -> None:
+    async def check(self, *numbers: int) -> None:
         """Ten seconds later, look at these databases, or at the first."""
         self.now += timedelta(seconds=10)
         for number in numbers or (0,):
-            await self.monitor.cycles[number].turn()
+            await self.monitor.cycles[number].run()
 
     async def deliver(self) -> None:
         await self.monitor.deliverer.send_due()
@@ -80,43 +80,43 @@ async def watching(
     *databases: dict[str, Any],
     patience: timedelta = LONGEST_WAIT,
     port: int = 1,
-) -> AsyncIterator[Watch]:
+) -> AsyncIterator[IncidentState]:
     config = settings(
         *({"timeout": "2s", "name": f"db{number}", **each} for number, each in enumerate(databases)),
         channels=slack(inbox),
-        alerts={"verdict": True},
+        alerts={"diagnose": True},
         doctor={"status_url": "", "worker_port": port},
         history={"path": str(folder / "history.db")},
     )
-    watch: Watch
-    monitor = build(Settings.model_validate(config), clock=lambda: watch.now, patience=lambda: patience)
-    watch = Watch(monitor, inbox)
+    state: IncidentState
+    monitor = build(Settings.model_validate(config), clock=lambda: state.now, patience=lambda: patience)
+    state = IncidentState(monitor, inbox)
     try:
-        yield watch
+        yield state
     finally:
         monitor.close()
 
 
-def opinions_of(cycle: Cycle) -> Opinions:
-    assert cycle._opinions is not None
-    return cycle._opinions
+def opinions_of(cycle: Cycle) -> Diagnoser:
+    assert cycle._diagnoser is not None
+    return cycle._diagnoser
 
 
-def test_the_message_tells_what_the_ladder_saw(
+def test_the_message_tells_what_the_layers_saw(
     upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """REST rejects the token and rediss:// takes it: the message says that, whose move it is, and every rung."""
+    """REST rejects the token and rediss:// takes it: the message says that, whose move it is, and every layer."""
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
     async def diary(port: int) -> str:
         url = upstash.url.replace("127.0.0.1", "localhost")
-        async with watching(tmp_path, inbox, {"url": url, "token": OTHER}, port=port) as watch:
-            await watch.look()
+        async with watching(tmp_path, inbox, {"url": url, "token": OTHER}, port=port) as state:
+            await state.check()
             assert upstash.requests >= 1
-            await watch.look()
-            [text] = await watch.arrived(1)
+            await state.check()
+            [text] = await state.arrived(1)
             return text
 
     with redis_server(tmp_path, token=OTHER, ca=ca) as redis:
@@ -124,23 +124,23 @@ def test_the_message_tells_what_the_ladder_saw(
     assert "db0: token rejected" in text
     assert "doctor: configuration ✓ · lookup ✓ · connection ✓ · HTTP ✓ · token ✗ · rediss:// ✓" in text
     assert "whose move: yours" in text
-    assert next(row.says for row in TABLE if row.code is Code.REST_TOKEN_WRONG) in text
+    assert next(row.says for row in TABLE if row.code is VerdictCode.REST_TOKEN_WRONG) in text
     assert OTHER not in text
 
 
-def test_the_ladder_is_climbed_once_from_the_first_doubt_on(
+def test_the_layers_is_climbed_once_from_the_first_doubt_on(
     upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
 ) -> None:
     """One knock and one PING of the doctor's for the whole incident, nothing billed, nothing while it is open."""
 
     async def diary() -> None:
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as watch:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
             for _ in range(2):
-                await watch.look()
-            await watch.arrived(1)
+                await state.check()
+            await state.arrived(1)
             assert upstash.requests == 2 + 2
             for _ in range(3):
-                await watch.look()
+                await state.check()
             assert upstash.requests == 2 + 2 + 3
 
     asyncio.run(diary())
@@ -150,12 +150,12 @@ def test_the_ladder_is_climbed_once_from_the_first_doubt_on(
 def test_nothing_is_sent_with_values_that_are_malformed(
     upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
 ) -> None:
-    """The rungs at the host are left out, as the look itself leaves them out."""
+    """The layers at the host are left out, as the check itself leaves them out."""
 
     async def diary() -> str:
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": f"{TOKEN}\n"}) as watch:
-            await watch.look()
-            [text] = await watch.arrived(1)
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": f"{TOKEN}\n"}) as state:
+            await state.check()
+            [text] = await state.arrived(1)
             return text
 
     text = asyncio.run(diary())
@@ -186,11 +186,11 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
 
     async def diary() -> str:
         patience = timedelta(seconds=0.2)
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}, patience=patience) as watch:
-            opinions_of(watch.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]
-            await watch.look()
-            await watch.look()
-            [text] = await watch.arrived(1)
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}, patience=patience) as state:
+            opinions_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]
+            await state.check()
+            await state.check()
+            [text] = await state.arrived(1)
             return text
 
     text = asyncio.run(diary())
@@ -205,20 +205,20 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
     """Whoever starts next sends it as it is, once the longest wait is over."""
 
     async def held() -> None:
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as watch:
-            opinions_of(watch.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
-            await watch.look()
-            await watch.look()
-            await watch.deliver()
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
+            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
+            await state.check()
+            await state.check()
+            await state.deliver()
             assert inbox.messages == ()
 
     async def next_start() -> str:
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as watch:
-            watch.now = START + 2 * timedelta(seconds=10)
-            await watch.deliver()
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
+            state.now = START + 2 * timedelta(seconds=10)
+            await state.deliver()
             assert inbox.messages == ()
-            watch.now = START + 2 * timedelta(seconds=10) + LONGEST_WAIT
-            [text] = await watch.arrived(1)
+            state.now = START + 2 * timedelta(seconds=10) + LONGEST_WAIT
+            [text] = await state.arrived(1)
             return text
 
     asyncio.run(held())
@@ -228,31 +228,31 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
 def test_a_crowd_of_incidents_does_not_wait_in_line(
     upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
 ) -> None:
-    """Four ladders at once; the fifth database's message goes at once, without an opinion."""
+    """Four sets of layers at once; the fifth database's message goes at once, without an opinion."""
 
     async def diary() -> list[str]:
         database = {"url": upstash.url, "token": OTHER}
-        async with watching(tmp_path, inbox, *(5 * [database])) as watch:
-            opinions_of(watch.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
+        async with watching(tmp_path, inbox, *(5 * [database])) as state:
+            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
             for _ in range(2):
-                await watch.look(0, 1, 2, 3, 4)
-            return await watch.arrived(1)
+                await state.check(0, 1, 2, 3, 4)
+            return await state.arrived(1)
 
     [text] = asyncio.run(diary())
     assert "db4: token rejected" in text
 
 
 def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path) -> None:
-    """The ladder was climbed for nothing, and nobody hears of it."""
+    """The layers was climbed for nothing, and nobody hears of it."""
 
     async def diary() -> None:
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": TOKEN}) as watch:
-            upstash.fault = Fault.SERVER_ERROR
-            await watch.look()
-            upstash.fault = Fault.NONE
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": TOKEN}) as state:
+            upstash.fault = UpstashFault.SERVER_ERROR
+            await state.check()
+            upstash.fault = UpstashFault.NONE
             for _ in range(5):
-                await watch.look()
-            await watch.deliver()
+                await state.check()
+            await state.deliver()
 
     asyncio.run(diary())
     assert inbox.messages == ()

@@ -17,12 +17,12 @@ from loguru import logger
 
 from monitor.checks.observation import Outcome
 from monitor.config.settings import Settings
-from monitor.engine.cycle import Turn
-from monitor.engine.health import Pulse
-from monitor.engine.scheduler import Beside, Daemon, Slots
+from monitor.engine.cycle import CycleResult
+from monitor.engine.health import HealthTracker
+from monitor.engine.scheduler import Beside, Scheduler, Slots
 from monitor.engine.wiring import Monitor, build, now_utc
 from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, database, settings, slack, told
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -77,19 +77,21 @@ async def watching(
     folder: Path,
     *,
     clock: Callable[[], datetime] = now_utc,
-    pulse: Pulse | None = None,
+    health: HealthTracker | None = None,
     beside: Mapping[str, Beside] | None = None,
-    on_turn: Callable[[Turn], None] | None = None,
-) -> AsyncIterator[tuple[Daemon, Monitor]]:
+    on_check: Callable[[CycleResult], None] | None = None,
+) -> AsyncIterator[tuple[Scheduler, Monitor]]:
     """The daemon with all its parts, until the block is left; then everything is committed."""
     known = Settings.model_validate({**config, "history": {"path": str(folder / "history.db")}})
     monitor = build(known, clock=clock)
-    daemon = Daemon(monitor, pulse=pulse or Pulse(), clock=clock, beside=beside or {}, on_turn=on_turn)
-    running = asyncio.create_task(daemon.run())
+    scheduler = Scheduler(
+        monitor, health=health or HealthTracker(), clock=clock, beside=beside or {}, on_check=on_check
+    )
+    running = asyncio.create_task(scheduler.run())
     try:
-        yield daemon, monitor
+        yield scheduler, monitor
     finally:
-        daemon.stop()
+        scheduler.stop()
         await asyncio.wait({running})
         monitor.close()
         if not running.cancelled():
@@ -137,13 +139,13 @@ def test_a_clock_set_forward_by_years_is_no_walk_through_every_slot() -> None:
     assert asked <= 2
 
 
-def test_the_first_look_comes_at_once(tmp_path: Path, stand_in: UpstashStandIn) -> None:
+def test_the_first_check_comes_at_once(tmp_path: Path, stand_in: UpstashStandIn) -> None:
     """Not an interval later, and one database does not wait for another's."""
 
     async def scenario() -> None:
         names = [database(name, stand_in.url, interval="1h") for name in ("one", "two", "three")]
         async with watching(settings(*names), tmp_path):
-            await until(lambda: stand_in.requests == 3, "the first looks")
+            await until(lambda: stand_in.requests == 3, "the first checks")
 
     asyncio.run(scenario())
     assert outcomes(tmp_path) == ["ok"] * 3
@@ -151,34 +153,34 @@ def test_the_first_look_comes_at_once(tmp_path: Path, stand_in: UpstashStandIn) 
 
 def test_a_doubt_is_settled_at_once_and_then_the_slots_go_on(tmp_path: Path, stand_in: UpstashStandIn) -> None:
     """Three failures need three confirm_intervals and not three intervals; decided, nobody hurries any more."""
-    stand_in.fault = Fault.SERVER_ERROR
-    turns: list[Turn] = []
+    stand_in.fault = UpstashFault.SERVER_ERROR
+    turns: list[CycleResult] = []
 
     async def scenario() -> None:
         main = database("main", stand_in.url, interval="1h")
         with InboxStandIn() as inbox:
-            async with watching(settings(main, channels=slack(inbox)), tmp_path, on_turn=turns.append):
+            async with watching(settings(main, channels=slack(inbox)), tmp_path, on_check=turns.append):
                 await until(lambda: told(inbox) == [(1, "opened")], "the message")
                 await asyncio.sleep(0.3)
 
     asyncio.run(scenario())
-    assert [turn.is_in_doubt for turn in turns] == [True, True, False]
+    assert [cycle_result.is_in_doubt for cycle_result in turns] == [True, True, False]
 
 
-def test_a_look_that_hangs_is_never_joined_by_a_second(
+def test_a_check_that_hangs_is_never_joined_by_a_second(
     tmp_path: Path, stand_in: UpstashStandIn, log: list[str]
 ) -> None:
     """The slots that come meanwhile are left out, counted and told in one line each."""
-    stand_in.fault = Fault.HANG
+    stand_in.fault = UpstashFault.HANG
 
     async def scenario() -> int:
-        async with watching(settings(database("main", stand_in.url, timeout="1m")), tmp_path) as (daemon, _):
-            await until(lambda: daemon.missed_looks >= 2, "two looks that were left out")
-            return daemon.missed_looks
+        async with watching(settings(database("main", stand_in.url, timeout="1m")), tmp_path) as (scheduler, _):
+            await until(lambda: scheduler.missed_checks >= 2, "two checks that were left out")
+            return scheduler.missed_checks
 
     missed = asyncio.run(scenario())
     assert stand_in.requests == 1
-    assert sum("a look was left out, the last one still runs" in line for line in log) >= missed
+    assert sum("a check was left out, the last one still runs" in line for line in log) >= missed
     assert f"({missed} so far)" in "".join(log)
     assert not any("Traceback" in line or "Execution of job" in line for line in log)
     assert outcomes(tmp_path) == []
@@ -187,12 +189,12 @@ def test_a_look_that_hangs_is_never_joined_by_a_second(
 def test_one_that_hangs_costs_the_others_nothing(tmp_path: Path, stand_in: UpstashStandIn) -> None:
     """They are looked at in their slots."""
     with UpstashStandIn("t0ken") as hanging:
-        hanging.fault = Fault.HANG
+        hanging.fault = UpstashFault.HANG
 
         async def scenario() -> None:
             names = [database("hangs", hanging.url, timeout="1m"), database("main", stand_in.url)]
             async with watching(settings(*names), tmp_path):
-                await until(lambda: stand_in.requests >= 3, "three looks at the other")
+                await until(lambda: stand_in.requests >= 3, "three checks of the other")
 
         asyncio.run(scenario())
 
@@ -206,7 +208,7 @@ def test_one_that_hangs_costs_the_others_nothing(tmp_path: Path, stand_in: Upsta
     ],
     ids=["back and forth", "forth and back", "wild"],
 )
-def test_looks_go_on_whatever_the_clock_is_set_to(
+def test_checks_go_on_whatever_the_clock_is_set_to(
     tmp_path: Path, stand_in: UpstashStandIn, wall_clock: WallClock, log: list[str], steps: list[timedelta]
 ) -> None:
     """Nothing is lost, the incident is opened and closed once, and the log says what happened to the clock.
@@ -214,25 +216,25 @@ def test_looks_go_on_whatever_the_clock_is_set_to(
     A machine that slept is the same to us: its time of day is ahead of what we counted. Reminders go by the time
     of day, and one may come; so does `history.keep`, and the steps here stay within it.
     """
-    stand_in.fault = Fault.SERVER_ERROR
-    turns: list[Turn] = []
+    stand_in.fault = UpstashFault.SERVER_ERROR
+    turns: list[CycleResult] = []
 
     async def scenario(inbox: InboxStandIn) -> None:
         main = database("main", stand_in.url, interval="20s")
         config = settings(main, channels=slack(inbox))
-        async with watching(config, tmp_path, clock=wall_clock, on_turn=turns.append):
+        async with watching(config, tmp_path, clock=wall_clock, on_check=turns.append):
             await until(lambda: told(inbox) == [(1, "opened")], "the message")
-            for number, step in enumerate(steps, start=4):
-                wall_clock.set_by = step
-                await until(lambda number=number: len(turns) >= number, "a look by the new clock")  # type: ignore[misc]
-            stand_in.fault = Fault.NONE
+            for number, transition in enumerate(steps, start=4):
+                wall_clock.set_by = transition
+                await until(lambda number=number: len(turns) >= number, "a check by the new clock")  # type: ignore[misc]
+            stand_in.fault = UpstashFault.NONE
             wall_clock.set_by += timedelta(minutes=1)
             await until(lambda: (1, "closed") in told(inbox), "the second message")
 
     with InboxStandIn() as inbox:
         asyncio.run(scenario(inbox))
         assert [news for news in told(inbox) if news[1] != "reminder"] == [(1, "opened"), (1, "closed")]
-    assert sorted(outcomes(tmp_path)) == sorted(turn.look.outcome.value for turn in turns)
+    assert sorted(outcomes(tmp_path)) == sorted(cycle_result.check.outcome.value for cycle_result in turns)
     first = "back by 3600 s" if steps[0] < timedelta(0) else "forward by 3600 s, or this machine slept"
     assert any(f"the clock was set {first}" in line for line in log)
     assert not any(line.startswith("ERROR") for line in log)
@@ -253,29 +255,29 @@ def test_a_clock_that_runs_a_little_fast_is_no_step(
     assert not any("the clock" in line for line in log)
 
 
-def test_a_fault_inside_costs_one_look_and_shows_in_the_pulse(
+def test_a_fault_inside_costs_one_check_and_shows_in_the_pulse(
     tmp_path: Path, stand_in: UpstashStandIn, log: list[str]
 ) -> None:
-    """Told with its traceback once each time; overdue until a look is recorded again."""
-    pulse, turns = Pulse(), list[Turn]()
+    """Told with its traceback once each time; overdue until a check is recorded again."""
+    health, turns = HealthTracker(), list[CycleResult]()
 
     async def scenario() -> None:
         main = database("main", stand_in.url, timeout="2s")
-        async with watching(settings(main), tmp_path, pulse=pulse, on_turn=turns.append) as (_, monitor):
-            await until(lambda: turns, "the first look")
+        async with watching(settings(main), tmp_path, health=health, on_check=turns.append) as (_, monitor):
+            await until(lambda: turns, "the first check")
             record = monitor.store.record
             # No SQLite error that we have no name for can be had from a real file at will.
             monitor.store.record = _fail  # type: ignore[method-assign]
             await until(lambda: sum("failed inside" in line for line in log) >= 2, "two failures")
-            assert not pulse.health(monotonic() + 6).is_good
+            assert not health.health(monotonic() + 6).is_good
             monitor.store.record = record  # type: ignore[method-assign]
             before = len(turns)
-            await until(lambda: len(turns) > before, "a look that is recorded again")
-            assert pulse.health(monotonic() + 3).is_good
+            await until(lambda: len(turns) > before, "a check that is recorded again")
+            assert health.health(monotonic() + 3).is_good
 
     asyncio.run(scenario())
     faults = [line for line in log if "failed inside" in line]
-    assert all(line.startswith("ERROR the look at main failed inside") for line in faults)
+    assert all(line.startswith("ERROR the check of main failed inside") for line in faults)
     assert all(line.count("Traceback") == 1 and "a bug of ours" in line for line in faults)
     assert not any("raised an exception" in line for line in log)
 
@@ -291,7 +293,7 @@ def test_what_runs_beside_and_ends_takes_the_watch_with_it(
     """A monitor without its page is not what was asked for: it ends, says why, and can be started again."""
 
     async def server() -> None:
-        await until(lambda: stand_in.requests, "the first look")
+        await until(lambda: stand_in.requests, "the first check")
         if fault is not None:
             raise fault
 
@@ -303,7 +305,7 @@ def test_what_runs_beside_and_ends_takes_the_watch_with_it(
         monitor = build(known)
         try:
             with pytest.raises(RuntimeError, match="the web server ended by itself") as caught:
-                await Daemon(monitor, pulse=Pulse(), clock=now_utc, beside=beside).run()
+                await Scheduler(monitor, health=HealthTracker(), clock=now_utc, beside=beside).run()
         finally:
             monitor.close()
         assert caught.value.__cause__ is fault
@@ -317,11 +319,11 @@ def test_a_stop_before_the_start_is_heeded(tmp_path: Path, stand_in: UpstashStan
         {**settings(database("main", stand_in.url)), "history": {"path": str(tmp_path / "history.db")}}
     )
     monitor = build(known)
-    daemon = Daemon(monitor, pulse=Pulse(), clock=now_utc)
-    daemon.stop()
-    asyncio.run(asyncio.wait_for(daemon.run(), PATIENCE_SECONDS))
+    scheduler = Scheduler(monitor, health=HealthTracker(), clock=now_utc)
+    scheduler.stop()
+    asyncio.run(asyncio.wait_for(scheduler.run(), PATIENCE_SECONDS))
     monitor.close()
-    daemon.stop()
+    scheduler.stop()
     assert stand_in.requests == 0
 
 
@@ -329,26 +331,26 @@ def test_it_may_be_stopped_from_another_thread(tmp_path: Path, stand_in: Upstash
     """As from a signal handler."""
 
     async def scenario() -> None:
-        async with watching(settings(database("main", stand_in.url)), tmp_path) as (daemon, _):
-            await until(lambda: stand_in.requests, "the first look")
-            threading.Thread(target=daemon.stop).start()
+        async with watching(settings(database("main", stand_in.url)), tmp_path) as (scheduler, _):
+            await until(lambda: stand_in.requests, "the first check")
+            threading.Thread(target=scheduler.stop).start()
             await until(lambda: len(asyncio.all_tasks()) == 1, "the end of everything")
 
     asyncio.run(scenario())
 
 
-def test_the_end_breaks_a_look_off_and_records_what_was_seen(tmp_path: Path, log: list[str]) -> None:
-    """A look under way is no look; one that waits for the store's thread is written."""
+def test_the_end_breaks_a_check_off_and_records_what_was_seen(tmp_path: Path, log: list[str]) -> None:
+    """A check under way is no check; one that waits for the store's thread is written."""
     with UpstashStandIn("t0ken") as fine, UpstashStandIn("t0ken") as hanging:
-        hanging.fault = Fault.HANG
+        hanging.fault = UpstashFault.HANG
         gate = threading.Event()
 
         async def scenario() -> None:
             names = [database("hangs", hanging.url, timeout="1m"), database("main", fine.url, interval="1h")]
             async with watching(settings(*names), tmp_path) as (_, monitor):
-                await until(lambda: hanging.requests, "the look that hangs")
-                busy = asyncio.ensure_future(monitor.keeper.run(gate.wait))
-                await until(lambda: fine.requests, "the look at the other")
+                await until(lambda: hanging.requests, "the check that hangs")
+                busy = asyncio.ensure_future(monitor.store_thread.run(gate.wait))
+                await until(lambda: fine.requests, "the check of the other")
                 await asyncio.sleep(0.2)
                 # Not from the loop: closing the store blocks it until its thread is done.
                 threading.Timer(0.5, gate.set).start()

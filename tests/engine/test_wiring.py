@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts.notification import Kind, Notice
+from monitor.alerts.notification import Notification, NotificationKind
 from monitor.config.settings import Settings
 from monitor.engine.wiring import build
-from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.inbox import InboxFault, InboxStandIn
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def tell(folder: Path, inbox: InboxStandIn, chat_id: str) -> int:
     before = inbox.requests
     monitor = build(settings)
     try:
-        monitor.store.tell(Notice(kind=Kind.MONITOR, created_at=datetime.now(UTC), title="a word"))
+        monitor.store.tell(
+            Notification(kind=NotificationKind.MONITOR, created_at=datetime.now(UTC), title="a word")
+        )
         asyncio.run(monitor.deliverer.send_due())
     finally:
         monitor.close()
@@ -51,7 +53,7 @@ def tell(folder: Path, inbox: InboxStandIn, chat_id: str) -> int:
 
 def test_a_chat_that_moved_is_found_at_once_after_a_restart(tmp_path: Path, inbox: InboxStandIn) -> None:
     """The first message is sent on to the new number; from then on every start goes there directly."""
-    inbox.telegram_fault = Fault.MIGRATED
+    inbox.telegram_fault = InboxFault.MIGRATED
     assert tell(tmp_path, inbox, inbox.chat_id) == 2
     assert tell(tmp_path, inbox, inbox.chat_id) == 1
     assert [message.payload["chat_id"] for message in inbox.messages] == [inbox.migrated_chat_id] * 2
@@ -59,9 +61,9 @@ def test_a_chat_that_moved_is_found_at_once_after_a_restart(tmp_path: Path, inbo
 
 def test_another_chat_in_the_settings_is_meant(tmp_path: Path, inbox: InboxStandIn) -> None:
     """Whoever sets a new chat_id gets messages there, whatever became of the old chat."""
-    inbox.telegram_fault = Fault.MIGRATED
+    inbox.telegram_fault = InboxFault.MIGRATED
     tell(tmp_path, inbox, inbox.chat_id)
-    inbox.telegram_fault = Fault.NONE
+    inbox.telegram_fault = InboxFault.NONE
     inbox.migrated_chat_id, other = "-1009999", inbox.migrated_chat_id
     tell(tmp_path, inbox, "-1009999")
     assert [message.payload["chat_id"] for message in inbox.messages] == [other, "-1009999"]

@@ -20,7 +20,7 @@ import trustme
 
 from monitor.lib.bounded_http.line import NoAnswerError
 from monitor.lib.bounded_http.request import ask
-from monitor.sandbox.inbox import Fault, InboxStandIn
+from monitor.sandbox.inbox import InboxFault, InboxStandIn
 from monitor.sandbox.listener import Listener, Reply, Request
 from tests.alerts.conftest import LONG
 
@@ -128,8 +128,8 @@ def test_an_answer_has_status_headers_and_body(host: Host) -> None:
     assert request.kind == "application/json"
 
 
-@pytest.mark.parametrize("fault", [Fault.DRIP, Fault.HANG])
-def test_a_host_that_drips_or_hangs_ends_by_the_wall_clock(inbox: InboxStandIn, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [InboxFault.DRIP, InboxFault.HANG])
+def test_a_host_that_drips_or_hangs_ends_by_the_wall_clock(inbox: InboxStandIn, fault: InboxFault) -> None:
     """A byte now and then resets a client library's timeouts; here it does not, and no thread stays behind."""
     inbox.fault = fault
     inbox.drip_seconds = 0.05
@@ -154,7 +154,7 @@ def test_a_body_that_drips_over_tls_is_cut_as_well(
 
 def test_a_proxy_that_drips_is_cut_as_well(inbox: InboxStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection to a proxy is a connection like any other."""
-    inbox.fault = Fault.DRIP
+    inbox.fault = InboxFault.DRIP
     inbox.drip_seconds = 0.05
     monkeypatch.setenv("HTTP_PROXY", inbox.telegram_api_url)
     assert no_answer(f"http://slack.example{PATH}", timeout=SHORT).startswith("no whole answer")
@@ -235,7 +235,7 @@ def test_plain_text_where_encryption_is_expected() -> None:
 def test_the_environment_may_vouch_for_a_certificate(
     ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Where a company's proxy opens the encryption, what the looks trust is trusted for messages as well."""
+    """Where a company's proxy opens the encryption, what the checks trust is trusted for messages as well."""
     monkeypatch.setenv(name, trust(ca, tmp_path))
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", context=tls_of(ca)) as port:
         assert ask("POST", f"https://127.0.0.1:{port}{PATH}", timeout=LONG).body == "ok"

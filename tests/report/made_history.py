@@ -1,4 +1,4 @@
-"""A history made from a list of looks and held in memory, with figures counted in the plainest way.
+"""A history made from a list of checks and held in memory, with figures counted in the plainest way.
 
 It stands in where a test needs looks at times of its own choosing; the real file has its tests beside it.
 """
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from monitor.alerts.notification import Severity
-from monitor.checks.observation import Family, Look, Outcome, Phases
+from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.incidents.state import Incident
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
 
@@ -22,20 +22,20 @@ MINUTE = timedelta(minutes=1)
 NOW = datetime(2026, 11, 1, 9, tzinfo=UTC)
 
 
-def look(at: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0, detail: str = "") -> Look:
-    """A look at `main`; one that ended well took `wait` milliseconds."""
+def check(at: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0, detail: str = "") -> Check:
+    """A check of `main`; one that ended well took `wait` milliseconds."""
     fine = outcome in (Outcome.OK, Outcome.SLOW)
     phases = Phases(dns=1.2, connect=8.0, tls=9.9, wait=wait, read=0.2, total=wait + 19.3) if fine else Phases()
     status = {Outcome.OK: 200, Outcome.SERVER_ERROR: 503, Outcome.TOKEN_REJECTED: 401}.get(outcome)
     said = detail or ("" if fine else f"seen: {outcome.words}")
-    return Look(database="main", at=at, outcome=outcome, detail=said, http_status=status, phases=phases)
+    return Check(database="main", at=at, outcome=outcome, detail=said, http_status=status, phases=phases)
 
 
 def every_minute(
     start: datetime, end: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0
-) -> list[Look]:
+) -> list[Check]:
     """Looks from `start` until before `end`."""
-    return [look(start + number * MINUTE, outcome, wait=wait) for number in range(int((end - start) / MINUTE))]
+    return [check(start + number * MINUTE, outcome, wait=wait) for number in range(int((end - start) / MINUTE))]
 
 
 def incident(
@@ -45,31 +45,33 @@ def incident(
     return Incident(
         id=number,
         opened_at=opened,
-        told_at=opened + 2 * MINUTE,
+        notified_at=opened + 2 * MINUTE,
         cause=causes[-1],
         causes=causes,
         severity=Severity.CRITICAL,
-        looks_failed=failed,
+        checks_failed=failed,
         closed_at=closed,
     )
 
 
-Stretch = tuple[datetime, datetime, bool | None]
+Span = tuple[datetime, datetime, bool | None]
 
 
 @dataclass(kw_only=True)
 class Recorded:
-    """What is known of one database; looks and gaps the oldest first, `pruned` looks are counted and not kept."""
+    """What is known of one database; checks and gaps the oldest first, `pruned` checks are counted and not
+    kept.
+    """
 
-    looks: Sequence[Look]
+    checks: Sequence[Check]
     gaps: Sequence[Gap] = ()
     incidents: Sequence[Incident] = ()
-    pruned: Sequence[Look] = ()
+    pruned: Sequence[Check] = ()
     phases_before: Phases | None = None
 
     @cached_property
-    def counted(self) -> list[Look]:
-        return sorted((*self.looks, *self.pruned), key=lambda one: one.at)
+    def counted(self) -> list[Check]:
+        return sorted((*self.checks, *self.pruned), key=lambda one: one.at)
 
     @cached_property
     def turns(self) -> list[tuple[datetime, bool | None]]:
@@ -78,13 +80,13 @@ class Recorded:
         turns += [(one.at, 0, _is_up(one)) for one in self.counted]
         return [(at, state) for at, _, state in sorted(turns, key=lambda turn: turn[:2])]
 
-    def between(self, looks: Sequence[Look], start: datetime, end: datetime) -> Sequence[Look]:
-        return looks[_index(looks, start) : _index(looks, end)]
+    def between(self, checks: Sequence[Check], start: datetime, end: datetime) -> Sequence[Check]:
+        return checks[_index(checks, start) : _index(checks, end)]
 
 
 @dataclass(kw_only=True)
 class MadeReader:
-    """`Reader` over what is recorded; `asked` notes the span of each question for single looks."""
+    """`Reader` over what is recorded; `asked` notes the span of each question for single checks."""
 
     recorded: dict[str, Recorded]
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -115,16 +117,16 @@ class MadeReader:
             phases_before=found.phases_before,
         )
 
-    def looks(
+    def checks(
         self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
-    ) -> tuple[Look, ...]:
+    ) -> tuple[Check, ...]:
         self.asked.append((start, end))
         found = self.recorded[database]
-        kept = found.between(found.looks, start, end if before is None else min(before, end))
+        kept = found.between(found.checks, start, end if before is None else min(before, end))
         return tuple(reversed(kept[-limit:]))
 
 
-def states(found: Recorded, start: datetime, end: datetime) -> Iterator[Stretch]:
+def states(found: Recorded, start: datetime, end: datetime) -> Iterator[Span]:
     """The span, cut into stretches that are up, down or unknown."""
     first = bisect_right(found.turns, start, key=lambda turn: turn[0])
     state = found.turns[first - 1][1] if first else None
@@ -138,11 +140,11 @@ def states(found: Recorded, start: datetime, end: datetime) -> Iterator[Stretch]
     yield at, end, state
 
 
-def _index(looks: Sequence[Look], moment: datetime) -> int:
-    return bisect_left(looks, moment, key=lambda one: one.at)
+def _index(checks: Sequence[Check], moment: datetime) -> int:
+    return bisect_left(checks, moment, key=lambda one: one.at)
 
 
-def _is_up(one: Look) -> bool | None:
+def _is_up(one: Check) -> bool | None:
     return None if one.outcome.family is Family.UNKNOWN else not one.outcome.family.is_failing
 
 
@@ -150,13 +152,13 @@ def _slice(found: Recorded, start: datetime, end: datetime) -> Slice:
     shares = {True: timedelta(0), False: timedelta(0), None: timedelta(0)}
     for begin, until, state in states(found, start, end):
         shares[state] += until - begin
-    looks = found.between(found.counted, start, end)
+    checks = found.between(found.counted, start, end)
     return Slice(
         start=start,
         end=end,
-        outcomes=Counter(one.outcome for one in looks),
+        outcomes=Counter(one.outcome for one in checks),
         uptime=Uptime(up=shares[True], down=shares[False], unknown=shares[None]),
-        latency=_spread(one.latency_ms for one in looks if one.latency_ms is not None),
+        latency=_spread(one.latency_ms for one in checks if one.latency_ms is not None),
     )
 
 
@@ -165,7 +167,7 @@ def _spread(latencies: Iterable[float]) -> Spread | None:
     if not ordered:
         return None
     p50, p90, p95, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.9, 0.95, 0.99))
-    return Spread(looks=len(ordered), p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=ordered[-1])
+    return Spread(checks=len(ordered), p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=ordered[-1])
 
 
 def _edges(start: datetime, end: datetime, grain: Grain) -> Iterator[tuple[datetime, datetime]]:

@@ -21,9 +21,9 @@ from tests.report.made_history import (
     START,
     MadeReader,
     Recorded,
+    check,
     every_minute,
     incident,
-    look,
 )
 
 DAY = timedelta(days=1)
@@ -33,18 +33,18 @@ MONTH_END = START + 31 * DAY
 
 def october(*, down: int = 10, hostile: str = "") -> MadeReader:
     """Two days from the third on: `down` minutes down, a token rejected for 5, offline for 2, a gap of an hour."""
-    looks = every_minute(START + 2 * DAY, START + 4 * DAY)
+    checks = every_minute(START + 2 * DAY, START + 4 * DAY)
     at = START + 2 * DAY + HOUR
     for number in range(down):
-        looks[60 + number] = look(at + number * MINUTE, Outcome.SERVER_ERROR, detail=hostile)
+        checks[60 + number] = check(at + number * MINUTE, Outcome.SERVER_ERROR, detail=hostile)
     for number in range(5):
-        looks[900 + number] = look(looks[900 + number].at, Outcome.TOKEN_REJECTED)
+        checks[900 + number] = check(checks[900 + number].at, Outcome.TOKEN_REJECTED)
     for number in range(2):
-        looks[1500 + number] = look(looks[1500 + number].at, Outcome.OFFLINE)
-    gap = Gap(start=looks[2000].at, end=looks[2060].at)
+        checks[1500 + number] = check(checks[1500 + number].at, Outcome.OFFLINE)
+    gap = Gap(start=checks[2000].at, end=checks[2060].at)
     known = incident(12, at, at + down * MINUTE, Outcome.SERVER_ERROR, failed=down)
     return MadeReader(
-        recorded={"main": Recorded(looks=looks[:2001] + looks[2060:], gaps=[gap], incidents=[known])}
+        recorded={"main": Recorded(checks=checks[:2001] + checks[2060:], gaps=[gap], incidents=[known])}
     )
 
 
@@ -122,12 +122,12 @@ def test_the_document_holds_what_the_claim_says() -> None:
         "detail": "seen: server error",
     }
     assert first["http_statuses"] == [503]
-    assert [(one["cause"], one["side"], one["looks"]) for one in row["blind"]] == [("offline", None, 2)]
+    assert [(one["cause"], one["side"], one["checks"]) for one in row["blind"]] == [("offline", None, 2)]
     assert [gap["seconds"] for gap in row["gaps"]] == [3600.0]
 
 
 def test_the_rows_hold_the_same_and_hostile_evidence_is_inert() -> None:
-    """Outages, then times without a look; a detail that is a formula is none any more."""
+    """Outages, then times without a check; a detail that is a formula is none any more."""
     claim = claim_of(october(hostile='=cmd|"/C calc"!A0\r\nsecond,line'))
     rows = list(csv.DictReader(io.StringIO(claims_csv([claim], vantage_point="+Mars"), newline="")))
     assert [(row["kind"], row["seconds"], row["cause"]) for row in rows] == [
@@ -153,14 +153,14 @@ def test_the_document_of_a_span_holds_its_figures_and_null_for_what_is_absent() 
     history = reader.history("main", start=START + DAY, end=START + 4 * DAY, grain=Grain.DAY, compare=True)
     document = json.loads(json.dumps(report_document([history], now=NOW)))
     [row] = document["databases"]
-    assert (document["version"], row["grain"], row["whole"]["looks_failed"]) == (1, "day", 15)
+    assert (document["version"], row["grain"], row["whole"]["checks_failed"]) == (1, "day", 15)
     assert row["whole"]["outcomes"]["server_error"] == 10
     assert row["whole"]["latency"]["p50_ms"] == 12.2
-    assert row["whole"]["latency"]["looks"] == row["whole"]["outcomes"]["ok"]
+    assert row["whole"]["latency"]["checks"] == row["whole"]["outcomes"]["ok"]
     assert row["before"]["uptime"]["share"] is None
     assert row["before"]["latency"] is row["phases_before_ms"] is None
     assert row["phases_ms"]["dns"] == 1.2
-    assert [part["looks"] for part in row["slices"]] == [0, 1440, 1381]
+    assert [part["checks"] for part in row["slices"]] == [0, 1440, 1381]
     assert row["slices"][0]["latency"] is None
     [found] = row["incidents"]
     assert (found["id"], found["state"], found["duration_seconds"]) == (12, "closed", 600.0)

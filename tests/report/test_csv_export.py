@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.checks.observation import Outcome
 from monitor.report.csv_export import SLICE_COLUMNS, inert, slices_csv, table
 from monitor.store.rollups.model import Grain
-from tests.report.made_history import MINUTE, START, MadeReader, Recorded, every_minute, look
+from tests.report.made_history import MINUTE, START, MadeReader, Recorded, check, every_minute
 
 HOUR = timedelta(hours=1)
 
@@ -53,25 +53,25 @@ def test_whatever_stands_in_a_cell_a_reader_finds_one_row(texts: list[str]) -> N
     assert written.count("\r\n") == 2
 
 
-def test_each_slice_is_a_row_with_the_looks_by_outcome() -> None:
+def test_each_slice_is_a_row_with_the_checks_by_outcome() -> None:
     """Times as in the contract, an empty cell where nothing is known, every outcome a column of its own."""
-    looks = every_minute(START, START + HOUR)
-    looks[7] = look(START + 7 * MINUTE, Outcome.RESPONSE_TIMEOUT)
+    checks = every_minute(START, START + HOUR)
+    checks[7] = check(START + 7 * MINUTE, Outcome.RESPONSE_TIMEOUT)
     name = '=HYPERLINK("http://evil")'
-    reader = MadeReader(recorded={name: Recorded(looks=looks)})
+    reader = MadeReader(recorded={name: Recorded(checks=checks)})
     history = reader.history(name, start=START - HOUR, end=START + HOUR, grain=Grain.HOUR)
     text = slices_csv([history])
     assert text.splitlines()[0] == ",".join(SLICE_COLUMNS)
     before, during = list(csv.DictReader(io.StringIO(text, newline="")))
     assert before["database"] == "'" + name
     assert (before["start"], before["end"]) == ("2026-09-30T23:00:00.000Z", "2026-10-01T00:00:00.000Z")
-    assert (before["looks"], before["uptime_share"], before["unknown_seconds"], before["p99_ms"]) == (
+    assert (before["checks"], before["uptime_share"], before["unknown_seconds"], before["p99_ms"]) == (
         "0",
         "",
         "3600.0",
         "",
     )
-    assert (during["looks"], during["looks_failed"], during["ok"], during["response_timeout"]) == (
+    assert (during["checks"], during["checks_failed"], during["ok"], during["response_timeout"]) == (
         "60",
         "1",
         "59",

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.alerts.notification import Severity
-from monitor.checks.observation import Look, Outcome
+from monitor.checks.observation import Check, Outcome
 from monitor.cli.report.claim_reader import read_claim
 from monitor.report.claim import Claim
-from monitor.report.outages import stretches, troubled_runs
+from monitor.report.outages import spans, troubled_runs
 from monitor.store.rollups.model import Gap, Grain, Slice, Uptime
 from tests.report.made_history import (
     MINUTE,
     START,
     MadeReader,
     Recorded,
+    check,
     every_minute,
     incident,
-    look,
     states,
 )
 
@@ -36,19 +36,19 @@ def claimed(recorded: Recorded, *, hours: int = 24) -> Claim:
     return read_claim(reader, "main", start=START, end=START + hours * HOUR, month_end=MONTH_END)
 
 
-def day_with(*troubled: Look) -> list[Look]:
-    """A day of fine looks but for these."""
+def day_with(*troubled: Check) -> list[Check]:
+    """A day of fine checks but for these."""
     others = {one.at: one for one in troubled}
     return [others.get(one.at, one) for one in every_minute(START, START + DAY)]
 
 
-def test_an_outage_lasts_from_its_first_failing_look_to_the_first_fine_one() -> None:
-    """With its looks by outcome, its most frequent cause, first and last evidence, statuses and incident."""
+def test_an_outage_lasts_from_its_first_failing_check_to_the_first_fine_one() -> None:
+    """With its checks by outcome, its most frequent cause, first and last evidence, statuses and incident."""
     at = START + 3 * HOUR + 58 * MINUTE
     outcomes = [Outcome.SERVER_ERROR, Outcome.RESPONSE_TIMEOUT, Outcome.RESPONSE_TIMEOUT, Outcome.RESPONSE_TIMEOUT]
-    troubled = [look(at + number * MINUTE, outcome) for number, outcome in enumerate(outcomes)]
+    troubled = [check(at + number * MINUTE, outcome) for number, outcome in enumerate(outcomes)]
     known = incident(12, at, at + 4 * MINUTE, Outcome.RESPONSE_TIMEOUT)
-    [outage] = claimed(Recorded(looks=day_with(*troubled), incidents=[known])).outages
+    [outage] = claimed(Recorded(checks=day_with(*troubled), incidents=[known])).outages
     assert (outage.start, outage.end) == (at, at + 4 * MINUTE)
     assert outage.outcomes == {Outcome.SERVER_ERROR: 1, Outcome.RESPONSE_TIMEOUT: 3}
     assert outage.cause is Outcome.RESPONSE_TIMEOUT
@@ -57,16 +57,16 @@ def test_an_outage_lasts_from_its_first_failing_look_to_the_first_fine_one() -> 
     assert outage.incident == 12
 
 
-def test_a_slow_look_ends_an_outage_and_one_that_saw_nothing_cuts_it() -> None:
+def test_a_slow_check_ends_an_outage_and_one_that_saw_nothing_cuts_it() -> None:
     """Slow is up. While we were offline nothing is known, so two outages lie around it."""
     at = START + HOUR
     troubled = [
-        look(at, Outcome.RESPONSE_TIMEOUT),
-        look(at + MINUTE, Outcome.OFFLINE),
-        look(at + 2 * MINUTE, Outcome.RESPONSE_TIMEOUT),
-        look(at + 3 * MINUTE, Outcome.SLOW),
+        check(at, Outcome.RESPONSE_TIMEOUT),
+        check(at + MINUTE, Outcome.OFFLINE),
+        check(at + 2 * MINUTE, Outcome.RESPONSE_TIMEOUT),
+        check(at + 3 * MINUTE, Outcome.SLOW),
     ]
-    claim = claimed(Recorded(looks=day_with(*troubled)))
+    claim = claimed(Recorded(checks=day_with(*troubled)))
     assert [(one.start, one.end) for one in claim.outages] == [
         (at, at + MINUTE),
         (at + 2 * MINUTE, at + 3 * MINUTE),
@@ -79,11 +79,11 @@ def test_a_slow_look_ends_an_outage_and_one_that_saw_nothing_cuts_it() -> None:
 def test_an_outage_ends_where_nobody_looks_any_more() -> None:
     """What happened in a gap nobody knows; what failed after it is an outage of its own."""
     at = START + 2 * HOUR
-    looks = [*every_minute(START, at), *every_minute(at, at + 5 * MINUTE, Outcome.CONNECTION_LOST)]
+    checks = [*every_minute(START, at), *every_minute(at, at + 5 * MINUTE, Outcome.CONNECTION_LOST)]
     back = at + 2 * HOUR
-    looks += [*every_minute(back, back + 3 * MINUTE, Outcome.CONNECTION_LOST), look(back + 3 * MINUTE)]
+    checks += [*every_minute(back, back + 3 * MINUTE, Outcome.CONNECTION_LOST), check(back + 3 * MINUTE)]
     gap = Gap(start=at + 4 * MINUTE, end=back)
-    claim = claimed(Recorded(looks=looks, gaps=[gap]), hours=5)
+    claim = claimed(Recorded(checks=checks, gaps=[gap]), hours=5)
     assert [(one.start, one.end) for one in claim.outages] == [
         (at, at + 4 * MINUTE),
         (back, back + 3 * MINUTE),
@@ -93,20 +93,20 @@ def test_an_outage_ends_where_nobody_looks_any_more() -> None:
 
 
 def test_an_outage_that_began_before_the_month_is_cut_to_it() -> None:
-    """Its evidence stays the look that was there; before a gap nothing is carried over."""
-    before = look(START - 2 * MINUTE, Outcome.SERVER_ERROR)
-    looks = [look(START - 9 * MINUTE), before, *every_minute(START + 5 * MINUTE, START + DAY)]
-    [outage] = claimed(Recorded(looks=looks)).outages
+    """Its evidence stays the check that was there; before a gap nothing is carried over."""
+    before = check(START - 2 * MINUTE, Outcome.SERVER_ERROR)
+    checks = [check(START - 9 * MINUTE), before, *every_minute(START + 5 * MINUTE, START + DAY)]
+    [outage] = claimed(Recorded(checks=checks)).outages
     assert (outage.start, outage.end, outage.first) == (START, START + 5 * MINUTE, before)
     gap = Gap(start=before.at, end=START + 5 * MINUTE)
-    assert claimed(Recorded(looks=looks, gaps=[gap])).outages == ()
+    assert claimed(Recorded(checks=checks, gaps=[gap])).outages == ()
 
 
 def test_an_outage_that_is_not_over_lasts_to_the_end_of_what_was_seen() -> None:
     """Over hours and midnights, and never longer than the uptime counts as down."""
-    looks = [*every_minute(START, START + 20 * HOUR), *every_minute(START + 20 * HOUR, START + 30 * HOUR)]
-    looks[-600:] = every_minute(START + 20 * HOUR, START + 30 * HOUR, Outcome.DNS_FAILED)
-    [outage] = claimed(Recorded(looks=looks), hours=30).outages
+    checks = [*every_minute(START, START + 20 * HOUR), *every_minute(START + 20 * HOUR, START + 30 * HOUR)]
+    checks[-600:] = every_minute(START + 20 * HOUR, START + 30 * HOUR, Outcome.DNS_FAILED)
+    [outage] = claimed(Recorded(checks=checks), hours=30).outages
     assert (outage.start, outage.end) == (START + 20 * HOUR, START + 30 * HOUR)
     assert outage.outcomes == {Outcome.DNS_FAILED: 600}
 
@@ -116,7 +116,7 @@ def test_an_outage_that_nothing_ends_lasts_as_long_as_it_was_counted() -> None:
     uptime = Uptime(up=20 * MINUTE, down=12 * MINUTE, unknown=28 * MINUTE)
     failing = every_minute(START + 20 * MINUTE, START + 30 * MINUTE, Outcome.SERVER_ERROR)
     hour = Slice(start=START, end=START + HOUR, outcomes={Outcome.SERVER_ERROR: 10}, uptime=uptime)
-    [outage] = stretches(failing, [], [hour])
+    [outage] = spans(failing, [], [hour])
     assert (outage.start, outage.end) == (START + 20 * MINUTE, START + 32 * MINUTE)
 
 
@@ -130,20 +130,20 @@ def test_of_equally_frequent_causes_it_is_the_one_it_began_with() -> None:
         ((error, late, lost, late, lost), lost),
         ((error, lost, late, lost), lost),
     ):
-        troubled = [look(at + number * MINUTE, outcome) for number, outcome in enumerate(outcomes)]
-        [outage] = claimed(Recorded(looks=day_with(*troubled))).outages
+        troubled = [check(at + number * MINUTE, outcome) for number, outcome in enumerate(outcomes)]
+        [outage] = claimed(Recorded(checks=day_with(*troubled))).outages
         assert outage.cause is cause
 
 
-def test_where_fine_looks_are_gone_incidents_say_how_long_it_was_down() -> None:
-    """Failing looks are kept longer: they are the evidence. What no incident covers is down, and not listed."""
+def test_where_fine_checks_are_gone_incidents_say_how_long_it_was_down() -> None:
+    """Failing checks are kept longer: they are the evidence. What no incident covers is down, and not listed."""
     at = START + 7 * HOUR
     failing = every_minute(at, at + 4 * MINUTE, Outcome.RESPONSE_TIMEOUT)
-    single = look(START + 9 * HOUR, Outcome.CONNECTION_LOST)
+    single = check(START + 9 * HOUR, Outcome.CONNECTION_LOST)
     fine = [one for one in day_with(*failing, single) if one.outcome is Outcome.OK]
     known = incident(3, at, at + 4 * MINUTE, Outcome.RESPONSE_TIMEOUT, failed=4)
     slow = replace(known, id=4, opened_at=START, closed_at=START + 23 * HOUR, severity=Severity.WARNING)
-    claim = claimed(Recorded(looks=[*failing, single], pruned=fine, incidents=[known, slow]))
+    claim = claimed(Recorded(checks=[*failing, single], pruned=fine, incidents=[known, slow]))
     [outage] = claim.outages
     assert (outage.start, outage.end, outage.incident) == (at, at + 4 * MINUTE, 3)
     assert outage.outcomes == {Outcome.RESPONSE_TIMEOUT: 4}
@@ -151,14 +151,14 @@ def test_where_fine_looks_are_gone_incidents_say_how_long_it_was_down() -> None:
 
 
 def test_only_the_hours_in_which_something_was_wrong_are_read() -> None:
-    """A month of looks at a minute is 44,640; a claim asks for those of two hours."""
+    """A month of checks at a minute is 44,640; a claim asks for those of two hours."""
     troubled = (
-        look(START + 5 * DAY + 59 * MINUTE, Outcome.SERVER_ERROR),
-        look(START + 5 * DAY + HOUR, Outcome.OFFLINE),
+        check(START + 5 * DAY + 59 * MINUTE, Outcome.SERVER_ERROR),
+        check(START + 5 * DAY + HOUR, Outcome.OFFLINE),
     )
     others = {one.at: one for one in troubled}
-    looks = [others.get(one.at, one) for one in every_minute(START, START + 10 * DAY)]
-    reader = MadeReader(recorded={"main": Recorded(looks=looks)})
+    checks = [others.get(one.at, one) for one in every_minute(START, START + 10 * DAY)]
+    reader = MadeReader(recorded={"main": Recorded(checks=checks)})
     read_claim(reader, "main", start=START, end=START + 10 * DAY, month_end=MONTH_END)
     assert reader.asked == [
         (START + 5 * DAY, START + 5 * DAY + HOUR),
@@ -166,10 +166,10 @@ def test_only_the_hours_in_which_something_was_wrong_are_read() -> None:
     ]
 
 
-def test_more_looks_in_an_hour_than_one_page_are_all_read() -> None:
-    """A look each second, all of them failing."""
-    looks = [look(START + timedelta(seconds=number), Outcome.CONNECTION_REFUSED) for number in range(3600)]
-    [outage] = claimed(Recorded(looks=looks), hours=1).outages
+def test_more_checks_in_an_hour_than_one_page_are_all_read() -> None:
+    """A check each second, all of them failing."""
+    checks = [check(START + timedelta(seconds=number), Outcome.CONNECTION_REFUSED) for number in range(3600)]
+    [outage] = claimed(Recorded(checks=checks), hours=1).outages
     assert outage.outcomes == {Outcome.CONNECTION_REFUSED: 3600}
     assert outage.duration == HOUR
 
@@ -182,20 +182,20 @@ _OUTCOMES = st.sampled_from(
 @given(st.lists(st.tuples(st.integers(1, 5400), _OUTCOMES, st.booleans()), min_size=1, max_size=40))
 def test_what_is_listed_adds_up_to_what_was_counted(steps: list[tuple[int, Outcome, bool]]) -> None:
     """Whatever the pauses, outcomes and gaps: the outages are the stretches that are down, to the second."""
-    looks, gaps, at = [look(START)], [], START
+    checks, gaps, at = [check(START)], [], START
     for pause, outcome, is_gap in steps:
         if is_gap:
             gaps.append(Gap(start=at, end=at + timedelta(seconds=pause)))
         at += timedelta(seconds=pause)
-        looks.append(look(at, outcome))
-    recorded = Recorded(looks=looks, gaps=gaps)
+        checks.append(check(at, outcome))
+    recorded = Recorded(checks=checks, gaps=gaps)
     end = at + 10 * MINUTE
     reader = MadeReader(recorded={"main": recorded})
     history = reader.history("main", start=START, end=end, grain=Grain.HOUR)
     found = [
         one
         for run in troubled_runs(history.slices)
-        for one in stretches([one for one in looks if run[0].start <= one.at < run[-1].end], gaps, run)
+        for one in spans([one for one in checks if run[0].start <= one.at < run[-1].end], gaps, run)
     ]
     down = [(begin, until) for begin, until, state in states(recorded, START, end) if state is False]
     merged: list[tuple[object, object]] = []

@@ -14,8 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from monitor.alerts.notification import Severity
-from monitor.alerts.retry_policy import Receipt, Verdict
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
 from monitor.incidents.rules import advance
 from monitor.report.overview import Overview, open_archive
@@ -27,9 +27,9 @@ from monitor.store.errors import (
     UnknownDatabaseError,
     UnreadableFileError,
 )
-from monitor.store.rollups.model import Gap, Glance, Grain
+from monitor.store.rollups.model import DatabaseStatus, Gap, Grain
 from monitor.store.store import Store
-from monitor.store.thread import Keeper
+from monitor.store.thread import StoreThread
 
 START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -58,22 +58,22 @@ class Monitored:
             history=HistorySettings(path=str(self.path)),
         )
         self.store = Store(self.path, channels=("slack",), say=lambda level, text: None, clock=self.clock)
-        self.keeper = Keeper()
-        self.overview = Overview(self.settings, self.store, self.keeper, self.clock)
+        self.store_thread = StoreThread()
+        self.overview = Overview(self.settings, self.store, self.store_thread, self.clock)
 
     def clock(self) -> datetime:
         return self.now
 
     def close(self) -> None:
-        self.keeper.stop(self.store.close)
+        self.store_thread.stop(self.store.close)
 
-    def looks(
+    def checks(
         self, *outcomes: Outcome, database: str = "main", every: timedelta = MINUTE, dns: float = 1.0
     ) -> None:
-        """A look each so often, and the clock goes on."""
+        """A check each so often, and the clock goes on."""
         for outcome in outcomes:
             phases = Phases(dns=dns, connect=8.0, tls=9.0, wait=20.0, read=0.5, total=40.0)
-            look = Look(
+            check = Check(
                 database=database,
                 at=self.now,
                 outcome=outcome,
@@ -82,8 +82,8 @@ class Monitored:
                 phases=phases if outcome in (OK, SLOW) else Phases(dns=dns),
             )
             self.store.record(
-                look,
-                lambda watch, number, look=look: advance(watch, look, AlertSettings(), next_incident=number),  # type: ignore[misc]
+                check,
+                lambda state, number, check=check: advance(state, check, AlertSettings(), next_incident=number),  # type: ignore[misc]
                 interval=every,
             )
             self.now += every
@@ -97,10 +97,10 @@ def monitored(tmp_path: Path) -> Iterator[Monitored]:
 
 
 def test_a_glance_has_the_state_of_each_database_of_the_settings(monitored: Monitored) -> None:
-    """In their order: latest look, open incident, schedule and what it costs, ninety days that end now."""
-    monitored.looks(*[OK] * 20, TIMEOUT, TIMEOUT, TIMEOUT)
-    monitored.looks(OK, database="gone from the settings")
-    main, cache = asyncio.run(monitored.overview.glances())
+    """In their order: latest check, open incident, schedule and what it costs, ninety days that end now."""
+    monitored.checks(*[OK] * 20, TIMEOUT, TIMEOUT, TIMEOUT)
+    monitored.checks(OK, database="gone from the settings")
+    main, cache = asyncio.run(monitored.overview.statuses())
     assert (main.database, cache.database) == ("main", "cache")
     assert main.latest is not None
     assert (main.latest.outcome, main.latest.detail) == (TIMEOUT, "seen")
@@ -112,13 +112,13 @@ def test_a_glance_has_the_state_of_each_database_of_the_settings(monitored: Moni
         START.replace(hour=0, minute=0),
     )
     today = main.days[-1]
-    assert (today.looks, today.looks_failed, today.uptime.up, today.uptime.down) == (
+    assert (today.checks, today.checks_failed, today.uptime.up, today.uptime.down) == (
         23,
         3,
         20 * MINUTE,
         2 * MINUTE,
     )
-    assert all(day.looks == 0 and day.uptime.share is None for day in main.days[:-1])
+    assert all(day.checks == 0 and day.uptime.share is None for day in main.days[:-1])
     assert (cache.latest, cache.incident) == (None, None)
     assert (cache.schedule.interval, cache.schedule.canary, cache.schedule.slow) == (
         5 * MINUTE,
@@ -130,13 +130,18 @@ def test_a_glance_has_the_state_of_each_database_of_the_settings(monitored: Moni
 
 def test_a_history_has_slices_incidents_gaps_and_phases(monitored: Monitored) -> None:
     """All of one span; what goes on beyond its ends is cut to it."""
-    monitored.looks(*[OK] * 60, TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
+    monitored.checks(*[OK] * 60, TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
     monitored.now += 3 * HOUR
-    monitored.looks(*[OK] * 30)
+    monitored.checks(*[OK] * 30)
     start, end = START + 30 * MINUTE, START + 3 * HOUR
     found = asyncio.run(monitored.overview.history("main", start=start, end=end, grain=Grain.HOUR))
     assert [each.start for each in found.slices] == [start, start + HOUR, start + 2 * HOUR]
-    assert (found.whole.start, found.whole.end, found.whole.looks, found.whole.looks_failed) == (start, end, 35, 3)
+    assert (found.whole.start, found.whole.end, found.whole.checks, found.whole.checks_failed) == (
+        start,
+        end,
+        35,
+        3,
+    )
     assert [(each.opened_at, each.closed_at) for each in found.incidents] == [
         (START + 60 * MINUTE, START + 63 * MINUTE)
     ]
@@ -150,13 +155,13 @@ def test_a_history_has_slices_incidents_gaps_and_phases(monitored: Monitored) ->
 
 def test_the_time_before_is_set_beside_it(monitored: Monitored) -> None:
     """Of the same length; nothing where nobody looked then."""
-    monitored.looks(*[OK] * 60, dns=2.0)
-    monitored.looks(*[OK] * 30, *[TIMEOUT] * 30, dns=30.0)
+    monitored.checks(*[OK] * 60, dns=2.0)
+    monitored.checks(*[OK] * 30, *[TIMEOUT] * 30, dns=30.0)
     span = Span(start=START + HOUR, end=START + 2 * HOUR, grain=Grain.HOUR)
     found = asyncio.run(monitored.overview.history("main", compare=True, **span))
     assert found.before is not None
     assert (found.before.start, found.before.end) == (START, START + HOUR)
-    assert (found.before.looks, found.before.looks_failed) == (60, 0)
+    assert (found.before.checks, found.before.checks_failed) == (60, 0)
     assert found.phases_before is not None
     assert found.phases is not None
     assert found.phases_before.dns == pytest.approx(2.0, rel=0.05)
@@ -167,54 +172,54 @@ def test_the_time_before_is_set_beside_it(monitored: Monitored) -> None:
 
 def test_a_pause_that_goes_on_is_a_gap_too(monitored: Monitored) -> None:
     """Whoever asks while the monitor stands still is told so; a pause of three intervals is none."""
-    monitored.looks(OK, OK)
+    monitored.checks(OK, OK)
     for pause, gaps in ((3 * MINUTE, ()), (HOUR, (Gap(start=START + MINUTE, end=START + MINUTE + HOUR),))):
         end = START + MINUTE + pause
         found = asyncio.run(monitored.overview.history("main", start=START, end=end, grain=Grain.DAY))
         assert found.gaps == gaps
 
 
-def test_single_looks_come_by_the_page_and_newest_first(monitored: Monitored) -> None:
+def test_single_checks_come_by_the_page_and_newest_first(monitored: Monitored) -> None:
     """Each page ends where the next begins; nothing twice, nothing missing."""
-    monitored.looks(*[OK] * 10, TIMEOUT, *[OK] * 10)
-    pages: list[Look] = []
+    monitored.checks(*[OK] * 10, TIMEOUT, *[OK] * 10)
+    pages: list[Check] = []
     before = None
     while True:
         page = asyncio.run(
-            monitored.overview.looks("main", start=START, end=monitored.now, before=before, limit=6)
+            monitored.overview.checks("main", start=START, end=monitored.now, before=before, limit=6)
         )
         pages += page
         if len(page) < 6:
             break
         before = page[-1].at
-    assert [look.at for look in pages] == [START + number * MINUTE for number in reversed(range(21))]
-    assert [look.outcome for look in pages].count(TIMEOUT) == 1
+    assert [check.at for check in pages] == [START + number * MINUTE for number in reversed(range(21))]
+    assert [check.outcome for check in pages].count(TIMEOUT) == 1
     assert pages[0].phases == Phases(dns=1.0, connect=8.0, tls=9.0, wait=20.0, read=0.5, total=40.0)
     half = asyncio.run(
-        monitored.overview.looks("main", start=START + 5 * MINUTE, end=START + 8 * MINUTE, limit=100)
+        monitored.overview.checks("main", start=START + 5 * MINUTE, end=START + 8 * MINUTE, limit=100)
     )
-    assert [look.at for look in half] == [START + number * MINUTE for number in (7, 6, 5)]
+    assert [check.at for check in half] == [START + number * MINUTE for number in (7, 6, 5)]
 
 
 def test_days_that_are_kept_are_the_days_that_a_new_reading_finds(monitored: Monitored) -> None:
     """A diary: looks come, minutes pass, midnight passes; what is asked often agrees with what is asked once."""
 
-    def asked_once() -> tuple[Glance, ...]:
-        fresh = Overview(monitored.settings, monitored.store, monitored.keeper, monitored.clock)
-        return asyncio.run(fresh.glances())
+    def asked_once() -> tuple[DatabaseStatus, ...]:
+        fresh = Overview(monitored.settings, monitored.store, monitored.store_thread, monitored.clock)
+        return asyncio.run(fresh.statuses())
 
-    monitored.looks(*[OK] * 30, *[TIMEOUT] * 5, every=HOUR)
-    for looks, pause in ((3, MINUTE), (20, MINUTE), (2, 11 * HOUR), (4, DAY)):
-        monitored.looks(*[OK] * looks)
-        assert asyncio.run(monitored.overview.glances()) == asked_once()
+    monitored.checks(*[OK] * 30, *[TIMEOUT] * 5, every=HOUR)
+    for checks, pause in ((3, MINUTE), (20, MINUTE), (2, 11 * HOUR), (4, DAY)):
+        monitored.checks(*[OK] * checks)
+        assert asyncio.run(monitored.overview.statuses()) == asked_once()
         monitored.now += pause
-        assert asyncio.run(monitored.overview.glances()) == asked_once()
+        assert asyncio.run(monitored.overview.statuses()) == asked_once()
 
 
-def test_the_latency_of_metrics_is_of_fine_looks_alone(monitored: Monitored) -> None:
+def test_the_latency_of_metrics_is_of_fine_checks_alone(monitored: Monitored) -> None:
     """Section 5.6 of the design; slow ones are counted among the outcomes. Summed up or not yet, pruned or not."""
     for _ in range(80):
-        monitored.looks(OK, SLOW, TIMEOUT, OK)
+        monitored.checks(OK, SLOW, TIMEOUT, OK)
         [main, _] = asyncio.run(monitored.overview.totals()).databases
         assert main.latency.count == main.outcomes[OK]
         assert main.latency.sum_ms == 20.5 * main.outcomes[OK]
@@ -226,12 +231,12 @@ def test_the_latency_of_metrics_is_of_fine_looks_alone(monitored: Monitored) -> 
 
 def test_totals_never_fall(monitored: Monitored) -> None:
     """Looks, latencies and messages are counted for good, whatever is pruned."""
-    monitored.looks(*[OK] * 100, TIMEOUT, TIMEOUT, TIMEOUT)
+    monitored.checks(*[OK] * 100, TIMEOUT, TIMEOUT, TIMEOUT)
     last_success = START + 99 * MINUTE
-    for verdict in (Verdict.RETRY, Verdict.CONFIRMED):
-        dispatch = monitored.store.claim("slack", monitored.now)
-        assert dispatch is not None
-        monitored.store.settle(dispatch, Receipt(verdict=verdict, detail="answer"), monitored.now, 0.0)
+    for status in (DeliveryStatus.RETRY, DeliveryStatus.CONFIRMED):
+        delivery = monitored.store.claim("slack", monitored.now)
+        assert delivery is not None
+        monitored.store.settle(delivery, DeliveryResult(status=status, detail="answer"), monitored.now, 0.0)
         monitored.now += MINUTE
     before = asyncio.run(monitored.overview.totals())
     main, cache = before.databases
@@ -258,24 +263,24 @@ def test_totals_never_fall(monitored: Monitored) -> None:
 
 def test_a_database_that_is_no_longer_watched_can_be_asked_for(monitored: Monitored) -> None:
     """By its name, which is on the list; a name that nobody knows is an error that says which there are."""
-    monitored.looks(OK, OK, database="old")
+    monitored.checks(OK, OK, database="old")
     assert asyncio.run(monitored.overview.names()) == ("main", "cache", "old")
     span = Span(start=START, end=START + HOUR, grain=Grain.HOUR)
-    assert asyncio.run(monitored.overview.history("old", **span)).whole.looks == 2
-    assert asyncio.run(monitored.overview.history("cache", **span)).whole.looks == 0
+    assert asyncio.run(monitored.overview.history("old", **span)).whole.checks == 2
+    assert asyncio.run(monitored.overview.history("cache", **span)).whole.checks == 0
     with pytest.raises(UnknownDatabaseError, match=r"found 'main2'. Next: name one of main, cache, old"):
         asyncio.run(monitored.overview.history("main2", **span))
     with pytest.raises(UnknownDatabaseError):
-        asyncio.run(monitored.overview.looks("main2", start=START, end=monitored.now, limit=1))
+        asyncio.run(monitored.overview.checks("main2", start=START, end=monitored.now, limit=1))
 
 
 def test_the_history_can_be_asked_while_the_file_cannot_be_written(monitored: Monitored, tmp_path: Path) -> None:
     """Memory stands in: what was seen since then is told, and all of it once the file is back."""
-    monitored.looks(*[OK] * 5)
+    monitored.checks(*[OK] * 5)
     for part in sorted(tmp_path.glob("history.db*")):
         part.rename(part.with_name("away" + part.name))
     (tmp_path / "history.db").mkdir()
-    monitored.looks(TIMEOUT)
+    monitored.checks(TIMEOUT)
     assert monitored.store.is_in_memory
     span = Span(start=START, end=START + HOUR, grain=Grain.HOUR)
     assert asyncio.run(monitored.overview.history("main", **span)).whole.outcomes == {TIMEOUT: 1}
@@ -283,19 +288,19 @@ def test_the_history_can_be_asked_while_the_file_cannot_be_written(monitored: Mo
     for part in sorted(tmp_path.glob("away*")):
         part.rename(part.with_name(part.name.removeprefix("away")))
     monitored.now += MINUTE  # the file is tried now and then
-    monitored.looks(OK)
+    monitored.checks(OK)
     whole = asyncio.run(monitored.overview.history("main", **span)).whole
     assert (whole.outcomes, whole.uptime.up, whole.uptime.down) == ({OK: 6, TIMEOUT: 1}, 5 * MINUTE, 2 * MINUTE)
 
 
 def test_a_command_reads_the_same_from_the_file_and_leaves_no_trace(monitored: Monitored) -> None:
     """While `run` writes to it, and when nobody has it open; not a byte and not a file more."""
-    monitored.looks(*[OK] * 90, TIMEOUT, TIMEOUT, TIMEOUT)
+    monitored.checks(*[OK] * 90, TIMEOUT, TIMEOUT, TIMEOUT)
     span = Span(start=START, end=START + 2 * HOUR, grain=Grain.HOUR)
     want = asyncio.run(monitored.overview.history("main", **span))
     with open_archive(monitored.settings, clock=monitored.clock) as archive:
         assert archive.history("main", **span) == want
-        assert archive.glances() == asyncio.run(monitored.overview.glances())
+        assert archive.statuses() == asyncio.run(monitored.overview.statuses())
         assert archive.totals() == asyncio.run(monitored.overview.totals())
         [incident] = archive.history("main", **span).incidents
         assert incident.severity is Severity.CRITICAL
@@ -328,7 +333,7 @@ def test_a_file_that_cannot_be_read_is_told_in_words(
     before = [(part.name, part.read_bytes()) for part in tmp_path.iterdir()]
     settings = Settings(databases=(DatabaseSettings(name="main"),), history=HistorySettings(path=str(path)))
     with pytest.raises(error, match="Next: "), open_archive(settings, clock=lambda: START) as archive:
-        archive.glances()
+        archive.statuses()
     assert [(part.name, part.read_bytes()) for part in tmp_path.iterdir()] == before
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.checks.observation import Outcome, Phases
 from monitor.report.phases import Phase, shifts
-from monitor.report.report_words import say_counts, say_looks, say_name, say_share, say_uptime
+from monitor.report.report_words import format_checks, format_counts, format_name, format_share, format_uptime
 from monitor.store.rollups.model import Slice, Uptime
 
 HOUR = timedelta(hours=1)
@@ -30,20 +30,20 @@ USUAL = Phases(dns=1.2, connect=8.0, tls=9.9, wait=10.0, read=0.2, total=29.3)
 )
 def test_a_share_is_cut_and_never_rounded_up(share: float | None, said: str) -> None:
     """Only what was never down is 100 %, and a binary fraction takes nothing away."""
-    assert say_share(share) == said
+    assert format_share(share) == said
 
 
 def test_uptime_is_said_with_the_time_it_rests_on() -> None:
     """Known and unknown time stand beside the share; without known time there is no share."""
     week = Uptime(up=timedelta(hours=165, minutes=55), down=timedelta(minutes=5), unknown=2 * HOUR)
-    assert say_uptime(week) == "99.94 % of 6 d 22 h known; 2 h unknown"
-    assert say_uptime(Uptime(up=HOUR, down=timedelta(0), unknown=timedelta(0))) == "100 % of 1 h known"
+    assert format_uptime(week) == "99.94 % of 6 d 22 h known; 2 h unknown"
+    assert format_uptime(Uptime(up=HOUR, down=timedelta(0), unknown=timedelta(0))) == "100 % of 1 h known"
     nothing = Uptime(up=timedelta(0), down=timedelta(0), unknown=HOUR)
-    assert say_uptime(nothing) == "not known: nothing is known of 1 h"
+    assert format_uptime(nothing) == "not known: nothing is known of 1 h"
 
 
-def test_looks_are_said_by_outcome_and_offline_ones_apart() -> None:
-    """Failures the most frequent first; slow and unknown looks are not among the failed."""
+def test_checks_are_said_by_outcome_and_offline_ones_apart() -> None:
+    """Failures the most frequent first; slow and unknown checks are not among the failed."""
     outcomes = {
         Outcome.OK: 1000,
         Outcome.SLOW: 12,
@@ -53,15 +53,15 @@ def test_looks_are_said_by_outcome_and_offline_ones_apart() -> None:
     }
     uptime = Uptime(up=HOUR, down=timedelta(0), unknown=timedelta(0))
     whole = Slice(start=START, end=START + HOUR, outcomes=outcomes, uptime=uptime)
-    assert say_looks(whole) == (
+    assert format_checks(whole) == (
         "1,021, 5 failed: 3 response timed out, 2 connection refused; 12 slow; 4 monitor offline (not counted)"
     )
-    assert say_counts(outcomes, most=1) == "1,000 ok, 21 others"
+    assert format_counts(outcomes, most=1) == "1,000 ok, 21 others"
 
 
 def test_a_name_that_steers_a_terminal_is_made_plain() -> None:
     """Colours, new lines, reversals and 10 kB do not reach a line of text."""
-    said = say_name("\x1b[31mmain\r\n\u202e" + "x" * 10_000)
+    said = format_name("\x1b[31mmain\r\n\u202e" + "x" * 10_000)
     assert said.startswith("main xxx")
     assert len(said) == 60
     assert said.isprintable()

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from monitor.sandbox.inbox import Fault, InboxStandIn, Received
+from monitor.sandbox.inbox import InboxFault, InboxStandIn, Received
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -241,7 +241,7 @@ def test_telegram_refuses_the_wrong_place_and_the_wrong_key(inbox: InboxStandIn)
     assert ask(url, b"[]", JSON)[0] == 400
 
 
-def test_it_notices_whom_a_message_would_call(inbox: InboxStandIn) -> None:
+def test_it_notifications_whom_a_message_would_call(inbox: InboxStandIn) -> None:
     """Slack's `<!channel>` and `<@U1>` in markup, Telegram's @name outside of code; escaped or quoted ones not."""
     text = "<!channel> <@U1|ann> &lt;!here&gt; <https://x>"
     post(inbox, {"text": text, "blocks": [{"type": "section", "text": marked("<!here|all>")}]})
@@ -272,11 +272,14 @@ def test_the_faults_that_answer(inbox: InboxStandIn) -> None:
     """Each fault as its service shows it; nothing arrives meanwhile, everything afterwards."""
     inbox.retry_after_seconds = 17
     expected = {
-        Fault.DOWN: ((503, "Service Unavailable"), 503),
-        Fault.RATE_LIMITED: ((429, "rate_limited"), 429),
-        Fault.GONE: ((404, "no_service"), 401),
-        Fault.CAPTIVE_PORTAL: ((200, "<html><body>Welcome to our network. Please log in.</body></html>"), 200),
-        Fault.REDIRECT: ((302, ""), 302),
+        InboxFault.DOWN: ((503, "Service Unavailable"), 503),
+        InboxFault.RATE_LIMITED: ((429, "rate_limited"), 429),
+        InboxFault.GONE: ((404, "no_service"), 401),
+        InboxFault.CAPTIVE_PORTAL: (
+            (200, "<html><body>Welcome to our network. Please log in.</body></html>"),
+            200,
+        ),
+        InboxFault.REDIRECT: ((302, ""), 302),
     }
     telegram = f"{inbox.telegram_api_url}/bot{inbox.bot_token}/sendMessage"
     message = json.dumps({"chat_id": inbox.chat_id, "text": "x"}).encode()
@@ -285,19 +288,19 @@ def test_the_faults_that_answer(inbox: InboxStandIn) -> None:
         assert post(inbox, {"text": "x"}) == slack_says
         assert ask(telegram, message)[0] == telegram_says
     assert inbox.messages == ()
-    inbox.fault = Fault.RATE_LIMITED
+    inbox.fault = InboxFault.RATE_LIMITED
     assert ask(inbox.slack_url, b"{}")[1]["retry-after"] == "17"
     assert json.loads(ask(telegram, message)[2])["parameters"] == {"retry_after": 17}
-    inbox.fault = Fault.FLAKY
+    inbox.fault = InboxFault.FLAKY
     assert [post(inbox, {"text": "x"})[0] for _ in range(4)] == [503, 200, 503, 200]
-    inbox.fault = Fault.NONE
+    inbox.fault = InboxFault.NONE
     assert post(inbox, {"text": "x"}) == (200, "ok")
     assert ask(telegram, message)[0] == 200
 
 
 def test_a_group_that_became_a_supergroup_names_its_new_number(inbox: InboxStandIn) -> None:
     """400 with migrate_to_chat_id for the old number; the new one takes messages."""
-    inbox.telegram_fault = Fault.MIGRATED
+    inbox.telegram_fault = InboxFault.MIGRATED
     reply = call(inbox, text="x")
     assert reply["parameters"] == {"migrate_to_chat_id": int(inbox.migrated_chat_id)}
     assert call(inbox, text="x", chat_id=inbox.migrated_chat_id)["ok"]
@@ -305,18 +308,18 @@ def test_a_group_that_became_a_supergroup_names_its_new_number(inbox: InboxStand
 
 def test_the_faults_that_do_not_answer(inbox: InboxStandIn) -> None:
     """Refused, hung up after the message was taken, and silence that a switch ends."""
-    inbox.fault = Fault.REFUSE
+    inbox.fault = InboxFault.REFUSE
     with pytest.raises(ConnectionRefusedError):
         post(inbox, {"text": "x"})
-    inbox.fault = Fault.UNHEARD
+    inbox.fault = InboxFault.UNHEARD
     with pytest.raises(RemoteDisconnected):
         post(inbox, {"text": "taken"})
     assert [message.text for message in inbox.messages] == ["taken"]
-    inbox.fault = Fault.HANG
+    inbox.fault = InboxFault.HANG
     parts = urlsplit(inbox.slack_url)
     connection = HTTPConnection("127.0.0.1", parts.port, timeout=10)
     connection.request("POST", parts.path, b'{"text": "x"}')
-    inbox.fault = Fault.NONE
+    inbox.fault = InboxFault.NONE
     # Whether it was read before the switch or after it: it ends.
     try:
         assert connection.getresponse().read() == b"ok"
@@ -328,7 +331,7 @@ def test_the_faults_that_do_not_answer(inbox: InboxStandIn) -> None:
 
 def test_it_drips_from_the_first_byte_on(inbox: InboxStandIn) -> None:
     """Even the status line takes its time, so that no pause between two bytes is long."""
-    inbox.fault = Fault.DRIP
+    inbox.fault = InboxFault.DRIP
     inbox.drip_seconds = 0.02
     parts = urlsplit(inbox.slack_url)
     connection = HTTPConnection("127.0.0.1", parts.port, timeout=10)
@@ -343,9 +346,9 @@ def test_it_drips_from_the_first_byte_on(inbox: InboxStandIn) -> None:
 
 def test_each_service_has_faults_of_its_own(inbox: InboxStandIn) -> None:
     """Slack down, Telegram up, and the other way round."""
-    inbox.slack_fault = Fault.REFUSE
+    inbox.slack_fault = InboxFault.REFUSE
     assert call(inbox, text="x")["ok"]
-    inbox.slack_fault, inbox.telegram_fault = Fault.NONE, Fault.GONE
+    inbox.slack_fault, inbox.telegram_fault = InboxFault.NONE, InboxFault.GONE
     assert post(inbox, {"text": "x"}) == (200, "ok")
     assert call(inbox, text="x")["error_code"] == 401
-    assert (inbox.slack_fault, inbox.telegram_fault) == (Fault.NONE, Fault.GONE)
+    assert (inbox.slack_fault, inbox.telegram_fault) == (InboxFault.NONE, InboxFault.GONE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts.notification import Kind, Notice
+from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.slack import payload
 from monitor.alerts.telegram import marked_up
 from monitor.alerts.text import compose
@@ -18,15 +18,15 @@ from monitor.checks.observation import Outcome
 from monitor.cli.demo.screen import Line, Screen, Tone, slack_lines, sparkline, telegram_lines, width_of, wrapped
 
 NOW = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
-NOTICE = Notice(
-    kind=Kind.OPENED,
+NOTICE = Notification(
+    kind=NotificationKind.OPENED,
     created_at=NOW,
     database="main",
     incident=12,
     cause=Outcome.TOKEN_REJECTED,
     causes=(Outcome.TOKEN_REJECTED,),
     since=NOW - timedelta(seconds=10),
-    looks_failed=2,
+    checks_failed=2,
     detail="WRONGPASS <b>& *co</b>",
 )
 

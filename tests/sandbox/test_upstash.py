@@ -17,7 +17,7 @@ from upstash_redis import Redis
 from upstash_redis.asyncio import Redis as AsyncRedis
 from upstash_redis.errors import UpstashError
 
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.rude import Certificates
 
 TOKEN = "standard_token"
@@ -79,7 +79,7 @@ def test_the_client_reads_and_writes(client: Redis) -> None:
 
 
 def test_the_client_in_an_event_loop_reads_and_writes(database: UpstashStandIn) -> None:
-    """The asynchronous client is the one that looks; it gets the same."""
+    """The asynchronous client is the one that checks; it gets the same."""
 
     async def use() -> None:
         async with AsyncRedis(database.url, TOKEN, rest_retries=0, allow_telemetry=False) as redis:
@@ -293,16 +293,21 @@ def test_a_read_only_token_reads_and_no_more(database: UpstashStandIn, words: tu
 @pytest.mark.parametrize(
     ("fault", "beginning", "refused", "run"),
     [
-        (Fault.QUOTA, "ERR max requests limit exceeded. Limit: 500000", ("PING", "GET k", "SET k v"), ()),
-        (Fault.QUOTA_BUT_PING, "ERR max requests limit exceeded", ("GET k", "SET k v"), ("PING", "INFO")),
-        (Fault.DAILY_QUOTA, "ERR max daily request limit exceeded. Limit: 10000", ("PING", "GET k"), ()),
-        (Fault.SUSPENDED, "ERR This database has been suspended", ("PING", "GET k"), ()),
-        (Fault.CAPACITY, "ERR DB capacity quota exceeded.", ("SET k v", "INCR k"), ("PING", "GET k", "DEL k")),
-        (Fault.NO_PERMISSION, "NOPERM this user has no permissions to run the ", ("PING", "GET k"), ()),
+        (UpstashFault.QUOTA, "ERR max requests limit exceeded. Limit: 500000", ("PING", "GET k", "SET k v"), ()),
+        (UpstashFault.QUOTA_BUT_PING, "ERR max requests limit exceeded", ("GET k", "SET k v"), ("PING", "INFO")),
+        (UpstashFault.DAILY_QUOTA, "ERR max daily request limit exceeded. Limit: 10000", ("PING", "GET k"), ()),
+        (UpstashFault.SUSPENDED, "ERR This database has been suspended", ("PING", "GET k"), ()),
+        (
+            UpstashFault.CAPACITY,
+            "ERR DB capacity quota exceeded.",
+            ("SET k v", "INCR k"),
+            ("PING", "GET k", "DEL k"),
+        ),
+        (UpstashFault.NO_PERMISSION, "NOPERM this user has no permissions to run the ", ("PING", "GET k"), ()),
     ],
 )
 def test_a_refusal_has_the_text_of_upstash_and_concerns_the_right_commands(
-    database: UpstashStandIn, fault: Fault, beginning: str, refused: tuple[str, ...], run: tuple[str, ...]
+    database: UpstashStandIn, fault: UpstashFault, beginning: str, refused: tuple[str, ...], run: tuple[str, ...]
 ) -> None:
     """Status 400 alone, an entry in a pipeline, the whole of a transaction; good again when it is lifted."""
     database.fault = fault
@@ -320,15 +325,16 @@ def test_a_refusal_has_the_text_of_upstash_and_concerns_the_right_commands(
     for command in run:
         assert said(database, *command.split())[0] == 200
     assert ask(database, "GET", "/ping", headers={})[0] == 401
-    database.fault = Fault.NONE
+    database.fault = UpstashFault.NONE
     assert said(database, "SET", "k", "v") == (200, {"result": "OK"})
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [(Fault.SERVER_ERROR, 503), (Fault.RATE_LIMIT, 429), (Fault.HTML, 200)]
+    ("fault", "status"),
+    [(UpstashFault.SERVER_ERROR, 503), (UpstashFault.RATE_LIMIT, 429), (UpstashFault.HTML, 200)],
 )
 def test_what_stands_before_the_database_does_not_speak_json(
-    database: UpstashStandIn, fault: Fault, status: int
+    database: UpstashStandIn, fault: UpstashFault, status: int
 ) -> None:
     """An edge or a captive portal answers in its own way, with and without a token."""
     database.fault = fault
@@ -341,13 +347,13 @@ def test_what_stands_before_the_database_does_not_speak_json(
 
 def test_a_hanging_request_is_answered_when_the_fault_is_lifted(database: UpstashStandIn) -> None:
     """The connection stands, nothing is said; then everything is."""
-    database.fault = Fault.HANG
+    database.fault = UpstashFault.HANG
     answers: list[tuple[int, Any]] = []
     asking = threading.Thread(target=lambda: answers.append(said(database, "PING")))
     asking.start()
     asking.join(0.2)
     assert asking.is_alive()
-    database.fault = Fault.NONE
+    database.fault = UpstashFault.NONE
     asking.join(5)
     assert answers == [(200, {"result": "PONG"})]
 
@@ -355,10 +361,10 @@ def test_a_hanging_request_is_answered_when_the_fault_is_lifted(database: Upstas
 def test_a_host_that_refuses_is_back_at_the_same_address(database: UpstashStandIn) -> None:
     """Nobody listens meanwhile."""
     address = database.address
-    database.fault = Fault.REFUSE
+    database.fault = UpstashFault.REFUSE
     with pytest.raises(ConnectionRefusedError):
         said(database, "PING")
-    database.fault = Fault.NONE
+    database.fault = UpstashFault.NONE
     assert database.address == address
     assert said(database, "PING") == (200, {"result": "PONG"})
 
@@ -377,10 +383,10 @@ def test_only_what_upstash_charges_for_is_billed(database: UpstashStandIn, clien
     ask(database, "GET", "/info")
     with pytest.raises(UpstashError):
         client.execute(["NOSUCH"])
-    database.fault = Fault.QUOTA
+    database.fault = UpstashFault.QUOTA
     with pytest.raises(UpstashError):
         client.get("key")
-    database.fault = Fault.NONE
+    database.fault = UpstashFault.NONE
     assert database.billed_commands == 0
     pipeline = client.pipeline()
     pipeline.set("key", "value")
@@ -398,7 +404,7 @@ def test_nothing_is_left_of_a_closed_stand_in() -> None:
         kept = http.client.HTTPConnection(database.address, timeout=5)
         kept.request("GET", "/ping", headers=BEARER)
         assert kept.getresponse().read()
-        database.fault = Fault.HANG
+        database.fault = UpstashFault.HANG
         waiting = http.client.HTTPConnection(database.address, timeout=5)
         waiting.request("GET", "/ping", headers=BEARER)
         while database.requests < 2:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from monitor.alerts.notification import Kind
-from monitor.alerts.retry_policy import Receipt, Verdict
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.alerts.notification import NotificationKind
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
-from monitor.incidents.state import Step, Watch
+from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Recorded, Store
 
-CONFIRMED = Receipt(verdict=Verdict.CONFIRMED, detail="ok")
+CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=1)
 
@@ -52,9 +52,9 @@ class Desk:
         """Open the file again without asking what became of the old store."""
         self.store = self._open()
 
-    def look(self, outcome: Outcome, *, database: str = "main", after: timedelta = INTERVAL) -> Recorded:
+    def check(self, outcome: Outcome, *, database: str = "main", after: timedelta = INTERVAL) -> Recorded:
         self.now += after
-        look = Look(
+        check = Check(
             database=database,
             at=self.now,
             outcome=outcome,
@@ -62,19 +62,27 @@ class Desk:
             http_status=200 if outcome is Outcome.OK else None,
             phases=Phases(dns=0.1, connect=1.0, tls=2.0, wait=20.25, read=0.5, total=24.0),
         )
-        return self.store.record(look, judge(look), interval=INTERVAL)
+        return self.store.record(check, judge(check), interval=INTERVAL)
 
-    def looks(self, *outcomes: Outcome) -> list[str]:
-        """What was said to each channel over these looks."""
-        return [notice.kind.value for outcome in outcomes for notice in self.look(outcome).step.notices]
+    def checks(self, *outcomes: Outcome) -> list[str]:
+        """What was said to each channel over these checks."""
+        return [
+            notification.kind.value
+            for outcome in outcomes
+            for notification in self.check(outcome).transition.notifications
+        ]
 
     def deliver(self, channel: str = "slack") -> list[str]:
         """Send what is due, confirmed at once; return what was told: "1 opened", or the monitor's own words."""
         told = []
-        while dispatch := self.store.claim(channel, self.now):
-            notice = dispatch.notice
-            told.append(notice.title if notice.kind is Kind.MONITOR else f"{notice.incident} {notice.kind.value}")
-            self.store.settle(dispatch, CONFIRMED, self.now, 0.0)
+        while delivery := self.store.claim(channel, self.now):
+            notification = delivery.notification
+            told.append(
+                notification.title
+                if notification.kind is NotificationKind.MONITOR
+                else f"{notification.incident} {notification.kind.value}"
+            )
+            self.store.settle(delivery, CONFIRMED, self.now, 0.0)
         return told
 
     def in_memory(self) -> bool:
@@ -90,8 +98,8 @@ class Desk:
         return [outcome for (outcome,) in self.shell("SELECT outcome FROM history ORDER BY at")]
 
 
-def judge(look: Look) -> Callable[[Watch, int], Step]:
-    return lambda watch, number: advance(watch, look, AlertSettings(), next_incident=number)
+def judge(check: Check) -> Callable[[IncidentState, int], Transition]:
+    return lambda state, number: advance(state, check, AlertSettings(), next_incident=number)
 
 
 @pytest.fixture

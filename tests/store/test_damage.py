@@ -21,13 +21,13 @@ OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJE
 
 @pytest.fixture(scope="module")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
-    """A file with closed incidents, an open one and parcels that wait, and the time it is there."""
+    """A file with closed incidents, an open one and outbox messages that wait, and the time it is there."""
     desk = Desk(tmp_path_factory.mktemp("lived-in") / "history.db")
     for _ in range(4):
-        desk.looks(*[OK] * 40, REJECTED, REJECTED, OK, OK)
+        desk.checks(*[OK] * 40, REJECTED, REJECTED, OK, OK)
     desk.deliver()
-    desk.looks(*[OK] * 40, TIMEOUT, TIMEOUT, TIMEOUT)
-    desk.look(OK, database="other")
+    desk.checks(*[OK] * 40, TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.check(OK, database="other")
     desk.store.close()
     return desk.path, desk.now
 
@@ -56,12 +56,12 @@ def test_whatever_happens_to_the_bytes_the_watch_goes_on(
     harmed = HARMS[harm](path.read_bytes(), chance)
     if while_open:
         desk = settle_in()
-        desk.look(OK, database="third")
+        desk.check(OK, database="third")
         overwrite(path, harmed)
     else:
         overwrite(path, harmed)
         desk = settle_in()
-    desk.looks(*[REJECTED] * 3, OK, OK, OK, *[REJECTED] * 3)
+    desk.checks(*[REJECTED] * 3, OK, OK, OK, *[REJECTED] * 3)
     [latest] = [row.id for name, row in desk.store.incidents() if name == "main"]
     rounds = [desk.deliver(channel) for channel in desk.channels * 2]  # the first may find the damage
     for first, second in zip(rounds[:2], rounds[2:], strict=True):
@@ -82,7 +82,7 @@ def test_the_damaged_file_is_kept_aside_with_its_companions(tmp_path: Path, harm
     path.write_bytes(content)
     (tmp_path / "history.db-wal").write_bytes(b"old log")
     desk = Desk(path)
-    assert desk.looks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
+    assert desk.checks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
     told, opened = desk.deliver()
     assert "damaged" in told
     assert opened == "1 opened"
@@ -100,45 +100,49 @@ def test_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
     """Made by `touch`, or by a full disk: nothing to move aside, nothing to tell."""
     (tmp_path / "history.db").touch()
     desk = Desk(tmp_path / "history.db")
-    desk.look(OK)
+    desk.check(OK)
     desk.store.close()
     assert (desk.said, desk.outcomes()) == ([], ["ok"])
     assert [part.name for part in tmp_path.iterdir()] == ["history.db"]
 
 
 def test_damaged_looks_do_not_cost_the_state(desk: Desk) -> None:
-    """What can still be read is carried over: the open incident, its number, and parcels not yet delivered."""
-    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    """What can still be read is carried over: the open incident, its number, and outbox messages not yet
+    delivered.
+    """
+    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     desk.store.close()
-    harm_page(desk.path, "look")
+    harm_page(desk.path, "check_result")
     desk.restart_after_a_kill()
-    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert desk.checks(TIMEOUT, OK, OK) == ["closed"]
     assert sorted(desk.deliver()) == ["1 missed", f"upstash-monitor: {desk.said[0][1]}"]
-    assert desk.looks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
+    assert desk.checks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
     assert [row.id for _, row in desk.store.incidents()] == [2]
 
 
-@pytest.mark.parametrize("table", ["watch", "incident"])
+@pytest.mark.parametrize("table", ["incident_state", "incident"])
 def test_an_open_incident_is_known_by_either_of_its_tables(desk: Desk, table: str) -> None:
     """One of them is gone: the incident goes on under its number and is closed once, as if nothing had been."""
-    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     desk.deliver()
     desk.store.close()
     harm_page(desk.path, table)
     desk.restart_after_a_kill()
-    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert desk.checks(TIMEOUT, OK, OK) == ["closed"]
     assert desk.deliver() == [f"upstash-monitor: {desk.said[0][1]}", "1 closed"]
     assert [(row.id, row.closed_at is None) for _, row in desk.store.incidents(closed_too=True)] == [(1, False)]
 
 
-def test_one_parcel_that_cannot_be_read_does_not_hold_the_others(desk: Desk) -> None:
+def test_one_message_that_cannot_be_read_does_not_hold_the_others(desk: Desk) -> None:
     """A letter flipped inside a message: it is lost, and only it."""
     for name in ("first", "second", "third"):
         for _ in range(2):
-            desk.look(REJECTED, database=name)
+            desk.check(REJECTED, database=name)
     desk.store.close()
     with closing(sqlite3.connect(desk.path)) as shell, shell:
-        shell.execute("UPDATE parcel SET notice = replace(notice, '\"kind\"', '\"kinb\"') WHERE incident_id = 2")
+        shell.execute(
+            "UPDATE outbox SET notification = replace(notification, '\"kind\"', '\"kinb\"') WHERE incident_id = 2"
+        )
     desk.restart_after_a_kill()
     told = desk.deliver()
     assert [text for text in told if "damaged" not in text] == ["1 opened", "3 opened"]
@@ -147,16 +151,16 @@ def test_one_parcel_that_cannot_be_read_does_not_hold_the_others(desk: Desk) -> 
 
 @pytest.mark.parametrize(
     "sql",
-    ["DROP TABLE parcel", "DROP VIEW history", "ALTER TABLE watch RENAME COLUMN state TO states"],
+    ["DROP TABLE outbox", "DROP VIEW history", "ALTER TABLE incident_state RENAME COLUMN state TO states"],
 )
 def test_a_file_with_another_shape_is_a_damaged_one(desk: Desk, sql: str) -> None:
     """Somebody was in there with a shell; under our hands as well as before the start."""
-    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     with closing(sqlite3.connect(desk.path)) as shell, shell:
         shell.execute(sql)
     if "VIEW" in sql:
         desk.restart()
-    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert desk.checks(TIMEOUT, OK, OK) == ["closed"]
     assert [level for level, _ in desk.said] == ["ERROR"]
     desk.restart()
     assert len(desk.said) == 1
@@ -165,10 +169,10 @@ def test_a_file_with_another_shape_is_a_damaged_one(desk: Desk, sql: str) -> Non
 def test_tables_of_somebody_elses_in_our_file_are_no_harm(desk: Desk) -> None:
     """An index or a note added with a shell stays."""
     with closing(sqlite3.connect(desk.path)) as shell, shell:
-        shell.execute("CREATE INDEX mine ON look (latency_us)")
+        shell.execute("CREATE INDEX mine ON check_result (latency_us)")
         shell.execute("CREATE TABLE notes (text)")
     desk.restart()
-    desk.look(OK)
+    desk.check(OK)
     assert desk.said == []
     assert desk.shell("SELECT count(*) FROM notes") == [(0,)]
 
@@ -177,15 +181,15 @@ def test_two_processes_that_meet_one_damaged_file_move_it_once(tmp_path: Path) -
     """The second finds the first one's new file and goes on in it."""
     path = tmp_path / "history.db"
     first, second = Desk(path), Desk(path)
-    first.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    first.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     harm = HARMS["noise"](path.read_bytes() * 3, random.Random(7))
     overwrite(path, harm)
     second.now = first.now
-    assert first.looks(TIMEOUT) == second.looks(TIMEOUT) == []
+    assert first.checks(TIMEOUT) == second.checks(TIMEOUT) == []
     assert len(list(tmp_path.glob("*.damaged-????????T??????"))) == 1
-    assert first.looks(OK, OK) == ["closed"]
+    assert first.checks(OK, OK) == ["closed"]
     second.now = first.now
-    assert second.looks(OK) == []
+    assert second.checks(OK) == []
     first.deliver()
     assert second.deliver() == []
     for desk in (first, second):

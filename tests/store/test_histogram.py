@@ -47,14 +47,14 @@ def test_every_percentile_is_within_one_percent(figures: list[float]) -> None:
 
 @pytest.mark.parametrize("sigma", [0.05, 0.4, 2.0])
 def test_the_percentiles_of_many_figures_are_as_true_as_those_of_few(sigma: float) -> None:
-    """Fifty thousand looks of a host that is steady, ordinary, or wild."""
+    """Fifty thousand checks of a host that is steady, ordinary, or wild."""
     dice = random.Random(1)
     figures = [round(dice.lognormvariate(3, sigma), 3) for _ in range(50_000)]
     found = spread(of(figures))
     assert found is not None
     for share, value in ((0.5, found.p50_ms), (0.9, found.p90_ms), (0.95, found.p95_ms), (0.99, found.p99_ms)):
         assert value == pytest.approx(exact(figures, share), rel=0.01)
-    assert (found.looks, found.max_ms) == (50_000, max(figures))
+    assert (found.checks, found.max_ms) == (50_000, max(figures))
 
 
 @given(st.lists(st.lists(FIGURES, max_size=40), max_size=6))
@@ -92,7 +92,7 @@ def test_counts_of_any_width_survive() -> None:
 
 @given(st.lists(FIGURES, min_size=1, max_size=200), FIGURES)
 @settings(deadline=None)
-def test_looks_below_a_limit_are_counted_as_the_buckets_have_them(figures: list[float], limit: float) -> None:
+def test_checks_below_a_limit_are_counted_as_the_buckets_have_them(figures: list[float], limit: float) -> None:
     """Between those surely below and those surely not above."""
     count = of(figures).count_at_most(limit)
     assert sum(figure * 1.0201 <= limit for figure in figures) <= count
@@ -130,8 +130,8 @@ def test_nothing_counted_has_no_figures() -> None:
     assert PhaseHistograms().encode() == b""
 
 
-def test_an_hour_of_looks_takes_less_than_a_byte_a_look() -> None:
-    """Sixty looks of an ordinary host, and a day of them."""
+def test_an_hour_of_checks_takes_less_than_a_byte_a_check() -> None:
+    """Sixty checks of an ordinary host, and a day of them."""
     dice = random.Random(3)
     assert len(of([dice.lognormvariate(3, 0.4) for _ in range(60)]).encode()) <= 60
     assert len(of([dice.lognormvariate(3, 0.4) for _ in range(1440)]).encode()) <= 200
@@ -162,7 +162,7 @@ def test_what_was_cut_short_is_not_read_as_something_else(place: int) -> None:
 
 
 def test_phase_medians_are_within_five_percent_and_know_what_was_not_reached() -> None:
-    """A phase that no look reached has no median; the others are those of the looks that reached them."""
+    """A phase that no check reached has no median; the others are those of the checks that reached them."""
     dice = random.Random(4)
     seen = [
         Phases(dns=dice.lognormvariate(0, 1), wait=dice.lognormvariate(3, 0.3), total=dice.lognormvariate(4, 0.3))

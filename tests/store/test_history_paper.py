@@ -22,7 +22,7 @@ EXAMPLES = re.findall(
 def lived_in(desk: Desk) -> Desk:
     """An incident that is over, with messages that arrived at the second try; all of it today."""
     desk.now = datetime.now(UTC)
-    desk.looks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 2, Outcome.OK, Outcome.OK)
+    desk.checks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 2, Outcome.OK, Outcome.OK)
     return desk
 
 

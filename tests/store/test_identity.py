@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
 def test_a_newer_file_is_refused_and_left_as_it_is(desk: Desk, version: int, *, killed: bool) -> None:
     """The text says what was found and what to do; not one byte changes, not even when a log waits beside it."""
-    desk.look(OK)
+    desk.check(OK)
     if not killed:
         desk.store.close()
     with closing(sqlite3.connect(desk.path)) as shell:
@@ -54,13 +54,13 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) 
 @pytest.mark.parametrize("how", ["deleted", "moved"])
 def test_a_file_that_is_taken_away_under_our_hands_is_begun_anew(desk: Desk, how: str) -> None:
     """`rm history.db` must not mean writing into nowhere until a restart: the state goes on in a new file."""
-    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     for part in sorted(desk.path.parent.glob("history.db*")):
         if how == "deleted":
             part.unlink()
         else:
             part.rename(part.with_name(part.name.replace("history", "old")))
-    assert desk.looks(TIMEOUT, OK, OK) == ["closed"]
+    assert desk.checks(TIMEOUT, OK, OK) == ["closed"]
     assert [level for level, _ in desk.said] == ["WARNING"]
     desk.restart_after_a_kill()
     assert desk.deliver() == ["1 missed"]
@@ -71,27 +71,27 @@ def test_a_file_that_is_taken_away_under_our_hands_is_begun_anew(desk: Desk, how
 def test_a_folder_that_is_taken_away_is_made_again(tmp_path: Path) -> None:
     """The whole volume was emptied."""
     desk = Desk(tmp_path / "data" / "history.db")
-    desk.looks(REJECTED, REJECTED)
+    desk.checks(REJECTED, REJECTED)
     for part in (tmp_path / "data").iterdir():
         part.unlink()
     (tmp_path / "data").rmdir()
-    assert desk.looks(OK, OK) == ["closed"]
+    assert desk.checks(OK, OK) == ["closed"]
     desk.store.close()
     assert desk.outcomes() == ["ok", "ok"]
 
 
 def test_a_file_that_another_one_replaced_is_joined_and_not_overwritten(desk: Desk, tmp_path: Path) -> None:
     """A backup was put back while we ran: what it knows stays, what we know comes to it under free numbers."""
-    desk.looks(REJECTED, REJECTED)
+    desk.checks(REJECTED, REJECTED)
     desk.deliver()
     backup = Desk(tmp_path / "backup.db")
     backup.now = desk.now - 100 * INTERVAL
-    backup.looks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
+    backup.checks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
     backup.store.close()
     for part in sorted(tmp_path.glob("history.db*")):
         part.unlink()
     backup.path.rename(desk.path)
-    assert desk.looks(OK, OK) == ["closed"]
+    assert desk.checks(OK, OK) == ["closed"]
     assert [(row.id, row.cause) for _, row in desk.store.incidents(closed_too=True)] == [
         (2, REJECTED),
         (1, TIMEOUT),
@@ -102,19 +102,19 @@ def test_a_file_that_another_one_replaced_is_joined_and_not_overwritten(desk: De
 
 def test_a_file_that_something_else_replaced_means_memory(desk: Desk) -> None:
     """A newer version has taken over the name: it is not touched, the watch goes on."""
-    desk.looks(REJECTED, REJECTED)
+    desk.checks(REJECTED, REJECTED)
     for part in desk.path.parent.glob("history.db*"):
         part.unlink()
     with closing(sqlite3.connect(desk.path)) as newer:
         newer.execute("PRAGMA user_version = 7")
     before = desk.path.read_bytes()
-    assert desk.looks(OK, OK) == ["closed"]
+    assert desk.checks(OK, OK) == ["closed"]
     assert desk.in_memory()
     desk.store.close()
     assert desk.path.read_bytes() == before
 
 
-BEGIN_AND_LOOK = """
+BEGIN_AND_CHECK = """
 import sys
 from pathlib import Path
 from monitor.checks.observation import Outcome
@@ -124,17 +124,17 @@ print("ready", flush=True)
 sys.stdin.readline()
 desk = Desk(Path(sys.argv[1]))
 for _ in range(5):
-    desk.look(Outcome.TOKEN_REJECTED, database=sys.argv[2])
+    desk.check(Outcome.TOKEN_REJECTED, database=sys.argv[2])
 desk.store.close()
 print(desk.said)
 """
 
 
 def test_processes_that_begin_at_once_share_one_new_file(tmp_path: Path) -> None:
-    """Both lay the tables at the same moment; neither loses a look, and no number is given twice."""
+    """Both lay the tables at the same moment; neither loses a check, and no number is given twice."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", BEGIN_AND_LOOK, str(tmp_path / "history.db"), f"db{number}"],
+            [sys.executable, "-c", BEGIN_AND_CHECK, str(tmp_path / "history.db"), f"db{number}"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Whatever happens, in whatever order: the rules hold and every message arrives once (design, 4.1, 4.2, 4.4).
 
 Hypothesis drives looks, clock steps, restarts, locks, acknowledgements and deliveries on a real file; expectations
-are counted here from the looks alone, without the code under test.
+are counted here from the checks alone, without the code under test.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from monitor.alerts.notification import Kind
-from monitor.alerts.retry_policy import LEASE, Receipt, Verdict
+from monitor.alerts.notification import NotificationKind
+from monitor.alerts.retry_policy import LEASE, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Family, Outcome
 from tests.store.conftest import Desk
 
@@ -26,7 +26,7 @@ DATABASES = ("main", "other")
 CHANNELS = ("slack", "telegram")
 # Recoveries must be as frequent as troubles, or hardly any incident would ever close.
 OUTCOMES = st.one_of(st.just(Outcome.OK), st.sampled_from(list(Outcome)))
-# How many looks of a family, or of any failing family, an incident needs at the very least.
+# How many checks of a family, or of any failing family, an incident needs at the very least.
 LEAST = {
     Family.CONFIGURATION: 1,
     Family.TOKEN: 2,
@@ -35,8 +35,8 @@ LEAST = {
     Family.SERVICE: 3,
     Family.SLOW: 5,
 }
-CONFIRMED = Receipt(verdict=Verdict.CONFIRMED, detail="ok")
-AWAY = Receipt(verdict=Verdict.RETRY, detail="503")
+CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
+AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="503")
 
 
 class AnyLife(RuleBasedStateMachine):
@@ -74,32 +74,32 @@ class AnyLife(RuleBasedStateMachine):
             assert (opened, closed) == (1, int(incident in self.closed))
 
     @rule(database=st.sampled_from(DATABASES), outcome=OUTCOMES, times=st.integers(1, 4))
-    def look(self, database: str, outcome: Outcome, times: int) -> None:
+    def check(self, database: str, outcome: Outcome, times: int) -> None:
         for _ in range(times):
-            self.look_once(database, outcome)
+            self.check_once(database, outcome)
 
-    def look_once(self, database: str, outcome: Outcome) -> None:
-        before = self.desk.store.watch(database)
-        recorded = self.desk.look(outcome, database=database, after=timedelta(seconds=10))
+    def check_once(self, database: str, outcome: Outcome) -> None:
+        before = self.desk.store.state(database)
+        recorded = self.desk.check(outcome, database=database, after=timedelta(seconds=10))
         self.seen += 1
-        kinds = [notice.kind for notice in recorded.step.notices]
+        kinds = [notification.kind for notification in recorded.transition.notifications]
         if outcome.family is Family.UNKNOWN:
-            assert self.desk.store.watch(database) == before
+            assert self.desk.store.state(database) == before
             assert kinds == []
             return
         seen = self.since_last_decision[database]
         seen.append(outcome)
-        for notice in recorded.step.notices:
-            assert notice.incident is not None
-            if notice.kind is Kind.OPENED:
+        for notification in recorded.transition.notifications:
+            assert notification.incident is not None
+            if notification.kind is NotificationKind.OPENED:
                 self.check_count(seen)
-                assert notice.incident not in self.opened
-                self.opened.add(notice.incident)
-            if notice.kind is Kind.CLOSED:
+                assert notification.incident not in self.opened
+                self.opened.add(notification.incident)
+            if notification.kind is NotificationKind.CLOSED:
                 assert [past.family for past in seen[-2:]] == [Family.FINE, Family.FINE]
-                assert notice.incident in self.opened - self.closed
-                self.closed.add(notice.incident)
-            if notice.kind is not Kind.REMINDER:
+                assert notification.incident in self.opened - self.closed
+                self.closed.add(notification.incident)
+            if notification.kind is not NotificationKind.REMINDER:
                 seen.clear()
 
     def check_count(self, seen: list[Outcome]) -> None:
@@ -144,12 +144,12 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
     def deliver(self, channel: str, arrives: bool) -> None:
-        dispatch = self.desk.store.claim(channel, self.desk.now)
-        if dispatch is None:
+        delivery = self.desk.store.claim(channel, self.desk.now)
+        if delivery is None:
             return
-        self.desk.store.settle(dispatch, CONFIRMED if arrives else AWAY, self.desk.now, 0.5)
-        if arrives and dispatch.notice.incident is not None:
-            self.told[channel, dispatch.notice.incident, dispatch.notice.kind.value] += 1
+        self.desk.store.settle(delivery, CONFIRMED if arrives else AWAY, self.desk.now, 0.5)
+        if arrives and delivery.notification.incident is not None:
+            self.told[channel, delivery.notification.incident, delivery.notification.kind.value] += 1
 
     def deliver_everything(self) -> None:
         for channel in CHANNELS:
@@ -161,7 +161,7 @@ class AnyLife(RuleBasedStateMachine):
     def every_incident_is_open_or_closed(self) -> None:
         on_file = {row.id: row.closed_at is not None for _, row in self.desk.store.incidents(closed_too=True)}
         assert on_file == {incident: incident in self.closed for incident in self.opened}
-        held = {watch.incident.id for name in DATABASES if (watch := self.desk.store.watch(name)).incident}
+        held = {state.incident.id for name in DATABASES if (state := self.desk.store.state(name)).incident}
         assert held == self.opened - self.closed
 
 

@@ -1,4 +1,4 @@
-"""History, state and parcels are one transaction on a real file, and survive restarts."""
+"""History, state and outbox messages are one transaction on a real file, and survive restarts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from monitor.checks.observation import Look, Outcome
-from monitor.incidents.state import Step, Watch
+from monitor.checks.observation import Check, Outcome
+from monitor.incidents.state import IncidentState, Transition
 from tests.store.conftest import INTERVAL, START, Desk
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
@@ -23,12 +23,12 @@ def rows(desk: Desk, sql: str) -> list[dict[str, Any]]:
         return [dict(row) for row in shell.execute(sql)]
 
 
-def test_the_view_history_shows_each_look_as_the_contract_says(desk: Desk) -> None:
+def test_the_view_history_shows_each_check_as_the_contract_says(desk: Desk) -> None:
     """Columns, ISO times with milliseconds in UTC, figures in milliseconds, ok as 1 and 0, unknown as NULL."""
-    desk.look(OK, after=timedelta(milliseconds=7))
-    desk.look(TIMEOUT)
-    desk.look(Outcome.SLOW)
-    desk.look(Outcome.OFFLINE)
+    desk.check(OK, after=timedelta(milliseconds=7))
+    desk.check(TIMEOUT)
+    desk.check(Outcome.SLOW)
+    desk.check(Outcome.OFFLINE)
     first, second, third, fourth = rows(desk, "SELECT * FROM history")
     assert first == {
         "database": "main",
@@ -46,8 +46,8 @@ def test_the_view_history_shows_each_look_as_the_contract_says(desk: Desk) -> No
 
 
 def test_the_view_incident_log_follows_an_incident_to_its_end(desk: Desk) -> None:
-    """Opened with its first failing look, closed with its first fine one, counted in between."""
-    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT)
+    """Opened with its first failing check, closed with its first fine one, counted in between."""
+    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     [row] = rows(desk, "SELECT * FROM incident_log")
     assert row == {
         "id": 1,
@@ -56,20 +56,20 @@ def test_the_view_incident_log_follows_an_incident_to_its_end(desk: Desk) -> Non
         "closed_at": None,
         "cause": "response_timeout",
         "severity": "critical",
-        "looks_failed": 3,
+        "checks_failed": 3,
         "acknowledged_at": None,
     }
     assert desk.store.acknowledge(1, desk.now)
-    desk.looks(TIMEOUT, OK, OK)
+    desk.checks(TIMEOUT, OK, OK)
     [row] = rows(desk, "SELECT * FROM incident_log")
-    assert (row["closed_at"], row["looks_failed"]) == ("2026-11-23T14:05:00.000Z", 4)
+    assert (row["closed_at"], row["checks_failed"]) == ("2026-11-23T14:05:00.000Z", 4)
     assert row["acknowledged_at"] == "2026-11-23T14:03:00.000Z"
     assert not desk.store.acknowledge(1, desk.now)
 
 
-def test_the_view_deliveries_has_a_row_for_each_channel_and_notice(desk: Desk) -> None:
+def test_the_view_deliveries_has_a_row_for_each_channel_and_notification(desk: Desk) -> None:
     """Columns of the contract; nothing delivered yet."""
-    desk.looks(REJECTED, REJECTED)
+    desk.checks(REJECTED, REJECTED)
     assert rows(desk, "SELECT * FROM deliveries") == [
         {
             "incident": 1,
@@ -84,56 +84,60 @@ def test_the_view_deliveries_has_a_row_for_each_channel_and_notice(desk: Desk) -
     ]
 
 
-def test_a_restart_between_any_two_looks_changes_nothing(desk: Desk) -> None:
+def test_a_restart_between_any_two_checks_changes_nothing(desk: Desk) -> None:
     """Counts, open incidents and numbers go on as if it were one process."""
     said = []
     for outcome in (TIMEOUT, TIMEOUT, TIMEOUT, OK, OK, REJECTED, REJECTED):
         desk.restart()
-        said += [(notice.kind.value, notice.incident) for notice in desk.look(outcome).step.notices]
+        said += [
+            (notification.kind.value, notification.incident)
+            for notification in desk.check(outcome).transition.notifications
+        ]
     assert said == [("opened", 1), ("closed", 1), ("opened", 2)]
 
 
-def test_a_look_that_cannot_be_judged_leaves_no_trace(desk: Desk) -> None:
+def test_a_check_that_cannot_be_judged_leaves_no_trace(desk: Desk) -> None:
     """All or nothing: an error inside the transaction takes the history row back as well."""
 
-    def bug(_watch: Watch, _number: int) -> Step:
+    def bug(_state: IncidentState, _number: int) -> Transition:
         raise KeyError("a bug of ours")
 
     with pytest.raises(KeyError):
-        desk.store.record(Look(database="main", at=START, outcome=OK), bug, interval=INTERVAL)
+        desk.store.record(Check(database="main", at=START, outcome=OK), bug, interval=INTERVAL)
     assert rows(desk, "SELECT * FROM history") == []
     assert rows(desk, "SELECT * FROM database") == []
 
 
-def test_looks_at_the_same_millisecond_are_all_kept(desk: Desk) -> None:
+def test_checks_at_the_same_millisecond_are_all_kept(desk: Desk) -> None:
     """A clock that stands still or is set back loses no row."""
     for _ in range(3):
-        desk.look(OK, after=timedelta(0))
-    desk.look(OK, after=timedelta(hours=-1))
+        desk.check(OK, after=timedelta(0))
+    desk.check(OK, after=timedelta(hours=-1))
     assert len(rows(desk, "SELECT * FROM history")) == 4
 
 
 def test_time_in_which_nobody_looked_is_a_gap(desk: Desk) -> None:
-    """More than three intervals without a look are noted; a pause of three is not."""
-    assert desk.look(OK).gap is None
-    assert desk.look(OK, after=3 * INTERVAL).gap is None
-    assert desk.look(OK, after=timedelta(hours=2)).gap == timedelta(hours=2)
+    """More than three intervals without a check are noted; a pause of three is not."""
+    assert desk.check(OK).gap is None
+    assert desk.check(OK, after=3 * INTERVAL).gap is None
+    assert desk.check(OK, after=timedelta(hours=2)).gap == timedelta(hours=2)
     [gap] = rows(desk, "SELECT (to_ms - from_ms) / 60000 AS minutes FROM gap")
     assert gap == {"minutes": 120}
 
 
 def test_what_is_older_than_keep_is_deleted_and_incidents_stay(desk: Desk) -> None:
-    """`keep` holds for looks and finished parcels, ten times as long for looks that failed; an undelivered parcel
+    """`keep` holds for checks and finished outbox messages, ten times as long for checks that failed; an
+    undelivered outbox message
     is never thrown away."""
-    desk.looks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
+    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
     desk.now += timedelta(days=91)
-    desk.look(OK, after=timedelta(0))
+    desk.check(OK, after=timedelta(0))
     assert desk.store.prune(desk.now, timedelta(days=90)) == 2
     assert desk.outcomes() == ["response_timeout"] * 3 + ["ok"]
     desk.now += timedelta(days=810)
     assert desk.store.prune(desk.now, timedelta(days=90)) == 4
     assert rows(desk, "SELECT * FROM history") == []
-    assert rows(desk, "SELECT * FROM remark") == []
+    assert rows(desk, "SELECT * FROM check_detail") == []
     assert len(rows(desk, "SELECT * FROM incident_log")) == 1
     assert len(rows(desk, "SELECT * FROM deliveries")) == 4
 
@@ -141,7 +145,7 @@ def test_what_is_older_than_keep_is_deleted_and_incidents_stay(desk: Desk) -> No
 def test_pruned_space_is_given_back_to_the_disk(desk: Desk) -> None:
     """A volume is billed by the gigabyte, and `keep` is how an operator holds it small."""
     for _ in range(4000):
-        desk.look(Outcome.SLOW, after=timedelta(seconds=1))
+        desk.check(Outcome.SLOW, after=timedelta(seconds=1))
     desk.restart()
     before = desk.path.stat().st_size
     desk.now += timedelta(days=2)
@@ -152,33 +156,33 @@ def test_pruned_space_is_given_back_to_the_disk(desk: Desk) -> None:
 
 def test_a_check_every_few_minutes_prunes_now_and_then(desk: Desk) -> None:
     """Not each time, but before much is too old."""
-    desk.look(OK)
-    desk.look(OK, after=timedelta(days=1))
+    desk.check(OK)
+    desk.check(OK, after=timedelta(days=1))
     day = timedelta(days=1)
     assert desk.store.prune_now_and_then(desk.now, day) == 0
     assert desk.store.prune_now_and_then(desk.now + timedelta(minutes=30), day) == 1
 
 
 def test_a_clock_set_back_and_forth_makes_no_gap_of_looked_at_time(desk: Desk) -> None:
-    """Back an hour, some looks, forward again: only the hour in which no clock saw a look is a gap."""
+    """Back an hour, some checks, forward again: only the hour in which no clock saw a check is a gap."""
     for _ in range(60):
-        desk.look(OK)
+        desk.check(OK)
     desk.now -= timedelta(minutes=30)
-    assert all(desk.look(OK, after=timedelta(seconds=31)).gap is None for _ in range(3))
+    assert all(desk.check(OK, after=timedelta(seconds=31)).gap is None for _ in range(3))
     desk.now = START + timedelta(minutes=60)
-    assert desk.look(OK).gap is None
-    assert desk.look(OK, after=timedelta(hours=1)).gap == timedelta(hours=1)
+    assert desk.check(OK).gap is None
+    assert desk.check(OK, after=timedelta(hours=1)).gap == timedelta(hours=1)
     assert len(rows(desk, "SELECT * FROM history")) == 65
     assert rows(desk, "SELECT count(*) AS gaps FROM gap") == [{"gaps": 1}]
 
 
 def test_the_views_can_be_read_in_a_shell_while_we_write(desk: Desk) -> None:
     """A reader that takes its time sees one moment, and holds nobody up."""
-    desk.looks(REJECTED, REJECTED)
+    desk.checks(REJECTED, REJECTED)
     with closing(sqlite3.connect(desk.path, isolation_level=None)) as shell:
         shell.execute("BEGIN")
         assert shell.execute("SELECT count(*) FROM history").fetchone() == (2,)
-        desk.looks(OK, OK)
+        desk.checks(OK, OK)
         assert shell.execute("SELECT count(*) FROM history").fetchone() == (2,)
         assert shell.execute("SELECT closed_at FROM incident_log").fetchone() == (None,)
         shell.execute("COMMIT")
@@ -186,9 +190,9 @@ def test_the_views_can_be_read_in_a_shell_while_we_write(desk: Desk) -> None:
     assert desk.said == []
 
 
-def test_control_hosts_are_remembered_by_when_they_answered(desk: Desk) -> None:
+def test_connectivity_hosts_are_remembered_by_when_they_answered(desk: Desk) -> None:
     """Only those that answered since the given moment are returned."""
-    desk.store.note_controls(["1.1.1.1:443", "8.8.8.8:443"], START)
-    desk.store.note_controls(["8.8.8.8:443"], START + timedelta(hours=5))
-    assert desk.store.controls_heard(START + timedelta(hours=1)) == {"8.8.8.8:443"}
-    assert desk.store.controls_heard(START) == {"1.1.1.1:443", "8.8.8.8:443"}
+    desk.store.note_connectivity(["1.1.1.1:443", "8.8.8.8:443"], START)
+    desk.store.note_connectivity(["8.8.8.8:443"], START + timedelta(hours=5))
+    assert desk.store.connectivity_heard(START + timedelta(hours=1)) == {"8.8.8.8:443"}
+    assert desk.store.connectivity_heard(START) == {"1.1.1.1:443", "8.8.8.8:443"}

@@ -1,4 +1,4 @@
-"""Sums say what single looks say, for any span, in whatever order and by whatever way the looks came in."""
+"""Sums say what single checks say, for any span, in whatever order and by whatever way the checks came in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.checks.observation import Look, Outcome, Phases
-from monitor.incidents.state import Step, Watch
+from monitor.checks.observation import Check, Outcome, Phases
+from monitor.incidents.state import IncidentState, Transition
 from monitor.store.queries import history_of
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, HOUR_MS
-from monitor.store.tables.checks import read_looks
+from monitor.store.tables.checks import read_checks
 from monitor.store.tables.rollups import LENGTH_MS, RowGrain
 from monitor.store.tables.rows import from_ms, to_ms
 from monitor.store.tables.spans import read_gaps
@@ -31,22 +31,22 @@ OK, SLOW, TIMEOUT, OFFLINE = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT,
 
 
 class History:
-    """A desk on which any look may be laid, and what must be read from it."""
+    """A desk on which any check may be laid, and what must be read from it."""
 
     def __init__(self, path: Path) -> None:
         self.desk = Desk(path)
 
-    def look(
+    def check(
         self, at: datetime, outcome: Outcome = OK, latency_ms: float = 20.0, *, interval: timedelta = MINUTE
     ) -> None:
         phases = Phases(dns=0.5, connect=5.0, tls=9.0, wait=latency_ms, read=0.0, total=latency_ms + 15)
-        look = Look(database="main", at=at, outcome=outcome, http_status=200, phases=phases)
+        check = Check(database="main", at=at, outcome=outcome, http_status=200, phases=phases)
         self.desk.now = at
-        self.desk.store.record(look, _judge, interval=interval)
+        self.desk.store.record(check, _judge, interval=interval)
 
-    def looks(self) -> list[Look]:
-        """Single looks, as they stand in the file."""
-        return self.desk.store.read(lambda connection: list(read_looks(connection, 1)))
+    def checks(self) -> list[Check]:
+        """Single checks, as they stand in the file."""
+        return self.desk.store.read(lambda connection: list(read_checks(connection, 1)))
 
     def gaps(self) -> list[tuple[datetime, datetime]]:
         found = self.desk.store.read(lambda c: read_gaps(c, 1, start_ms=0, end_ms=1 << 50))
@@ -67,20 +67,20 @@ class History:
             lambda connection: history_of(connection, 1, "main", start=start, end=end, grain=Grain.DAY).phases
         )
 
-    def check(self, start: datetime, end: datetime) -> None:
-        """Both grains, each slice and all of it, against the single looks."""
-        looks, gaps = self.looks(), self.gaps()
+    def compare(self, start: datetime, end: datetime) -> None:
+        """Both grains, each slice and all of it, against the single checks."""
+        checks, gaps = self.checks(), self.gaps()
         for grain in Grain:
             slices = self.slices(start, end, grain)
             assert [each.start for each in slices] == [start, *(each.end for each in slices[:-1])]
             assert slices[-1].end == end
             for each in (*slices, self.whole(start, end, grain)):
-                check(each, expected(looks, each.start, each.end, gaps=gaps))
+                check(each, expected(checks, each.start, each.end, gaps=gaps))
 
 
-def _judge(watch: Watch, _number: int) -> Step:
+def _judge(state: IncidentState, _number: int) -> Transition:
     """Incidents have no part in this."""
-    return Step(watch=watch)
+    return Transition(state=state)
 
 
 @pytest.fixture
@@ -90,63 +90,65 @@ def history(tmp_path: Path) -> Iterator[History]:
     history.desk.store.close()
 
 
-def test_a_state_holds_until_the_next_look(history: History) -> None:
-    """Down from the first failing look to the first fine one, as an incident lasts; what comes last is unknown."""
+def test_a_state_holds_until_the_next_check(history: History) -> None:
+    """Down from the first failing check to the first fine one, as an incident lasts; what comes last is
+    unknown.
+    """
     for minute, outcome in ((0, OK), (10, TIMEOUT), (11, TIMEOUT), (13, SLOW), (15, OK)):
-        history.look(START + minute * MINUTE, outcome, interval=10 * MINUTE)
+        history.check(START + minute * MINUTE, outcome, interval=10 * MINUTE)
     whole = history.whole(START, START + 20 * MINUTE)
     assert (whole.uptime.up, whole.uptime.down, whole.uptime.unknown) == (12 * MINUTE, 3 * MINUTE, 5 * MINUTE)
     assert whole.uptime.share == 12 / 15
-    assert (whole.looks, whole.looks_failed) == (5, 2)
+    assert (whole.checks, whole.checks_failed) == (5, 2)
 
 
 def test_time_in_which_nobody_looked_is_neither_up_nor_down(history: History) -> None:
-    """Nor is the time after a look that saw our own side offline, until the next one."""
+    """Nor is the time after a check that saw our own side offline, until the next one."""
     for minute, outcome in ((0, OK), (3, OK), (63, TIMEOUT), (64, OFFLINE), (66, OK), (67, OK)):
-        history.look(START + minute * MINUTE, outcome)
+        history.check(START + minute * MINUTE, outcome)
     whole = history.whole(START, START + 67 * MINUTE)
     assert (whole.uptime.up, whole.uptime.down, whole.uptime.unknown) == (4 * MINUTE, 1 * MINUTE, 62 * MINUTE)
 
 
 def test_intervals_longer_than_an_hour_fill_the_hours_between(history: History) -> None:
-    """A look every six hours is four looks a day and no gap."""
+    """A check every six hours is four checks a day and no gap."""
     for number in range(6):
-        history.look(START + number * 6 * HOUR, TIMEOUT if number == 2 else OK, interval=6 * HOUR)
-    history.check(START, START + 30 * HOUR)
+        history.check(START + number * 6 * HOUR, TIMEOUT if number == 2 else OK, interval=6 * HOUR)
+    history.compare(START, START + 30 * HOUR)
     down = [each for each in history.slices(START, START + 30 * HOUR) if each.uptime.down]
     assert [each.start for each in down] == [START + number * HOUR for number in range(12, 18)]
     assert all(each.uptime.down == HOUR for each in down)
 
 
 def test_what_was_not_summed_up_yet_is_read_all_the_same(history: History) -> None:
-    """After each single look of two hours, the sums are those of all looks so far."""
+    """After each single check of two hours, the sums are those of all checks so far."""
     dice = random.Random(1)
     for minute in range(130):
-        history.look(START + minute * MINUTE, dice.choice((OK, OK, TIMEOUT)), dice.lognormvariate(3, 0.4))
+        history.check(START + minute * MINUTE, dice.choice((OK, OK, TIMEOUT)), dice.lognormvariate(3, 0.4))
         if minute % 7 == 0 or minute in (59, 60, 61):
-            history.check(START - HOUR, START + (minute + 2) * MINUTE)
+            history.compare(START - HOUR, START + (minute + 2) * MINUTE)
 
 
 def test_a_clock_set_back_changes_what_is_past(history: History) -> None:
-    """Looks that come in late find their place, in hours and days that are long summed up too."""
+    """Checks that come in late find their place, in hours and days that are long summed up too."""
     for minute in range(0, 3 * 24 * 60, 15):
-        history.look(START + minute * MINUTE, TIMEOUT if 200 < minute < 300 else OK, interval=15 * MINUTE)
+        history.check(START + minute * MINUTE, TIMEOUT if 200 < minute < 300 else OK, interval=15 * MINUTE)
     for minute in (95, 96, 230, 231, 24 * 60 + 7, 24 * 60 + 7):
-        history.look(START + minute * MINUTE, SLOW, 700.0, interval=15 * MINUTE)
-    history.look(START - 10 * MINUTE, TIMEOUT, interval=15 * MINUTE)
-    assert len(history.looks()) == 288 + 7
-    history.check(START - HOUR, START + 3 * DAY)
+        history.check(START + minute * MINUTE, SLOW, 700.0, interval=15 * MINUTE)
+    history.check(START - 10 * MINUTE, TIMEOUT, interval=15 * MINUTE)
+    assert len(history.checks()) == 288 + 7
+    history.compare(START - HOUR, START + 3 * DAY)
 
 
 def test_a_gap_ends_where_somebody_did_look(history: History) -> None:
     """The clock ran ahead and was set right: what was noted as a gap meanwhile is looked at after all."""
-    history.look(START)
-    history.look(START + 3 * HOUR)
+    history.check(START)
+    history.check(START + 3 * HOUR)
     assert history.gaps() == [(START, START + 3 * HOUR)]
     for minute in range(1, 61):
-        history.look(START + minute * MINUTE)
+        history.check(START + minute * MINUTE)
     assert history.gaps() == [(START + HOUR, START + 3 * HOUR)]
-    history.check(START, START + 4 * HOUR)
+    history.compare(START, START + 4 * HOUR)
 
 
 STEPS = st.lists(
@@ -162,39 +164,39 @@ STEPS = st.lists(
 
 @given(STEPS, st.integers(-100, 100_000), st.integers(1, 200_000), st.integers(0, 3))
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_sums_are_those_of_the_looks(
+def test_sums_are_those_of_the_checks(
     steps: list[tuple[int, Outcome, float]], offset: int, seconds: int, restarts: int
 ) -> None:
     """Whatever was seen, however the clock went, wherever a span begins and ends."""
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder) / "history.db")
         now = START
-        for number, (step, outcome, latency_ms) in enumerate(steps):
-            now += timedelta(seconds=step)
-            history.look(now, outcome, latency_ms)
+        for number, (transition, outcome, latency_ms) in enumerate(steps):
+            now += timedelta(seconds=transition)
+            history.check(now, outcome, latency_ms)
             if restarts and number % (restarts * 10) == 9:
                 history.desk.restart()
         for start in (
             START + timedelta(seconds=offset),
             START.replace(hour=0),
-            min(look.at for look in history.looks()),
+            min(check.at for check in history.checks()),
         ):
-            history.check(start, start + timedelta(seconds=seconds))
+            history.compare(start, start + timedelta(seconds=seconds))
         assert all(begun < over for begun, over in history.gaps())
         history.desk.store.close()
 
 
-def test_sums_of_months_are_those_of_the_looks(history: History) -> None:
+def test_sums_of_months_are_those_of_the_checks(history: History) -> None:
     """Wherever a span of weeks begins and ends: at a block of days, within one, within a day of one."""
     dice = random.Random(3)
     for number in range(60 * 8):
         outcome = dice.choice((OK, OK, SLOW, TIMEOUT))
-        history.look(START + number * 3 * HOUR, outcome, dice.lognormvariate(3, 0.4), interval=3 * HOUR)
+        history.check(START + number * 3 * HOUR, outcome, dice.lognormvariate(3, 0.4), interval=3 * HOUR)
     block = timedelta(milliseconds=BLOCK_MS)
     edge = START - (START - from_ms(0)) % block + block
     for start in (edge, edge + DAY, edge - 5 * HOUR, edge + 40 * MINUTE):
         for end in (edge + block, edge + 2 * block, start + 15 * DAY, start + 40 * DAY + 70 * MINUTE):
-            history.check(start, end)
+            history.compare(start, end)
 
 
 @given(st.integers(0, 2000), st.integers(0, 30_000), st.sampled_from(((BLOCK, DAILY, HOURLY), (DAILY, HOURLY))))
@@ -212,33 +214,33 @@ def test_rows_cover_a_span_once_and_are_as_few_as_can_be(first: int, length: int
             assert -(-start // LENGTH_MS[coarser]) >= stop // LENGTH_MS[coarser]
 
 
-def test_pruned_looks_stay_in_the_sums(history: History) -> None:
+def test_pruned_checks_stay_in_the_sums(history: History) -> None:
     """To the hour: of what was deleted no minute is known, so the span is widened to whole hours."""
     dice = random.Random(2)
     for minute in range(0, 4 * 24 * 60, 3):
-        history.look(START + minute * MINUTE, dice.choice((OK, OK, TIMEOUT)), dice.lognormvariate(3, 0.4))
-    looks, end = history.looks(), START + 4 * DAY
+        history.check(START + minute * MINUTE, dice.choice((OK, OK, TIMEOUT)), dice.lognormvariate(3, 0.4))
+    checks, end = history.checks(), START + 4 * DAY
     before = history.slices(START, end, Grain.DAY), history.slices(START, end, Grain.HOUR)
     assert history.desk.store.prune(end, DAY) > 900
     assert (history.slices(START, end, Grain.DAY), history.slices(START, end, Grain.HOUR)) == before
     widened = history.whole(START + 90 * MINUTE, START + 150 * MINUTE)
     assert (widened.start, widened.end) == (START + HOUR, START + 3 * HOUR)
-    check(widened, expected(looks, widened.start, widened.end))
-    assert {look.outcome for look in history.looks() if look.at < end - DAY} == {TIMEOUT}
+    check(widened, expected(checks, widened.start, widened.end))
+    assert {check.outcome for check in history.checks() if check.at < end - DAY} == {TIMEOUT}
 
 
-def test_looks_go_on_after_pruning_as_before(history: History) -> None:
+def test_checks_go_on_after_pruning_as_before(history: History) -> None:
     """Late ones too: what is entered twice or taken out of nothing would show."""
     for minute in range(0, 5 * 60, 1):
-        history.look(START + minute * MINUTE, TIMEOUT if minute % 50 == 0 else OK)
+        history.check(START + minute * MINUTE, TIMEOUT if minute % 50 == 0 else OK)
     history.desk.store.prune(START + 5 * HOUR, 2 * HOUR)
     for minute in (150, 179, 200, 290, 301, 302):
-        history.look(START + minute * MINUTE + timedelta(seconds=20), SLOW)
+        history.check(START + minute * MINUTE + timedelta(seconds=20), SLOW)
     for each in history.slices(START, START + 6 * HOUR):
         assert each.uptime.known <= each.end - each.start
-    history.check(START + 3 * HOUR, START + 6 * HOUR)
+    history.compare(START + 3 * HOUR, START + 6 * HOUR)
     whole = history.whole(START, START + 6 * HOUR)
-    assert whole.looks == 306
+    assert whole.checks == 306
     assert history.gaps() == []
     assert whole.uptime.known == 302 * MINUTE + timedelta(seconds=20)
 
@@ -246,7 +248,7 @@ def test_looks_go_on_after_pruning_as_before(history: History) -> None:
 def test_a_keep_shorter_than_an_hour_loses_no_figure(history: History) -> None:
     """What is deleted before its hour is over was summed up before."""
     for minute in range(125):
-        history.look(START + minute * MINUTE, TIMEOUT if minute % 9 == 0 else OK)
+        history.check(START + minute * MINUTE, TIMEOUT if minute % 9 == 0 else OK)
         if minute % 20 == 0:
             history.desk.store.prune(START + minute * MINUTE + timedelta(seconds=30), 10 * MINUTE)
     whole = history.whole(START, START + 125 * MINUTE)
@@ -257,12 +259,12 @@ def test_a_keep_shorter_than_an_hour_loses_no_figure(history: History) -> None:
 def test_the_phases_of_a_day_are_kept_when_its_looks_are_gone(history: History) -> None:
     """As medians of the whole day, within 5 %; failures are not in them."""
     for minute in range(0, 48 * 60, 10):
-        history.look(START + minute * MINUTE, OK, 50.0 if minute % 60 else 9_000.0, interval=10 * MINUTE)
+        history.check(START + minute * MINUTE, OK, 50.0 if minute % 60 else 9_000.0, interval=10 * MINUTE)
     end = START + 2 * DAY
     spans = ((START, end), (START + HOUR, START + 2 * HOUR))
     before = [history.phases(start, stop) for start, stop in spans]
     history.desk.store.prune(end + 300 * DAY, DAY)
-    assert history.looks() == []
+    assert history.checks() == []
     after = [history.phases(start, stop) for start, stop in spans]
     for phases in (*before, *after):
         assert phases is not None

@@ -1,4 +1,4 @@
-"""What the history must say, counted here from single looks alone, without the code under test."""
+"""What the history must say, counted here from single checks alone, without the code under test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from monitor.checks.observation import Family, Look, Outcome
+from monitor.checks.observation import Check, Family, Outcome
 from monitor.store.rollups.model import Slice
 
 NOTHING = timedelta(0)
@@ -28,26 +28,26 @@ class Expected:
 
 
 def expected(
-    looks: Sequence[Look], start: datetime, end: datetime, *, gaps: Sequence[tuple[datetime, datetime]] = ()
+    checks: Sequence[Check], start: datetime, end: datetime, *, gaps: Sequence[tuple[datetime, datetime]] = ()
 ) -> Expected:
-    """Of these looks, whatever their order: a state holds until the next look, and not into a gap."""
-    ordered = sorted(looks, key=lambda look: look.at)
-    inside = [look for look in ordered if start <= look.at < end]
+    """Of these checks, whatever their order: a state holds until the next check, and not into a gap."""
+    ordered = sorted(checks, key=lambda check: check.at)
+    inside = [check for check in ordered if start <= check.at < end]
     held = {True: NOTHING, False: NOTHING}
-    for look, following in pairwise(ordered):
-        if look.outcome.family is Family.UNKNOWN or any(
-            begun < following.at and over > look.at for begun, over in gaps
+    for check, following in pairwise(ordered):
+        if check.outcome.family is Family.UNKNOWN or any(
+            begun < following.at and over > check.at for begun, over in gaps
         ):
             continue
-        held[look.outcome.family.is_failing] += max(NOTHING, min(end, following.at) - max(start, look.at))
+        held[check.outcome.family.is_failing] += max(NOTHING, min(end, following.at) - max(start, check.at))
     return Expected(
-        outcomes=dict(Counter(look.outcome for look in inside)),
+        outcomes=dict(Counter(check.outcome for check in inside)),
         up=held[False],
         down=held[True],
         latencies=sorted(
-            round(look.latency_ms, 3)
-            for look in inside
-            if look.outcome in (Outcome.OK, Outcome.SLOW) and look.latency_ms is not None
+            round(check.latency_ms, 3)
+            for check in inside
+            if check.outcome in (Outcome.OK, Outcome.SLOW) and check.latency_ms is not None
         ),
     )
 
@@ -61,7 +61,7 @@ def check(found: Slice, want: Expected) -> None:
         assert found.latency is None
         return
     assert found.latency is not None
-    assert (found.latency.looks, found.latency.max_ms) == (len(want.latencies), want.latencies[-1])
+    assert (found.latency.checks, found.latency.max_ms) == (len(want.latencies), want.latencies[-1])
     for share, value in (
         (0.5, found.latency.p50_ms),
         (0.9, found.latency.p90_ms),

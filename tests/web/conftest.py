@@ -78,7 +78,7 @@ def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
 
 
 def build(overview: MadeOverview, **options: Any) -> ASGIApp:
-    health = Health(overdue=(), databases=len(overview.plans), has_looked=True)
+    health = Health(overdue=(), databases=len(overview.plans), has_checked=True)
     return build_app(lambda: health, overview=overview, hosts=[HIDDEN_HOST], clock=lambda: overview.now, **options)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor import __version__
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.store.rollups.model import DatabaseTotals, Totals
 
 # 2026-11-23 14:02:09.250 UTC
@@ -37,11 +37,11 @@ class Counted:
         return bisect_right(self.sorted_ms, ms)
 
 
-def look(database: str, outcome: Outcome, **phases_ms: float) -> Look:
-    return Look(database=database, at=AT, outcome=outcome, phases=Phases(**phases_ms))
+def check(database: str, outcome: Outcome, **phases_ms: float) -> Check:
+    return Check(database=database, at=AT, outcome=outcome, phases=Phases(**phases_ms))
 
 
-def totals_of(database: str, latest: Look | None = None, **rest: object) -> DatabaseTotals:
+def totals_of(database: str, latest: Check | None = None, **rest: object) -> DatabaseTotals:
     """A database never looked at, but for what is said."""
     values = {
         "outcomes": {},
@@ -55,25 +55,25 @@ def totals_of(database: str, latest: Look | None = None, **rest: object) -> Data
 
 FINE = totals_of(
     "main",
-    look("main", Outcome.OK, dns=1.5, connect=8.0, tls=10.0, wait=20.0, read=0.5, total=40.0),
+    check("main", Outcome.OK, dns=1.5, connect=8.0, tls=10.0, wait=20.0, read=0.5, total=40.0),
     outcomes={Outcome.OK: 4, Outcome.SLOW: 1, Outcome.TOKEN_REJECTED: 2},
     latency=Counted((0.5, 20.5, 25.0, 90.0, 12_000.0)),
     last_success_at=AT,
 )
 DOWN = totals_of(
     QUOTED,
-    look(QUOTED, Outcome.RESPONSE_TIMEOUT, dns=1.5, connect=8.0),
+    check(QUOTED, Outcome.RESPONSE_TIMEOUT, dns=1.5, connect=8.0),
     outcomes={Outcome.RESPONSE_TIMEOUT: 3},
     is_incident_open=True,
 )
-OFFLINE = totals_of("cache", look("cache", Outcome.OFFLINE, dns=2000.0), outcomes={Outcome.OFFLINE: 1})
+OFFLINE = totals_of("cache", check("cache", Outcome.OFFLINE, dns=2000.0), outcomes={Outcome.OFFLINE: 1})
 NEW = totals_of("new")
 TOTALS = Totals(
     databases=(FINE, DOWN, OFFLINE, NEW),
     notifications={("slack", "sent"): 7, ("slack", "failed"): 2, ("telegram", "sent"): 1},
     outbox_pending=3,
 )
-MISSED_LOOKS = 5
+MISSED_CHECKS = 5
 
 _BUCKETS = {
     "main": (1, 1, 1, 1, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5),
@@ -126,6 +126,6 @@ def expected() -> Series:
     add("notifications_total", 1, channel="telegram", result="sent")
     add("notifications_total", 0, channel="telegram", result="failed")
     add("outbox_pending", 3)
-    add("monitor_missed_looks_total", MISSED_LOOKS)
+    add("monitor_missed_checks_total", MISSED_CHECKS)
     add("monitor_build_info", 1, version=__version__)
     return series

@@ -16,9 +16,9 @@ from functools import cache
 
 from monitor.alerts.notification import Severity
 from monitor.checks.budget import budget
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.incidents.state import Incident
-from monitor.store.rollups.model import Gap, Glance, Grain, History, Schedule, Slice, Spread, Uptime
+from monitor.store.rollups.model import DatabaseStatus, Gap, Grain, History, Schedule, Slice, Spread, Uptime
 
 NOW = datetime(2026, 11, 25, 14, 20, 31, 482000, tzinfo=UTC)
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
@@ -37,7 +37,7 @@ HIDDEN_HOST = "hidden.internal.example"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
+class FixPlan:
     """What a made database goes through. Troubles are (days ago, hours long, outcome)."""
 
     name: str
@@ -67,17 +67,17 @@ def incident(number: int, since: datetime, cause: Outcome, **more: object) -> In
     values = {
         "id": number,
         "opened_at": since,
-        "told_at": since + timedelta(seconds=21),
+        "notified_at": since + timedelta(seconds=21),
         "cause": cause,
         "causes": (cause,),
         "severity": Severity.WARNING if cause is Outcome.SLOW else Severity.CRITICAL,
-        "looks_failed": 17,
+        "checks_failed": 17,
     }
     return Incident(**{**values, **more})  # type: ignore[arg-type]
 
 
 PLANS = (
-    Plan(
+    FixPlan(
         name="main",
         latency_ms=2.1,
         troubles=(
@@ -89,7 +89,7 @@ PLANS = (
         slow_days={40: 3.0, 41: 4.5, 42: 2.2},
         schedule=schedule(canary=HOUR, worker=True),
     ),
-    Plan(
+    FixPlan(
         name="sessions-eu",
         latency_ms=11.4,
         since=60 * DAY,
@@ -103,10 +103,10 @@ PLANS = (
             Outcome.TOKEN_REJECTED,
             causes=(Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED),
             acknowledged_at=NOW - HOUR,
-            looks_failed=158,
+            checks_failed=158,
         ),
     ),
-    Plan(
+    FixPlan(
         name="queue",
         latency_ms=38.0,
         slow_days={0: 9.0, 1: 5.0, 2: 2.0, 17: 4.0},
@@ -117,16 +117,20 @@ PLANS = (
         ),
         latest=Outcome.SLOW,
         detail="answered in 642 ms, the limit is 500 ms",
-        incident=incident(13, NOW - timedelta(minutes=41), Outcome.SLOW, looks_failed=9),
+        incident=incident(13, NOW - timedelta(minutes=41), Outcome.SLOW, checks_failed=9),
     ),
-    Plan(name="analytics", latency_ms=4.6, latest=Outcome.CONNECTION_LOST, detail="the connection was reset"),
-    Plan(
-        name="cache", latency_ms=0.8, latest=Outcome.OFFLINE, gaps=((0.05, 1),), detail="no control host answers"
+    FixPlan(name="analytics", latency_ms=4.6, latest=Outcome.CONNECTION_LOST, detail="the connection was reset"),
+    FixPlan(
+        name="cache",
+        latency_ms=0.8,
+        latest=Outcome.OFFLINE,
+        gaps=((0.05, 1),),
+        detail="no connectivity host answers",
     ),
-    Plan(name="rate-limits", latency_ms=1.3),
-    Plan(name="just-added", latency_ms=1.0, since=timedelta(0), latest=None),
+    FixPlan(name="rate-limits", latency_ms=1.3),
+    FixPlan(name="just-added", latency_ms=1.0, since=timedelta(0), latest=None),
 )
-HOSTILE = Plan(
+HOSTILE = FixPlan(
     name=HOSTILE_NAME,
     latency_ms=3.0,
     since=20 * DAY,
@@ -144,14 +148,14 @@ class UnknownNameError(KeyError):
 class MadeOverview:
     """The made databases, as the page reads them; `questions` counts what was asked."""
 
-    def __init__(self, plans: Sequence[Plan] = PLANS, *, now: datetime = NOW) -> None:
+    def __init__(self, plans: Sequence[FixPlan] = PLANS, *, now: datetime = NOW) -> None:
         self.plans = {plan.name: plan for plan in plans}
         self.now = now
         self.questions: Counter[str] = Counter()
 
-    async def glances(self) -> tuple[Glance, ...]:
+    async def statuses(self) -> tuple[DatabaseStatus, ...]:
         self.questions["glances"] += 1
-        return tuple(self._glance(plan) for plan in self.plans.values())
+        return tuple(self._status(plan) for plan in self.plans.values())
 
     async def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
@@ -171,33 +175,33 @@ class MadeOverview:
             phases_before=_phases(plan, 0.8) if compare and plan.since else None,
         )
 
-    async def looks(
+    async def checks(
         self, database: str, *, start: datetime, end: datetime, before: datetime | None, limit: int
-    ) -> tuple[Look, ...]:
-        self.questions["looks"] += 1
+    ) -> tuple[Check, ...]:
+        self.questions["checks"] += 1
         plan = self._plan(database)
         latest = self._latest(plan)
         if latest is None:
             return ()
         until = min(end, before) if before is not None else end
-        found: list[Look] = []
+        found: list[Check] = []
         at, number = latest.at, 0
         while at >= start and len(found) < limit:
             if at < until and not _is_gap(plan, self.now, at):
-                found.append(latest if number == 0 else _look(plan, self.now, at))
+                found.append(latest if number == 0 else _check(plan, self.now, at))
             number += 1
             at = latest.at - number * MINUTE
         return tuple(found)
 
-    def _plan(self, database: str) -> Plan:
+    def _plan(self, database: str) -> FixPlan:
         try:
             return self.plans[database]
         except KeyError:
             raise UnknownNameError(database) from None
 
-    def _glance(self, plan: Plan) -> Glance:
+    def _status(self, plan: FixPlan) -> DatabaseStatus:
         midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return Glance(
+        return DatabaseStatus(
             database=plan.name,
             latest=self._latest(plan),
             incident=plan.incident,
@@ -205,32 +209,32 @@ class MadeOverview:
             days=_slices(plan, self.now, midnight - 89 * DAY, self.now, Grain.DAY),
         )
 
-    def _latest(self, plan: Plan) -> Look | None:
+    def _latest(self, plan: FixPlan) -> Check | None:
         if plan.latest is None:
             return None
         at = self.now - timedelta(seconds=12.25)
         failed = plan.latest.family.is_failing or plan.latest is Outcome.OFFLINE
         phases = replace(_phases(plan, 1.0), wait=None, read=None) if failed else _phases(plan, 1.0)
-        return Look(database=plan.name, at=at, outcome=plan.latest, detail=plan.detail, phases=phases)
+        return Check(database=plan.name, at=at, outcome=plan.latest, detail=plan.detail, phases=phases)
 
 
-def _phases(plan: Plan, factor: float) -> Phases:
+def _phases(plan: FixPlan, factor: float) -> Phases:
     wait, read = plan.latency_ms * 0.953 * factor, plan.latency_ms * 0.047
     dns, connect, tls = 1.204 * (2.6 if factor == 1.0 else 1), plan.latency_ms * 0.9, plan.latency_ms * 1.1 + 4.012
     return Phases(dns=dns, connect=connect, tls=tls, wait=wait, read=read, total=dns + connect + tls + wait + read)
 
 
-def _look(plan: Plan, now: datetime, at: datetime) -> Look:
+def _check(plan: FixPlan, now: datetime, at: datetime) -> Check:
     outcome = _trouble(plan, now, at)
     if outcome is not None:
-        return Look(database=plan.name, at=at, outcome=outcome, detail=plan.detail or "as it was said")
+        return Check(database=plan.name, at=at, outcome=outcome, detail=plan.detail or "as it was said")
     dice = random.Random(f"{plan.name} {at.isoformat()}")
     wait = plan.latency_ms * (0.8 + dice.random() * 0.6)
     phases = replace(_phases(plan, 1.0), wait=wait, read=plan.latency_ms * 0.05)
-    return Look(database=plan.name, at=at, outcome=Outcome.OK, http_status=200, phases=phases)
+    return Check(database=plan.name, at=at, outcome=Outcome.OK, http_status=200, phases=phases)
 
 
-def _slices(plan: Plan, now: datetime, start: datetime, end: datetime, grain: Grain) -> tuple[Slice, ...]:
+def _slices(plan: FixPlan, now: datetime, start: datetime, end: datetime, grain: Grain) -> tuple[Slice, ...]:
     length = _LENGTHS[grain]
     edges = [start]
     edge = start.replace(minute=0, second=0, microsecond=0)
@@ -242,7 +246,7 @@ def _slices(plan: Plan, now: datetime, start: datetime, end: datetime, grain: Gr
 
 
 @cache
-def _slice(plan: Plan, now: datetime, start: datetime, end: datetime) -> Slice:
+def _slice(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> Slice:
     """Put together of the parts of hours that lie in it."""
     outcomes: Counter[Outcome] = Counter()
     samples: list[float] = []
@@ -267,7 +271,7 @@ def _slice(plan: Plan, now: datetime, start: datetime, end: datetime) -> Slice:
 
 
 @cache
-def _hour(plan: Plan, now: datetime, hour: datetime) -> tuple[dict[Outcome, int], list[float], float, float]:
+def _hour(plan: FixPlan, now: datetime, hour: datetime) -> tuple[dict[Outcome, int], list[float], float, float]:
     """Outcomes, some latencies, and the shares that were up and down."""
     if hour < now - plan.since or _is_gap(plan, now, hour + HOUR / 2):
         return {}, [], 0.0, 0.0
@@ -281,18 +285,18 @@ def _hour(plan: Plan, now: datetime, hour: datetime) -> tuple[dict[Outcome, int]
     return {Outcome.OK: 60 - slow, **({Outcome.SLOW: slow} if slow else {})}, samples, 1.0, 0.0
 
 
-def _trouble(plan: Plan, now: datetime, at: datetime) -> Outcome | None:
+def _trouble(plan: FixPlan, now: datetime, at: datetime) -> Outcome | None:
     for days, hours, outcome in plan.troubles:
         if now - days * DAY <= at < now - days * DAY + hours * HOUR:
             return outcome
     return None
 
 
-def _is_gap(plan: Plan, now: datetime, at: datetime) -> bool:
+def _is_gap(plan: FixPlan, now: datetime, at: datetime) -> bool:
     return any(now - days * DAY <= at < now - days * DAY + hours * HOUR for days, hours in plan.gaps)
 
 
-def _gaps(plan: Plan, now: datetime, start: datetime, end: datetime) -> list[Gap]:
+def _gaps(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> list[Gap]:
     found = [(now - days * DAY, now - days * DAY + hours * HOUR) for days, hours in plan.gaps]
     return sorted(
         (
@@ -304,13 +308,13 @@ def _gaps(plan: Plan, now: datetime, start: datetime, end: datetime) -> list[Gap
     )
 
 
-def _incidents(plan: Plan, now: datetime, start: datetime, end: datetime) -> list[Incident]:
+def _incidents(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> list[Incident]:
     found = [] if plan.incident is None else [plan.incident]
     for number, (days, hours, outcome) in enumerate(plan.troubles):
         since = now - days * DAY
         until = since + hours * HOUR
         if since < end and until > start and until < now - HOUR:
-            found.append(incident(9 - number, since, outcome, closed_at=until, looks_failed=int(hours * 60) or 3))
+            found.append(incident(9 - number, since, outcome, closed_at=until, checks_failed=int(hours * 60) or 3))
     return found
 
 
@@ -322,5 +326,5 @@ def _spread(samples: Sequence[float]) -> Spread | None:
         return samples[min(len(samples) - 1, int(share * len(samples)))]
 
     return Spread(
-        looks=len(samples), p50_ms=at(0.5), p90_ms=at(0.9), p95_ms=at(0.95), p99_ms=at(0.99), max_ms=samples[-1]
+        checks=len(samples), p50_ms=at(0.5), p90_ms=at(0.9), p95_ms=at(0.95), p99_ms=at(0.99), max_ms=samples[-1]
     )

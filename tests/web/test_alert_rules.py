@@ -124,10 +124,10 @@ def test_the_share_of_good_looks_leaves_out_what_is_unknown(tmp_path: Path) -> N
     """Of each four looks one fails, one is slow, and one more was made offline: three of four were usable."""
     found = re.search(r"```\n(1 - sum by.*?)```", DOCS, re.DOTALL)
     assert found is not None
-    looks = {"ok": 2, "slow": 1, "dns_failed": 1, "token_rejected": 0, "offline": 1}
+    checks = {"ok": 2, "slow": 1, "dns_failed": 1, "token_rejected": 0, "offline": 1}
     series = {
         f'upstash_probe_outcomes_total{{database="main", outcome="{outcome}"}}': f"0+{count}x60"
-        for outcome, count in looks.items()
+        for outcome, count in checks.items()
     }
     asked = {
         "expr": found[1],

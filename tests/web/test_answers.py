@@ -17,7 +17,7 @@ import pytest
 
 from tests.program import until
 from tests.web.conftest import Answer, Site, build, serving
-from tests.web.made import HIDDEN_HOST, HOSTILE, HOSTILE_NAME, NOW, PLANS, MadeOverview, Plan
+from tests.web.made import HIDDEN_HOST, HOSTILE, HOSTILE_NAME, NOW, PLANS, FixPlan, MadeOverview
 
 PASSWORD = "pässword: with spaces"
 PATHS = ("/", "/databases/main", "/badge/main.svg", "/api/databases", "/api/databases/main/history", "/healthz")
@@ -162,7 +162,7 @@ def test_all_databases_as_json(site: Site) -> None:
     uptime = rows["main"]["uptime"]
     known = uptime["up_seconds"] + uptime["down_seconds"]
     assert uptime["share"] == pytest.approx(uptime["up_seconds"] / known)
-    assert rows["main"]["schedule"]["commands_30d"] == {"looks": 43200, "sent_at_worst": 388800, "billed": 2160}
+    assert rows["main"]["schedule"]["commands_30d"] == {"checks": 43200, "sent_at_worst": 388800, "billed": 2160}
     added = rows["just-added"]
     assert [added[key] for key in ("state", "outcome", "checked_at", "ok", "detail")] == ["unknown", *[None] * 4]
 
@@ -174,7 +174,7 @@ def test_a_history_as_json(site: Site) -> None:
     slices = document["slices"]
     assert (slices[0]["start"], slices[-1]["end"]) == (document["start"], document["end"])
     assert all(one["end"] == other["start"] for one, other in pairwise(slices))
-    assert sum(one["looks"] for one in slices) == pytest.approx(document["whole"]["looks"], abs=len(slices) * 2)
+    assert sum(one["checks"] for one in slices) == pytest.approx(document["whole"]["checks"], abs=len(slices) * 2)
     [gap] = document["gaps"]
     assert datetime.fromisoformat(gap["end"]) - datetime.fromisoformat(gap["start"]) == timedelta(hours=9)
     assert document["incidents"][0]["cause"] == "response_timeout"
@@ -195,13 +195,13 @@ def test_spans_are_durations_or_times(site: Site) -> None:
     assert body(site.ask("/api/databases/main/history?until=2030-01-01"))["end"] == "2026-11-25T14:20:31.482Z"
 
 
-def test_looks_are_read_page_by_page(site: Site) -> None:
-    """Every look of the span once, the newest first, with `next_before` as the way on and null at the end."""
+def test_checks_are_read_page_by_page(site: Site) -> None:
+    """Every check of the span once, the newest first, with `next_before` as the way on and null at the end."""
     seen: list[str] = []
     before, pages = "", 0
     while True:
         document = body(site.ask(f"/api/databases/main/history?since=1h&limit=25{before}"))
-        page = [look["at"] for look in document["looks"]]
+        page = [check["at"] for check in document["checks"]]
         assert len(page) <= 25
         seen += page
         pages += 1
@@ -211,7 +211,7 @@ def test_looks_are_read_page_by_page(site: Site) -> None:
     assert pages == 3
     assert len(seen) == len(set(seen)) == 60
     assert seen == sorted(seen, reverse=True)
-    assert body(site.ask("/api/databases/main/history?limit=0"))["looks"] == []
+    assert body(site.ask("/api/databases/main/history?limit=0"))["checks"] == []
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_no_address_leaves_and_hostile_texts_are_inert(site: Site, path: str) ->
 def test_ten_thousand_letters_are_no_trouble() -> None:
     """A name as long as that is cut where it is shown, and its badge stays a badge."""
     name = "<" + "n" * 10_000
-    overview = MadeOverview((Plan(name=name, latency_ms=1.0, since=timedelta(days=2)),), now=NOW)
+    overview = MadeOverview((FixPlan(name=name, latency_ms=1.0, since=timedelta(days=2)),), now=NOW)
     with serving(build(overview)) as port:
         site = Site(port=port, overview=overview)
         badge = site.ask(f"/badge/{quote(name)}.svg")

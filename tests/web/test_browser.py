@@ -109,7 +109,7 @@ def test_values_on_the_page_agree_with_the_json(site: Site, browser: Browser) ->
     assert {key: facts[key] for key in ("p50", "p95", "p99", "max")} == {
         key: whole["latency"][f"{key}_ms"] for key in ("p50", "p95", "p99", "max")
     }
-    assert (facts["looks"], facts["failed"]) == (whole["looks"], whole["looks_failed"])
+    assert (facts["checks"], facts["failed"]) == (whole["checks"], whole["checks_failed"])
     assert {key: facts[f"phase-{key}"] for key in ("dns", "tls", "wait")} == {
         key: phases[key] for key in ("dns", "tls", "wait")
     }
@@ -185,7 +185,7 @@ def test_the_page_is_whole_without_script(site: Site, browser: Browser) -> None:
 
 
 def test_a_page_asks_nobody_else(site: Site, browser: Browser) -> None:
-    """No font, no picture, no script from another host: whoever looks is seen by us alone."""
+    """No font, no picture, no script from another host: whoever checks is seen by us alone."""
     with browser.page() as page:
         for path in PAGES.values():
             page.open(site.url + path)

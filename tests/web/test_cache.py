@@ -68,7 +68,7 @@ def test_an_answer_lasts_a_second() -> None:
         now = 100.0
         kept, maker = Kept(clock=lambda: now), Maker()
         maker.let.set()
-        assert [(await kept.get(question, maker)).etag for question in ("a", "a", "b", "a")] == [
+        assert [(await kept.get(query, maker)).etag for query in ("a", "a", "b", "a")] == [
             "1",
             "1",
             "2",
@@ -139,7 +139,7 @@ def test_a_fault_is_not_kept() -> None:
 
 
 def test_questions_that_all_differ_do_not_work_side_by_side() -> None:
-    """Two at once; the rest waits, and the looks have the loop in between."""
+    """Two at once; the rest waits, and the checks have the loop in between."""
 
     async def play() -> None:
         kept, maker = Kept(clock=lambda: 0.0), Maker()

@@ -26,7 +26,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def spread(p50: float, p99: float) -> Spread:
-    return Spread(looks=60, p50_ms=p50, p90_ms=(p50 + p99) / 2, p95_ms=p99, p99_ms=p99, max_ms=p99 * 2)
+    return Spread(checks=60, p50_ms=p50, p90_ms=(p50 + p99) / 2, p95_ms=p99, p99_ms=p99, max_ms=p99 * 2)
 
 
 def piece(number: int, length: timedelta = DAY, *, up: float = 1.0, down: float = 0.0, p99: float = 4.0) -> Slice:
@@ -81,7 +81,7 @@ def test_a_minute_of_downtime_can_be_seen_in_its_day() -> None:
 
 
 def test_what_nobody_saw_is_drawn_as_unknown() -> None:
-    """Neither green nor red: a day without a look is all unknown, half a day is half."""
+    """Neither green nor red: a day without a check is all unknown, half a day is half."""
     drawing = day_bars([piece(0, up=0), piece(1, up=0.5)], name="main")
     [unknown] = paths(drawing, "unknown")
     assert [part.partition("v")[2].partition("h")[0] for part in unknown.split("M")[1:]] == ["100", "50"]
@@ -129,7 +129,7 @@ def test_failures_are_marked_by_family_and_said_by_outcome() -> None:
     [shape] = paths(drawing, "family-network")
     places = [one for one in read(drawing).iter("rect") if one.attrib.get("class") == "place"]
     assert [(one.attrib["x"], one.attrib["width"]) for one in places] == [("0%", "50%"), ("50%", "50%")]
-    assert (places[1].findtext("title") or "").endswith("10 of 60 looks failed, most of them TLS failed")
+    assert (places[1].findtext("title") or "").endswith("10 of 60 checks failed, most of them TLS failed")
     assert shape in legend_mark(Outcome.TLS_FAILED)
 
 
@@ -141,7 +141,7 @@ def test_every_failing_family_has_a_shape_of_its_own() -> None:
 
 
 def test_the_worst_outcome_is_the_most_frequent_failing_one() -> None:
-    """Slow, fine and unknown looks are no failures."""
+    """Slow, fine and unknown checks are no failures."""
     counts = {
         Outcome.OK: 90,
         Outcome.SLOW: 80,
@@ -154,7 +154,7 @@ def test_the_worst_outcome_is_the_most_frequent_failing_one() -> None:
 
 
 def test_nothing_to_draw_is_drawn() -> None:
-    """Before the first look there are pictures too, and they say that nothing is known."""
+    """Before the first check there are pictures too, and they say that nothing is known."""
     empty = [piece(number, up=0) for number in range(3)]
     assert "Nothing is known of them." in day_bars(empty, name="main")
     assert "No answer yet." in sparkline(empty, name="main")

@@ -14,7 +14,7 @@ from monitor.checks.observation import Outcome
 from monitor.store.rollups.model import Totals
 from monitor.web.metrics.exposition import label_value, render
 from tests.program import ROOT
-from tests.web.figures import HOSTILE, MISSED_LOOKS, QUOTED, TOTALS, expected, look, totals_of
+from tests.web.figures import HOSTILE, MISSED_CHECKS, QUOTED, TOTALS, check, expected, totals_of
 from tests.web.scrapers import promtool, read
 
 NOTHING = Totals(databases=(), notifications={}, outbox_pending=0)
@@ -24,15 +24,15 @@ DOCS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 def test_every_series_of_the_contract_is_there_and_no_other() -> None:
     """Fine, failing, offline and never looked at: each value in base units, what is not known left out."""
-    body = render(TOTALS, missed_looks=MISSED_LOOKS).body.decode()
+    body = render(TOTALS, missed_checks=MISSED_CHECKS).body.decode()
     assert read(body) == expected()
 
 
 def test_openmetrics_says_the_same_to_whoever_asks_for_it() -> None:
     """The scraper's `Accept` chooses; without one it is the text that every collector reads."""
-    plain = render(TOTALS, missed_looks=MISSED_LOOKS)
+    plain = render(TOTALS, missed_checks=MISSED_CHECKS)
     assert plain.content_type.startswith("text/plain; version=0.0.4")
-    asked = render(TOTALS, missed_looks=MISSED_LOOKS, accept=f"{OPENMETRICS},text/plain;q=0.5")
+    asked = render(TOTALS, missed_checks=MISSED_CHECKS, accept=f"{OPENMETRICS},text/plain;q=0.5")
     assert asked.content_type.startswith("application/openmetrics-text")
     assert asked.body.endswith(b"# EOF\n")
     assert read(asked.body.decode(), as_openmetrics=True) == expected()
@@ -54,22 +54,22 @@ def test_openmetrics_is_of_the_version_that_we_write(version: str) -> None:
 
 
 @pytest.mark.parametrize("totals", [TOTALS, NOTHING], ids=["everything", "nothing"])
-@pytest.mark.parametrize("missed_looks", [MISSED_LOOKS, None])
-def test_promtool_finds_nothing_to_complain_about(totals: Totals, missed_looks: int | None) -> None:
+@pytest.mark.parametrize("missed_checks", [MISSED_CHECKS, None])
+def test_promtool_finds_nothing_to_complain_about(totals: Totals, missed_checks: int | None) -> None:
     """Names, units, help texts and types are as Prometheus' own lint wants them."""
-    assert promtool("check", "metrics", text=render(totals, missed_looks=missed_looks).body.decode()) == ""
+    assert promtool("check", "metrics", text=render(totals, missed_checks=missed_checks).body.decode()) == ""
 
 
-def test_a_process_without_a_schedule_says_nothing_of_missed_looks() -> None:
+def test_a_process_without_a_schedule_says_nothing_of_missed_checks() -> None:
     """`check` could only ever say 0, and would say it of a schedule that somebody else keeps."""
     names = {name for name, _ in read(render(TOTALS).body.decode())}
-    assert "upstash_monitor_missed_looks_total" not in names
+    assert "upstash_monitor_missed_checks_total" not in names
 
 
 @pytest.mark.parametrize("outcome", list(Outcome), ids=lambda outcome: outcome.value)
 def test_success_is_one_zero_or_missing(outcome: Outcome) -> None:
     """Usable is 1, slow included; failing is 0; what is not known is not there, and pages nobody."""
-    totals = Totals(databases=(totals_of("main", look("main", outcome)),), notifications={}, outbox_pending=0)
+    totals = Totals(databases=(totals_of("main", check("main", outcome)),), notifications={}, outbox_pending=0)
     found = read(render(totals).body.decode()).get(("upstash_probe_success", frozenset({("database", "main")})))
     wanted = {"ok": 1, "slow": 1, "offline": None, "monitor_error": None}
     assert found == wanted.get(outcome.value, 0)
@@ -77,7 +77,7 @@ def test_success_is_one_zero_or_missing(outcome: Outcome) -> None:
 
 def test_a_hostile_name_comes_out_inert_and_short() -> None:
     """Ten kilobytes of quotes, newlines and half a character neither end a label nor begin a series."""
-    rows = (totals_of(HOSTILE, look(HOSTILE, Outcome.OK, total=1.0)), totals_of(HOSTILE + "y"))
+    rows = (totals_of(HOSTILE, check(HOSTILE, Outcome.OK, total=1.0)), totals_of(HOSTILE + "y"))
     totals = Totals(databases=rows, notifications={(HOSTILE, "sent"): 1}, outbox_pending=0)
     body = render(totals).body.decode("utf-8", "strict")
     labels = [value for _, labels in read(body) for name, value in labels if name in ("database", "channel")]
@@ -115,7 +115,7 @@ def test_no_web_server_is_loaded_for_a_text() -> None:
 
 def test_the_docs_name_every_metric_with_its_type() -> None:
     """docs/metrics.md has a row for each, and none for one that is not there."""
-    body = render(TOTALS, missed_looks=MISSED_LOOKS).body.decode()
+    body = render(TOTALS, missed_checks=MISSED_CHECKS).body.decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", body, re.MULTILINE))
     rows = re.findall(r"^\| `(upstash_\w+)(?:\{[^`]*\})?` \| (\w+) \|", DOCS, re.MULTILINE)
     assert dict(rows) == types

@@ -9,47 +9,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.checks.observation import Look, Outcome
-from monitor.report.words import Concealer, say_ms, say_share, say_span
-from monitor.store.rollups.model import Glance
+from monitor.checks.observation import Check, Outcome
+from monitor.report.words import Concealer, format_ms, format_share, format_span
+from monitor.store.rollups.model import DatabaseStatus
 from monitor.web.pages.card import State, path_of, state_of, story, verdict, worst_first
 from tests.web.made import HIDDEN_HOST, HOSTILE_DETAIL, NOW, incident, schedule
 
-LOOK = Look(database="main", at=NOW - timedelta(seconds=5), outcome=Outcome.OK)
+CHECK = Check(database="main", at=NOW - timedelta(seconds=5), outcome=Outcome.OK)
 
 
-def glance(outcome: Outcome | None = Outcome.OK, *, cause: Outcome | None = None, age: float = 5) -> Glance:
-    latest = None if outcome is None else replace(LOOK, outcome=outcome, at=NOW - timedelta(seconds=age))
+def status(
+    outcome: Outcome | None = Outcome.OK, *, cause: Outcome | None = None, age: float = 5
+) -> DatabaseStatus:
+    latest = None if outcome is None else replace(CHECK, outcome=outcome, at=NOW - timedelta(seconds=age))
     opened = None if cause is None else incident(1, NOW - timedelta(hours=1), cause)
-    return Glance(database="main", latest=latest, incident=opened, schedule=schedule(), days=())
+    return DatabaseStatus(database="main", latest=latest, incident=opened, schedule=schedule(), days=())
 
 
 @pytest.mark.parametrize(
     ("found", "state"),
     [
-        (glance(), State.UP),
-        (glance(Outcome.SLOW), State.SLOW),
-        (glance(Outcome.TLS_FAILED), State.IN_DOUBT),
-        (glance(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED), State.DOWN),
-        (glance(Outcome.OK, cause=Outcome.TLS_FAILED), State.DOWN),
-        (glance(Outcome.SLOW, cause=Outcome.SLOW), State.SLOW),
-        (glance(Outcome.OFFLINE), State.UNKNOWN),
-        (glance(Outcome.MONITOR_ERROR), State.UNKNOWN),
-        (glance(None), State.UNKNOWN),
-        (glance(age=189), State.UP),
-        (glance(age=191), State.UNKNOWN),
-        (glance(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED, age=3600), State.UNKNOWN),
+        (status(), State.UP),
+        (status(Outcome.SLOW), State.SLOW),
+        (status(Outcome.TLS_FAILED), State.IN_DOUBT),
+        (status(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED), State.DOWN),
+        (status(Outcome.OK, cause=Outcome.TLS_FAILED), State.DOWN),
+        (status(Outcome.SLOW, cause=Outcome.SLOW), State.SLOW),
+        (status(Outcome.OFFLINE), State.UNKNOWN),
+        (status(Outcome.MONITOR_ERROR), State.UNKNOWN),
+        (status(None), State.UNKNOWN),
+        (status(age=189), State.UP),
+        (status(age=191), State.UNKNOWN),
+        (status(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED, age=3600), State.UNKNOWN),
     ],
 )
-def test_the_state_is_what_an_operator_would_say(found: Glance, state: State) -> None:
-    """An open incident first, then the latest look; what is overdue by three intervals is not known any more."""
+def test_the_state_is_what_an_operator_would_say(found: DatabaseStatus, state: State) -> None:
+    """An open incident first, then the latest check; what is overdue by three intervals is not known any more."""
     assert state_of(found, NOW) is state
 
 
 def test_trouble_stands_on_top() -> None:
     """Down, in doubt, slow, unknown, up; the order of the settings otherwise."""
     rows = [
-        replace(glance(outcome), database=name)
+        replace(status(outcome), database=name)
         for name, outcome in (("a", Outcome.OK), ("b", None), ("c", Outcome.OK), ("d", Outcome.TLS_FAILED))
     ]
     assert [row.database for row in worst_first(rows, NOW)] == ["d", "b", "a", "c"]
@@ -78,7 +80,7 @@ def test_one_sentence_says_how_all_of_them_are(states: list[State], sentence: st
 @given(st.floats(min_value=0, max_value=1))
 def test_a_share_is_never_rounded_up_to_all(share: float) -> None:
     """`100 %` is said of nothing less; what is said is at most the truth and close to it."""
-    said = say_share(share)
+    said = format_share(share)
     assert (said == "100 %") == (share >= 1)
     value = float(said.removesuffix(" %"))
     assert value <= share * 100 + 1e-6
@@ -92,17 +94,17 @@ def test_a_share_is_never_rounded_up_to_all(share: float) -> None:
 )  # fmt: skip
 def test_latencies_have_as_many_digits_as_matter(milliseconds: float | None, said: str) -> None:
     """And a unit, always."""
-    assert say_ms(milliseconds) == said
+    assert format_ms(milliseconds) == said
 
 
 def test_spans_are_said_as_short_as_can_be() -> None:
     """A whole day is its date, hours of one day share it."""
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
     hour, day = timedelta(hours=1), timedelta(days=1)
-    assert say_span(midnight, midnight + day) == "2026-11-23"
-    assert say_span(midnight + 14 * hour, midnight + 15 * hour) == "2026-11-23 14:00 to 15:00"
-    assert say_span(midnight + 23 * hour, midnight + day) == "2026-11-23 23:00 to 24:00"
-    assert say_span(midnight, midnight + 2 * day) == "2026-11-23 00:00 to 2026-11-25 00:00"
+    assert format_span(midnight, midnight + day) == "2026-11-23"
+    assert format_span(midnight + 14 * hour, midnight + 15 * hour) == "2026-11-23 14:00 to 15:00"
+    assert format_span(midnight + 23 * hour, midnight + day) == "2026-11-23 23:00 to 24:00"
+    assert format_span(midnight, midnight + 2 * day) == "2026-11-23 00:00 to 2026-11-25 00:00"
 
 
 def test_a_story_tells_how_it_began_who_knew_and_how_it_ended() -> None:
@@ -119,9 +121,9 @@ def test_a_story_tells_how_it_began_who_knew_and_how_it_ended() -> None:
     assert story(closed, NOW) == (
         "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; told 21 s later. "
         "Acknowledged 2026-11-25 12:25:31 UTC. Fine again 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
-        "17 looks failed."
+        "17 checks failed."
     )
-    assert "told at once." in story(replace(closed, told_at=opened), NOW)
+    assert "told at once." in story(replace(closed, notified_at=opened), NOW)
     assert "Open for 2 h." in story(replace(closed, closed_at=None), NOW)
 
 

@@ -32,7 +32,7 @@ def loaded(folder: Path, file: str | None, **environ: str) -> Settings:
 
 
 def password_of(settings: Settings) -> str | None:
-    found = settings.status_page.password
+    found = settings.page.password
     return None if found is None else found.get_secret_value()
 
 
@@ -41,9 +41,9 @@ def password_of(settings: Settings) -> str | None:
     [
         None,
         "history: {path: x.db}\n",
-        "status_page: {port: 8080}\n",
-        "status_page: {password: ''}\n",
-        "status_page: {password: '${STATUS_PASSWORD:-}'}\n",
+        "page: {port: 8080}\n",
+        "page: {password: ''}\n",
+        "page: {password: '${STATUS_PASSWORD:-}'}\n",
     ],
 )
 def test_the_variable_is_enough(tmp_path: Path, file: str | None) -> None:
@@ -55,13 +55,13 @@ def test_the_variable_is_enough(tmp_path: Path, file: str | None) -> None:
 @pytest.mark.parametrize("environ", [{}, {"STATUS_PASSWORD": ""}])
 def test_without_it_nobody_is_asked(tmp_path: Path, environ: dict[str, str]) -> None:
     """An empty variable is one that is not set, as everywhere."""
-    assert password_of(loaded(tmp_path, "status_page: {password: '${STATUS_PASSWORD:-}'}\n", **environ)) is None
+    assert password_of(loaded(tmp_path, "page: {password: '${STATUS_PASSWORD:-}'}\n", **environ)) is None
     assert password_of(loaded(tmp_path, None, **environ)) is None
 
 
 def test_the_file_may_name_another(tmp_path: Path) -> None:
     """What the file says of the page outweighs what only the environment says."""
-    settings = loaded(tmp_path, "status_page: {password: '${OTHER}'}\n", STATUS_PASSWORD="a", OTHER="b")
+    settings = loaded(tmp_path, "page: {password: '${OTHER}'}\n", STATUS_PASSWORD="a", OTHER="b")
     assert password_of(settings) == "b"
 
 
@@ -93,7 +93,7 @@ def status_of(port: int, path: str, **headers: str) -> int:
 def test_the_running_program_asks_for_it_and_never_says_it(tmp_path: Path, upstash: UpstashStandIn) -> None:
     """`/healthz` is open, all else is closed; neither the log nor `config show` holds it."""
     config: dict[str, Any] = settings(
-        database("main", upstash.url), status_page={"host": "127.0.0.1", "port": 0}, logs={"level": "DEBUG"}
+        database("main", upstash.url), page={"host": "127.0.0.1", "port": 0}, logs={"level": "DEBUG"}
     )
     program = Program(tmp_path, config, STATUS_PASSWORD=PASSWORD)
     with program.running() as running:

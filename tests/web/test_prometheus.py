@@ -14,7 +14,7 @@ from monitor.checks.observation import Outcome
 from monitor.web.metrics.exposition import Exposition, label_value, render
 from monitor.web.metrics.textfile import Pushgateway
 from tests.program import PATIENCE_SECONDS, until
-from tests.web.figures import HOSTILE, MISSED_LOOKS, TOTALS, Series, expected, look, totals_of
+from tests.web.figures import HOSTILE, MISSED_CHECKS, TOTALS, Series, check, expected, totals_of
 from tests.web.scrapers import Prometheus, get, prometheus, pushgateway, serving
 
 LONG = timedelta(seconds=PATIENCE_SECONDS)
@@ -47,20 +47,20 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """Three jobs: the metrics as the page would serve them, by way of a Pushgateway, and with hostile names."""
     folder = tmp_path_factory.mktemp("prometheus")
     hostile = replace(
-        TOTALS, databases=(totals_of(HOSTILE, look(HOSTILE, Outcome.OK)),), notifications={(HOSTILE, "sent"): 1}
+        TOTALS, databases=(totals_of(HOSTILE, check(HOSTILE, Outcome.OK)),), notifications={(HOSTILE, "sent"): 1}
     )
     accepted: list[str] = []
 
     def answer(accept: str) -> Exposition:
         accepted.append(accept)
-        return render(TOTALS, missed_looks=MISSED_LOOKS, accept=accept)
+        return render(TOTALS, missed_checks=MISSED_CHECKS, accept=accept)
 
     with (
         serving(answer) as page,
         serving(lambda accept: render(hostile, accept=accept)) as rude,
         pushgateway(folder) as gateway,
     ):
-        Pushgateway(f"http://{gateway}/").push(render(TOTALS, missed_looks=MISSED_LOOKS), timeout=LONG)
+        Pushgateway(f"http://{gateway}/").push(render(TOTALS, missed_checks=MISSED_CHECKS), timeout=LONG)
         jobs = [job("page", page), job("rude", rude), job("upstash-monitor", gateway, honor_labels=True)]
         with prometheus(folder, jobs) as server:
             until(lambda: len(server.query("up == 1")) == len(jobs), "a scrape of each that succeeded")

@@ -9,7 +9,7 @@ from datetime import timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
 
-from monitor.report.words import say_ms, say_share
+from monitor.report.words import format_ms, format_share
 from monitor.store.rollups.model import Grain, History
 from monitor.web.pages.report_page import render_report
 from tests.web.made import HOSTILE, HOSTILE_NAME, NOW, PLANS, MadeOverview
@@ -64,8 +64,8 @@ def test_it_says_what_the_history_says() -> None:
     for words in (
         "October",
         "made 2026-11-25 14:20:31 UTC",
-        say_share(found.whole.uptime.share),
-        say_ms(found.whole.latency.p99_ms),
+        format_share(found.whole.uptime.share),
+        format_ms(found.whole.latency.p99_ms),
         "response timed out",
         "2026-11-13 07:08 UTC to 2026-11-13 16:08 UTC, 9 h",
         "incident 9",

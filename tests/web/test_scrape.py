@@ -7,31 +7,31 @@ import threading
 
 from monitor.store.rollups.model import Totals
 from monitor.web.metrics.scrape import Scrape
-from tests.web.figures import MISSED_LOOKS, TOTALS, expected
+from tests.web.figures import MISSED_CHECKS, TOTALS, expected
 from tests.web.scrapers import read
 
 
 def test_a_scrape_has_the_figures_of_this_moment() -> None:
-    """Totals and missed looks are asked for each time; the header chooses the format."""
-    missed = MISSED_LOOKS - 1
+    """Totals and missed checks are asked for each time; the header chooses the format."""
+    missed = MISSED_CHECKS - 1
 
     async def totals() -> Totals:
         return TOTALS
 
-    def missed_looks() -> int:
+    def missed_checks() -> int:
         nonlocal missed
         missed += 1
         return missed
 
     async def scrape_twice() -> tuple[tuple[bytes, str], tuple[bytes, str]]:
-        scrape = Scrape(totals, missed_looks=missed_looks)
+        scrape = Scrape(totals, missed_checks=missed_checks)
         return await scrape(""), await scrape("application/openmetrics-text")
 
     (first, kind), (second, other_kind) = asyncio.run(scrape_twice())
     assert read(first.decode()) == expected()
     assert kind.startswith("text/plain")
     counted = read(second.decode(), as_openmetrics=True)
-    assert counted["upstash_monitor_missed_looks_total", frozenset()] == MISSED_LOOKS + 1
+    assert counted["upstash_monitor_missed_checks_total", frozenset()] == MISSED_CHECKS + 1
     assert other_kind.startswith("application/openmetrics-text")
 
 
@@ -54,7 +54,7 @@ def test_scrapes_take_turns_and_leave_the_loop_alone() -> None:
         return Totals(databases=(), notifications=Watched({("slack", "sent"): 1}), outbox_pending=0)
 
     async def scrape_often() -> list[tuple[bytes, str]]:
-        scrape = Scrape(totals, missed_looks=lambda: 0)
+        scrape = Scrape(totals, missed_checks=lambda: 0)
         return await asyncio.gather(*(scrape("") for _ in range(10)))
 
     answers = asyncio.run(scrape_often())
@@ -74,7 +74,7 @@ def test_a_reading_that_fails_leaves_the_way_free() -> None:
         return TOTALS
 
     async def fail_and_scrape() -> tuple[bytes, str]:
-        scrape = Scrape(totals, missed_looks=lambda: MISSED_LOOKS)
+        scrape = Scrape(totals, missed_checks=lambda: MISSED_CHECKS)
         [failed] = await asyncio.gather(scrape(""), return_exceptions=True)
         assert isinstance(failed, OSError)
         return await scrape("")

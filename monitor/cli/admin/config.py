@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from monitor.checks.budget import FREE_PLAN_COMMANDS, Budget, budget
-from monitor.checks.classify import Finding
+from monitor.checks.classify import CheckResult
 from monitor.checks.credentials import inspect
 from monitor.checks.observation import Outcome
 from monitor.cli.options import (
     UNUSABLE,
     Words,
     config_option,
+    format_mistakes,
     read_settings,
-    say_mistakes,
     settings_warnings,
     source,
 )
@@ -51,7 +51,7 @@ def check(context: click.Context) -> None:
     configuration = read_settings(context)
     mistakes = list(credential_mistakes(configuration))
     if mistakes:
-        say_mistakes(context, mistakes)
+        format_mistakes(context, mistakes)
         context.exit(UNUSABLE)
     settings = configuration.settings
     for line in settings_warnings(settings):
@@ -81,11 +81,11 @@ def schema() -> None:
 def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
     """URLs and tokens that will not do as they stand. The watch starts all the same and alerts of them at once."""
     for number, database in enumerate(configuration.settings.databases):
-        for finding in _findings(database):
-            key = "url" if finding.outcome in _URL_OUTCOMES else "token"
+        for result in _results(database):
+            key = "url" if result.outcome in _URL_OUTCOMES else "token"
             place = ("databases", number, key)
             variables = " and ".join(configuration.origins.variables.get(place, ()))
-            found = "nothing" if finding.outcome in _MISSING else f"that {finding.detail}"
+            found = "nothing" if result.outcome in _MISSING else f"that {result.detail}"
             if variables:
                 found += f" (in {variables})"
             yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)
@@ -102,7 +102,7 @@ def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
     return {key: database[key] for key in sorted(database, key=DatabaseDefaults.model_fields.__contains__)}
 
 
-def _findings(database: DatabaseSettings) -> Iterator[Finding]:
+def _results(database: DatabaseSettings) -> Iterator[CheckResult]:
     url, token = database.url.get_secret_value(), database.token.get_secret_value()
     yield from filter(None, (inspect(url, _FIT_TOKEN), inspect(_FIT_URL, token)))
 
@@ -118,7 +118,7 @@ def _cost(settings: Settings) -> Iterator[str]:
     costs = [_budget(database, settings) for database in settings.databases]
     for database, cost in zip(settings.databases, costs, strict=True):
         yield (
-            f"  {database.name}: {cost.looks:,} looks, one every {write_duration(database.interval)}"
+            f"  {database.name}: {cost.checks:,} checks, one every {write_duration(database.interval)}"
             f" + at worst {cost.confirmations:,} confirmations + {cost.canary:,} for the canary{_retries(cost)}"
             f" = at worst {cost.sent:,}, billed {cost.billed:,}"
         )

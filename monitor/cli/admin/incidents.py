@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from monitor.alerts.notification import say_time
+from monitor.alerts.notification import format_time
 from monitor.cli.options import Words, config_option, fail, load_settings
 from monitor.engine.wiring import now_utc, open_store
 from monitor.incidents.state import Incident
-from monitor.lib.durations import say_duration
+from monitor.lib.durations import format_duration
 from monitor.lib.times import iso
 from monitor.store.errors import RefusedFileError
 from monitor.store.store import Store
@@ -94,14 +94,14 @@ def _row(database: str, incident: Incident) -> dict[str, Any]:
         "cause": incident.cause.value,
         "causes": [cause.value for cause in incident.causes],
         "severity": incident.severity.value,
-        "looks_failed": incident.looks_failed,
+        "checks_failed": incident.checks_failed,
     }
 
 
 def _line(database: str, incident: Incident) -> str:
     end = incident.closed_at
-    lasted = say_duration((end or now_utc()) - incident.opened_at)
+    lasted = format_duration((end or now_utc()) - incident.opened_at)
     state = f"closed after {lasted}" if end else f"open for {lasted}"
     known = ", acknowledged" if incident.acknowledged_at else ""
     causes = ", then ".join(cause.words for cause in incident.causes)
-    return f"{incident.id:>4}  {database}: {causes} · since {say_time(incident.opened_at)} · {state}{known}"
+    return f"{incident.id:>4}  {database}: {causes} · since {format_time(incident.opened_at)} · {state}{known}"

@@ -1,4 +1,4 @@
-"""The word `test-alerts`: a marked trial message through each channel, and the channel's own answer."""
+"""The word `test-alerts`: a marked test message through each channel, and the channel's own answer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from monitor.alerts.channel import Channel
-from monitor.alerts.notification import Kind, Notice, Severity
-from monitor.alerts.retry_policy import Receipt, Verdict
+from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.cli.options import config_option, fail, load_settings
 from monitor.config.mistakes import nearest
 from monitor.engine.delivery import SEND_TIMEOUT
@@ -22,7 +22,7 @@ from monitor.lib.scrub import Scrubber
 @config_option
 @click.pass_context
 def command(context: click.Context, names: tuple[str, ...]) -> None:
-    """Send a trial message through each channel and show its answer."""
+    """Send a test message through each channel and show its answer."""
     settings = load_settings(context)
     channels = build_channels(settings, Scrubber(settings.secrets()))
     for name in names:
@@ -32,25 +32,25 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
             fail(f"wanted the name of a channel, found {name!r}. Next: {hint}")
     chosen = {name: channel for name, channel in channels.items() if not names or name in names}
     with ThreadPoolExecutor(max_workers=min(32, len(chosen))) as threads:
-        receipts = dict(zip(chosen, threads.map(_try, chosen.values()), strict=True))
-    for name, receipt in receipts.items():
-        click.echo(f"{name}: {_say(receipt)}")
-    if any(receipt.verdict is not Verdict.CONFIRMED for receipt in receipts.values()):
+        results = dict(zip(chosen, threads.map(_try, chosen.values()), strict=True))
+    for name, result in results.items():
+        click.echo(f"{name}: {_say(result)}")
+    if any(result.status is not DeliveryStatus.CONFIRMED for result in results.values()):
         context.exit(int(ExitStatus.CRITICAL))
 
 
-def _say(receipt: Receipt) -> str:
-    said = "delivered" if receipt.verdict is Verdict.CONFIRMED else "NOT delivered"
-    moved = f"; the chat has moved, set chat_id to {receipt.move.new_chat_id}" if receipt.move else ""
-    return f"{said} ({receipt.detail}{moved})"
+def _say(result: DeliveryResult) -> str:
+    said = "delivered" if result.status is DeliveryStatus.CONFIRMED else "NOT delivered"
+    moved = f"; the chat has moved, set chat_id to {result.move.new_chat_id}" if result.move else ""
+    return f"{said} ({result.detail}{moved})"
 
 
-def _try(channel: Channel) -> Receipt:
-    notice = Notice(
-        kind=Kind.TRIAL,
+def _try(channel: Channel) -> DeliveryResult:
+    notification = Notification(
+        kind=NotificationKind.TEST,
         created_at=now_utc(),
-        title=f"upstash-monitor: a trial message for {channel.name}; nothing is wrong",
+        title=f"upstash-monitor: a test message for {channel.name}; nothing is wrong",
         severity=Severity.WARNING,
         detail="If you can read this, alerts will arrive here.",
     )
-    return channel.send(notice, timeout=SEND_TIMEOUT)
+    return channel.send(notification, timeout=SEND_TIMEOUT)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.alerts.retry_policy import Verdict
+from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.cli.check.export import FOR_PUSH, METRICS_FILE, PUSHGATEWAY, export
-from monitor.cli.check.output import Answer, Checked, Told, document, exit_status, plugin_output
+from monitor.cli.check.output import Answer, CheckedDatabase, SentMessage, document, exit_status, plugin_output
 from monitor.cli.options import DURATION, chosen, config_option, fail, load_settings
 from monitor.config.settings import Settings
-from monitor.engine.delivery import Delivery
+from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Deadline, Result, Round, run_round
 from monitor.engine.wiring import Monitor, build, now_utc
 from monitor.lib.exit_status import ExitStatus
@@ -103,15 +103,15 @@ class _Found:
     """What a round found; `totals` only where metrics were asked for."""
 
     began: datetime
-    checked: list[Checked]
-    told: list[Told]
+    checked: list[CheckedDatabase]
+    told: list[SentMessage]
     totals: Totals | None
 
 
 async def _round(
     settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool, with_totals: bool
 ) -> _Found:
-    deliveries: list[Delivery] = []
+    deliveries: list[DeliveryAttempt] = []
     began = now_utc()
     monitor = build(
         settings,
@@ -123,27 +123,27 @@ async def _round(
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
     plan = Round(
         confirm_interval=settings.alerts.confirm_interval,
-        our_side=monitor.our_side,
+        connectivity=monitor.connectivity,
         deliverer=monitor.deliverer if send else None,
         deadline=deadline,
         clock=now_utc,
     )
     try:
         results = await run_round(cycles, plan)
-        await monitor.keeper.run(monitor.store.prune_now_and_then, began, settings.history.keep)
+        await monitor.store_thread.run(monitor.store.prune_now_and_then, began, settings.history.keep)
         totals = await _totals(monitor) if with_totals else None
     finally:
         monitor.stop()
         monitor.close()
     limits = {database.name: database.slow for database in settings.databases}
-    checked = [_checked(result, limits[result.turn.look.database]) for result in results]
+    checked = [_checked(result, limits[result.cycle_result.check.database]) for result in results]
     return _Found(began=began, checked=checked, told=_told(deliveries), totals=totals)
 
 
 async def _totals(monitor: Monitor) -> Totals:
     from monitor.report.overview import Overview
 
-    return await Overview(monitor.settings, monitor.store, monitor.keeper, now_utc).totals()
+    return await Overview(monitor.settings, monitor.store, monitor.store_thread, now_utc).totals()
 
 
 def _none() -> timedelta:
@@ -151,24 +151,27 @@ def _none() -> timedelta:
     return timedelta(0)
 
 
-def _checked(result: Result, slow: timedelta | None) -> Checked:
-    step = result.turn.recorded.step
-    return Checked(
-        look=result.turn.look, looks=result.looks, slow=slow, incident=step.incident or step.watch.incident
+def _checked(result: Result, slow: timedelta | None) -> CheckedDatabase:
+    transition = result.cycle_result.recorded.transition
+    return CheckedDatabase(
+        check=result.cycle_result.check,
+        checks=result.checks,
+        slow=slow,
+        incident=transition.incident or transition.state.incident,
     )
 
 
-def _told(deliveries: list[Delivery]) -> list[Told]:
+def _told(deliveries: list[DeliveryAttempt]) -> list[SentMessage]:
     """One entry per message, with its last answer."""
-    last: dict[tuple[str, str, int | None], Told] = {}
+    last: dict[tuple[str, str, int | None], SentMessage] = {}
     for delivery in deliveries:
-        notice, receipt = delivery.notice, delivery.receipt
-        sent = receipt.verdict is Verdict.CONFIRMED
-        last[delivery.channel, notice.kind.value, notice.incident] = Told(
+        notification, result = delivery.notification, delivery.result
+        sent = result.status is DeliveryStatus.CONFIRMED
+        last[delivery.channel, notification.kind.value, notification.incident] = SentMessage(
             channel=delivery.channel,
-            kind=notice.kind.value,
-            incident=notice.incident,
+            kind=notification.kind.value,
+            incident=notification.incident,
             sent=sent,
-            error=None if sent else receipt.detail,
+            error=None if sent else result.detail,
         )
     return list(last.values())

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.checks.observation import Family, Look, is_up
+from monitor.checks.observation import Check, Family, is_up
 from monitor.diagnosis.advice import advise
 from monitor.incidents.state import Incident
 from monitor.lib.exit_status import ExitStatus
@@ -23,17 +23,17 @@ from monitor.lib.times import iso
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
-    """One database after a round: its last look, how many there were, its incident if it has one."""
+class CheckedDatabase:
+    """One database after a round: its last check, how many there were, its incident if it has one."""
 
-    look: Look
-    looks: int
+    check: Check
+    checks: int
     slow: timedelta | None
     incident: Incident | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class SentMessage:
     """One message of the round: `sent` when the channel confirmed it, else `error` says why not."""
 
     channel: str
@@ -47,19 +47,19 @@ class Told:
 _PRECEDENCE = (ExitStatus.CRITICAL, ExitStatus.UNKNOWN, ExitStatus.WARNING)
 
 
-def exit_status(checked: Sequence[Checked]) -> ExitStatus:
+def exit_status(checked: Sequence[CheckedDatabase]) -> ExitStatus:
     """The worst of the databases; unknown when there is none."""
     if not checked:
         return ExitStatus.UNKNOWN
-    found = {_status(row.look) for row in checked}
+    found = {_status(row.check) for row in checked}
     return next((status for status in _PRECEDENCE if status in found), ExitStatus.OK)
 
 
-def plugin_output(checked: Sequence[Checked]) -> str:
+def plugin_output(checked: Sequence[CheckedDatabase]) -> str:
     """The first line with performance data, then a few lines for people on each database that is not fine."""
     status = exit_status(checked)
-    troubled = [row for row in checked if _status(row.look) is not ExitStatus.OK]
-    worst_first = sorted(troubled, key=lambda row: _status(row.look) is not status)
+    troubled = [row for row in checked if _status(row.check) is not ExitStatus.OK]
+    worst_first = sorted(troubled, key=lambda row: _status(row.check) is not status)
     said = "; ".join(_say(row) for row in (worst_first or checked)[:3])
     count = f"{len(troubled)} of {len(checked)} not fine: " if troubled and len(checked) > 1 else ""
     more = f" and {len(worst_first) - 3} more" if len(worst_first) > 3 else ""
@@ -70,8 +70,8 @@ def plugin_output(checked: Sequence[Checked]) -> str:
 
 
 def document(
-    checked: Sequence[Checked],
-    told: Sequence[Told],
+    checked: Sequence[CheckedDatabase],
+    told: Sequence[SentMessage],
     *,
     started_at: datetime,
     took_ms: float,
@@ -88,27 +88,27 @@ def document(
     }
 
 
-def _status(look: Look) -> ExitStatus:
-    family = look.outcome.family
+def _status(check: Check) -> ExitStatus:
+    family = check.outcome.family
     if family.is_failing:
         return ExitStatus.CRITICAL
     return {Family.FINE: ExitStatus.OK, Family.SLOW: ExitStatus.WARNING}.get(family, ExitStatus.UNKNOWN)
 
 
-def _database(row: Checked) -> dict[str, Any]:
-    look, advice = row.look, advise(row.look.outcome)
-    phases = {name: _rounded(value) for name, value in asdict(look.phases).items()}
+def _database(row: CheckedDatabase) -> dict[str, Any]:
+    check, advice = row.check, advise(row.check.outcome)
+    phases = {name: _rounded(value) for name, value in asdict(check.phases).items()}
     return {
-        "database": look.database,
-        "outcome": look.outcome.value,
-        "family": look.outcome.family.value,
-        "ok": is_up(look.outcome.family),
-        "checked_at": iso(look.at),
-        "latency_ms": _rounded(look.latency_ms),
+        "database": check.database,
+        "outcome": check.outcome.value,
+        "family": check.outcome.family.value,
+        "ok": is_up(check.outcome.family),
+        "checked_at": iso(check.at),
+        "latency_ms": _rounded(check.latency_ms),
         "phases_ms": phases,
-        "http_status": look.http_status,
-        "detail": look.detail,
-        "looks": row.looks,
+        "http_status": check.http_status,
+        "detail": check.detail,
+        "checks": row.checks,
         "meaning": advice.meaning,
         "next_steps": list(advice.next_steps),
         "incident": None if row.incident is None else _incident(row.incident),
@@ -124,32 +124,32 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _delivery(message: Told) -> dict[str, Any]:
+def _delivery(message: SentMessage) -> dict[str, Any]:
     """`error` is there only when there is one."""
     return {key: value for key, value in asdict(message).items() if key != "error" or value is not None}
 
 
-def _say(row: Checked) -> str:
-    look = row.look
-    latency = "" if look.latency_ms is None else f" ({look.latency_ms:.1f} ms)"
-    if look.outcome.family is Family.FINE:
-        return f"{look.database} answers{latency}"
-    detail = f": {look.detail}" if look.detail else ""
-    return f"{look.database} {look.outcome.words}{detail}"
+def _say(row: CheckedDatabase) -> str:
+    check = row.check
+    latency = "" if check.latency_ms is None else f" ({check.latency_ms:.1f} ms)"
+    if check.outcome.family is Family.FINE:
+        return f"{check.database} answers{latency}"
+    detail = f": {check.detail}" if check.detail else ""
+    return f"{check.database} {check.outcome.words}{detail}"
 
 
-def _explain(row: Checked) -> list[str]:
-    advice = advise(row.look.outcome)
-    lines = [f"{row.look.database}: {advice.meaning}", *(f"  - {step}" for step in advice.next_steps)]
+def _explain(row: CheckedDatabase) -> list[str]:
+    advice = advise(row.check.outcome)
+    lines = [f"{row.check.database}: {advice.meaning}", *(f"  - {step}" for step in advice.next_steps)]
     if row.incident is not None and row.incident.closed_at is None:
         lines.append(f"  incident {row.incident.id}, open since {iso(row.incident.opened_at)}")
     return lines
 
 
-def _performance(row: Checked) -> str:
+def _performance(row: CheckedDatabase) -> str:
     """`'label'=value;warn;crit;min`; `U` for a value that could not be had."""
-    label = row.look.database.replace("'", "''").replace("=", "_")
-    latency = row.look.latency_ms
+    label = row.check.database.replace("'", "''").replace("=", "_")
+    latency = row.check.latency_ms
     value = "U" if latency is None else f"{latency:.3f}ms"
     warn = "" if row.slow is None else f"{row.slow // timedelta(milliseconds=1)}"
     return f"'{_barless(label)}'={value};{warn};;0"

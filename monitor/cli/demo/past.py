@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import Settings
 from monitor.incidents.rules import advance
-from monitor.incidents.state import Step, Watch
+from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Store
 
 DAYS = 90
@@ -23,8 +23,8 @@ _IN_TROUBLE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PastLook:
-    """One look as it might have been; `outcome` is a code of docs/outcomes.md, times are in milliseconds."""
+class PastCheck:
+    """One check as it might have been; `outcome` is a code of docs/outcomes.md, times are in milliseconds."""
 
     at: datetime
     outcome: str
@@ -96,8 +96,8 @@ _CHARACTERS = {
 }
 
 
-def past_of(database: str, end: datetime) -> Iterator[PastLook]:
-    """The looks at one database of the story before `end`, the oldest first."""
+def past_of(database: str, end: datetime) -> Iterator[PastCheck]:
+    """The checks of one database of the story before `end`, the oldest first."""
     character, dice = _CHARACTERS[database], random.Random(database)  # noqa: S311 - figures, not secrets
     at = end - timedelta(days=DAYS)
     while at < end:
@@ -120,7 +120,7 @@ def _begins_soon(character: _Character, at: datetime, end: datetime) -> bool:
 
 def _made_look(
     character: _Character, trouble: _Trouble | None, at: datetime, end: datetime, dice: random.Random
-) -> PastLook:
+) -> PastCheck:
     rush_hour = 1.25 if 8 <= at.hour < 18 else 1.0
     wait_ms: float | None = character.wait_ms * rush_hour * dice.lognormvariate(0, 0.25)
     if dice.random() < 0.01:
@@ -130,7 +130,7 @@ def _made_look(
     elif trouble is not None and trouble.http_status is None:
         wait_ms = None
     is_late = end - at < timedelta(days=character.lookup_slower_for)
-    return PastLook(
+    return PastCheck(
         at=at,
         outcome=trouble.outcome if trouble else "ok",
         detail=trouble.detail if trouble else "",
@@ -151,22 +151,22 @@ def write_past(settings: Settings, end: datetime) -> None:
     try:
         for database in settings.databases:
             for past in past_of(database.name, end):
-                _record(store, _look(database.name, past), settings)
+                _record(store, _check(database.name, past), settings)
     finally:
         store.close()
 
 
-def _record(store: Store, look: Look, settings: Settings) -> None:
-    def judge(watch: Watch, number: int) -> Step:
-        return advance(watch, look, settings.alerts, next_incident=number)
+def _record(store: Store, check: Check, settings: Settings) -> None:
+    def judge(state: IncidentState, number: int) -> Transition:
+        return advance(state, check, settings.alerts, next_incident=number)
 
-    store.record(look, judge, interval=EVERY)
+    store.record(check, judge, interval=EVERY)
 
 
-def _look(database: str, past: PastLook) -> Look:
+def _check(database: str, past: PastCheck) -> Check:
     latency_ms = None if past.wait_ms is None else past.wait_ms + _READ_MS
     way_there_ms = past.dns_ms + past.connect_ms + past.tls_ms
-    return Look(
+    return Check(
         database=database,
         at=past.at,
         outcome=Outcome(past.outcome),

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from monitor.alerts.notification import Kind
+from monitor.alerts.notification import NotificationKind
 from monitor.cli.demo.past import write_past
 from monitor.cli.demo.settings import settings_for
 from monitor.cli.demo.story import ACTS, CACHE, MAIN, Act, Stage, staged
 from monitor.cli.demo.view import Ending, View
 from monitor.cli.logs import set_up
 from monitor.config.settings import Settings
-from monitor.diagnosis.layers import Ladder, Rung
+from monitor.diagnosis.layers import Layer, LayerResults
 from monitor.diagnosis.verdicts import Verdict, judge
-from monitor.engine.cycle import Turn
-from monitor.engine.delivery import Delivery
-from monitor.engine.health import Pulse
-from monitor.engine.scheduler import Beside, Daemon
+from monitor.engine.cycle import CycleResult
+from monitor.engine.delivery import DeliveryAttempt
+from monitor.engine.health import HealthTracker
+from monitor.engine.scheduler import Beside, Scheduler
 from monitor.engine.wiring import Monitor, build, build_examiner, now_utc
 from monitor.incidents.state import Incident
 from monitor.lib.scrub import Scrubber
@@ -37,7 +37,7 @@ from monitor.sandbox.inbox import Received
 class Examined:
     """What the doctor found."""
 
-    ladder: Ladder
+    layers: LayerResults
     verdict: Verdict
 
 
@@ -45,8 +45,8 @@ async def examine(stage: Stage, settings: Settings) -> Examined:
     """Climb and judge; raises nothing. The worker's way is left out: TLS to a Redis is nothing a stand-in has."""
     examiner = build_examiner(settings, clock=now_utc, environ=stage.keys)
     database = next(database for database in settings.databases if database.name == MAIN)
-    found = await examiner.examine(database, without=(Rung.WORKER,))
-    return Examined(ladder=found.ladder, verdict=judge(found.ladder, service=settings.doctor.service))
+    found = await examiner.examine(database, without=(Layer.WORKER,))
+    return Examined(layers=found.layers, verdict=judge(found.layers, service=settings.doctor.service))
 
 
 USUAL_SECONDS = 30
@@ -55,7 +55,7 @@ _READING_SECONDS, _READING_A_LADDER_SECONDS = 1.5, 3.0
 _PATIENCE_SECONDS = 20.0
 
 
-_Event = Turn | Delivery | Received | Examined | None
+_Event = CycleResult | DeliveryAttempt | Received | Examined | None
 _EXAMINED = "the doctor's verdict"
 
 
@@ -118,32 +118,34 @@ class Performance:
                     )
                     settings = settings_for(stage, folder, pace=self._pace)
                     monitor = await platform.enter_async_context(self._deployed(settings, stage.keys))
-                    remembered = await monitor.keeper.run(monitor.store.incidents)
+                    remembered = await monitor.store_thread.run(monitor.store.incidents)
                     numbers = " and ".join(f"incident {incident.id}" for _, incident in remembered)
                     self._view.note(f"started with the new token; it remembers {numbers or 'no incident'}")
                 await self._until_over(act, stage, settings)
-            told = await monitor.keeper.run(monitor.store.incidents, closed_too=True)
+            told = await monitor.store_thread.run(monitor.store.incidents, closed_too=True)
             return [(name, incident) for name, incident in told if incident.opened_at >= began]
 
     @asynccontextmanager
     async def _deployed(self, settings: Settings, keys: Mapping[str, str]) -> AsyncIterator[Monitor]:
         """The program as `run` joins, starts and stops it."""
         set_up(settings.logs, scrub=Scrubber(settings.secrets()), stream=sys.stderr or io.StringIO())
-        pulse = Pulse()
+        health = HealthTracker()
         monitor = build(settings, on_delivery=self._events.put_nowait, environ=keys)
         try:
-            beside = self._beside(monitor, pulse, lambda: daemon.missed_looks)
+            beside = self._beside(monitor, health, lambda: scheduler.missed_checks)
             if self._has_past:
                 await asyncio.to_thread(write_past, settings, now_utc())
                 self._has_past = False
-            daemon = Daemon(monitor, pulse=pulse, clock=now_utc, beside=beside, on_turn=self._events.put_nowait)
-            running = asyncio.create_task(daemon.run())
+            scheduler = Scheduler(
+                monitor, health=health, clock=now_utc, beside=beside, on_check=self._events.put_nowait
+            )
+            running = asyncio.create_task(scheduler.run())
             running.add_done_callback(self._on_end)
             try:
                 yield monitor
             finally:
                 running.remove_done_callback(self._on_end)
-                daemon.stop()
+                scheduler.stop()
                 await running
         finally:
             monitor.close()
@@ -151,14 +153,16 @@ class Performance:
     def _on_end(self, _running: asyncio.Task[None]) -> None:
         self._events.put_nowait(None)
 
-    def _beside(self, monitor: Monitor, pulse: Pulse, missed_looks: Callable[[], int]) -> dict[str, Beside]:
+    def _beside(
+        self, monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]
+    ) -> dict[str, Beside]:
         if self._port is None:
             return {}
         from monitor.web.app import build_server
         from monitor.web.server import CannotListenError
 
         try:
-            server = build_server(monitor, pulse, host="127.0.0.1", port=self._port, missed_looks=missed_looks)
+            server = build_server(monitor, health, host="127.0.0.1", port=self._port, missed_checks=missed_checks)
         except CannotListenError as error:
             what = str(error).partition(" Next:")[0]
             raise UnusablePortError(f"{what} Next: another --port, or 0 for any that is free") from error
@@ -178,7 +182,7 @@ class Performance:
                 break
             shown = self._show(event, act)
             missing.discard(shown)
-            if act.is_examined and shown == (act.frame, Kind.OPENED.value):
+            if act.is_examined and shown == (act.frame, NotificationKind.OPENED.value):
                 self._examining = asyncio.create_task(self._examine(stage, settings))
             stage.make_weather()
         self._view.end_of_act()
@@ -193,10 +197,10 @@ class Performance:
     def _show(self, event: _Event, act: Act) -> object:
         """Show one event and return what the script may wait for."""
         match event:
-            case Turn():
-                self._view.look(event, monotonic() - self._began)
-                return event.look.database
-            case Delivery():
+            case CycleResult():
+                self._view.check(event, monotonic() - self._began)
+                return event.check.database
+            case DeliveryAttempt():
                 self._view.attempt(event)
                 return None
             case Received():
@@ -205,7 +209,7 @@ class Performance:
                 lines = event.text.splitlines()
                 return (event.service, lines[-1].split()[-1]) if f" {MAIN}: " in lines[0] else None
             case Examined():
-                self._view.examined(event.ladder, event.verdict)
+                self._view.examined(event.layers, event.verdict)
                 self._read_until = monotonic() + self._pace * _READING_A_LADDER_SECONDS
                 return _EXAMINED
             case None:
@@ -219,4 +223,4 @@ def _said(missing: set[object]) -> str:
 def _word_for(thing: object) -> str:
     if isinstance(thing, tuple):
         return f"{thing[0]}: {thing[1]}"
-    return str(thing) if thing == _EXAMINED else f"a look at {thing}"
+    return str(thing) if thing == _EXAMINED else f"a check of {thing}"

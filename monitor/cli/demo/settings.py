@@ -42,7 +42,7 @@ def settings_for(stage: Stage, folder: Path, *, pace: float) -> Settings:
                     "api_url": inbox.telegram_api_url,
                 },
             ],
-            "controls": [stage.cache.address],
+            "connectivity": [stage.cache.address],
             # Everybody whom the doctor would ask, so that it asks nobody else.
             "doctor": {
                 "service": WORKER,

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from monitor.sandbox.console import ConsoleStandIn, Database
-from monitor.sandbox.inbox import Fault as InboxFault
-from monitor.sandbox.inbox import InboxStandIn, Received
+from monitor.sandbox.inbox import InboxFault, InboxStandIn, Received
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.railway_service import Service
 from monitor.sandbox.status_page import VIRGINIA, StatusPageStandIn
-from monitor.sandbox.upstash import Fault, UpstashStandIn
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 MAIN, CACHE, WORKER = "main", "cache", "worker"
 SLACK, TELEGRAM = "slack", "telegram"
@@ -109,12 +108,12 @@ def _new_token() -> str:
 
 
 def _hang(stage: Stage) -> None:
-    stage.main.fault = Fault.HANG
+    stage.main.fault = UpstashFault.HANG
     stage.page.post_incident("Redis databases do not answer", VIRGINIA)
 
 
 def _answer(stage: Stage) -> None:
-    stage.main.fault = Fault.NONE
+    stage.main.fault = UpstashFault.NONE
     stage.page.resolve()
 
 
@@ -140,14 +139,14 @@ def _both(word: str) -> frozenset[tuple[str, str]]:
 ACTS = (
     Act(
         title="All is well",
-        caption="Each look is one PING over a fresh connection. Upstash does not bill it.",
+        caption="Each check is one PING over a fresh connection. Upstash does not bill it.",
         event="the start",
         share=0.12,
     ),
     Act(
         title="The host of main stops answering",
-        caption="It takes connections and says nothing. One timeout wakes nobody; the next looks come sooner, and "
-        "three of five open an incident. Meanwhile cache is looked at as punctually as before.",
+        caption="It takes connections and says nothing. One timeout wakes nobody; the next checks come sooner, "
+        "and three of five open an incident. Meanwhile cache is looked at as punctually as before.",
         event="the host fell silent",
         share=0.27,
         cue=_hang,
@@ -156,7 +155,7 @@ ACTS = (
     ),
     Act(
         title="main answers again",
-        caption="Two fine looks in a row close the incident.",
+        caption="Two fine checks in a row close the incident.",
         event="it was back",
         share=0.13,
         cue=_answer,

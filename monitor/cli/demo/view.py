@@ -12,19 +12,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from monitor.alerts.notification import Kind
-from monitor.alerts.retry_policy import Verdict as Answer
+from monitor.alerts.notification import NotificationKind
+from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Family
 from monitor.cli.demo.screen import Line, Screen, Tone, slack_lines, sparkline, telegram_lines, wrapped
 from monitor.cli.demo.story import ACTS, CACHE, MAIN, SLACK, Act
 from monitor.cli.doctor import show
 from monitor.config.settings import AlertSettings, DatabaseDefaults, Settings
-from monitor.diagnosis.layers import Ladder
+from monitor.diagnosis.layers import LayerResults
 from monitor.diagnosis.verdicts import Verdict
-from monitor.engine.cycle import Turn
-from monitor.engine.delivery import Delivery
+from monitor.engine.cycle import CycleResult
+from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
-from monitor.lib.durations import say_duration, write_duration
+from monitor.lib.durations import format_duration, write_duration
 from monitor.sandbox.inbox import Received
 
 _SPARKS = 8
@@ -47,10 +47,10 @@ class Ending:
 class _Tally:
     """What was shown so far, for the last page."""
 
-    looks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    checks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     messages: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    first_told: dict[str, str] = field(default_factory=dict)
+    first_notified: dict[str, str] = field(default_factory=dict)
 
 
 class View:
@@ -76,7 +76,7 @@ class View:
         )
         screen.write()
         screen.paragraph(
-            f"A look every {write_duration(database.interval)}, at most {write_duration(database.timeout)} each, "
+            f"A check every {write_duration(database.interval)}, at most {write_duration(database.timeout)} each, "
             f"in doubt the next after {write_duration(alerts.confirm_interval)}. Out of the box it is "
             f"{write_duration(usual.interval)}, {write_duration(usual.timeout)} and "
             f"{write_duration(AlertSettings().confirm_interval)}.",
@@ -96,37 +96,37 @@ class View:
         self._screen.paragraph(act.caption, Tone.DIM)
         self._screen.write()
 
-    def look(self, turn: Turn, clock: float) -> None:
-        """One look as it ends: when, whose, the last latencies, this one, the outcome, what the rules say."""
-        look = turn.look
-        family = look.outcome.family
-        latencies = self._latencies[look.database]
-        latencies.append(look.latency_ms)
-        self._tally.looks[look.database][look.outcome.words] += 1
-        latency = "–" if look.latency_ms is None else f"{look.latency_ms:.0f} ms"
+    def check(self, cycle_result: CycleResult, clock: float) -> None:
+        """One check as it ends: when, whose, the last latencies, this one, the outcome, what the rules say."""
+        check = cycle_result.check
+        family = check.outcome.family
+        latencies = self._latencies[check.database]
+        latencies.append(check.latency_ms)
+        self._tally.checks[check.database][check.outcome.words] += 1
+        latency = "–" if check.latency_ms is None else f"{check.latency_ms:.0f} ms"
         self._screen.write(
             Line(f"  {clock:5.1f} s  ", Tone.DIM),
-            f"{look.database:<5}  ",
+            f"{check.database:<5}  ",
             Line(sparkline(latencies, top=_TOP_MS, length=_SPARKS), _TONES.get(family, Tone.BAD)),
             f"  {latency:>6}  ",
-            Line(f"{look.outcome.words:<18}", _TONES.get(family, Tone.BAD)),
-            _judgement(turn),
+            Line(f"{check.outcome.words:<18}", _TONES.get(family, Tone.BAD)),
+            _judgement(cycle_result),
         )
 
-    def attempt(self, delivery: Delivery) -> None:
+    def attempt(self, delivery: DeliveryAttempt) -> None:
         """A message that the channel did not take; one that it took is shown when it arrives."""
-        if delivery.receipt.verdict is Answer.CONFIRMED:
+        if delivery.result.status is DeliveryStatus.CONFIRMED:
             return
         self._tally.refused[delivery.channel] += 1
         name = _NAMES.get(delivery.channel, delivery.channel)
-        self.note(f"{name} did not take it: {delivery.receipt.detail}. It waits in the outbox.", Tone.WARN)
+        self.note(f"{name} did not take it: {delivery.result.detail}. It waits in the outbox.", Tone.WARN)
 
     def message(self, received: Received, act: Act, seconds: float) -> None:
         """A message as it reads where it arrived, in full for one service and in short for the other."""
         name, after = _NAMES.get(received.service, received.service), f"{seconds:.1f} s after {act.event}"
         self._tally.messages[name] += 1
         if received.text.endswith("opened"):
-            self._tally.first_told.setdefault(received.text.splitlines()[-1], after)
+            self._tally.first_notified.setdefault(received.text.splitlines()[-1], after)
         if received.service == act.frame:
             read = slack_lines if received.service == SLACK else telegram_lines
             self._screen.frame(name, read(received.payload), note=f"arrived {after}")
@@ -141,16 +141,16 @@ class View:
         while self._held_back:
             self.note(self._held_back.pop(0), Tone.DIM)
 
-    def examined(self, ladder: Ladder, verdict: Verdict) -> None:
+    def examined(self, layers: LayerResults, verdict: Verdict) -> None:
         """What the doctor finds, as the word `doctor` shows it."""
         screen = self._screen
         if screen.stream is None:
             return
-        self.note("what `doctor` says now; its look through rediss:// is left out here", Tone.DIM)
+        self.note("what `doctor` says now; its check through rediss:// is left out here", Tone.DIM)
         screen.write()
         console = Console(file=screen.stream, width=screen.width - _MARGIN, highlight=False)
         with console.capture() as captured:
-            show(console, ladder, verdict)
+            show(console, layers, verdict)
         for line in captured.get().splitlines():
             screen.write(" " * _MARGIN, line)
 
@@ -173,16 +173,16 @@ class View:
         tally, screen = self._tally, self._screen
         screen.rule("What you saw")
         for database in (MAIN, CACHE):
-            looks = tally.looks[database]
-            told = ", ".join(f"{count} {words}" for words, count in looks.most_common())
-            self._fact(database, f"{looks.total()} looks: {told}")
+            checks = tally.checks[database]
+            told = ", ".join(f"{count} {words}" for words, count in checks.most_common())
+            self._fact(database, f"{checks.total()} looks: {told}")
         for name, incident in reversed(ending.incidents):
             end = f"over after {_span(incident)}" if incident.closed_at else "still open"
             self._fact(f"incident {incident.id}", f"{name}: {incident.cause.words}, {end}")
         sent = ", ".join(f"{count} in {name}" for name, count in sorted(tally.messages.items()))
         lost = f"; {tally.refused.total()} refused, tried again, none lost" if tally.refused else ""
         self._fact("messages", f"{sent}{lost}")
-        self._fact("first heard", ", ".join(tally.first_told.values()))
+        self._fact("first heard", ", ".join(tally.first_notified.values()))
         self._fact("billed", f"{ending.billed_commands} commands: PING is free")
         self._fact("took", f"{ending.seconds:.0f} s; nothing is left behind")
         screen.write()
@@ -190,7 +190,7 @@ class View:
         for word, does in (
             ("init", "every knob, explained"),
             ("config check", "all mistakes at once"),
-            ("test-alerts", "a trial message to each channel"),
+            ("test-alerts", "a test message to each channel"),
             ("run", "watch until stopped"),
             ("doctor", "whose move it is when something fails"),
         ):
@@ -202,20 +202,23 @@ class View:
             self._screen.write(Line(f"  {shown:<{_LABEL}}", Tone.DIM), line)
 
 
-def _judgement(turn: Turn) -> Line:
-    """What the rules make of a look."""
-    notices, incident = turn.recorded.step.notices, turn.recorded.step.watch.incident
-    for notice in notices:
-        tone = Tone.GOOD if notice.kind is Kind.CLOSED else Tone.BOLD
-        return Line(f"  incident {notice.incident} {notice.kind.value}", tone)
-    if turn.is_in_doubt:
-        is_recovery = incident is not None and turn.look.outcome.family is Family.FINE
+def _judgement(cycle_result: CycleResult) -> Line:
+    """What the rules make of a check."""
+    notifications, incident = (
+        cycle_result.recorded.transition.notifications,
+        cycle_result.recorded.transition.state.incident,
+    )
+    for notification in notifications:
+        tone = Tone.GOOD if notification.kind is NotificationKind.CLOSED else Tone.BOLD
+        return Line(f"  incident {notification.incident} {notification.kind.value}", tone)
+    if cycle_result.is_in_doubt:
+        is_recovery = incident is not None and cycle_result.check.outcome.family is Family.FINE
         return Line("  nearly over" if is_recovery else "  in doubt", Tone.WARN)
     return Line(f"  incident {incident.id} is open" if incident else "", Tone.DIM)
 
 
 def _span(incident: Incident) -> str:
-    return say_duration((incident.closed_at or incident.opened_at) - incident.opened_at)
+    return format_duration((incident.closed_at or incident.opened_at) - incident.opened_at)
 
 
 def _program() -> str:

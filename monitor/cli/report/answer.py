@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from monitor.alerts.notification import say_time
+from monitor.alerts.notification import format_time
 from monitor.cli.options import fail, unknown_name
 from monitor.cli.report.claim_reader import Reader, read_claim
 from monitor.cli.report.claim_view import show_claim, show_terms
@@ -25,7 +25,7 @@ from monitor.cli.report.options import Asked, Form
 from monitor.cli.report.view import can_show, show
 from monitor.report.claim import claims_csv, claims_document
 from monitor.report.csv_export import slices_csv
-from monitor.report.report_words import say_name
+from monitor.report.report_words import format_name
 from monitor.report.values import report_document
 from monitor.store.rollups.model import History
 
@@ -85,7 +85,7 @@ def pick(names: Sequence[str], *, configured: Sequence[str], known: Sequence[str
     """
     for name in names:
         if name not in known:
-            fail(unknown_name(say_name(name), [say_name(one) for one in known], known_to="known are"))
+            fail(unknown_name(format_name(name), [format_name(one) for one in known], known_to="known are"))
     return tuple(dict.fromkeys(names or configured))
 
 
@@ -100,7 +100,7 @@ def answer(reader: Reader, databases: Sequence[str], asked: Asked, *, now: datet
         )
         for name in databases
     )
-    _require_looks(sum(history.whole.looks for history in histories), databases, asked)
+    _require_checks(sum(history.whole.checks for history in histories), databases, asked)
     match asked.form:
         case Form.JSON:
             _print_json(report_document(histories, now=now))
@@ -121,7 +121,7 @@ def _answer_claims(
     claims = [
         read_claim(reader, name, start=asked.start, end=asked.end, month_end=month_end) for name in databases
     ]
-    _require_looks(sum(claim.looks for claim in claims), databases, asked)
+    _require_checks(sum(claim.checks for claim in claims), databases, asked)
     if asked.form is Form.JSON:
         month, vantage_point = asked.month or "", asked.vantage_point
         _print_json(claims_document(claims, month=month, vantage_point=vantage_point, now=now))
@@ -134,11 +134,11 @@ def _answer_claims(
             show_terms(console)
 
 
-def _require_looks(looks: int, databases: Sequence[str], asked: Asked) -> None:
-    if not looks:
-        span = f"{say_time(asked.start)} to {say_time(asked.end)}"
+def _require_checks(checks: int, databases: Sequence[str], asked: Asked) -> None:
+    if not checks:
+        span = f"{format_time(asked.start)} to {format_time(asked.end)}"
         step = "another month" if asked.month else "a longer --since"
-        fail(f"wanted looks at {', '.join(map(say_name, databases))}, {span}, found none. Next: {step}")
+        fail(f"wanted looks at {', '.join(map(format_name, databases))}, {span}, found none. Next: {step}")
 
 
 def _claims(reader: Reader, databases: Sequence[str], asked: Asked, month_end: datetime) -> Mapping[str, str]:

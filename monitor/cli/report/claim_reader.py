@@ -1,6 +1,6 @@
-"""What `report` reads: the history by name, and the single looks of the hours in which something was wrong.
+"""What `report` reads: the history by name, and the single checks of the hours in which something was wrong.
 
-How the file is read is `flow/overview`'s business; what the looks mean is decided in `core/report_outages`.
+How the file is read is `flow/overview`'s business; what the checks mean is decided in `core/report_outages`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from monitor.checks.observation import Look
+from monitor.checks.observation import Check
 from monitor.report.claim import Claim, claim
-from monitor.report.outages import Stretch, from_incidents, numbered, stretches, troubled_runs
+from monitor.report.outages import Span, from_incidents, numbered, spans, troubled_runs
 from monitor.store.rollups.model import Grain, History, Slice
 
 _PAGE = 1000
-# A look's state is carried into a month from no further back; no sensible interval is longer.
+# A check's state is carried into a month from no further back; no sensible interval is longer.
 _CARRIED = timedelta(days=2)
 
 
@@ -30,10 +30,10 @@ class Reader(Protocol):
     ) -> History:
         """One database over one span."""
 
-    def looks(
+    def checks(
         self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
-    ) -> tuple[Look, ...]:
-        """The newest looks of a span first, only those before `before` where it is given."""
+    ) -> tuple[Check, ...]:
+        """The newest checks of a span first, only those before `before` where it is given."""
 
 
 def read_claim(reader: Reader, database: str, *, start: datetime, end: datetime, month_end: datetime) -> Claim:
@@ -42,38 +42,38 @@ def read_claim(reader: Reader, database: str, *, start: datetime, end: datetime,
     Of a month's looks only those in the hours in which something was wrong are read.
     """
     history = reader.history(database, start=start, end=end, grain=Grain.HOUR)
-    found: list[Stretch] = []
+    found: list[Span] = []
     for run in troubled_runs(history.slices):
         found += _stretches(reader, history, run)
     return claim(history, numbered(found, history.incidents), month_end=month_end)
 
 
-def _stretches(reader: Reader, history: History, run: Sequence[Slice]) -> list[Stretch]:
-    carried = _carried(reader, history, run)
-    kept = _Counted(look for part in run for look in _looks(reader, history.database, part))
-    found = stretches(kept, history.gaps, run, carried=carried)
-    if kept.count >= sum(part.looks for part in run):
+def _stretches(reader: Reader, history: History, run: Sequence[Slice]) -> list[Span]:
+    carried = _replayed(reader, history, run)
+    kept = _Counted(check for part in run for check in _checks(reader, history.database, part))
+    found = spans(kept, history.gaps, run, carried=carried)
+    if kept.count >= sum(part.checks for part in run):
         return found
-    # Fine looks are pruned long before failing ones, and without them nothing says when a failure was over.
-    failing = [look for part in run for look in _looks(reader, history.database, part)]
+    # Fine checks are pruned long before failing ones, and without them nothing says when a failure was over.
+    failing = [check for part in run for check in _checks(reader, history.database, part)]
     return from_incidents(failing, history.incidents, run)
 
 
-def _carried(reader: Reader, history: History, run: Sequence[Slice]) -> Look | None:
-    """The look before the span, when the run begins with it."""
+def _replayed(reader: Reader, history: History, run: Sequence[Slice]) -> Check | None:
+    """The check before the span, when the run begins with it."""
     start = run[0].start
     if start > history.whole.start:
         return None
-    before = reader.looks(history.database, start=start - _CARRIED, end=start, limit=1)
+    before = reader.checks(history.database, start=start - _CARRIED, end=start, limit=1)
     return before[0] if before else None
 
 
-def _looks(reader: Reader, database: str, part: Slice) -> Iterator[Look]:
-    """The looks of one hour, the oldest first; an hour of them fits into memory, a month may not."""
-    found: list[Look] = []
+def _checks(reader: Reader, database: str, part: Slice) -> Iterator[Check]:
+    """The checks of one hour, the oldest first; an hour of them fits into memory, a month may not."""
+    found: list[Check] = []
     before: datetime | None = None
     while True:
-        page = reader.looks(database, start=part.start, end=part.end, before=before, limit=_PAGE)
+        page = reader.checks(database, start=part.start, end=part.end, before=before, limit=_PAGE)
         found += page
         if len(page) < _PAGE:
             return reversed(found)
@@ -81,16 +81,16 @@ def _looks(reader: Reader, database: str, part: Slice) -> Iterator[Look]:
 
 
 class _Counted:
-    """Looks that are read once, and how many there were."""
+    """Checks that are read once, and how many there were."""
 
-    def __init__(self, looks: Iterable[Look]) -> None:
-        self._looks = looks
+    def __init__(self, checks: Iterable[Check]) -> None:
+        self._checks = checks
         self.count = 0
 
-    def __iter__(self) -> Iterator[Look]:
-        for look in self._looks:
+    def __iter__(self) -> Iterator[Check]:
+        for check in self._checks:
             self.count += 1
-            yield look
+            yield check
 
 
 def month_span(year: int, month: int) -> tuple[datetime, datetime]:

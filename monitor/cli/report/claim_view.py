@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from monitor.alerts.notification import say_time
+from monitor.alerts.notification import format_time
 from monitor.cli.report.view import facts_table
-from monitor.lib.durations import say_duration
+from monitor.lib.durations import format_duration
 from monitor.lib.text import one_line
 from monitor.report.claim import SLA_MAIL, SLA_READ, SLA_SOURCE, SLA_TARGET, Claim, Side, side_of
-from monitor.report.outages import Stretch
-from monitor.report.report_words import say_counts, say_name, say_share, say_uptime
+from monitor.report.outages import Span
+from monitor.report.report_words import format_counts, format_name, format_share, format_uptime
 
 NOT_STATED = "not stated"
 _DIGITS = 4
@@ -27,7 +27,7 @@ _DETAIL_LIMIT = 200
 
 def show_claim(console: Console, claim: Claim, *, vantage_point: str | None) -> None:
     """Print the form for one database; its length is what was seen."""
-    console.print(Text(f"Availability of {say_name(claim.database)}, {claim.start:%B %Y}", style="bold"))
+    console.print(Text(f"Availability of {format_name(claim.database)}, {claim.start:%B %Y}", style="bold"))
     table = facts_table()
     for label, line in _facts(claim, vantage_point):
         table.add_row(label, Text(line))
@@ -46,8 +46,8 @@ def show_terms(console: Console) -> None:
     """Print what Upstash promises, and what it does not say."""
     console.print(
         Text(
-            f"Upstash's SLA ({SLA_SOURCE}, read in {SLA_READ}) promises {say_share(SLA_TARGET)} a month, not for "
-            "the free plan. Below that it credits 10 % of the month's bill, below 99 % 30 %, below 95 % 60 %, "
+            f"Upstash's SLA ({SLA_SOURCE}, read in {SLA_READ}) promises {format_share(SLA_TARGET)} a month, not "
+            "for the free plan. Below that it credits 10 % of the month's bill, below 99 % 30 %, below 95 % 60 %, "
             f"when a claim reaches {SLA_MAIL} before the second billing cycle after the incident ends. "
             "How it counts downtime it does not say; its own shares stand on https://status.upstash.com.",
             style="dim",
@@ -56,14 +56,14 @@ def show_terms(console: Console) -> None:
 
 
 def _facts(claim: Claim, vantage_point: str | None) -> Iterator[tuple[str, str]]:
-    yield "span", f"{say_time(claim.start)} until before {say_time(claim.end)}{_running(claim)}"
+    yield "span", f"{format_time(claim.start)} until before {format_time(claim.end)}{_running(claim)}"
     yield "seen from", vantage_point or NOT_STATED
-    yield "looks", f"{claim.looks:,}, each over a new connection"
-    yield "uptime", say_uptime(claim.uptime)
+    yield "checks", f"{claim.checks:,}, each over a new connection"
+    yield "uptime", format_uptime(claim.uptime)
     yield "down", _down(claim)
     if claim.share is not None:
-        yield "claimed", f"{say_share(claim.share, digits=_DIGITS)} of the known time, our own side left out"
-        best = say_share(claim.share_at_best, digits=_DIGITS)
+        yield "claimed", f"{format_share(claim.share, digits=_DIGITS)} of the known time, our own side left out"
+        best = format_share(claim.share_at_best, digits=_DIGITS)
         yield "at best", f"{best} of the whole month, had all the time been up that nobody knows of"
         yield "credit", f"{claim.credit_percent} % of the month's bill, by the SLA's table for the share at best"
 
@@ -73,9 +73,11 @@ def _down(claim: Claim) -> str:
     minutes = claim.uptime.down.total_seconds() / 60
     number = len(claim.outages)
     said = [f"{minutes:,.1f} minutes in {number:,} interval{'' if number == 1 else 's'}"]
-    said += [f"{say_duration(claim.down(side))} on {side.words}" for side in Side if claim.down(side)]
+    said += [f"{format_duration(claim.down(side))} on {side.words}" for side in Side if claim.down(side)]
     if claim.down_unlisted.total_seconds() >= 1:
-        said.append(f"{say_duration(claim.down_unlisted)} not listed, because those looks are not kept any more")
+        said.append(
+            f"{format_duration(claim.down_unlisted)} not listed, because those checks are not kept any more"
+        )
     return "; ".join(said) if claim.uptime.down else "never seen down"
 
 
@@ -83,14 +85,14 @@ def _running(claim: Claim) -> str:
     return " (the month is not over)" if claim.end < claim.month_end else ""
 
 
-def _outage(one: Stretch) -> Iterator[str]:
+def _outage(one: Span) -> Iterator[str]:
     yield f"{_interval(one.start, one.end)} · {one.cause.words}"
     statuses = "HTTP " + ", ".join(map(str, one.http_statuses)) if one.http_statuses else "no HTTP answer"
     number = "" if one.incident is None else f"; incident {one.incident}"
-    yield f"  looks: {say_counts(one.outcomes)}; {statuses}{number}"
-    yield f"  first {say_time(one.first.at)}: {_quoted(one.first.detail)}"
+    yield f"  looks: {format_counts(one.outcomes)}; {statuses}{number}"
+    yield f"  first {format_time(one.first.at)}: {_quoted(one.first.detail)}"
     if one.last is not one.first:
-        yield f"  last  {say_time(one.last.at)}: {_quoted(one.last.detail)}"
+        yield f"  last  {format_time(one.last.at)}: {_quoted(one.last.detail)}"
 
 
 def _unknown(claim: Claim) -> Iterator[str]:
@@ -99,13 +101,13 @@ def _unknown(claim: Claim) -> Iterator[str]:
     for start, end, why in sorted(listed):
         yield f"{_interval(start, end)} · {why}"
     if claim.unknown_unlisted.total_seconds() >= 1:
-        yield f"{say_duration(claim.unknown_unlisted)} more, before the first look or after the last"
+        yield f"{format_duration(claim.unknown_unlisted)} more, before the first check or after the last"
 
 
 def _interval(start: datetime, end: datetime) -> str:
     """`2026-10-14 02:13:09 to 02:27:11 UTC · 14 min 2 s`, the date said once where it is one."""
-    until = f"{end:%H:%M:%S} UTC" if start.date() == end.date() else say_time(end)
-    return f"{start:%Y-%m-%d %H:%M:%S} to {until} · {say_duration(end - start)}"
+    until = f"{end:%H:%M:%S} UTC" if start.date() == end.date() else format_time(end)
+    return f"{start:%Y-%m-%d %H:%M:%S} to {until} · {format_duration(end - start)}"
 
 
 def _quoted(detail: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from monitor.cli.options import fail
 from monitor.cli.report.claim_reader import month_span
 from monitor.lib.durations import parse_duration
-from monitor.report.report_words import say_name
+from monitor.report.report_words import format_name
 from monitor.store.rollups.model import Grain
 
 DEFAULT_SINCE = "7d"
@@ -92,7 +92,7 @@ def understand(typed: Typed, *, now: datetime, environ: Mapping[str, str]) -> As
         html=html,
         month=typed.month,
         month_end=month_end,
-        vantage_point=say_name(typed.vantage or environ.get(VANTAGE_VARIABLE, "")) or None,
+        vantage_point=format_name(typed.vantage or environ.get(VANTAGE_VARIABLE, "")) or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""How a report looks on a terminal, and when it is piped: figures, a row for each hour or day, what went wrong.
+"""How a report checks on a terminal, and when it is piped: figures, a row for each hour or day, what went wrong.
 
 The figures are those of `core/history`, their words those of `core/report_words`.
 """
@@ -15,20 +15,20 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from monitor.alerts.notification import Severity, say_time
+from monitor.alerts.notification import Severity, format_time
 from monitor.incidents.state import Incident
-from monitor.lib.durations import say_duration
+from monitor.lib.durations import format_duration
 from monitor.report.phases import Phase, shifts
 from monitor.report.report_words import (
     NOTHING,
     failures,
-    say_counts,
-    say_looks,
-    say_ms,
-    say_name,
-    say_share,
-    say_start,
-    say_uptime,
+    format_checks,
+    format_counts,
+    format_ms,
+    format_name,
+    format_share,
+    format_start,
+    format_uptime,
 )
 from monitor.store.rollups.model import History, Slice, Spread
 
@@ -69,12 +69,12 @@ class Bars:
     @property
     def title(self) -> str:
         """What the bar's whole width stands for."""
-        return f"to {say_ms(self.top_ms)} ms"
+        return f"to {format_ms(self.top_ms)} ms"
 
     def bar(self, part: Slice) -> Text:
-        """The bar of one row, its last place a mark where looks failed."""
+        """The bar of one row, its last place a mark where checks failed."""
         symbols = self.symbols
-        if not part.looks:
+        if not part.checks:
             return Text(symbols.nothing, style="dim")
         bar = Text()
         if part.latency is not None:
@@ -83,7 +83,7 @@ class Bars:
             bar.append(symbols.light * (whole - filled), style="green")
             if self._is_beyond(part.latency):
                 bar = bar[:-1].append(symbols.beyond, style="yellow")
-        if part.looks_failed:
+        if part.checks_failed:
             bar.append(symbols.failed, style="bold red")
         return bar
 
@@ -109,17 +109,17 @@ _MOST_GAPS = 5
 _MOST_CAUSES = 2
 # From so many columns on the rows hold everything, and a bar.
 _WIDE, _USUAL = 76, 58
-# What followed the latest look is known with the next one; a row does not tell of that.
+# What followed the latest check is known with the next one; a row does not tell of that.
 _LEAST_UNKNOWN = timedelta(minutes=1)
 
 
 def show(console: Console, history: History, *, now: datetime) -> None:
     """Print one database."""
     whole = history.whole
-    span = f"{say_duration(whole.end - whole.start)}, {say_time(whole.start)} to {say_time(whole.end)}"
-    console.print(Text(say_name(history.database), style="bold").append(f" {span}", style="dim not bold"))
+    span = f"{format_duration(whole.end - whole.start)}, {format_time(whole.start)} to {format_time(whole.end)}"
+    console.print(Text(format_name(history.database), style="bold").append(f" {span}", style="dim not bold"))
     console.print(Padding(_facts(history), _INDENT))
-    if whole.looks:
+    if whole.checks:
         console.print(Padding(_slices(console, history), (1, 0, 0, 2)))
     for title, table in (("incidents", _incidents(history, now)), ("nobody looked", _gaps(history))):
         if table.row_count:
@@ -139,14 +139,14 @@ def facts_table() -> Table:
 def _facts(history: History) -> Table:
     whole = history.whole
     table = facts_table()
-    table.add_row("uptime", Text(say_uptime(whole.uptime), style="red" if whole.uptime.down else ""))
-    table.add_row("looks", Text(say_looks(whole)))
-    table.add_row("latency", Text(_say_spread(whole.latency)))
+    table.add_row("uptime", Text(format_uptime(whole.uptime), style="red" if whole.uptime.down else ""))
+    table.add_row("checks", Text(format_checks(whole)))
+    table.add_row("latency", Text(_format_spread(whole.latency)))
     for label, line in _phases(history):
         table.add_row(label, line)
-    if history.before is not None and history.before.looks:
-        length = say_duration(history.before.end - history.before.start)
-        table.add_row("before", Text(f"in the {length} before: {_say_before(history.before)}", style="dim"))
+    if history.before is not None and history.before.checks:
+        length = format_duration(history.before.end - history.before.start)
+        table.add_row("before", Text(f"in the {length} before: {_format_before(history.before)}", style="dim"))
     return table
 
 
@@ -154,25 +154,25 @@ def _phases(history: History) -> Iterator[tuple[str, Text]]:
     if history.phases is None:
         return
     known = [(phase.value, phase.of(history.phases)) for phase in Phase]
-    said = ", ".join(f"{name} {say_ms(value)}" for name, value in known if value is not None)
+    said = ", ".join(f"{name} {format_ms(value)}" for name, value in known if value is not None)
     if said:
         yield "phases", Text(f"{said} ms (medians)")
     for shift in shifts(history.phases, history.phases_before):
         yield "moved", Text(str(shift), style="yellow" if shift.now_ms > shift.before_ms else "green")
 
 
-def _say_spread(latency: Spread | None) -> str:
+def _format_spread(latency: Spread | None) -> str:
     if latency is None:
-        return "none: no look ended well"
+        return "none: no check ended well"
     figures = {"p50": latency.p50_ms, "p90": latency.p90_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
-    said = [f"{name} {say_ms(value)}" for name, value in figures.items()]
-    return f"{', '.join(said)}, max {say_ms(latency.max_ms)} ms"
+    said = [f"{name} {format_ms(value)}" for name, value in figures.items()]
+    return f"{', '.join(said)}, max {format_ms(latency.max_ms)} ms"
 
 
-def _say_before(before: Slice) -> str:
-    parts = [say_share(before.uptime.share), f"{before.looks_failed:,} failed"]
+def _format_before(before: Slice) -> str:
+    parts = [format_share(before.uptime.share), f"{before.checks_failed:,} failed"]
     if before.latency is not None:
-        parts.append(f"p50 {say_ms(before.latency.p50_ms)}, p99 {say_ms(before.latency.p99_ms)} ms")
+        parts.append(f"p50 {format_ms(before.latency.p50_ms)}, p99 {format_ms(before.latency.p99_ms)} ms")
     return ", ".join(parts)
 
 
@@ -184,7 +184,7 @@ def _slices(console: Console, history: History) -> Table:
     table.add_column(f"{history.grain.value} (UTC)", no_wrap=True)
     table.add_column("uptime", justify="right", no_wrap=True)
     if wide:
-        table.add_column("looks", justify="right", no_wrap=True)
+        table.add_column("checks", justify="right", no_wrap=True)
         table.add_column("p50", justify="right", no_wrap=True)
     table.add_column("p99 ms", justify="right", no_wrap=True)
     if usual:
@@ -192,11 +192,13 @@ def _slices(console: Console, history: History) -> Table:
     table.add_column("", ratio=1, overflow="fold")
     for part in history.slices:
         latency = part.latency
-        p50, p99 = (NOTHING, NOTHING) if latency is None else (say_ms(latency.p50_ms), say_ms(latency.p99_ms))
+        p50, p99 = (
+            (NOTHING, NOTHING) if latency is None else (format_ms(latency.p50_ms), format_ms(latency.p99_ms))
+        )
         table.add_row(
-            Text(say_start(part.start, history.grain)),
-            Text(say_share(part.uptime.share), style="red" if part.uptime.down else ""),
-            *((Text(f"{part.looks:,}"), Text(p50)) if wide else ()),
+            Text(format_start(part.start, history.grain)),
+            Text(format_share(part.uptime.share), style="red" if part.uptime.down else ""),
+            *((Text(f"{part.checks:,}"), Text(p50)) if wide else ()),
             Text(p99),
             *((bars.bar(part),) if usual else ()),
             _remark(part),
@@ -207,12 +209,12 @@ def _slices(console: Console, history: History) -> Table:
 def _remark(part: Slice) -> Text:
     """What failed, and for how long nobody knows."""
     said = Text()
-    if part.looks_failed:
-        said.append(say_counts(failures(part.outcomes), most=_MOST_CAUSES), style="red")
-    if not part.looks and not part.uptime.known:
+    if part.checks_failed:
+        said.append(format_counts(failures(part.outcomes), most=_MOST_CAUSES), style="red")
+    if not part.checks and not part.uptime.known:
         said.append("nobody looked", style="dim")
     elif part.uptime.unknown >= _LEAST_UNKNOWN:
-        said.append(f"{'; ' if said else ''}{say_duration(part.uptime.unknown)} unknown", style="dim")
+        said.append(f"{'; ' if said else ''}{format_duration(part.uptime.unknown)} unknown", style="dim")
     return said
 
 
@@ -227,12 +229,12 @@ def _incidents(history: History, now: datetime) -> Table:
 
 
 def _incident(incident: Incident, now: datetime) -> Text:
-    end, took = incident.closed_at, say_duration((incident.closed_at or now) - incident.opened_at)
+    end, took = incident.closed_at, format_duration((incident.closed_at or now) - incident.opened_at)
     is_slow = incident.severity is Severity.WARNING
     causes = Text(", then ".join(cause.words for cause in incident.causes), style="yellow" if is_slow else "red")
-    state = f"{took}, until {say_time(end)}" if end else f"still open after {took}"
-    looks = f"{incident.looks_failed:,} looks {'slow' if is_slow else 'failed'}"
-    return Text().append_text(causes).append(f" · since {say_time(incident.opened_at)} · {state} · {looks}")
+    state = f"{took}, until {format_time(end)}" if end else f"still open after {took}"
+    checks = f"{incident.checks_failed:,} checks {'slow' if is_slow else 'failed'}"
+    return Text().append_text(causes).append(f" · since {format_time(incident.opened_at)} · {state} · {checks}")
 
 
 def _gaps(history: History) -> Table:
@@ -240,7 +242,9 @@ def _gaps(history: History) -> Table:
     table = facts_table()
     ordered = sorted(history.gaps, key=lambda gap: gap.start - gap.end)
     for gap in ordered[:_MOST_GAPS]:
-        table.add_row(say_duration(gap.end - gap.start), Text(f"{say_time(gap.start)} to {say_time(gap.end)}"))
+        table.add_row(
+            format_duration(gap.end - gap.start), Text(f"{format_time(gap.start)} to {format_time(gap.end)}")
+        )
     if more := len(ordered) - table.row_count:
         table.add_row("", Text(f"and {more:,} shorter: --json has them all", style="dim"))
     return table

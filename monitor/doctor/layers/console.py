@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, Seen, State
 from monitor.doctor.web import Deadline, WebError, fetch, read_json
 from monitor.lib.secret import Secret
 
@@ -59,7 +59,7 @@ class ConsoleDatabase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """A rung, and the database for those that compare with it; `None` where the console gave no token."""
+    """A layer, and the database for those that compare with it; `None` where the console gave no token."""
 
     seen: Seen
     database: ConsoleDatabase | None = None
@@ -77,7 +77,7 @@ def absent() -> Reading:
     """The reading when no entry of the account is the database."""
     return Reading(
         seen=Seen(
-            rung=Rung.CONSOLE,
+            layer=Layer.CONSOLE,
             state=State.FAILED,
             seen="this account has no database with that endpoint",
             facts=frozenset({Fact.CONSOLE_HAS_NO_SUCH_DATABASE}),
@@ -104,7 +104,7 @@ def read(
         words.append("IP allowlist on")
     words.append(token_words)
     state = State.FAILED if facts & _FAILING else State.PASSED if is_known_state else State.UNKNOWN
-    seen = Seen(rung=Rung.CONSOLE, state=state, seen=" · ".join(filter(None, words)), facts=frozenset(facts))
+    seen = Seen(layer=Layer.CONSOLE, state=state, seen=" · ".join(filter(None, words)), facts=frozenset(facts))
     return Reading(seen=seen, database=database)
 
 
@@ -203,7 +203,7 @@ def _limit(entry: Mapping[str, Any], name: str) -> float | None:
     return _number(entry, name) or None
 
 
-__all__ = ["ConsoleDatabase", "ConsoleKey", "Reading", "look_at_console"]
+__all__ = ["ConsoleDatabase", "ConsoleKey", "Reading", "read_console"]
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ODD = "its answer has another shape than the Developer API's"
@@ -227,7 +227,7 @@ class ConsoleKey:
         return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
-def look_at_console(
+def read_console(
     key: ConsoleKey,
     *,
     console_url: str,
@@ -246,9 +246,9 @@ def look_at_console(
             return absent()
         details = api.details(entry)
     except WebError as error:
-        return Reading(seen=Seen(rung=Rung.CONSOLE, state=State.UNKNOWN, seen=f"not read: {error}"))
+        return Reading(seen=Seen(layer=Layer.CONSOLE, state=State.UNKNOWN, seen=f"not read: {error}"))
     except ValueError:  # from urlsplit
-        return Reading(seen=Seen(rung=Rung.CONSOLE, state=State.UNKNOWN, seen="no host to look for"))
+        return Reading(seen=Seen(layer=Layer.CONSOLE, state=State.UNKNOWN, seen="no host to look for"))
     return read(details, api.stats(details), origin=origin, token=token)
 
 
@@ -274,7 +274,7 @@ class _Api:
         return details
 
     def stats(self, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """`None` where they cannot be read: the rung says so, and stands all the same."""
+        """`None` where they cannot be read: the layer says so, and stands all the same."""
         try:
             stats = self._get(f"/stats/{details['database_id']}")
         except WebError:

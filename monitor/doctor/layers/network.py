@@ -1,6 +1,6 @@
 """The layers below HTTP, a function each: lookup, connection, encryption. Each says what it saw and never raises.
 
-What is spoken above them is seen by `rest_rungs` and `worker`; what a ladder means is decided in `core.verdicts`.
+What is spoken above them is seen by `rest_rungs` and `worker`; what a layers means is decided in `core.verdicts`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from aiohappyeyeballs import start_connection
 from monitor.checks.classify import classify
 from monitor.checks.errors import WireError, connection_error, lookup_error
 from monitor.checks.network import Backend, Stopwatch
-from monitor.checks.observation import Fault, Observation
+from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, Seen, State
 from monitor.lib.text import one_line
 
 ENDS_SOON = timedelta(days=14)
@@ -33,12 +33,12 @@ _NAME_LENGTH = 60
 # Once one address stands, the others get this much longer: a dropped family must not cost the whole deadline.
 _GRACE_SECONDS = 1.0
 # Of several addresses the one that got furthest tells most.
-_FURTHEST = (Fault.REFUSED, Fault.LOST, Fault.CONNECT_TIMEOUT, Fault.UNREACHABLE)
+_FURTHEST = (ProbeFault.REFUSED, ProbeFault.LOST, ProbeFault.CONNECT_TIMEOUT, ProbeFault.UNREACHABLE)
 _WORDS = {
-    Fault.REFUSED: "refused",
-    Fault.LOST: "was reset",
-    Fault.CONNECT_TIMEOUT: "did not answer",
-    Fault.UNREACHABLE: "has no route",
+    ProbeFault.REFUSED: "refused",
+    ProbeFault.LOST: "was reset",
+    ProbeFault.CONNECT_TIMEOUT: "did not answer",
+    ProbeFault.UNREACHABLE: "has no route",
 }
 
 
@@ -54,16 +54,16 @@ async def look_up(
         async with asyncio.timeout(timeout.total_seconds()):
             found = await resolver.resolve(host, port)
     except TimeoutError:
-        late = WireError(Fault.DNS_FAILED, f"the resolver did not answer within {_seconds(timeout)}")
-        return _failed(Rung.LOOKUP, late), ()
+        late = WireError(ProbeFault.DNS_FAILED, f"the resolver did not answer within {_seconds(timeout)}")
+        return _failed(Layer.LOOKUP, late), ()
     except socket.gaierror as error:
-        return _failed(Rung.LOOKUP, lookup_error(error)), ()
+        return _failed(Layer.LOOKUP, lookup_error(error)), ()
     addresses = tuple(dict.fromkeys(found))
     if not addresses:
-        nothing = WireError(Fault.DNS_NOT_FOUND, "the host name has no address")
-        return _failed(Rung.LOOKUP, nothing), ()
-    words = f"{host} is an address itself" if _is_address(host) else _say_addresses(addresses)
-    return _passed(Rung.LOOKUP, words), addresses
+        nothing = WireError(ProbeFault.DNS_NOT_FOUND, "the host name has no address")
+        return _failed(Layer.LOOKUP, nothing), ()
+    words = f"{host} is an address itself" if _is_address(host) else _format_addresses(addresses)
+    return _passed(Layer.LOOKUP, words), addresses
 
 
 async def connect(
@@ -77,11 +77,11 @@ async def connect(
     """
     errors = await _try_all(addresses, timeout.total_seconds())
     standing = tuple(address for address in addresses if address not in errors)
-    words = _say_connections(addresses, errors)
+    words = _format_connections(addresses, errors)
     if standing:
-        return _passed(Rung.CONNECTION, words), standing
+        return _passed(Layer.CONNECTION, words), standing
     telling = min((error.fault for error in errors.values()), key=_FURTHEST.index)
-    return _failed(Rung.CONNECTION, WireError(telling, words)), ()
+    return _failed(Layer.CONNECTION, WireError(telling, words)), ()
 
 
 async def encrypt(
@@ -102,10 +102,10 @@ async def encrypt(
         session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
     except TimeoutError:
         missing = "no TLS handshake" if watch.connected else "no connection"
-        late = WireError(Fault.CONNECT_TIMEOUT, f"{missing} within {_seconds(timeout)}")
-        return _failed(Rung.ENCRYPTION, late)
+        late = WireError(ProbeFault.CONNECT_TIMEOUT, f"{missing} within {_seconds(timeout)}")
+        return _failed(Layer.ENCRYPTION, late)
     except WireError as error:
-        return _failed(Rung.ENCRYPTION, error)
+        return _failed(Layer.ENCRYPTION, error)
     finally:
         backend.hang_up()
     certificate = session.getpeercert() or {}
@@ -116,20 +116,20 @@ async def encrypt(
         (session.version() or "an unknown protocol").replace("TLSv", "TLS "),
     )
     facts = frozenset({Fact.CERTIFICATE_ENDS_SOON} if left < ENDS_SOON else ())
-    return _passed(Rung.ENCRYPTION, " · ".join(words), facts)
+    return _passed(Layer.ENCRYPTION, " · ".join(words), facts)
 
 
-def _passed(rung: Rung, seen: str, facts: frozenset[Fact] = frozenset()) -> Seen:
-    return Seen(rung=rung, state=State.PASSED, seen=seen, facts=facts)
+def _passed(layer: Layer, seen: str, facts: frozenset[Fact] = frozenset()) -> Seen:
+    return Seen(layer=layer, state=State.PASSED, seen=seen, facts=facts)
 
 
-def _failed(rung: Rung, error: WireError) -> Seen:
-    finding = classify(Observation(fault=error.fault, remark=error.remark), slow=None)
+def _failed(layer: Layer, error: WireError) -> Seen:
+    result = classify(Observation(fault=error.fault, remark=error.remark), slow=None)
     return Seen(
-        rung=rung,
+        layer=layer,
         state=State.FAILED,
-        seen=finding.detail,
-        outcome=finding.outcome,
+        seen=result.detail,
+        outcome=result.outcome,
     )
 
 
@@ -152,7 +152,7 @@ async def _try_all(addresses: Sequence[AddressInfo], seconds: float) -> dict[Add
     finally:
         for task in waiting:
             task.cancel()
-    late = WireError(Fault.CONNECT_TIMEOUT, "no connection before the deadline")
+    late = WireError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
     ends = {address: late if task in waiting else task.result() for address, task in tries.items()}
     return {address: error for address, error in ends.items() if error is not None}
 
@@ -178,7 +178,7 @@ def _family(address: AddressInfo) -> str:
     return _FAMILIES.get(int(address[0]), "another family")
 
 
-def _say_addresses(addresses: Sequence[AddressInfo]) -> str:
+def _format_addresses(addresses: Sequence[AddressInfo]) -> str:
     """`2 IPv4 (10.0.0.1, 10.0.0.2), no IPv6`."""
     parts = []
     for family in _FAMILIES.values():
@@ -188,12 +188,12 @@ def _say_addresses(addresses: Sequence[AddressInfo]) -> str:
     return ", ".join(parts)
 
 
-def _say_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, WireError]) -> str:
+def _format_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, WireError]) -> str:
     """`2 of 3 addresses: IPv6 has no route`; a lone address that failed speaks for itself."""
     if len(addresses) == 1:
         return next((error.remark for error in errors.values()), "1 of 1 address")
     troubles = [
-        _say_trouble(family, [address for address in addresses if _family(address) == family], errors)
+        _format_trouble(family, [address for address in addresses if _family(address) == family], errors)
         for family in dict.fromkeys(map(_family, addresses))
     ]
     said = ", ".join(filter(None, troubles))
@@ -201,7 +201,7 @@ def _say_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressIn
     return f"{standing or 'none'} of {len(addresses)} addresses" + (f": {said}" if said else "")
 
 
-def _say_trouble(family: str, addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, WireError]) -> str:
+def _format_trouble(family: str, addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, WireError]) -> str:
     faults = [errors[address].fault for address in addresses if address in errors]
     if not faults:
         return ""

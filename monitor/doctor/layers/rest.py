@@ -1,4 +1,4 @@
-"""The rungs that REST is spoken on, a function each: HTTP without a token, the token, reading, writing.
+"""The layers that REST is spoken on, a function each: HTTP without a token, the token, reading, writing.
 
 What is sent and how long it may take is `upstash`'s business; the layers below are in `layers`.
 """
@@ -11,20 +11,20 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from monitor.checks.canary import judge_writing
-from monitor.checks.classify import Finding, classify
+from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import host_of, inspect, number_in
 from monitor.checks.observation import Observation, Outcome
 from monitor.checks.rest import UpstashProbe
-from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, Seen, State
 
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 async def see_http(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
     """See who answers without a token: an Upstash endpoint says 401 in JSON, whatever the token may be."""
-    observation = await probe.knock(timeout=timeout)
+    observation = await probe.ping_without_token(timeout=timeout)
     state, words, outcome = _judge_the_door(observation, classify(observation, slow=None))
-    return Seen(rung=Rung.HTTP, state=state, seen=words, outcome=outcome)
+    return Seen(layer=Layer.HTTP, state=state, seen=words, outcome=outcome)
 
 
 async def see_token(
@@ -33,44 +33,44 @@ async def see_token(
     timeout: timedelta,
     slow: timedelta | None,
 ) -> Seen:
-    """See whether the token is let in, with the same `PING` as every look."""
+    """See whether the token is let in, with the same `PING` as every check."""
     observation = await probe.ping(timeout=timeout)
-    finding = classify(observation, slow=slow)
+    result = classify(observation, slow=slow)
     latency_ms = observation.phases.latency_ms
-    if finding.outcome is Outcome.OK and latency_ms is not None:
-        finding = Finding(outcome=Outcome.OK, detail=f"PING answered in {latency_ms:.1f} ms")
-    return _seen(Rung.TOKEN, finding)
+    if result.outcome is Outcome.OK and latency_ms is not None:
+        result = CheckResult(outcome=Outcome.OK, detail=f"PING answered in {latency_ms:.1f} ms")
+    return _seen(Layer.TOKEN, result)
 
 
 async def see_reading(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
     """See whether a key can be read; costs one billed command."""
     observation = await probe.read(timeout=timeout)
-    finding = classify(observation, slow=None)
-    if finding.outcome is Outcome.OK:
-        finding = Finding(outcome=Outcome.OK, detail="GET of a key that is not there: null")
-    return _seen(Rung.READING, finding)
+    result = classify(observation, slow=None)
+    if result.outcome is Outcome.OK:
+        result = CheckResult(outcome=Outcome.OK, detail="GET of a key that is not there: null")
+    return _seen(Layer.READING, result)
 
 
 async def see_writing(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
     """See whether a key can be written, read back and deleted; costs three billed commands."""
-    return _seen(Rung.WRITING, judge_writing(await probe.write(timeout=timeout)))
+    return _seen(Layer.WRITING, judge_writing(await probe.write(timeout=timeout)))
 
 
-def _seen(rung: Rung, finding: Finding) -> Seen:
+def _seen(layer: Layer, result: CheckResult) -> Seen:
     """A slow answer passes and keeps its outcome: the verdicts ask for it."""
-    is_fine = not finding.outcome.family.is_failing
+    is_fine = not result.outcome.family.is_failing
     return Seen(
-        rung=rung,
+        layer=layer,
         state=State.PASSED if is_fine else State.FAILED,
-        seen=finding.detail,
-        outcome=None if finding.outcome is Outcome.OK else finding.outcome,
+        seen=result.detail,
+        outcome=None if result.outcome is Outcome.OK else result.outcome,
     )
 
 
-def _judge_the_door(observation: Observation, finding: Finding) -> tuple[State, str, Outcome | None]:
+def _judge_the_door(observation: Observation, result: CheckResult) -> tuple[State, str, Outcome | None]:
     status = observation.http_status
-    if observation.fault is not None or finding.outcome is Outcome.SERVER_ERROR:
-        return State.FAILED, finding.detail, finding.outcome
+    if observation.fault is not None or result.outcome is Outcome.SERVER_ERROR:
+        return State.FAILED, result.detail, result.outcome
     if observation.as_expected:
         return State.PASSED, "answers PING without a token: an emulator, or open to everybody", None
     if observation.error_text is not None and status == HTTPStatus.UNAUTHORIZED:
@@ -78,8 +78,8 @@ def _judge_the_door(observation: Observation, finding: Finding) -> tuple[State, 
     if observation.error_text is not None and status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST):
         return State.PASSED, f"{status} in JSON where Upstash says 401: an emulator?", None
     if observation.content_type in _WEB_PAGES or _is_redirect(status):
-        return State.FAILED, finding.detail, Outcome.NOT_UPSTASH
-    return State.UNKNOWN, finding.detail, None
+        return State.FAILED, result.detail, Outcome.NOT_UPSTASH
+    return State.UNKNOWN, result.detail, None
 
 
 def _is_redirect(status: int | None) -> bool:
@@ -103,7 +103,7 @@ _HINTS = {
 
 
 def hints(url: str, token: str) -> frozenset[Fact]:
-    """What the token's looks suggest. Read only as a hint, and next to what the rungs above found."""
+    """What the token's looks suggest. Read only as a hint, and next to what the layers above found."""
     core = token.strip()
     found: set[Fact] = set()
     around = token.replace(core, "", 1) if core else ""
@@ -141,20 +141,20 @@ def _legacy_layout(token: str) -> tuple[bool, int] | None:
 
 
 def see_configuration(url: str, token: str) -> Seen:
-    """The first rung: URL and token as they stand, and what their looks suggest."""
+    """The first layer: URL and token as they stand, and what their looks suggest."""
     mistake = inspect(url, token)
     facts = hints(url, token)
     guesses = [words for fact, words in _HINTS.items() if fact in facts]
     if mistake is not None:
         return Seen(
-            rung=Rung.CONFIGURATION,
+            layer=Layer.CONFIGURATION,
             state=State.FAILED,
             seen="; ".join([mistake.detail, *guesses]),
             outcome=mistake.outcome,
             facts=facts,
         )
     return Seen(
-        rung=Rung.CONFIGURATION,
+        layer=Layer.CONFIGURATION,
         state=State.PASSED,
         seen="; ".join(["URL and token are there and well-formed", *guesses]),
         facts=facts,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from monitor.diagnosis.layers import Fact, Rung, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, Seen, State
 from monitor.doctor.web import Deadline, WebError, fetch, read_json
 from monitor.lib.text import one_line
 
@@ -24,7 +24,7 @@ _NAME_LIMIT = 60
 def read_status_page(url: str, *, timeout: timedelta) -> Seen:
     """What the page says of Redis. Blocks at most `timeout`; anything unexpected is unknown. Empty: not asked."""
     if not url:
-        return Seen(rung=Rung.STATUS_PAGE, state=State.NOT_APPLICABLE, seen="no status page is set")
+        return Seen(layer=Layer.STATUS_PAGE, state=State.NOT_APPLICABLE, seen="no status page is set")
     try:
         summary = read_json(fetch("GET", url.rstrip("/") + _SUMMARY, deadline=Deadline(timeout)))
         return _read(summary)
@@ -43,10 +43,10 @@ def _read(summary: Any) -> Seen:
     ailing = [component for component in leaves if component["status"] in _TROUBLE]
     incidents = [incident for incident in map(_mapping, _list(summary["incidents"])) if _touches(incident, ours)]
     if ailing or incidents:
-        said = [_say_ailing(ailing)] if ailing else []
-        said += [_say_incident(incident) for incident in incidents[:2]]
+        said = [_format_ailing(ailing)] if ailing else []
+        said += [_format_incident(incident) for incident in incidents[:2]]
         return Seen(
-            rung=Rung.STATUS_PAGE,
+            layer=Layer.STATUS_PAGE,
             state=State.FAILED,
             seen=" · ".join(said),
             facts=frozenset({Fact.TROUBLE_POSTED}),
@@ -54,7 +54,7 @@ def _read(summary: Any) -> Seen:
     if any(component["status"] != _FINE for component in leaves):
         return _unknown("a Redis component has a status that is not known here")
     return Seen(
-        rung=Rung.STATUS_PAGE, state=State.PASSED, seen=f"all {len(leaves)} Redis components are operational"
+        layer=Layer.STATUS_PAGE, state=State.PASSED, seen=f"all {len(leaves)} Redis components are operational"
     )
 
 
@@ -83,7 +83,7 @@ def _is_redis(named: Mapping[str, Any]) -> bool:
     return "redis" in str(named["name"]).lower()
 
 
-def _say_ailing(ailing: Sequence[Mapping[str, Any]]) -> str:
+def _format_ailing(ailing: Sequence[Mapping[str, Any]]) -> str:
     shown = [
         f"{one_line(str(component['name']), _NAME_LIMIT)}: {component['status'].replace('_', ' ')}"
         for component in ailing[:_NAMES_SHOWN]
@@ -92,13 +92,13 @@ def _say_ailing(ailing: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _say_incident(incident: Mapping[str, Any]) -> str:
+def _format_incident(incident: Mapping[str, Any]) -> str:
     name, status = (one_line(str(incident[key]), _NAME_LIMIT) for key in ("name", "status"))
     return f"incident “{name}” ({status})"
 
 
 def _unknown(words: str) -> Seen:
-    return Seen(rung=Rung.STATUS_PAGE, state=State.UNKNOWN, seen=f"not read: {words}")
+    return Seen(layer=Layer.STATUS_PAGE, state=State.UNKNOWN, seen=f"not read: {words}")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

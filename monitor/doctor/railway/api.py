@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from monitor.doctor.web import Deadline, WebError, fetch, parse, say_status
+from monitor.doctor.web import Deadline, WebError, fetch, format_status, parse
 from monitor.lib.bounded_http.line import Answer
 from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
@@ -160,7 +160,7 @@ class Railway:
                 reply = None
             if isinstance(reply, dict) and reply.get("errors"):
                 return WebError(self._say(reply["errors"], secrets), was_refused=True)
-        return WebError(say_status(answer), was_refused=answer.status < 500)
+        return WebError(format_status(answer), was_refused=answer.status < 500)
 
     def _say(self, errors: Any, secrets: Collection[str]) -> str:
         first = errors[0] if isinstance(errors, list) and errors else None

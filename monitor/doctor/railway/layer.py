@@ -1,7 +1,7 @@
 """Looks at the worker's service on Railway: its variables, its deployments, its log's lines on Redis. Only reads.
 
 What is amiss with the variables is decided in `core/worker_variables`. All that is beyond them is best effort:
-where Railway does not answer a question, the rung is seen without that answer.
+where Railway does not answer a question, the layer is seen without that answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from monitor.diagnosis.layers import Rung, Seen, State
+from monitor.diagnosis.layers import Layer, Seen, State
 from monitor.doctor.railway.api import (
     Deployment,
     Place,
@@ -69,13 +69,13 @@ _LEAST_SECRET = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlatformReading:
-    """The rung, and the variables for the plan of a fix; `None` where they could not be read."""
+    """The layer, and the variables for the plan of a fix; `None` where they could not be read."""
 
     seen: Seen
     variables: Mapping[str, Variable] | None = None
 
 
-def look_at_platform(
+def read_platform(
     railway: Railway, known: Known, *, timeout: timedelta, other_hosts: Collection[str] = frozenset()
 ) -> PlatformReading:
     """The worker's variables against ours and the console's. Blocks at most `timeout`.
@@ -87,16 +87,16 @@ def look_at_platform(
         place = railway.place(deadline)
         answers = _read(railway, place, deadline)
     except WebError as error:
-        return PlatformReading(seen=Seen(rung=Rung.PLATFORM, state=State.UNKNOWN, seen=f"not read: {error}"))
+        return PlatformReading(seen=Seen(layer=Layer.PLATFORM, state=State.UNKNOWN, seen=f"not read: {error}"))
     variables = answers.variables()
     comparison = compare(variables, known, other_hosts=other_hosts)
     said = [f"service {railway.service}: {comparison.words}"]
     if comparison.state is not State.NOT_APPLICABLE:
-        said += answers.say_deployments()
+        said += answers.format_deployments()
         said += [
             f"log: {line}" for line in telling_lines(answers.log, scrub=answers.scrubber(railway.scrub, known))
         ]
-    seen = Seen(rung=Rung.PLATFORM, state=comparison.state, seen=" · ".join(said), facts=comparison.facts)
+    seen = Seen(layer=Layer.PLATFORM, state=comparison.state, seen=" · ".join(said), facts=comparison.facts)
     return PlatformReading(seen=seen, variables=variables)
 
 
@@ -146,7 +146,7 @@ class _Answers:
             is_reference=_REFERENCE in values.unrendered.get(name, ""),
         )
 
-    def say_deployments(self) -> list[str]:
+    def format_deployments(self) -> list[str]:
         if self.deployments is None:
             return ["its deployments were not read"]
         if not self.deployments:
@@ -189,13 +189,13 @@ def _read(railway: Railway, place: Place, deadline: Deadline) -> _Answers:
     )
 
 
-def _aside(question: Callable[[], _Answer]) -> Future[_Answer]:
+def _aside(query: Callable[[], _Answer]) -> Future[_Answer]:
     """Ask on a thread of its own, which keeps nobody from ending: it is a daemon."""
     future: Future[_Answer] = Future()
 
     def ask() -> None:
         try:
-            future.set_result(question())
+            future.set_result(query())
         except BaseException as error:  # noqa: BLE001 - handed over whole to whoever waits
             future.set_exception(error)
 
@@ -203,10 +203,10 @@ def _aside(question: Callable[[], _Answer]) -> Future[_Answer]:
     return future
 
 
-def _optional(question: Callable[[], _Answer]) -> _Answer | None:
+def _optional(query: Callable[[], _Answer]) -> _Answer | None:
     try:
-        return question()
-    except WebError:  # what is missing is said in the rung
+        return query()
+    except WebError:  # what is missing is said in the layer
         return None
 
 

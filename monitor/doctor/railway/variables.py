@@ -68,7 +68,7 @@ class Ailment(Enum):
     SEALED = "is not shown, as sealed variables are not"
 
 
-# What a value that is not the console's means depends on ours, and that is known to the console's rung.
+# What a value that is not the console's means depends on ours, and that is known to the console's layer.
 _FACTS = {
     Ailment.MISSING: Fact.WORKER_VARIABLE_MISSING,
     Ailment.STAGED: Fact.WORKER_VARIABLE_STAGED,
@@ -80,7 +80,7 @@ _FACTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """How the rung ended, in words without values, with its facts."""
+    """How the layer ended, in words without values, with its facts."""
 
     state: State
     words: str

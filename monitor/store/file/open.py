@@ -15,7 +15,7 @@ from pathlib import Path
 from monitor.store.errors import Damage, damage_of, naming_damage
 from monitor.store.file.schema import prepare, refuse_others
 
-# Short, because looks and alerts go on from memory meanwhile; long enough for another process' transaction.
+# Short, because checks and alerts go on from memory meanwhile; long enough for another process' transaction.
 BUSY_TIMEOUT_SECONDS = 2.0
 
 # Device and inode: what a name stands for now.
@@ -41,7 +41,9 @@ def open_memory() -> sqlite3.Connection:
     `left_behind` and `left_tally` are for the states and the counters that the file had when it was left.
     """
     connection = _opened(":memory:")
-    connection.execute("CREATE TABLE left_behind (database_id INTEGER PRIMARY KEY, seen_ms INTEGER, state TEXT)")
+    connection.execute(
+        "CREATE TABLE left_behind (database_id INTEGER PRIMARY KEY, checked_ms INTEGER, state TEXT)"
+    )
     connection.execute("CREATE TABLE left_tally (channel TEXT, result TEXT, number_then INTEGER)")
     return connection
 
@@ -101,7 +103,7 @@ def _opened(name: str, on_upgrade: Callable[[], None] | None = None) -> sqlite3.
     try:
         with naming_damage():
             prepare(connection, on_upgrade=on_upgrade)
-        # A file can be opened and read though it cannot be written; the first look should not find that out.
+        # A file can be opened and read though it cannot be written; the first check should not find that out.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     except BaseException:

@@ -1,4 +1,4 @@
-"""A SQLite file that may be sick: looks and alerts go on whatever happens to it.
+"""A SQLite file that may be sick: checks and alerts go on whatever happens to it.
 
 A damaged file is moved aside and a new one begun; a full, locked or read-only one is left for memory until it can
 be written again; one that was moved or deleted under our hands is begun anew. What is read and written is the
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage
 from monitor.store.file.open import Identity, identity, open_file, open_memory, open_to_read, set_aside
-from monitor.store.file.salvage import merge, rescue, rescue_sums
+from monitor.store.file.salvage import merge, salvage, salvage_sums
 from monitor.store.file.schema import is_whole
 from monitor.store.tables.rows import to_ms
 
@@ -39,7 +39,7 @@ def transaction(
     return result
 
 
-def rescued(
+def salvaged(
     path: Path, sick: sqlite3.Connection | None, restore: Callable[[sqlite3.Connection], None]
 ) -> sqlite3.Connection:
     """A copy in memory of the state that the sick file still gives, and of what this process knows.
@@ -52,15 +52,15 @@ def rescued(
             sick = open_to_read(path)
     if sick is not None:
         with closing(sick), suppress(sqlite3.Error):  # locked against reading as well: as above
-            transaction(memory, lambda inside: rescue(sick, inside))
+            transaction(memory, lambda inside: salvage(sick, inside))
     transaction(memory, restore)
     return memory
 
 
-def carry_sums(aside: Path, fresh: sqlite3.Connection, now: datetime) -> None:
+def replay_sums(aside: Path, fresh: sqlite3.Connection, now: datetime) -> None:
     """Bring the sums of a file that was moved aside to the one begun in its place, as far as they can be read."""
     with suppress(sqlite3.Error), closing(open_to_read(aside)) as sick:  # what cannot be read is lost
-        transaction(fresh, lambda inside: rescue_sums(sick, inside, to_ms(now)))
+        transaction(fresh, lambda inside: salvage_sums(sick, inside, to_ms(now)))
 
 
 # A lock is gone after a moment, a full or read-only disk is not.
@@ -86,14 +86,14 @@ class _Memory:
 
     damage: Damage
     tried_at: datetime
-    untold: Trouble | None
+    unsent: Trouble | None
 
 
 class ResilientFile:
     """One connection, to the file or to memory in its place.
 
     `restore(connection)` writes back what the process itself knows after a repair, `tell(connection, trouble)`
-    packs a notice; both run in a transaction. `say(level, text)` takes lines for the log.
+    packs a notification; both run in a transaction. `say(level, text)` takes lines for the log.
     Raises `RefusedFileError` when made on a file that is not ours to write.
     """
 
@@ -139,7 +139,7 @@ class ResilientFile:
         if damage is Damage.CORRUPT:
             self._connection = self._begin_anew(sick, self._identity)
         else:
-            self._connection = self._go_on_from_memory(rescued(self._path, sick, self._restore), damage, reason)
+            self._connection = self._go_on_from_memory(salvaged(self._path, sick, self._restore), damage, reason)
         return transaction(self._connection, work, only_read=only_read)
 
     def sync(self) -> None:
@@ -176,15 +176,15 @@ class ResilientFile:
                 raise
             if damage is Damage.CORRUPT:
                 return self._begin_anew(None, found)
-            return self._go_on_from_memory(rescued(self._path, None, self._restore), damage, describe(error))
+            return self._go_on_from_memory(salvaged(self._path, None, self._restore), damage, describe(error))
 
     def _opened(self) -> sqlite3.Connection:
-        connection = open_file(self._path, on_upgrade=self._say_upgrade)
+        connection = open_file(self._path, on_upgrade=self._format_upgrade)
         self._identity = identity(self._path)
         return connection
 
-    def _say_upgrade(self) -> None:
-        words = "the history file is of an older version and is rewritten: some seconds for 100,000 looks"
+    def _format_upgrade(self) -> None:
+        words = "the history file is of an older version and is rewritten: some seconds for 100,000 checks"
         self._say("INFO", words)
 
     def _damage_behind(self) -> Damage | None:
@@ -206,7 +206,7 @@ class ResilientFile:
 
     def _follow(self) -> None:
         """The file under our name is not the one we have open: it was moved, deleted or replaced."""
-        memory = rescued(self._path, self._connection, self._restore)
+        memory = salvaged(self._path, self._connection, self._restore)
         try:
             self._connection = self._merged(memory)
         except _UNUSABLE as error:
@@ -217,7 +217,7 @@ class ResilientFile:
 
     def _begin_anew(self, damaged: sqlite3.Connection | None, found: Identity | None) -> sqlite3.Connection:
         """Move the damaged file aside, unless another process has done so; carry over what can still be read."""
-        memory = rescued(self._path, damaged, self._restore)
+        memory = salvaged(self._path, damaged, self._restore)
         aside = None
         try:
             if identity(self._path) == found:
@@ -227,11 +227,11 @@ class ResilientFile:
             reason = "it is damaged and cannot be moved aside"
             return self._go_on_from_memory(memory, Damage.UNWRITABLE, reason)
         if aside is not None:
-            carry_sums(aside, fresh, self._clock())
+            replay_sums(aside, fresh, self._clock())
             text = f"the history file was damaged; it was moved to {aside.name} and a new one begun"
-            step = "Looks and alerts went on. Older history is in the moved file, if anywhere."
+            transition = "Checks and alerts went on. Older history is in the moved file, if anywhere."
             self._say("ERROR", text)
-            self._pack(fresh, Trouble(text=text, next_step=step, lasts=False))
+            self._pack(fresh, Trouble(text=text, next_step=transition, lasts=False))
         return fresh
 
     def _merged(self, memory: sqlite3.Connection) -> sqlite3.Connection:
@@ -247,10 +247,10 @@ class ResilientFile:
 
     def _go_on_from_memory(self, memory: sqlite3.Connection, damage: Damage, reason: str) -> sqlite3.Connection:
         text = f"the history file cannot be written ({reason}); going on from memory"
-        step = f"Looks and alerts go on. Make {self._path.name} writable again."
+        transition = f"Checks and alerts go on. Make {self._path.name} writable again."
         self._say("ERROR", text)
         self._memory = _Memory(
-            damage=damage, tried_at=self._clock(), untold=Trouble(text=text, next_step=step, lasts=True)
+            damage=damage, tried_at=self._clock(), unsent=Trouble(text=text, next_step=transition, lasts=True)
         )
         if damage is not Damage.LOCKED:
             self._tell_once(memory)
@@ -283,14 +283,14 @@ class ResilientFile:
         aside = set_aside(self._path, self._clock())
         self._say("ERROR", f"the history file was damaged; it was moved to {aside.name}")
         fresh = self._merged(memory)
-        carry_sums(aside, fresh, self._clock())
+        replay_sums(aside, fresh, self._clock())
         return fresh
 
     def _tell_once(self, memory: sqlite3.Connection) -> None:
         held, now = self._memory, self._clock()
-        if held is None or held.untold is None:
+        if held is None or held.unsent is None:
             return
-        trouble, held.untold = held.untold, None
+        trouble, held.unsent = held.unsent, None
         if self._told_at is None or not self._told_at <= now < self._told_at + _TELL_AGAIN_AFTER:
             self._told_at = now
             self._pack(memory, trouble)

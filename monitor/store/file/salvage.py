@@ -12,42 +12,42 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from monitor.incidents.state import Watch
+from monitor.incidents.state import IncidentState
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
 from monitor.store.tables import channels as channel_state
-from monitor.store.tables import incidents as watches
+from monitor.store.tables import incidents as states
 from monitor.store.tables import outbox
-from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_looks
-from monitor.store.tables.recording import add_look
-from monitor.store.tables.rollups import Entry, Key, Ledger, RowGrain, from_columns, key_of
+from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
+from monitor.store.tables.recording import add_check
+from monitor.store.tables.rollups import Entry, Key, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.rows import to_ms
-from monitor.store.tables.spans import Horizon, move_horizon, stretches
+from monitor.store.tables.spans import Retention, move_retention, spans
 
-# Parents before children. Everything that decisions and deliveries need; looks are the bulk and not in here.
+# Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.
 _STATE_TABLES = (
     "database",
-    "watch",
+    "incident_state",
     "incident",
-    "parcel",
+    "outbox",
     "channel",
-    "control",
+    "connectivity_host",
     "gap",
-    "tally",
+    "delivery_count",
     "sqlite_sequence",
 )
 
 Read = Callable[[sqlite3.Connection, Any], object]
 # How a row is read back, by the column that names it.
 _READERS: dict[str, tuple[str, Read]] = {
-    "watch": ("database_id", watches.read_watch),
-    "incident": ("id", watches.read_incident),
-    "parcel": ("id", outbox.read_parcel),
+    "incident_state": ("database_id", states.read_state),
+    "incident": ("id", states.read_incident),
+    "outbox": ("id", outbox.read_message),
     "channel": ("name", channel_state.read_channel),
 }
 
 
-def rescue(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+def salvage(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
     """Copy the state to an empty database, inside the caller's transaction.
 
     Raises sqlite3.Error when another process has locked the file.
@@ -58,38 +58,38 @@ def rescue(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
     for table in _STATE_TABLES:
         rows = _rows(sick, table)
         if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+            placeholders = ", ".join("?" * len(rows[0]))
+            memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({placeholders})", rows)
     # What `merge` knows the file by, when it comes back to it.
-    memory.execute("INSERT INTO left_behind SELECT database_id, seen_ms, state FROM watch")
-    memory.execute("DELETE FROM tally WHERE typeof(channel || result) <> 'text' OR typeof(number) <> 'integer'")
-    memory.execute("INSERT INTO left_tally SELECT channel, result, number FROM tally")
+    memory.execute("INSERT INTO left_behind SELECT database_id, checked_ms, state FROM incident_state")
+    memory.execute(
+        "DELETE FROM delivery_count WHERE typeof(channel || result) <> 'text' OR typeof(number) <> 'integer'"
+    )
+    memory.execute("INSERT INTO left_tally SELECT channel, result, number FROM delivery_count")
     _drop_what_makes_no_sense(memory)
-    _match_watches_and_incidents(memory)
+    _match_states_and_incidents(memory)
 
 
-def rescue_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int) -> None:
+def salvage_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int) -> None:
     """Carry the sums of a damaged file to the one begun in its place, inside the caller's transaction.
 
-    The looks that they are made of stay behind, but for those that were not summed up yet.
+    The checks that they are made of stay behind, but for those that were not summed up yet.
     """
     sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    ledger = Ledger(file)
+    rollups = RollupWriter(file)
     homes = {
-        number: watches.database_id(file, name)
-        for number, name in _rows(sick, "database")
-        if isinstance(name, str)
+        number: states.database_id(file, name) for number, name in _rows(sick, "database") if isinstance(name, str)
     }
-    _carry_sums(ledger, _readable_sums(sick, homes))
-    for number, since_ms in _rows(sick, "summed"):
+    _replay_sums(rollups, _readable_sums(sick, homes))
+    for number, since_ms in _rows(sick, "watermark"):
         with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
-            for stretch in stretches(sick, number, since_ms, EVER_MS):
-                ledger.hold(homes[number], stretch.seen.outcome, stretch.start_ms, stretch.end_ms)
-                if stretch.is_inside:
-                    ledger.count(homes[number], stretch.seen)
-    ledger.flush()
+            for span in spans(sick, number, since_ms, EVER_MS):
+                rollups.hold(homes[number], span.seen.outcome, span.start_ms, span.end_ms)
+                if span.is_inside:
+                    rollups.count(homes[number], span.seen)
+    rollups.flush()
     oldest_ms = moment_of_oldest(file) or now_ms
-    move_horizon(file, Horizon(looks_ms=oldest_ms, failing_ms=oldest_ms))
+    move_retention(file, Retention(checks_ms=oldest_ms, failing_ms=oldest_ms))
 
 
 def _readable_sums(sick: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, Entry]]:
@@ -106,20 +106,20 @@ def _readable_sums(sick: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterat
             yield key, entry
 
 
-def _carry_sums(ledger: Ledger, sums: Iterable[tuple[Key, Entry]]) -> None:
+def _replay_sums(rollups: RollupWriter, sums: Iterable[tuple[Key, Entry]]) -> None:
     """A block becomes what its days say, and a day that cannot be read what its hours say; its phases are lost."""
     days = set()
     for key, entry in sums:
         home, grain, slot = key
         if grain is RowGrain.BLOCK:
             continue
-        ledger.add(key, entry)
+        rollups.add(key, entry)
         if grain is RowGrain.DAY:
             days.add(key)
-            ledger.add(key_of(home, RowGrain.BLOCK, slot * DAY_MS), entry)
+            rollups.add(key_of(home, RowGrain.BLOCK, slot * DAY_MS), entry)
         elif grain is RowGrain.HOUR and (day := key_of(home, RowGrain.DAY, slot * HOUR_MS)) not in days:
-            ledger.add(day, entry)
-            ledger.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), entry)
+            rollups.add(day, entry)
+            rollups.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), entry)
 
 
 def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
@@ -139,7 +139,7 @@ def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
 
 def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
     memory.execute(
-        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'parcel') OR typeof(seq) <> 'integer'"
+        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'outbox') OR typeof(seq) <> 'integer'"
     )
     for table, (key, read) in _READERS.items():
         for (number,) in memory.execute(f"SELECT {key} FROM {table}").fetchall():
@@ -148,35 +148,35 @@ def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
             except sqlite3.DatabaseError:
                 memory.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))
     orphans = "database_id NOT IN (SELECT id FROM database WHERE typeof(name) = 'text')"
-    for table in ("watch", "incident", "gap"):
+    for table in ("incident_state", "incident", "gap"):
         memory.execute(f"DELETE FROM {table} WHERE {orphans}")
     memory.execute("DELETE FROM database WHERE typeof(name) <> 'text'")
 
 
-def _match_watches_and_incidents(memory: sqlite3.Connection) -> None:
+def _match_states_and_incidents(memory: sqlite3.Connection) -> None:
     """An open incident stands in two tables; what one of them lost, the other still knows."""
     for (database,) in memory.execute("SELECT id FROM database").fetchall():
-        watch, seen_at = watches.read_watch(memory, database)
-        if watch.incident is not None:
-            watches.write_incident(memory, database, watch.incident)
+        state, seen_at = states.read_state(memory, database)
+        if state.incident is not None:
+            states.write_incident(memory, database, state.incident)
         open_ones = [
-            watches.read_incident(memory, number)
+            states.read_incident(memory, number)
             for (number,) in memory.execute(
                 "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id", (database,)
             ).fetchall()
         ]
         if seen_at is None and open_ones:
-            watch, seen_at = Watch(incident=open_ones[-1]), open_ones[-1].told_at
-            watches.write_watch(memory, database, watch, seen_at)
+            state, seen_at = IncidentState(incident=open_ones[-1]), open_ones[-1].notified_at
+            states.write_state(memory, database, state, seen_at)
         for incident in open_ones:
-            if watch.incident is None or incident.id != watch.incident.id:
-                over = replace(incident, closed_at=max(incident.opened_at, seen_at or incident.told_at))
-                watches.write_incident(memory, database, over)
+            if state.incident is None or incident.id != state.incident.id:
+                over = replace(incident, closed_at=max(incident.opened_at, seen_at or incident.notified_at))
+                states.write_incident(memory, database, over)
 
 
 Numbers = Mapping[int, int]
-_PARCEL = (
-    "channel, incident_id, kind, notice, created_ms, attempts, tried_ms, due_ms, delivered_ms, given_up_ms,"
+_MESSAGE = (
+    "channel, incident_id, kind, notification, created_ms, attempts, tried_ms, due_ms, delivered_ms, given_up_ms,"
     " last_error"
 )
 
@@ -186,30 +186,30 @@ def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
 
     An incident keeps its number unless the file gave it to another one meanwhile.
     """
-    _carry_on_counting(memory, file)
+    _replay_counters(memory, file)
     databases = {
-        number: watches.database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
+        number: states.database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
     }
     incidents = _incidents(memory, file, databases)
-    _watches(memory, file, databases, incidents)
-    _parcels(memory, file, incidents)
-    for table in ("channel", "control"):
+    _states(memory, file, databases, incidents)
+    _messages(memory, file, incidents)
+    for table in ("channel", "connectivity_host"):
         _copy(memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
     gaps = memory.execute("SELECT * FROM gap").fetchall()
     _copy([(databases[database], *rest) for database, *rest in gaps], file, "gap")
-    _looks(memory, file, databases)
+    _checks(memory, file, databases)
     _tallies(memory, file)
 
 
 def _copy(rows: Iterable[tuple[Any, ...]], file: sqlite3.Connection, table: str) -> None:
-    marks = ", ".join("?" for _ in file.execute(f"PRAGMA table_info ({table})"))
-    file.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+    placeholders = ", ".join("?" for _ in file.execute(f"PRAGMA table_info ({table})"))
+    file.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({placeholders})", rows)
 
 
-def _carry_on_counting(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Numbers once given to an incident or a parcel are not given again, whatever happened to its row."""
+def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Numbers once given to an incident or an outbox message are not given again, whatever happened to its row."""
     for name, last in source.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
-        if name not in ("incident", "parcel") or not isinstance(last, int):
+        if name not in ("incident", "outbox") or not isinstance(last, int):
             continue
         known = target.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
         if known is None:
@@ -218,21 +218,23 @@ def _carry_on_counting(source: sqlite3.Connection, target: sqlite3.Connection) -
             target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
 
 
-def _looks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
-    """Each look finds its place among those of the file and is entered in its sums; memory's own sums end here."""
+def _checks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
+    """Each check finds its place among those of the file and is entered in its sums; memory's own sums end
+    here.
+    """
     for number, home in databases.items():
-        for look in read_looks(memory, number):
-            add_look(file, home, look)
+        for check in read_checks(memory, number):
+            add_check(file, home, check)
 
 
 def _tallies(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     """Add what was counted since the file was left; one begun anew goes on from there, not from nothing."""
     for channel, result, number, left in memory.execute(
-        "SELECT channel, result, number, ifnull(left_tally.number_then, 0) FROM tally"
+        "SELECT channel, result, number, ifnull(left_tally.number_then, 0) FROM delivery_count"
         " LEFT JOIN left_tally USING (channel, result)"
     ).fetchall():
         file.execute(
-            "INSERT INTO tally (channel, result, number) VALUES (?1, ?2, ?3)"
+            "INSERT INTO delivery_count (channel, result, number) VALUES (?1, ?2, ?3)"
             " ON CONFLICT (channel, result) DO UPDATE SET number = max(number, ?4) + ?3 - ?4",
             (channel, result, number, left),
         )
@@ -248,55 +250,56 @@ def _incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: 
     taken = {row[0] for row in rows}
     numbers = {}
     for number, database in memory.execute("SELECT id, database_id FROM incident ORDER BY id").fetchall():
-        incident, home = watches.read_incident(memory, number), databases[database]
-        free = watches.next_incident(file) if number in taken else number
+        incident, home = states.read_incident(memory, number), databases[database]
+        free = states.next_incident(file) if number in taken else number
         here, closed_ms = known.get((home, to_ms(incident.opened_at)), (free, None))
         numbers[number] = here
         if closed_ms is None or incident.closed_at is not None:  # another process may have seen its end
-            watches.write_incident(file, home, replace(incident, id=here))
+            states.write_incident(file, home, replace(incident, id=here))
     return numbers
 
 
-def _watches(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers) -> None:
+def _states(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers) -> None:
     """The state of each database, unless another process has written a later one since we left the file."""
     left = {
-        number: state for number, *state in memory.execute("SELECT database_id, seen_ms, state FROM left_behind")
+        number: state
+        for number, *state in memory.execute("SELECT database_id, checked_ms, state FROM left_behind")
     }
-    for number in [row[0] for row in memory.execute("SELECT database_id FROM watch")]:
-        watch, seen_at = watches.read_watch(memory, number)
+    for number in [row[0] for row in memory.execute("SELECT database_id FROM incident_state")]:
+        state, seen_at = states.read_state(memory, number)
         there = file.execute(
-            "SELECT seen_ms, state FROM watch WHERE database_id = ?", (databases[number],)
+            "SELECT checked_ms, state FROM incident_state WHERE database_id = ?", (databases[number],)
         ).fetchone()
         # The times alone do not tell: the clock may have been set back meanwhile.
         is_untouched = there is None or list(there) == left.get(number)
         if seen_at is None or not (is_untouched or there[0] <= to_ms(seen_at)):
             continue
-        if watch.incident is not None:
-            watch = replace(watch, incident=replace(watch.incident, id=incidents[watch.incident.id]))
-        watches.write_watch(file, databases[number], watch, seen_at)
+        if state.incident is not None:
+            state = replace(state, incident=replace(state.incident, id=incidents[state.incident.id]))
+        states.write_state(file, databases[number], state, seen_at)
 
 
-def _parcels(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
-    """A parcel keeps its number where that is free, so that a message on its way finds it again."""
-    rows = file.execute("SELECT id, channel, incident_id, kind, created_ms FROM parcel").fetchall()
+def _messages(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
+    """A outbox message keeps its number where that is free, so that a message on its way finds it again."""
+    rows = file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox").fetchall()
     known = {tuple(key): number for number, *key in rows}
     taken = {row[0] for row in rows}
-    for number, channel, incident, kind, notice, created_ms, *fate in memory.execute(
-        f"SELECT id, {_PARCEL} FROM parcel ORDER BY id"
+    for number, channel, incident, kind, notification, created_ms, *fate in memory.execute(
+        f"SELECT id, {_MESSAGE} FROM outbox ORDER BY id"
     ).fetchall():
         here = incidents.get(incident, incident)
         there = known.get((channel, here, kind, created_ms))
         if there is not None:
             file.execute(
-                "UPDATE parcel SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
+                "UPDATE outbox SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
                 " given_up_ms = ifnull(?, given_up_ms), last_error = ? WHERE id = ?",
                 (*fate, there),
             )
             continue
-        text = notice if here == incident else _renumbered(notice, here)
+        text = notification if here == incident else _renumbered(notification, here)
         row = (None if number in taken else number, channel, here, kind, text, created_ms, *fate)
-        file.execute(f"INSERT INTO parcel (id, {_PARCEL}) VALUES ({', '.join('?' * len(row))})", row)
+        file.execute(f"INSERT INTO outbox (id, {_MESSAGE}) VALUES ({', '.join('?' * len(row))})", row)
 
 
-def _renumbered(notice: str, incident: Any) -> str:
-    return json.dumps(json.loads(notice) | {"incident": incident}, separators=(",", ":"))
+def _renumbered(notification: str, incident: Any) -> str:
+    return json.dumps(json.loads(notification) | {"incident": incident}, separators=(",", ":"))

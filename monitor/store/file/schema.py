@@ -12,11 +12,23 @@ from functools import cache
 
 from monitor.checks.observation import Family, Outcome
 from monitor.store.errors import DamagedError, ForeignFileError, NewerFileError
-from monitor.store.file.migrations import MIGRATIONS, Step
+from monitor.store.file.migrations import MIGRATIONS, MigrationStep
 
 APPLICATION_ID = 0x55505354  # "UPST", so that `file` and we recognise our own
 # What every version's file has.
-TABLES = frozenset(("outcome", "database", "look", "watch", "gap", "incident", "parcel", "channel", "control"))
+TABLES = frozenset(
+    (
+        "outcome",
+        "database",
+        "check_result",
+        "incident_state",
+        "gap",
+        "incident",
+        "outbox",
+        "channel",
+        "connectivity_host",
+    )
+)
 
 
 def refuse_others(connection: sqlite3.Connection) -> None:
@@ -39,7 +51,7 @@ def prepare(connection: sqlite3.Connection, *, on_upgrade: Callable[[], None] | 
     refuse_others(connection)
     version = _version(connection)
     if version == 0 and not _tables(connection):
-        # Must come before the first table is made; the space of pruned looks is given back later.
+        # Must come before the first table is made; the space of pruned checks is given back later.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -96,7 +108,7 @@ def _complete_outcomes(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection, number: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have been here between our look at the version and the lock.
+        # Another process may have been here between our reading of the version and the lock.
         if connection.execute("PRAGMA user_version").fetchone()[0] == number:
             for step in MIGRATIONS[number]:
                 _take(connection, step)
@@ -111,17 +123,17 @@ def _migrate(connection: sqlite3.Connection, number: int) -> None:
 
 
 def _is_to_be_rewritten(connection: sqlite3.Connection) -> bool:
-    """True when it has looks of an older version; read at one moment, for others may be laying the tables."""
+    """True when it has checks of an older version; read at one moment, for others may be laying the tables."""
     connection.execute("BEGIN")
     try:
         if not 0 < _version(connection) < len(MIGRATIONS):
             return False
-        return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM look)").fetchone()[0])
+        return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM check_result)").fetchone()[0])
     finally:
         connection.execute("ROLLBACK")
 
 
-def _take(connection: sqlite3.Connection, step: Step) -> None:
+def _take(connection: sqlite3.Connection, step: MigrationStep) -> None:
     if callable(step):
         step(connection)
         return

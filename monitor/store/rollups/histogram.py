@@ -1,4 +1,4 @@
-"""Figures of many looks in little space: latencies as a histogram, phases as medians.
+"""Figures of many checks in little space: latencies as a histogram, phases as medians.
 
 What is counted, and for which span of time, is told in `rollup`; nothing here knows looks or hours.
 """
@@ -202,12 +202,12 @@ class Histogram:
 
 
 class PhaseHistograms:
-    """The phases of many looks, each at most 5 % off: enough to tell which of them became slower."""
+    """The phases of many checks, each at most 5 % off: enough to tell which of them became slower."""
 
     __slots__ = ("_buckets",)
 
     def __init__(self) -> None:
-        # By the name of the phase, in no order; one that no look reached is not there.
+        # By the name of the phase, in no order; one that no check reached is not there.
         self._buckets: dict[str, Buckets] = {}
 
     def __eq__(self, other: object) -> bool:

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Protocol
 
 from monitor.checks.budget import Budget
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.incidents.state import Incident
 
 
@@ -26,12 +26,12 @@ class Grain(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
-    """How the latencies of some looks are spread, in milliseconds; each at most 1 % off, `max_ms` exact.
+    """How the latencies of some checks are spread, in milliseconds; each at most 1 % off, `max_ms` exact.
 
-    Only looks that ended well (`ok` and `slow`) are in it: a failure's time is not an answer's.
+    Only checks that ended well (`ok` and `slow`) are in it: a failure's time is not an answer's.
     """
 
-    looks: int
+    checks: int
     p50_ms: float
     p90_ms: float
     p95_ms: float
@@ -41,7 +41,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uptime:
-    """A span of time, shared out. Slow is up; offline, gaps and the time before the first look are unknown."""
+    """A span of time, shared out. Slow is up; offline, gaps and the time before the first check are unknown."""
 
     up: timedelta
     down: timedelta
@@ -60,7 +60,7 @@ class Uptime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slice:
-    """What was seen from `start` until before `end`. `outcomes` has the looks by outcome, without zeros."""
+    """What was seen from `start` until before `end`. `outcomes` has the checks by outcome, without zeros."""
 
     start: datetime
     end: datetime
@@ -69,11 +69,11 @@ class Slice:
     latency: Spread | None = None
 
     @property
-    def looks(self) -> int:
+    def checks(self) -> int:
         return sum(self.outcomes.values())
 
     @property
-    def looks_failed(self) -> int:
+    def checks_failed(self) -> int:
         return sum(count for outcome, count in self.outcomes.items() if outcome.family.is_failing)
 
 
@@ -91,7 +91,8 @@ class History:
 
     `slices` follow each other without a hole and cover `whole`, empty ones included; the first and the last may be
     shorter than the grain. `incidents` touch the span, the newest first; `gaps` the oldest first, cut to the span.
-    `phases` are the medians of looks that ended well, `None` when there were none. The `before` figures are of the
+    `phases` are the medians of checks that ended well, `None` when there were none. The `before` figures are of
+    the
     span of the same length just before this one; `None` where nobody looked then.
     """
 
@@ -119,14 +120,14 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Glance:
-    """One database now: its latest look (`None` before the first), its open incident, its last 90 days.
+class DatabaseStatus:
+    """One database now: its latest check (`None` before the first), its open incident, its last 90 days.
 
     `days` are the slices of those days, the oldest first, today's last.
     """
 
     database: str
-    latest: Look | None
+    latest: Check | None
     incident: Incident | None
     schedule: Schedule
     days: tuple[Slice, ...]
@@ -152,14 +153,14 @@ class Latencies(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseTotals:
-    """One database. `outcomes` has all its looks ever by outcome, zeros may be left out.
+    """One database. `outcomes` has all its checks ever by outcome, zeros may be left out.
 
-    `latest` is `None` before the first look, `last_success_at` before the first that ended well. `latency` is of
-    all looks ever that ended fine, slow ones left out. None of it shrinks when old looks are deleted.
+    `latest` is `None` before the first check, `last_success_at` before the first that ended well. `latency` is of
+    all checks ever that ended fine, slow ones left out. None of it shrinks when old checks are deleted.
     """
 
     database: str
-    latest: Look | None
+    latest: Check | None
     outcomes: Mapping[Outcome, int]
     latency: Latencies
     last_success_at: datetime | None
@@ -171,7 +172,7 @@ class Totals:
     """Everything that is watched. `notifications` counts tries by channel and result, which is "sent" or "failed".
 
     Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
-    `outbox_pending` is how many parcels wait to be sent or are on their way.
+    `outbox_pending` is how many outbox messages wait to be sent or are on their way.
     """
 
     databases: tuple[DatabaseTotals, ...]

@@ -26,7 +26,7 @@ def ended_well(outcome: Outcome) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class Rollup:
-    """Looks by outcome, the time known to be up and down, and the latencies of looks that ended well.
+    """Checks by outcome, the time known to be up and down, and the latencies of checks that ended well.
 
     It grows in place.
     """
@@ -37,13 +37,13 @@ class Rollup:
     latency: Histogram = field(default_factory=Histogram)
 
     def count(self, outcome: Outcome, latency_ms: float | None) -> None:
-        """One more look."""
+        """One more check."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         if latency_ms is not None and ended_well(outcome):
             self.latency.add(latency_ms)
 
     def hold(self, outcome: Outcome, ms: int) -> None:
-        """The state that a look found held so long; a time below zero takes it back."""
+        """The state that a check found held so long; a time below zero takes it back."""
         if outcome.family.is_failing:
             self.down_ms += ms
         elif outcome.family is not Family.UNKNOWN:
@@ -74,7 +74,7 @@ def spread(latencies: Histogram) -> Spread | None:
     if not latencies.count:
         return None
     p50, p90, p95, p99 = latencies.percentiles((0.5, 0.9, 0.95, 0.99))
-    return Spread(looks=latencies.count, p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=latencies.max_ms)
+    return Spread(checks=latencies.count, p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=latencies.max_ms)
 
 
 def outcomes_to_json(outcomes: Mapping[Outcome, int]) -> dict[str, int]:

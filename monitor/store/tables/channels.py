@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.alerts.retry_policy import Move
+from monitor.alerts.retry_policy import ChatMove
 from monitor.store.tables.rows import from_ms_or_none, reading, to_ms
 
 _COLUMNS = "name, broken_ms, reason, chat_id_before, chat_id"
@@ -23,7 +23,7 @@ class ChannelState:
     name: str
     broken_since: datetime | None = None
     reason: str = ""
-    move: Move | None = None
+    move: ChatMove | None = None
 
 
 def channel_states(connection: sqlite3.Connection) -> dict[str, ChannelState]:
@@ -73,7 +73,7 @@ def blocked_until(connection: sqlite3.Connection, channel: str) -> datetime | No
     return from_ms_or_none(row[0]) if row else None
 
 
-def remember_move(connection: sqlite3.Connection, channel: str, move: Move) -> None:
+def remember_move(connection: sqlite3.Connection, channel: str, move: ChatMove) -> None:
     _remember(connection, channel, chat_id_before=move.old_chat_id, chat_id=move.new_chat_id)
 
 
@@ -84,7 +84,7 @@ def _channel_state(*columns: Any) -> ChannelState:
             name=name,
             broken_since=from_ms_or_none(broken),
             reason=reason or "",
-            move=Move(old_chat_id=old, new_chat_id=new) if old and new else None,
+            move=ChatMove(old_chat_id=old, new_chat_id=new) if old and new else None,
         )
 
 

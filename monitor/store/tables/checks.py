@@ -1,7 +1,7 @@
-"""Rows of single looks: how one is laid out in little space, found, read back and deleted.
+"""Rows of single checks: how one is laid out in little space, found, read back and deleted.
 
-A look belongs to an hour of its database, whose row in `rollup` says which; its number is that row's and the
-millisecond within the hour. A look without a remark ended as nearly all do: `ok`, status 200, nothing to say.
+A check belongs to an hour of its database, whose row in `rollup` says which; its number is that row's and the
+millisecond within the hour. A check without a remark ended as nearly all do: `ok`, status 200, nothing to say.
 What it measured is laid out in `figures`, what looks add up to is kept in `ledger`.
 Each function runs inside a transaction that its caller holds.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.checks.observation import Look, Outcome, Phases
+from monitor.checks.observation import Check, Outcome, Phases
 from monitor.store.rollups.packing import read_varint, write_varint
 from monitor.store.rollups.rollup import HOUR_MS
 from monitor.store.tables.rows import from_ms, reading, to_us
@@ -21,7 +21,7 @@ from monitor.store.tables.rows import from_ms, reading, to_us
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The phases of a look as they stand in its row, in microseconds; in the order of its columns."""
+    """The phases of a check as they stand in its row, in microseconds; in the order of its columns."""
 
     latency_us: int | None
     beside_us: int | None
@@ -87,22 +87,26 @@ _LAST_MS = (1 << _BITS) - 1
 # Later than any moment, and as far before 1970.
 EVER_MS = 1 << 50
 GRAIN_HOUR = 0
-# The planner would begin with the looks; there are many of them, and hours are found by an index.
-HOURS_AND_LOOKS = (
-    f"rollup CROSS JOIN look ON look.id BETWEEN rollup.id << {_BITS} AND (rollup.id << {_BITS} | {_LAST_MS})"
+# The planner would begin with the checks; there are many of them, and hours are found by an index.
+HOURS_AND_CHECKS = (
+    "rollup CROSS JOIN check_result ON check_result.id"
+    f" BETWEEN rollup.id << {_BITS} AND (rollup.id << {_BITS} | {_LAST_MS})"
 )
-REMARKS = "LEFT JOIN remark ON remark.id = look.id LEFT JOIN outcome ON outcome.id = remark.outcome_id"
+DETAILS = (
+    "LEFT JOIN check_detail ON check_detail.id = check_result.id"
+    " LEFT JOIN outcome ON outcome.id = check_detail.outcome_id"
+)
 _OF_DATABASE = f"rollup.database_id = ? AND rollup.grain = {GRAIN_HOUR}"
-_MOMENT = f"rollup.slot * {HOUR_MS} + (look.id & {_LAST_MS})"
-_BEFORE = f"rollup.slot <= ? AND (rollup.slot < ? OR look.id < (rollup.id << {_BITS} | ?))"
-_FROM = f"rollup.slot >= ? AND (rollup.slot > ? OR look.id >= (rollup.id << {_BITS} | ?))"
-_SEEN = f"{_MOMENT}, outcome.code, look.latency_us, look.beside_us, look.phases"
+_MOMENT = f"rollup.slot * {HOUR_MS} + (check_result.id & {_LAST_MS})"
+_BEFORE = f"rollup.slot <= ? AND (rollup.slot < ? OR check_result.id < (rollup.id << {_BITS} | ?))"
+_FROM = f"rollup.slot >= ? AND (rollup.slot > ? OR check_result.id >= (rollup.id << {_BITS} | ?))"
+_SEEN = f"{_MOMENT}, outcome.code, check_result.latency_us, check_result.beside_us, check_result.phases"
 _USUAL = (Outcome.OK, 200, "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """When a look was, how it ended and what it measured: all that sums are made of."""
+    """When a check was, how it ended and what it measured: all that sums are made of."""
 
     at_ms: int
     outcome: Outcome
@@ -114,25 +118,25 @@ class Seen:
 
     @property
     def phases(self) -> Phases:
-        with reading("a look"):
+        with reading("a check"):
             return read_figures(self.figures)
 
 
-def add_row(connection: sqlite3.Connection, database: int, at_ms: int, look: Look) -> Seen:
-    """Add a look at a moment that must be free."""
+def add_row(connection: sqlite3.Connection, database: int, at_ms: int, check: Check) -> Seen:
+    """Add a check at a moment that must be free."""
     number = hour_row(connection, database, at_ms // HOUR_MS) << _BITS | at_ms % HOUR_MS
-    figures = write_figures(look.phases)
+    figures = write_figures(check.phases)
     connection.execute(
-        "INSERT INTO look (id, latency_us, beside_us, phases) VALUES (?, ?, ?, ?)",
+        "INSERT INTO check_result (id, latency_us, beside_us, phases) VALUES (?, ?, ?, ?)",
         (number, figures.latency_us, figures.beside_us, figures.phases),
     )
-    if (look.outcome, look.http_status, look.detail) != _USUAL:
+    if (check.outcome, check.http_status, check.detail) != _USUAL:
         connection.execute(
-            "INSERT INTO remark (id, outcome_id, http_status, detail)"
+            "INSERT INTO check_detail (id, outcome_id, http_status, detail)"
             " VALUES (?, (SELECT id FROM outcome WHERE code = ?), ?, ?)",
-            (number, look.outcome.value, look.http_status, look.detail or None),
+            (number, check.outcome.value, check.http_status, check.detail or None),
         )
-    return Seen(at_ms=at_ms, outcome=look.outcome, figures=figures)
+    return Seen(at_ms=at_ms, outcome=check.outcome, figures=figures)
 
 
 def hour_row(connection: sqlite3.Connection, database: int, hour: int) -> int:
@@ -154,23 +158,23 @@ def begin_rollup(connection: sqlite3.Connection, database: int, grain: int, slot
     return number
 
 
-def look_before(connection: sqlite3.Connection, database: int, at_ms: int, *, since_ms: int) -> Seen | None:
-    """The last look before that moment, from `since_ms` on."""
+def check_before(connection: sqlite3.Connection, database: int, at_ms: int, *, since_ms: int) -> Seen | None:
+    """The last check before that moment, from `since_ms` on."""
     return _nearest(connection, f"{_FROM} AND {_BEFORE}", "DESC", (database, *_bound(since_ms), *_bound(at_ms)))
 
 
-def look_from(connection: sqlite3.Connection, database: int, at_ms: int) -> Seen | None:
-    """The first look from that moment on."""
+def check_from(connection: sqlite3.Connection, database: int, at_ms: int) -> Seen | None:
+    """The first check from that moment on."""
     return _nearest(connection, _FROM, "ASC", (database, *_bound(at_ms)))
 
 
-def last_good_look(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Seen | None:
-    """The last look of a span that ended well."""
-    where = f"{_FROM} AND {_BEFORE} AND (remark.id IS NULL OR outcome.ok = 1)"
+def last_good_check(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Seen | None:
+    """The last check of a span that ended well."""
+    where = f"{_FROM} AND {_BEFORE} AND (check_detail.id IS NULL OR outcome.ok = 1)"
     return _nearest(connection, where, "DESC", (database, *_bound(start_ms), *_bound(end_ms)))
 
 
-def read_looks(
+def read_checks(
     connection: sqlite3.Connection,
     database: int,
     *,
@@ -178,40 +182,43 @@ def read_looks(
     end: int = EVER_MS,
     limit: int = -1,
     newest_first: bool = False,
-) -> Iterator[Look]:
+) -> Iterator[Check]:
     """Looks from the moment `start` until before `end`, in milliseconds; below zero, `limit` is none."""
     order = "DESC" if newest_first else "ASC"
     rows = connection.execute(
-        f"SELECT database.name, {_MOMENT}, outcome.code, remark.id IS NULL, remark.http_status, remark.detail,"
-        f" look.latency_us, look.beside_us, look.phases FROM {HOURS_AND_LOOKS} {REMARKS}"
+        f"SELECT database.name, {_MOMENT}, outcome.code, check_detail.id IS NULL, check_detail.http_status,"
+        " check_detail.detail,"
+        f" check_result.latency_us, check_result.beside_us, check_result.phases FROM {HOURS_AND_CHECKS} {DETAILS}"
         f" JOIN database ON database.id = rollup.database_id WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
-        f" ORDER BY rollup.slot {order}, look.id {order} LIMIT ?",
+        f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT ?",
         (database, *_bound(start), *_bound(end), limit),
     )
-    return (_look(*columns) for columns in rows)
+    return (_check(*columns) for columns in rows)
 
 
-def seen_looks(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Seen]:
-    """The looks of a span, the oldest first, without what only people read."""
+def recorded_checks(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Seen]:
+    """The checks of a span, the oldest first, without what only people read."""
     rows = connection.execute(
-        f"SELECT {_SEEN} FROM {HOURS_AND_LOOKS} {REMARKS} WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
-        " ORDER BY rollup.slot, look.id",
+        f"SELECT {_SEEN} FROM {HOURS_AND_CHECKS} {DETAILS} WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
+        " ORDER BY rollup.slot, check_result.id",
         (database, *_bound(start_ms), *_bound(end_ms)),
     )
-    with reading("a look"):
+    with reading("a check"):
         for columns in rows:
             yield _seen(*columns)
 
 
-def delete_looks(connection: sqlite3.Connection, database: int, *, start: int, end: int, failing_too: bool) -> int:
-    """Delete the looks from the moment `start` until before `end`; return how many there were."""
+def delete_checks(
+    connection: sqlite3.Connection, database: int, *, start: int, end: int, failing_too: bool
+) -> int:
+    """Delete the checks from the moment `start` until before `end`; return how many there were."""
     hours = connection.execute(
         f"SELECT id, slot FROM rollup WHERE {_OF_DATABASE} AND slot BETWEEN ? AND ?",
         (database, start // HOUR_MS, end // HOUR_MS),
     ).fetchall()
     failing = (
-        "SELECT remark.id FROM remark JOIN outcome ON outcome.id = outcome_id"
-        " WHERE remark.id BETWEEN ?1 AND ?2 AND outcome.ok = 0"
+        "SELECT check_detail.id FROM check_detail JOIN outcome ON outcome.id = outcome_id"
+        " WHERE check_detail.id BETWEEN ?1 AND ?2 AND outcome.ok = 0"
     )
     spared = "" if failing_too else f" AND id NOT IN ({failing})"
     deleted = 0
@@ -219,15 +226,17 @@ def delete_looks(connection: sqlite3.Connection, database: int, *, start: int, e
         last_ms = min(_LAST_MS, end - slot * HOUR_MS - 1)
         if last_ms >= 0:
             bounds = (hour << _BITS, hour << _BITS | last_ms)
-            deleted += connection.execute(f"DELETE FROM look WHERE id BETWEEN ?1 AND ?2{spared}", bounds).rowcount
-            connection.execute(f"DELETE FROM remark WHERE id BETWEEN ?1 AND ?2{spared}", bounds)
+            deleted += connection.execute(
+                f"DELETE FROM check_result WHERE id BETWEEN ?1 AND ?2{spared}", bounds
+            ).rowcount
+            connection.execute(f"DELETE FROM check_detail WHERE id BETWEEN ?1 AND ?2{spared}", bounds)
     return deleted
 
 
 def moment_of_latest(connection: sqlite3.Connection, number: int) -> int | None:
-    """When the look was that has so many looks after it, of whatever database; `None` when there are fewer."""
+    """When the check was that has so many looks after it, of whatever database; `None` when there are fewer."""
     row = connection.execute(
-        f"SELECT {_MOMENT} AS at_ms FROM look JOIN rollup ON rollup.id = look.id >> {_BITS}"
+        f"SELECT {_MOMENT} AS at_ms FROM check_result JOIN rollup ON rollup.id = check_result.id >> {_BITS}"
         " ORDER BY at_ms DESC LIMIT 1 OFFSET ?",
         (number,),
     ).fetchone()
@@ -235,19 +244,19 @@ def moment_of_latest(connection: sqlite3.Connection, number: int) -> int | None:
 
 
 def moment_of_oldest(connection: sqlite3.Connection) -> int | None:
-    """When the oldest look of all was; `None` when there is none."""
-    sql = f"SELECT min({_MOMENT}) FROM look JOIN rollup ON rollup.id = look.id >> {_BITS}"
+    """When the oldest check of all was; `None` when there is none."""
+    sql = f"SELECT min({_MOMENT}) FROM check_result JOIN rollup ON rollup.id = check_result.id >> {_BITS}"
     oldest: int | None = connection.execute(sql).fetchone()[0]
     return oldest
 
 
 def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Iterable[int]) -> Seen | None:
     row = connection.execute(
-        f"SELECT {_SEEN} FROM {HOURS_AND_LOOKS} {REMARKS} WHERE {_OF_DATABASE} AND {where}"
-        f" ORDER BY rollup.slot {order}, look.id {order} LIMIT 1",
+        f"SELECT {_SEEN} FROM {HOURS_AND_CHECKS} {DETAILS} WHERE {_OF_DATABASE} AND {where}"
+        f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT 1",
         tuple(values),
     ).fetchone()
-    with reading("a look"):
+    with reading("a check"):
         return None if row is None else _seen(*row)
 
 
@@ -260,10 +269,10 @@ def _bound(at_ms: int) -> tuple[int, int, int]:
     return hour, hour, ms
 
 
-def _look(*columns: Any) -> Look:
+def _check(*columns: Any) -> Check:
     name, at_ms, code, is_usual, http_status, detail, *figures = columns
-    with reading("a look"):
-        return Look(
+    with reading("a check"):
+        return Check(
             database=name,
             at=from_ms(at_ms),
             outcome=Outcome.OK if is_usual else Outcome(code),

@@ -1,6 +1,6 @@
 """Rows of databases, their states and their incidents. Each function runs in a transaction that its caller holds.
 
-What moves a state is decided in `core/incident`; single looks are kept in `looks`, parcels in `outbox`.
+What moves a state is decided in `core/incident`; single checks are kept in `looks`, outbox messages in `outbox`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Outcome
-from monitor.incidents.state import Incident, Watch, watch_from_json, watch_to_json
+from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
 from monitor.store.tables.rows import from_ms, from_ms_or_none, reading, to_ms
 
-# Made once: json.dumps would make one for each look.
+# Made once: json.dumps would make one for each check.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _INCIDENT_COLUMNS = (
-    "incident.id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes, severity, looks_failed"
+    "incident.id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes, severity, checks_failed"
 )
 
 
@@ -42,21 +42,23 @@ def database_names(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute("SELECT name FROM database ORDER BY id")]
 
 
-def read_watch(connection: sqlite3.Connection, database: int) -> tuple[Watch, datetime | None]:
+def read_state(connection: sqlite3.Connection, database: int) -> tuple[IncidentState, datetime | None]:
     """The state of a database and when it was last looked at."""
-    row = connection.execute("SELECT state, seen_ms FROM watch WHERE database_id = ?", (database,)).fetchone()
+    row = connection.execute(
+        "SELECT state, checked_ms FROM incident_state WHERE database_id = ?", (database,)
+    ).fetchone()
     if row is None:
-        return Watch(), None
+        return IncidentState(), None
     with reading("the state of a database"):
-        return watch_from_json(json.loads(row[0])), from_ms(row[1])
+        return state_from_json(json.loads(row[0])), from_ms(row[1])
 
 
-def write_watch(connection: sqlite3.Connection, database: int, watch: Watch, seen_at: datetime) -> None:
-    state = _to_json(watch_to_json(watch))
+def write_state(connection: sqlite3.Connection, database: int, state: IncidentState, seen_at: datetime) -> None:
+    packed = _to_json(state_to_json(state))
     connection.execute(
-        "INSERT INTO watch (database_id, seen_ms, state) VALUES (?, ?, ?)"
-        " ON CONFLICT (database_id) DO UPDATE SET seen_ms = excluded.seen_ms, state = excluded.state",
-        (database, to_ms(seen_at), state),
+        "INSERT INTO incident_state (database_id, checked_ms, state) VALUES (?, ?, ?)"
+        " ON CONFLICT (database_id) DO UPDATE SET checked_ms = excluded.checked_ms, state = excluded.state",
+        (database, to_ms(seen_at), packed),
     )
 
 
@@ -68,21 +70,21 @@ def next_incident(connection: sqlite3.Connection) -> int:
 
 def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
     connection.execute(
-        "INSERT INTO incident (id, database_id, opened_ms, told_ms, closed_ms, acknowledged_ms, cause, causes,"
-        " severity, looks_failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO incident (id, database_id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes,"
+        " severity, checks_failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
         " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
-        " causes = excluded.causes, severity = excluded.severity, looks_failed = excluded.looks_failed",
+        " causes = excluded.causes, severity = excluded.severity, checks_failed = excluded.checks_failed",
         (
             incident.id,
             database,
             to_ms(incident.opened_at),
-            to_ms(incident.told_at),
+            to_ms(incident.notified_at),
             to_ms(incident.closed_at) if incident.closed_at else None,
             to_ms(incident.acknowledged_at) if incident.acknowledged_at else None,
             incident.cause.value,
             json.dumps([cause.value for cause in incident.causes]),
             incident.severity.value,
-            incident.looks_failed,
+            incident.checks_failed,
         ),
     )
 
@@ -132,11 +134,11 @@ def _incident(*columns: Any) -> Incident:
         return Incident(
             id=number,
             opened_at=from_ms(opened),
-            told_at=from_ms(told),
+            notified_at=from_ms(told),
             closed_at=from_ms_or_none(closed),
             acknowledged_at=from_ms_or_none(acknowledged),
             cause=Outcome(cause),
             causes=tuple(Outcome(code) for code in json.loads(causes)),
             severity=Severity(severity),
-            looks_failed=failed,
+            checks_failed=failed,
         )

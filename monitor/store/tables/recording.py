@@ -1,7 +1,7 @@
-"""What a look changes in the file beside the state: its row, the gap that it ends, the sums it belongs to.
+"""What a check changes in the file beside the state: its row, the gap that it ends, the sums it belongs to.
 
-Sums are brought up to date now and then, at the latest when an hour is over: until then the looks since the mark
-`summed` are their tail, and whoever reads the sums reads the tail as well. A look that comes in late, because the
+Sums are brought up to date now and then, at the latest when an hour is over: until then the checks since the mark
+`summed` are their tail, and whoever reads the sums reads the tail as well. A check that comes in late, because the
 clock was set back or memory held it, finds its place between its neighbours, and in the sums if they are past it.
 Each function runs in a transaction that its caller holds.
 """
@@ -11,21 +11,21 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
-from monitor.checks.observation import Look
+from monitor.checks.observation import Check
 from monitor.store.rollups.rollup import HOUR_MS
-from monitor.store.tables.checks import Seen, add_row, delete_looks, look_before, look_from, moment_of_latest
-from monitor.store.tables.rollups import Ledger
+from monitor.store.tables.checks import Seen, add_row, check_before, check_from, delete_checks, moment_of_latest
+from monitor.store.tables.rollups import RollupWriter
 from monitor.store.tables.rows import from_ms_or_none, to_ms
 from monitor.store.tables.spans import (
-    Horizon,
+    Retention,
     end_gap,
     is_gap,
-    move_horizon,
-    move_summed,
+    move_retention,
+    move_watermark,
     note_gap,
-    read_horizon,
-    stretches,
-    summed_until,
+    read_retention,
+    spans,
+    watermark,
 )
 
 # So many intervals make the longest tail: enough that summing up costs little, few enough to be read each time.
@@ -34,29 +34,29 @@ TAIL_INTERVALS = 64
 _FAILING_KEPT_TIMES = 10
 
 
-def add_look(
+def add_check(
     connection: sqlite3.Connection,
     database: int,
-    look: Look,
+    check: Check,
     *,
     interval: timedelta | None = None,
     latest: datetime | None = None,
 ) -> datetime | None:
-    """Add a look; return when the database was last looked at before it.
+    """Add a check; return when the database was last looked at before it.
 
     `latest` is what the database's state says of that: the row may be gone. Without an `interval` there are no
     gaps but those already noted.
     """
-    at_ms = to_ms(look.at)
-    while (after := look_from(connection, database, at_ms)) is not None and after.at_ms == at_ms:
+    at_ms = to_ms(check.at)
+    while (after := check_from(connection, database, at_ms)) is not None and after.at_ms == at_ms:
         at_ms += 1  # a clock that was set back comes by the same milliseconds again
-    horizon = read_horizon(connection)
-    before = look_before(connection, database, at_ms, since_ms=horizon.looks_ms)
-    this = add_row(connection, database, at_ms, look)
-    until_ms = summed_until(connection, database)
+    retention = read_retention(connection)
+    before = check_before(connection, database, at_ms, since_ms=retention.checks_ms)
+    this = add_row(connection, database, at_ms, check)
+    until_ms = watermark(connection, database)
     if until_ms is None:
         until_ms = at_ms
-        move_summed(connection, database, until_ms)
+        move_watermark(connection, database, until_ms)
 
     past = _Past(connection, database, until_ms)
     past.count(this)
@@ -66,10 +66,10 @@ def add_look(
             past.hold(before, after.at_ms, back=True)
         gap_since_ms = end_gap(connection, database, at_ms, for_good=interval is not None)
         since_ms = gap_since_ms if since_ms is None else since_ms
-    # Where looks were deleted it cannot be told what was entered for the time around one that comes in late.
-    is_placed = before is not None or after is None or not horizon.looks_ms
+    # Where checks were deleted it cannot be told what was entered for the time around one that comes in late.
+    is_placed = before is not None or after is None or not retention.checks_ms
     if latest is not None and is_placed and (since_ms or 0) < to_ms(latest) <= at_ms:
-        # What that look saw is not known any more.
+        # What that check saw is not known any more.
         since_ms, before = to_ms(latest), None
     is_known = since_ms is not None and not note_gap(connection, database, since_ms, at_ms, interval)
     if before is not None and is_known:
@@ -88,75 +88,75 @@ class _Past:
     """The sums up to the mark: what changes there is entered at once, the tail is left alone."""
 
     def __init__(self, connection: sqlite3.Connection, database: int, until_ms: int) -> None:
-        self._ledger = Ledger(connection)
+        self._rollups = RollupWriter(connection)
         self._database = database
         self._until_ms = until_ms
-        self.flush = self._ledger.flush
+        self.flush = self._rollups.flush
 
     def count(self, seen: Seen) -> None:
         if seen.at_ms < self._until_ms:
-            self._ledger.count(self._database, seen)
+            self._rollups.count(self._database, seen)
 
     def hold(self, seen: Seen, end_ms: int, *, back: bool = False) -> None:
-        """Until `end_ms` held what a look found; `back` takes that out again."""
+        """Until `end_ms` held what a check found; `back` takes that out again."""
         end_ms = min(end_ms, self._until_ms)
-        self._ledger.hold(self._database, seen.outcome, seen.at_ms, end_ms, back=back)
+        self._rollups.hold(self._database, seen.outcome, seen.at_ms, end_ms, back=back)
 
 
 def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> None:
     """Bring a database's sums up to date, up to a moment; what is summed up already stays so."""
-    since_ms = summed_until(connection, database)
+    since_ms = watermark(connection, database)
     if since_ms is None or until_ms <= since_ms:
         return
-    ledger = Ledger(connection)
-    for stretch in stretches(connection, database, since_ms, until_ms):
-        if stretch.is_inside:
-            ledger.count(database, stretch.seen)
-        ledger.hold(database, stretch.seen.outcome, stretch.start_ms, stretch.end_ms)
-    ledger.flush()
-    move_summed(connection, database, until_ms)
+    rollups = RollupWriter(connection)
+    for span in spans(connection, database, since_ms, until_ms):
+        if span.is_inside:
+            rollups.count(database, span.seen)
+        rollups.hold(database, span.seen.outcome, span.start_ms, span.end_ms)
+    rollups.flush()
+    move_watermark(connection, database, until_ms)
 
 
 def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete looks and finished parcels older than `keep`, failing looks and gaps ten times as old.
+    """Delete checks and finished outbox messages older than `keep`, failing checks and gaps ten times as old.
 
-    Incidents and sums stay. Return the looks deleted.
+    Incidents and sums stay. Return the checks deleted.
     """
-    limit = Horizon(looks_ms=_ago(now, keep), failing_ms=_ago(now, keep * _FAILING_KEPT_TIMES))
-    known = read_horizon(connection)
+    limit = Retention(checks_ms=_ago(now, keep), failing_ms=_ago(now, keep * _FAILING_KEPT_TIMES))
+    known = read_retention(connection)
     deleted = 0
     for (database,) in connection.execute("SELECT id FROM database").fetchall():
-        # Up to a look that stays, or what held before it would be forgotten.
-        following = look_from(connection, database, limit.looks_ms)
-        sum_up(connection, database, until_ms=limit.looks_ms if following is None else following.at_ms)
-        deleted += delete_looks(
-            connection, database, start=known.looks_ms, end=limit.looks_ms, failing_too=False
-        ) + delete_looks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)
+        # Up to a check that stays, or what held before it would be forgotten.
+        following = check_from(connection, database, limit.checks_ms)
+        sum_up(connection, database, until_ms=limit.checks_ms if following is None else following.at_ms)
+        deleted += delete_checks(
+            connection, database, start=known.checks_ms, end=limit.checks_ms, failing_too=False
+        ) + delete_checks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)
         connection.execute("DELETE FROM gap WHERE database_id = ? AND to_ms < ?", (database, limit.failing_ms))
     connection.execute(
-        "DELETE FROM parcel WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)",
-        (limit.looks_ms,),
+        "DELETE FROM outbox WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)",
+        (limit.checks_ms,),
     )
-    move_horizon(connection, limit)
+    move_retention(connection, limit)
     return deleted
 
 
 def is_older_than(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> bool:
-    """True when a look is there that `prune` would delete."""
-    since_ms = read_horizon(connection).looks_ms
+    """True when a check is there that `prune` would delete."""
+    since_ms = read_retention(connection).checks_ms
     return any(
-        look_before(connection, database, _ago(now, keep), since_ms=since_ms)
+        check_before(connection, database, _ago(now, keep), since_ms=since_ms)
         for (database,) in connection.execute("SELECT id FROM database").fetchall()
     )
 
 
 def keep_latest(connection: sqlite3.Connection, number: int) -> None:
-    """Delete all looks but the latest so many, of whatever database: memory is not a disk."""
+    """Delete all checks but the latest so many, of whatever database: memory is not a disk."""
     oldest_ms = moment_of_latest(connection, number)
     if oldest_ms is not None:
         for (database,) in connection.execute("SELECT id FROM database").fetchall():
             sum_up(connection, database, until_ms=oldest_ms)
-            delete_looks(connection, database, start=0, end=oldest_ms, failing_too=True)
+            delete_checks(connection, database, start=0, end=oldest_ms, failing_too=True)
 
 
 def _ago(now: datetime, span: timedelta) -> int:

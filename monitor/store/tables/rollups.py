@@ -1,6 +1,6 @@
 """Rows of rollups: what each hour, day, block of days and all time saw of a database, up to the mark `summed`.
 
-A look is entered in all four; the phases, which take more room, not in its hour. What the sums mean is told in
+A check is entered in all four; the phases, which take more room, not in its hour. What the sums mean is told in
 `core/rollup`, when something is entered, in `looks`.
 """
 
@@ -39,7 +39,7 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 class RowGrain(IntEnum):
     """What stretch of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
 
-    A block is sixteen days: of years, few rows are read. `FINE` are the looks of all time that ended fine.
+    A block is sixteen days: of years, few rows are read. `FINE` are the checks of all time that ended fine.
     """
 
     HOUR = GRAIN_HOUR
@@ -63,7 +63,7 @@ class Entry:
     phases: PhaseHistograms = field(default_factory=PhaseHistograms)
 
 
-class Ledger:
+class RollupWriter:
     """What one transaction adds to the sums: gathered here, brought to the rows by `flush`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -73,7 +73,7 @@ class Ledger:
         self._by_row: defaultdict[Key, Entry] = defaultdict(Entry)
 
     def count(self, database: int, seen: Seen) -> None:
-        """Enter one look."""
+        """Enter one check."""
         self._by_hour[database, seen.at_ms // HOUR_MS].count(seen.outcome, seen.latency_ms)
         if seen.outcome.family is Family.FINE:
             self._by_row[database, RowGrain.FINE, 0].rollup.count(seen.outcome, seen.latency_ms)
@@ -81,7 +81,7 @@ class Ledger:
             self._phases_by_day[database, seen.at_ms // DAY_MS].add(seen.phases)
 
     def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
-        """Enter that the state which a look found held for that time; `back` takes it out again."""
+        """Enter that the state which a check found held for that time; `back` takes it out again."""
         for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
             self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
 

@@ -1,6 +1,6 @@
-"""Single looks as a line of time: each with the time for which the state that it found held.
+"""Single checks as a line of time: each with the time for which the state that it found held.
 
-That is until the next look of the database, and not at all into a gap. Here only the looks themselves are read;
+That is until the next check of the database, and not at all into a gap. Here only the checks themselves are read;
 what they add up to is kept in `ledger`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from monitor.store.rollups.rollup import Rollup
-from monitor.store.tables.checks import Seen, look_before, look_from, seen_looks
+from monitor.store.tables.checks import Seen, check_before, check_from, recorded_checks
 
 # Without a look for longer than that, what was seen last says nothing any more.
 _AFTER_INTERVALS = 3
@@ -24,7 +24,7 @@ def is_too_long(pause: timedelta, interval: timedelta) -> bool:
 
 
 def is_gap(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> bool:
-    """True when a gap was noted for some of the time between two looks."""
+    """True when a gap was noted for some of the time between two checks."""
     gap = _last_gap(connection, database, before_ms=end_ms)
     return gap is not None and gap[1] > start_ms
 
@@ -32,7 +32,7 @@ def is_gap(connection: sqlite3.Connection, database: int, start_ms: int, end_ms:
 def note_gap(
     connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int, interval: timedelta | None
 ) -> bool:
-    """True when the time between two looks is a gap; where the interval tells so, it is noted.
+    """True when the time between two checks is a gap; where the interval tells so, it is noted.
 
     Without an interval there are no gaps but those already noted.
     """
@@ -76,46 +76,46 @@ def _write_gap(connection: sqlite3.Connection, database: int, start_ms: int, end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Horizon:
-    """Before `looks_ms` only failing looks are there one by one, before `failing_ms` none; 0: none are gone."""
+class Retention:
+    """Before `checks_ms` only failing checks are there one by one, before `failing_ms` none; 0: none are gone."""
 
-    looks_ms: int = 0
+    checks_ms: int = 0
     failing_ms: int = 0
 
 
-def read_horizon(connection: sqlite3.Connection) -> Horizon:
-    """How far back single looks go, for all databases alike."""
-    row = connection.execute("SELECT max(looks_ms), max(failing_ms) FROM horizon").fetchone()
-    return Horizon(looks_ms=row[0] or 0, failing_ms=row[1] or 0)
+def read_retention(connection: sqlite3.Connection) -> Retention:
+    """How far back single checks go, for all databases alike."""
+    row = connection.execute("SELECT max(checks_ms), max(failing_ms) FROM retention").fetchone()
+    return Retention(checks_ms=row[0] or 0, failing_ms=row[1] or 0)
 
 
-def move_horizon(connection: sqlite3.Connection, horizon: Horizon) -> None:
-    """Note that looks are gone; what is gone stays gone, so it never moves back."""
-    known = read_horizon(connection)
-    connection.execute("DELETE FROM horizon")
+def move_retention(connection: sqlite3.Connection, retention: Retention) -> None:
+    """Note that checks are gone; what is gone stays gone, so it never moves back."""
+    known = read_retention(connection)
+    connection.execute("DELETE FROM retention")
     connection.execute(
-        "INSERT INTO horizon (looks_ms, failing_ms) VALUES (?, ?)",
-        (max(known.looks_ms, horizon.looks_ms), max(known.failing_ms, horizon.failing_ms)),
+        "INSERT INTO retention (checks_ms, failing_ms) VALUES (?, ?)",
+        (max(known.checks_ms, retention.checks_ms), max(known.failing_ms, retention.failing_ms)),
     )
 
 
-def summed_until(connection: sqlite3.Connection, database: int) -> int | None:
-    """The moment up to which a database's looks are in its sums; `None` before its first look."""
-    row = connection.execute("SELECT until_ms FROM summed WHERE database_id = ?", (database,)).fetchone()
+def watermark(connection: sqlite3.Connection, database: int) -> int | None:
+    """The moment up to which a database's checks are in its sums; `None` before its first check."""
+    row = connection.execute("SELECT until_ms FROM watermark WHERE database_id = ?", (database,)).fetchone()
     return None if row is None else int(row[0])
 
 
-def move_summed(connection: sqlite3.Connection, database: int, until_ms: int) -> None:
+def move_watermark(connection: sqlite3.Connection, database: int, until_ms: int) -> None:
     """Note that the sums hold all before that moment."""
-    sql = "INSERT OR REPLACE INTO summed (database_id, until_ms) VALUES (?, ?)"
+    sql = "INSERT OR REPLACE INTO watermark (database_id, until_ms) VALUES (?, ?)"
     connection.execute(sql, (database, until_ms))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
-    """A look, and from when until when its state held in the span that was asked for.
+class Span:
+    """A check, and from when until when its state held in the span that was asked for.
 
-    `is_inside` is false for the look before the span, which only reaches into it.
+    `is_inside` is false for the check before the span, which only reaches into it.
     """
 
     seen: Seen
@@ -124,16 +124,16 @@ class Stretch:
     end_ms: int
 
 
-def stretches(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Stretch]:
-    """The looks from `start_ms` until before `end_ms`, the oldest first, and the one that reaches into it.
+def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Span]:
+    """The checks from `start_ms` until before `end_ms`, the oldest first, and the one that reaches into it.
 
-    What the last look before the end found holds until then only if another look follows: what is not known yet
+    What the last check before the end found holds until then only if another check follows: what is not known yet
     is not known.
     """
-    before = look_before(connection, database, start_ms, since_ms=read_horizon(connection).looks_ms)
+    before = check_before(connection, database, start_ms, since_ms=read_retention(connection).checks_ms)
     gaps = read_gaps(connection, database, start_ms=start_ms if before is None else before.at_ms, end_ms=end_ms)
-    inside = seen_looks(connection, database, start_ms, end_ms)
-    after = look_from(connection, database, end_ms)
+    inside = recorded_checks(connection, database, start_ms, end_ms)
+    after = check_from(connection, database, end_ms)
     place = 0
     for first, second in _pairs(before, inside, after):
         held_until_ms = first.at_ms
@@ -142,7 +142,7 @@ def stretches(connection: sqlite3.Connection, database: int, start_ms: int, end_
                 place += 1
             if place == len(gaps) or gaps[place][0] >= second.at_ms:
                 held_until_ms = second.at_ms
-        yield Stretch(
+        yield Span(
             seen=first,
             is_inside=first is not before,
             start_ms=max(start_ms, first.at_ms),
@@ -151,17 +151,17 @@ def stretches(connection: sqlite3.Connection, database: int, start_ms: int, end_
 
 
 def sum_of(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Rollup:
-    """What the single looks of a span add up to."""
+    """What the single checks of a span add up to."""
     rollup = Rollup()
-    for stretch in stretches(connection, database, start_ms, end_ms):
-        if stretch.is_inside:
-            rollup.count(stretch.seen.outcome, stretch.seen.latency_ms)
-        rollup.hold(stretch.seen.outcome, stretch.end_ms - stretch.start_ms)
+    for span in spans(connection, database, start_ms, end_ms):
+        if span.is_inside:
+            rollup.count(span.seen.outcome, span.seen.latency_ms)
+        rollup.hold(span.seen.outcome, span.end_ms - span.start_ms)
     return rollup
 
 
 def _pairs(before: Seen | None, inside: Iterator[Seen], after: Seen | None) -> Iterator[tuple[Seen, Seen | None]]:
-    """Each look with the one that follows it; the last of all has none."""
+    """Each check with the one that follows it; the last of all has none."""
     first = before
     for second in inside:
         if first is not None:

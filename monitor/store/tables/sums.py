@@ -1,4 +1,4 @@
-"""What was seen of a database over any span of time: sums of hours, days and blocks, single looks at the edges.
+"""What was seen of a database over any span of time: sums of hours, days and blocks, single checks at the edges.
 
 Runs in a transaction of its caller's and changes nothing. How sums are kept up to date is told in `looks`.
 """
@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import HOUR_MS, Rollup, pieces
-from monitor.store.tables.checks import look_from
+from monitor.store.tables.checks import check_from
 from monitor.store.tables.rollups import LENGTH_MS, RowGrain, read_rollup
 from monitor.store.tables.rows import from_ms
-from monitor.store.tables.spans import read_horizon, stretches, sum_of, summed_until
+from monitor.store.tables.spans import read_retention, spans, sum_of, watermark
 
 # From coarse to fine: what a span of hours is put together from.
 _ROWS_OF_SLICES = {Grain.HOUR: (RowGrain.HOUR,), Grain.DAY: (RowGrain.DAY, RowGrain.HOUR)}
@@ -25,7 +25,7 @@ Span = tuple[RowGrain, int, int]
 class Sums:
     """What was seen of a database from `start_ms` until before `end_ms`, in slices of a grain and as a whole.
 
-    Where single looks were deleted, a span that begins or ends within an hour is read as if it were the whole
+    Where single checks were deleted, a span that begins or ends within an hour is read as if it were the whole
     hour: `start_ms` and `end_ms` are then moved apart.
     """
 
@@ -36,10 +36,10 @@ class Sums:
         self._database = database
         self._row_grains = _ROWS_OF_SLICES[grain]
         self._length_ms = LENGTH_MS[self._row_grains[0]]
-        horizon_ms = read_horizon(connection).looks_ms
-        self.start_ms = _floor(start_ms, HOUR_MS) if start_ms < horizon_ms else start_ms
-        self.end_ms = _ceiling(end_ms, HOUR_MS) if _floor(end_ms, HOUR_MS) < horizon_ms else end_ms
-        # What is read from single looks, by its moment; the rest are the rows of these hours.
+        retained_since_ms = read_retention(connection).checks_ms
+        self.start_ms = _floor(start_ms, HOUR_MS) if start_ms < retained_since_ms else start_ms
+        self.end_ms = _ceiling(end_ms, HOUR_MS) if _floor(end_ms, HOUR_MS) < retained_since_ms else end_ms
+        # What is read from single checks, by its moment; the rest are the rows of these hours.
         self._edges: list[tuple[int, Rollup]] = []
         self._hours = self._read_edges()
         self._rows: dict[Span, list[tuple[int, Rollup]]] = {}
@@ -63,21 +63,21 @@ class Sums:
         """Read what is not in rows of whole hours; return the first and the last moment of those that are."""
         first, last = _ceiling(self.start_ms, HOUR_MS), _floor(self.end_ms, HOUR_MS)
         if first > last:
-            self._add_looks(self.start_ms, self.end_ms)
+            self._add_checks(self.start_ms, self.end_ms)
             return first, first
-        self._add_looks(self.start_ms, first)
+        self._add_checks(self.start_ms, first)
         tail_end = last
         if last < self.end_ms:
-            if look_from(self._connection, self._database, self.end_ms) is None:
+            if check_from(self._connection, self._database, self.end_ms) is None:
                 # Nothing was seen later, so that the last hour's sums have nothing that does not belong here.
                 last, tail_end = _ceiling(self.end_ms, HOUR_MS), self.end_ms
             else:
-                self._add_looks(last, self.end_ms)
-        summed_ms = summed_until(self._connection, self._database)
+                self._add_checks(last, self.end_ms)
+        summed_ms = watermark(self._connection, self._database)
         self._add_tail(first if summed_ms is None else max(first, summed_ms), tail_end)
         return first, last
 
-    def _add_looks(self, start_ms: int, end_ms: int) -> None:
+    def _add_checks(self, start_ms: int, end_ms: int) -> None:
         if start_ms < end_ms:
             self._edges.append((start_ms, sum_of(self._connection, self._database, start_ms, end_ms)))
 
@@ -85,12 +85,12 @@ class Sums:
         if start_ms >= end_ms:
             return
         tails: defaultdict[int, Rollup] = defaultdict(Rollup)
-        for stretch in stretches(self._connection, self._database, start_ms, end_ms):
-            if stretch.is_inside:
-                slot = stretch.seen.at_ms // self._length_ms
-                tails[slot].count(stretch.seen.outcome, stretch.seen.latency_ms)
-            for slot, start, end in pieces(stretch.start_ms, stretch.end_ms, self._length_ms):
-                tails[slot].hold(stretch.seen.outcome, end - start)
+        for span in spans(self._connection, self._database, start_ms, end_ms):
+            if span.is_inside:
+                slot = span.seen.at_ms // self._length_ms
+                tails[slot].count(span.seen.outcome, span.seen.latency_ms)
+            for slot, start, end in pieces(span.start_ms, span.end_ms, self._length_ms):
+                tails[slot].hold(span.seen.outcome, end - start)
         self._edges.extend((slot * self._length_ms, tail) for slot, tail in tails.items())
 
     def _parts(self, grains: Sequence[RowGrain]) -> Iterator[tuple[int, Rollup]]:

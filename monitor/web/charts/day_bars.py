@@ -12,7 +12,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from monitor.checks.observation import Outcome
-from monitor.report.words import say_ms, say_share, say_slice
+from monitor.report.words import format_ms, format_share, format_slice
 from monitor.store.rollups.model import Slice
 from monitor.web.charts.svg import latency_scale, line, picture, polygon, stretched
 from monitor.web.steps import Steps
@@ -37,7 +37,7 @@ def day_bars(days: Sequence[Slice], *, name: str) -> Steps[Markup]:
             height = round(share * _UNITS)
             paths[kind] += f"M{position * _WIDTH} {top}h{_FILLED}v{height}h-{_FILLED}z"
             top += height
-        says.append(say_slice(day))
+        says.append(format_slice(day))
         yield
     return picture(
         stretched(
@@ -69,7 +69,7 @@ def _parts(day: Slice) -> list[tuple[str, float]]:
     unknown = unknown if unknown >= 0.02 else 0.0
     # On the first day too there is something to see.
     up = min(1.0 - down, max(1.0 - down - unknown, _LEAST if day.uptime.up else 0.0))
-    fine = day.looks - day.looks_failed
+    fine = day.checks - day.checks_failed
     slow = up * day.outcomes.get(Outcome.SLOW, 0) / fine if fine else 0.0
     parts = (("down", down), ("up", up - slow), ("slow", slow), ("unknown", 1.0 - down - up))
     return [(kind, share) for kind, share in parts if share > 0.001]
@@ -80,7 +80,7 @@ def _describe(days: Sequence[Slice]) -> str:
     if not shares:
         return "Nothing is known of them."
     troubled = sum(share < 1 for share in shares)
-    worst = say_share(min(shares))
+    worst = format_share(min(shares))
     return f"{len(shares)} days are known, {troubled} of them with downtime; the worst day was {worst} up."
 
 
@@ -114,7 +114,7 @@ def sparkline(days: Sequence[Slice], *, name: str) -> Steps[Markup]:
     return picture(
         stretched(*paths, y=1, height=_LINE_HEIGHT - 2, units=_LINE_UNITS, across=max(1, len(days))),
         title=f"{name}: latency in the last {len(days)} days",
-        description="No answer yet." if highest is None else f"The highest p99 of a day was {say_ms(highest)}.",
+        description="No answer yet." if highest is None else f"The highest p99 of a day was {format_ms(highest)}.",
         class_="band small",
         width="100%",
         height=_LINE_HEIGHT,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from monitor.lib.durations import say_duration
-from monitor.report.words import say_minute, say_ms, say_slice
+from monitor.lib.durations import format_duration
+from monitor.report.words import format_minute, format_ms, format_slice
 from monitor.store.rollups.model import Gap, History, Slice, Spread
 from monitor.web.charts.svg import (
     STRETCH,
@@ -42,12 +42,12 @@ def latency_band(history: History) -> Steps[Markup]:
     ticks = _latency_ticks(scale) if spreads else _nothing()
     times = TimeScale(start=history.whole.start, end=history.whole.end)
     curves: list[Markup] = []
-    marks: list[Markup] = []
+    recent: list[Markup] = []
     places: list[Markup] = []
     for run in _runs(slices):
         curves += yield from _band(run, scale, times)
     for piece in slices:
-        marks += _failure(piece, times)
+        recent += _failure(piece, times)
         places.append(_place(piece, times))
         yield
     return picture(
@@ -57,7 +57,7 @@ def latency_band(history: History) -> Steps[Markup]:
         *_gaps(history.gaps, times),
         *ticks,
         _grid_line(_TOP + _PLOT + _LANE),
-        *marks,
+        *recent,
         *_time_ticks(times),
         *places,
         title=f"{history.database}: latency",
@@ -113,7 +113,7 @@ def _gaps(gaps: Sequence[Gap], times: TimeScale) -> Iterator[Markup]:
 def _latency_ticks(scale: LatencyScale) -> Iterator[Markup]:
     for tick in scale.ticks_ms:
         if tick > 0:
-            words = say_ms(tick).replace(".0 ", " ").replace(".00 ", " ")
+            words = format_ms(tick).replace(".0 ", " ").replace(".00 ", " ")
             yield tag("text", words, class_="tick", x=2, y=_height(scale, tick) - 4)
 
 
@@ -160,17 +160,18 @@ def _place(piece: Slice, times: TimeScale) -> Markup:
 
 def _say(piece: Slice) -> str:
     outcome = worst_outcome(piece.outcomes)
-    return say_slice(piece) + (f", most of them {outcome.words}" if outcome is not None else "")
+    return format_slice(piece) + (f", most of them {outcome.words}" if outcome is not None else "")
 
 
 def _describe(history: History, scale: LatencyScale) -> str:
     whole = history.whole
     if whole.latency is None:
-        return f"No answer from {say_minute(whole.start)} to {say_minute(whole.end)}."
+        return f"No answer from {format_minute(whole.start)} to {format_minute(whole.end)}."
     open_time = sum(((gap.end - gap.start) for gap in history.gaps), start=whole.start - whole.start)
-    gaps = f" Nobody looked for {say_duration(open_time)}." if history.gaps else ""
+    gaps = f" Nobody looked for {format_duration(open_time)}." if history.gaps else ""
     kind = " The scale is logarithmic." if scale.is_logarithmic else ""
     return (
-        f"From {say_minute(whole.start)} to {say_minute(whole.end)}: p50 {say_ms(whole.latency.p50_ms)}, "
-        f"p99 {say_ms(whole.latency.p99_ms)}, {whole.looks_failed:,} of {whole.looks:,} looks failed.{gaps}{kind}"
+        f"From {format_minute(whole.start)} to {format_minute(whole.end)}: p50 {format_ms(whole.latency.p50_ms)}, "
+        f"p99 {format_ms(whole.latency.p99_ms)}, {whole.checks_failed:,} of {whole.checks:,} checks failed."
+        f"{gaps}{kind}"
     )

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from markupsafe import Markup
 
-from monitor.lib.durations import say_duration
-from monitor.report.words import say_ms, say_share, say_span
+from monitor.lib.durations import format_duration
+from monitor.report.words import format_ms, format_share, format_span
 from monitor.store.rollups.model import Slice
 from monitor.web.charts.svg import tag, worst_outcome
 from monitor.web.steps import Steps
@@ -33,12 +33,12 @@ def slice_rows(slices: Sequence[Slice]) -> Steps[Markup]:
 
 
 def day_rows(days: Sequence[Slice]) -> Steps[Markup]:
-    """Rows for days, the newest first; days without trouble, and those without a look, share one."""
+    """Rows for days, the newest first; days without trouble, and those without a check, share one."""
     return (yield from _together(_days_row(row) for row in group_days(days)))
 
 
 def group_days(days: Sequence[Slice]) -> list[DaysRow]:
-    """The days of a table, the newest first: those without trouble, and those without a look, taken together."""
+    """The days of a table, the newest first: those without trouble, and those without a check, taken together."""
     rows: list[DaysRow] = []
     for day in reversed(days):
         said = _in_few_words(day)
@@ -52,10 +52,10 @@ def group_days(days: Sequence[Slice]) -> list[DaysRow]:
 def _in_few_words(day: Slice) -> str | None:
     """`None` where there is more to say."""
     if not day.uptime.known:
-        return None if day.looks else "nobody looked"
-    if day.uptime.down or day.looks_failed:
+        return None if day.checks else "nobody looked"
+    if day.uptime.down or day.checks_failed:
         return None
-    return "up, no failed look" if day.uptime.unknown < (day.end - day.start) / 10 else None
+    return "up, no failed check" if day.uptime.unknown < (day.end - day.start) / 10 else None
 
 
 def _days_row(row: DaysRow) -> Markup:
@@ -68,17 +68,17 @@ def _days_row(row: DaysRow) -> Markup:
 def _slice_row(piece: Slice) -> Markup:
     uptime, latency = piece.uptime, piece.latency
     outcome = worst_outcome(piece.outcomes)
-    failed = f"{piece.looks_failed:,} of {piece.looks:,}" + (f", {outcome.words}" if outcome else "")
+    failed = f"{piece.checks_failed:,} of {piece.checks:,}" + (f", {outcome.words}" if outcome else "")
     cells = (
-        say_share(uptime.share),
-        say_duration(uptime.down) if uptime.down else "–",
-        say_duration(uptime.unknown) if uptime.unknown >= _SECOND else "–",
-        say_ms(latency.p50_ms if latency else None),
-        say_ms(latency.p99_ms if latency else None),
+        format_share(uptime.share),
+        format_duration(uptime.down) if uptime.down else "–",
+        format_duration(uptime.unknown) if uptime.unknown >= _SECOND else "–",
+        format_ms(latency.p50_ms if latency else None),
+        format_ms(latency.p99_ms if latency else None),
         failed,
     )
     return tag(
-        "tr", tag("th", say_span(piece.start, piece.end), scope="row"), *(tag("td", cell) for cell in cells)
+        "tr", tag("th", format_span(piece.start, piece.end), scope="row"), *(tag("td", cell) for cell in cells)
     )
 
 

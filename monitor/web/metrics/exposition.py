@@ -23,7 +23,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from monitor import __version__
-from monitor.checks.observation import Look, Outcome, is_up
+from monitor.checks.observation import Check, Outcome, is_up
 from monitor.store.rollups.model import DatabaseTotals, Totals
 
 # From a database next door to the longest timeout that makes sense; finer where people set their limits.
@@ -46,18 +46,19 @@ class Exposition:
     content_type: str
 
 
-def render(totals: Totals, *, missed_looks: int | None = None, accept: str = "") -> Exposition:
+def render(totals: Totals, *, missed_checks: int | None = None, accept: str = "") -> Exposition:
     """All metrics, as text version 0.0.4 or as OpenMetrics where `accept`, an HTTP header, asks for it.
 
     `missed_looks` is `None` where nobody keeps a schedule. `upstash_probe_success` is missing, and not 0, while
-    nothing is known of a database: before its first look, and when the latest one could not tell (we were offline,
+    nothing is known of a database: before its first check, and when the latest one could not tell (we were
+    offline,
     or the fault was our own). That is what a scrape that fails does to everybody's `probe_success`: the series
     ends, and an alert on 0 stays quiet. A network of our own that is down must not page people for their database.
 
     Takes about a millisecond of CPU per database, so with many of them it is no work for an event loop.
     """
     registry = CollectorRegistry()
-    registry.register(_Contract(totals, missed_looks))
+    registry.register(_Contract(totals, missed_checks))
     if _wants_openmetrics(accept):
         body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # theirs has no types
         return Exposition(body=body, content_type=_OPENMETRICS)
@@ -70,7 +71,7 @@ def label_value(name: str) -> str:
     A name that settings take stays as it is. Any other is cut and cleaned, and ends in a mark made from the whole.
     """
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
-    # A name that looks as if it were marked is marked as well, or it might be another one's.
+    # A name that checks as if it were marked is marked as well, or it might be another one's.
     if name and shown == name and len(name) <= _LABEL_LIMIT and not _MARK.search(name):
         return name
     mark = "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -89,13 +90,13 @@ def _wants_openmetrics(accept: str) -> bool:
 class _Contract(Collector):
     """Hands out the metric families in the order in which the contract lists them."""
 
-    def __init__(self, totals: Totals, missed_looks: int | None) -> None:
+    def __init__(self, totals: Totals, missed_checks: int | None) -> None:
         self._totals = totals
-        self._missed_looks = missed_looks
+        self._missed_checks = missed_checks
 
     def collect(self) -> Iterator[Metric]:
         databases = [(label_value(row.database), row) for row in self._totals.databases]
-        known = [(label, look) for label, row in databases if (look := _known(row)) is not None]
+        known = [(label, check) for label, row in databases if (check := _known(row)) is not None]
         yield _success(known)
         yield _duration(databases)
         yield _phases(known)
@@ -108,37 +109,37 @@ class _Contract(Collector):
             "Messages that wait to be sent, or are on their way.",
             value=self._totals.outbox_pending,
         )
-        if self._missed_looks is not None:
+        if self._missed_checks is not None:
             yield CounterMetricFamily(
-                "upstash_monitor_missed_looks",
-                "Looks that were left out because the one before still ran or their time had passed.",
-                value=self._missed_looks,
+                "upstash_monitor_missed_checks",
+                "Checks that were left out because the one before still ran or their time had passed.",
+                value=self._missed_checks,
             )
         yield InfoMetricFamily(
             "upstash_monitor_build", "The version of the monitor.", value={"version": __version__}
         )
 
 
-def _known(row: DatabaseTotals) -> Look | None:
-    """The latest look, unless it says nothing about the database."""
+def _known(row: DatabaseTotals) -> Check | None:
+    """The latest check, unless it says nothing about the database."""
     return None if row.latest is None or is_up(row.latest.outcome.family) is None else row.latest
 
 
-def _success(known: Iterable[tuple[str, Look]]) -> Metric:
+def _success(known: Iterable[tuple[str, Check]]) -> Metric:
     family = GaugeMetricFamily(
         "upstash_probe_success",
-        "Whether the latest look found the database usable (a slow answer is one). Missing while unknown.",
+        "Whether the latest check found the database usable (a slow answer is one). Missing while unknown.",
         labels=["database"],
     )
-    for label, look in known:
-        family.add_metric([label], 1 if is_up(look.outcome.family) else 0)
+    for label, check in known:
+        family.add_metric([label], 1 if is_up(check.outcome.family) else 0)
     return family
 
 
 def _duration(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     family = HistogramMetricFamily(
         "upstash_probe_duration_seconds",
-        "Latency of looks that ended fine (ok), from the request sent to the last byte of the answer.",
+        "Latency of checks that ended fine (ok), from the request sent to the last byte of the answer.",
         labels=["database"],
     )
     for label, row in databases:
@@ -148,14 +149,14 @@ def _duration(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     return family
 
 
-def _phases(known: Iterable[tuple[str, Look]]) -> Metric:
+def _phases(known: Iterable[tuple[str, Check]]) -> Metric:
     family = GaugeMetricFamily(
         "upstash_probe_phase_seconds",
-        "How long each part of the latest look took. A part that was not reached is missing.",
+        "How long each part of the latest check took. A part that was not reached is missing.",
         labels=["database", "phase"],
     )
-    for label, look in known:
-        for phase, taken_ms in asdict(look.phases).items():
+    for label, check in known:
+        for phase, taken_ms in asdict(check.phases).items():
             if taken_ms is not None:
                 family.add_metric([label, phase], taken_ms / 1000)
     return family
@@ -164,7 +165,7 @@ def _phases(known: Iterable[tuple[str, Look]]) -> Metric:
 def _outcomes(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     """Every outcome is there from the start: a counter that begins at 1 hides its first event from `increase`."""
     family = CounterMetricFamily(
-        "upstash_probe_outcomes", "Looks by how they ended (docs/outcomes.md).", labels=["database", "outcome"]
+        "upstash_probe_outcomes", "Checks by how they ended (docs/outcomes.md).", labels=["database", "outcome"]
     )
     for label, row in databases:
         for outcome in Outcome:
@@ -175,7 +176,7 @@ def _outcomes(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
 def _last_success(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     family = GaugeMetricFamily(
         "upstash_probe_last_success_timestamp_seconds",
-        "When a look last ended well, in seconds since 1970. Missing before the first.",
+        "When a check last ended well, in seconds since 1970. Missing before the first.",
         labels=["database"],
     )
     for label, row in databases:

@@ -9,7 +9,7 @@ from enum import Enum
 
 from markupsafe import Markup
 
-from monitor.report.words import say_ms, say_share
+from monitor.report.words import format_ms, format_share
 from monitor.web.charts.svg import number, tag
 from monitor.web.pages.card import Card, State
 
@@ -50,9 +50,9 @@ def badge(card: Card, shown: Shown) -> str:
         case Shown.STATE:
             label, value = card.name, card.state.value
         case Shown.UPTIME:
-            label, value = f"{card.name} uptime", say_share(card.uptime.share)
+            label, value = f"{card.name} uptime", format_share(card.uptime.share)
         case Shown.LATENCY:
-            label, value = f"{card.name} latency", say_ms(card.today.p50_ms if card.today else None)
+            label, value = f"{card.name} latency", format_ms(card.today.p50_ms if card.today else None)
     return _two_parts(_cut(label), value, _COLOURS[card.state])
 
 

@@ -13,9 +13,9 @@ from monitor.alerts.notification import Severity
 from monitor.checks.observation import Family
 from monitor.diagnosis.advice import Advice, advise
 from monitor.incidents.state import Incident
-from monitor.lib.durations import say_duration
-from monitor.report.words import say_name, say_second
-from monitor.store.rollups.model import Glance, Slice, Spread, Uptime
+from monitor.lib.durations import format_duration
+from monitor.report.words import format_name, format_second
+from monitor.store.rollups.model import DatabaseStatus, Slice, Spread, Uptime
 
 _PATIENCE = 3
 
@@ -38,25 +38,25 @@ class State(Enum):
 _ORDER = {state: number for number, state in enumerate(State)}
 
 
-def state_of(glance: Glance, now: datetime) -> State:
-    """An open incident first, then the latest look; unknown when that is overdue, ended offline, or never was.
+def state_of(status: DatabaseStatus, now: datetime) -> State:
+    """An open incident first, then the latest check; unknown when that is overdue, ended offline, or never was.
 
-    A failure that has not met its rule yet is `IN_DOUBT`: the looks of the next half minute decide.
+    A failure that has not met its rule yet is `IN_DOUBT`: the checks of the next half minute decide.
     """
-    latest, schedule = glance.latest, glance.schedule
+    latest, schedule = status.latest, status.schedule
     if latest is None or now - latest.at > _PATIENCE * schedule.interval + schedule.timeout:
         return State.UNKNOWN
-    if glance.incident is not None:
-        return State.SLOW if glance.incident.severity is Severity.WARNING else State.DOWN
+    if status.incident is not None:
+        return State.SLOW if status.incident.severity is Severity.WARNING else State.DOWN
     family = latest.outcome.family
     if family.is_failing:
         return State.IN_DOUBT
     return {Family.FINE: State.UP, Family.SLOW: State.SLOW}.get(family, State.UNKNOWN)
 
 
-def worst_first(glances: Sequence[Glance], now: datetime) -> list[Glance]:
+def worst_first(statuses: Sequence[DatabaseStatus], now: datetime) -> list[DatabaseStatus]:
     """What needs somebody stands on top; among equals the order of the settings stays."""
-    return sorted(glances, key=lambda glance: _ORDER[state_of(glance, now)])
+    return sorted(statuses, key=lambda status: _ORDER[state_of(status, now)])
 
 
 def verdict(states: Sequence[State]) -> tuple[State, str]:
@@ -77,7 +77,7 @@ def verdict(states: Sequence[State]) -> tuple[State, str]:
 
 _ALONE = {
     State.DOWN: "The database is down",
-    State.IN_DOUBT: "The last look failed; the next ones decide",
+    State.IN_DOUBT: "The last check failed; the next ones decide",
     State.SLOW: "The database is slow",
     State.UNKNOWN: "Nothing is known of the database now",
     State.UP: "The database is up",
@@ -98,25 +98,25 @@ class Card:
     name: str
     path: str
     state: State
-    glance: Glance
-    last_look: str
+    status: DatabaseStatus
+    last_check: str
     uptime: Uptime
     today: Spread | None
     advice: Advice | None
 
 
-def card_of(glance: Glance, now: datetime) -> Card:
+def card_of(status: DatabaseStatus, now: datetime) -> Card:
     """The card of a database."""
-    latest = glance.latest
+    latest = status.latest
     return Card(
-        name=say_name(glance.database),
-        path=path_of(glance.database),
-        state=state_of(glance, now),
-        glance=glance,
-        last_look="no look yet" if latest is None else f"{say_duration(now - latest.at)} ago",
-        uptime=uptime_of(glance.days),
-        today=glance.days[-1].latency if glance.days else None,
-        advice=None if glance.incident is None else advise(glance.incident.cause),
+        name=format_name(status.database),
+        path=path_of(status.database),
+        state=state_of(status, now),
+        status=status,
+        last_check="no check yet" if latest is None else f"{format_duration(now - latest.at)} ago",
+        uptime=uptime_of(status.days),
+        today=status.days[-1].latency if status.days else None,
+        advice=None if status.incident is None else advise(status.incident.cause),
     )
 
 
@@ -137,16 +137,20 @@ def uptime_of(slices: Sequence[Slice]) -> Uptime:
 def story(incident: Incident, now: datetime) -> str:
     """An incident in a few sentences: when it began, what it turned into, who knew, how it ended."""
     causes = ", then ".join(cause.words for cause in incident.causes)
-    until_told = incident.told_at - incident.opened_at
-    told = f"told {say_duration(until_told)} later" if until_told >= timedelta(seconds=1) else "told at once"
-    said = [f"Began {say_second(incident.opened_at)}: {causes}; {told}."]
+    until_notified = incident.notified_at - incident.opened_at
+    told = (
+        f"told {format_duration(until_notified)} later"
+        if until_notified >= timedelta(seconds=1)
+        else "told at once"
+    )
+    said = [f"Began {format_second(incident.opened_at)}: {causes}; {told}."]
     if incident.acknowledged_at is not None:
-        said.append(f"Acknowledged {say_second(incident.acknowledged_at)}.")
+        said.append(f"Acknowledged {format_second(incident.acknowledged_at)}.")
     if incident.closed_at is None:
-        said.append(f"Open for {say_duration(now - incident.opened_at)}.")
+        said.append(f"Open for {format_duration(now - incident.opened_at)}.")
     else:
-        lasted = say_duration(incident.closed_at - incident.opened_at)
-        said.append(f"Fine again {say_second(incident.closed_at)}, after {lasted}.")
-    word = "look" if incident.looks_failed == 1 else "looks"
-    said.append(f"{incident.looks_failed:,} {word} failed.")
+        lasted = format_duration(incident.closed_at - incident.opened_at)
+        said.append(f"Fine again {format_second(incident.closed_at)}, after {lasted}.")
+    word = "check" if incident.checks_failed == 1 else "checks"
+    said.append(f"{incident.checks_failed:,} {word} failed.")
     return " ".join(said)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import Enum
 
-from monitor.checks.observation import Family, Look, Outcome, Phases
-from monitor.report.words import say_ms
-from monitor.store.rollups.model import Glance, Grain, History, Slice
+from monitor.checks.observation import Check, Family, Outcome, Phases
+from monitor.report.words import format_ms
+from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice
 
 
 class Span(Enum):
@@ -33,18 +33,18 @@ class Span(Enum):
 class DatabasePage:
     """What a database's page is made of; `looks` are the latest ones, the newest first."""
 
-    glance: Glance
+    status: DatabaseStatus
     history: History
     span: Span
-    looks: Sequence[Look]
+    checks: Sequence[Check]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutcomeRow:
-    """How often an outcome came; `share` is of all looks."""
+    """How often an outcome came; `share` is of all checks."""
 
     outcome: Outcome
-    looks: int
+    checks: int
     share: float
     is_counted: bool
 
@@ -71,16 +71,16 @@ _PHASES = {
 
 
 def outcome_rows(whole: Slice) -> list[OutcomeRow]:
-    """What went wrong, the most frequent first; looks of which nothing is known come last and are not counted."""
-    total = whole.looks
+    """What went wrong, the most frequent first; checks of which nothing is known come last and are not counted."""
+    total = whole.checks
     rows = [
         OutcomeRow(
-            outcome=outcome, looks=count, share=count / total, is_counted=outcome.family is not Family.UNKNOWN
+            outcome=outcome, checks=count, share=count / total, is_counted=outcome.family is not Family.UNKNOWN
         )
         for outcome, count in whole.outcomes.items()
         if outcome.family is not Family.FINE and count
     ]
-    return sorted(rows, key=lambda row: (not row.is_counted, -row.looks, row.outcome.value))
+    return sorted(rows, key=lambda row: (not row.is_counted, -row.checks, row.outcome.value))
 
 
 def phase_rows(history: History) -> list[PhaseRow]:
@@ -118,7 +118,7 @@ def compared(history: History) -> list[str]:
             ("p50", now.latency.p50_ms, before.latency.p50_ms),
             ("p99", now.latency.p99_ms, before.latency.p99_ms),
         ):
-            said.append(f"{word} {_change(value, old)} ({say_ms(old)} before)")
+            said.append(f"{word} {_change(value, old)} ({format_ms(old)} before)")
     slower = [row for row in phase_rows(history) if row.before_ms and row.median_ms > 1.5 * row.before_ms]
     if slower:
         most = max(slower, key=lambda row: row.median_ms - (row.before_ms or 0.0))

@@ -10,7 +10,7 @@ from datetime import datetime
 from json import JSONEncoder
 from typing import Any
 
-from monitor.checks.observation import Look, is_up
+from monitor.checks.observation import Check, is_up
 from monitor.diagnosis.advice import advise
 from monitor.lib.durations import write_duration
 from monitor.lib.times import iso
@@ -24,7 +24,7 @@ from monitor.report.values import (
     spread_values,
     uptime_values,
 )
-from monitor.store.rollups.model import Glance, History, Schedule
+from monitor.store.rollups.model import DatabaseStatus, History, Schedule
 from monitor.web.pages.card import card_of
 from monitor.web.steps import Steps
 
@@ -32,16 +32,16 @@ VERSION = 1
 Conceal = Callable[[str], str]
 
 
-def databases_document(glances: Sequence[Glance], *, now: datetime, conceal: Conceal) -> Steps[str]:
+def databases_document(statuses: Sequence[DatabaseStatus], *, now: datetime, conceal: Conceal) -> Steps[str]:
     """All databases now, in the order of the settings; `uptime` is of the last 90 days."""
     head = {"version": VERSION, "as_of": iso(now)}
-    return (yield from _written(head, databases=(_database(glance, now, conceal) for glance in glances)))
+    return (yield from _written(head, databases=(_database(status, now, conceal) for status in statuses)))
 
 
 def history_document(
-    history: History, *, now: datetime, looks: Sequence[Look], next_before: datetime | None, conceal: Conceal
+    history: History, *, now: datetime, checks: Sequence[Check], next_before: datetime | None, conceal: Conceal
 ) -> Steps[str]:
-    """One database over a span. `next_before` is where the next page of looks begins, `None` on the last one."""
+    """One database over a span. `next_before` is where the next page of checks begins, `None` on the last one."""
     head = {
         "version": VERSION,
         "as_of": iso(now),
@@ -54,7 +54,7 @@ def history_document(
             slices=map(slice_values, history.slices),
             gaps=map(gap_values, history.gaps),
             incidents=(incident_values(incident, now=now) for incident in history.incidents),
-            looks=(_look(look, conceal) for look in looks),
+            checks=(_check(check, conceal) for check in checks),
         )
     )
 
@@ -79,40 +79,40 @@ def _written(head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> Steps[s
 _encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _database(glance: Glance, now: datetime, conceal: Conceal) -> dict[str, Any]:
-    card, latest = card_of(glance, now), glance.latest
+def _database(status: DatabaseStatus, now: datetime, conceal: Conceal) -> dict[str, Any]:
+    card, latest = card_of(status, now), status.latest
     advice = None if latest is None else advise(latest.outcome)
-    look = _look(latest, conceal) if latest is not None else dict.fromkeys(_LOOK_KEYS)
-    look["checked_at"] = look.pop("at")
+    check = _check(latest, conceal) if latest is not None else dict.fromkeys(_CHECK_KEYS)
+    check["checked_at"] = check.pop("at")
     return {
-        "database": glance.database,
+        "database": status.database,
         "state": card.state.code,
-        **look,
+        **check,
         "meaning": None if advice is None else advice.meaning,
         "next_steps": [] if advice is None else list(advice.next_steps),
-        "incident": None if glance.incident is None else incident_values(glance.incident, now=now),
+        "incident": None if status.incident is None else incident_values(status.incident, now=now),
         "uptime": uptime_values(card.uptime),
         "latency_today": spread_values(card.today),
-        "schedule": _schedule(glance.schedule),
+        "schedule": _schedule(status.schedule),
     }
 
 
-_LOOK_KEYS = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
+_CHECK_KEYS = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
 
 
-def _look(look: Look, conceal: Conceal) -> dict[str, Any]:
-    family = look.outcome.family
+def _check(check: Check, conceal: Conceal) -> dict[str, Any]:
+    family = check.outcome.family
     values = (
-        iso(look.at),
-        look.outcome.value,
+        iso(check.at),
+        check.outcome.value,
         family.value,
         is_up(family),
-        rounded(look.latency_ms),
-        phase_values(look.phases),
-        look.http_status,
-        conceal(look.detail),
+        rounded(check.latency_ms),
+        phase_values(check.phases),
+        check.http_status,
+        conceal(check.detail),
     )
-    return dict(zip(_LOOK_KEYS, values, strict=True))
+    return dict(zip(_CHECK_KEYS, values, strict=True))
 
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
@@ -123,5 +123,5 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:
         "slow": None if schedule.slow is None else write_duration(schedule.slow),
         "canary": None if schedule.canary is None else write_duration(schedule.canary),
         "worker": schedule.worker,
-        "commands_30d": {"looks": budget.looks, "sent_at_worst": budget.sent, "billed": budget.billed},
+        "commands_30d": {"checks": budget.checks, "sent_at_worst": budget.sent, "billed": budget.billed},
     }

@@ -16,10 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor.checks.budget import FREE_PLAN_COMMANDS
-from monitor.lib.durations import say_duration, write_duration
+from monitor.lib.durations import format_duration, write_duration
 from monitor.lib.times import iso
-from monitor.report.words import say_minute, say_ms, say_name, say_second, say_share, say_uptime
-from monitor.store.rollups.model import Glance, Slice
+from monitor.report.words import format_minute, format_ms, format_name, format_second, format_share, format_uptime
+from monitor.store.rollups.model import DatabaseStatus, Slice
 from monitor.web.charts.day_bars import day_bars, sparkline
 from monitor.web.charts.latency_band import latency_band
 from monitor.web.charts.svg import clean, legend_mark, percent
@@ -41,16 +41,16 @@ class Pages:
     def __init__(self, conceal: Conceal) -> None:
         self._environment = environment(conceal)
         for name in ("front.html", "database.html", "refusal.html"):
-            self._environment.get_template(name)  # compiled now, and not while somebody's look is under way
+            self._environment.get_template(name)  # compiled now, and not while somebody's check is under way
         self._drawn: dict[str, _Drawings] = {}
 
-    def front(self, glances: Sequence[Glance], now: datetime) -> Steps[str]:
+    def front(self, statuses: Sequence[DatabaseStatus], now: datetime) -> Steps[str]:
         """The page of all databases."""
-        state, sentence = verdict([state_of(glance, now) for glance in glances])
+        state, sentence = verdict([state_of(status, now) for status in statuses])
         shown = []
-        for glance in worst_first(glances, now):
-            drawings = yield from self._drawings(glance, now)
-            shown.append((card_of(glance, now), drawings))
+        for status in worst_first(statuses, now):
+            drawings = yield from self._drawings(status, now)
+            shown.append((card_of(status, now), drawings))
         return (
             yield from self._filled(
                 "front.html", now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, shown=shown
@@ -59,7 +59,7 @@ class Pages:
 
     def database(self, page: DatabasePage, now: datetime) -> Steps[str]:
         """The page of one database."""
-        drawn = yield from self._drawings(page.glance, now)
+        drawn = yield from self._drawings(page.status, now)
         band = yield from latency_band(page.history)
         rows = yield from slice_rows(page.history.slices)
         return (
@@ -67,14 +67,14 @@ class Pages:
                 "database.html",
                 now=now,
                 refresh=REFRESH_SECONDS,
-                card=card_of(page.glance, now),
+                card=card_of(page.status, now),
                 drawn=drawn,
                 band=band,
                 rows=rows,
                 history=page.history,
                 span=page.span,
                 spans=list(Span),
-                looks=page.looks,
+                checks=page.checks,
                 plan=FREE_PLAN_COMMANDS,
             )
         )
@@ -90,19 +90,19 @@ class Pages:
             yield
         return "".join(pieces)
 
-    def _drawings(self, glance: Glance, now: datetime) -> Steps[_Drawings]:
-        """What is drawn of 90 days, drawn anew when a day has begun or a look has failed, else now and then."""
-        drawn = self._drawn.get(glance.database)
-        if drawn is None or not drawn.shows(glance.days, now):
-            name = say_name(glance.database)
+    def _drawings(self, status: DatabaseStatus, now: datetime) -> Steps[_Drawings]:
+        """What is drawn of 90 days, drawn anew when a day has begun or a check has failed, else now and then."""
+        drawn = self._drawn.get(status.database)
+        if drawn is None or not drawn.shows(status.days, now):
+            name = format_name(status.database)
             drawn = _Drawings(
                 at=now,
-                days=glance.days,
-                bars=(yield from day_bars(glance.days, name=name)),
-                line=(yield from sparkline(glance.days, name=name)),
-                rows=(yield from day_rows(glance.days)),
+                days=status.days,
+                bars=(yield from day_bars(status.days, name=name)),
+                line=(yield from sparkline(status.days, name=name)),
+                rows=(yield from day_rows(status.days)),
             )
-            self._drawn[glance.database] = drawn
+            self._drawn[status.database] = drawn
         return drawn
 
 
@@ -117,11 +117,11 @@ class _Drawings:
     rows: Markup
 
     def shows(self, days: Sequence[Slice], now: datetime) -> bool:
-        """True while these are the same days, with the same failures; a fine look more is no reason to draw."""
+        """True while these are the same days, with the same failures; a fine check more is no reason to draw."""
         if now - self.at >= _REDRAW_EVERY or not days or not self.days or days[0].start != self.days[0].start:
             return days == self.days
         today, drawn = days[-1], self.days[-1]
-        return (today.looks_failed, today.uptime.down) == (drawn.looks_failed, drawn.uptime.down)
+        return (today.checks_failed, today.uptime.down) == (drawn.checks_failed, drawn.uptime.down)
 
 
 def environment(conceal: Conceal) -> Environment:
@@ -154,15 +154,15 @@ def _bar(width: float, kind: str) -> Markup:
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
-    "ms": say_ms,
-    "share": say_share,
-    "uptime": say_uptime,
-    "minute": say_minute,
-    "second": say_second,
-    "duration": say_duration,
+    "ms": format_ms,
+    "share": format_share,
+    "uptime": format_uptime,
+    "minute": format_minute,
+    "second": format_second,
+    "duration": format_duration,
     "written": write_duration,
     "iso": iso,
-    "name": say_name,
+    "name": format_name,
     "figure": lambda value: "" if value is None else str(round(value, 3)),
     "count": lambda value: f"{value:,}",
 }

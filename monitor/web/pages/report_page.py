@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from markupsafe import Markup
 
-from monitor.report.words import Concealer, say_name
+from monitor.report.words import Concealer, format_name
 from monitor.store.rollups.model import History
 from monitor.web.charts.day_bars import day_bars
 from monitor.web.charts.latency_band import latency_band
@@ -41,7 +41,7 @@ def render_report(
         (
             history,
             at_once(latency_band(history)),
-            at_once(day_bars(history.slices, name=say_name(history.database))),
+            at_once(day_bars(history.slices, name=format_name(history.database))),
             at_once(slice_rows(history.slices)),
             claims.get(history.database),
         )
