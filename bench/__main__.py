@@ -16,8 +16,8 @@ from types import FrameType
 
 from bench.goals import NO_GOAL, PEERS_SOURCE
 from bench.lines import check, cpu, detection, disk, history, latency, memory, page, thousand
-from bench.plan import FixPlan, Line, say
-from bench.table import VerdictRule, document, text
+from bench.plan import Line, Plan, say
+from bench.table import Row, document, text
 
 _INTERRUPTED = 130
 
@@ -39,10 +39,10 @@ def main() -> int:
     asked = _parse()
     signal.signal(signal.SIGTERM, _interrupt)
     heading = [_machine(), _load("at the start"), PEERS_SOURCE]
-    rows: list[VerdictRule] = []
+    rows: list[Row] = []
     status = 0
     with tempfile.TemporaryDirectory(prefix="upstash-monitor-bench-") as folder:
-        plan = FixPlan(
+        plan = Plan(
             folder=Path(folder),
             quick=asked.quick,
             seed=asked.seed,
@@ -85,7 +85,7 @@ def _parse() -> argparse.Namespace:
     return asked
 
 
-def _measure(name: str, plan: FixPlan, rows: list[VerdictRule]) -> int:
+def _measure(name: str, plan: Plan, rows: list[Row]) -> int:
     """One line, its rows as they come; a line that fails says so and leaves the others alone."""
     started = time.monotonic()
     say(f"{name} …")
@@ -95,9 +95,7 @@ def _measure(name: str, plan: FixPlan, rows: list[VerdictRule]) -> int:
             say("  " + row.measured.replace("\n", "; "))
     except (RuntimeError, OSError) as error:
         say(f"  not measured: {error}")
-        rows.append(
-            VerdictRule(what=name, measured="not measured, see above", count="", goal=NO_GOAL, reached=None)
-        )
+        rows.append(Row(what=name, measured="not measured, see above", count="", goal=NO_GOAL, reached=None))
         return 1
     say(f"  {name} took {time.monotonic() - started:.0f} s")
     return 0

@@ -49,27 +49,30 @@ LATENCY_OF_FIRST = Goal(wanted="none of its own", peers="not told apart from the
 LATENCY_OF_MANY = Goal(wanted="p99 within 5 ms", limit=5.0, peers="not told apart from the client's own time")
 
 MEMORY_OF_RUN = Goal(
-    wanted="at most 55 MB resident",
-    limit=55,
+    wanted="at most 60 MB resident",
+    limit=60,
     peers="Prometheus stack 96 MB (106 after 40 minutes)\nUptime Kuma 154 MB, Monit 7.5 MB\n"
     "EaseProbe 45 MB at 100 (published)",
 )
 MEMORY_OF_CHECK = Goal(wanted="peak at most 50 MB", limit=50, peers="none has such a command")
 
+# Seconds differ from machine to machine, ratios of one run hardly: figures are calls of the bare client.
 CPU_PLAIN = Goal(
-    wanted="3.3 s plain HTTP", limit=3.3, peers="Prometheus stack 3.8 s\nMonit 5.7 s\nUptime Kuma 93 s"
+    wanted="at most 1.2 times the client",
+    limit=1.2,
+    peers="Prometheus stack 3.8 s where the\nclient takes 2.3 s, Monit 5.7, Kuma 93",
 )
 CPU_ALONE = Goal(
     wanted="none of its own",
     peers="so the peers were measured:\nPrometheus stack 3.8 s, Monit 5.7 s, Kuma (20 s) 93 s",
 )
-CPU_TLS = Goal(wanted="4.5 s TLS", limit=4.5, peers="measured without TLS only")
+CPU_TLS = Goal(wanted="at most 1.2 times the client", limit=1.2, peers="measured without TLS only")
 
-CLIENT_ALONE = Goal(
-    wanted="none of its own", peers="where goals and peers were measured:\n2.3 s plain HTTP, 3.5 s TLS"
+CLIENT_ALONE = Goal(wanted="none of its own", peers="where the peers were measured:\n2.3 s plain HTTP, 3.5 s TLS")
+
+DURATION_OF_CHECK = Goal(
+    wanted="at most 4 times `import upstash_redis`", limit=4.0, peers="none has such a command"
 )
-
-DURATION_OF_CHECK = Goal(wanted="at most 0.5 s + the round trip", limit=0.5, peers="none has such a command")
 
 THOUSAND_MISSED = Goal(
     wanted="none missed", limit=0, peers="EaseProbe: 1,000 every 60 s; 10,000 every 5 s fails (published)"
@@ -90,8 +93,8 @@ BLACK_HOLED_MISSED = Goal(
 BLACK_HOLED_COST = Goal(wanted="none of its own", peers="not published")
 
 DISK = Goal(
-    wanted="at most 30 B, rollups included",
-    limit=30,
+    wanted="at most 32 B, rollups included",
+    limit=32,
     peers="Prometheus 62 B (22 series)\nUptime Kuma 98 B + indexes",
 )
 HISTORY = Goal(

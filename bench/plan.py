@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.table import VerdictRule
+from bench.table import Row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FixPlan:
+class Plan:
     """`folder` is scratch space. In a `quick` run everything is done once and briefly, and no goal is judged."""
 
     folder: Path
@@ -28,7 +28,7 @@ class FixPlan:
         """What a quick run shows is that the bench works, no more."""
         return None if self.quick else reached
 
-    def dice(self, purpose: str) -> random.Random:
+    def chance(self, purpose: str) -> random.Random:
         """Random, and the same for the same seed."""
         return random.Random(f"{self.seed} {purpose}")
 
@@ -44,4 +44,4 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-Line = Callable[[FixPlan], Iterator[VerdictRule]]
+Line = Callable[[Plan], Iterator[Row]]

@@ -1,7 +1,4 @@
-"""The real program in a process of its own, as an operator starts it, and what the system says of that process.
-
-What it is told to watch, and what the figures mean, is the lines' business.
-"""
+"""The real program in a process of its own, as an operator starts it, and what the system says of that process."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ class CheckRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
-    """A program that ran to its end: its words on stdout, and what it cost."""
+    """A program that ran to its end: its stdout, and what it cost."""
 
     output: str
     wall_seconds: float
@@ -144,6 +141,14 @@ def client_alone(folder: Path, url: str, token: str, *, count: int, trusted: Pat
     environ = _environ(folder, trusted)
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
     return float(done.stdout)
+
+
+def import_client(folder: Path) -> float:
+    """Seconds that a process takes which reads in the client and ends."""
+    command = [sys.executable, "-c", "import upstash_redis"]
+    began = time.monotonic()
+    subprocess.run(command, cwd=folder, env=_environ(folder, None), check=True)
+    return time.monotonic() - began
 
 
 def _end_of(text: str) -> str:

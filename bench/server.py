@@ -42,7 +42,7 @@ class Options:
 
 
 class _Desk:
-    """What all connections share: the dice, the notes, whether tokens are still accepted."""
+    """What all connections share: the chance, the notes, whether tokens are still accepted."""
 
     def __init__(self, options: Options) -> None:
         self._dice = random.Random(options.seed)

@@ -16,7 +16,7 @@ _WIDTHS = (34, 36, 9, 22, 36, 7)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VerdictRule:
+class Row:
     """What was measured. `reached` is `None` where the figures do not decide it, as in a quick run."""
 
     what: str
@@ -30,7 +30,7 @@ class VerdictRule:
         return {True: "yes", False: "NO", None: "-"}[self.reached]
 
 
-def text(rows: Sequence[VerdictRule]) -> str:
+def text(rows: Sequence[Row]) -> str:
     """The table, for a terminal of 150 columns."""
     ruler = "-+-".join("-" * width for width in _WIDTHS)
     parts = [_line(_HEADS), ruler.replace("-", "=").replace("+", "=")]
@@ -40,7 +40,7 @@ def text(rows: Sequence[VerdictRule]) -> str:
     return "\n".join(parts)
 
 
-def document(rows: Sequence[VerdictRule], heading: Sequence[str]) -> dict[str, object]:
+def document(rows: Sequence[Row], heading: Sequence[str]) -> dict[str, object]:
     """The same as plain JSON values."""
     return {"version": 1, "about": list(heading), "rows": [asdict(row) for row in rows]}
 

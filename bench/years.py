@@ -1,4 +1,4 @@
-"""Histories as long as a test of reading needs: looks laid straight into the file, in the store's own rows.
+"""Histories as long as a test of reading needs: checks written straight into the file, in the store's own rows.
 
 Recorded one by one they would take hours. What they cost when they are recorded is measured by `disk` and `cpu`.
 """
@@ -27,10 +27,14 @@ END = datetime(2026, 11, 23, 14, 37, tzinfo=UTC)
 _DAYS_OF_WEEK = 7
 
 
-def any_check(name: str, at: datetime, dice: random.Random) -> Check:
+def any_check(name: str, at: datetime, chance: random.Random) -> Check:
     """Of an ordinary host; two of a thousand failed and have a detail."""
-    dns, connect, tls = dice.lognormvariate(0.5, 0.5), dice.lognormvariate(2, 0.3), dice.lognormvariate(2.5, 0.3)
-    if dice.random() < 0.002:
+    dns, connect, tls = (
+        chance.lognormvariate(0.5, 0.5),
+        chance.lognormvariate(2, 0.3),
+        chance.lognormvariate(2.5, 0.3),
+    )
+    if chance.random() < 0.002:
         return Check(
             database=name,
             at=at,
@@ -38,22 +42,22 @@ def any_check(name: str, at: datetime, dice: random.Random) -> Check:
             detail="connected, but no answer within 10 s",
             phases=Phases(dns=dns, connect=connect, tls=tls, total=10_000.0),
         )
-    wait, read = dice.lognormvariate(3, 0.4), dice.lognormvariate(-3, 0.5)
+    wait, read = chance.lognormvariate(3, 0.4), chance.lognormvariate(-3, 0.5)
     phases = Phases(
         dns=dns, connect=connect, tls=tls, wait=wait, read=read, total=dns + connect + tls + wait + read + 1
     )
     return Check(database=name, at=at, outcome=Outcome.OK, http_status=200, detail="", phases=phases)
 
 
-def write_checks(path: Path, name: str, *, number: int, span: timedelta, dice: random.Random) -> None:
+def write_checks(path: Path, name: str, *, number: int, span: timedelta, chance: random.Random) -> None:
     """So many checks of one database, evenly over a span that ends at `END`."""
     with _writing(path) as file:
         database = database_id(file, name)
         day = None
         for index in range(number):
-            at = END - span + index * span / number + timedelta(milliseconds=dice.expovariate(1))
+            at = END - span + index * span / number + timedelta(milliseconds=chance.expovariate(1))
             at_ms = to_ms(at)
-            add_row(file, database, at_ms, any_check(name, at, dice))
+            add_row(file, database, at_ms, any_check(name, at, chance))
             if day is None:
                 move_watermark(file, database, at_ms)
             elif at_ms // DAY_MS != day:
@@ -64,11 +68,11 @@ def write_checks(path: Path, name: str, *, number: int, span: timedelta, dice: r
         sum_up(file, database, until_ms=to_ms(END - tail))
 
 
-def lay_year(path: Path, names: list[str], *, interval: timedelta, dice: random.Random) -> None:
-    """A week of each database, and the sums of 51 weeks before it that were like it, their looks long pruned."""
+def write_year(path: Path, names: list[str], *, interval: timedelta, chance: random.Random) -> None:
+    """A week of each database, and the sums of 51 weeks before it that were like it, their checks long pruned."""
     week = timedelta(days=_DAYS_OF_WEEK)
     for name in names:
-        write_checks(path, name, number=week // interval, span=week, dice=dice)
+        write_checks(path, name, number=week // interval, span=week, chance=chance)
     with _writing(path) as file:
         week_ms = _DAYS_OF_WEEK * DAY_MS
         for weeks in range(1, 52):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from bench.certificates import make_certificates
 from bench.goals import BILLED, CLIENT_ALONE, CPU_ALONE, CPU_PLAIN, CPU_TLS, Goal
 from bench.load import serving
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.program import client_alone, database, watching
 from bench.server import TOKEN_PREFIX, Options
-from bench.table import VerdictRule
+from bench.table import Row
 from monitor.checks.budget import budget
 from monitor.config.settings import AlertSettings, DatabaseDefaults
 
@@ -44,7 +44,7 @@ class _Found:
     client_seconds: float
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """Plain HTTP, TLS, and one database by itself; then what the checks are billed."""
     seconds = plan.choose(60, 3)
     commands: dict[str, int] = {}
@@ -68,7 +68,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     yield _billed_row(commands, plan)
 
 
-def _run(case: _Case, plan: FixPlan) -> _Found:
+def _run(case: _Case, plan: Plan) -> _Found:
     say(f"  {case.what}: {case.databases} every {case.interval_seconds} s for {case.seconds:.0f} s")
     folder = plan.scratch(f"cpu {case.what}")
     certificates = make_certificates(folder)
@@ -94,19 +94,20 @@ def _run(case: _Case, plan: FixPlan) -> _Found:
     return _Found(cpu_seconds=after - before, checks=len(checks), commands=commands, client_seconds=client)
 
 
-def _row(case: _Case, found: _Found, plan: FixPlan) -> VerdictRule:
+def _row(case: _Case, found: _Found, plan: Plan) -> Row:
     figure = found.cpu_seconds / found.checks * 1000
-    return VerdictRule(
+    ratio = figure / found.client_seconds
+    return Row(
         what=f"CPU per 1,000 checks, {case.what}; {case.databases} every {case.interval_seconds} s",
-        measured=f"{figure:.2f} s",
-        count=f"{found.checks} looks",
+        measured=f"{ratio:.2f} times the client\n{figure:.2f} s",
+        count=f"{found.checks} checks",
         goal=case.goal,
-        reached=plan.judged(reached=case.goal.is_reached(figure)),
+        reached=plan.judged(reached=case.goal.is_reached(ratio)),
     )
 
 
-def _client_row(case: _Case, found: _Found) -> VerdictRule:
-    return VerdictRule(
+def _client_row(case: _Case, found: _Found) -> Row:
+    return Row(
         what=f"the client alone, {case.what}: CPU per 1,000 calls, which shows how fast this machine is",
         measured=f"{found.client_seconds:.2f} s",
         count="1,000 calls",
@@ -115,11 +116,11 @@ def _client_row(case: _Case, found: _Found) -> VerdictRule:
     )
 
 
-def _billed_row(commands: dict[str, int], plan: FixPlan) -> VerdictRule:
+def _billed_row(commands: dict[str, int], plan: Plan) -> Row:
     usual = DatabaseDefaults()
     month = budget(usual.interval, AlertSettings().confirm_interval, usual.canary)
     sent = ", ".join(f"{times:,} {command}" for command, times in sorted(commands.items()))
-    return VerdictRule(
+    return Row(
         what="commands billed for the default check (PING is not billed)",
         measured=f"{month.billed:,} of {month.checks:,} checks a month\nseen by the server: {sent}",
         count=f"{sum(commands.values()):,}",

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from bench.goals import CAUSE, HUNG, KILLED, WRONG_TOKEN, Goal
 from bench.inbox import Inbox
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.program import database, watching
 from bench.samples import median_and_worst, several
 from bench.server import TOKEN_PREFIX
-from bench.table import VerdictRule
+from bench.table import Row
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.verdicts import TABLE
@@ -28,7 +28,7 @@ _INTERVAL_SECONDS = 5
 _ALERTS = {"confirm_interval": "1s"}
 _DATABASE = {"interval": f"{_INTERVAL_SECONDS}s", "timeout": "2s"}
 _TOKEN = f"{TOKEN_PREFIX}main"
-_PATIENCE_SECONDS = 60.0
+_MESSAGE_WITHIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +39,12 @@ class _Trouble:
     goal: Goal
     outcome: Outcome
     break_: Callable[[UpstashStandIn], None]
-    apply_fix: Callable[[UpstashStandIn], None]
+    mend: Callable[[UpstashStandIn], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Case:
-    """One fault: seconds until it was told and until its end was told, and whether the cause was named."""
+    """One fault: seconds until its message and until that of its end, and whether the cause was named."""
 
     told: float | None
     closed: float | None
@@ -65,26 +65,26 @@ _TROUBLES = (
         goal=KILLED,
         outcome=Outcome.CONNECTION_REFUSED,
         break_=_set_fault(UpstashFault.REFUSE),
-        apply_fix=_set_fault(UpstashFault.NONE),
+        mend=_set_fault(UpstashFault.NONE),
     ),
     _Trouble(
         name="hung",
         goal=HUNG,
         outcome=Outcome.RESPONSE_TIMEOUT,
         break_=_set_fault(UpstashFault.HANG),
-        apply_fix=_set_fault(UpstashFault.NONE),
+        mend=_set_fault(UpstashFault.NONE),
     ),
     _Trouble(
         name="wrong token",
         goal=WRONG_TOKEN,
         outcome=Outcome.TOKEN_REJECTED,
         break_=_set_token("rotated"),
-        apply_fix=_set_token(_TOKEN),
+        mend=_set_token(_TOKEN),
     ),
 )
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """A row per fault, then one on what the messages name."""
     times = 1 if plan.quick else plan.faults
     over = threading.Event()
@@ -98,7 +98,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
         yield _row(trouble, cases, plan)
     every = [case for cases in found for case in cases]
     named = sum(case.names_cause for case in every)
-    yield VerdictRule(
+    yield Row(
         what="the cause in the message",
         measured=f"outcome, meaning and next step in {named} of {len(every)}",
         count=str(len(every)),
@@ -107,14 +107,14 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     )
 
 
-def _row(trouble: _Trouble, cases: list[_Case], plan: FixPlan) -> VerdictRule:
+def _row(trouble: _Trouble, cases: list[_Case], plan: Plan) -> Row:
     told = [case.told for case in cases if case.told is not None]
     closed = [case.closed for case in cases if case.closed is not None]
     measured = median_and_worst(told, "s", 2) if told else "no message"
     if closed:
         measured += f"\nits end told after {several(closed, 's')}"
     on_time = len(told) == len(cases) and trouble.goal.is_reached(max(told))
-    return VerdictRule(
+    return Row(
         what=f"fault to message, {trouble.name}; interval 5 s, timeout 2 s, confirm 1 s (median / worst)",
         measured=measured,
         count=f"{len(told)} of {len(cases)}",
@@ -123,8 +123,8 @@ def _row(trouble: _Trouble, cases: list[_Case], plan: FixPlan) -> VerdictRule:
     )
 
 
-def _suffer(trouble: _Trouble, plan: FixPlan, times: int, over: threading.Event) -> list[_Case]:
-    dice = plan.dice(trouble.name)
+def _suffer(trouble: _Trouble, plan: Plan, times: int, over: threading.Event) -> list[_Case]:
+    chance = plan.chance(trouble.name)
     with UpstashStandIn(_TOKEN) as server, Inbox() as inbox:
         config = {
             "databases": [database("main", server.url, **_DATABASE)],
@@ -135,7 +135,7 @@ def _suffer(trouble: _Trouble, plan: FixPlan, times: int, over: threading.Event)
         with watching(plan.scratch(f"detection {trouble.name}"), config):
             cases: list[_Case] = []
             # At least one fine check comes first: an interval passes after the start and after each recovery.
-            while len(cases) < times and not over.wait(dice.uniform(1, 2) * _INTERVAL_SECONDS):
+            while len(cases) < times and not over.wait(chance.uniform(1, 2) * _INTERVAL_SECONDS):
                 cases.append(_case(trouble, server, inbox, over))
                 told = cases[-1].told
                 words = "no message" if told is None else f"told after {told:.2f} s"
@@ -146,10 +146,10 @@ def _suffer(trouble: _Trouble, plan: FixPlan, times: int, over: threading.Event)
 def _case(trouble: _Trouble, server: UpstashStandIn, inbox: Inbox, over: threading.Event) -> _Case:
     broken_at = time.monotonic()
     trouble.break_(server)
-    opened = inbox.wait_for("· opened", seconds=_PATIENCE_SECONDS, over=over)
+    opened = inbox.wait_for("· opened", seconds=_MESSAGE_WITHIN_SECONDS, over=over)
     mended_at = time.monotonic()
-    trouble.apply_fix(server)
-    closed = inbox.wait_for("· closed", seconds=_PATIENCE_SECONDS, over=over)
+    trouble.mend(server)
+    closed = inbox.wait_for("· closed", seconds=_MESSAGE_WITHIN_SECONDS, over=over)
     told = None if opened is None else opened.at - broken_at
     return _Case(
         told=told,

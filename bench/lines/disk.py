@@ -1,4 +1,4 @@
-"""Bytes that a check costs on disk: looks recorded by the real store, the closed file's size by their number.
+"""Bytes that a check costs on disk: checks recorded by the real store, the closed file's size by their number.
 
 They are as many as a database has in 90 days, the default of `history.keep`, at one a minute; the sums that are
 kept for good are in the file, and so is what a file takes before its first check. One database fills the file in
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from bench.goals import DISK
-from bench.plan import FixPlan, say
-from bench.table import VerdictRule
+from bench.plan import Plan, say
+from bench.table import Row
 from bench.years import any_check
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
@@ -25,7 +25,7 @@ _INTERVAL = timedelta(seconds=60)
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One database, then ten."""
     checks = int(plan.choose(129_600, 2_000))
     for databases in (1, 10):
@@ -33,7 +33,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
         size, cpu_seconds = _fill(plan, databases, checks)
         figure = size / checks
         cost = f"{cpu_seconds / checks * 1000:.2f} ms of CPU to record one"
-        yield VerdictRule(
+        yield Row(
             what=f"bytes a check costs on disk, {databases} database{'s' if databases > 1 else ''}, sums included",
             measured=f"{figure:.1f} B ({size / 2**20:.2f} MB)\n{cost}",
             count=f"{checks:,}",
@@ -42,9 +42,9 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
         )
 
 
-def _fill(plan: FixPlan, databases: int, checks: int) -> tuple[int, float]:
+def _fill(plan: Plan, databases: int, checks: int) -> tuple[int, float]:
     path = plan.scratch(f"disk {databases}") / "history.db"
-    dice = plan.dice(f"disk {databases}")
+    chance = plan.chance(f"disk {databases}")
     alerts = AlertSettings()
     store = Store(path, channels=["log"], say=lambda _level, text: say(f"  {text}"), clock=lambda: _START)
     cpu_seconds = 0.0
@@ -54,9 +54,9 @@ def _fill(plan: FixPlan, databases: int, checks: int) -> tuple[int, float]:
             _START
             + turn * _INTERVAL
             + which * timedelta(seconds=0.1)
-            + timedelta(milliseconds=dice.expovariate(1))
+            + timedelta(milliseconds=chance.expovariate(1))
         )
-        check = any_check(f"database-{which}", at, dice)
+        check = any_check(f"database-{which}", at, chance)
         before = time.process_time()
         store.record(
             check,

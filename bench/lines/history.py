@@ -17,10 +17,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from bench.goals import HISTORY, HISTORY_PAGE, Goal
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.samples import median_and_worst
-from bench.table import VerdictRule
-from bench.years import END, lay_year, write_checks
+from bench.table import Row
+from bench.years import END, write_checks, write_year
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.report.overview import Archive, open_archive
 from monitor.store.rollups.model import Grain
@@ -34,13 +34,13 @@ class _Took:
     used_ms: float
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One database with a million checks in a month; then a year of ten databases."""
     checks = int(plan.choose(1_000_000, 20_000))
     times = int(plan.choose(25, 3))
     say(f"  {checks:,} checks of one database in 30 days")
     path = plan.scratch("history one") / "history.db"
-    write_checks(path, "main", number=checks, span=_MONTH, dice=plan.dice("history one"))
+    write_checks(path, "main", number=checks, span=_MONTH, chance=plan.chance("history one"))
     with open_archive(_settings(path, ["main"]), clock=lambda: END) as archive:
         for what, grain, span in (
             ("30 days by the hour", Grain.HOUR, _MONTH),
@@ -48,11 +48,11 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
             ("365 days by the day", Grain.DAY, _YEAR),
         ):
             took = _ask(archive, "main", grain, span, times)
-            yield _row(plan, f"history of {what}, {checks:,} looks", took, HISTORY)
+            yield _row(plan, f"history of {what}, {checks:,} checks", took, HISTORY)
     names = [f"database-{number}" for number in range(10)]
     say("  a year of ten databases, a check a minute")
     path = plan.scratch("history ten") / "history.db"
-    lay_year(path, names, interval=timedelta(minutes=plan.choose(1, 20)), dice=plan.dice("history ten"))
+    write_year(path, names, interval=timedelta(minutes=plan.choose(1, 20)), chance=plan.chance("history ten"))
     with open_archive(_settings(path, names), clock=lambda: END) as archive:
         took = _ask(archive, names[3], Grain.DAY, _YEAR, times)
         yield _row(plan, "history of 365 days by the day, one of ten databases with a year each", took, HISTORY)
@@ -77,9 +77,9 @@ def _timed(ask: Callable[[], object], times: int) -> list[_Took]:
     return took[1:]
 
 
-def _row(plan: FixPlan, what: str, took: list[_Took], goal: Goal) -> VerdictRule:
+def _row(plan: Plan, what: str, took: list[_Took], goal: Goal) -> Row:
     passed, used = [each.passed_ms for each in took], [each.used_ms for each in took]
-    return VerdictRule(
+    return Row(
         what=f"{what}: median / worst",
         measured=f"{median_and_worst(passed, 'ms')}\nof it CPU {median_and_worst(used, 'ms')}",
         count=str(len(took)),

@@ -14,17 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.certificates import make_certificates
 from bench.goals import LATENCY_OF_ONE, Goal
 from bench.load import Seen, serving
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.program import CheckRow, database, watching
 from bench.samples import percentile
 from bench.server import Options
-from bench.table import VerdictRule
+from bench.table import Row
 
 DELAY_MS = (2.0, 80.0)
 _RANGE = f"{DELAY_MS[0]:.0f} to {DELAY_MS[1]:.0f} ms"
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One database every second, over TLS."""
     seconds = plan.choose(120, 4)
     say(f"  one database every second for {seconds:.0f} s")
@@ -39,7 +39,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     yield truth_row("one database every 1 s", LATENCY_OF_ONE, checks, seen, plan)
 
 
-def truth_row(what: str, goal: Goal, checks: Sequence[CheckRow], seen: Seen, plan: FixPlan) -> VerdictRule:
+def truth_row(what: str, goal: Goal, checks: Sequence[CheckRow], seen: Seen, plan: Plan) -> Row:
     """How far the reported latencies are from the server's delays."""
     reported: dict[str, list[float]] = {}
     for check in checks:
@@ -47,7 +47,7 @@ def truth_row(what: str, goal: Goal, checks: Sequence[CheckRow], seen: Seen, pla
             reported.setdefault(check.database, []).append(check.latency_ms)
     errors = errors_ms(reported, seen)
     middle, most, worst = percentile(errors, 0.5), percentile(errors, 0.99), max(errors)
-    return VerdictRule(
+    return Row(
         what=f"reported latency against the server's real delay ({_RANGE}), {what}",
         measured=f"p50 {middle:.2f}, p99 {most:.2f}, worst {worst:.2f} ms",
         count=str(len(errors)),

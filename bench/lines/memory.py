@@ -15,16 +15,16 @@ from bench.certificates import make_certificates
 from bench.goals import MEMORY_OF_RUN
 from bench.inbox import Inbox
 from bench.load import serving
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.ports import free_port
 from bench.program import Program, database, watching
 from bench.server import Options
-from bench.table import VerdictRule
+from bench.table import Row
 
 _VISIT_EVERY_SECONDS = 5.0
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One row."""
     seconds = plan.choose(plan.memory_seconds, 3)
     say(f"  one database every second for {seconds:.0f} s, /healthz asked every {_VISIT_EVERY_SECONDS:.0f} s")
@@ -47,10 +47,10 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
             after, peak = program.resident_mb(), program.peak_mb()
             checks = _stopped(program)
     incident = f"{after:.1f} MB after an incident was told" if told else "and no message came"
-    yield VerdictRule(
+    yield Row(
         what="memory of `run`, page on, one database over TLS",
         measured=f"{quiet:.1f} MB after {seconds:.0f} s\n{incident}, peak {peak:.1f} MB",
-        count=f"{checks} looks",
+        count=f"{checks} checks",
         goal=MEMORY_OF_RUN,
         reached=plan.judged(reached=told and MEMORY_OF_RUN.is_reached(max(quiet, after))),
     )

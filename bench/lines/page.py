@@ -17,12 +17,12 @@ from bench.certificates import make_certificates
 from bench.goals import PAGE_LATENCY, PAGE_LOADS, PAGE_MISSED
 from bench.lines.latency import DELAY_MS
 from bench.load import Seen, serving
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.ports import free_port
 from bench.program import CheckRow, database, watching
 from bench.samples import percentile
 from bench.server import Options
-from bench.table import VerdictRule
+from bench.table import Row
 
 _NAMES = [f"db-{number:03}" for number in range(100)]
 _LOADS_A_SECOND = 100
@@ -46,8 +46,8 @@ class _Window:
     cpu_seconds: float
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
-    """Missed looks, latencies, and how long a visitor waits."""
+def measure(plan: Plan) -> Iterator[Row]:
+    """Missed checks, latencies, and how long a visitor waits."""
     seconds = plan.choose(10, 3)
     say(f"  {len(_NAMES)} databases every 2 s, {seconds:.0f} s without visitors and {seconds:.0f} s with them")
     folder = plan.scratch("page")
@@ -76,7 +76,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     disturbed = _errors_ms(checks, seen, first)
     left_out = log.count("a check was left out")
     what = f"{_LOADS_A_SECOND} page loads a second, 100 databases every 2 s"
-    yield VerdictRule(
+    yield Row(
         what=f"{what}: missed checks",
         measured=str(left_out),
         count=str(len(errors)),
@@ -84,7 +84,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
         reached=plan.judged(reached=PAGE_MISSED.is_reached(left_out)),
     )
     most = percentile(errors, 0.99)
-    yield VerdictRule(
+    yield Row(
         what=f"{what}: reported latency against the server's real delay",
         measured=f"p99 {most:.2f}, worst {max(errors):.2f} ms\n"
         f"without visitors p99 {percentile(calm, 0.99):.2f}, worst {max(calm):.2f} ms\n"
@@ -94,7 +94,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
         reached=plan.judged(reached=PAGE_LATENCY.is_reached(most)),
     )
     served = [took for took in busy.loads_ms if took is not None]
-    yield VerdictRule(
+    yield Row(
         what=f"{what}: how long a load takes, and CPU",
         measured=f"{len(served)} served\n"
         f"p50 {percentile(served, 0.5):.0f}, p99 {percentile(served, 0.99):.0f} ms\n"

@@ -30,18 +30,18 @@ from bench.goals import (
 from bench.inbox import Inbox
 from bench.lines.latency import DELAY_MS, truth_row
 from bench.load import Load, Seen, serving
-from bench.plan import FixPlan, say
+from bench.plan import Plan, say
 from bench.program import CheckRow, Config, Program, database, watching
 from bench.samples import percentile
 from bench.server import Options
-from bench.table import VerdictRule
+from bench.table import Row
 
 _NAMES = [f"db-{number:04}" for number in range(1000)]
 # Every fifth, so that they stand among the others.
 _DEAD = frozenset(_NAMES[4::5])
 _INTERVAL_SECONDS = 10.0
 _OFFSETS = {name: number * _INTERVAL_SECONDS / len(_NAMES) for number, name in enumerate(_NAMES)}
-# Until each database was looked at; until those that are dead were looked at three times and told.
+# Until each database was checked; until those that are dead were checked three times and told.
 _SETTLE_SECONDS = 15.0
 _SETTLE_DEAD_SECONDS = 65.0
 # `at` has whole milliseconds; a check cannot begin before its slot.
@@ -75,7 +75,7 @@ class _Window:
     peak_mb: float
 
 
-def measure(plan: FixPlan) -> Iterator[VerdictRule]:
+def measure(plan: Plan) -> Iterator[Row]:
     """First all alive, then 200 of them dead."""
     certificates = make_certificates(plan.scratch("thousand certificates"))
     found = _run(plan, certificates, dead=frozenset())
@@ -106,7 +106,7 @@ def measure(plan: FixPlan) -> Iterator[VerdictRule]:
     yield _row(f"{what}: CPU and memory", cost, found, goal=BLACK_HOLED_COST, figure=found.peak_mb, plan=plan)
 
 
-def _run(plan: FixPlan, certificates: Certificates, *, dead: frozenset[str]) -> _Found:
+def _run(plan: Plan, certificates: Certificates, *, dead: frozenset[str]) -> _Found:
     settle = plan.choose(_SETTLE_DEAD_SECONDS if dead else _SETTLE_SECONDS, 2)
     seconds = plan.choose(100, 12)
     say(f"  {len(_NAMES)}, {len(dead)} of them black-holed, for {seconds:.0f} s after {settle:.0f} s")
@@ -181,7 +181,7 @@ def _lateness(moments: dict[str, list[float]], grid: float, window: _Window) -> 
     return late, missed
 
 
-def _lateness_row(what: str, found: _Found, goal: Goal, plan: FixPlan) -> VerdictRule:
+def _lateness_row(what: str, found: _Found, goal: Goal, plan: Plan) -> Row:
     def format_three(late: Sequence[float]) -> str:
         return f"p50 {percentile(late, 0.5):.0f}, p99 {percentile(late, 0.99):.0f}, worst {max(late):.0f} ms"
 
@@ -190,8 +190,8 @@ def _lateness_row(what: str, found: _Found, goal: Goal, plan: FixPlan) -> Verdic
     return _row(what, measured, found, goal=goal, figure=figure, plan=plan)
 
 
-def _row(what: str, measured: str, found: _Found, *, goal: Goal, figure: float, plan: FixPlan) -> VerdictRule:
-    return VerdictRule(
+def _row(what: str, measured: str, found: _Found, *, goal: Goal, figure: float, plan: Plan) -> Row:
+    return Row(
         what=what,
         measured=measured,
         count=f"{len(found.started_late):,}",
