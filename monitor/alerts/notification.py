@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from monitor.checks.observation import Family, Outcome
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import WhoseMove, advise
 from monitor.diagnosis.layers import Layer, LayerResults, State
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.lib.durations import format_duration
@@ -64,7 +64,7 @@ class Notification:
     detail: str = ""
     steps: tuple[str, ...] = ()
     verdict: str = ""
-    whose_move: str = ""
+    whose_move: WhoseMove | None = None
     layers: str = ""
 
     @property
@@ -118,13 +118,21 @@ def explanation(notification: Notification) -> tuple[str, ...]:
     """What it means and whose move it is; nothing for good news."""
     if notification.cause is None or notification.is_good_news:
         return ()
-    advice = advise(notification.cause)
-    lines = [notification.verdict or advice.meaning, f"whose move: {notification.whose_move or advice.whose_move}"]
+    lines = [notification.verdict or advise(notification.cause).meaning]
+    if (move := whose_move(notification)) is not None:
+        lines.append(f"whose move: {move.words}")
     if notification.layers:
         lines.append(f"doctor: {notification.layers}")
     if notification.kind is NotificationKind.REMINDER and notification.incident is not None:
         lines.append(f"To stop these reminders: upstash-monitor incidents ack {notification.incident}")
     return tuple(lines)
+
+
+def whose_move(notification: Notification) -> WhoseMove | None:
+    """Who can put it right: as the doctor found, or by the advice for the cause; `None` for good news."""
+    if notification.cause is None or notification.is_good_news:
+        return None
+    return notification.whose_move or advise(notification.cause).whose_move
 
 
 def next_steps(notification: Notification) -> tuple[str, ...]:
@@ -195,7 +203,7 @@ def from_json(values: dict[str, Any]) -> Notification:
         detail=values["detail"],
         steps=tuple(values["steps"]),
         verdict=values.get("verdict", ""),
-        whose_move=values.get("whose_move", ""),
+        whose_move=WhoseMove(values["whose_move"]) if values.get("whose_move") else None,
         layers=values.get("layers", ""),
     )
 

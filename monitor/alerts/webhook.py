@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.alerts.channel import trouble, wished_pause
-from monitor.alerts.notification import Notification, to_json
+from monitor.alerts.notification import Notification, to_json, whose_move
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import LINE_LIMIT, clean, compose
 from monitor.lib.bounded_http.line import NoAnswerError
@@ -27,10 +27,12 @@ class WebhookChannel:
     ) -> DeliveryResult:
         """Send the fields of the notification and, for people, the lines that the other channels show."""
         message = compose(notification, footnotes)
+        move = whose_move(notification)
         fields = {key: _harmless(value) for key, value in to_json(notification).items()}
         body = {
             "version": 1,
             **fields,
+            "whose_move": None if move is None else move.value,
             "headline": message.headline,
             "facts": list(message.body),
             "next_steps": list(message.steps),

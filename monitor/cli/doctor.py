@@ -25,8 +25,9 @@ from rich.text import Text
 from monitor.checks.credentials import host_of
 from monitor.cli.options import chosen, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
+from monitor.diagnosis.advice import WhoseMove
 from monitor.diagnosis.layers import LayerResults, Seen, State, hindrance
-from monitor.diagnosis.verdicts import NOBODY, Verdict, judge, worst_status
+from monitor.diagnosis.verdicts import Verdict, judge, worst_status
 from monitor.doctor.examine import Examination
 from monitor.doctor.fix import FixResult, apply_fix
 from monitor.doctor.fix_plan import FixPlan, plan
@@ -132,7 +133,12 @@ def document(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
             }
             for seen in layers.layers
         ],
-        "verdict": {**asdict(verdict), "code": verdict.code.value, "next_steps": list(verdict.next_steps)},
+        "verdict": {
+            **asdict(verdict),
+            "code": verdict.code.value,
+            "whose_move": verdict.whose_move.value,
+            "next_steps": list(verdict.next_steps),
+        },
     }
 
 
@@ -155,13 +161,13 @@ def _layers(layers: LayerResults, *, symbols: bool) -> Table:
 
 
 def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
-    colour = "green" if verdict.whose_move == NOBODY else "red"
+    colour = "green" if verdict.whose_move is WhoseMove.NOBODY else "red"
     steps = Table.grid(padding=(0, 1, 0, 0))
     for number, step in enumerate(verdict.next_steps, start=1):
         steps.add_row(f"{number}.", Text(step))
     lines: list[RenderableType] = [
         Text(verdict.says, style="bold"),
-        Text(f"whose move: {verdict.whose_move}", style=colour),
+        Text(f"whose move: {verdict.whose_move.words}", style=colour),
         steps,
     ]
     if not symbols:

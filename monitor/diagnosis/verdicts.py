@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from monitor.checks.observation import Family, Outcome
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import WhoseMove, advise
 from monitor.diagnosis.layers import Fact, Layer, LayerResults, State
 from monitor.lib.exit_status import ExitStatus
 
-YOURS, UPSTASH, NOBODY = "yours", "Upstash", "nobody"
 COPY_BOTH = "Copy URL and REST token again, both from the same database's page in the Upstash console."
 SET_AND_DEPLOY = "Set UPSTASH_REDIS_REST_TOKEN of service {service} to the console's REST token, then deploy."
 FIX = "With a console key and a Railway token, `upstash-monitor doctor --fix` does it for the worker."
@@ -63,7 +62,7 @@ class Verdict:
 
     code: VerdictCode
     says: str
-    whose_move: str
+    whose_move: WhoseMove
     next_steps: tuple[str, ...]
 
 
@@ -74,7 +73,7 @@ class VerdictRule:
     code: VerdictCode
     fits: Callable[[LayerResults], bool]
     says: str
-    whose_move: str
+    whose_move: WhoseMove
     next_steps: tuple[str, ...]
 
 
@@ -118,21 +117,21 @@ ROWS: tuple[VerdictRule, ...] = (
             layers.failed(Layer.CONNECTIVITY) and _no_way_there(layers) and not _network_is_there(layers)
         ),
         says="Our own side has no network: the connectivity hosts do not answer either.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Check the network of the machine or container that runs this.",),
     ),
     VerdictRule(
         code=VerdictCode.VARIABLE_STAGED,
         fits=lambda layers: _missing(layers) and layers.knows(Fact.WORKER_VARIABLE_STAGED),
         says="The variable is set on Railway, but the change is staged and not deployed.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Deploy the staged change of service {service}.", "Redeploy this monitor too."),
     ),
     VerdictRule(
         code=VerdictCode.VARIABLE_MISSING,
         fits=_missing,
         says="The URL or the token is not there at all.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             COPY_BOTH,
             "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on this service and deploy.",
@@ -143,14 +142,14 @@ ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.REST_VALUE_MANGLED,
         fits=lambda layers: _malformed(layers) and layers.passed(Layer.WORKER),
         says="The REST value is mangled; rediss:// works all the same, because URL parsers drop what is wrong.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Copy the value again, without newline, quotes or spaces.", "Deploy the change."),
     ),
     VerdictRule(
         code=VerdictCode.VALUE_MALFORMED,
         fits=_malformed,
         says="The URL or the token cannot be right as it stands; nothing was sent with it.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(COPY_BOTH, "Set both on service {service} as well, and deploy."),
     ),
     VerdictRule(
@@ -159,7 +158,7 @@ ROWS: tuple[VerdictRule, ...] = (
             _rejected(layers) and layers.knows(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED)
         ),
         says="The new token is set on service {service}, but the change is staged and not deployed.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Deploy the staged change of service {service}.", "Give this monitor the new token too."),
     ),
     VerdictRule(
@@ -168,21 +167,21 @@ ROWS: tuple[VerdictRule, ...] = (
             _rejected(layers) and layers.knows(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
         ),
         says="The worker has the console's token; only this monitor's variable is an old one.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Set UPSTASH_REDIS_REST_TOKEN of this monitor to the console's REST token and deploy.",),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_HAS_AN_OLD_TOKEN,
         fits=lambda layers: _rejected(layers) and layers.knows(Fact.CONSOLE_TOKEN_DIFFERS),
         says="The console has a newer token than the worker.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(SET_AND_DEPLOY, "Give this monitor the same token.", FIX),
     ),
     VerdictRule(
         code=VerdictCode.CONSOLE_TOKEN_REFUSED,
         fits=lambda layers: _rejected(layers) and layers.knows(Fact.CONSOLE_TOKEN_IS_OURS),
         says="The token is the console's own, and the database refuses it all the same.",
-        whose_move=UPSTASH,
+        whose_move=WhoseMove.UPSTASH,
         next_steps=(
             "Wait a minute and check again: a reset may still be on its way to every region.",
             "Then write to Upstash support with the time of this check.",
@@ -192,28 +191,28 @@ ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.TOKEN_OF_ANOTHER_DATABASE,
         fits=lambda layers: _rejected(layers) and layers.knows(Fact.TOKEN_OF_ANOTHER_DATABASE),
         says="The token seems to belong to another database than the URL.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(COPY_BOTH, "Set both on service {service} and deploy."),
     ),
     VerdictRule(
         code=VerdictCode.TOKEN_IS_A_PASSWORD,
         fits=lambda layers: _rejected(layers) and layers.knows(Fact.TOKEN_IS_A_PASSWORD),
         says="The token looks like the password of an older database, which differs from its REST token.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Copy the token from the REST section of the database's page in the Upstash console.",),
     ),
     VerdictRule(
         code=VerdictCode.REST_TOKEN_WRONG,
         fits=lambda layers: _rejected(layers) and layers.passed(Layer.WORKER),
         says="REST rejects the value that rediss:// accepts: it is the password, and the REST token is another.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Copy the REST token, not the password, from the database's page in the Upstash console.",),
     ),
     VerdictRule(
         code=VerdictCode.TOKEN_STALE,
         fits=_rejected,
         says="The database was reached and does not accept this token: it was reset, or belongs elsewhere.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(COPY_BOTH, SET_AND_DEPLOY, "If it worked before, ask who reset the credentials."),
     ),
     VerdictRule(
@@ -222,7 +221,7 @@ ROWS: tuple[VerdictRule, ...] = (
             _ended(layers, Outcome.DNS_NOT_FOUND) and layers.knows(Fact.CONSOLE_HAS_NO_SUCH_DATABASE)
         ),
         says="The host does not exist, and the console knows no such database: deleted, archived, or mistyped.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Compare the host with the databases in the Upstash console.",
             "An archived database is restored there, with a new URL and token.",
@@ -233,7 +232,7 @@ ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.SUSPENDED,
         fits=lambda layers: _ended(layers, Outcome.SUSPENDED) or layers.knows(Fact.CONSOLE_SUSPENDED),
         says="Upstash has suspended the database or the account.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Open the Upstash console: raise the budget, or settle the bill.",),
     ),
     VerdictRule(
@@ -247,7 +246,7 @@ ROWS: tuple[VerdictRule, ...] = (
             )
         ),
         says="The plan's commands are used up: PING still answers, real commands do not.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Upgrade the plan in the Upstash console, or wait for the reset at the turn of the month.",
             "Look at its usage page for what uses so many commands.",
@@ -260,7 +259,7 @@ ROWS: tuple[VerdictRule, ...] = (
             or (layers.knows(Fact.CONSOLE_STORAGE_FULL) and not layers.passed(Layer.WRITING))
         ),
         says="The database is full: it reads and deletes, but refuses writes.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Delete keys, set expiries, or turn on eviction.", "Upgrade to a plan with more storage."),
     ),
     VerdictRule(
@@ -273,21 +272,21 @@ ROWS: tuple[VerdictRule, ...] = (
             and not layers.knows(Fact.WORKER_AS_READ_ONLY)
         ),
         says="The token may read and not write.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("If the worker writes, give it the standard token, or grant the command to its ACL user.",),
     ),
     VerdictRule(
         code=VerdictCode.PROVIDER_TROUBLE,
         fits=lambda layers: _no_way_there(layers) and layers.knows(Fact.TROUBLE_POSTED),
         says="Upstash has posted trouble with Redis on its status page, and the database cannot be used.",
-        whose_move=UPSTASH,
+        whose_move=WhoseMove.UPSTASH,
         next_steps=("Watch https://status.upstash.com.", "Keep the times of this incident for a claim."),
     ),
     VerdictRule(
         code=VerdictCode.ADDRESS_NOT_ALLOWED,
         fits=lambda layers: _ended(layers, *_NO_CONNECTION) and layers.knows(Fact.CONSOLE_ALLOWLIST),
         says="No connection stands, and the database has an IP allowlist: this address is probably not on it.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Compare the service's outbound address with the allowlist in the Upstash console.",
             "On Railway a fixed outbound address needs the Pro plan and a deployment.",
@@ -299,7 +298,7 @@ ROWS: tuple[VerdictRule, ...] = (
             _ended(layers, *_NO_CONNECTION) and _network_is_there(layers) and layers.failed(Layer.WORKER)
         ),
         says="No way leads to the host while our own network is fine: Upstash is down, or we are blocked.",
-        whose_move="Upstash, unless an allowlist or firewall is yours",
+        whose_move=WhoseMove.NETWORK,
         next_steps=(
             "See whether Upstash knows of it: https://status.upstash.com.",
             "If the database has an IP allowlist, check that this service's outbound address is on it.",
@@ -321,14 +320,14 @@ WORKER_ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.OTHER_DATABASE,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
         says="The database works, but it is not one of this console account's.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Check that URL and token are those of the database you mean.",),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_VARIABLE_MISSING,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_VARIABLE_MISSING),
         says="URL and token work here, but service {service} does not have them.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on service {service} and deploy.",
             FIX,
@@ -339,28 +338,28 @@ WORKER_ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.WORKER_VALUE_DIFFERS,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_VARIABLE_DIFFERS),
         says="URL and token work here, but service {service} has other values.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(SET_AND_DEPLOY, FIX),
     ),
     VerdictRule(
         code=VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_VARIABLE_STAGED),
         says="The right values are set on service {service}, but the change is staged and not deployed.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Deploy the staged change of service {service}.",),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_LEGACY_PORT,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_ON_LEGACY_PORT),
         says="REST works, and rediss:// only on the port of older databases, the number in the host's name.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Build the worker's URL with that port in place of 6379.",),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_READ_ONLY,
         fits=lambda layers: _rest_lets_read(layers) and layers.knows(Fact.WORKER_AS_READ_ONLY),
         says="The token is a read-only one, and rediss:// takes it only with the user default_ro.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Build the worker's URL as rediss://default_ro:TOKEN@HOST:6379,",
             "or give it the standard token, with the user default.",
@@ -370,7 +369,7 @@ WORKER_ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.WORKER_URL_WRONG,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_AUTH_REJECTED),
         says="REST accepts the token and rediss:// does not: an older database whose password differs.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Copy the rediss:// URL from the database's page in the Upstash console into the worker's variable,",
             "or let the worker use the REST client, as this monitor does.",
@@ -380,7 +379,7 @@ WORKER_ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.WORKER_URL_WRONG,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_URL_BROKEN),
         says="REST works, but a rediss:// URL built from these values leads nowhere: a character cuts it short.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=(
             "Percent-encode the token where the worker builds its URL, and see that the URL is https://HOST.",
             "Or let the worker use the REST client, as this monitor does.",
@@ -390,21 +389,21 @@ WORKER_ROWS: tuple[VerdictRule, ...] = (
         code=VerdictCode.WORKER_PORT_BLOCKED,
         fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_NOT_CONNECTED),
         says="REST works, but no rediss:// connection stands: port 6379 is blocked on the way.",
-        whose_move=YOURS,
+        whose_move=WhoseMove.YOURS,
         next_steps=("Open outgoing port 6379 for the worker, or let it use the REST client.",),
     ),
     VerdictRule(
         code=VerdictCode.SLOW,
         fits=lambda layers: layers.at(Layer.TOKEN).outcome is Outcome.SLOW and not layers.failed(Layer.WORKER),
         says="Everything works, but slower than the limit that was set.",
-        whose_move="yours, then Upstash",
+        whose_move=WhoseMove.YOURS_THEN_UPSTASH,
         next_steps=advise(Outcome.SLOW).next_steps,
     ),
     VerdictRule(
         code=VerdictCode.ALL_GOOD,
         fits=lambda layers: _rest_is_good(layers) and not layers.failed(Layer.WORKER),
         says="Everything that can be seen from here works.",
-        whose_move=NOBODY,
+        whose_move=WhoseMove.NOBODY,
         next_steps=(
             "If a worker still fails, read its log around its Redis calls: the cause is in its own code.",
         ),
@@ -442,7 +441,7 @@ def judge(layers: LayerResults, *, service: str = "worker") -> Verdict:
         return Verdict(
             code=VerdictCode.NOT_KNOWN,
             says="Not enough could be seen to say what is the matter.",
-            whose_move=YOURS,
+            whose_move=WhoseMove.YOURS,
             next_steps=("Read the layers above; run the doctor again when the network is back.",),
         )
     advice = advise(outcome)

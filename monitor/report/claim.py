@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from monitor.checks.observation import Check, Outcome
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import WhoseMove, advise
 from monitor.lib.times import iso
 from monitor.report.csv_export import Cell, table
 from monitor.report.outages import Span
@@ -26,7 +26,6 @@ SLA_MAIL = "support@upstash.com"
 SLA_TARGET = 0.9999
 # Below this monthly share, so many per cent of the month's bill; the lowest share first.
 _CREDITS = ((0.95, 60), (0.99, 30), (SLA_TARGET, 10))
-_WHOSE_OWN = "yours"
 
 
 class Side(Enum):
@@ -42,7 +41,7 @@ class Side(Enum):
 
 def side_of(cause: Outcome) -> Side:
     """Our own side where the advice for it leaves nobody else a move: a token, a quota, our resolver."""
-    return Side.OWN if advise(cause).whose_move == _WHOSE_OWN else Side.UPSTASH
+    return Side.OWN if advise(cause).whose_move is WhoseMove.YOURS else Side.UPSTASH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

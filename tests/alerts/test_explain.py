@@ -66,7 +66,7 @@ def test_the_verdict_takes_the_place_of_the_general_advice() -> None:
     assert verdict.code is VerdictCode.REST_TOKEN_WRONG
     assert explanation(told) == (
         verdict.says,
-        f"whose move: {verdict.whose_move}",
+        f"whose move: {verdict.whose_move.words}",
         "doctor: configuration ✓ · our network ✓ · lookup ✓ · connection ✓ · encryption ✓ · HTTP ✓ · token ✗"
         " · rediss:// ✓",
     )

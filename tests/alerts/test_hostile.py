@@ -226,7 +226,7 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "checks_failed": 2,
         "steps": [],
         "verdict": "",
-        "whose_move": "",
+        "whose_move": "yours",
         "layers": "",
         "headline": "main: token rejected",
         "facts": [

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.advice import advise
-from monitor.diagnosis.verdicts import NOBODY, TABLE, UPSTASH, YOURS, VerdictCode, VerdictRule, judge
+from monitor.diagnosis.advice import WhoseMove, advise
+from monitor.diagnosis.verdicts import TABLE, VerdictCode, VerdictRule, judge
 from monitor.sandbox.console import Database
 from monitor.sandbox.upstash import UpstashFault
 from tests.checks.listener import Listener, hang, port_that_refuses
@@ -150,51 +150,56 @@ def _slow(clinic: Clinic) -> None:
 
 
 # Code, which of the rows with that code, whose move, and what happened.
-ROWS: list[tuple[VerdictCode, int, str, Trouble]] = [
-    (VerdictCode.OFFLINE, 0, YOURS, _unplugged),
-    (VerdictCode.VARIABLE_STAGED, 0, YOURS, _staged_first_time),
-    (VerdictCode.VARIABLE_MISSING, 0, YOURS, _mangled("")),
-    (VerdictCode.REST_VALUE_MANGLED, 0, YOURS, _mangled(f"{TOKEN}\n")),
-    (VerdictCode.VALUE_MALFORMED, 0, YOURS, _mangled(f'"{TOKEN}"')),
-    (VerdictCode.NEW_TOKEN_NOT_DEPLOYED, 0, YOURS, _rotated_and_staged),
-    (VerdictCode.MONITOR_HAS_AN_OLD_TOKEN, 0, YOURS, _rotated_and_deployed),
-    (VerdictCode.WORKER_HAS_AN_OLD_TOKEN, 0, YOURS, Clinic.rotate),
-    (VerdictCode.CONSOLE_TOKEN_REFUSED, 0, UPSTASH, _reset_not_yet_everywhere),
-    (VerdictCode.TOKEN_OF_ANOTHER_DATABASE, 0, YOURS, _another_databases),
-    (VerdictCode.TOKEN_IS_A_PASSWORD, 0, YOURS, _older_databases_password),
-    (VerdictCode.REST_TOKEN_WRONG, 0, YOURS, _password_in_place_of_token),
-    (VerdictCode.TOKEN_STALE, 0, YOURS, _stale),
-    (VerdictCode.DATABASE_GONE, 0, YOURS, _deleted),
-    (VerdictCode.SUSPENDED, 0, YOURS, _fault(UpstashFault.SUSPENDED)),
-    (VerdictCode.SUSPENDED, 0, YOURS, lambda clinic: setattr(clinic.database, "state", "suspended")),
-    (VerdictCode.QUOTA_BEHIND_PING, 0, YOURS, _fault(UpstashFault.QUOTA_BUT_PING)),
-    (VerdictCode.DATABASE_FULL, 0, YOURS, _fault(UpstashFault.CAPACITY)),
-    (VerdictCode.TOKEN_READ_ONLY, 0, YOURS, _may_not_write),
-    (VerdictCode.PROVIDER_TROUBLE, 0, UPSTASH, _trouble_posted),
-    (VerdictCode.ADDRESS_NOT_ALLOWED, 0, YOURS, _not_on_the_allowlist),
-    (VerdictCode.BLOCKED_OR_DOWN, 0, f"{UPSTASH}, unless an allowlist or firewall is yours", _blocked),
-    (VerdictCode.BLOCKED_OR_DOWN, 0, f"{UPSTASH}, unless an allowlist or firewall is yours", _behind_a_firewall),
-    (VerdictCode.OTHER_DATABASE, 0, YOURS, lambda clinic: clinic.console.databases.clear()),
-    (VerdictCode.WORKER_VARIABLE_MISSING, 0, YOURS, _no_variable),
+ROWS: list[tuple[VerdictCode, int, WhoseMove, Trouble]] = [
+    (VerdictCode.OFFLINE, 0, WhoseMove.YOURS, _unplugged),
+    (VerdictCode.VARIABLE_STAGED, 0, WhoseMove.YOURS, _staged_first_time),
+    (VerdictCode.VARIABLE_MISSING, 0, WhoseMove.YOURS, _mangled("")),
+    (VerdictCode.REST_VALUE_MANGLED, 0, WhoseMove.YOURS, _mangled(f"{TOKEN}\n")),
+    (VerdictCode.VALUE_MALFORMED, 0, WhoseMove.YOURS, _mangled(f'"{TOKEN}"')),
+    (VerdictCode.NEW_TOKEN_NOT_DEPLOYED, 0, WhoseMove.YOURS, _rotated_and_staged),
+    (VerdictCode.MONITOR_HAS_AN_OLD_TOKEN, 0, WhoseMove.YOURS, _rotated_and_deployed),
+    (VerdictCode.WORKER_HAS_AN_OLD_TOKEN, 0, WhoseMove.YOURS, Clinic.rotate),
+    (VerdictCode.CONSOLE_TOKEN_REFUSED, 0, WhoseMove.UPSTASH, _reset_not_yet_everywhere),
+    (VerdictCode.TOKEN_OF_ANOTHER_DATABASE, 0, WhoseMove.YOURS, _another_databases),
+    (VerdictCode.TOKEN_IS_A_PASSWORD, 0, WhoseMove.YOURS, _older_databases_password),
+    (VerdictCode.REST_TOKEN_WRONG, 0, WhoseMove.YOURS, _password_in_place_of_token),
+    (VerdictCode.TOKEN_STALE, 0, WhoseMove.YOURS, _stale),
+    (VerdictCode.DATABASE_GONE, 0, WhoseMove.YOURS, _deleted),
+    (VerdictCode.SUSPENDED, 0, WhoseMove.YOURS, _fault(UpstashFault.SUSPENDED)),
+    (VerdictCode.SUSPENDED, 0, WhoseMove.YOURS, lambda clinic: setattr(clinic.database, "state", "suspended")),
+    (VerdictCode.QUOTA_BEHIND_PING, 0, WhoseMove.YOURS, _fault(UpstashFault.QUOTA_BUT_PING)),
+    (VerdictCode.DATABASE_FULL, 0, WhoseMove.YOURS, _fault(UpstashFault.CAPACITY)),
+    (VerdictCode.TOKEN_READ_ONLY, 0, WhoseMove.YOURS, _may_not_write),
+    (VerdictCode.PROVIDER_TROUBLE, 0, WhoseMove.UPSTASH, _trouble_posted),
+    (VerdictCode.ADDRESS_NOT_ALLOWED, 0, WhoseMove.YOURS, _not_on_the_allowlist),
+    (VerdictCode.BLOCKED_OR_DOWN, 0, WhoseMove.NETWORK, _blocked),
+    (
+        VerdictCode.BLOCKED_OR_DOWN,
+        0,
+        WhoseMove.NETWORK,
+        _behind_a_firewall,
+    ),
+    (VerdictCode.OTHER_DATABASE, 0, WhoseMove.YOURS, lambda clinic: clinic.console.databases.clear()),
+    (VerdictCode.WORKER_VARIABLE_MISSING, 0, WhoseMove.YOURS, _no_variable),
     (
         VerdictCode.WORKER_VALUE_DIFFERS,
         0,
-        YOURS,
+        WhoseMove.YOURS,
         lambda clinic: clinic.deploy(UPSTASH_REDIS_REST_TOKEN="AXanother0"),
     ),
-    (VerdictCode.NEW_TOKEN_NOT_DEPLOYED, 1, YOURS, _staged_with_the_new_token_here),
-    (VerdictCode.WORKER_LEGACY_PORT, 0, YOURS, _number_in_the_name),
-    (VerdictCode.WORKER_READ_ONLY, 0, YOURS, _mangled(READ_ONLY_TOKEN)),
-    (VerdictCode.WORKER_URL_WRONG, 0, YOURS, _other_password),
-    (VerdictCode.WORKER_URL_WRONG, 1, YOURS, _a_hash_in_the_token),
+    (VerdictCode.NEW_TOKEN_NOT_DEPLOYED, 1, WhoseMove.YOURS, _staged_with_the_new_token_here),
+    (VerdictCode.WORKER_LEGACY_PORT, 0, WhoseMove.YOURS, _number_in_the_name),
+    (VerdictCode.WORKER_READ_ONLY, 0, WhoseMove.YOURS, _mangled(READ_ONLY_TOKEN)),
+    (VerdictCode.WORKER_URL_WRONG, 0, WhoseMove.YOURS, _other_password),
+    (VerdictCode.WORKER_URL_WRONG, 1, WhoseMove.YOURS, _a_hash_in_the_token),
     (
         VerdictCode.WORKER_PORT_BLOCKED,
         0,
-        YOURS,
+        WhoseMove.YOURS,
         lambda clinic: setattr(clinic, "worker_port", port_that_refuses()),
     ),
-    (VerdictCode.SLOW, 0, f"{YOURS}, then {UPSTASH}", _slow),
-    (VerdictCode.ALL_GOOD, 0, NOBODY, lambda clinic: None),
+    (VerdictCode.SLOW, 0, WhoseMove.YOURS_THEN_UPSTASH, _slow),
+    (VerdictCode.ALL_GOOD, 0, WhoseMove.NOBODY, lambda clinic: None),
     (VerdictCode.AS_THE_OUTCOME_SAYS, 0, advise(Outcome.NOT_UPSTASH).whose_move, _fault(UpstashFault.HTML)),
 ]
 IDS = [f"{code.value}-{trouble.__name__.strip('_<>')}" for code, _, _, trouble in ROWS]
@@ -206,7 +211,7 @@ def _rows(code: VerdictCode) -> list[VerdictRule]:
 
 @pytest.mark.parametrize(("code", "which", "whose_move", "trouble"), ROWS, ids=IDS)
 def test_a_row_is_reached_from_real_servers(
-    clinic: Clinic, code: VerdictCode, which: int, whose_move: str, trouble: Trouble
+    clinic: Clinic, code: VerdictCode, which: int, whose_move: WhoseMove, trouble: Trouble
 ) -> None:
     """The trouble is made, nothing else is touched, and the verdict is that row's and no other's."""
     trouble(clinic)
@@ -225,7 +230,7 @@ def test_no_fault_of_a_database_is_called_good(clinic: Clinic, fault: UpstashFau
     clinic.upstash.fault = fault
     verdict = judge(clinic.examine())
     assert verdict.code not in (VerdictCode.ALL_GOOD, VerdictCode.NOT_KNOWN)
-    assert verdict.whose_move != NOBODY
+    assert verdict.whose_move is not WhoseMove.NOBODY
 
 
 def test_a_worker_that_alone_fails_is_judged_by_its_own_outcome(clinic: Clinic) -> None:
@@ -250,7 +255,7 @@ def test_a_layers_that_had_no_time_is_no_verdict(clinic: Clinic) -> None:
     """What hangs is not known when time is up; REST is then neither called good nor bad."""
     clinic.upstash.fault = UpstashFault.HANG
     verdict = judge(clinic.examine(within=timedelta(seconds=0.5)))
-    assert (verdict.code, verdict.whose_move) == (VerdictCode.NOT_KNOWN, YOURS)
+    assert (verdict.code, verdict.whose_move) == (VerdictCode.NOT_KNOWN, WhoseMove.YOURS)
 
 
 @pytest.mark.parametrize(
