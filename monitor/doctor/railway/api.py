@@ -17,8 +17,10 @@ from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
 from monitor.lib.text import mask_credentials, one_line
 
-_SCOPE = "query { projectToken { projectId environmentId } }"
-_SERVICES = "query ($projectId: String!) { project(id: $projectId) { services { edges { node { id name } } } } }"
+_SCOPE = "query TokenScope { projectToken { projectId environmentId } }"
+_SERVICES = """query ProjectServices($projectId: String!) {
+  project(id: $projectId) { services { edges { node { id name } } } }
+}"""
 _NO_ACCESS = re.compile(r"not authori[sz]ed|unauthori[sz]ed|project token not found|invalid token", re.IGNORECASE)
 _IMPATIENT = re.compile(r"rate limit|too many requests", re.IGNORECASE)
 _MESSAGE_LIMIT = 100
@@ -205,8 +207,8 @@ def text(value: Mapping[str, Any], name: str) -> str:
 
 
 _OF_SERVICE = "projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId"
-_SERVICE = "query ($projectId: String!, $environmentId: String!, $serviceId: String!)"
-_VARIABLES = f"""{_SERVICE} {{
+_ARGUMENTS = "($projectId: String!, $environmentId: String!, $serviceId: String!)"
+_VARIABLES = f"""query ServiceVariables{_ARGUMENTS} {{
   stored: variables({_OF_SERVICE})
   unrendered: variables({_OF_SERVICE}, unrendered: true)
   next: variablesForServiceDeployment({_OF_SERVICE})
@@ -214,17 +216,17 @@ _VARIABLES = f"""{_SERVICE} {{
     variables(first: 1000) {{ edges {{ node {{ name serviceId isSealed }} }} }}
   }}
 }}"""
-_VARIABLES_ALONE = f"{_SERVICE} {{ stored: variables({_OF_SERVICE}) }}"
-_STAGED = """query ($environmentId: String!) {
+_VARIABLES_ALONE = f"query StoredVariables{_ARGUMENTS} {{ stored: variables({_OF_SERVICE}) }}"
+_STAGED = """query StagedChanges($environmentId: String!) {
   environmentStagedChanges(environmentId: $environmentId) { status patch(decryptVariables: true) }
 }"""
-_DEPLOYMENTS = """query ($input: DeploymentListInput!) {
+_DEPLOYMENTS = """query ServiceDeployments($input: DeploymentListInput!) {
   deployments(input: $input, first: 10) { edges { node { id status createdAt } } }
 }"""
-_SNAPSHOT = """query ($deploymentId: String!) {
+_SNAPSHOT = """query DeploymentSnapshot($deploymentId: String!) {
   deploymentSnapshot(deploymentId: $deploymentId) { variables }
 }"""
-_LOG = """query ($deploymentId: String!, $limit: Int) {
+_LOG = """query DeploymentLogs($deploymentId: String!, $limit: Int) {
   deploymentLogs(deploymentId: $deploymentId, limit: $limit) { timestamp message severity }
 }"""
 _LOG_LINES = 300
@@ -343,8 +345,10 @@ def _texts(values: Any) -> dict[str, str]:
 
 
 # Without `replace`, which would delete all other variables. `skipDeploys`: the one redeploy comes after this.
-_WRITE = "mutation ($input: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $input) }"
-_REDEPLOY = """mutation ($serviceId: String!, $environmentId: String!) {
+_WRITE = """mutation WriteVariables($input: VariableCollectionUpsertInput!) {
+  variableCollectionUpsert(input: $input)
+}"""
+_REDEPLOY = """mutation RedeployService($serviceId: String!, $environmentId: String!) {
   serviceInstanceRedeploy(serviceId: $serviceId, environmentId: $environmentId)
 }"""
 
