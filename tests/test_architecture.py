@@ -81,7 +81,7 @@ DECIDING = (
     "monitor/report/outages.py",
     "monitor/report/phases.py",
     "monitor/report/values.py",
-    "monitor/report/words.py",
+    "monitor/report/formatting.py",
     "monitor/store/rollups/",
 )
 TOUCHING = {

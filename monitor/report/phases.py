@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from monitor.checks.observation import Phases
-from monitor.report.report_words import format_ms
+from monitor.report.formatting import format_ms
 
 # A median moves by itself by less than this.
 _LEAST_MS = 2.0
@@ -43,8 +43,8 @@ class Shift:
     meaning: str
 
     def __str__(self) -> str:
-        """`dns 1.2 → 8.9 ms: your lookup got slower, Upstash's wait did not`."""
-        return f"{self.phase.value} {format_ms(self.before_ms)} → {format_ms(self.now_ms)} ms: {self.meaning}"
+        """`dns 1.2 ms → 8.9 ms: your lookup got slower, Upstash's wait did not`."""
+        return f"{self.phase.value} {format_ms(self.before_ms)} → {format_ms(self.now_ms)}: {self.meaning}"
 
 
 def shifts(now: Phases | None, before: Phases | None) -> tuple[Shift, ...]:

@@ -25,8 +25,8 @@ from monitor.engine.health import Health, HealthTracker
 from monitor.engine.wiring import Monitor, now_utc
 from monitor.lib.text import one_line
 from monitor.report import overview as history
+from monitor.report.formatting import Concealer
 from monitor.report.overview_protocol import Overview
-from monitor.report.words import Concealer
 from monitor.web.answers import HTML, Answers, NoSuchDatabaseError
 from monitor.web.cache import Answer, Kept
 from monitor.web.guard import Guard

@@ -92,14 +92,14 @@ def test_a_report_says_what_a_person_asks(capsys: pytest.CaptureFixture[str]) ->
         "main 3 d, 2026-10-01 00:00:00 UTC to 2026-10-04 00:00:00 UTC",
         "99.55 % of 2 d 22 h known; 1 h 1 min unknown",
         "4,260, 19 failed: 14 response timed out, 5 connection refused; 60 slow",
-        "p50 12, p90 12, p95 12, p99 900, max 900 ms",
-        "dns 1.2, connect 8.0, tls 9.9, wait 12, read 0.2 ms (medians)",
-        "dns 9.7 → 1.2 ms: your lookup got faster",
+        "p50 12.2 ms, p90 12.2 ms, p95 12.2 ms, p99 900 ms, max 900 ms",
+        "dns 1.2 ms, connect 8.0 ms, tls 9.9 ms, wait 12.0 ms, read 0.20 ms (medians)",
+        "dns 9.7 ms → 1.2 ms: your lookup got faster",
         "Thu 01 Oct",
         "14 response timed out; 1 h 1 min unknown",
         "response timed out, then server error · since 2026-10-02 02:00:00 UTC",
         "connection refused · since 2026-10-03 23:55:00 UTC · still open after 5 min",
-        "nobody looked 1 h 1 min 2026-10-02 16:00:00 UTC to 2026-10-02 17:01:00 UTC",
+        "nobody checked 1 h 1 min 2026-10-02 16:00:00 UTC to 2026-10-02 17:01:00 UTC",
     ):
         assert said in folded
     assert "\x1b" not in text
@@ -118,16 +118,16 @@ def test_it_is_never_wider_than_the_terminal(grain: Grain, width: int) -> None:
 
 
 def test_failures_and_gaps_have_marks_of_their_own() -> None:
-    """A cross where checks failed, a dot and words where nobody looked, an arrow where a bar ends too early."""
+    """A cross where checks failed, a dot and words where nobody checked, an arrow where a bar ends too early."""
     rows = {line[2:14]: line for line in shown(history(made(), Grain.HOUR)).splitlines()}
     assert "✗" in rows["02 Oct 02:00"]
-    assert "nobody looked" not in rows["02 Oct 02:00"]
+    assert "nobody checked" not in rows["02 Oct 02:00"]
     assert "▸" in rows["01 Oct 10:00"]
     silent = MadeReader(
         recorded={"main": Recorded(checks=[check(START)], gaps=[Gap(start=START, end=START + DAY)])}
     )
     text = shown(silent.history("main", start=START, end=START + DAY, grain=Grain.HOUR))
-    assert text.count("nobody looked") == 23 + 1
+    assert text.count("nobody checked") == 23 + 1
     assert "none: no check" not in text
 
 
@@ -141,7 +141,7 @@ def test_time_that_the_check_before_accounts_for_is_not_without_anybody() -> Non
     )
     text = shown(History(database="main", grain=Grain.HOUR, whole=empty, slices=(empty, empty)))
     assert "100 %" in text
-    assert "nobody looked" not in text
+    assert "nobody checked" not in text
 
 
 def test_a_terminal_without_blocks_gets_letters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_a_terminal_without_blocks_gets_letters(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(raw, io.BytesIO)
     text = raw.getvalue().decode("ascii")
     assert "##" in text
-    assert "dns 9.7 -> 1.2 ms" in text
+    assert "dns 9.7 ms -> 1.2 ms" in text
     assert "\\" not in text
 
 
@@ -201,7 +201,7 @@ def test_a_claim_reads_as_a_form_to_paste() -> None:
         "looks: 14 response timed out; no HTTP answer; incident 1",
         "first 2026-10-02 02:00:00 UTC: seen: response timed out",
         "last  2026-10-02 02:13:00 UTC: seen: response timed out",
-        "2026-10-02 16:00:00 to 17:01:00 UTC · 1 h 1 min · nobody looked",
+        "2026-10-02 16:00:00 to 17:01:00 UTC · 1 h 1 min · nobody checked",
     ):
         assert said in text
     assert "our own side (" not in text

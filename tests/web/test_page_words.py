@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.checks.observation import Check, Outcome
-from monitor.report.words import Concealer, format_ms, format_share, format_span
+from monitor.report.formatting import Concealer, format_ms, format_share, format_span
 from monitor.store.rollups.model import DatabaseStatus
 from monitor.web.pages.card import State, path_of, state_of, story, verdict, worst_first
 from tests.web.made import HIDDEN_HOST, HOSTILE_DETAIL, NOW, incident, schedule

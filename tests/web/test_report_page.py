@@ -9,7 +9,7 @@ from datetime import timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
 
-from monitor.report.words import format_ms, format_share
+from monitor.report.formatting import format_ms, format_share
 from monitor.store.rollups.model import Grain, History
 from monitor.web.pages.report_page import render_report
 from tests.web.made import HOSTILE, HOSTILE_NAME, NOW, PLANS, MadeOverview

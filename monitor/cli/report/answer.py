@@ -25,7 +25,7 @@ from monitor.cli.report.options import Asked, Form
 from monitor.cli.report.view import can_show, show
 from monitor.report.claim import claims_csv, claims_document
 from monitor.report.csv_export import slices_csv
-from monitor.report.report_words import format_name
+from monitor.report.formatting import format_name
 from monitor.report.values import report_document
 from monitor.store.rollups.model import History
 

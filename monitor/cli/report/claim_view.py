@@ -17,8 +17,8 @@ from monitor.cli.report.view import facts_table
 from monitor.lib.durations import format_duration
 from monitor.lib.text import one_line
 from monitor.report.claim import SLA_MAIL, SLA_READ, SLA_SOURCE, SLA_TARGET, Claim, Side, side_of
+from monitor.report.formatting import format_counts, format_name, format_share, format_uptime
 from monitor.report.outages import Span
-from monitor.report.report_words import format_counts, format_name, format_share, format_uptime
 
 NOT_STATED = "not stated"
 _DIGITS = 4
@@ -46,8 +46,9 @@ def show_terms(console: Console) -> None:
     """Print what Upstash promises, and what it does not say."""
     console.print(
         Text(
-            f"Upstash's SLA ({SLA_SOURCE}, read in {SLA_READ}) promises {format_share(SLA_TARGET)} a month, not "
-            "for the free plan. Below that it credits 10 % of the month's bill, below 99 % 30 %, below 95 % 60 %, "
+            f"Upstash's SLA ({SLA_SOURCE}, read in {SLA_READ}) promises "
+            f"{format_share(SLA_TARGET, digits=2)} a month, not for the free plan. Below that it credits 10 % of "
+            "the month's bill, below 99 % 30 %, below 95 % 60 %, "
             f"when a claim reaches {SLA_MAIL} before the second billing cycle after the incident ends. "
             "How it counts downtime it does not say; its own shares stand on https://status.upstash.com.",
             style="dim",
@@ -59,7 +60,7 @@ def _facts(claim: Claim, vantage_point: str | None) -> Iterator[tuple[str, str]]
     yield "span", f"{format_time(claim.start)} until before {format_time(claim.end)}{_running(claim)}"
     yield "seen from", vantage_point or NOT_STATED
     yield "checks", f"{claim.checks:,}, each over a new connection"
-    yield "uptime", format_uptime(claim.uptime)
+    yield "uptime", f"{format_share(claim.uptime.share)} {format_uptime(claim.uptime)}"
     yield "down", _down(claim)
     if claim.share is not None:
         yield "claimed", f"{format_share(claim.share, digits=_DIGITS)} of the known time, our own side left out"
@@ -97,7 +98,7 @@ def _outage(one: Span) -> Iterator[str]:
 
 def _unknown(claim: Claim) -> Iterator[str]:
     listed = [(one.start, one.end, one.cause.words) for one in claim.blind]
-    listed += [(gap.start, gap.end, "nobody looked") for gap in claim.gaps]
+    listed += [(gap.start, gap.end, "nobody checked") for gap in claim.gaps]
     for start, end, why in sorted(listed):
         yield f"{_interval(start, end)} · {why}"
     if claim.unknown_unlisted.total_seconds() >= 1:

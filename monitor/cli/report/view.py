@@ -1,7 +1,4 @@
-"""How a report checks on a terminal, and when it is piped: figures, a row for each hour or day, what went wrong.
-
-The figures are those of `core/history`, their words those of `core/report_words`.
-"""
+"""The report on a terminal, or piped: figures, a row for each hour or day, what went wrong."""
 
 from __future__ import annotations
 
@@ -18,19 +15,17 @@ from rich.text import Text
 from monitor.alerts.notification import Severity, format_time
 from monitor.incidents.state import Incident
 from monitor.lib.durations import format_duration
-from monitor.report.phases import Phase, shifts
-from monitor.report.report_words import (
-    NOTHING,
+from monitor.report.formatting import (
     failures,
     format_checks,
     format_counts,
     format_ms,
     format_name,
     format_share,
-    format_start,
     format_uptime,
 )
-from monitor.store.rollups.model import History, Slice, Spread
+from monitor.report.phases import Phase, shifts
+from monitor.store.rollups.model import Grain, History, Slice, Spread, Uptime
 
 _WIDTH = 12
 # One bad hour must not flatten all the others; what is longer ends with an arrow.
@@ -69,7 +64,7 @@ class Bars:
     @property
     def title(self) -> str:
         """What the bar's whole width stands for."""
-        return f"to {format_ms(self.top_ms)} ms"
+        return f"to {format_ms(self.top_ms)}"
 
     def bar(self, part: Slice) -> Text:
         """The bar of one row, its last place a mark where checks failed."""
@@ -121,7 +116,7 @@ def show(console: Console, history: History, *, now: datetime) -> None:
     console.print(Padding(_facts(history), _INDENT))
     if whole.checks:
         console.print(Padding(_slices(console, history), (1, 0, 0, 2)))
-    for title, table in (("incidents", _incidents(history, now)), ("nobody looked", _gaps(history))):
+    for title, table in (("incidents", _incidents(history, now)), ("nobody checked", _gaps(history))):
         if table.row_count:
             console.print(Padding(Text(title, style="bold"), (1, 0, 0, 2)))
             console.print(Padding(table, _INDENT))
@@ -139,7 +134,7 @@ def facts_table() -> Table:
 def _facts(history: History) -> Table:
     whole = history.whole
     table = facts_table()
-    table.add_row("uptime", Text(format_uptime(whole.uptime), style="red" if whole.uptime.down else ""))
+    table.add_row("uptime", Text(_format_uptime(whole.uptime), style="red" if whole.uptime.down else ""))
     table.add_row("checks", Text(format_checks(whole)))
     table.add_row("latency", Text(_format_spread(whole.latency)))
     for label, line in _phases(history):
@@ -156,9 +151,18 @@ def _phases(history: History) -> Iterator[tuple[str, Text]]:
     known = [(phase.value, phase.of(history.phases)) for phase in Phase]
     said = ", ".join(f"{name} {format_ms(value)}" for name, value in known if value is not None)
     if said:
-        yield "phases", Text(f"{said} ms (medians)")
+        yield "phases", Text(f"{said} (medians)")
     for shift in shifts(history.phases, history.phases_before):
         yield "moved", Text(str(shift), style="yellow" if shift.now_ms > shift.before_ms else "green")
+
+
+def _format_uptime(uptime: Uptime) -> str:
+    return f"{format_share(uptime.share)} {format_uptime(uptime)}" if uptime.known else format_uptime(uptime)
+
+
+def _format_start(moment: datetime, grain: Grain) -> str:
+    """The beginning of a slice: `Thu 19 Nov`, or with the hour `19 Nov 14:00`."""
+    return f"{moment:%d %b %H:%M}" if grain is Grain.HOUR else f"{moment:%a %d %b}"
 
 
 def _format_spread(latency: Spread | None) -> str:
@@ -166,13 +170,13 @@ def _format_spread(latency: Spread | None) -> str:
         return "none: no check ended well"
     figures = {"p50": latency.p50_ms, "p90": latency.p90_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
     said = [f"{name} {format_ms(value)}" for name, value in figures.items()]
-    return f"{', '.join(said)}, max {format_ms(latency.max_ms)} ms"
+    return f"{', '.join(said)}, max {format_ms(latency.max_ms)}"
 
 
 def _format_before(before: Slice) -> str:
     parts = [format_share(before.uptime.share), f"{before.checks_failed:,} failed"]
     if before.latency is not None:
-        parts.append(f"p50 {format_ms(before.latency.p50_ms)}, p99 {format_ms(before.latency.p99_ms)} ms")
+        parts.append(f"p50 {format_ms(before.latency.p50_ms)}, p99 {format_ms(before.latency.p99_ms)}")
     return ", ".join(parts)
 
 
@@ -186,20 +190,18 @@ def _slices(console: Console, history: History) -> Table:
     if wide:
         table.add_column("checks", justify="right", no_wrap=True)
         table.add_column("p50", justify="right", no_wrap=True)
-    table.add_column("p99 ms", justify="right", no_wrap=True)
+    table.add_column("p99", justify="right", no_wrap=True)
     if usual:
         table.add_column(bars.title, no_wrap=True)
     table.add_column("", ratio=1, overflow="fold")
     for part in history.slices:
         latency = part.latency
-        p50, p99 = (
-            (NOTHING, NOTHING) if latency is None else (format_ms(latency.p50_ms), format_ms(latency.p99_ms))
-        )
+        p50, p99 = (None, None) if latency is None else (latency.p50_ms, latency.p99_ms)
         table.add_row(
-            Text(format_start(part.start, history.grain)),
+            Text(_format_start(part.start, history.grain)),
             Text(format_share(part.uptime.share), style="red" if part.uptime.down else ""),
-            *((Text(f"{part.checks:,}"), Text(p50)) if wide else ()),
-            Text(p99),
+            *((Text(f"{part.checks:,}"), Text(format_ms(p50))) if wide else ()),
+            Text(format_ms(p99)),
             *((bars.bar(part),) if usual else ()),
             _remark(part),
         )
@@ -212,7 +214,7 @@ def _remark(part: Slice) -> Text:
     if part.checks_failed:
         said.append(format_counts(failures(part.outcomes), most=_MOST_CAUSES), style="red")
     if not part.checks and not part.uptime.known:
-        said.append("nobody looked", style="dim")
+        said.append("nobody checked", style="dim")
     elif part.uptime.unknown >= _LEAST_UNKNOWN:
         said.append(f"{'; ' if said else ''}{format_duration(part.uptime.unknown)} unknown", style="dim")
     return said

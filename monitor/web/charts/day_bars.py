@@ -12,7 +12,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from monitor.checks.observation import Outcome
-from monitor.report.words import format_ms, format_share, format_slice
+from monitor.report.formatting import format_ms, format_share, format_slice
 from monitor.store.rollups.model import Slice
 from monitor.web.charts.svg import latency_scale, line, picture, polygon, stretched
 from monitor.web.steps import Steps

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from monitor.lib.durations import format_duration
-from monitor.report.words import format_minute, format_ms, format_slice
+from monitor.report.formatting import format_minute, format_ms, format_slice
 from monitor.store.rollups.model import Gap, History, Slice, Spread
 from monitor.web.charts.svg import (
     STRETCH,

@@ -9,7 +9,7 @@ from enum import Enum
 
 from markupsafe import Markup
 
-from monitor.report.words import format_ms, format_share
+from monitor.report.formatting import format_ms, format_share
 from monitor.web.charts.svg import number, tag
 from monitor.web.pages.card import Card, State
 

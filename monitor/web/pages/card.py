@@ -14,7 +14,7 @@ from monitor.checks.observation import Family
 from monitor.diagnosis.advice import Advice, advise
 from monitor.incidents.state import Incident
 from monitor.lib.durations import format_duration
-from monitor.report.words import format_name, format_second
+from monitor.report.formatting import format_name, format_second
 from monitor.store.rollups.model import DatabaseStatus, Slice, Spread, Uptime
 
 _PATIENCE = 3

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum
 
 from monitor.checks.observation import Check, Family, Outcome, Phases
-from monitor.report.words import format_ms
+from monitor.report.formatting import format_ms
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice
 
 

@@ -18,7 +18,14 @@ from markupsafe import Markup
 from monitor.checks.budget import FREE_PLAN_COMMANDS
 from monitor.lib.durations import format_duration, write_duration
 from monitor.lib.times import iso
-from monitor.report.words import format_minute, format_ms, format_name, format_second, format_share, format_uptime
+from monitor.report.formatting import (
+    format_minute,
+    format_ms,
+    format_name,
+    format_second,
+    format_share,
+    format_uptime,
+)
 from monitor.store.rollups.model import DatabaseStatus, Slice
 from monitor.web.charts.day_bars import day_bars, sparkline
 from monitor.web.charts.latency_band import latency_band

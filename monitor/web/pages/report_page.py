@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from markupsafe import Markup
 
-from monitor.report.words import Concealer, format_name
+from monitor.report.formatting import Concealer, format_name
 from monitor.store.rollups.model import History
 from monitor.web.charts.day_bars import day_bars
 from monitor.web.charts.latency_band import latency_band

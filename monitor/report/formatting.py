@@ -1,0 +1,139 @@
+"""Figures, times and names as text, the same on a terminal, in the HTML report and on the page; no markup."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from monitor.checks.observation import Family, Outcome
+from monitor.lib.durations import format_duration
+from monitor.lib.text import MASK, mask_credentials, one_line
+from monitor.store.rollups.model import Slice, Uptime
+
+NOTHING = "–"
+NAME_LIMIT = 200
+DETAIL_LIMIT = 300
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|(?<![\w.-])[\w.-]+\.upstash\.io\b(?::[0-9]+)?", re.IGNORECASE)
+DAY = timedelta(days=1)
+
+
+def format_ms(milliseconds: float | None) -> str:
+    """`0.42 ms`, `8.3 ms`, `120 ms`, `1.25 s`; a dash where there is none."""
+    if milliseconds is None:
+        return NOTHING
+    if milliseconds >= 999.5:
+        return f"{milliseconds / 1000:.3g} s" if milliseconds < 99950 else f"{milliseconds / 1000:,.0f} s"
+    digits = 2 if milliseconds < 0.995 else 1 if milliseconds < 99.95 else 0
+    return f"{milliseconds:.{digits}f} ms"
+
+
+def format_share(share: float | None, *, digits: int | None = None) -> str:
+    """`99.95 %`, cut and never rounded up: only a share of 1 is `100 %`; a dash where nothing is known.
+
+    Two digits after the point, three from 99.99 % on, where `digits` does not say otherwise.
+    """
+    if share is None:
+        return NOTHING
+    if share >= 1:
+        return "100 %"
+    if digits is None:
+        digits = 3 if share >= 0.9999 else 2
+    # Rounding first takes back what the binary fraction lost: 0.9995 is 99.95 %, not 99.94 %.
+    cut = math.floor(round(share * 100 * 10**digits, 6)) / 10**digits
+    return f"{min(cut, 100 - 10**-digits):.{digits}f} %"
+
+
+def format_uptime(uptime: Uptime) -> str:
+    """What a share rests on: `of 89 d 4 h known; 20 h unknown`."""
+    if not uptime.known:
+        return "nothing is known"
+    unknown = f"; {format_duration(uptime.unknown)} unknown" if uptime.unknown >= timedelta(seconds=1) else ""
+    return f"of {format_duration(uptime.known)} known{unknown}"
+
+
+def format_checks(part: Slice) -> str:
+    """`10,060, 5 failed: 3 response timed out, 2 connection refused; 12 slow; 4 monitor offline (not counted)`."""
+    failed = part.checks_failed
+    parts = [f"{part.checks:,}, {failed:,} failed"]
+    if failed:
+        parts[0] += f": {format_counts(failures(part.outcomes))}"
+    if slow := part.outcomes.get(Outcome.SLOW, 0):
+        parts.append(f"{slow:,} slow")
+    unknown = {outcome: count for outcome, count in part.outcomes.items() if outcome.family is Family.UNKNOWN}
+    if unknown:
+        parts.append(f"{format_counts(unknown)} (not counted)")
+    return "; ".join(parts)
+
+
+def failures(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
+    """The failing ones among them."""
+    return {outcome: count for outcome, count in outcomes.items() if outcome.family.is_failing}
+
+
+def format_counts(outcomes: Mapping[Outcome, int], *, most: int | None = None) -> str:
+    """`3 response timed out, 2 connection refused`: the most frequent first, at most so many."""
+    ordered = sorted(outcomes.items(), key=lambda item: (-item[1], item[0].value))
+    parts = [f"{count:,} {outcome.words}" for outcome, count in ordered[:most]]
+    rest = sum(count for _, count in ordered[len(parts) :])
+    return ", ".join([*parts, f"{rest:,} others"] if rest else parts)
+
+
+def format_minute(moment: datetime) -> str:
+    """`2026-11-23 14:02 UTC`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def format_second(moment: datetime) -> str:
+    """`2026-11-23 14:02:09 UTC`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def format_span(start: datetime, end: datetime) -> str:
+    """`2026-11-23` for a whole day, `2026-11-23 14:00 to 15:00` within one, else both ends in full; UTC."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    if end - start == DAY and start.time() == end.time() == datetime.min.time():
+        return start.strftime("%Y-%m-%d")
+    if start.date() == (end - timedelta(microseconds=1)).date():
+        last = "24:00" if end.date() != start.date() else end.strftime("%H:%M")
+        return f"{start:%Y-%m-%d %H:%M} to {last}"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+
+
+def format_slice(piece: Slice) -> str:
+    """One line on a slice: when, its share, what was down or unknown, its latency, its checks."""
+    parts = [format_span(piece.start, piece.end)]
+    uptime = piece.uptime
+    parts.append(f"{format_share(uptime.share)} up" if uptime.known else "nobody checked")
+    if uptime.down:
+        parts.append(f"{format_duration(uptime.down)} down")
+    if uptime.known and uptime.unknown >= timedelta(minutes=1):
+        parts.append(f"{format_duration(uptime.unknown)} unknown")
+    if piece.latency is not None:
+        parts.append(f"p50 {format_ms(piece.latency.p50_ms)}, p99 {format_ms(piece.latency.p99_ms)}")
+    if piece.checks_failed:
+        parts.append(f"{piece.checks_failed:,} of {piece.checks:,} checks failed")
+    return " · ".join(parts)
+
+
+def format_name(name: str) -> str:
+    """A database's name on one printable line; nothing in it steers a display."""
+    return one_line(name, NAME_LIMIT)
+
+
+class Concealer:
+    """Makes a foreign text fit for the page: one short line without addresses and credentials.
+
+    `hosts` are the names of the databases' hosts, which the page must not show; hosts of `upstash.io` are
+    recognised without being listed.
+    """
+
+    def __init__(self, hosts: Iterable[str] = ()) -> None:
+        longest_first = sorted({host for host in hosts if host}, key=len, reverse=True)
+        self._hosts = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)", re.IGNORECASE)
+
+    def __call__(self, text: str) -> str:
+        # Cut before searching: the expressions would go over megabytes of which 300 characters are shown.
+        line = one_line(text[: 10 * DETAIL_LIMIT], 10 * DETAIL_LIMIT)
+        return one_line(mask_credentials(self._hosts.sub(MASK, _ADDRESS.sub(MASK, line))), DETAIL_LIMIT)
