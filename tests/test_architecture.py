@@ -71,7 +71,7 @@ DECIDING = (
     "monitor/doctor/railway/variables.py",
     "monitor/engine/health.py",
     "monitor/incidents/",
-    "monitor/lib/durations.py",
+    "monitor/lib/times.py",
     "monitor/lib/scrub.py",
     "monitor/lib/secret.py",
     "monitor/lib/text.py",

@@ -17,7 +17,7 @@ from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSett
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.layers import Layer
 from monitor.diagnosis.verdicts import TABLE, VerdictCode
-from monitor.lib.durations import write_duration
+from monitor.lib.times import write_duration
 
 ROOT = Path(__file__).parents[1]
 PAPERS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -78,7 +78,7 @@ def _said(value: Any) -> str:
     if value is None or value is PydanticUndefined:
         return "none" if value is None else ""
     if isinstance(value, Rule):
-        return f"{value.failures} of {value.within}"
+        return f"{value.failures} of {value.of}"
     if isinstance(value, timedelta):
         return write_duration(value)
     if isinstance(value, SecretStr):

@@ -29,10 +29,10 @@ from tests.program import Program, database, settings, slack, told, until
 # Decisions come quickly, so that a short life sees incidents open and close.
 ALERTS = {
     "confirm_interval": "50ms",
-    "token": {"failures": 1, "within": 1},
-    "service": {"failures": 2, "within": 2},
-    "network": {"failures": 2, "within": 2},
-    "mixture": {"failures": 2, "within": 3},
+    "token": {"failures": 1, "of": 1},
+    "service": {"failures": 2},
+    "network": {"failures": 2},
+    "mixture": {"failures": 2, "of": 3},
     "recovery": 1,
 }
 STAND_INS = 4

@@ -16,7 +16,7 @@ from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise
 from monitor.diagnosis.layers import Layer, LayerResults, State
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 
 DETAIL_LIMIT = 300
 STEPS_LIMIT = 3

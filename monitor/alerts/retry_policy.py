@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from monitor.alerts.notification import Notification, NotificationKind
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)

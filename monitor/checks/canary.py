@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify, shorten
+from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
 from monitor.checks.observation import CanaryResult, Family, Observation, Outcome
-from monitor.lib.durations import format_duration
+from monitor.lib.text import one_line
+from monitor.lib.times import format_duration
 
 # A canary that failed is repeated so often, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
@@ -37,7 +38,9 @@ def is_due(
 def carried(last: CanaryResult, now: datetime) -> CheckResult:
     """What a fine PING means while the last canary failed: the database is not fine."""
     age = format_duration(max(timedelta(0), now - last.sent_at))
-    return CheckResult(outcome=last.outcome, detail=shorten(f"PING answers; {age} ago {last.detail}"))
+    return CheckResult(
+        outcome=last.outcome, detail=one_line(f"PING answers; {age} ago {last.detail}", DETAIL_LIMIT)
+    )
 
 
 _GOES_BY_ITSELF = "; the key goes by itself within a minute"
@@ -62,17 +65,18 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
         if not worker_fails:
             return rest
         return CheckResult(
-            outcome=worker.outcome, detail=shorten(f"REST answers, rediss:// does not: {_words(worker)}")
+            outcome=worker.outcome,
+            detail=one_line(f"REST answers, rediss:// does not: {_words(worker)}", DETAIL_LIMIT),
         )
     if not worker_fails:
         said = "rediss:// answers"
     elif worker.outcome is rest.outcome:
         said = "rediss:// the same"
     else:
-        said = shorten(f"rediss://: {_words(worker)}", DETAIL_LIMIT // 2)
+        said = one_line(f"rediss://: {_words(worker)}", DETAIL_LIMIT // 2)
     # The difference is the news: a long text makes room for it.
     return CheckResult(
-        outcome=rest.outcome, detail=f"{shorten(_words(rest), DETAIL_LIMIT - len(said) - 2)}; {said}"
+        outcome=rest.outcome, detail=f"{one_line(_words(rest), DETAIL_LIMIT - len(said) - 2)}; {said}"
     )
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from monitor.checks.observation import Observation, Outcome, ProbeFault
+from monitor.lib.text import one_line
 
 DETAIL_LIMIT = 200
 
@@ -116,15 +117,9 @@ def _by_status(status: int | None) -> Outcome | None:
     return Outcome.SERVER_ERROR if HTTPStatus.INTERNAL_SERVER_ERROR <= status <= 599 else None
 
 
-def shorten(text: str, limit: int = DETAIL_LIMIT) -> str:
-    """One printable line of at most `limit` characters."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def _behind_status(text: str, status: int | None) -> str:
     """The text, shortened, behind the HTTP status where that says more."""
-    line = shorten(text)
+    line = one_line(text, DETAIL_LIMIT)
     if status is None:
         return line
-    return shorten(f"HTTP {status}: {line}" if line else f"HTTP {status}")
+    return one_line(f"HTTP {status}: {line}" if line else f"HTTP {status}", DETAIL_LIMIT)

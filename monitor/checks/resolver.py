@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
+
+from monitor.lib.threads import on_daemon_thread
 
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 Lookup = Callable[[str, int], Sequence[AddressInfo]]
@@ -28,9 +30,11 @@ def system_lookup(host: str, port: int) -> Sequence[AddressInfo]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Flight:
-    begun: float
-    answer: asyncio.Future[Sequence[AddressInfo]]
+class _Lookup:
+    """One lookup under way; `began` is in seconds of `perf_counter`."""
+
+    began: float
+    answer: asyncio.Task[Sequence[AddressInfo]]
 
 
 class Resolver:
@@ -38,7 +42,7 @@ class Resolver:
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup
-        self._flights: dict[tuple[str, int], _Flight] = {}
+        self._under_way: dict[tuple[str, int], _Lookup] = {}
         self._threads = 0
 
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
@@ -46,39 +50,30 @@ class Resolver:
         with contextlib.suppress(OSError):
             # An address needs no resolver, and no thread.
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]
-        flight = self._flights.get((host, port))
-        stale = flight is None or flight.answer.done() or perf_counter() - flight.begun > _SHARE_FOR_SECONDS
-        if flight is None or (stale and self._threads < _MOST_THREADS):
-            flight = self._start(host, port)
-        return await asyncio.shield(flight.answer)
+        lookup = self._under_way.get((host, port))
+        stale = lookup is None or perf_counter() - lookup.began > _SHARE_FOR_SECONDS
+        if lookup is None or (stale and self._threads < _MOST_THREADS):
+            lookup = self._start(host, port)
+        return await asyncio.shield(lookup.answer)
 
-    def _start(self, host: str, port: int) -> _Flight:
-        loop = asyncio.get_running_loop()
-        flight = _Flight(begun=perf_counter(), answer=loop.create_future())
-        self._flights[host, port] = flight
+    def _start(self, host: str, port: int) -> _Lookup:
+        answer = asyncio.create_task(on_daemon_thread(partial(self._look_up, host, port), name="lookup"))
+        lookup = _Lookup(began=perf_counter(), answer=answer)
+        self._under_way[host, port] = lookup
         self._threads += 1
+        answer.add_done_callback(partial(self._forget, (host, port)))
+        return lookup
 
-        def settle(addresses: Sequence[AddressInfo] | None, error: OSError | None) -> None:
-            self._threads -= 1
-            if self._flights.get((host, port)) is flight:
-                del self._flights[host, port]
-            if error is not None:
-                flight.answer.set_exception(error)
-                flight.answer.exception()  # nobody may be waiting any more; that is no fault
-            else:
-                flight.answer.set_result(addresses or ())
+    def _look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
+        try:
+            return self._lookup(host, port)
+        except UnicodeError:
+            raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
 
-        def work() -> None:
-            addresses: Sequence[AddressInfo] | None = None
-            error: OSError | None = None
-            try:
-                addresses = self._lookup(host, port)
-            except OSError as caught:
-                error = caught
-            except UnicodeError:
-                error = socket.gaierror(socket.EAI_NONAME, "not a host name")
-            with contextlib.suppress(RuntimeError):  # the loop ended before the resolver did
-                loop.call_soon_threadsafe(settle, addresses, error)
-
-        threading.Thread(target=work, name="lookup", daemon=True).start()
-        return flight
+    def _forget(self, name: tuple[str, int], answer: asyncio.Task[Sequence[AddressInfo]]) -> None:
+        self._threads -= 1
+        lookup = self._under_way.get(name)
+        if lookup is not None and lookup.answer is answer:
+            del self._under_way[name]
+        if not answer.cancelled():
+            answer.exception()  # asked for, since nobody may be waiting any more, which asyncio would log

@@ -22,8 +22,8 @@ from monitor.engine.health import HealthTracker
 from monitor.engine.heartbeat import Heartbeat, keep_pinging
 from monitor.engine.scheduler import Beside, Scheduler
 from monitor.engine.wiring import Monitor, build, now_utc, told
-from monitor.lib.durations import write_duration
 from monitor.lib.signals import heed_signals
+from monitor.lib.times import write_duration
 from monitor.store.errors import RefusedFileError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
 
-from monitor.lib.durations import PATTERN, parse_duration, write_duration
+from monitor.lib.times import PATTERN, parse_duration, write_duration
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _CHAT_ID = re.compile(r"[@-]?\w{1,32}", re.ASCII)

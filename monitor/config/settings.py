@@ -63,15 +63,17 @@ class DatabaseSettings(DatabaseDefaults):
 
 
 class Rule(_Part):
-    """An incident opens when `failures` of the last `within` counted checks went wrong."""
+    """An incident opens when `failures` of the last `of` counted checks went wrong."""
 
     failures: WholeNumber = Field(ge=1, le=100)
-    within: WholeNumber = Field(ge=1, le=100)
+    of: WholeNumber = Field(
+        default_factory=lambda values: values["failures"], ge=1, le=100, description="Left out: as `failures`."
+    )
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
-        if self.failures > self.within:
-            raise ValueError(f"wanted failures to be at most within, which is {self.within}")
+        if self.failures > self.of:
+            raise ValueError(f"wanted failures to be at most `of`, which is {self.of}")
         return self
 
 
@@ -79,15 +81,15 @@ class AlertSettings(_Part):
     """When trouble becomes an incident, when it is over, and how often it is told again."""
 
     confirm_interval: Duration = Field(
-        timedelta(seconds=10), description="The pause before the next check while a database is in doubt."
+        timedelta(seconds=5), description="The pause before the next check while a database is in doubt."
     )
-    configuration: Rule = Field(Rule(failures=1, within=1), description="URL or token missing or malformed.")
-    token: Rule = Field(Rule(failures=2, within=2), description="Token rejected, permission denied.")
-    quota: Rule = Field(Rule(failures=2, within=2), description="Quota, suspension, capacity, rate limit.")
-    network: Rule = Field(Rule(failures=3, within=5), description="DNS, connection, TLS, timeouts.")
-    service: Rule = Field(Rule(failures=3, within=5), description="Server errors and strange answers.")
-    mixture: Rule = Field(Rule(failures=3, within=5), description="Failures of any family, counted together.")
-    slow: Rule = Field(Rule(failures=5, within=10), description="Answers above the limit `slow`.")
+    configuration: Rule = Field(Rule(failures=1), description="URL or token missing or malformed.")
+    token: Rule = Field(Rule(failures=2), description="Token rejected, permission denied.")
+    quota: Rule = Field(Rule(failures=2), description="Quota, suspension, capacity, rate limit.")
+    network: Rule = Field(Rule(failures=3, of=5), description="DNS, connection, TLS, timeouts.")
+    service: Rule = Field(Rule(failures=3, of=5), description="Server errors and strange answers.")
+    mixture: Rule = Field(Rule(failures=3, of=5), description="Failures of any family, counted together.")
+    slow: Rule = Field(Rule(failures=5, of=10), description="Answers above the limit `slow`.")
     recovery: WholeNumber = Field(2, ge=1, le=100, description="Fine checks in a row that close an incident.")
     reminders: tuple[Duration, ...] = Field(
         (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),

@@ -53,8 +53,8 @@ def explain(error: ValidationError, place: Place, mistakes: Mistakes) -> None:
     for detail in details:
         where = _where(detail, place)
         match detail["type"]:
-            case "extra_forbidden":
-                continue
+            case "extra_forbidden" | "default_factory_not_called":
+                continue  # told before; or it follows from another value, which is wrong itself
             case "missing" if where in meant:
                 continue  # it is there, misspelt
             case "union_tag_invalid" | "union_tag_not_found":

@@ -24,7 +24,7 @@ from monitor.engine.connectivity import Connectivity
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, is_in_doubt_now
 from monitor.incidents.state import IncidentState, Transition
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 from monitor.store.store import Recorded, Store
 from monitor.store.thread import StoreThread
 

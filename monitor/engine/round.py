@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
 
 from loguru import logger
 
@@ -19,6 +18,7 @@ from monitor.engine.connectivity import Connectivity
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
 from monitor.incidents.state import IncidentState, Transition
+from monitor.lib.deadline import Deadline
 from monitor.store.store import Recorded
 
 # Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.
@@ -36,25 +36,14 @@ class Result:
     checks: int
 
 
-class Deadline:
-    """The end of a round, in monotonic seconds. `spent` has passed already."""
+def send_timeout(deadline: Deadline) -> timedelta:
+    """What one delivery may take, so that even a host that hangs has failed, and is noted, before the end."""
+    return max(_NOTING, min(SEND_TIMEOUT, deadline.left(reserve=_RESERVE) - _NOTING))
 
-    def __init__(self, within: timedelta, spent: timedelta = timedelta(0)) -> None:
-        self._end = monotonic() + (within - spent).total_seconds()
-        self._within = within
 
-    def left(self, kept_back: timedelta = timedelta(0)) -> float:
-        """Seconds left after keeping some back, of a short time at most a quarter; never below zero."""
-        return max(0.0, self._end - monotonic() - min(kept_back, self._within / 4).total_seconds())
-
-    def send_timeout(self) -> timedelta:
-        """What one delivery may take, so that even a host that hangs has failed, and is noted, before the end."""
-        left = timedelta(seconds=self.left(_RESERVE)) - _NOTING
-        return max(_NOTING, min(SEND_TIMEOUT, left))
-
-    def patience(self) -> timedelta:
-        """How long a message may wait for the doctor, so that there is time left to deliver it."""
-        return timedelta(seconds=self.left(_FOR_DELIVERY))
+def diagnosis_wait(deadline: Deadline) -> timedelta:
+    """How long a message may wait for the doctor, so that there is time left to deliver it."""
+    return deadline.left(reserve=_FOR_DELIVERY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +59,7 @@ class Round:
     @property
     def seconds_for_checks(self) -> float:
         """What is left for looks after keeping back what the deliveries may need."""
-        return self.deadline.left(_FOR_DELIVERY if self.deliverer else _RESERVE)
+        return self.deadline.left(reserve=_FOR_DELIVERY if self.deliverer else _RESERVE).total_seconds()
 
 
 async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
@@ -80,7 +69,7 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
     try:
         results = await asyncio.gather(*(_until_decided(cycle, plan) for cycle in cycles))
         with suppress(TimeoutError):
-            async with asyncio.timeout(plan.deadline.left(_RESERVE)):
+            async with asyncio.timeout(plan.deadline.left(reserve=_RESERVE).total_seconds()):
                 await plan.connectivity.settled()
                 if deliverer is not None:
                     await _until_delivered(deliverer, plan)
@@ -138,6 +127,6 @@ async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:
     while True:
         await deliverer.quiet()
         due = await deliverer.next_due()
-        if due is None or (due - plan.clock()).total_seconds() > plan.deadline.left(_RESERVE):
+        if due is None or due - plan.clock() > plan.deadline.left(reserve=_RESERVE):
             return
         await asyncio.sleep(_GLANCE_SECONDS)

@@ -180,10 +180,10 @@ def _guilty(recent: Sequence[RecentCheck], alerts: AlertSettings) -> list[Recent
     if family is Family.FINE:
         return []
     rule = _rule(family, alerts)
-    of_family = [recent_check for recent_check in recent[-rule.within :] if recent_check.family is family]
+    of_family = [recent_check for recent_check in recent[-rule.of :] if recent_check.family is family]
     if len(of_family) >= rule.failures:
         return of_family
-    failing = [recent_check for recent_check in recent[-alerts.mixture.within :] if recent_check.family.is_failing]
+    failing = [recent_check for recent_check in recent[-alerts.mixture.of :] if recent_check.family.is_failing]
     return failing if family.is_failing and len(failing) >= alerts.mixture.failures else []
 
 
@@ -194,13 +194,13 @@ def _most_common(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _met(recent: Sequence[RecentCheck], rule: Rule, counts: Callable[[RecentCheck], bool]) -> bool:
-    return sum(map(counts, recent[-rule.within :])) >= rule.failures
+    return sum(map(counts, recent[-rule.of :])) >= rule.failures
 
 
 def _within_reach(recent: Sequence[RecentCheck], rule: Rule, counts: Callable[[RecentCheck], bool]) -> bool:
     """Could the next checks meet the rule with the help of a mark that already counts?"""
-    for more in range(1, rule.within):
-        kept = sum(map(counts, recent[-(rule.within - more) :]))
+    for more in range(1, rule.of):
+        kept = sum(map(counts, recent[-(rule.of - more) :]))
         if kept and kept + more >= rule.failures:
             return True
     return False
@@ -225,7 +225,7 @@ def _rule(family: Family, alerts: AlertSettings) -> Rule:
 def _window(alerts: AlertSettings) -> int:
     """How many marks any rule can ask for."""
     rules = [_rule(family, alerts) for family in Family if family.is_failing or family is Family.SLOW]
-    return max(alerts.recovery, alerts.mixture.within, *(rule.within for rule in rules))
+    return max(alerts.recovery, alerts.mixture.of, *(rule.of for rule in rules))
 
 
 def _severity(cause: Outcome) -> Severity:

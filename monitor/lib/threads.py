@@ -1,4 +1,8 @@
-"""Waiting for a blocking call without being held up by it at the end. What is called is the caller's business."""
+"""Blocking calls on threads, which neither the event loop nor the end of the process waits for.
+
+asyncio.to_thread and the executors of concurrent.futures wait for their threads when the interpreter ends: there a
+host or a disk that hangs would hold up our own end.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def on_daemon_thread(call: Callable[[], T], *, name: str) -> T:
-    """Return what `call` returns, raise what it raises; a cancelled waiter leaves the call to itself.
+def with_future(call: Callable[[], T]) -> tuple[Callable[[], None], Future[T]]:
+    """`call` in a form that a thread may run, and the future of what it returns or raises.
 
-    Unlike with asyncio.to_thread neither the loop nor the interpreter waits for the thread: a host that hangs
-    must not hold up our own end.
+    The future cannot be cancelled: whoever waits may leave, and the answer to nobody is no error of the thread's.
     """
     future: Future[T] = Future()
-    # From here on it cannot be cancelled, so that a late answer to nobody is no error of the thread's.
     future.set_running_or_notify_cancel()
 
     def run() -> None:
@@ -27,5 +29,16 @@ async def on_daemon_thread(call: Callable[[], T], *, name: str) -> T:
         except BaseException as error:  # noqa: BLE001 - handed over whole to whoever waits
             future.set_exception(error)
 
+    return run, future
+
+
+def start_on_thread(call: Callable[[], T], *, name: str) -> Future[T]:
+    """Begin `call` on a daemon thread of its own."""
+    run, future = with_future(call)
     threading.Thread(target=run, name=name, daemon=True).start()
-    return await asyncio.wrap_future(future)
+    return future
+
+
+async def on_daemon_thread(call: Callable[[], T], *, name: str) -> T:
+    """Return what `call` returns, raise what it raises; a waiter that is cancelled leaves the call to itself."""
+    return await asyncio.wrap_future(start_on_thread(call, name=name))

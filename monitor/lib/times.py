@@ -1,8 +1,67 @@
-"""Moments as the contract writes them: ISO 8601 in UTC, with milliseconds."""
+"""Durations as Prometheus writes them, and as a person says them; no clock is read here."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {
+    "y": timedelta(days=365),
+    "w": timedelta(days=7),
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+# The grammar as a regular expression that editors understand as well; a lone 0 is taken too.
+PATTERN = "".join(f"([0-9]+{unit})?" for unit in _UNITS)
+_PARTS = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_SMALLEST = _UNITS["ms"]
+_LONGEST = timedelta(days=365 * 100)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `500ms`, `10s`, `5m`, `1h30m`, `7d`; units from large to small, each once. `0` needs none.
+
+    Raises ValueError with what was wanted; the grammar is Prometheus' own.
+    """
+    match = _PARTS.fullmatch(text)
+    if text == "0":
+        return timedelta(0)
+    if not text or match is None:
+        raise ValueError("wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d")
+    parts = zip(match.groups(), _UNITS.values(), strict=True)
+    # Whole numbers, because a timedelta overflows before it could be compared.
+    milliseconds = sum(int(number) * (unit // _SMALLEST) for number, unit in parts if number)
+    if milliseconds > _LONGEST // _SMALLEST:
+        raise ValueError("wanted a duration of at most 100y")
+    return milliseconds * _SMALLEST
+
+
+def write_duration(duration: timedelta) -> str:
+    """Write a duration the way `parse_duration` reads it: `1h30m`."""
+    rest = duration
+    written = ""
+    for unit, size in list(_UNITS.items())[2:]:
+        count, rest = divmod(rest, size)
+        if count:
+            written += f"{count}{unit}"
+    return written or "0s"
+
+
+def format_duration(duration: timedelta) -> str:
+    """Say a duration with its two largest units: `12 min 4 s`, `3 d 2 h`; never negative."""
+    seconds = max(0, round(duration.total_seconds()))
+    sizes = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    said: list[str] = []
+    for unit, size in sizes:
+        count, seconds = divmod(seconds, size)
+        if count:
+            said.append(f"{count} {unit}")
+        elif said:
+            break
+    return " ".join(said[:2]) or "0 s"
 
 
 def iso(moment: datetime) -> str:

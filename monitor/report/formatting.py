@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.checks.observation import Family, Outcome
-from monitor.lib.durations import format_duration
 from monitor.lib.text import MASK, mask_credentials, one_line
+from monitor.lib.times import format_duration
 from monitor.store.rollups.model import Slice, Uptime
 
 NOTHING = "–"

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from monitor.lib.threads import with_future
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,19 +43,11 @@ class StoreThread:
     def _ask(self, call: Callable[[], T]) -> Future[T]:
         if self._is_stopped:
             raise RuntimeError("the store is closed")
-        future: Future[T] = Future()
-        # From here on it cannot be cancelled, not even while it waits its turn: what was seen must be written.
-        future.set_running_or_notify_cancel()
-
-        def settle() -> None:
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - handed over whole to whoever waits
-                future.set_exception(error)
-
-        self._calls.put(settle)
+        # It cannot be cancelled, not even while it waits its turn: what was seen must be written.
+        run, future = with_future(call)
+        self._calls.put(run)
         return future
 
     def _work(self) -> None:
-        while (settle := self._calls.get()) is not None:
-            settle()
+        while (run := self._calls.get()) is not None:
+            run()

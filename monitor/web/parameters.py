@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
-from monitor.lib.durations import parse_duration
 from monitor.lib.text import one_line
+from monitor.lib.times import parse_duration
 from monitor.store.rollups.model import Grain
 from monitor.web.pages.badge import Shown
 from monitor.web.pages.detail import Span

@@ -37,7 +37,7 @@ def test_init_writes_the_file_that_comes_with_the_package_and_overwrites_nothing
 
 
 def test_config_show_masks_secrets_and_counts_a_month(tmp_path: Path) -> None:
-    """30 days at a minute are 43,200 checks, in doubt all month 216,000 more; an hourly canary is 2,160 billed."""
+    """30 days at a minute are 43,200 checks, in doubt all month 475,200 more; an hourly canary is 2,160 billed."""
     program = Program(
         tmp_path,
         {"databases": [{"name": "main", "url": "https://h.upstash.io", "token": TOKEN, "canary": "1h"}]},
@@ -45,7 +45,7 @@ def test_config_show_masks_secrets_and_counts_a_month(tmp_path: Path) -> None:
     shown = program.end("config", "show")
     assert shown.status == 0
     assert TOKEN not in shown.stdout
-    for figure in ("43,200 checks", "216,000 confirmations", "billed 2,160", "0.4% of the free plan"):
+    for figure in ("43,200 checks", "475,200 confirmations", "billed 2,160", "0.4% of the free plan"):
         assert figure in shown.stdout
 
 

@@ -69,8 +69,8 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
             ],
         ),
         (
-            "alerts: {token: {failures: 3, within: 2}}\n",
-            ["alerts.token (line 1): wanted failures to be at most within, which is 2"],
+            "alerts: {token: {failures: 3, of: 2}}\n",
+            ["alerts.token (line 1): wanted failures to be at most `of`, which is 2"],
         ),
         ("page: {port: 99999}\n", ["page.port (line 1): wanted at most 65535, found 99999"]),
         (
@@ -206,6 +206,17 @@ def test_variables_are_put_in_once_and_as_they_are(
     file = tmp_path / "config.yaml"
     file.write_text(f"databases:\n  - {{name: main, token: '{written}'}}\n", encoding="utf-8")
     assert load(file, environ).databases[0].token.get_secret_value() == becomes
+
+
+def test_a_rule_without_of_wants_its_failures_in_a_row(tmp_path: Path) -> None:
+    """`of` left out is the same as `failures`; what is wrong with `failures` is told once."""
+    file = tmp_path / "config.yaml"
+    file.write_text("alerts: {token: {failures: 3}, slow: {failures: 2, of: 4}}\n", encoding="utf-8")
+    alerts = load(file, {}).alerts
+    assert (alerts.token.failures, alerts.token.of) == (3, 3)
+    assert (alerts.slow.failures, alerts.slow.of) == (2, 4)
+    wanted = "alerts.token.failures (line 1): wanted at least 1, found 0"
+    assert mistakes(tmp_path, "alerts: {token: {failures: 0}}\n") == [wanted]
 
 
 def test_the_shipped_file_is_the_one_that_init_writes_and_it_is_fine() -> None:

@@ -275,7 +275,7 @@ def test_slow_is_a_doubt_only_where_asked_for() -> None:
 
 def test_the_counts_are_settings() -> None:
     """A rule of 1 of 1 opens at once, a recovery of 1 closes at once, no reminders means none."""
-    one = Rule(failures=1, within=1)
+    one = Rule(failures=1)
     diary = Diary(AlertSettings(network=one, recovery=1, reminders=()))
     assert diary.kinds("x.") == [NotificationKind.OPENED, NotificationKind.CLOSED]
     assert diary.kinds("x" * 5, pause=timedelta(days=2)) == [NotificationKind.OPENED]

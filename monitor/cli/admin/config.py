@@ -26,8 +26,8 @@ from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
 from monitor.config.strict_yaml import write_values
-from monitor.lib.durations import write_duration
 from monitor.lib.scrub import Scrubber
+from monitor.lib.times import write_duration
 
 # Stand in for the other half of a pair while one half is inspected.
 _FIT_URL, _FIT_TOKEN = "https://host.example", "token"

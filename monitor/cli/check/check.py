@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from monitor.cli.check.output import Answer, CheckedDatabase, SentMessage, docum
 from monitor.cli.options import DURATION, chosen, config_option, fail, load_settings
 from monitor.config.settings import Settings
 from monitor.engine.delivery import DeliveryAttempt
-from monitor.engine.round import Deadline, Result, Round, run_round
+from monitor.engine.round import Result, Round, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import Monitor, build, now_utc
+from monitor.lib.deadline import Deadline
 from monitor.lib.exit_status import ExitStatus
 from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Totals
@@ -63,7 +65,7 @@ def command(
     spent = timedelta(seconds=process_time())
     deadline = Deadline(within, spent=spent)
     for_push = min(FOR_PUSH, within / 4) if gateway else timedelta(0)
-    answer = Answer(deadline.left(), as_json=as_json)
+    answer = Answer(deadline.left().total_seconds(), as_json=as_json)
     settings = load_settings(context, on_mistake=answer.unknown)
     chosen(settings, names, on_mistake=answer.unknown)
     try:
@@ -87,7 +89,7 @@ def command(
     if exit_zero and status in (ExitStatus.WARNING, ExitStatus.CRITICAL):
         status = ExitStatus.OK
     if as_json:
-        took_ms = (within.total_seconds() - deadline.left()) * 1000
+        took_ms = (within - deadline.left()) / timedelta(milliseconds=1)
         whole = document(found.checked, found.told, started_at=found.began, took_ms=took_ms, status=status)
         text = json.dumps(whole, indent=2)
     else:
@@ -116,9 +118,9 @@ async def _round(
     monitor = build(
         settings,
         tell_unwritable=False,
-        send_timeout=deadline.send_timeout,
+        send_timeout=partial(send_timeout, deadline),
         on_delivery=deliveries.append,
-        patience=deadline.patience if send else _none,
+        patience=partial(diagnosis_wait, deadline) if send else timedelta,
     )
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
     plan = Round(
@@ -144,11 +146,6 @@ async def _totals(monitor: Monitor) -> Totals:
     from monitor.report.overview import Overview
 
     return await Overview(monitor.settings, monitor.store, monitor.store_thread, now_utc).totals()
-
-
-def _none() -> timedelta:
-    """Nobody is told now, so nothing waits for the doctor."""
-    return timedelta(0)
 
 
 def _checked(result: Result, slow: timedelta | None) -> CheckedDatabase:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.engine.round import Deadline
+from monitor.lib.deadline import Deadline
 from monitor.store.rollups.model import Totals
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _export(totals: Totals, file: Path | None, gateway: Pushgateway | None, dead
         except CannotWriteError as error:
             troubles.append(str(error))
     if gateway is not None:
-        timeout = min(_LONGEST_PUSH, timedelta(seconds=deadline.left(_RESERVE)))
+        timeout = min(_LONGEST_PUSH, deadline.left(reserve=_RESERVE))
         try:
             gateway.push(exposition, timeout=timeout)
         except PushFailedError as error:

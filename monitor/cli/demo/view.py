@@ -24,7 +24,7 @@ from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
-from monitor.lib.durations import format_duration, write_duration
+from monitor.lib.times import format_duration, write_duration
 from monitor.sandbox.inbox import Received
 
 _SPARKS = 8

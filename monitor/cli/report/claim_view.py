@@ -14,8 +14,8 @@ from rich.text import Text
 
 from monitor.alerts.notification import format_time
 from monitor.cli.report.view import facts_table
-from monitor.lib.durations import format_duration
 from monitor.lib.text import one_line
+from monitor.lib.times import format_duration
 from monitor.report.claim import SLA_MAIL, SLA_READ, SLA_SOURCE, SLA_TARGET, Claim, Side, side_of
 from monitor.report.formatting import format_counts, format_name, format_share, format_uptime
 from monitor.report.outages import Span

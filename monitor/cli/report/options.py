@@ -14,7 +14,7 @@ from pathlib import Path
 
 from monitor.cli.options import fail
 from monitor.cli.report.claim_reader import month_span
-from monitor.lib.durations import parse_duration
+from monitor.lib.times import parse_duration
 from monitor.report.formatting import format_name
 from monitor.store.rollups.model import Grain
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from monitor.alerts.notification import Severity, format_time
 from monitor.incidents.state import Incident
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 from monitor.report.formatting import (
     failures,
     format_checks,

@@ -6,14 +6,13 @@ to ask, and `requests` is 5 MB.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from monitor.lib.bounded_http.line import Answer, Line, NoAnswerError, Request
+from monitor.lib.threads import start_on_thread
 
 
 def ask(
@@ -37,24 +36,16 @@ def ask(
     request = Request(method=method, url=url, json=json, body=body, headers=headers or {}, limit_bytes=limit_bytes)
     end = monotonic() + timeout.total_seconds()
     line = Line()
-    results: queue.SimpleQueue[Answer | NoAnswerError] = queue.SimpleQueue()
 
-    def work() -> None:
+    def work() -> Answer:
         try:
             from monitor.lib.bounded_http.exchange import exchange
-
-            results.put(exchange(request, line, seconds=max(0.1, end - monotonic())))
-        except NoAnswerError as error:
-            results.put(error)
         except ImportError as error:
-            results.put(NoAnswerError(f"this installation is not whole ({error.name} cannot be read in)"))
+            raise NoAnswerError(f"this installation is not whole ({error.name} cannot be read in)") from None
+        return exchange(request, line, seconds=max(0.1, end - monotonic()))
 
-    threading.Thread(target=work, name="request", daemon=True).start()
     try:
-        result = results.get(timeout=timeout.total_seconds())
-    except queue.Empty:
+        return start_on_thread(work, name="request").result(timeout=timeout.total_seconds())
+    except TimeoutError:
         line.cut()
         raise NoAnswerError(f"no whole answer within {timeout.total_seconds():.3g} s") from None
-    if isinstance(result, NoAnswerError):
-        raise result
-    return result

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 from monitor.report.formatting import format_minute, format_ms, format_slice
 from monitor.store.rollups.model import Gap, History, Slice, Spread
 from monitor.web.charts.svg import (

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from markupsafe import Markup
 
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 from monitor.report.formatting import format_ms, format_share, format_span
 from monitor.store.rollups.model import Slice
 from monitor.web.charts.svg import tag, worst_outcome

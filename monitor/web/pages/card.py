@@ -13,7 +13,7 @@ from monitor.alerts.notification import Severity
 from monitor.checks.observation import Family
 from monitor.diagnosis.advice import Advice, advise
 from monitor.incidents.state import Incident
-from monitor.lib.durations import format_duration
+from monitor.lib.times import format_duration
 from monitor.report.formatting import format_name, format_second
 from monitor.store.rollups.model import DatabaseStatus, Slice, Spread, Uptime
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from monitor.checks.observation import Check, is_up
 from monitor.diagnosis.advice import advise
-from monitor.lib.durations import write_duration
-from monitor.lib.times import iso
+from monitor.lib.times import iso, write_duration
 from monitor.report.values import (
     gap_values,
     incident_values,

@@ -16,8 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor.checks.budget import FREE_PLAN_COMMANDS
-from monitor.lib.durations import format_duration, write_duration
-from monitor.lib.times import iso
+from monitor.lib.times import format_duration, iso, write_duration
 from monitor.report.formatting import (
     format_minute,
     format_ms,
