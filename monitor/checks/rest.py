@@ -27,6 +27,7 @@ from monitor.checks.errors import WireError
 from monitor.checks.network import Exchange, Stopwatch, Transport, current_exchange
 from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.resolver import Resolver
+from monitor.checks.timestamps import keep_stamping
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
@@ -50,6 +51,7 @@ class UpstashProbes:
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
+        keep_stamping()
         self._scrub = scrub
         self.tls = tls or httpx.create_ssl_context()
         self.resolver = resolver or Resolver()

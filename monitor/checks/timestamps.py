@@ -1,8 +1,8 @@
-"""A connection that knows when its last bytes left and when they arrived, by the kernel and not by our turn.
+"""A connection that knows when its last bytes left and when they arrived, by the kernel's clock.
 
 Between the arrival of an answer and our reading of it lies whatever else this process does at that moment:
 other checks, a page being drawn, a thread that holds the interpreter. None of that is the database's latency
-(docs/decisions/0013-the-kernels-clock.md). What is read and sent is not known here.
+(docs/decisions/0013-the-kernels-clock.md).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from monitor.checks.resolver import AddressInfo
 
-# What the kernel says beside the bytes: level, type, data.
+# What the kernel hands over beside the bytes: level, type, data.
 Ancillary = Sequence[tuple[int, int, bytes]]
 
 _NEXT_ADDRESS_AFTER_SECONDS = 0.25
@@ -66,6 +67,25 @@ class StampedSocket(socket.socket):
         self.arrived_at = arrival(
             ancillary, now=perf_counter(), now_ns=time.time_ns(), not_before=self.sent_at or 0.0
         )
+
+
+@cache
+def keep_stamping() -> socket.socket | None:
+    """Have the kernel stamp arriving packets from now until this process ends; `None` where it cannot.
+
+    It stamps only while some socket of the system asks for it, and begins and ends from a work queue: some
+    milliseconds after the first one asked, tens of them on a busy machine. A packet that arrives before that has
+    no stamp. Each check has a connection of its own, so without a socket that stays open most checks would be the
+    first. It must be an internet socket: for a Unix one the kernel takes no stamps (net/core/sock.c,
+    sock_needs_netstamp).
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    except OSError:  # another system than Linux
+        sock.close()
+        return None
+    return sock
 
 
 def arrival(ancillary: Ancillary, *, now: float, now_ns: int, not_before: float) -> float:

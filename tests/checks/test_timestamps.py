@@ -11,13 +11,13 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
-from time import perf_counter, sleep
+from time import monotonic, perf_counter, sleep
 
 import pytest
 
 from monitor.checks.observation import Observation
 from monitor.checks.rest import UpstashProbes
-from monitor.checks.timestamps import arrival
+from monitor.checks.timestamps import StampedSocket, arrival, keep_stamping
 from monitor.lib.scrub import Scrubber
 from tests.checks.rude import Certificates, Guest, http, rude
 
@@ -52,13 +52,44 @@ class Pause:
         sleep(0.2)  # noqa: ASYNC251 - the loop is to be held up
 
 
+def is_stamped_at_once() -> bool:
+    """Whether the first packet that a new connection on loopback receives has a stamp of the kernel's."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sender,
+        StampedSocket(fileno=server.accept()[0].detach()) as receiver,
+    ):
+        sender.send(b"x")
+        _, ancillary, *_ = receiver.recvmsg(1, socket.CMSG_SPACE(16))
+        return bool(ancillary)
+
+
+def wait_for_stamps() -> None:
+    """The kernel begins a moment after it was first asked, from a work queue."""
+    end = monotonic() + 20
+    while not is_stamped_at_once():
+        assert monotonic() < end, "the kernel does not stamp packets"
+        sleep(0.001)
+
+
+@linux_only
+def test_once_there_are_probes_every_connection_is_stamped_from_its_first_packet() -> None:
+    """One socket asks for stamps as long as the process lives, so no check is the first that asks."""
+    UpstashProbes(scrub=Scrubber([]))
+    assert keep_stamping() is keep_stamping()
+    wait_for_stamps()
+    assert [is_stamped_at_once() for _ in range(50)] == [True] * 50
+
+
 @linux_only
 def test_an_answer_that_waits_for_a_busy_loop_is_not_later_for_it() -> None:
     """What the loop does between the arrival of the answer and our reading is no latency, over TLS too."""
     certificates, pause = Certificates(), Pause()
 
+    probes = UpstashProbes(scrub=Scrubber([]), tls=certificates.client())
+    wait_for_stamps()
+
     async def check(url: str) -> Observation:
-        probes = UpstashProbes(scrub=Scrubber([]), tls=certificates.client())
         holding = asyncio.create_task(pause.hold())
         observation = await probes.database(url=url, token="token").ping(timeout=LONG)
         await holding
