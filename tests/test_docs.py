@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from monitor.checks.observation import Outcome
@@ -17,6 +17,7 @@ from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSett
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.layers import Layer
 from monitor.diagnosis.verdicts import TABLE, VerdictCode
+from monitor.lib.secret import Secret
 from monitor.lib.times import write_duration
 
 ROOT = Path(__file__).parents[1]
@@ -81,8 +82,8 @@ def _said(value: Any) -> str:
         return f"{value.failures} of {value.of}"
     if isinstance(value, timedelta):
         return write_duration(value)
-    if isinstance(value, SecretStr):
-        return value.get_secret_value() or "empty"
+    if isinstance(value, Secret):
+        return value.reveal() or "empty"
     if isinstance(value, tuple):
         return ", ".join(_said(item) for item in value) or "[]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from bench.goals import HISTORY, HISTORY_PAGE, Goal
 from bench.plan import Plan, say
 from bench.samples import median_and_worst
 from bench.table import Row
 from bench.years import END, write_checks, write_year
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
+from monitor.lib.secret import Secret
 from monitor.report.overview import Archive, open_archive
 from monitor.store.rollups.model import Grain
 
@@ -90,6 +89,6 @@ def _row(plan: Plan, what: str, took: list[_Took], goal: Goal) -> Row:
 
 def _settings(path: Path, names: list[str]) -> Settings:
     databases = tuple(
-        DatabaseSettings(name=name, url=SecretStr("https://127.0.0.1"), token=SecretStr("bench")) for name in names
+        DatabaseSettings(name=name, url=Secret("https://127.0.0.1"), token=Secret("bench")) for name in names
     )
     return Settings(databases=databases, history=HistorySettings(path=str(path)))

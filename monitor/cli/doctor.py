@@ -63,7 +63,7 @@ def offer(
     if found is None or variables is None:
         click.echo(f"{database.name}: no fix, since the console's values or the worker's could not be read")
         return None
-    urls = (one.url.get_secret_value() for one in settings.databases if one.name != database.name)
+    urls = (one.url.reveal() for one in settings.databases if one.name != database.name)
     others = frozenset(filter(None, map(host_of, urls)))
     intended = plan(variables, found, service=settings.doctor.service, other_hosts=others)
     click.echo(f"{database.name}: the fix would")

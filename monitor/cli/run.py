@@ -95,7 +95,7 @@ def _status_server(
 def _heartbeat(settings: Settings, health: HealthTracker) -> dict[str, Beside]:
     if settings.heartbeat.url is None:
         return {}
-    heartbeat = Heartbeat(url=settings.heartbeat.url.get_secret_value())
+    heartbeat = Heartbeat(url=settings.heartbeat.url.reveal())
     return {"the heartbeat": partial(keep_pinging, heartbeat, health)}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from monitor.config.settings import DatabaseDefaults, Settings
+from monitor.lib.secret import Secret
 from monitor.lib.times import write_duration
 
 _REFERENCE = r"\$\{.+\}"
@@ -15,7 +16,9 @@ _REFERENCE = r"\$\{.+\}"
 
 class _Generator(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
-        """Durations as a person writes them into the file."""
+        """Durations as a person writes them into the file; the secrets that have a default are empty."""
+        if isinstance(dft, Secret):
+            return dft.reveal()
         if isinstance(dft, tuple):
             return [self.encode_default(one) for one in dft]
         return write_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)

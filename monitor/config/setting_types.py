@@ -10,8 +10,10 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, PlainSerializer, WithJsonSchema
+from pydantic_core import core_schema
 
+from monitor.lib.secret import Secret
 from monitor.lib.times import PATTERN, parse_duration, write_duration
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
@@ -111,17 +113,21 @@ def _url(value: str) -> str:
     return value
 
 
-def _mask(value: SecretStr) -> str:
-    return _MASK if value.get_secret_value() else ""
+def _to_secret(value: Any, read_text: core_schema.ValidatorFunctionWrapHandler) -> Secret:
+    return value if isinstance(value, Secret) else Secret(read_text(value))
 
 
-def _secret_url(value: SecretStr) -> SecretStr:
-    _url(value.get_secret_value())
+def _mask(value: Secret) -> str:
+    return _MASK if value else ""
+
+
+def _secret_url(value: Secret) -> Secret:
+    _url(value.reveal())
     return value
 
 
-def _password(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and value.get_secret_value() != value.get_secret_value().strip():
+def _password(value: Secret | None) -> Secret | None:
+    if value is not None and value.reveal() != value.reveal().strip():
         raise ValueError("wanted a password without spaces around it")
     return value
 
@@ -132,8 +138,8 @@ def _bot_api_url(value: str) -> str:
     return value
 
 
-def _bot_token(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
+def _bot_token(value: Secret) -> Secret:
+    text = value.reveal()
     if not text or not text.isascii() or not text.isprintable() or re.search(r"[\s\"'`/]", text):
         raise ValueError("wanted the token alone, such as 123456:ABC…, without quotes, spaces or a URL around it")
     return value
@@ -159,9 +165,16 @@ ChatId = Annotated[
 ]
 Port = Annotated[WholeNumber | None, BeforeValidator(_empty_is_none)]
 # Only the mask is ever written out; whoever needs the value asks for it by name.
-Secret = Annotated[SecretStr, PlainSerializer(_mask, return_type=str, when_used="json")]
-SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
+SecretText = Annotated[
+    Secret,
+    GetPydanticSchema(
+        lambda _source, _handler: core_schema.no_info_wrap_validator_function(_to_secret, core_schema.str_schema())
+    ),
+    PlainSerializer(_mask, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "password", "writeOnly": True}),
+]
+SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
 OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]
-OptionalPassword = Annotated[Secret | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
-BotToken = Annotated[Secret, AfterValidator(_bot_token)]
+OptionalPassword = Annotated[SecretText | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
+BotToken = Annotated[SecretText, AfterValidator(_bot_token)]
 BotApiUrl = Annotated[str, AfterValidator(_bot_api_url)]

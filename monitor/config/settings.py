@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from monitor.config.setting_types import (
     Address,
@@ -23,11 +23,12 @@ from monitor.config.setting_types import (
     OptionalPassword,
     OptionalSecretUrl,
     Port,
-    Secret,
+    SecretText,
     SecretUrl,
     Switch,
     WholeNumber,
 )
+from monitor.lib.secret import Secret
 
 # Else pydantic asks every installed package for plugins, a tenth of the time that `check` takes to start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -54,12 +55,12 @@ class DatabaseSettings(DatabaseDefaults):
     """One database: where it is, how to get in, how often to look."""
 
     name: Name = Field(description="A short unique name; messages begin with it.")
-    url: Secret = Field(SecretStr(""), description="The REST URL, https://HOST.")
-    token: Secret = Field(SecretStr(""), description="The REST token.")
+    url: SecretText = Field(Secret(""), description="The REST URL, https://HOST.")
+    token: SecretText = Field(Secret(""), description="The REST token.")
 
     def with_credentials(self, *, url: str, token: str) -> Self:
         """The same database with another way in."""
-        return self.model_copy(update={"url": SecretStr(url), "token": SecretStr(token)})
+        return self.model_copy(update={"url": Secret(url), "token": Secret(token)})
 
 
 class Rule(_Part):
@@ -230,4 +231,4 @@ class Settings(_Part):
             found.append(self.heartbeat.url)
         if self.page.password is not None:
             found.append(self.page.password)
-        return tuple(secret.get_secret_value() for secret in found if secret.get_secret_value())
+        return tuple(secret.reveal() for secret in found if secret.reveal())

@@ -130,8 +130,8 @@ class _Visit:
     def __init__(self, examiner: Examiner, database: DatabaseSettings) -> None:
         self._examiner = examiner
         self._database = database
-        self._url = database.url.get_secret_value()
-        self._token = database.token.get_secret_value()
+        self._url = database.url.reveal()
+        self._token = database.token.reveal()
         self._timeout = min(database.timeout, _LAYER_TIMEOUT)
         self._endpoint = endpoint_of(self._url)
         self._addresses: tuple[AddressInfo, ...] = ()

@@ -168,7 +168,7 @@ class Cycle:
         self._store = store
         self._store_thread = store_thread
         self._clock = clock
-        url, token = database.url.get_secret_value(), database.token.get_secret_value()
+        url, token = database.url.reveal(), database.token.reveal()
         # The settings do not change while we run, so what is wrong with them is found once.
         self._mistake = inspect(url, token)
         self._checker = None

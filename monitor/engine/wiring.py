@@ -57,8 +57,8 @@ def worker_probes(
     for database in settings.databases:
         workers.append(
             WorkerProbe(
-                url=database.url.get_secret_value(),
-                token=database.token.get_secret_value(),
+                url=database.url.reveal(),
+                token=database.token.reveal(),
                 port=settings.doctor.worker_port,
                 scrub=scrub,
                 tls=tls,
@@ -99,7 +99,7 @@ def build_examiner(
         railway=None
         if access is None
         else Railway(access, url=doctor.railway_url, service=doctor.service, scrub=scrub),
-        hosts=frozenset(filter(None, (host_of(one.url.get_secret_value()) for one in settings.databases))),
+        hosts=frozenset(filter(None, (host_of(one.url.reveal()) for one in settings.databases))),
         scrub=scrub,
         clock=clock,
         worker_tls=ssl.create_default_context(),
@@ -254,17 +254,17 @@ def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
 def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
     match settings:
         case SlackSettings():
-            url = settings.webhook_url.get_secret_value()
+            url = settings.webhook_url.reveal()
             return SlackChannel(name=settings.name, webhook_url=url, scrub=scrub)
         case TelegramSettings():
             return TelegramChannel(
                 name=settings.name,
-                bot_token=settings.bot_token.get_secret_value(),
+                bot_token=settings.bot_token.reveal(),
                 chat_id=settings.chat_id,
                 api_url=settings.api_url,
                 scrub=scrub,
             )
         case WebhookSettings():
-            return WebhookChannel(name=settings.name, url=settings.url.get_secret_value(), scrub=scrub)
+            return WebhookChannel(name=settings.name, url=settings.url.reveal(), scrub=scrub)
         case LogSettings():
             return LogChannel(name=settings.name, write=log_line)

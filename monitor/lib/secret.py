@@ -1,4 +1,4 @@
-"""A value that opens doors and cannot be printed by accident; who may know it is decided by whoever holds it."""
+"""A credential that cannot be printed by accident."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hmac
 
 
 class Secret:
-    """Holds a text. Its repr, str and format say nothing of it; `reveal` is the only way to it.
+    """Holds a text. Its repr, str and format show nothing of it; `reveal` is the only way to it.
 
     Two secrets are equal when their texts are, compared in constant time.
     """

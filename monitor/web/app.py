@@ -213,8 +213,8 @@ def build_server(
         lambda: health.health(monotonic()),
         overview=overview,
         metrics=Scrape(overview.totals, missed_checks=missed_checks),
-        password=password.get_secret_value() if password else None,
-        hosts=filter(None, (host_of(database.url.get_secret_value()) for database in settings.databases)),
+        password=password.reveal() if password else None,
+        hosts=filter(None, (host_of(database.url.reveal()) for database in settings.databases)),
         clock=now_utc,
     )
     return StatusServer(host, port, app)

@@ -168,7 +168,7 @@ def test_the_environment_alone_is_enough() -> None:
     [database] = settings.databases
     assert database.name == "main"
     # As it stands: the worker that reads the same variable gets no repair either.
-    assert database.token.get_secret_value() == " token\n"
+    assert database.token.reveal() == " token\n"
     assert [type(channel) for channel in settings.channels] == [SlackSettings, TelegramSettings]
     assert settings.page.port == 8080
     assert settings.heartbeat.url is not None
@@ -178,7 +178,7 @@ def test_the_environment_alone_is_enough() -> None:
 def test_nothing_at_all_still_starts() -> None:
     """A missing token is an outcome that is alerted, not a refusal to start."""
     settings = load(None, {})
-    assert settings.databases[0].url.get_secret_value() == ""
+    assert settings.databases[0].url.reveal() == ""
     assert settings.channels == ()
     assert Outcome.URL_MISSING.family.is_failing
 
@@ -205,7 +205,7 @@ def test_variables_are_put_in_once_and_as_they_are(
     """`${NAME}`, `${NAME:-default}`, `$$`; what a variable holds is never read as YAML or expanded again."""
     file = tmp_path / "config.yaml"
     file.write_text(f"databases:\n  - {{name: main, token: '{written}'}}\n", encoding="utf-8")
-    assert load(file, environ).databases[0].token.get_secret_value() == becomes
+    assert load(file, environ).databases[0].token.reveal() == becomes
 
 
 def test_a_rule_without_of_wants_its_failures_in_a_row(tmp_path: Path) -> None:

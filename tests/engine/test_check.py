@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
@@ -19,6 +18,7 @@ from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.engine.connectivity import Connectivity
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.lib.scrub import Scrubber
+from monitor.lib.secret import Secret
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
@@ -40,8 +40,8 @@ class Desk:
         self.now, self._path, self._redis = START, folder / "history.db", redis
         self._settings = DatabaseSettings(
             name="main",
-            url=SecretStr(url),
-            token=SecretStr(TOKEN),
+            url=Secret(url),
+            token=Secret(TOKEN),
             timeout=2 * SECONDS,
             canary=canary,
             worker=redis is not None,
@@ -54,7 +54,7 @@ class Desk:
         self._cycle = self._make_cycle()
 
     def _make_cycle(self) -> Cycle:
-        url, token = (each.get_secret_value() for each in (self._settings.url, self._settings.token))
+        url, token = (each.reveal() for each in (self._settings.url, self._settings.token))
         scrub = Scrubber([token])
         worker = None
         if self._redis is not None:
@@ -78,7 +78,7 @@ class Desk:
         )
 
     def set_token(self, token: str) -> None:
-        self._settings = self._settings.model_copy(update={"token": SecretStr(token)})
+        self._settings = self._settings.model_copy(update={"token": Secret(token)})
         self._cycle = self._make_cycle()
 
     def restart(self) -> None:

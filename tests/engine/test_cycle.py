@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from loguru import logger
-from pydantic import SecretStr
 
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
@@ -23,6 +22,7 @@ from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.engine.connectivity import Connectivity
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.lib.scrub import Scrubber
+from monitor.lib.secret import Secret
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
@@ -62,8 +62,8 @@ class Desk:
         cycle = Cycle(
             DatabaseSettings(
                 name="main",
-                url=SecretStr(self._url),
-                token=SecretStr(token),
+                url=Secret(self._url),
+                token=Secret(token),
                 timeout=timedelta(seconds=2),
                 slow=self._slow,
             ),

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TypedDict
 
 import pytest
-from pydantic import SecretStr
 
 from monitor.alerts.notification import Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
 from monitor.incidents.rules import advance
+from monitor.lib.secret import Secret
 from monitor.report.overview import Overview, open_archive
 from monitor.store.errors import (
     ForeignFileError,
@@ -52,7 +52,7 @@ class Monitored:
         self.now = START
         self.settings = Settings(
             databases=(
-                DatabaseSettings(name="main", url=SecretStr("https://h"), token=SecretStr("t")),
+                DatabaseSettings(name="main", url=Secret("https://h"), token=Secret("t")),
                 DatabaseSettings(name="cache", canary=HOUR, interval=5 * MINUTE, slow=timedelta(seconds=1)),
             ),
             history=HistorySettings(path=str(self.path)),

@@ -33,7 +33,7 @@ def loaded(folder: Path, file: str | None, **environ: str) -> Settings:
 
 def password_of(settings: Settings) -> str | None:
     found = settings.page.password
-    return None if found is None else found.get_secret_value()
+    return None if found is None else found.reveal()
 
 
 @pytest.mark.parametrize(

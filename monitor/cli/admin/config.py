@@ -103,7 +103,7 @@ def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
 
 
 def _results(database: DatabaseSettings) -> Iterator[CheckResult]:
-    url, token = database.url.get_secret_value(), database.token.get_secret_value()
+    url, token = database.url.reveal(), database.token.reveal()
     yield from filter(None, (inspect(url, _FIT_TOKEN), inspect(_FIT_URL, token)))
 
 
