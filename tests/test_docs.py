@@ -16,7 +16,7 @@ from monitor.cli.main import _WORDS
 from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.layers import Layer
-from monitor.diagnosis.verdicts import TABLE, VerdictCode
+from monitor.diagnosis.verdicts import RULES, VerdictCode
 from monitor.lib.secret import Secret
 from monitor.lib.times import write_duration
 
@@ -115,8 +115,10 @@ def test_every_layer_and_every_verdict_has_an_entry() -> None:
         assert f"(`{layer.value}`)" in text
     for code in VerdictCode:
         assert f"### `{code.value}`" in text
-    for row in TABLE:
-        for said in (row.says, *row.next_steps):
+    for rule in RULES:
+        if (advice := rule.advice) is None:
+            continue
+        for said in (advice.meaning, f"*Whose move:* {advice.whose_move.words}.", *advice.next_steps):
             assert said.replace("{service}", "SERVICE") in text, (
-                f"docs/doctor.md, {row.code.value}: {said!r} is missing"
+                f"docs/doctor.md, {rule.code.value}: {said!r} is missing"
             )

@@ -21,7 +21,7 @@ from bench.server import TOKEN_PREFIX
 from bench.table import Row
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import advise
-from monitor.diagnosis.verdicts import TABLE
+from monitor.diagnosis.verdicts import RULES
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 _INTERVAL_SECONDS = 5
@@ -161,6 +161,6 @@ def _case(trouble: _Trouble, server: UpstashStandIn, inbox: Inbox, over: threadi
 def _names_cause(text: str, outcome: Outcome) -> bool:
     """The outcome in words, what it means by the general advice or by the doctor's verdict, and a first step."""
     advice = advise(outcome)
-    meanings = (advice.meaning, *(row.says.replace("{service}", "worker") for row in TABLE))
-    told = any(meaning in text for meaning in meanings)
+    verdicts = [rule.advice.meaning.replace("{service}", "worker") for rule in RULES if rule.advice is not None]
+    told = any(meaning in text for meaning in (advice.meaning, *verdicts))
     return outcome.words in text and told and "whose move: " in text and "\n1. " in text

@@ -14,8 +14,8 @@ from typing import Any
 
 from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise
-from monitor.diagnosis.layers import Layer, LayerResults, State
-from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.diagnosis.layers import Layer, LayerResults, LayerState
+from monitor.diagnosis.verdicts import Diagnosis, VerdictCode
 from monitor.lib.times import format_duration
 
 DETAIL_LIMIT = 300
@@ -233,7 +233,7 @@ _SAYS_NOTHING_NEW = (
 )
 # Seen by the canary alone: the layers of an alert does not write, but the console may know.
 _ABOUT_LIMITS = (VerdictCode.SUSPENDED, VerdictCode.QUOTA_BEHIND_PING, VerdictCode.DATABASE_FULL)
-_SIGNS = {State.PASSED: "✓", State.FAILED: "✗", State.SKIPPED: "–", State.UNKNOWN: "?"}
+_SIGNS = {LayerState.PASSED: "✓", LayerState.FAILED: "✗", LayerState.SKIPPED: "–", LayerState.UNKNOWN: "?"}
 _SHORT = {
     Layer.CONNECTION: "connection",
     Layer.HTTP: "HTTP",
@@ -242,14 +242,6 @@ _SHORT = {
     Layer.CONSOLE: "console",
     Layer.PLATFORM: "Railway",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Diagnosis:
-    """A layers and the verdict on it."""
-
-    layers: LayerResults
-    verdict: Verdict
 
 
 def explain(notification: Notification, diagnosis: Diagnosis) -> Notification:
@@ -265,21 +257,21 @@ def explain(notification: Notification, diagnosis: Diagnosis) -> Notification:
         or not _is_about(notification.cause, diagnosis)
     ):
         return told
-    return replace(told, verdict=verdict.says, whose_move=verdict.whose_move, steps=verdict.next_steps)
+    return replace(told, verdict=verdict.meaning, whose_move=verdict.whose_move, steps=verdict.next_steps)
 
 
 def _is_about(cause: Outcome, diagnosis: Diagnosis) -> bool:
     layers = diagnosis.layers
-    seen = layers.outcome() or layers.at(Layer.WORKER).outcome
-    if seen is not None:
-        return seen.family is cause.family
+    result = layers.outcome() or layers.result_of(Layer.WORKER).outcome
+    if result is not None:
+        return result.family is cause.family
     return cause.family is Family.QUOTA and diagnosis.verdict.code in _ABOUT_LIMITS
 
 
 def _in_one_line(layers: LayerResults) -> str:
     """`configuration ✓ · lookup ✓ · token ✗`; what does not apply is left out."""
     return " · ".join(
-        f"{_SHORT.get(seen.layer, seen.layer.words)} {_SIGNS[seen.state]}"
-        for seen in layers.layers
-        if seen.state in _SIGNS
+        f"{_SHORT.get(result.layer, result.layer.words)} {_SIGNS[result.state]}"
+        for result in layers.layers
+        if result.state in _SIGNS
     )

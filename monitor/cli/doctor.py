@@ -26,7 +26,7 @@ from monitor.checks.credentials import host_of
 from monitor.cli.options import chosen, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove
-from monitor.diagnosis.layers import LayerResults, Seen, State, hindrance
+from monitor.diagnosis.layers import LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.verdicts import Verdict, judge, worst_status
 from monitor.doctor.examine import Examination
 from monitor.doctor.fix import FixResult, apply_fix
@@ -76,7 +76,7 @@ def offer(
         return None
     mended = asyncio.run(_mend(settings, database, intended, found))
     for step in mended.steps:
-        click.echo(f"  {step.says}")
+        click.echo(f"  {step.detail}")
     if mended.layers is None:
         return None
     verdict = judge(mended.layers, service=settings.doctor.service)
@@ -101,13 +101,13 @@ async def _mend(
 
 
 _MARKS = {
-    State.PASSED: ("✓", "ok", "green"),
-    State.FAILED: ("✗", "FAIL", "bold red"),
-    State.SKIPPED: ("·", "-", "dim"),
-    State.NOT_APPLICABLE: ("·", "-", "dim"),
-    State.UNKNOWN: ("?", "?", "yellow"),
+    LayerState.PASSED: ("✓", "ok", "green"),
+    LayerState.FAILED: ("✗", "FAIL", "bold red"),
+    LayerState.SKIPPED: ("·", "-", "dim"),
+    LayerState.NOT_APPLICABLE: ("·", "-", "dim"),
+    LayerState.UNKNOWN: ("?", "?", "yellow"),
 }
-_QUIET = (State.SKIPPED, State.NOT_APPLICABLE)
+_QUIET = (LayerState.SKIPPED, LayerState.NOT_APPLICABLE)
 
 
 def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
@@ -124,14 +124,14 @@ def document(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
         "database": layers.database,
         "layers": [
             {
-                "layer": seen.layer.value,
-                "state": seen.state.value,
-                "seen": _line(seen, layers),
-                "took_ms": None if seen.took_ms is None else round(seen.took_ms, 3),
-                "outcome": None if seen.outcome is None else seen.outcome.value,
-                "facts": sorted(fact.value for fact in seen.facts),
+                "layer": result.layer.value,
+                "state": result.state.value,
+                "seen": _line(result, layers),
+                "took_ms": None if result.took_ms is None else round(result.took_ms, 3),
+                "outcome": None if result.outcome is None else result.outcome.value,
+                "facts": sorted(fact.value for fact in result.facts),
             }
-            for seen in layers.layers
+            for result in layers.layers
         ],
         "verdict": {
             **asdict(verdict),
@@ -148,14 +148,14 @@ def _layers(layers: LayerResults, *, symbols: bool) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
     table.add_column(justify="right", no_wrap=True)
-    for seen in layers.layers:
-        symbol, word, style = _MARKS[seen.state]
-        quiet = "dim" if seen.state in _QUIET else ""
+    for result in layers.layers:
+        symbol, word, style = _MARKS[result.state]
+        quiet = "dim" if result.state in _QUIET else ""
         table.add_row(
             Text(symbol if symbols else word, style=style),
-            Text(seen.layer.words, style=quiet or ("bold" if seen.state is State.FAILED else "")),
-            Text(_line(seen, layers), style=quiet),
-            Text("" if seen.took_ms is None else _format_ms(seen.took_ms), style="dim"),
+            Text(result.layer.words, style=quiet or ("bold" if result.state is LayerState.FAILED else "")),
+            Text(_line(result, layers), style=quiet),
+            Text("" if result.took_ms is None else _format_ms(result.took_ms), style="dim"),
         )
     return table
 
@@ -166,7 +166,7 @@ def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
     for number, step in enumerate(verdict.next_steps, start=1):
         steps.add_row(f"{number}.", Text(step))
     lines: list[RenderableType] = [
-        Text(verdict.says, style="bold"),
+        Text(verdict.meaning, style="bold"),
         Text(f"whose move: {verdict.whose_move.words}", style=colour),
         steps,
     ]
@@ -175,10 +175,10 @@ def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
     return Panel(Group(*lines), title="verdict", title_align="left", border_style=colour, expand=False)
 
 
-def _line(seen: Seen, layers: LayerResults) -> str:
-    if seen.seen or seen.state is not State.SKIPPED:
-        return seen.seen
-    below = hindrance(seen.layer, layers.layers)
+def _line(result: LayerResult, layers: LayerResults) -> str:
+    if result.detail or result.state is not LayerState.SKIPPED:
+        return result.detail
+    below = blocked_by(result.layer, layers.layers)
     return "not tried" if below is None else f"not tried because of {below.words}"
 
 

@@ -1,1 +1,5 @@
-"""What an outcome and a set of examined layers mean: the verdict, whose move it is, the next steps."""
+"""What an outcome and a set of layers mean: whose move it is, and what to do next.
+
+Message, page, JSON, `check` and doctor take their sentences from here. Others import `advise` and `WhoseMove` from
+`advice`; `judge`, `Verdict`, `VerdictCode` and `Diagnosis` from `verdicts`; what a layer is from `layers`.
+"""

@@ -1,7 +1,4 @@
-"""The words of the doctor: layers in causal order, how each ended, and the few facts that verdicts ask for.
-
-Climbing is done in `flow/examine`; what a layers means as a whole is decided in `verdict`.
-"""
+"""The layers that the doctor examines, in causal order: how each ended, and the facts that verdicts ask for."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ from monitor.checks.observation import Outcome
 
 
 class Layer(Enum):
-    """One thing to be seen, in the order in which one causes the next."""
+    """What is examined, in the order in which one causes the next. The codes are stable."""
 
     CONFIGURATION = "configuration"
-    CONNECTIVITY = "our_network"
+    CONNECTIVITY = "connectivity"
     LOOKUP = "lookup"
     CONNECTION = "connection"
     ENCRYPTION = "encryption"
@@ -31,24 +28,26 @@ class Layer(Enum):
 
     @property
     def words(self) -> str:
-        """The layer as a person says it: `HTTP without a token`."""
+        """The layer's name for people: `HTTP without a token`."""
         return _WORDS.get(self, self.value.replace("_", " "))
 
     @property
     def needs(self) -> tuple[Layer, ...]:
-        """The layers that must not have failed before this one can be tried; nothing else stops it."""
+        """The layers without which this one is not tried. A failure of any other layer does not stop it."""
         return _NEEDS.get(self, ())
 
 
 _WORDS = {
+    Layer.CONNECTIVITY: "our network",
     Layer.CONNECTION: "connection on 443",
     Layer.HTTP: "HTTP without a token",
-    Layer.WORKER: "the worker's way",
+    Layer.WORKER: "the worker's connection",
     Layer.STATUS_PAGE: "Upstash's status page",
     Layer.CONSOLE: "the Upstash console",
     Layer.PLATFORM: "the platform, Railway",
 }
-# A host can often be told from a malformed URL, and then the network below the token can be seen all the same.
+# HTTP does not need the configuration: a host can often be read off a malformed URL, and then everything below the
+# token is examined all the same.
 _NEEDS = {
     Layer.CONNECTION: (Layer.LOOKUP,),
     Layer.ENCRYPTION: (Layer.CONNECTION,),
@@ -60,8 +59,8 @@ _NEEDS = {
 }
 
 
-class State(Enum):
-    """How a layer ended. `UNKNOWN`: it could not be seen, or answered in a way that is not known to us."""
+class LayerState(Enum):
+    """How a layer ended. `UNKNOWN`: it could not be examined in time, or the answer is not one we know."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -71,7 +70,7 @@ class State(Enum):
 
 
 class Fact(Enum):
-    """What a layer found beyond passing or failing; a closed set, and verdicts are rules over it."""
+    """What a layer found beyond passing or failing. The set is closed, so that verdicts can be rules over it."""
 
     TOKEN_IS_READ_ONLY = "token_is_read_only"
     TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
@@ -99,15 +98,15 @@ class Fact(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """One layer as it was found. `seen` is one line without secrets; `took_ms` is `None` for one not tried.
+class LayerResult:
+    """How one layer ended. `detail` is one line without secrets; `took_ms` is `None` where nothing was tried.
 
-    `outcome` is set where the layer looked at the database and it was not fine.
+    `outcome` is set where the layer examined the database itself and it was not fine.
     """
 
     layer: Layer
-    state: State
-    seen: str = ""
+    state: LayerState
+    detail: str = ""
     took_ms: float | None = None
     outcome: Outcome | None = None
     facts: frozenset[Fact] = frozenset()
@@ -115,38 +114,38 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerResults:
-    """All layers of one database, in causal order; layers that are left out count as not applicable."""
+    """The examined layers of one database, in causal order. Layers that were left out count as not applicable."""
 
     database: str
-    layers: tuple[Seen, ...]
+    layers: tuple[LayerResult, ...]
 
-    def at(self, layer: Layer) -> Seen:
-        """How the layer was found."""
-        return next(
-            (seen for seen in self.layers if seen.layer is layer), Seen(layer=layer, state=State.NOT_APPLICABLE)
-        )
+    def result_of(self, layer: Layer) -> LayerResult:
+        """How a layer ended."""
+        not_examined = LayerResult(layer=layer, state=LayerState.NOT_APPLICABLE)
+        return next((result for result in self.layers if result.layer is layer), not_examined)
 
     def passed(self, *layers: Layer) -> bool:
-        return all(self.at(layer).state is State.PASSED for layer in layers)
+        """True when all of them passed."""
+        return all(self.result_of(layer).state is LayerState.PASSED for layer in layers)
 
     def failed(self, *layers: Layer) -> bool:
         """True when any of them failed."""
-        return any(self.at(layer).state is State.FAILED for layer in layers)
+        return any(self.result_of(layer).state is LayerState.FAILED for layer in layers)
 
     def outcome(self) -> Outcome | None:
-        """The outcome of the lowest layer of the REST way that was not fine; `None` when all of it was."""
-        for seen in self.layers:
-            if seen.layer in REST_WAY and seen.state is State.FAILED and seen.outcome is not None:
-                return seen.outcome
+        """The outcome of the first layer of REST that failed; `None` when none did."""
+        for result in self.layers:
+            if result.layer in REST_LAYERS and result.state is LayerState.FAILED and result.outcome is not None:
+                return result.outcome
         return None
 
-    def knows(self, *facts: Fact) -> bool:
+    def has(self, *facts: Fact) -> bool:
         """True when every one of these facts was found, on whichever layer."""
-        found = frozenset[Fact]().union(*(seen.facts for seen in self.layers))
+        found = frozenset[Fact]().union(*(result.facts for result in self.layers))
         return found.issuperset(facts)
 
 
-REST_WAY = (
+REST_LAYERS = (
     Layer.CONFIGURATION,
     Layer.LOOKUP,
     Layer.CONNECTION,
@@ -156,17 +155,17 @@ REST_WAY = (
     Layer.READING,
     Layer.WRITING,
 )
-# What sends something to the database's host, and what of it costs commands.
-AT_THE_HOST = frozenset({*REST_WAY, Layer.WORKER}) - {Layer.CONFIGURATION}
-BILLED = frozenset({Layer.READING, Layer.WRITING})
+# The layers that send something to the database's host, and those of them that cost billed commands.
+HOST_LAYERS = frozenset({*REST_LAYERS, Layer.WORKER}) - {Layer.CONFIGURATION}
+BILLED_LAYERS = frozenset({Layer.READING, Layer.WRITING})
 
 
-def hindrance(layer: Layer, examined: Collection[Seen]) -> Layer | None:
-    """The failed layer further down that keeps this one from being tried; `None` when it may be."""
-    states = {seen.layer: seen.state for seen in examined}
+def blocked_by(layer: Layer, examined: Collection[LayerResult]) -> Layer | None:
+    """The failed layer because of which this one cannot be tried; `None` when it can."""
+    states = {result.layer: result.state for result in examined}
     for needed in layer.needs:
-        if states.get(needed) is State.FAILED:
+        if states.get(needed) is LayerState.FAILED:
             return needed
-        if states.get(needed) is State.SKIPPED:
-            return hindrance(needed, examined) or needed
+        if states.get(needed) is LayerState.SKIPPED:
+            return blocked_by(needed, examined) or needed
     return None

@@ -1,22 +1,27 @@
-"""The words of a verdict on a whole layers: its code, what it says, whose move it is, what to do next.
+"""The verdict on the layers of one database: the first rule that fits what they show together.
 
-Which verdict a layers gets is decided in `verdicts`.
+A rule says something of its own only where the combination of layers tells more than the outcome alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from monitor.checks.observation import Family, Outcome
-from monitor.diagnosis.advice import WhoseMove, advise
-from monitor.diagnosis.layers import Fact, Layer, LayerResults, State
+from monitor.diagnosis.advice import (
+    ALLOWLIST,
+    ASK_WHO_RESET,
+    COPY_BOTH,
+    STATUS_PAGE,
+    Advice,
+    WhoseMove,
+    advice,
+    advise,
+)
+from monitor.diagnosis.layers import Fact, Layer, LayerResults, LayerState
 from monitor.lib.exit_status import ExitStatus
-
-COPY_BOTH = "Copy URL and REST token again, both from the same database's page in the Upstash console."
-SET_AND_DEPLOY = "Set UPSTASH_REDIS_REST_TOKEN of service {service} to the console's REST token, then deploy."
-FIX = "With a console key and a Railway token, `upstash-monitor doctor --fix` does it for the worker."
 
 
 class VerdictCode(Enum):
@@ -61,24 +66,39 @@ class Verdict:
     """One sentence on what is the matter, whose move it is, and at most three steps."""
 
     code: VerdictCode
-    says: str
+    meaning: str
     whose_move: WhoseMove
     next_steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """The examined layers of a database and the verdict on them."""
+
+    layers: LayerResults
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerdictRule:
-    """One row of the table. In its texts `{service}` stands for the name of the worker's service."""
+    """One row of the table. In its advice `{service}` stands for the name of the worker's service.
+
+    `advice` is `None` where the advice for the outcome of the layers says it all.
+    """
 
     code: VerdictCode
     fits: Callable[[LayerResults], bool]
-    says: str
-    whose_move: WhoseMove
-    next_steps: tuple[str, ...]
+    advice: Advice | None
 
 
 _NO_CONNECTION = (Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
-_ELSEWHERE = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
+_BEYOND_THE_HOST = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
+
+_YOURS, _UPSTASH = WhoseMove.YOURS, WhoseMove.UPSTASH
+_SET_TOKEN = "Set UPSTASH_REDIS_REST_TOKEN of service {service} to the console's REST token, then deploy."
+_SET_BOTH = "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on service {service} and deploy."
+_DEPLOY_STAGED = "Deploy the staged change of service {service}."
+_FIX = "With a console key and a Railway token, `upstash-monitor doctor --fix` does it for the worker."
 
 
 def _ended(layers: LayerResults, *outcomes: Outcome) -> bool:
@@ -97,143 +117,151 @@ def _missing(layers: LayerResults) -> bool:
     return _ended(layers, Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
 
 
-def _no_way_there(layers: LayerResults) -> bool:
+def _unreachable(layers: LayerResults) -> bool:
+    """The database could not be used for a reason on the network or at Upstash."""
     outcome = layers.outcome()
     return outcome is not None and outcome.family in (Family.NETWORK, Family.SERVICE)
 
 
-def _network_is_there(layers: LayerResults) -> bool:
+def _has_network(layers: LayerResults) -> bool:
     """Anybody's answer proves it: a firewall may keep us from the connectivity hosts and from nobody else."""
-    if layers.passed(Layer.CONNECTIVITY) or layers.passed(Layer.CONNECTION) or layers.passed(Layer.WORKER):
+    if any(layers.passed(layer) for layer in (Layer.CONNECTIVITY, Layer.CONNECTION, Layer.WORKER)):
         return True
     # These fail by what they answer; where no answer came they are unknown.
-    return any(layers.at(layer).state in (State.PASSED, State.FAILED) for layer in _ELSEWHERE)
+    return any(
+        layers.result_of(layer).state in (LayerState.PASSED, LayerState.FAILED) for layer in _BEYOND_THE_HOST
+    )
 
 
-ROWS: tuple[VerdictRule, ...] = (
+def _rest_works(layers: LayerResults) -> bool:
+    return layers.passed(Layer.TOKEN) and layers.outcome() is None
+
+
+def _rest_reads(layers: LayerResults) -> bool:
+    return layers.passed(Layer.TOKEN) and layers.outcome() in (None, Outcome.PERMISSION_DENIED)
+
+
+# Ordered: of several rules that fit the first counts. First what keeps REST from working, the certain before the
+# probable; then, with REST in order, what may be wrong with the worker; then that nothing is.
+RULES: tuple[VerdictRule, ...] = (
     VerdictRule(
         code=VerdictCode.OFFLINE,
         fits=lambda layers: (
-            layers.failed(Layer.CONNECTIVITY) and _no_way_there(layers) and not _network_is_there(layers)
+            layers.failed(Layer.CONNECTIVITY) and _unreachable(layers) and not _has_network(layers)
         ),
-        says="Our own side has no network: the connectivity hosts do not answer either.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Check the network of the machine or container that runs this.",),
+        advice=advise(Outcome.OFFLINE),
     ),
     VerdictRule(
         code=VerdictCode.VARIABLE_STAGED,
-        fits=lambda layers: _missing(layers) and layers.knows(Fact.WORKER_VARIABLE_STAGED),
-        says="The variable is set on Railway, but the change is staged and not deployed.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Deploy the staged change of service {service}.", "Redeploy this monitor too."),
-    ),
-    VerdictRule(
-        code=VerdictCode.VARIABLE_MISSING,
-        fits=_missing,
-        says="The URL or the token is not there at all.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
-            COPY_BOTH,
-            "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on this service and deploy.",
-            "Sealed variables are not copied to duplicated or pull request environments: set them there again.",
+        fits=lambda layers: _missing(layers) and layers.has(Fact.WORKER_VARIABLE_STAGED),
+        advice=advice(
+            _YOURS,
+            "The variable is set on Railway, but the change is staged and not deployed.",
+            _DEPLOY_STAGED,
+            "Redeploy this monitor too.",
         ),
     ),
+    VerdictRule(code=VerdictCode.VARIABLE_MISSING, fits=_missing, advice=None),
     VerdictRule(
         code=VerdictCode.REST_VALUE_MANGLED,
         fits=lambda layers: _malformed(layers) and layers.passed(Layer.WORKER),
-        says="The REST value is mangled; rediss:// works all the same, because URL parsers drop what is wrong.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Copy the value again, without newline, quotes or spaces.", "Deploy the change."),
+        advice=advice(
+            _YOURS,
+            "The REST value is mangled; rediss:// works all the same, because URL parsers drop what is wrong.",
+            "Copy the value again, without newline, quotes or spaces.",
+            "Deploy the change.",
+        ),
     ),
-    VerdictRule(
-        code=VerdictCode.VALUE_MALFORMED,
-        fits=_malformed,
-        says="The URL or the token cannot be right as it stands; nothing was sent with it.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(COPY_BOTH, "Set both on service {service} as well, and deploy."),
-    ),
+    VerdictRule(code=VerdictCode.VALUE_MALFORMED, fits=_malformed, advice=None),
     VerdictRule(
         code=VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
         fits=lambda layers: (
-            _rejected(layers) and layers.knows(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED)
+            _rejected(layers) and layers.has(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED)
         ),
-        says="The new token is set on service {service}, but the change is staged and not deployed.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Deploy the staged change of service {service}.", "Give this monitor the new token too."),
+        advice=advice(
+            _YOURS,
+            "The new token is set on service {service}, but the change is staged and not deployed.",
+            _DEPLOY_STAGED,
+            "Give this monitor the new token too.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
         fits=lambda layers: (
-            _rejected(layers) and layers.knows(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
+            _rejected(layers) and layers.has(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
         ),
-        says="The worker has the console's token; only this monitor's variable is an old one.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Set UPSTASH_REDIS_REST_TOKEN of this monitor to the console's REST token and deploy.",),
+        advice=advice(
+            _YOURS,
+            "The worker has the console's token; only this monitor's variable is an old one.",
+            "Set UPSTASH_REDIS_REST_TOKEN of this monitor to the console's REST token and deploy.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_HAS_AN_OLD_TOKEN,
-        fits=lambda layers: _rejected(layers) and layers.knows(Fact.CONSOLE_TOKEN_DIFFERS),
-        says="The console has a newer token than the worker.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(SET_AND_DEPLOY, "Give this monitor the same token.", FIX),
+        fits=lambda layers: _rejected(layers) and layers.has(Fact.CONSOLE_TOKEN_DIFFERS),
+        advice=advice(
+            _YOURS,
+            "The console has a newer token than the worker.",
+            _SET_TOKEN,
+            "Give this monitor the same token.",
+            _FIX,
+        ),
     ),
     VerdictRule(
         code=VerdictCode.CONSOLE_TOKEN_REFUSED,
-        fits=lambda layers: _rejected(layers) and layers.knows(Fact.CONSOLE_TOKEN_IS_OURS),
-        says="The token is the console's own, and the database refuses it all the same.",
-        whose_move=WhoseMove.UPSTASH,
-        next_steps=(
-            "Wait a minute and check again: a reset may still be on its way to every region.",
+        fits=lambda layers: _rejected(layers) and layers.has(Fact.CONSOLE_TOKEN_IS_OURS),
+        advice=advice(
+            _UPSTASH,
+            "The token is the console's own, and the database refuses it all the same.",
+            "Wait a minute and check again: a reset may not have reached every region yet.",
             "Then write to Upstash support with the time of this check.",
         ),
     ),
     VerdictRule(
         code=VerdictCode.TOKEN_OF_ANOTHER_DATABASE,
-        fits=lambda layers: _rejected(layers) and layers.knows(Fact.TOKEN_OF_ANOTHER_DATABASE),
-        says="The token seems to belong to another database than the URL.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(COPY_BOTH, "Set both on service {service} and deploy."),
+        fits=lambda layers: _rejected(layers) and layers.has(Fact.TOKEN_OF_ANOTHER_DATABASE),
+        advice=advice(_YOURS, "The token seems to belong to another database than the URL.", COPY_BOTH, _SET_BOTH),
     ),
     VerdictRule(
         code=VerdictCode.TOKEN_IS_A_PASSWORD,
-        fits=lambda layers: _rejected(layers) and layers.knows(Fact.TOKEN_IS_A_PASSWORD),
-        says="The token looks like the password of an older database, which differs from its REST token.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Copy the token from the REST section of the database's page in the Upstash console.",),
+        fits=lambda layers: _rejected(layers) and layers.has(Fact.TOKEN_IS_A_PASSWORD),
+        advice=advice(
+            _YOURS,
+            "The token looks like the password of an older database, which differs from its REST token.",
+            "Copy the token from the REST section of the database's page in the Upstash console.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.REST_TOKEN_WRONG,
         fits=lambda layers: _rejected(layers) and layers.passed(Layer.WORKER),
-        says="REST rejects the value that rediss:// accepts: it is the password, and the REST token is another.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Copy the REST token, not the password, from the database's page in the Upstash console.",),
+        advice=advice(
+            _YOURS,
+            "REST rejects the value that rediss:// accepts: it is the password, and the REST token is another.",
+            "Copy the REST token, not the password, from the database's page in the Upstash console.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.TOKEN_STALE,
         fits=_rejected,
-        says="The database was reached and does not accept this token: it was reset, or belongs elsewhere.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(COPY_BOTH, SET_AND_DEPLOY, "If it worked before, ask who reset the credentials."),
+        advice=replace(advise(Outcome.TOKEN_REJECTED), next_steps=(COPY_BOTH, _SET_TOKEN, ASK_WHO_RESET)),
     ),
     VerdictRule(
         code=VerdictCode.DATABASE_GONE,
         fits=lambda layers: (
-            _ended(layers, Outcome.DNS_NOT_FOUND) and layers.knows(Fact.CONSOLE_HAS_NO_SUCH_DATABASE)
+            _ended(layers, Outcome.DNS_NOT_FOUND) and layers.has(Fact.CONSOLE_HAS_NO_SUCH_DATABASE)
         ),
-        says="The host does not exist, and the console knows no such database: deleted, archived, or mistyped.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
+        advice=advice(
+            _YOURS,
+            "The host does not exist, and the console knows no such database: deleted, archived, or mistyped.",
             "Compare the host with the databases in the Upstash console.",
             "An archived database is restored there, with a new URL and token.",
-            "Set the new values on service {service} and deploy.",
+            _SET_BOTH,
         ),
     ),
     VerdictRule(
         code=VerdictCode.SUSPENDED,
-        fits=lambda layers: _ended(layers, Outcome.SUSPENDED) or layers.knows(Fact.CONSOLE_SUSPENDED),
-        says="Upstash has suspended the database or the account.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Open the Upstash console: raise the budget, or settle the bill.",),
+        fits=lambda layers: _ended(layers, Outcome.SUSPENDED) or layers.has(Fact.CONSOLE_SUSPENDED),
+        advice=advise(Outcome.SUSPENDED),
     ),
     VerdictRule(
         code=VerdictCode.QUOTA_BEHIND_PING,
@@ -242,25 +270,21 @@ ROWS: tuple[VerdictRule, ...] = (
             and (
                 _ended(layers, Outcome.QUOTA_EXCEEDED)
                 # The console's count is no proof against a command that was answered.
-                or (layers.knows(Fact.CONSOLE_COMMANDS_USED_UP) and not layers.passed(Layer.READING))
+                or (layers.has(Fact.CONSOLE_COMMANDS_USED_UP) and not layers.passed(Layer.READING))
             )
         ),
-        says="The plan's commands are used up: PING still answers, real commands do not.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
-            "Upgrade the plan in the Upstash console, or wait for the reset at the turn of the month.",
-            "Look at its usage page for what uses so many commands.",
+        advice=replace(
+            advise(Outcome.QUOTA_EXCEEDED),
+            meaning="The plan's commands are used up: PING still answers, real commands do not.",
         ),
     ),
     VerdictRule(
         code=VerdictCode.DATABASE_FULL,
         fits=lambda layers: (
             _ended(layers, Outcome.CAPACITY_FULL)
-            or (layers.knows(Fact.CONSOLE_STORAGE_FULL) and not layers.passed(Layer.WRITING))
+            or (layers.has(Fact.CONSOLE_STORAGE_FULL) and not layers.passed(Layer.WRITING))
         ),
-        says="The database is full: it reads and deletes, but refuses writes.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Delete keys, set expiries, or turn on eviction.", "Upgrade to a plan with more storage."),
+        advice=advise(Outcome.CAPACITY_FULL),
     ),
     VerdictRule(
         code=VerdictCode.TOKEN_READ_ONLY,
@@ -268,26 +292,31 @@ ROWS: tuple[VerdictRule, ...] = (
             layers.passed(Layer.TOKEN)
             and layers.failed(Layer.WRITING)
             and _ended(layers, Outcome.PERMISSION_DENIED)
-            # Then a worker as it is usually built does not get in at all, which is said further down.
-            and not layers.knows(Fact.WORKER_AS_READ_ONLY)
+            # Then a worker as it is usually built does not get in at all, which a later rule says.
+            and not layers.has(Fact.WORKER_AS_READ_ONLY)
         ),
-        says="The token may read and not write.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("If the worker writes, give it the standard token, or grant the command to its ACL user.",),
+        advice=advice(
+            _YOURS,
+            "The token may read and not write.",
+            "If the worker writes, give it the standard token, or grant the command to its ACL user.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.PROVIDER_TROUBLE,
-        fits=lambda layers: _no_way_there(layers) and layers.knows(Fact.TROUBLE_POSTED),
-        says="Upstash has posted trouble with Redis on its status page, and the database cannot be used.",
-        whose_move=WhoseMove.UPSTASH,
-        next_steps=("Watch https://status.upstash.com.", "Keep the times of this incident for a claim."),
+        fits=lambda layers: _unreachable(layers) and layers.has(Fact.TROUBLE_POSTED),
+        advice=advice(
+            _UPSTASH,
+            "Upstash has posted trouble with Redis on its status page, and the database cannot be used.",
+            "Watch https://status.upstash.com.",
+            "Keep the times of this incident for a claim.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.ADDRESS_NOT_ALLOWED,
-        fits=lambda layers: _ended(layers, *_NO_CONNECTION) and layers.knows(Fact.CONSOLE_ALLOWLIST),
-        says="No connection stands, and the database has an IP allowlist: this address is probably not on it.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
+        fits=lambda layers: _ended(layers, *_NO_CONNECTION) and layers.has(Fact.CONSOLE_ALLOWLIST),
+        advice=advice(
+            _YOURS,
+            "No connection stands, and the database has an IP allowlist: this address is probably not on it.",
             "Compare the service's outbound address with the allowlist in the Upstash console.",
             "On Railway a fixed outbound address needs the Pro plan and a deployment.",
         ),
@@ -295,121 +324,118 @@ ROWS: tuple[VerdictRule, ...] = (
     VerdictRule(
         code=VerdictCode.BLOCKED_OR_DOWN,
         fits=lambda layers: (
-            _ended(layers, *_NO_CONNECTION) and _network_is_there(layers) and layers.failed(Layer.WORKER)
+            _ended(layers, *_NO_CONNECTION) and _has_network(layers) and layers.failed(Layer.WORKER)
         ),
-        says="No way leads to the host while our own network is fine: Upstash is down, or we are blocked.",
-        whose_move=WhoseMove.NETWORK,
-        next_steps=(
-            "See whether Upstash knows of it: https://status.upstash.com.",
-            "If the database has an IP allowlist, check that this service's outbound address is on it.",
+        advice=advice(
+            WhoseMove.NETWORK,
+            "The host cannot be reached while our own network is fine: Upstash is down, or we are blocked.",
+            STATUS_PAGE,
+            ALLOWLIST,
         ),
     ),
-)
-
-
-def _rest_is_good(layers: LayerResults) -> bool:
-    return layers.passed(Layer.TOKEN) and layers.outcome() is None
-
-
-def _rest_lets_read(layers: LayerResults) -> bool:
-    return layers.passed(Layer.TOKEN) and layers.outcome() in (None, Outcome.PERMISSION_DENIED)
-
-
-WORKER_ROWS: tuple[VerdictRule, ...] = (
     VerdictRule(
         code=VerdictCode.OTHER_DATABASE,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
-        says="The database works, but it is not one of this console account's.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Check that URL and token are those of the database you mean.",),
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
+        advice=advice(
+            _YOURS,
+            "The database works, but it is not one of this console account's.",
+            "Check that URL and token are those of the database you mean.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_VARIABLE_MISSING,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_VARIABLE_MISSING),
-        says="URL and token work here, but service {service} does not have them.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
-            "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN on service {service} and deploy.",
-            FIX,
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_VARIABLE_MISSING),
+        advice=advice(
+            _YOURS, "URL and token work here, but service {service} does not have them.", _SET_BOTH, _FIX
         ),
     ),
-    # Before the next row: to deploy a staged value that is not the right one would break a worker that works.
+    # Before the next rule: to deploy a staged value that is not the right one would break a worker that works.
     VerdictRule(
         code=VerdictCode.WORKER_VALUE_DIFFERS,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_VARIABLE_DIFFERS),
-        says="URL and token work here, but service {service} has other values.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(SET_AND_DEPLOY, FIX),
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_VARIABLE_DIFFERS),
+        advice=advice(
+            _YOURS, "URL and token work here, but service {service} has other values.", _SET_TOKEN, _FIX
+        ),
     ),
     VerdictRule(
         code=VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_VARIABLE_STAGED),
-        says="The right values are set on service {service}, but the change is staged and not deployed.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Deploy the staged change of service {service}.",),
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_VARIABLE_STAGED),
+        advice=advice(
+            _YOURS,
+            "The right values are set on service {service}, but the change is staged and not deployed.",
+            _DEPLOY_STAGED,
+        ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_LEGACY_PORT,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_ON_LEGACY_PORT),
-        says="REST works, and rediss:// only on the port of older databases, the number in the host's name.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Build the worker's URL with that port in place of 6379.",),
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_ON_LEGACY_PORT),
+        advice=advice(
+            _YOURS,
+            "REST works, and rediss:// only on the port of older databases, the number in the host's name.",
+            "Build the worker's URL with that port in place of 6379.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_READ_ONLY,
-        fits=lambda layers: _rest_lets_read(layers) and layers.knows(Fact.WORKER_AS_READ_ONLY),
-        says="The token is a read-only one, and rediss:// takes it only with the user default_ro.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
+        fits=lambda layers: _rest_reads(layers) and layers.has(Fact.WORKER_AS_READ_ONLY),
+        advice=advice(
+            _YOURS,
+            "The token is a read-only one, and rediss:// takes it only with the user default_ro.",
             "Build the worker's URL as rediss://default_ro:TOKEN@HOST:6379,",
             "or give it the standard token, with the user default.",
         ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_URL_WRONG,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_AUTH_REJECTED),
-        says="REST accepts the token and rediss:// does not: an older database whose password differs.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_AUTH_REJECTED),
+        advice=advice(
+            _YOURS,
+            "REST accepts the token and rediss:// does not: an older database whose password differs.",
             "Copy the rediss:// URL from the database's page in the Upstash console into the worker's variable,",
             "or let the worker use the REST client, as this monitor does.",
         ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_URL_WRONG,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_URL_BROKEN),
-        says="REST works, but a rediss:// URL built from these values leads nowhere: a character cuts it short.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=(
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_URL_BROKEN),
+        advice=advice(
+            _YOURS,
+            "REST works, but a rediss:// URL built from these values leads nowhere: a character cuts it short.",
             "Percent-encode the token where the worker builds its URL, and see that the URL is https://HOST.",
             "Or let the worker use the REST client, as this monitor does.",
         ),
     ),
     VerdictRule(
         code=VerdictCode.WORKER_PORT_BLOCKED,
-        fits=lambda layers: _rest_is_good(layers) and layers.knows(Fact.WORKER_NOT_CONNECTED),
-        says="REST works, but no rediss:// connection stands: port 6379 is blocked on the way.",
-        whose_move=WhoseMove.YOURS,
-        next_steps=("Open outgoing port 6379 for the worker, or let it use the REST client.",),
+        fits=lambda layers: _rest_works(layers) and layers.has(Fact.WORKER_NOT_CONNECTED),
+        advice=advice(
+            _YOURS,
+            "REST works, but no rediss:// connection stands: port 6379 is blocked on the way.",
+            "Open outgoing port 6379 for the worker, or let it use the REST client.",
+        ),
     ),
     VerdictRule(
         code=VerdictCode.SLOW,
-        fits=lambda layers: layers.at(Layer.TOKEN).outcome is Outcome.SLOW and not layers.failed(Layer.WORKER),
-        says="Everything works, but slower than the limit that was set.",
-        whose_move=WhoseMove.YOURS_THEN_UPSTASH,
-        next_steps=advise(Outcome.SLOW).next_steps,
+        fits=lambda layers: (
+            layers.result_of(Layer.TOKEN).outcome is Outcome.SLOW and not layers.failed(Layer.WORKER)
+        ),
+        advice=advise(Outcome.SLOW),
     ),
     VerdictRule(
         code=VerdictCode.ALL_GOOD,
-        fits=lambda layers: _rest_is_good(layers) and not layers.failed(Layer.WORKER),
-        says="Everything that can be seen from here works.",
-        whose_move=WhoseMove.NOBODY,
-        next_steps=(
+        fits=lambda layers: _rest_works(layers) and not layers.failed(Layer.WORKER),
+        advice=advice(
+            WhoseMove.NOBODY,
+            "Everything that can be examined from here works.",
             "If a worker still fails, read its log around its Redis calls: the cause is in its own code.",
         ),
     ),
 )
-
+_NOT_KNOWN = advice(
+    _YOURS,
+    "Not enough could be examined to say what is the matter.",
+    "Read the layers above; run the doctor again when the network is back.",
+)
 
 _STATUS = {
     VerdictCode.ALL_GOOD: ExitStatus.OK,
@@ -421,36 +447,20 @@ _STATUS = {
 # As in `check`: what is down outranks what is not known.
 _PRECEDENCE = (ExitStatus.CRITICAL, ExitStatus.UNKNOWN, ExitStatus.WARNING)
 
-TABLE = (*ROWS, *WORKER_ROWS)
-
 
 def judge(layers: LayerResults, *, service: str = "worker") -> Verdict:
-    """The verdict on a layers; every layers has one. `service` is the name of the worker's service."""
-    row = next((row for row in TABLE if row.fits(layers)), None)
-    if row is not None:
-        return Verdict(
-            code=row.code,
-            says=row.says.replace("{service}", service),
-            whose_move=row.whose_move,
-            next_steps=tuple(step.replace("{service}", service) for step in row.next_steps),
-        )
-    outcome, which_way = layers.outcome(), ""
-    if outcome is None and layers.failed(Layer.WORKER):
-        outcome, which_way = layers.at(Layer.WORKER).outcome, "REST works, but not the worker's way. "
-    if outcome is None:
-        return Verdict(
-            code=VerdictCode.NOT_KNOWN,
-            says="Not enough could be seen to say what is the matter.",
-            whose_move=WhoseMove.YOURS,
-            next_steps=("Read the layers above; run the doctor again when the network is back.",),
-        )
-    advice = advise(outcome)
-    return Verdict(
-        code=VerdictCode.AS_THE_OUTCOME_SAYS,
-        says=which_way + advice.meaning,
-        whose_move=advice.whose_move,
-        next_steps=advice.next_steps,
-    )
+    """The verdict on the layers; there always is one. `service` is the name of the worker's service."""
+    rule = next((rule for rule in RULES if rule.fits(layers)), None)
+    outcome, worker_outcome = layers.outcome(), layers.result_of(Layer.WORKER).outcome
+    if rule is not None and rule.advice is not None:
+        return _verdict(rule.code, rule.advice, service)
+    if outcome is not None:
+        return _verdict(rule.code if rule else VerdictCode.AS_THE_OUTCOME_SAYS, advise(outcome), service)
+    if layers.failed(Layer.WORKER) and worker_outcome is not None:
+        found = advise(worker_outcome)
+        found = replace(found, meaning=f"REST works, but not the worker's connection. {found.meaning}")
+        return _verdict(VerdictCode.AS_THE_OUTCOME_SAYS, found, service)
+    return _verdict(VerdictCode.NOT_KNOWN, _NOT_KNOWN, service)
 
 
 def worst_status(verdicts: Sequence[Verdict]) -> ExitStatus:
@@ -459,3 +469,12 @@ def worst_status(verdicts: Sequence[Verdict]) -> ExitStatus:
     if not found:
         return ExitStatus.UNKNOWN
     return next((status for status in _PRECEDENCE if status in found), ExitStatus.OK)
+
+
+def _verdict(code: VerdictCode, found: Advice, service: str) -> Verdict:
+    return Verdict(
+        code=code,
+        meaning=found.meaning.replace("{service}", service),
+        whose_move=found.whose_move,
+        next_steps=tuple(step.replace("{service}", service) for step in found.next_steps),
+    )

@@ -20,7 +20,7 @@ from monitor.checks.credentials import Endpoint, endpoint_of, host_of
 from monitor.checks.resolver import AddressInfo
 from monitor.checks.rest import UpstashProbes
 from monitor.config.settings import DatabaseSettings, DoctorSettings
-from monitor.diagnosis.layers import REST_WAY, Layer, LayerResults, Seen, State, hindrance
+from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.doctor.layers.console import ConsoleDatabase, ConsoleKey, read_console
 from monitor.doctor.layers.network import connect, encrypt, look_up
 from monitor.doctor.layers.rest import see_configuration, see_http, see_reading, see_token, see_writing
@@ -32,14 +32,14 @@ from monitor.lib.secret import Secret
 from monitor.lib.threads import on_daemon_thread
 
 # One layer: looks, and says what it saw. `took_ms` is filled in here, so that no layer measures itself.
-LayerProbe = Callable[[], Awaitable[Seen]]
+LayerProbe = Callable[[], Awaitable[LayerResult]]
 # Not a need, since nothing fails without it, but a layer that knows more once the other is done.
 _AFTER = {Layer.PLATFORM: Layer.CONSOLE, Layer.WORKER: Layer.LOOKUP}
 
 
 async def examine_layers(database: str, probes: Mapping[Layer, LayerProbe], *, within: timedelta) -> LayerResults:
     """Return the layers after at most `within`; layers that are not done by then are unknown. Raises nothing."""
-    done: dict[Layer, asyncio.Future[Seen]] = {}
+    done: dict[Layer, asyncio.Future[LayerResult]] = {}
     for layer in Layer:
         if layer in probes:
             done[layer] = asyncio.ensure_future(_layer(layer, probes[layer], done))
@@ -54,25 +54,29 @@ async def examine_layers(database: str, probes: Mapping[Layer, LayerProbe], *, w
         layers=tuple(
             future.result()
             if future.done() and not future.cancelled()
-            else Seen(layer=layer, state=State.UNKNOWN, seen=f"not known within {seconds:g} s")
+            else LayerResult(layer=layer, state=LayerState.UNKNOWN, detail=f"not known within {seconds:g} s")
             for layer, future in done.items()
         ),
     )
 
 
-async def _layer(layer: Layer, probe: LayerProbe, done: Mapping[Layer, asyncio.Future[Seen]]) -> Seen:
+async def _layer(
+    layer: Layer, probe: LayerProbe, done: Mapping[Layer, asyncio.Future[LayerResult]]
+) -> LayerResult:
     # The layers below were begun before this one, so waiting for them cannot come round in a circle.
     below = [needed for needed in (*layer.needs, _AFTER.get(layer)) if needed is not None and needed in done]
     known = [await asyncio.shield(done[needed]) for needed in below]
-    if hindrance(layer, known) is not None:
-        return Seen(layer=layer, state=State.SKIPPED)
+    if blocked_by(layer, known) is not None:
+        return LayerResult(layer=layer, state=LayerState.SKIPPED)
     started = perf_counter()
     try:
-        seen = await probe()
+        result = await probe()
     except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
         logger.opt(exception=error).error("the layer {} failed inside", layer.value)
-        return Seen(layer=layer, state=State.UNKNOWN, seen=f"the monitor failed inside ({type(error).__name__})")
-    return replace(seen, took_ms=(perf_counter() - started) * 1000) if seen.took_ms is None else seen
+        return LayerResult(
+            layer=layer, state=LayerState.UNKNOWN, detail=f"the monitor failed inside ({type(error).__name__})"
+        )
+    return replace(result, took_ms=(perf_counter() - started) * 1000) if result.took_ms is None else result
 
 
 WITHIN = timedelta(seconds=28)
@@ -148,26 +152,26 @@ class _Visit:
             Layer.PLATFORM: self._platform,
         }
         if self._endpoint is None:
-            return {**{layer: partial(_no_host, layer) for layer in REST_WAY}, **probes}
+            return {**{layer: partial(_no_host, layer) for layer in REST_LAYERS}, **probes}
         return {**probes, **self._network(self._endpoint), **self._rest(self._endpoint)}
 
     def _network(self, endpoint: Endpoint) -> dict[Layer, LayerProbe]:
         probes = self._examiner.probes
 
-        async def lookup() -> Seen:
-            seen, self._addresses = await look_up(
+        async def lookup() -> LayerResult:
+            result, self._addresses = await look_up(
                 endpoint.host, endpoint.port, timeout=self._timeout, resolver=probes.resolver
             )
-            return seen
+            return result
 
-        async def connection() -> Seen:
-            seen, self._addresses = await connect(self._addresses, timeout=self._timeout)
-            return seen
+        async def connection() -> LayerResult:
+            result, self._addresses = await connect(self._addresses, timeout=self._timeout)
+            return result
 
-        async def encryption() -> Seen:
+        async def encryption() -> LayerResult:
             if not endpoint.is_encrypted:
                 words = "http:// in the URL: nothing is encrypted"
-                return Seen(layer=Layer.ENCRYPTION, state=State.NOT_APPLICABLE, seen=words)
+                return LayerResult(layer=Layer.ENCRYPTION, state=LayerState.NOT_APPLICABLE, detail=words)
             now = self._examiner.clock()
             return await encrypt(endpoint.host, self._addresses, timeout=self._timeout, tls=probes.tls, now=now)
 
@@ -183,21 +187,23 @@ class _Visit:
             Layer.WRITING: lambda: see_writing(probe, timeout=self._timeout),
         }
 
-    async def _configuration(self) -> Seen:
+    async def _configuration(self) -> LayerResult:
         return see_configuration(self._url, self._token)
 
-    async def _our_network(self) -> Seen:
+    async def _our_network(self) -> LayerResult:
         connectivity = self._examiner.connectivity
         if not connectivity:
-            return Seen(layer=Layer.CONNECTIVITY, state=State.NOT_APPLICABLE, seen="no connectivity hosts are set")
+            return LayerResult(
+                layer=Layer.CONNECTIVITY, state=LayerState.NOT_APPLICABLE, detail="no connectivity hosts are set"
+            )
         answered = await self._examiner.connectivity_probe.reachable(self._timeout)
-        return Seen(
+        return LayerResult(
             layer=Layer.CONNECTIVITY,
-            state=State.PASSED if answered else State.FAILED,
-            seen=f"{len(answered) or 'none'} of {len(connectivity)} connectivity hosts accept a connection",
+            state=LayerState.PASSED if answered else LayerState.FAILED,
+            detail=f"{len(answered) or 'none'} of {len(connectivity)} connectivity hosts accept a connection",
         )
 
-    async def _worker(self) -> Seen:
+    async def _worker(self) -> LayerResult:
         # redis-py is 10 MB that only this layer needs.
         from monitor.checks.redis_tcp import WorkerProbe
         from monitor.doctor.layers.worker import see_worker
@@ -212,17 +218,19 @@ class _Visit:
         )
         return await see_worker(probe, timeout=self._timeout)
 
-    async def _status_page(self) -> Seen:
+    async def _status_page(self) -> LayerResult:
         url, timeout = self._examiner.doctor.status_url, self._examiner.others_timeout
         return await on_daemon_thread(lambda: read_status_page(url, timeout=timeout), name="status page")
 
-    async def _console(self) -> Seen:
+    async def _console(self) -> LayerResult:
         key, endpoint = self._examiner.console, self._endpoint
         if key is None:
             words = "UPSTASH_EMAIL and UPSTASH_API_KEY are not set"
-            return Seen(layer=Layer.CONSOLE, state=State.NOT_APPLICABLE, seen=words)
+            return LayerResult(layer=Layer.CONSOLE, state=LayerState.NOT_APPLICABLE, detail=words)
         if endpoint is None:
-            return Seen(layer=Layer.CONSOLE, state=State.SKIPPED, seen="no host can be told from the URL")
+            return LayerResult(
+                layer=Layer.CONSOLE, state=LayerState.SKIPPED, detail="no host can be told from the URL"
+            )
         reading = await on_daemon_thread(
             lambda: read_console(
                 key,
@@ -234,21 +242,21 @@ class _Visit:
             name="console",
         )
         self.console = reading.database
-        return reading.seen
+        return reading.result
 
-    async def _platform(self) -> Seen:
+    async def _platform(self) -> LayerResult:
         railway, timeout = self._examiner.railway, self._examiner.others_timeout
         if railway is None:
             words = "RAILWAY_TOKEN is not set"
-            return Seen(layer=Layer.PLATFORM, state=State.NOT_APPLICABLE, seen=words)
+            return LayerResult(layer=Layer.PLATFORM, state=LayerState.NOT_APPLICABLE, detail=words)
         known = Known(url=self._url, token=Secret(self._token), console=self.console)
         others = frozenset(self._examiner.hosts) - {host_of(self._url)}
         reading = await on_daemon_thread(
             lambda: read_platform(railway, known, timeout=timeout, other_hosts=others), name="platform"
         )
         self.variables = reading.variables
-        return reading.seen
+        return reading.result
 
 
-async def _no_host(layer: Layer) -> Seen:
-    return Seen(layer=layer, state=State.SKIPPED, seen="no host can be told from the URL")
+async def _no_host(layer: Layer) -> LayerResult:
+    return LayerResult(layer=layer, state=LayerState.SKIPPED, detail="no host can be told from the URL")

@@ -13,7 +13,7 @@ from enum import Enum
 
 from loguru import logger
 
-from monitor.diagnosis.layers import Layer, LayerResults, State
+from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.diagnosis.verdicts import VerdictCode, judge
 from monitor.doctor.fix_plan import FixPlan
 from monitor.doctor.railway.api import Deployment, Railway, redeploy, write_variables
@@ -45,7 +45,7 @@ class FixStepResult:
 
     step: FixStep
     went_well: bool
-    says: str
+    detail: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,9 @@ async def apply_fix(
     try:
         before = await _newest(railway, step_timeout)
     except WebError as error:
-        failed = FixStepResult(step=FixStep.WRITE, went_well=False, says=f"Railway: {error}. Nothing was changed.")
+        failed = FixStepResult(
+            step=FixStep.WRITE, went_well=False, detail=f"Railway: {error}. Nothing was changed."
+        )
         return FixResult(plan=plan, steps=(_logged(failed),))
     for step in (_write, _redeploy):
         done = await step(plan, railway, step_timeout)
@@ -109,8 +111,8 @@ async def _write(plan: FixPlan, railway: Railway, within: timedelta) -> FixStepR
         not_written = "was not written" if len(plan.writes) == 1 else "were not written"
         fate = not_written if error.was_refused else "may or may not have been written"
         says = f"Railway: {error}. {names} of service {plan.service} {fate}; the service was not redeployed."
-        return FixStepResult(step=FixStep.WRITE, went_well=False, says=says)
-    return FixStepResult(step=FixStep.WRITE, went_well=True, says=f"Wrote {names} of service {plan.service}.")
+        return FixStepResult(step=FixStep.WRITE, went_well=False, detail=says)
+    return FixStepResult(step=FixStep.WRITE, went_well=True, detail=f"Wrote {names} of service {plan.service}.")
 
 
 async def _redeploy(plan: FixPlan, railway: Railway, within: timedelta) -> FixStepResult:
@@ -120,9 +122,9 @@ async def _redeploy(plan: FixPlan, railway: Railway, within: timedelta) -> FixSt
         written = "The variables are written but not deployed" if plan.writes else "Nothing was written"
         fate = "was not redeployed" if error.was_refused else "may or may not have been redeployed"
         says = f"Railway: {error}. {written}; service {plan.service} {fate}. Look at its deployments on Railway."
-        return FixStepResult(step=FixStep.REDEPLOY, went_well=False, says=says)
+        return FixStepResult(step=FixStep.REDEPLOY, went_well=False, detail=says)
     return FixStepResult(
-        step=FixStep.REDEPLOY, went_well=True, says=f"Asked Railway to redeploy service {plan.service}."
+        step=FixStep.REDEPLOY, went_well=True, detail=f"Asked Railway to redeploy service {plan.service}."
     )
 
 
@@ -161,33 +163,33 @@ class _Rechecks:
                 f"The new deployment of service {self._service} {newest.status.lower()}. The variables are as "
                 "planned; what ran before may still be running. Read the deployment's logs on Railway."
             )
-            return FixStepResult(step=FixStep.CHECK, went_well=False, says=says)
+            return FixStepResult(step=FixStep.CHECK, went_well=False, detail=says)
         self.layers = await self._examine()
         if not _is_green(self.layers):
             return None
         says = (
             f"Service {self._service} was deployed with the console's URL and token, and all that is seen works."
         )
-        return FixStepResult(step=FixStep.CHECK, went_well=True, says=says)
+        return FixStepResult(step=FixStep.CHECK, went_well=True, detail=says)
 
     def give_up(self, patience: timedelta) -> FixStepResult:
         """What is left to say when the time is over."""
         if self.layers is not None:
-            platform, verdict = self.layers.at(Layer.PLATFORM), judge(self.layers, service=self._service)
-            left = f"The new deployment stands, but: {verdict.says}"
-            if platform.state is State.FAILED:
-                left = f"The new deployment stands, but: {platform.seen}."
+            platform, verdict = self.layers.result_of(Layer.PLATFORM), judge(self.layers, service=self._service)
+            left = f"The new deployment stands, but: {verdict.meaning}"
+            if platform.state is LayerState.FAILED:
+                left = f"The new deployment stands, but: {platform.detail}."
         elif self._new is not None:
             left = f"The new deployment is still {self._new.status.lower()}."
         else:
             left = "No new deployment was seen."
         says = f"Not all green after {patience.total_seconds():g} s. {left} Run the doctor again in a while."
-        return FixStepResult(step=FixStep.CHECK, went_well=False, says=says)
+        return FixStepResult(step=FixStep.CHECK, went_well=False, detail=says)
 
 
 def _is_green(layers: LayerResults) -> bool:
     # Unknown is allowed: the values of sealed variables cannot be read back.
-    return judge(layers).code in _GREEN and layers.at(Layer.PLATFORM).state is not State.FAILED
+    return judge(layers).code in _GREEN and layers.result_of(Layer.PLATFORM).state is not LayerState.FAILED
 
 
 async def _newest(railway: Railway, within: timedelta) -> Deployment | None:
@@ -195,5 +197,5 @@ async def _newest(railway: Railway, within: timedelta) -> Deployment | None:
 
 
 def _logged(done: FixStepResult) -> FixStepResult:
-    logger.log("INFO" if done.went_well else "WARNING", "fix: {}", done.says)
+    logger.log("INFO" if done.went_well else "WARNING", "fix: {}", done.detail)
     return done

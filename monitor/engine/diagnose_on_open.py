@@ -19,14 +19,14 @@ from loguru import logger
 from monitor.alerts.notification import Notification, NotificationKind
 from monitor.checks.observation import Check, Family
 from monitor.config.settings import DatabaseSettings
-from monitor.diagnosis.layers import AT_THE_HOST, BILLED, Layer
+from monitor.diagnosis.layers import BILLED_LAYERS, HOST_LAYERS, Layer
 from monitor.incidents.state import Transition
 from monitor.lib.threads import on_daemon_thread
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
-    from monitor.alerts.notification import Diagnosis
+    from monitor.diagnosis.verdicts import Diagnosis
     from monitor.doctor.examine import Examiner
 
 LONGEST_WAIT = timedelta(seconds=10)
@@ -110,16 +110,15 @@ class Diagnoser:
 
     def _begin(self, database: DatabaseSettings, check: Check) -> None:
         # Nothing is sent with values that are known to be malformed.
-        at_the_host = AT_THE_HOST if check.outcome.family is Family.CONFIGURATION else frozenset[Layer]()
-        examining = asyncio.create_task(self._examine(database, BILLED | at_the_host))
+        at_the_host = HOST_LAYERS if check.outcome.family is Family.CONFIGURATION else frozenset[Layer]()
+        examining = asyncio.create_task(self._examine(database, BILLED_LAYERS | at_the_host))
         self._examining.add(examining)
         examining.add_done_callback(self._examining.discard)
         self._under_way[database.name] = _Diagnosing(task=examining, began=monotonic())
 
     async def _examine(self, database: DatabaseSettings, without: frozenset[Layer]) -> Diagnosis | None:
         # The tables of verdicts are read in with the first trouble, as the doctor is.
-        from monitor.alerts.notification import Diagnosis
-        from monitor.diagnosis.verdicts import judge
+        from monitor.diagnosis.verdicts import Diagnosis, judge
 
         try:
             if self._examiner is None:

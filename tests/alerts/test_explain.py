@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 
 from monitor.alerts.notification import (
-    Diagnosis,
     Notification,
     NotificationKind,
     explain,
@@ -17,22 +16,22 @@ from monitor.alerts.notification import (
     to_json,
 )
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import Fact, Layer, LayerResults, Seen, State
-from monitor.diagnosis.verdicts import VerdictCode, judge
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerResults, LayerState
+from monitor.diagnosis.verdicts import Diagnosis, VerdictCode, judge
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BELOW = (Layer.CONFIGURATION, Layer.CONNECTIVITY, Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP)
 
 
-def passed(*layers: Layer) -> tuple[Seen, ...]:
-    return tuple(Seen(layer=layer, state=State.PASSED) for layer in layers)
+def passed(*layers: Layer) -> tuple[LayerResult, ...]:
+    return tuple(LayerResult(layer=layer, state=LayerState.PASSED) for layer in layers)
 
 
-def failed(layer: Layer, outcome: Outcome, *facts: Fact) -> Seen:
-    return Seen(layer=layer, state=State.FAILED, outcome=outcome, facts=frozenset(facts))
+def failed(layer: Layer, outcome: Outcome, *facts: Fact) -> LayerResult:
+    return LayerResult(layer=layer, state=LayerState.FAILED, outcome=outcome, facts=frozenset(facts))
 
 
-def diagnosis(*layers: Seen) -> Diagnosis:
+def diagnosis(*layers: LayerResult) -> Diagnosis:
     found = LayerResults(database="main", layers=layers)
     return Diagnosis(layers=found, verdict=judge(found))
 
@@ -47,15 +46,15 @@ REST_IS_WRONG = diagnosis(*passed(*BELOW), failed(Layer.TOKEN, Outcome.TOKEN_REJ
 DOWN = diagnosis(
     *passed(*BELOW[:3]),
     failed(Layer.CONNECTION, Outcome.CONNECTION_TIMEOUT),
-    Seen(layer=Layer.HTTP, state=State.SKIPPED),
+    LayerResult(layer=Layer.HTTP, state=LayerState.SKIPPED),
     failed(Layer.WORKER, Outcome.CONNECTION_TIMEOUT, Fact.WORKER_NOT_CONNECTED),
-    Seen(layer=Layer.STATUS_PAGE, state=State.UNKNOWN),
-    Seen(layer=Layer.CONSOLE, state=State.NOT_APPLICABLE),
+    LayerResult(layer=Layer.STATUS_PAGE, state=LayerState.UNKNOWN),
+    LayerResult(layer=Layer.CONSOLE, state=LayerState.NOT_APPLICABLE),
 )
 FINE = diagnosis(*passed(*BELOW, Layer.TOKEN, Layer.WORKER))
 FULL = diagnosis(
     *passed(*BELOW, Layer.TOKEN, Layer.WORKER),
-    Seen(layer=Layer.CONSOLE, state=State.PASSED, facts=frozenset({Fact.CONSOLE_SUSPENDED})),
+    LayerResult(layer=Layer.CONSOLE, state=LayerState.PASSED, facts=frozenset({Fact.CONSOLE_SUSPENDED})),
 )
 
 
@@ -65,7 +64,7 @@ def test_the_verdict_takes_the_place_of_the_general_advice() -> None:
     verdict = REST_IS_WRONG.verdict
     assert verdict.code is VerdictCode.REST_TOKEN_WRONG
     assert explanation(told) == (
-        verdict.says,
+        verdict.meaning,
         f"whose move: {verdict.whose_move.words}",
         "doctor: configuration ✓ · our network ✓ · lookup ✓ · connection ✓ · encryption ✓ · HTTP ✓ · token ✗"
         " · rediss:// ✓",
@@ -80,16 +79,16 @@ def test_the_line_tells_what_was_not_tried_and_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "seen"),
+    ("cause", "found"),
     [
         (Outcome.SERVER_ERROR, FINE),  # over by the time it was climbed
         (Outcome.SERVER_ERROR, REST_IS_WRONG),  # something else altogether
         (Outcome.RESPONSE_TIMEOUT, REST_IS_WRONG),
     ],
 )
-def test_a_verdict_on_something_else_stays_out(cause: Outcome, seen: Diagnosis) -> None:
+def test_a_verdict_on_something_else_stays_out(cause: Outcome, found: Diagnosis) -> None:
     """The advice for the cause stands; the layers is shown all the same."""
-    told = explain(opened(cause), seen)
+    told = explain(opened(cause), found)
     assert told.verdict == ""
     assert explanation(told)[:2] == explanation(opened(cause))
     assert next_steps(told) == next_steps(opened(cause))
@@ -98,13 +97,13 @@ def test_a_verdict_on_something_else_stays_out(cause: Outcome, seen: Diagnosis) 
 
 def test_another_failure_of_the_same_kind_is_the_same_trouble() -> None:
     """The check timed out waiting for the answer, the layers for the connection: the verdict counts."""
-    assert explain(opened(Outcome.RESPONSE_TIMEOUT), DOWN).verdict == DOWN.verdict.says
+    assert explain(opened(Outcome.RESPONSE_TIMEOUT), DOWN).verdict == DOWN.verdict.meaning
 
 
 def test_the_console_may_know_what_only_a_canary_saw() -> None:
     """PING passes every layer of a suspended database; the console's word fits what the canary found."""
     assert FULL.verdict.code is VerdictCode.SUSPENDED
-    assert explain(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict.says
+    assert explain(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict.meaning
     assert explain(opened(Outcome.SERVER_ERROR), FULL).verdict == ""
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.checks.credentials import endpoint_of, host_of, inspect_for_worker, legacy_port, worker_url
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import Fact, Layer, State
+from monitor.diagnosis.layers import Fact, Layer, LayerState
 from monitor.doctor.layers.rest import hints, see_configuration
 
 HOST = "us1-merry-cat-30690.upstash.io"
@@ -239,17 +239,17 @@ def test_random_tokens_are_hardly_ever_taken_for_the_older_layout() -> None:
 
 def test_good_values_pass_the_first_layer() -> None:
     """The layer says that both are there; a good layout adds nothing."""
-    seen = see_configuration(URL, legacy_token())
-    assert (seen.layer, seen.state, seen.outcome) == (Layer.CONFIGURATION, State.PASSED, None)
-    assert seen.seen == "URL and token are there and well-formed"
+    result = see_configuration(URL, legacy_token())
+    assert (result.layer, result.state, result.outcome) == (Layer.CONFIGURATION, LayerState.PASSED, None)
+    assert result.detail == "URL and token are there and well-formed"
 
 
 def test_a_hint_is_told_and_does_not_fail_the_layer() -> None:
     """The layout is not documented, so nothing may fail by it."""
-    seen = see_configuration(URL, legacy_token(kind=2, number=7))
-    assert seen.state is State.PASSED
-    assert seen.seen.endswith("the token looks like a read-only one; the token looks like another database's")
-    assert seen.facts == {READ_ONLY, ANOTHER}
+    result = see_configuration(URL, legacy_token(kind=2, number=7))
+    assert result.state is LayerState.PASSED
+    assert result.detail.endswith("the token looks like a read-only one; the token looks like another database's")
+    assert result.facts == {READ_ONLY, ANOTHER}
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_a_hint_is_told_and_does_not_fail_the_layer() -> None:
 )
 def test_a_mistake_fails_the_first_layer_and_is_named(url: str, token: str, outcome: Outcome, says: str) -> None:
     """Hidden characters are named, since nobody sees them."""
-    seen = see_configuration(url, token)
-    assert (seen.state, seen.outcome, seen.seen) == (State.FAILED, outcome, says)
+    result = see_configuration(url, token)
+    assert (result.state, result.outcome, result.detail) == (LayerState.FAILED, outcome, says)
 
 
 @pytest.mark.parametrize("around", ["{}", "{}\n", '"{}"', "Bearer {}", "NAME={}", "{} {}"])

@@ -21,7 +21,7 @@ from monitor.checks.classify import classify
 from monitor.checks.observation import Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.layers.worker import see_worker
 from monitor.lib.scrub import Scrubber
 from tests.checks.listener import Conduct, Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
@@ -91,16 +91,21 @@ def ping(probe: WorkerProbe, timeout: timedelta = LONG) -> Observation:
     return asyncio.run(probe.ping(timeout=timeout))
 
 
-def see(probe: WorkerProbe, timeout: timedelta = LONG) -> Seen:
+def see(probe: WorkerProbe, timeout: timedelta = LONG) -> LayerResult:
     return asyncio.run(see_worker(probe, timeout=timeout))
 
 
 def test_a_worker_that_gets_in_passes(redis: RedisServer) -> None:
     """TLS, AUTH and PING, with the figures of each."""
     probe = worker(redis.port, redis.trust, redis.token)
-    seen, observation = see(probe), ping(probe)
-    assert (seen.layer, seen.state, seen.outcome, seen.facts) == (Layer.WORKER, State.PASSED, None, NOTHING)
-    assert seen.seen == f"port {redis.port}: AUTH and PING work"
+    result, observation = see(probe), ping(probe)
+    assert (result.layer, result.state, result.outcome, result.facts) == (
+        Layer.WORKER,
+        LayerState.PASSED,
+        None,
+        NOTHING,
+    )
+    assert result.detail == f"port {redis.port}: AUTH and PING work"
     assert observation.as_expected
     assert classify(observation, slow=None).outcome is Outcome.OK
     assert classify(observation, slow=timedelta(microseconds=1)).outcome is Outcome.SLOW
@@ -113,62 +118,62 @@ def test_a_worker_gets_in_by_either_family(redis: RedisServer, host: str) -> Non
     """With the system's own resolver, the name checked against the certificate."""
     url = f"https://{host}"
     probe = WorkerProbe(url=url, token=redis.token, port=redis.port, scrub=str, tls=redis.trust)
-    assert see(probe).state is State.PASSED
+    assert see(probe).state is LayerState.PASSED
 
 
 def test_a_newline_is_dropped_by_url_parsers(redis: RedisServer) -> None:
     """REST fails with it and a worker does not: the verdict needs exactly this."""
     probe = worker(redis.port, redis.trust, f"{redis.token}\n", url="https://127.0.0.1\r\n")
-    assert see(probe).state is State.PASSED
+    assert see(probe).state is LayerState.PASSED
 
 
 @pytest.mark.parametrize("around", ["{} ", '"{}"', "Bearer {}", "UPSTASH_REDIS_REST_TOKEN={}", "{}%20", "x"])
 def test_a_mangled_token_is_refused(redis: RedisServer, around: str) -> None:
     """Everything but newlines and tabs stays in the password, and an escape is resolved."""
-    seen = see(worker(redis.port, redis.trust, around.replace("{}", redis.token)))
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TOKEN_REJECTED)
-    assert seen.facts == REJECTED
-    assert "WRONGPASS invalid username-password pair" in seen.seen
+    result = see(worker(redis.port, redis.trust, around.replace("{}", redis.token)))
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_REJECTED)
+    assert result.facts == REJECTED
+    assert "WRONGPASS invalid username-password pair" in result.detail
 
 
 def test_a_read_only_token_gets_in_with_its_own_user_only(redis: RedisServer) -> None:
     """`default` is what workers build; the layer fails, and says which user the token goes with."""
-    seen = see(worker(redis.port, redis.trust, READ_ONLY_TOKEN, url="https://a-b-30690.upstash.io"))
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TOKEN_REJECTED)
-    assert seen.facts == REJECTED | {Fact.WORKER_AS_READ_ONLY}
-    assert seen.seen.endswith(f"; port {redis.port} as default_ro: AUTH and PING work")
+    result = see(worker(redis.port, redis.trust, READ_ONLY_TOKEN, url="https://a-b-30690.upstash.io"))
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_REJECTED)
+    assert result.facts == REJECTED | {Fact.WORKER_AS_READ_ONLY}
+    assert result.detail.endswith(f"; port {redis.port} as default_ro: AUTH and PING work")
 
 
 def test_a_token_that_only_looks_read_only_is_refused_for_both_users(redis: RedisServer) -> None:
     """An older database's token is not its password, whatever its layout says; the layer does not claim more."""
-    seen = see(worker(redis.port, redis.trust, legacy_token(2, 1)))
-    assert seen.facts == REJECTED
-    assert seen.seen.count("WRONGPASS") == 1
+    result = see(worker(redis.port, redis.trust, legacy_token(2, 1)))
+    assert result.facts == REJECTED
+    assert result.detail.count("WRONGPASS") == 1
 
 
 def test_the_port_of_older_databases_is_tried_when_the_usual_one_lets_nobody_in(redis: RedisServer) -> None:
     """It is the number in the host's name. The layer passes on it, with a fact that says so."""
     refused = port_that_refuses()
     url = f"https://us1-merry-cat-{redis.port}.upstash.io"
-    seen = see(worker(refused, redis.trust, redis.token, url=url))
-    assert (seen.state, seen.outcome, seen.facts) == (State.PASSED, None, LEGACY_PORT)
-    assert seen.seen == (f"port {refused}: connection refused; port {redis.port}: AUTH and PING work")
+    result = see(worker(refused, redis.trust, redis.token, url=url))
+    assert (result.state, result.outcome, result.facts) == (LayerState.PASSED, None, LEGACY_PORT)
+    assert result.detail == (f"port {refused}: connection refused; port {redis.port}: AUTH and PING work")
 
 
 def test_a_port_that_drops_everything_leaves_time_for_the_other(redis: RedisServer) -> None:
     """Half the deadline each."""
     url = f"https://us1-merry-cat-{redis.port}.upstash.io"
     with port_that_drops() as port:
-        seen = see(worker(port, redis.trust, redis.token, url=url), timedelta(seconds=2))
-    assert (seen.state, seen.facts) == (State.PASSED, LEGACY_PORT)
-    assert f"port {port}: no connection within 1 s" in seen.seen
+        result = see(worker(port, redis.trust, redis.token, url=url), timedelta(seconds=2))
+    assert (result.state, result.facts) == (LayerState.PASSED, LEGACY_PORT)
+    assert f"port {port}: no connection within 1 s" in result.detail
 
 
 def test_an_older_database_that_refuses_the_token_says_so(redis: RedisServer) -> None:
     """On its port its password counts, which may be another than the REST token."""
     url = f"https://us1-merry-cat-{redis.port}.upstash.io"
-    seen = see(worker(port_that_refuses(), redis.trust, "the-rest-token", url=url))
-    assert (seen.state, seen.facts) == (State.FAILED, REJECTED)
+    result = see(worker(port_that_refuses(), redis.trust, "the-rest-token", url=url))
+    assert (result.state, result.facts) == (LayerState.FAILED, REJECTED)
 
 
 def test_when_neither_port_lets_anybody_in_both_are_told(trust: ssl.SSLContext) -> None:
@@ -176,10 +181,10 @@ def test_when_neither_port_lets_anybody_in_both_are_told(trust: ssl.SSLContext) 
     other = port_that_refuses()
     with port_that_drops() as port:
         url = f"https://us1-merry-cat-{other}.upstash.io"
-        seen = see(worker(port, trust, "token", url=url), SHORT)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_TIMEOUT)
-    assert seen.facts == NOT_CONNECTED
-    assert seen.seen == f"port {port}: no connection within 0.2 s; port {other}: connection refused"
+        result = see(worker(port, trust, "token", url=url), SHORT)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_TIMEOUT)
+    assert result.facts == NOT_CONNECTED
+    assert result.detail == f"port {port}: no connection within 0.2 s; port {other}: connection refused"
 
 
 def test_the_usual_port_is_not_tried_twice(trust: ssl.SSLContext) -> None:
@@ -191,8 +196,8 @@ def test_the_usual_port_is_not_tried_twice(trust: ssl.SSLContext) -> None:
         return to_loopback(host, port)
 
     port = port_that_refuses()
-    seen = see(worker(port, trust, "token", url=f"https://us1-merry-cat-{port}.upstash.io", lookup=count))
-    assert (seen.outcome, seen.facts, tried) == (Outcome.CONNECTION_REFUSED, NOT_CONNECTED, [port])
+    result = see(worker(port, trust, "token", url=f"https://us1-merry-cat-{port}.upstash.io", lookup=count))
+    assert (result.outcome, result.facts, tried) == (Outcome.CONNECTION_REFUSED, NOT_CONNECTED, [port])
 
 
 def test_a_lookup_that_fails_blames_no_port(trust: ssl.SSLContext) -> None:
@@ -201,9 +206,9 @@ def test_a_lookup_that_fails_blames_no_port(trust: ssl.SSLContext) -> None:
     def nowhere(_host: str, _port: int) -> Sequence[AddressInfo]:
         raise socket.gaierror(socket.EAI_NONAME, "?")
 
-    seen = see(worker(6379, trust, "token", url="https://us1-merry-cat-30690.upstash.io", lookup=nowhere))
-    assert (seen.state, seen.outcome, seen.facts) == (State.FAILED, Outcome.DNS_NOT_FOUND, NOTHING)
-    assert seen.seen == "port 6379: the host name does not exist"
+    result = see(worker(6379, trust, "token", url="https://us1-merry-cat-30690.upstash.io", lookup=nowhere))
+    assert (result.state, result.outcome, result.facts) == (LayerState.FAILED, Outcome.DNS_NOT_FOUND, NOTHING)
+    assert result.detail == "port 6379: the host name does not exist"
 
 
 @pytest.mark.parametrize(
@@ -218,9 +223,9 @@ def test_what_a_user_may_not_do_is_told(
 ) -> None:
     """Logged in and not allowed even `PING`, which proves host and token right; or switched off."""
     with redis_server(tmp_path, ca=authority, rights=rights) as server:
-        seen = see(worker(server.port, server.trust, server.token))
-    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
-    assert says in seen.seen
+        result = see(worker(server.port, server.trust, server.token))
+    assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
+    assert says in result.detail
 
 
 def reply(*lines: bytes) -> Conduct:
@@ -272,13 +277,13 @@ def test_what_answers_behind_tls_is_told_apart(
     timeout = SHORT if outcome is Outcome.RESPONSE_TIMEOUT else LONG
     begun = monotonic()
     with Listener(conduct, tls=tls_server) as server:
-        seen = see(worker(server.port, trust, "token"), timeout)
+        result = see(worker(server.port, trust, "token"), timeout)
         # A refused token is tried with the other user; nothing else is tried again.
         assert server.connections == (2 if facts == REJECTED else 1)
     assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome, seen.facts) == (State.FAILED, outcome, facts)
-    assert seen.seen.isprintable()
-    assert "localhost" not in seen.seen
+    assert (result.state, result.outcome, result.facts) == (LayerState.FAILED, outcome, facts)
+    assert result.detail.isprintable()
+    assert "localhost" not in result.detail
 
 
 def test_a_farewell_is_not_waited_for(trust: ssl.SSLContext, tls_server: ssl.SSLContext) -> None:
@@ -325,37 +330,37 @@ def test_an_endless_answer_is_not_read_to_its_end(
 def test_a_refused_connection_is_told(trust: ssl.SSLContext) -> None:
     """No port number in the host's name, so there is nothing else to try."""
     port = port_that_refuses()
-    seen = see(worker(port, trust, "token"))
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
-    assert (seen.facts, seen.seen) == (NOT_CONNECTED, f"port {port}: connection refused")
+    result = see(worker(port, trust, "token"))
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
+    assert (result.facts, result.detail) == (NOT_CONNECTED, f"port {port}: connection refused")
 
 
 def test_a_port_that_drops_everything_ends_at_the_deadline(trust: ssl.SSLContext) -> None:
     """That is how a blocked port looks from inside."""
     with port_that_drops() as port:
         begun = monotonic()
-        seen = see(worker(port, trust, "token"), SHORT)
+        result = see(worker(port, trust, "token"), SHORT)
         assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_TIMEOUT)
-    assert seen.facts == NOT_CONNECTED
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_TIMEOUT)
+    assert result.facts == NOT_CONNECTED
 
 
 def test_a_handshake_that_hangs_or_is_cut_is_no_connection_either(trust: ssl.SSLContext) -> None:
     """Some firewalls let the connection come about and stop what is said on it."""
     with Listener(hang) as server:
-        seen = see(worker(server.port, trust, "token"), SHORT)
-    assert (seen.outcome, seen.facts) == (Outcome.CONNECTION_TIMEOUT, NOT_CONNECTED)
-    assert "no TLS handshake within 0.4 s" in seen.seen
+        result = see(worker(server.port, trust, "token"), SHORT)
+    assert (result.outcome, result.facts) == (Outcome.CONNECTION_TIMEOUT, NOT_CONNECTED)
+    assert "no TLS handshake within 0.4 s" in result.detail
     with Listener(hang_up) as server:
-        seen = see(worker(server.port, trust, "token"))
-    assert (seen.outcome, seen.facts) == (Outcome.CONNECTION_LOST, NOT_CONNECTED)
+        result = see(worker(server.port, trust, "token"))
+    assert (result.outcome, result.facts) == (Outcome.CONNECTION_LOST, NOT_CONNECTED)
 
 
 def test_a_server_without_tls_is_told(trust: ssl.SSLContext) -> None:
     """A plain redis:// port is not blocked, it is another one than it should be."""
     with Listener(say(b"-ERR unknown command\r\n")) as server:
-        seen = see(worker(server.port, trust, "token"))
-    assert (seen.state, seen.outcome, seen.facts) == (State.FAILED, Outcome.TLS_FAILED, NOTHING)
+        result = see(worker(server.port, trust, "token"))
+    assert (result.state, result.outcome, result.facts) == (LayerState.FAILED, Outcome.TLS_FAILED, NOTHING)
 
 
 def test_nothing_is_said_to_a_server_whose_certificate_is_not_trusted(
@@ -379,10 +384,10 @@ def test_a_resolver_that_hangs_ends_at_the_deadline(trust: ssl.SSLContext) -> No
         return []
 
     begun = monotonic()
-    seen = see(worker(6379, trust, "token", url="https://merry-cat.upstash.io", lookup=stuck), SHORT)
+    result = see(worker(6379, trust, "token", url="https://merry-cat.upstash.io", lookup=stuck), SHORT)
     released.set()
     assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.DNS_FAILED)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.DNS_FAILED)
 
 
 def test_the_trust_of_the_environment_is_honoured(
@@ -393,7 +398,7 @@ def test_the_trust_of_the_environment_is_honoured(
 ) -> None:
     """`SSL_CERT_FILE` names the authorities, as it does for redis-py in the worker itself."""
 
-    def check() -> Seen:
+    def check() -> LayerResult:
         url = "https://localhost"
         return see(WorkerProbe(url=url, token=redis.token, port=redis.port, scrub=Scrubber([])))
 
@@ -401,7 +406,7 @@ def test_the_trust_of_the_environment_is_honoured(
     file = tmp_path_factory.mktemp("trust") / "ca.pem"
     authority.cert_pem.write_to_path(file)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    assert check().state is State.PASSED
+    assert check().state is LayerState.PASSED
 
 
 @pytest.mark.parametrize("token", ["ab/cd-of-the-token", "12/cd-of-the-token", "ab?password=cd-of-the-token"])
@@ -411,17 +416,17 @@ def test_a_token_that_cuts_the_url_short_sends_nothing_anywhere(redis: RedisServ
     def nowhere(host: str, _port: int) -> Sequence[AddressInfo]:
         raise AssertionError(f"{host} was looked up")
 
-    seen = see(worker(redis.port, redis.trust, token, url="https://merry-cat.upstash.io", lookup=nowhere))
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TOKEN_MALFORMED)
-    assert "of-the-token" not in repr(seen)
+    result = see(worker(redis.port, redis.trust, token, url="https://merry-cat.upstash.io", lookup=nowhere))
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_MALFORMED)
+    assert "of-the-token" not in repr(result)
 
 
 @pytest.mark.parametrize(("url", "token"), [("", "token"), ("https://127.0.0.1", " \n")])
 def test_without_a_url_or_a_token_there_is_nothing_to_try(trust: ssl.SSLContext, url: str, token: str) -> None:
     """The first layer has said it already."""
-    seen = see(worker(1, trust, token, url=url))
-    assert (seen.state, seen.outcome) == (State.SKIPPED, None)
-    assert seen.seen
+    result = see(worker(1, trust, token, url=url))
+    assert (result.state, result.outcome) == (LayerState.SKIPPED, None)
+    assert result.detail
 
 
 def test_no_command_but_auth_and_ping_is_sent(trust: ssl.SSLContext, tls_server: ssl.SSLContext) -> None:

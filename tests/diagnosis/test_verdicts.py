@@ -6,10 +6,10 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import advise
-from monitor.diagnosis.layers import REST_WAY, Fact, Layer, LayerResults, Seen, State, hindrance
-from monitor.diagnosis.verdicts import TABLE, VerdictCode, judge
+from monitor.diagnosis.layers import REST_LAYERS, Fact, Layer, LayerResult, LayerResults, LayerState, blocked_by
+from monitor.diagnosis.verdicts import RULES, VerdictCode, judge
 
-GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_WAY, Layer.WORKER, Layer.STATUS_PAGE), State.PASSED)
+GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_LAYERS, Layer.WORKER, Layer.STATUS_PAGE), LayerState.PASSED)
 
 
 def layers(
@@ -17,30 +17,30 @@ def layers(
     outcome: Outcome | None = None,
     *,
     facts: tuple[Fact, ...] = (),
-    worker: State = State.PASSED,
-    our_network: State = State.PASSED,
-    billed: State = State.PASSED,
-    elsewhere: State = State.PASSED,
+    worker: LayerState = LayerState.PASSED,
+    our_network: LayerState = LayerState.PASSED,
+    billed: LayerState = LayerState.PASSED,
+    elsewhere: LayerState = LayerState.PASSED,
 ) -> LayerResults:
     """A layers that is fine up to `stopped`, which failed with `outcome`; what needs it is skipped.
 
     `elsewhere` is how reading the status page and the console ended.
     """
-    layers: list[Seen] = []
+    layers: list[LayerResult] = []
     states = {Layer.WORKER: worker, Layer.CONNECTIVITY: our_network, Layer.READING: billed, Layer.WRITING: billed}
     states[Layer.STATUS_PAGE] = elsewhere
     for layer, state in {**GOOD, **states}.items():
         if layer is stopped:
-            layers.append(Seen(layer=layer, state=State.FAILED, outcome=outcome))
-        elif layer is not Layer.WORKER and hindrance(layer, layers) is not None:
-            layers.append(Seen(layer=layer, state=State.SKIPPED))
+            layers.append(LayerResult(layer=layer, state=LayerState.FAILED, outcome=outcome))
+        elif layer is not Layer.WORKER and blocked_by(layer, layers) is not None:
+            layers.append(LayerResult(layer=layer, state=LayerState.SKIPPED))
         else:
-            layers.append(Seen(layer=layer, state=state))
-    layers.append(Seen(layer=Layer.CONSOLE, state=elsewhere, facts=frozenset(facts)))
+            layers.append(LayerResult(layer=layer, state=state))
+    layers.append(LayerResult(layer=Layer.CONSOLE, state=elsewhere, facts=frozenset(facts)))
     return LayerResults(database="main", layers=tuple(layers))
 
 
-BAD, DARK = State.FAILED, State.UNKNOWN
+BAD, DARK = LayerState.FAILED, LayerState.UNKNOWN
 SICK = (Layer.HTTP, Outcome.SERVER_ERROR)
 REJECTED = (Layer.TOKEN, Outcome.TOKEN_REJECTED)
 TIMED_OUT = (Layer.CONNECTION, Outcome.CONNECTION_TIMEOUT)
@@ -83,11 +83,14 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, worker=BAD), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.TOKEN, Outcome.SUSPENDED), VerdictCode.SUSPENDED),
     (layers(Layer.WRITING, Outcome.QUOTA_EXCEEDED), VerdictCode.QUOTA_BEHIND_PING),
-    (layers(facts=(Fact.CONSOLE_COMMANDS_USED_UP,), billed=State.NOT_APPLICABLE), VerdictCode.QUOTA_BEHIND_PING),
+    (
+        layers(facts=(Fact.CONSOLE_COMMANDS_USED_UP,), billed=LayerState.NOT_APPLICABLE),
+        VerdictCode.QUOTA_BEHIND_PING,
+    ),
     (layers(facts=(Fact.CONSOLE_COMMANDS_USED_UP,)), VerdictCode.ALL_GOOD),
     (layers(Layer.TOKEN, Outcome.QUOTA_EXCEEDED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.WRITING, Outcome.CAPACITY_FULL), VerdictCode.DATABASE_FULL),
-    (layers(facts=(Fact.CONSOLE_STORAGE_FULL,), billed=State.NOT_APPLICABLE), VerdictCode.DATABASE_FULL),
+    (layers(facts=(Fact.CONSOLE_STORAGE_FULL,), billed=LayerState.NOT_APPLICABLE), VerdictCode.DATABASE_FULL),
     (layers(facts=(Fact.CONSOLE_STORAGE_FULL,)), VerdictCode.ALL_GOOD),
     (layers(Layer.WRITING, Outcome.PERMISSION_DENIED), VerdictCode.TOKEN_READ_ONLY),
     (
@@ -127,7 +130,7 @@ def test_a_layers_gets_the_verdict_of_its_combination(found: LayerResults, code:
     """Not the first error alone decides, but which layers failed together and what the other sources know."""
     verdict = judge(found)
     assert verdict.code is code
-    assert verdict.says
+    assert verdict.meaning
     assert verdict.whose_move
     assert len(verdict.next_steps) <= 3
 
@@ -137,8 +140,10 @@ def test_a_slow_database_is_a_verdict_of_its_own() -> None:
     slow = LayerResults(
         database="main",
         layers=tuple(
-            Seen(layer=layer, state=State.PASSED, outcome=Outcome.SLOW if layer is Layer.TOKEN else None)
-            for layer in REST_WAY
+            LayerResult(
+                layer=layer, state=LayerState.PASSED, outcome=Outcome.SLOW if layer is Layer.TOKEN else None
+            )
+            for layer in REST_LAYERS
         ),
     )
     assert judge(slow).code is VerdictCode.SLOW
@@ -153,14 +158,14 @@ def test_the_name_of_the_service_stands_in_the_steps() -> None:
     """Whoever reads the verdict knows where to set the variable."""
     found = layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=BAD)
     assert "of service queue to the console's" in judge(found, service="queue").next_steps[0]
-    assert not [row for row in TABLE if "{" in judge(found).says]
+    assert not [row for row in RULES if "{" in judge(found).meaning]
 
 
 def test_what_the_tables_do_not_know_is_said_as_the_outcome_says_it() -> None:
     """A single broken layer without a telling combination gets that outcome's meaning and steps."""
     verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=BAD))
     advice = advise(Outcome.TLS_FAILED)
-    assert (verdict.says, verdict.whose_move, verdict.next_steps) == (
+    assert (verdict.meaning, verdict.whose_move, verdict.next_steps) == (
         advice.meaning,
         advice.whose_move,
         advice.next_steps,
@@ -169,17 +174,17 @@ def test_what_the_tables_do_not_know_is_said_as_the_outcome_says_it() -> None:
 
 def test_a_worker_that_alone_fails_is_never_called_good() -> None:
     """No row has a word for it, so its outcome's meaning and steps are said, and which way they are about."""
-    layers = tuple(Seen(layer=layer, state=State.PASSED) for layer in REST_WAY)
-    alone = Seen(layer=Layer.WORKER, state=State.FAILED, outcome=Outcome.TLS_FAILED)
+    layers = tuple(LayerResult(layer=layer, state=LayerState.PASSED) for layer in REST_LAYERS)
+    alone = LayerResult(layer=Layer.WORKER, state=LayerState.FAILED, outcome=Outcome.TLS_FAILED)
     verdict = judge(LayerResults(database="main", layers=(*layers, alone)))
     assert verdict.code is VerdictCode.AS_THE_OUTCOME_SAYS
-    assert verdict.says == f"REST works, but not the worker's way. {advise(Outcome.TLS_FAILED).meaning}"
+    assert verdict.meaning == f"REST works, but not the worker's connection. {advise(Outcome.TLS_FAILED).meaning}"
 
 
 def test_a_failed_layer_stops_what_depends_on_it_and_nothing_else() -> None:
     """Without a connection there is no encryption to see, but the status page is read all the same."""
     found = layers(*TIMED_OUT, worker=BAD)
-    assert [seen.layer for seen in found.layers if seen.state is State.SKIPPED] == [
+    assert [result.layer for result in found.layers if result.state is LayerState.SKIPPED] == [
         Layer.ENCRYPTION,
         Layer.HTTP,
         Layer.TOKEN,

@@ -21,7 +21,7 @@ from redis import Redis
 from monitor.checks.resolver import AddressInfo, Resolver
 from monitor.checks.rest import UpstashProbes
 from monitor.config.settings import Settings
-from monitor.diagnosis.layers import BILLED, Layer, LayerResults
+from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
 from monitor.engine.wiring import build_examiner, now_utc
 from monitor.sandbox.console import ConsoleStandIn
@@ -139,7 +139,7 @@ class Clinic:
     def examine(self, *, is_billed: bool = True, within: timedelta = WITHIN) -> LayerResults:
         """Climb the whole layers, as the doctor does, and see that nothing on it holds a piece of a secret."""
         layers = asyncio.run(self._examine(is_billed=is_billed, within=within))
-        said = " ".join(seen.seen for seen in layers.layers)
+        said = " ".join(result.detail for result in layers.layers)
         secrets = (self.token, TOKEN, READ_ONLY_TOKEN, self.upstash.token, self.database.rest_token)
         for secret in (*secrets, self.database.password, *ENVIRONMENT.values()):
             pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
@@ -163,7 +163,7 @@ class Clinic:
         # Public names are not asked for in a test, so the lookup alone is handed in.
         probes = UpstashProbes(scrub=examiner.scrub, resolver=Resolver(self.look_up))
         examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
-        without = frozenset[Layer]() if is_billed else BILLED
+        without = frozenset[Layer]() if is_billed else BILLED_LAYERS
         examined = await examiner.examine(settings.databases[0], without=without, within=within)
         return examined.layers
 

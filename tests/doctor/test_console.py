@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, Layer, State
+from monitor.diagnosis.layers import Fact, Layer, LayerState
 from monitor.doctor.layers.console import ConsoleKey, Reading, read_console
 from monitor.lib.secret import Secret
 from monitor.sandbox.console import NO_LIMIT, ConsoleStandIn, Database
@@ -43,16 +43,16 @@ class Desk:
         """Look, and hold what may never be in what comes of it."""
         reading = read_console(key, console_url=self.console.url, origin=origin, token=token, timeout=timeout)
         database = self.database
-        said = f"{reading!r} {reading.seen.seen}"
+        said = f"{reading!r} {reading.result.detail}"
         for secret in (database.rest_token, database.read_only_rest_token, database.password, API_KEY, token):
             assert not secret.strip() or secret.strip() not in said
-        assert reading.seen.layer is Layer.CONSOLE
-        assert reading.seen.seen.isprintable()
+        assert reading.result.layer is Layer.CONSOLE
+        assert reading.result.detail.isprintable()
         return reading
 
 
-def found(reading: Reading) -> tuple[State, set[Fact]]:
-    return reading.seen.state, set(reading.seen.facts)
+def found(reading: Reading) -> tuple[LayerState, set[Fact]]:
+    return reading.result.state, set(reading.result.facts)
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def desk() -> Iterator[Desk]:
 def test_a_healthy_database_passes_and_its_figures_are_told(desk: Desk) -> None:
     """State, plan, commands against the limit, storage against the limit, and that the token is the console's."""
     reading = desk.check()
-    assert found(reading) == (State.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
-    assert reading.seen.seen == (
+    assert found(reading) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
+    assert reading.result.detail == (
         "active · plan free · 1,200 of 500,000 commands this month · 1.0 of 256 MB stored · token equal"
     )
     assert reading.database is not None
@@ -99,32 +99,32 @@ def test_a_database_is_found_by_slug_or_by_whole_host(desk: Desk, endpoint: str)
     desk.console.databases.clear()
     desk.console.add("merry-cat", rest_token="AXother")
     desk.database = desk.console.add(endpoint, rest_token=TOKEN)
-    assert Fact.CONSOLE_TOKEN_IS_OURS in desk.check().seen.facts
+    assert Fact.CONSOLE_TOKEN_IS_OURS in desk.check().result.facts
 
 
 def test_a_database_the_account_does_not_have_is_said_to_be_absent(desk: Desk) -> None:
     """Deleted, archived, mistyped, or somebody else's: which one, the other layers tell."""
     for origin in ("https://merry-dog-12345.upstash.io", "https://merry-cat-12345.example.com"):
         reading = desk.check(origin=origin)
-        assert (reading.seen.state, reading.database) == (State.FAILED, None)
-        assert reading.seen.facts == {Fact.CONSOLE_HAS_NO_SUCH_DATABASE}
+        assert (reading.result.state, reading.database) == (LayerState.FAILED, None)
+        assert reading.result.facts == {Fact.CONSOLE_HAS_NO_SUCH_DATABASE}
 
 
 def test_a_rotated_token_is_different_until_the_new_one_arrives(desk: Desk) -> None:
     """A diary: equal, reset in the console, different, the new token set here, equal again."""
-    assert Fact.CONSOLE_TOKEN_IS_OURS in desk.check().seen.facts
+    assert Fact.CONSOLE_TOKEN_IS_OURS in desk.check().result.facts
     desk.database.rotate()
     reading = desk.check()
-    assert found(reading) == (State.FAILED, {Fact.CONSOLE_TOKEN_DIFFERS})
-    assert reading.seen.seen.endswith("token different")
-    assert desk.check(token=desk.database.rest_token).seen.facts == {Fact.CONSOLE_TOKEN_IS_OURS}
+    assert found(reading) == (LayerState.FAILED, {Fact.CONSOLE_TOKEN_DIFFERS})
+    assert reading.result.detail.endswith("token different")
+    assert desk.check(token=desk.database.rest_token).result.facts == {Fact.CONSOLE_TOKEN_IS_OURS}
 
 
 def test_the_read_only_token_is_ours_and_read_only(desk: Desk) -> None:
     """It is the console's as well, but rediss:// and writes want another."""
     reading = desk.check(token=desk.database.read_only_rest_token)
-    assert reading.seen.state is State.PASSED
-    assert reading.seen.facts == {Fact.CONSOLE_TOKEN_IS_OURS, Fact.TOKEN_IS_READ_ONLY}
+    assert reading.result.state is LayerState.PASSED
+    assert reading.result.facts == {Fact.CONSOLE_TOKEN_IS_OURS, Fact.TOKEN_IS_READ_ONLY}
 
 
 def test_an_older_databases_password_is_told_from_its_token(desk: Desk) -> None:
@@ -132,14 +132,14 @@ def test_an_older_databases_password_is_told_from_its_token(desk: Desk) -> None:
     desk.console.databases.clear()
     desk.database = desk.console.add(HOST, rest_token=TOKEN, password=PASSWORD)
     reading = desk.check(token=PASSWORD)
-    assert found(reading) == (State.FAILED, {Fact.TOKEN_IS_A_PASSWORD})
+    assert found(reading) == (LayerState.FAILED, {Fact.TOKEN_IS_A_PASSWORD})
 
 
 def test_a_newline_around_the_right_token_is_not_an_old_token(desk: Desk) -> None:
     """The configuration layer has found the newline; here it is said that the rest is right."""
     reading = desk.check(token=f"{TOKEN}\n")
-    assert reading.seen.facts == frozenset()
-    assert reading.seen.seen.endswith("token equal but for the space around it")
+    assert reading.result.facts == frozenset()
+    assert reading.result.detail.endswith("token equal but for the space around it")
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_a_newline_around_the_right_token_is_not_an_old_token(desk: Desk) -> Non
 def test_without_a_token_nothing_is_compared(desk: Desk, token: str, words: str) -> None:
     """An empty variable is not a different token."""
     reading = desk.check(token=token)
-    assert (reading.seen.state, reading.seen.facts) == (State.PASSED, frozenset())
-    assert reading.seen.seen.endswith(words)
+    assert (reading.result.state, reading.result.facts) == (LayerState.PASSED, frozenset())
+    assert reading.result.detail.endswith(words)
 
 
 @pytest.mark.parametrize("extra", [{}, {"rest_token": "*****"}, {"rest_token": None}, {"rest_token": 7}])
@@ -158,8 +158,8 @@ def test_a_console_that_gives_no_token_leaves_it_open(desk: Desk, extra: dict[st
     desk.database.shows_credentials = False
     desk.database.extra = extra
     reading = desk.check()
-    assert (reading.seen.state, reading.seen.facts, reading.database) == (State.PASSED, frozenset(), None)
-    assert reading.seen.seen.endswith("its token was not given")
+    assert (reading.result.state, reading.result.facts, reading.database) == (LayerState.PASSED, frozenset(), None)
+    assert reading.result.detail.endswith("its token was not given")
 
 
 def test_a_suspended_database_is_a_fact(desk: Desk) -> None:
@@ -167,9 +167,9 @@ def test_a_suspended_database_is_a_fact(desk: Desk) -> None:
     desk.database.state, desk.database.type = "suspended", "payg"
     desk.database.budget, desk.database.billing, desk.database.command_limit = 20, 20.5, NO_LIMIT
     reading = desk.check()
-    assert reading.seen.state is State.FAILED
-    assert Fact.CONSOLE_SUSPENDED in reading.seen.facts
-    assert "suspended · plan payg · 1,200 commands this month · $20.50 of a $20 budget" in reading.seen.seen
+    assert reading.result.state is LayerState.FAILED
+    assert Fact.CONSOLE_SUSPENDED in reading.result.facts
+    assert "suspended · plan payg · 1,200 commands this month · $20.50 of a $20 budget" in reading.result.detail
 
 
 @pytest.mark.parametrize(
@@ -185,26 +185,26 @@ def test_a_suspended_database_is_a_fact(desk: Desk) -> None:
 def test_commands_are_used_up_at_the_limit(desk: Desk, used: int, limit: int, is_used_up: bool) -> None:
     """The largest 64-bit number, zero and less than that are Upstash's ways to say that there is no limit."""
     desk.database.commands_used, desk.database.command_limit = used, limit
-    assert (Fact.CONSOLE_COMMANDS_USED_UP in desk.check().seen.facts) is is_used_up
+    assert (Fact.CONSOLE_COMMANDS_USED_UP in desk.check().result.facts) is is_used_up
 
 
 def test_storage_is_full_at_the_limit_unless_keys_are_evicted(desk: Desk) -> None:
     """With eviction a database at its limit makes room by itself."""
     desk.database.storage_used = desk.database.storage_limit
     reading = desk.check()
-    assert Fact.CONSOLE_STORAGE_FULL in reading.seen.facts
-    assert "256.0 of 256 MB stored" in reading.seen.seen
+    assert Fact.CONSOLE_STORAGE_FULL in reading.result.facts
+    assert "256.0 of 256 MB stored" in reading.result.detail
     desk.database.eviction = True
-    assert Fact.CONSOLE_STORAGE_FULL not in desk.check().seen.facts
+    assert Fact.CONSOLE_STORAGE_FULL not in desk.check().result.facts
 
 
 def test_an_allowlist_is_told_and_fails_nothing(desk: Desk) -> None:
     """It matters only where no connection stands."""
     desk.database.has_allowlist = True
     reading = desk.check()
-    assert reading.seen.state is State.PASSED
-    assert Fact.CONSOLE_ALLOWLIST in reading.seen.facts
-    assert "IP allowlist on" in reading.seen.seen
+    assert reading.result.state is LayerState.PASSED
+    assert Fact.CONSOLE_ALLOWLIST in reading.result.facts
+    assert "IP allowlist on" in reading.result.detail
 
 
 @pytest.mark.parametrize(
@@ -219,21 +219,25 @@ def test_a_state_nobody_knows_is_unknown(desk: Desk, state: str, words: str) -> 
     """And is not repeated: a foreign text might hold anything."""
     desk.database.state = state
     reading = desk.check()
-    assert reading.seen.state is State.UNKNOWN
-    assert reading.seen.seen.startswith(words)
+    assert reading.result.state is LayerState.UNKNOWN
+    assert reading.result.detail.startswith(words)
 
 
 def test_a_deleted_database_counts_as_absent(desk: Desk) -> None:
     """Older documentation names that state."""
     desk.database.state = "deleted"
-    assert Fact.CONSOLE_HAS_NO_SUCH_DATABASE in desk.check().seen.facts
+    assert Fact.CONSOLE_HAS_NO_SUCH_DATABASE in desk.check().result.facts
 
 
 def test_a_wrong_key_is_unknown(desk: Desk) -> None:
     """Our key is not the database's business."""
     reading = desk.check(key=ConsoleKey(email=EMAIL, api_key=Secret("wrong")))
-    assert (reading.seen.state, reading.seen.facts, reading.database) == (State.UNKNOWN, frozenset(), None)
-    assert reading.seen.seen == "not read: the key is not accepted (401)"
+    assert (reading.result.state, reading.result.facts, reading.database) == (
+        LayerState.UNKNOWN,
+        frozenset(),
+        None,
+    )
+    assert reading.result.detail == "not read: the key is not accepted (401)"
 
 
 @pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
@@ -242,8 +246,12 @@ def test_an_odd_answer_is_unknown(desk: Desk, mood: Mood, part: str) -> None:
     """403, 404, 429, 5xx, HTML, cut or foreign JSON, at either call: no verdict, and nothing to compare with."""
     desk.console.mood_of[part] = mood
     reading = desk.check()
-    assert (reading.seen.state, reading.seen.facts, reading.database) == (State.UNKNOWN, frozenset(), None)
-    assert reading.seen.seen.startswith("not read: ")
+    assert (reading.result.state, reading.result.facts, reading.database) == (
+        LayerState.UNKNOWN,
+        frozenset(),
+        None,
+    )
+    assert reading.result.detail.startswith("not read: ")
 
 
 @pytest.mark.parametrize("mood", [mood for mood in Mood if mood is not Mood.WELL])
@@ -251,8 +259,8 @@ def test_without_its_stats_the_rest_is_known(desk: Desk, mood: Mood) -> None:
     """The state and the token are worth having without the usage."""
     desk.console.mood_of["/v2/redis/stats/"] = mood
     reading = desk.check(timeout=timedelta(seconds=1))
-    assert found(reading) == (State.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
-    assert mood is Mood.OTHER_SHAPE or "usage not read" in reading.seen.seen
+    assert found(reading) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
+    assert mood is Mood.OTHER_SHAPE or "usage not read" in reading.result.detail
 
 
 @pytest.mark.parametrize("identity", ["../reset-password/x", "", None, 7, "x" * 65, "another"])
@@ -260,7 +268,7 @@ def test_an_odd_id_is_never_put_into_a_path(desk: Desk, identity: object) -> Non
     """What comes from outside does not choose which call is made."""
     desk.database.extra = {"database_id": identity}
     reading = desk.check()
-    assert reading.seen.state is State.UNKNOWN
+    assert reading.result.state is LayerState.UNKNOWN
     assert {request.path.split("/")[3] for request in desk.console.requests} <= {"databases", "database"}
 
 
@@ -276,7 +284,7 @@ def test_fields_of_another_type_are_left_out(desk: Desk, extra: dict[str, Any]) 
     """A changed field costs that field and nothing else."""
     desk.database.extra = extra
     reading = desk.check()
-    assert found(reading) == (State.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
+    assert found(reading) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
 
 
 @pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
@@ -294,8 +302,8 @@ def test_the_key_leaves_only_through_encryption_or_within_this_machine() -> None
     reading = read_console(
         KEY, console_url="http://api.upstash.com", origin=f"https://{HOST}", token=TOKEN, timeout=LONG
     )
-    assert reading.seen.state is State.UNKNOWN
-    assert "no key was sent" in reading.seen.seen
+    assert reading.result.state is LayerState.UNKNOWN
+    assert "no key was sent" in reading.result.detail
 
 
 def test_a_netrc_file_does_not_replace_the_key(
@@ -305,7 +313,7 @@ def test_a_netrc_file_does_not_replace_the_key(
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password else\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
-    assert desk.check().seen.state is State.PASSED
+    assert desk.check().result.state is LayerState.PASSED
     pair = base64.b64encode(f"{EMAIL}:{API_KEY}".encode()).decode()
     assert {request.headers["authorization"] for request in desk.console.requests} == {f"Basic {pair}"}
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from monitor.diagnosis.layers import Layer, Seen, State
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.examine import examine_layers
 
 LONG = timedelta(seconds=30)
@@ -18,15 +18,15 @@ class LayerProbes:
     def __init__(self) -> None:
         self.asked: list[Layer] = []
 
-    def that(self, layer: Layer, state: State = State.PASSED) -> Callable[[], Awaitable[Seen]]:
-        async def check() -> Seen:
+    def that(self, layer: Layer, state: LayerState = LayerState.PASSED) -> Callable[[], Awaitable[LayerResult]]:
+        async def check() -> LayerResult:
             self.asked.append(layer)
-            return Seen(layer=layer, state=state)
+            return LayerResult(layer=layer, state=state)
 
         return check
 
-    def that_hangs(self, layer: Layer) -> Callable[[], Awaitable[Seen]]:
-        async def check() -> Seen:
+    def that_hangs(self, layer: Layer) -> Callable[[], Awaitable[LayerResult]]:
+        async def check() -> LayerResult:
             self.asked.append(layer)
             await asyncio.Event().wait()
             raise AssertionError("nobody sets that event")
@@ -34,8 +34,8 @@ class LayerProbes:
         return check
 
 
-def states(layers: tuple[Seen, ...]) -> dict[str, str]:
-    return {seen.layer.value: seen.state.value for seen in layers}
+def states(layers: tuple[LayerResult, ...]) -> dict[str, str]:
+    return {result.layer.value: result.state.value for result in layers}
 
 
 def test_layers_are_climbed_in_causal_order() -> None:
@@ -44,8 +44,8 @@ def test_layers_are_climbed_in_causal_order() -> None:
     order = (Layer.HTTP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.LOOKUP)
     layers = asyncio.run(examine_layers("main", {layer: probes.that(layer) for layer in order}, within=LONG))
     assert probes.asked == [Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP]
-    assert [seen.layer for seen in layers.layers] == probes.asked
-    assert all(seen.took_ms is not None for seen in layers.layers)
+    assert [result.layer for result in layers.layers] == probes.asked
+    assert all(result.took_ms is not None for result in layers.layers)
 
 
 def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_climbed() -> None:
@@ -56,7 +56,7 @@ def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_climbed() -> None:
             "main",
             {
                 Layer.LOOKUP: probes.that(Layer.LOOKUP),
-                Layer.CONNECTION: probes.that(Layer.CONNECTION, State.FAILED),
+                Layer.CONNECTION: probes.that(Layer.CONNECTION, LayerState.FAILED),
                 Layer.ENCRYPTION: probes.that(Layer.ENCRYPTION),
                 Layer.HTTP: probes.that(Layer.HTTP),
                 Layer.WORKER: probes.that(Layer.WORKER),
@@ -82,11 +82,11 @@ def test_the_token_is_not_sent_when_the_configuration_is_wrong() -> None:
     layers = {
         layer: probes.that(layer) for layer in (Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP)
     }
-    layers[Layer.CONFIGURATION] = probes.that(Layer.CONFIGURATION, State.FAILED)
+    layers[Layer.CONFIGURATION] = probes.that(Layer.CONFIGURATION, LayerState.FAILED)
     layers[Layer.TOKEN] = probes.that(Layer.TOKEN)
     found = asyncio.run(examine_layers("main", layers, within=LONG))
     assert found.passed(Layer.HTTP)
-    assert found.at(Layer.TOKEN).state is State.SKIPPED
+    assert found.result_of(Layer.TOKEN).state is LayerState.SKIPPED
     assert Layer.TOKEN not in probes.asked
 
 
@@ -115,13 +115,13 @@ def test_a_layer_that_hangs_costs_only_itself_and_what_needs_it() -> None:
         "console": "unknown",
         "platform": "unknown",
     }
-    assert layers.at(Layer.CONNECTION).seen == "not known within 0.2 s"
+    assert layers.result_of(Layer.CONNECTION).detail == "not known within 0.2 s"
 
 
 def test_a_bug_in_a_layer_is_unknown_and_not_a_verdict() -> None:
     """Our own fault says nothing of the database; the text holds the kind of error and nothing of its words."""
 
-    async def broken() -> Seen:
+    async def broken() -> LayerResult:
         raise ValueError("Bearer AXtoken")
 
     probes = LayerProbes()
@@ -130,7 +130,7 @@ def test_a_bug_in_a_layer_is_unknown_and_not_a_verdict() -> None:
             "main", {Layer.LOOKUP: broken, Layer.CONNECTION: probes.that(Layer.CONNECTION)}, within=LONG
         )
     )
-    assert layers.at(Layer.LOOKUP).seen == "the monitor failed inside (ValueError)"
+    assert layers.result_of(Layer.LOOKUP).detail == "the monitor failed inside (ValueError)"
     assert states(layers.layers) == {"lookup": "unknown", "connection": "passed"}
 
 

@@ -14,7 +14,7 @@ import pytest
 from loguru import logger
 
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import REST_WAY, Layer, LayerResults, Seen, State
+from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
 from monitor.doctor.fix import FixResult, FixStep, apply_fix
 from monitor.doctor.fix_plan import FixPlan, plan
 from monitor.doctor.layers.console import ConsoleDatabase
@@ -65,11 +65,11 @@ class Desk:
     async def examine_layers(self) -> LayerResults:
         """The platform as it really is; what REST says is not what is tested here."""
         self.examinations += 1
-        layers = [Seen(layer=layer, state=State.PASSED) for layer in REST_WAY]
+        layers = [LayerResult(layer=layer, state=LayerState.PASSED) for layer in REST_LAYERS]
         if not self.works:
-            layers[5] = Seen(layer=Layer.TOKEN, state=State.FAILED, outcome=Outcome.TOKEN_REJECTED)
+            layers[5] = LayerResult(layer=Layer.TOKEN, state=LayerState.FAILED, outcome=Outcome.TOKEN_REJECTED)
         known = Known(url=URL, token=Secret(NEW), console=CONSOLE)
-        layers.append(read_platform(self.railway, known, timeout=LONG).seen)
+        layers.append(read_platform(self.railway, known, timeout=LONG).result)
         return LayerResults(database="main", layers=tuple(layers))
 
     def plan(self) -> FixPlan:
@@ -96,7 +96,7 @@ class Desk:
             )
         finally:
             logger.remove(sink)
-        said = f"{mended!r} {[done.says for done in mended.steps]} {self.log}"
+        said = f"{mended!r} {[done.detail for done in mended.steps]} {self.log}"
         assert not [secret for secret in (OLD, NEW, TOKEN) if secret in said]
         assert (dict(self.api.services[0].stored), self.worker.stored["DATABASE_URL"]) == before
         assert set(self.api.changes()) <= {WRITES, REDEPLOYS}
@@ -164,7 +164,7 @@ def test_missing_variables_are_added(desk: Desk) -> None:
         del desk.worker.stored[name]
     mended = desk.apply_fix()
     assert mended.is_green
-    assert mended.steps[0].says == "Wrote UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of service worker."
+    assert mended.steps[0].detail == "Wrote UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of service worker."
     assert desk.worker.running["UPSTASH_REDIS_REST_URL"] == URL
 
 
@@ -212,7 +212,7 @@ def test_after_two_minutes_it_is_said_what_is_left(desk: Desk) -> None:
     mended = desk.apply_fix()
     assert said(mended)[-1] == (FixStep.CHECK, False)
     assert not mended.is_green
-    assert mended.steps[-1].says == (
+    assert mended.steps[-1].detail == (
         "Not all green after 120 s. The new deployment is still building. Run the doctor again in a while."
     )
     assert desk.now == 120.0
@@ -225,7 +225,7 @@ def test_a_layers_that_stays_red_is_told_with_its_verdict(desk: Desk) -> None:
     mended = desk.apply_fix()
     assert not mended.is_green
     assert mended.layers is not None
-    assert "The new deployment stands, but: The database was reached" in mended.steps[-1].says
+    assert "The new deployment stands, but: The database was reached" in mended.steps[-1].detail
     assert desk.now <= 120
     assert len(desk.api.requests) < 100
 
@@ -235,7 +235,7 @@ def test_a_staged_change_that_stands_in_the_way_is_told(desk: Desk) -> None:
     desk.worker.stage(UPSTASH_REDIS_REST_TOKEN=OLD)
     mended = desk.apply_fix()
     assert not mended.is_green
-    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in mended.steps[-1].says
+    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in mended.steps[-1].detail
     assert desk.worker.running["UPSTASH_REDIS_REST_TOKEN"] == NEW
 
 
@@ -245,7 +245,7 @@ def test_a_deployment_that_goes_wrong_ends_the_wait(desk: Desk, status: str) -> 
     desk.worker.next_ends = status
     mended = desk.apply_fix()
     assert said(mended)[-1] == (FixStep.CHECK, False)
-    assert f"The new deployment of service worker {status.lower()}." in mended.steps[-1].says
+    assert f"The new deployment of service worker {status.lower()}." in mended.steps[-1].detail
     assert (desk.now, desk.examinations) == (0.0, 0)
 
 
@@ -255,7 +255,7 @@ def test_when_railway_refuses_the_write_nothing_was_done(desk: Desk) -> None:
     desk.api.errors[WRITES] = f"value {NEW} of UPSTASH_REDIS_REST_TOKEN is not allowed"
     mended = desk.apply_fix(made)
     assert said(mended) == [(FixStep.WRITE, False)]
-    assert mended.steps[0].says == (
+    assert mended.steps[0].detail == (
         "Railway: it answers with an error: value *** of UPSTASH_REDIS_REST_TOKEN is not allowed. "
         "UPSTASH_REDIS_REST_TOKEN of service worker was not written; the service was not redeployed."
     )
@@ -272,7 +272,7 @@ def test_when_the_answer_to_the_write_is_lost_that_is_said(desk: Desk, mood: Moo
     mended = desk.apply_fix(made, step_timeout=timedelta(seconds=0.5))
     assert monotonic() - began < 10
     assert said(mended) == [(FixStep.WRITE, False)]
-    assert "may or may not have been written; the service was not redeployed" in mended.steps[0].says
+    assert "may or may not have been written; the service was not redeployed" in mended.steps[0].detail
 
 
 def test_when_the_redeployment_is_refused_the_variables_are_written(desk: Desk) -> None:
@@ -280,7 +280,9 @@ def test_when_the_redeployment_is_refused_the_variables_are_written(desk: Desk) 
     desk.api.errors[REDEPLOYS] = "Not Authorized"
     mended = desk.apply_fix()
     assert said(mended) == [(FixStep.WRITE, True), (FixStep.REDEPLOY, False)]
-    assert "The variables are written but not deployed; service worker was not redeployed." in mended.steps[1].says
+    assert (
+        "The variables are written but not deployed; service worker was not redeployed." in mended.steps[1].detail
+    )
     assert desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"] == NEW
     assert desk.worker.running["UPSTASH_REDIS_REST_TOKEN"] == OLD
 
@@ -291,7 +293,7 @@ def test_nothing_is_changed_while_the_deployments_cannot_be_read(desk: Desk) -> 
     desk.api.errors["deployments"] = "Problem processing request"
     mended = desk.apply_fix(made)
     assert said(mended) == [(FixStep.WRITE, False)]
-    assert mended.steps[0].says.endswith("Nothing was changed.")
+    assert mended.steps[0].detail.endswith("Nothing was changed.")
     assert desk.api.changes() == []
 
 

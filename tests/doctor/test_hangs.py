@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.diagnosis.layers import REST_WAY, Layer, State
+from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerState
 from monitor.doctor.examine import WITHIN
 from monitor.sandbox.loopback import Mood
 from monitor.sandbox.upstash import UpstashFault
@@ -19,7 +19,7 @@ from tests.doctor.clinic import Clinic
 
 # What makes it hang; servers of its own last as long as the stack.
 Trouble = Callable[[Clinic, ExitStack], object]
-AFTER = {layer: REST_WAY[number + 1 :] for number, layer in enumerate(REST_WAY)}
+AFTER = {layer: REST_LAYERS[number + 1 :] for number, layer in enumerate(REST_LAYERS)}
 AFTER[Layer.LOOKUP] += (Layer.WORKER,)
 # Each test waits this long for what hangs; what does not must be done by then, on a busy machine too.
 SHORT = timedelta(seconds=1.5)
@@ -69,16 +69,16 @@ HANGS: list[tuple[Layer, Trouble]] = [
 )
 def test_a_layer_that_hangs_costs_itself_and_what_needs_it(clinic: Clinic, layer: Layer, trouble: Trouble) -> None:
     """It fails at its own deadline, or is unknown where that is no fault of the database; the others pass."""
-    wanted = dict.fromkeys(Layer, State.PASSED) | dict.fromkeys(AFTER.get(layer, ()), State.SKIPPED)
-    wanted[layer] = State.UNKNOWN if layer in ELSEWHERE else State.FAILED
+    wanted = dict.fromkeys(Layer, LayerState.PASSED) | dict.fromkeys(AFTER.get(layer, ()), LayerState.SKIPPED)
+    wanted[layer] = LayerState.UNKNOWN if layer in ELSEWHERE else LayerState.FAILED
     clinic.knobs["timeout"] = SHORT
     if layer in ELSEWHERE:
         clinic.others_timeout = SHORT
     with ExitStack() as stack:
         trouble(clinic, stack)
         layers = clinic.examine()
-    assert {seen.layer: seen.state for seen in layers.layers} == wanted, layers
-    assert not [seen for seen in layers.layers if seen.seen.startswith("not known within")]
+    assert {result.layer: result.state for result in layers.layers} == wanted, layers
+    assert not [result for result in layers.layers if result.detail.startswith("not known within")]
 
 
 def test_every_layer_that_waits_for_somebody_is_made_to_hang_here() -> None:
@@ -94,7 +94,7 @@ def test_when_everything_hangs_the_doctor_ends_all_the_same(clinic: Clinic) -> N
         for service in (clinic.page, clinic.console, clinic.railway):
             service.mood = Mood.HANG
         layers = clinic.examine(within=timedelta(seconds=0.3))
-    known = [seen.layer for seen in layers.layers if seen.seen != "not known within 0.3 s"]
+    known = [result.layer for result in layers.layers if result.detail != "not known within 0.3 s"]
     assert known == [Layer.CONFIGURATION]
     assert layers.passed(Layer.CONFIGURATION)
     assert timedelta(seconds=20) < WITHIN < timedelta(seconds=30)

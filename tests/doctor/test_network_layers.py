@@ -15,7 +15,7 @@ import trustme
 
 from monitor.checks.observation import Outcome
 from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.layers.network import connect, encrypt, look_up
 from tests.checks.listener import Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
 
@@ -34,12 +34,12 @@ def address(port: int, host: str = "127.0.0.1") -> AddressInfo:
     return (IPV4, socket.SOCK_STREAM, 6, "", (host, port))
 
 
-def looked_up(lookup: Callable[[str, int], Sequence[AddressInfo]], host: str = HOST) -> tuple[Seen, int]:
-    seen, addresses = asyncio.run(look_up(host, 443, timeout=LONG, resolver=Resolver(lookup)))
-    return seen, len(addresses)
+def looked_up(lookup: Callable[[str, int], Sequence[AddressInfo]], host: str = HOST) -> tuple[LayerResult, int]:
+    result, addresses = asyncio.run(look_up(host, 443, timeout=LONG, resolver=Resolver(lookup)))
+    return result, len(addresses)
 
 
-def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[Seen, tuple[AddressInfo, ...]]:
+def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
     return asyncio.run(connect(addresses, timeout=timeout))
 
 
@@ -61,8 +61,13 @@ def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[Seen,
 )
 def test_a_lookup_says_which_addresses_of_which_family_there_are(found: list[AddressInfo], says: str) -> None:
     """A host without IPv4 explains much on a network without IPv6."""
-    seen, count = looked_up(lambda _host, _port: found)
-    assert (seen.layer, seen.state, seen.seen, seen.outcome) == (Layer.LOOKUP, State.PASSED, says, None)
+    result, count = looked_up(lambda _host, _port: found)
+    assert (result.layer, result.state, result.detail, result.outcome) == (
+        Layer.LOOKUP,
+        LayerState.PASSED,
+        says,
+        None,
+    )
     assert count == len(set(found))
 
 
@@ -73,8 +78,8 @@ def test_an_address_is_not_looked_up(host: str) -> None:
     def nobody(_host: str, _port: int) -> Sequence[AddressInfo]:
         raise AssertionError("an address was asked of the resolver")
 
-    seen, count = looked_up(nobody, host)
-    assert (seen.state, seen.seen, count) == (State.PASSED, f"{host} is an address itself", 1)
+    result, count = looked_up(nobody, host)
+    assert (result.state, result.detail, count) == (LayerState.PASSED, f"{host} is an address itself", 1)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +98,14 @@ def test_a_lookup_that_fails_says_whether_the_name_or_the_resolver_is_to_blame(
     def fail(_host: str, _port: int) -> Sequence[AddressInfo]:
         raise error
 
-    seen, count = looked_up(fail)
-    assert (seen.state, seen.outcome, seen.seen, count) == (State.FAILED, outcome, says, 0)
+    result, count = looked_up(fail)
+    assert (result.state, result.outcome, result.detail, count) == (LayerState.FAILED, outcome, says, 0)
 
 
 def test_a_name_without_an_address_does_not_exist() -> None:
     """An empty answer without an error is one as well."""
-    seen, _ = looked_up(lambda _host, _port: [])
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.DNS_NOT_FOUND)
+    result, _ = looked_up(lambda _host, _port: [])
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.DNS_NOT_FOUND)
 
 
 def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
@@ -112,70 +117,70 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
         return []
 
     begun = monotonic()
-    seen, addresses = asyncio.run(look_up(HOST, 443, timeout=SHORT, resolver=Resolver(stuck)))
+    result, addresses = asyncio.run(look_up(HOST, 443, timeout=SHORT, resolver=Resolver(stuck)))
     released.set()
     assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome, addresses) == (State.FAILED, Outcome.DNS_FAILED, ())
-    assert seen.seen == "the resolver did not answer within 0.3 s"
+    assert (result.state, result.outcome, addresses) == (LayerState.FAILED, Outcome.DNS_FAILED, ())
+    assert result.detail == "the resolver did not answer within 0.3 s"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_single_address_of_either_family_is_enough(host: str) -> None:
     """On a host or a network with one family only, the other is not missed."""
     with Listener(hang_up, host=host) as server:
-        seen, standing = connected(address(server.port, host))
-    assert (seen.layer, seen.state, seen.seen) == (Layer.CONNECTION, State.PASSED, "1 of 1 address")
+        result, standing = connected(address(server.port, host))
+    assert (result.layer, result.state, result.detail) == (Layer.CONNECTION, LayerState.PASSED, "1 of 1 address")
     assert standing == (address(server.port, host),)
 
 
 def test_a_connection_passes_with_one_family_and_says_what_keeps_the_other() -> None:
     """Railway has no outbound IPv6 unless it is turned on; looks do well without it, but a person may wonder."""
     with Listener(hang_up) as one, Listener(hang_up) as two:
-        seen, standing = connected(NO_ROUTE, address(one.port), address(two.port))
-    assert (seen.state, seen.seen) == (State.PASSED, "2 of 3 addresses: IPv6 has no route")
+        result, standing = connected(NO_ROUTE, address(one.port), address(two.port))
+    assert (result.state, result.detail) == (LayerState.PASSED, "2 of 3 addresses: IPv6 has no route")
     assert standing == (address(one.port), address(two.port))
-    assert seen.outcome is None
+    assert result.outcome is None
 
 
 def test_all_addresses_are_tried_at_once() -> None:
     """One that hangs does not keep the others waiting, and costs a second at most once another one stands."""
     with port_that_drops() as port, Listener(hang_up) as server:
         begun = monotonic()
-        seen, standing = connected(address(port), address(server.port), address(port_that_refuses()))
+        result, standing = connected(address(port), address(server.port), address(port_that_refuses()))
         assert monotonic() - begun < 10
-    assert (seen.state, standing) == (State.PASSED, (address(server.port),))
-    assert seen.seen == "1 of 3 addresses: 2 of IPv4 did not answer or refused"
+    assert (result.state, standing) == (LayerState.PASSED, (address(server.port),))
+    assert result.detail == "1 of 3 addresses: 2 of IPv4 did not answer or refused"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_refused_connection_fails(host: str) -> None:
     """A lone address speaks for itself."""
-    seen, standing = connected(address(port_that_refuses(host), host))
-    assert (seen.state, seen.outcome, standing) == (State.FAILED, Outcome.CONNECTION_REFUSED, ())
-    assert seen.seen == "connection refused"
+    result, standing = connected(address(port_that_refuses(host), host))
+    assert (result.state, result.outcome, standing) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED, ())
+    assert result.detail == "connection refused"
 
 
 def test_a_port_that_drops_everything_fails_at_the_deadline() -> None:
     """That is what a firewall looks like from inside."""
     with port_that_drops() as port:
         begun = monotonic()
-        seen, _ = connected(address(port), timeout=SHORT)
+        result, _ = connected(address(port), timeout=SHORT)
         assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_TIMEOUT)
-    assert seen.seen == "no connection before the deadline"
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_TIMEOUT)
+    assert result.detail == "no connection before the deadline"
 
 
 def test_without_a_route_nothing_is_reached() -> None:
     """A host with IPv6 alone, seen from a network without it."""
-    seen, _ = connected(NO_ROUTE)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.NETWORK_UNREACHABLE)
+    result, _ = connected(NO_ROUTE)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.NETWORK_UNREACHABLE)
 
 
 def test_of_several_failures_the_one_that_got_furthest_is_the_outcome() -> None:
     """A refusal came from the host itself; a missing route for another family says little beside it."""
-    seen, _ = connected(NO_ROUTE, address(port_that_refuses()))
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
-    assert seen.seen == "none of 2 addresses: IPv6 has no route, IPv4 refused"
+    result, _ = connected(NO_ROUTE, address(port_that_refuses()))
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
+    assert result.detail == "none of 2 addresses: IPv6 has no route, IPv4 refused"
 
 
 class Certificates:
@@ -201,7 +206,7 @@ def certificates() -> Certificates:
 
 def encrypted(
     port: int, trust: ssl.SSLContext, *, at: str = "127.0.0.1", timeout: timedelta = LONG, now: datetime = NOW
-) -> Seen:
+) -> LayerResult:
     return asyncio.run(encrypt(HOST, [address(port, at)], timeout=timeout, tls=trust, now=now))
 
 
@@ -211,22 +216,22 @@ def test_a_trusted_certificate_passes_and_is_described(certificates: Certificate
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
     with Listener(hang, tls=certificates.server(HOST, not_after=end), host=at) as listener:
         now = end - timedelta(days=61, hours=1)
-        seen = encrypted(listener.port, certificates.trust, at=at, now=now)
-    assert (seen.layer, seen.state, seen.facts) == (Layer.ENCRYPTION, State.PASSED, frozenset())
-    issuer, left, protocol = seen.seen.split(" · ")
+        result = encrypted(listener.port, certificates.trust, at=at, now=now)
+    assert (result.layer, result.state, result.facts) == (Layer.ENCRYPTION, LayerState.PASSED, frozenset())
+    issuer, left, protocol = result.detail.split(" · ")
     assert issuer.startswith("issued by trustme")
     assert issuer.endswith(f" for {HOST}")
     assert left == "61 days left"
     assert protocol == "TLS 1.3"
-    assert seen.seen.isprintable()
+    assert result.detail.isprintable()
 
 
 def test_of_many_names_few_are_said(certificates: Certificates) -> None:
     """One line stays one line."""
     names = (HOST, "*.upstash.io", "a.example", "b.example", "x" * 63 + ".example")
     with Listener(hang, tls=certificates.server(*names)) as listener:
-        seen = encrypted(listener.port, certificates.trust)
-    assert f"for {HOST}, *.upstash.io and 3 more" in seen.seen
+        result = encrypted(listener.port, certificates.trust)
+    assert f"for {HOST}, *.upstash.io and 3 more" in result.detail
 
 
 @pytest.mark.parametrize(
@@ -244,26 +249,26 @@ def test_a_certificate_that_ends_soon_passes_with_a_fact(
     """Nothing is broken yet. The day that counts is handed in, so that the test's own clock has no part in it."""
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
     with Listener(hang, tls=certificates.server(HOST, not_after=end)) as listener:
-        seen = encrypted(listener.port, certificates.trust, now=end - left)
-    assert seen.state is State.PASSED
-    assert f" · {says} · " in seen.seen
-    assert seen.facts == ({Fact.CERTIFICATE_ENDS_SOON} if soon else set())
+        result = encrypted(listener.port, certificates.trust, now=end - left)
+    assert result.state is LayerState.PASSED
+    assert f" · {says} · " in result.detail
+    assert result.facts == ({Fact.CERTIFICATE_ENDS_SOON} if soon else set())
 
 
 def test_a_certificate_of_somebody_else_fails(certificates: Certificates) -> None:
     """An intercepting proxy, or a missing authority."""
     with Listener(hang, tls=Certificates().server(HOST)) as listener:
-        seen = encrypted(listener.port, certificates.trust)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
-    assert seen.seen.startswith("certificate refused: ")
+        result = encrypted(listener.port, certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
+    assert result.detail.startswith("certificate refused: ")
 
 
 def test_a_certificate_for_another_name_fails(certificates: Certificates) -> None:
     """The wrong host; the chain is fine."""
     with Listener(hang, tls=certificates.server("other.example")) as listener:
-        seen = encrypted(listener.port, certificates.trust)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
-    assert seen.seen == "certificate refused: Hostname mismatch, certificate is for another name."
+        result = encrypted(listener.port, certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
+    assert result.detail == "certificate refused: Hostname mismatch, certificate is for another name."
 
 
 def test_an_expired_certificate_fails(certificates: Certificates) -> None:
@@ -271,40 +276,40 @@ def test_an_expired_certificate_fails(certificates: Certificates) -> None:
     past = datetime(2020, 1, 1, tzinfo=UTC)
     server = certificates.server(HOST, not_before=past - timedelta(days=30), not_after=past)
     with Listener(hang, tls=server) as listener:
-        seen = encrypted(listener.port, certificates.trust)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
-    assert "expired" in seen.seen
+        result = encrypted(listener.port, certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
+    assert "expired" in result.detail
 
 
 def test_a_server_that_does_not_speak_tls_fails(certificates: Certificates) -> None:
     """Plain HTTP on the port."""
     with Listener(say(http(400, "{}"))) as listener:
-        seen = encrypted(listener.port, certificates.trust)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TLS_FAILED)
-    assert "does not speak TLS" in seen.seen
+        result = encrypted(listener.port, certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
+    assert "does not speak TLS" in result.detail
 
 
 def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:
     """Some firewalls let the connection come about and cut it at the first byte."""
     with Listener(hang_up) as listener:
-        seen = encrypted(listener.port, certificates.trust)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_LOST)
+        result = encrypted(listener.port, certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_LOST)
 
 
 def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates) -> None:
     """An overloaded edge accepts, and then nothing."""
     with Listener(hang) as listener:
         begun = monotonic()
-        seen = encrypted(listener.port, certificates.trust, timeout=SHORT)
+        result = encrypted(listener.port, certificates.trust, timeout=SHORT)
         assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_TIMEOUT)
-    assert seen.seen == "no TLS handshake within 0.3 s"
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_TIMEOUT)
+    assert result.detail == "no TLS handshake within 0.3 s"
 
 
 def test_an_address_that_went_away_in_between_fails(certificates: Certificates) -> None:
     """What stood a moment ago need not stand now."""
-    seen = encrypted(port_that_refuses(), certificates.trust)
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
+    result = encrypted(port_that_refuses(), certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
     with port_that_drops() as port:
-        seen = encrypted(port, certificates.trust, timeout=SHORT)
-    assert (seen.outcome, seen.seen) == (Outcome.CONNECTION_TIMEOUT, "no connection within 0.3 s")
+        result = encrypted(port, certificates.trust, timeout=SHORT)
+    assert (result.outcome, result.detail) == (Outcome.CONNECTION_TIMEOUT, "no connection within 0.3 s")

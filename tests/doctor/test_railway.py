@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, Layer, State
+from monitor.diagnosis.layers import Fact, Layer, LayerState
 from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.doctor.railway.api import Railway, RailwayAccess
 from monitor.doctor.railway.layer import PlatformReading, read_platform
@@ -72,18 +72,18 @@ class Desk:
         """Look, and hold what must hold for every check."""
         known = Known(url=URL, token=Secret(token), console=console)
         reading = read_platform(railway or self.railway(), known, timeout=timeout)
-        said = f"{reading!r} {reading.seen.seen}"
+        said = f"{reading!r} {reading.result.detail}"
         assert not [secret for secret in SECRETS if secret in said]
-        assert reading.seen.layer is Layer.PLATFORM
-        assert reading.seen.seen.isprintable()
+        assert reading.result.layer is Layer.PLATFORM
+        assert reading.result.detail.isprintable()
         assert {operation.kind for operation in self.api.operations()} <= {"query"}
         return reading
 
 
-def found(reading: PlatformReading) -> tuple[State, set[str]]:
-    facts = {word for word, fact in FACTS.items() if fact in reading.seen.facts}
-    assert len(facts) == len(reading.seen.facts)
-    return reading.seen.state, facts
+def found(reading: PlatformReading) -> tuple[LayerState, set[str]]:
+    facts = {word for word, fact in FACTS.items() if fact in reading.result.facts}
+    assert len(facts) == len(reading.result.facts)
+    return reading.result.state, facts
 
 
 @pytest.fixture
@@ -95,11 +95,11 @@ def desk() -> Iterator[Desk]:
 def test_a_worker_with_the_same_values_passes(desk: Desk) -> None:
     """With the console known, it is said that they are the console's."""
     reading = desk.check()
-    assert found(reading) == (State.PASSED, set())
-    assert reading.seen.seen == (
+    assert found(reading) == (LayerState.PASSED, set())
+    assert reading.result.detail == (
         "service worker: UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are the same as here"
     )
-    assert found(desk.check(console=CONSOLE)) == (State.PASSED, {"the console's"})
+    assert found(desk.check(console=CONSOLE)) == (LayerState.PASSED, {"the console's"})
 
 
 def test_the_console_has_a_newer_token_than_the_worker(desk: Desk) -> None:
@@ -107,16 +107,16 @@ def test_the_console_has_a_newer_token_than_the_worker(desk: Desk) -> None:
     desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     desk.worker.deploy()
     reading = desk.check(OLD, console=CONSOLE)
-    assert found(reading) == (State.FAILED, set())
-    assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in reading.seen.seen
+    assert found(reading) == (LayerState.FAILED, set())
+    assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in reading.result.detail
 
     desk.worker.stage(UPSTASH_REDIS_REST_TOKEN=NEW)
     reading = desk.check(OLD, console=CONSOLE)
-    assert found(reading) == (State.FAILED, {"staged", "the console's"})
-    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in reading.seen.seen
+    assert found(reading) == (LayerState.FAILED, {"staged", "the console's"})
+    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in reading.result.detail
 
     desk.worker.deploy()
-    assert found(desk.check(OLD, console=CONSOLE)) == (State.PASSED, {"the console's"})
+    assert found(desk.check(OLD, console=CONSOLE)) == (LayerState.PASSED, {"the console's"})
 
 
 def test_a_value_that_was_stored_without_a_deployment_is_staged(desk: Desk) -> None:
@@ -124,9 +124,9 @@ def test_a_value_that_was_stored_without_a_deployment_is_staged(desk: Desk) -> N
     desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     desk.worker.deploy()
     desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
-    assert found(desk.check()) == (State.FAILED, {"staged"})
+    assert found(desk.check()) == (LayerState.FAILED, {"staged"})
     desk.worker.redeploy()
-    assert found(desk.check()) == (State.PASSED, set())
+    assert found(desk.check()) == (LayerState.PASSED, set())
 
 
 def test_a_redeployment_on_its_way_is_told(desk: Desk) -> None:
@@ -137,28 +137,28 @@ def test_a_redeployment_on_its_way_is_told(desk: Desk) -> None:
     desk.worker.deploy_seconds = 60
     desk.worker.redeploy()
     reading = desk.check()
-    assert found(reading) == (State.FAILED, {"staged"})
-    assert "its newest deployment is BUILDING" in reading.seen.seen
+    assert found(reading) == (LayerState.FAILED, {"staged"})
+    assert "its newest deployment is BUILDING" in reading.result.detail
 
 
 def test_missing_and_different_values_are_told_apart(desk: Desk) -> None:
     """The other service of the project has its own variables, which are nobody's business here."""
     desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     desk.worker.deploy()
-    assert found(desk.check()) == (State.FAILED, {"differs"})
+    assert found(desk.check()) == (LayerState.FAILED, {"differs"})
     del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
     desk.worker.deploy()
     reading = desk.check()
-    assert found(reading) == (State.FAILED, {"missing"})
-    assert reading.seen.seen.startswith("service worker: UPSTASH_REDIS_REST_TOKEN is not set")
+    assert found(reading) == (LayerState.FAILED, {"missing"})
+    assert reading.result.detail.startswith("service worker: UPSTASH_REDIS_REST_TOKEN is not set")
 
 
 def test_a_sealed_variable_is_not_called_missing(desk: Desk) -> None:
     """Its value never leaves Railway, but that it is there can be seen."""
     desk.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
     reading = desk.check(console=CONSOLE)
-    assert found(reading) == (State.UNKNOWN, {"sealed"})
-    assert "UPSTASH_REDIS_REST_TOKEN is not shown, as sealed variables are not" in reading.seen.seen
+    assert found(reading) == (LayerState.UNKNOWN, {"sealed"})
+    assert "UPSTASH_REDIS_REST_TOKEN is not shown, as sealed variables are not" in reading.result.detail
 
 
 def test_a_rediss_url_is_compared_by_its_password(desk: Desk) -> None:
@@ -168,11 +168,11 @@ def test_a_rediss_url_is_compared_by_its_password(desk: Desk) -> None:
     desk.worker.store({"SECRET": NEW, "REDIS_URL": f"rediss://default:${{{{SECRET}}}}@{HOST}:6379"})
     desk.worker.deploy()
     reading = desk.check(console=CONSOLE)
-    assert found(reading) == (State.PASSED, {"the console's"})
-    assert reading.seen.seen == "service worker: REDIS_URL is the console's"
+    assert found(reading) == (LayerState.PASSED, {"the console's"})
+    assert reading.result.detail == "service worker: REDIS_URL is the console's"
     desk.worker.store({"SECRET": OLD})
     desk.worker.deploy()
-    assert found(desk.check(console=CONSOLE)) == (State.FAILED, {"differs"})
+    assert found(desk.check(console=CONSOLE)) == (LayerState.FAILED, {"differs"})
     assert reading.variables is not None
     assert reading.variables["REDIS_URL"].is_reference
 
@@ -187,12 +187,12 @@ def test_the_log_tells_what_the_worker_saw_without_its_secrets(desk: Desk) -> No
         f"redis pool and {DSN} down",
     ]
     reading = desk.check()
-    assert reading.seen.state is State.PASSED
-    assert "log: ReplyError: WRONGPASS invalid username-password pair, sent ***" in reading.seen.seen
-    assert f"log: redis: connecting to rediss://***@{HOST}:6379" in reading.seen.seen
-    assert "log: redis pool and postgres://***@" in reading.seen.seen
-    assert "listening" not in reading.seen.seen
-    assert "unrelated" not in reading.seen.seen
+    assert reading.result.state is LayerState.PASSED
+    assert "log: ReplyError: WRONGPASS invalid username-password pair, sent ***" in reading.result.detail
+    assert f"log: redis: connecting to rediss://***@{HOST}:6379" in reading.result.detail
+    assert "log: redis pool and postgres://***@" in reading.result.detail
+    assert "listening" not in reading.result.detail
+    assert "unrelated" not in reading.result.detail
 
 
 def test_a_reference_that_was_kept_unresolved_is_not_another_value(desk: Desk) -> None:
@@ -200,21 +200,21 @@ def test_a_reference_that_was_kept_unresolved_is_not_another_value(desk: Desk) -
     desk.worker.store({"SECRET": NEW, "UPSTASH_REDIS_REST_TOKEN": "${{SECRET}}"})
     desk.worker.is_rendered = False
     desk.worker.deploy()
-    assert found(desk.check()) == (State.PASSED, set())
+    assert found(desk.check()) == (LayerState.PASSED, set())
 
 
 def test_a_secret_that_looks_like_a_word_is_hidden_in_the_log(desk: Desk) -> None:
     """It is known for one because it is the value of a variable."""
     desk.worker.store({"SESSION_SECRET": "correct horse battery"})
     desk.worker.log.append("redis: session correct horse battery was lost")
-    assert "log: redis: session *** was lost" in desk.check().seen.seen
+    assert "log: redis: session *** was lost" in desk.check().result.detail
 
 
 def test_a_service_that_was_never_deployed_is_told(desk: Desk) -> None:
     """There is nothing that runs, and nothing to read a log from."""
     desk.worker.deployments.clear()
     reading = desk.check()
-    assert reading.seen.seen.endswith("it was never deployed")
+    assert reading.result.detail.endswith("it was never deployed")
 
 
 def test_a_crashed_deployment_is_told_with_its_log(desk: Desk) -> None:
@@ -223,16 +223,16 @@ def test_a_crashed_deployment_is_told_with_its_log(desk: Desk) -> None:
     desk.worker.redeploy()
     desk.worker.log.append("redis: NOAUTH Authentication required")
     reading = desk.check()
-    assert "its newest deployment is CRASHED" in reading.seen.seen
-    assert "log: redis: NOAUTH Authentication required" in reading.seen.seen
+    assert "its newest deployment is CRASHED" in reading.result.detail
+    assert "log: redis: NOAUTH Authentication required" in reading.result.detail
 
 
 def test_an_unknown_service_is_unknown_and_the_known_ones_are_named(desk: Desk) -> None:
     """The usual mistake is a name in the settings."""
     reading = desk.check(railway=desk.railway(service="queue"))
-    assert found(reading) == (State.UNKNOWN, set())
+    assert found(reading) == (LayerState.UNKNOWN, set())
     assert reading.variables is None
-    assert reading.seen.seen == (
+    assert reading.result.detail == (
         "not read: no service is named queue (there are: web, worker); set doctor.service"
     )
 
@@ -240,7 +240,7 @@ def test_an_unknown_service_is_unknown_and_the_known_ones_are_named(desk: Desk) 
 def test_a_project_token_says_itself_where_it_belongs(desk: Desk) -> None:
     """It goes into a header of its own, and the ids in the environment do not matter beside it."""
     railway = desk.railway(RAILWAY_TOKEN=PROJECT_TOKEN, RAILWAY_PROJECT_ID="elsewhere")
-    assert desk.check(railway=railway).seen.state is State.PASSED
+    assert desk.check(railway=railway).result.state is LayerState.PASSED
     assert {request.headers["project-access-token"] for request in desk.api.requests} == {PROJECT_TOKEN}
     assert not any("authorization" in request.headers for request in desk.api.requests)
 
@@ -249,20 +249,22 @@ def test_an_account_token_needs_to_be_told_where(desk: Desk) -> None:
     """As Bearer, with the ids that Railway puts into every service's environment."""
     place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
     reading = desk.check(railway=desk.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN, **place))
-    assert reading.seen.state is State.PASSED
+    assert reading.result.state is LayerState.PASSED
     assert {request.headers["authorization"] for request in desk.api.requests} == {f"Bearer {ACCOUNT_TOKEN}"}
     reading = desk.check(railway=desk.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN))
-    assert reading.seen.seen == ("not read: RAILWAY_API_TOKEN needs RAILWAY_PROJECT_ID and RAILWAY_ENVIRONMENT_ID")
+    assert reading.result.detail == (
+        "not read: RAILWAY_API_TOKEN needs RAILWAY_PROJECT_ID and RAILWAY_ENVIRONMENT_ID"
+    )
 
 
 def test_a_token_that_opens_nothing_is_unknown(desk: Desk) -> None:
     """An account's token in RAILWAY_TOKEN is the usual mistake, so the words say which kind is wanted."""
     reading = desk.check(railway=desk.railway(RAILWAY_TOKEN=ACCOUNT_TOKEN))
-    assert found(reading) == (State.UNKNOWN, set())
-    assert "it must be a token of the project" in reading.seen.seen
+    assert found(reading) == (LayerState.UNKNOWN, set())
+    assert "it must be a token of the project" in reading.result.detail
     place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
     reading = desk.check(railway=desk.railway(RAILWAY_API_TOKEN="wrong", **place))
-    assert reading.seen.seen == "not read: RAILWAY_API_TOKEN does not open this"
+    assert reading.result.detail == "not read: RAILWAY_API_TOKEN does not open this"
 
 
 @pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
@@ -271,9 +273,9 @@ def test_an_odd_answer_is_unknown(desk: Desk, mood: Mood, part: str) -> None:
     """At whichever question that the layer cannot do without: no facts, no variables for a fix."""
     desk.api.mood_of[part] = mood
     reading = desk.check()
-    assert found(reading) == (State.UNKNOWN, set())
+    assert found(reading) == (LayerState.UNKNOWN, set())
     assert reading.variables is None
-    assert reading.seen.seen.startswith("not read: ")
+    assert reading.result.detail.startswith("not read: ")
 
 
 OPTIONAL = ["environmentStagedChanges", "deployments(", "deploymentSnapshot", "deploymentLogs"]
@@ -287,9 +289,9 @@ def test_without_the_other_answers_the_variables_are_known(desk: Desk, mood: Moo
     desk.worker.log.append("redis: WRONGPASS")
     del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
     reading = desk.check(timeout=timedelta(seconds=1.5))
-    assert found(reading) == (State.FAILED, {"missing"})
+    assert found(reading) == (LayerState.FAILED, {"missing"})
     is_log_lost = part in ("deployments(", "deploymentLogs")
-    assert is_log_lost or "log: redis: WRONGPASS" in reading.seen.seen
+    assert is_log_lost or "log: redis: WRONGPASS" in reading.result.detail
 
 
 @pytest.mark.parametrize("message", ["Problem processing request", "Not Authorized"])
@@ -299,7 +301,7 @@ def test_without_the_other_answers_the_variables_are_known(desk: Desk, mood: Moo
 def test_errors_arrive_with_status_200_and_cost_their_field(desk: Desk, field: str, message: str) -> None:
     """A field that this token may not read, or that Railway has done away with."""
     desk.api.errors[field] = message
-    assert found(desk.check()) == (State.PASSED, set())
+    assert found(desk.check()) == (LayerState.PASSED, set())
 
 
 @pytest.mark.parametrize("field", ["environment", "variablesForServiceDeployment"])
@@ -310,7 +312,7 @@ def test_a_refused_part_of_the_question_for_variables_does_not_cost_the_rest(
     """GraphQL drops a whole answer for a part that must not be null; then the variables are asked for alone."""
     desk.api.errors[field] = "Not Authorized"
     desk.api.is_incomplete = is_incomplete
-    assert found(desk.check()) == (State.PASSED, set())
+    assert found(desk.check()) == (LayerState.PASSED, set())
 
 
 def test_what_is_absent_is_not_called_missing_while_sealing_is_not_known(desk: Desk) -> None:
@@ -318,31 +320,31 @@ def test_what_is_absent_is_not_called_missing_while_sealing_is_not_known(desk: D
     desk.api.errors["environment"] = "Not Authorized"
     desk.api.is_incomplete = True
     del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
-    assert found(desk.check()) == (State.UNKNOWN, {"sealed"})
+    assert found(desk.check()) == (LayerState.UNKNOWN, {"sealed"})
 
 
 def test_without_a_snapshot_what_runs_is_said_to_be_unknown(desk: Desk) -> None:
     """Then a stored value that is right may not be deployed, and nobody can tell."""
     desk.api.errors["deploymentSnapshot"] = "Cannot query field"
     reading = desk.check()
-    assert "what the running deployment has is not known" in reading.seen.seen
+    assert "what the running deployment has is not known" in reading.result.detail
 
 
 def test_an_error_that_repeats_what_was_sent_is_scrubbed(desk: Desk) -> None:
     """Foreign words, scrubbed, on one line, and cut."""
     desk.api.errors["project"] = f"bad\n\x1b[31mvalue {PROJECT_TOKEN} and {OLD} {'x' * 500}"
     reading = desk.check()
-    assert reading.seen.seen.startswith("not read: it answers with an error: bad value *** and ***")
-    assert len(reading.seen.seen) < 200
+    assert reading.result.detail.startswith("not read: it answers with an error: bad value *** and ***")
+    assert len(reading.result.detail) < 200
 
 
 @pytest.mark.parametrize("message", ["Rate limit exceeded", "Too many requests"])
 def test_a_rate_limit_is_told_whichever_way_it_comes(desk: Desk, message: str) -> None:
     """With status 429 and Retry-After, or among the errors of status 200."""
     desk.api.errors["projectToken"] = message
-    assert desk.check().seen.seen == "not read: it asks for patience"
+    assert desk.check().result.detail == "not read: it asks for patience"
     desk.api.mood = Mood.RATE_LIMITED
-    assert desk.check().seen.seen == "not read: it asks for patience (429, again in 7 s)"
+    assert desk.check().result.detail == "not read: it asks for patience (429, again in 7 s)"
 
 
 @pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
@@ -350,7 +352,7 @@ def test_an_api_that_hangs_or_drips_ends_at_the_timeout(desk: Desk, mood: Mood) 
     """The time given is for all questions together."""
     desk.api.mood = mood
     began = monotonic()
-    assert found(desk.check(timeout=SHORT)) == (State.UNKNOWN, set())
+    assert found(desk.check(timeout=SHORT)) == (LayerState.UNKNOWN, set())
     assert monotonic() - began < 6
 
 
@@ -371,7 +373,7 @@ def test_a_value_that_is_null_or_stars_counts_as_sealed(desk: Desk, mark: str | 
     desk.worker.sealed_as["UPSTASH_REDIS_REST_TOKEN"] = mark
     if not is_listed:
         desk.api.errors["environment"] = "Not Authorized"
-    assert found(desk.check()) == (State.UNKNOWN, {"sealed"})
+    assert found(desk.check()) == (LayerState.UNKNOWN, {"sealed"})
 
 
 def test_access_does_not_print_its_token() -> None:

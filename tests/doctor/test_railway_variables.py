@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, State
+from monitor.diagnosis.layers import Fact, LayerState
 from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.doctor.railway.variables import TOKEN_NAME, URL_NAME, Known, Variable, compare
 from monitor.lib.secret import Secret
@@ -45,68 +45,68 @@ def ours(token: str = NEW, *, console: ConsoleDatabase | None = None, url: str =
     return Known(url=url, token=Secret(token), console=console)
 
 
-ROWS: list[tuple[str, dict[str, Variable], Known, State, set[Fact]]] = [
-    ("the same as ours", pair(URL, NEW), ours(), State.PASSED, set()),
-    ("a slash at the end is the same place", pair(f"{URL}/", NEW), ours(), State.PASSED, set()),
-    ("as ours and the console's", pair(URL, NEW), ours(console=CONSOLE), State.PASSED, {THE_CONSOLES}),
+ROWS: list[tuple[str, dict[str, Variable], Known, LayerState, set[Fact]]] = [
+    ("the same as ours", pair(URL, NEW), ours(), LayerState.PASSED, set()),
+    ("a slash at the end is the same place", pair(f"{URL}/", NEW), ours(), LayerState.PASSED, set()),
+    ("as ours and the console's", pair(URL, NEW), ours(console=CONSOLE), LayerState.PASSED, {THE_CONSOLES}),
     (
         "the read-only token is the console's too",
         pair(URL, READ_ONLY),
         ours(console=CONSOLE),
-        State.PASSED,
+        LayerState.PASSED,
         {THE_CONSOLES},
     ),
-    ("nothing set", {}, ours(), State.FAILED, {MISSING}),
-    ("no token", pair(URL, None), ours(), State.FAILED, {MISSING}),
-    ("whitespace is nothing", pair(URL, "  "), ours(), State.FAILED, {MISSING}),
-    ("another token than ours", pair(URL, OLD), ours(), State.FAILED, {DIFFERS}),
-    ("another host than ours", pair("https://gone-dog-1.upstash.io", NEW), ours(), State.FAILED, {DIFFERS}),
-    ("ours and the worker's are both old", pair(URL, OLD), ours(OLD, console=CONSOLE), State.FAILED, set()),
-    ("only ours is old", pair(URL, NEW), ours(OLD, console=CONSOLE), State.PASSED, {THE_CONSOLES}),
-    ("only the worker's is old", pair(URL, OLD), ours(console=CONSOLE), State.FAILED, {DIFFERS}),
-    ("a newline in the worker's token", pair(URL, f"{NEW}\n"), ours(), State.FAILED, {DIFFERS}),
-    ("quotes around the worker's URL", pair(f'"{URL}"', NEW), ours(), State.FAILED, {DIFFERS}),
-    ("ours is malformed: nothing to compare with", pair(URL, OLD), ours(f"{OLD}\n"), State.UNKNOWN, set()),
+    ("nothing set", {}, ours(), LayerState.FAILED, {MISSING}),
+    ("no token", pair(URL, None), ours(), LayerState.FAILED, {MISSING}),
+    ("whitespace is nothing", pair(URL, "  "), ours(), LayerState.FAILED, {MISSING}),
+    ("another token than ours", pair(URL, OLD), ours(), LayerState.FAILED, {DIFFERS}),
+    ("another host than ours", pair("https://gone-dog-1.upstash.io", NEW), ours(), LayerState.FAILED, {DIFFERS}),
+    ("ours and the worker's are both old", pair(URL, OLD), ours(OLD, console=CONSOLE), LayerState.FAILED, set()),
+    ("only ours is old", pair(URL, NEW), ours(OLD, console=CONSOLE), LayerState.PASSED, {THE_CONSOLES}),
+    ("only the worker's is old", pair(URL, OLD), ours(console=CONSOLE), LayerState.FAILED, {DIFFERS}),
+    ("a newline in the worker's token", pair(URL, f"{NEW}\n"), ours(), LayerState.FAILED, {DIFFERS}),
+    ("quotes around the worker's URL", pair(f'"{URL}"', NEW), ours(), LayerState.FAILED, {DIFFERS}),
+    ("ours is malformed: nothing to compare with", pair(URL, OLD), ours(f"{OLD}\n"), LayerState.UNKNOWN, set()),
     (
         "ours is missing, the console's is there",
         pair(URL, NEW),
         ours("", console=CONSOLE),
-        State.PASSED,
+        LayerState.PASSED,
         {THE_CONSOLES},
     ),
     (
         "right and not deployed",
         {**pair(URL, None), TOKEN_NAME: variable(TOKEN_NAME, NEW, running=OLD)},
         ours(OLD, console=CONSOLE),
-        State.FAILED,
+        LayerState.FAILED,
         {STAGED, THE_CONSOLES},
     ),
     (
         "right and staged by a person",
         {**pair(URL, None), TOKEN_NAME: variable(TOKEN_NAME, OLD, staged=NEW)},
         ours(OLD, console=CONSOLE),
-        State.FAILED,
+        LayerState.FAILED,
         {STAGED, THE_CONSOLES},
     ),
     (
         "wrong and staged by a person, over a value that works",
         {**pair(URL, None), TOKEN_NAME: variable(TOKEN_NAME, NEW, staged=OLD)},
         ours(),
-        State.FAILED,
+        LayerState.FAILED,
         {STAGED, DIFFERS},
     ),
     (
         "sealed",
         {**pair(URL, None), TOKEN_NAME: Variable(name=TOKEN_NAME, is_sealed=True)},
         ours(console=CONSOLE),
-        State.UNKNOWN,
+        LayerState.UNKNOWN,
         {SEALED},
     ),
     (
         "sealed, and the URL is missing",
         {TOKEN_NAME: Variable(name=TOKEN_NAME, is_sealed=True)},
         ours(),
-        State.FAILED,
+        LayerState.FAILED,
         {SEALED, MISSING},
     ),
 ]
@@ -116,7 +116,7 @@ ROWS: list[tuple[str, dict[str, Variable], Known, State, set[Fact]]] = [
     ("variables", "known", "state", "facts"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS]
 )
 def test_a_pair_of_variables_is_held_against_ours_and_the_consoles(
-    variables: dict[str, Variable], known: Known, state: State, facts: set[Fact]
+    variables: dict[str, Variable], known: Known, state: LayerState, facts: set[Fact]
 ) -> None:
     """The state and the facts of the row, and no value in the words or in the repr."""
     comparison = compare(variables, known)
@@ -130,23 +130,23 @@ def worker_url(password: str, *, scheme: str = "rediss", host: str = HOST) -> di
     return {name: variable(name, f"{scheme}://default:{password}@{host}:6379")}
 
 
-URL_ROWS: list[tuple[str, dict[str, Variable], Known, State, set[Fact]]] = [
-    ("our token as the password", worker_url(NEW), ours(), State.PASSED, set()),
-    ("percent signs are undone", worker_url("AX%6eew1111111111111111111"), ours(), State.PASSED, set()),
-    ("another password", worker_url(OLD), ours(), State.FAILED, {DIFFERS}),
-    ("the console's password", worker_url(PASSWORD), ours(console=CONSOLE), State.PASSED, {THE_CONSOLES}),
-    ("not the console's", worker_url(OLD), ours(OLD, console=CONSOLE), State.FAILED, set()),
-    ("neither ours nor the console's", worker_url(OLD), ours(console=CONSOLE), State.FAILED, {DIFFERS}),
-    ("an old database's password, unproven", worker_url(PASSWORD), ours(), State.PASSED, set()),
+URL_ROWS: list[tuple[str, dict[str, Variable], Known, LayerState, set[Fact]]] = [
+    ("our token as the password", worker_url(NEW), ours(), LayerState.PASSED, set()),
+    ("percent signs are undone", worker_url("AX%6eew1111111111111111111"), ours(), LayerState.PASSED, set()),
+    ("another password", worker_url(OLD), ours(), LayerState.FAILED, {DIFFERS}),
+    ("the console's password", worker_url(PASSWORD), ours(console=CONSOLE), LayerState.PASSED, {THE_CONSOLES}),
+    ("not the console's", worker_url(OLD), ours(OLD, console=CONSOLE), LayerState.FAILED, set()),
+    ("neither ours nor the console's", worker_url(OLD), ours(console=CONSOLE), LayerState.FAILED, {DIFFERS}),
+    ("an old database's password, unproven", worker_url(PASSWORD), ours(), LayerState.PASSED, set()),
     (
         "of another host, so the pair is missing",
         worker_url(NEW, host="localhost"),
         ours(),
-        State.FAILED,
+        LayerState.FAILED,
         {MISSING},
     ),
-    ("beside a pair that is old", {**pair(URL, OLD), **worker_url(NEW)}, ours(), State.FAILED, {DIFFERS}),
-    ("beside half a pair", {**pair(URL, None), **worker_url(NEW)}, ours(), State.PASSED, set()),
+    ("beside a pair that is old", {**pair(URL, OLD), **worker_url(NEW)}, ours(), LayerState.FAILED, {DIFFERS}),
+    ("beside half a pair", {**pair(URL, None), **worker_url(NEW)}, ours(), LayerState.PASSED, set()),
 ]
 
 
@@ -154,7 +154,7 @@ URL_ROWS: list[tuple[str, dict[str, Variable], Known, State, set[Fact]]] = [
     ("variables", "known", "state", "facts"), [row[1:] for row in URL_ROWS], ids=[row[0] for row in URL_ROWS]
 )
 def test_a_rediss_url_of_the_host_is_compared_by_its_password(
-    variables: dict[str, Variable], known: Known, state: State, facts: set[Fact]
+    variables: dict[str, Variable], known: Known, state: LayerState, facts: set[Fact]
 ) -> None:
     """Many workers have one REDIS_URL and no pair; then the pair is not missed."""
     comparison = compare(variables, known)
@@ -165,9 +165,9 @@ def test_a_worker_of_another_watched_database_is_not_at_fault() -> None:
     """Two databases are watched and the worker uses one: the doctor of the other has nothing to say about it."""
     other = "gone-dog-1.upstash.io"
     comparison = compare(pair(f"https://{other}", OLD), ours(), other_hosts={other})
-    assert (comparison.state, comparison.facts) == (State.NOT_APPLICABLE, frozenset())
+    assert (comparison.state, comparison.facts) == (LayerState.NOT_APPLICABLE, frozenset())
     both = {**pair(f"https://{other}", OLD), **worker_url(NEW)}
-    assert compare(both, ours(), other_hosts={other}).state is not State.NOT_APPLICABLE
+    assert compare(both, ours(), other_hosts={other}).state is not LayerState.NOT_APPLICABLE
 
 
 def test_the_words_name_the_variable_and_what_is_amiss() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.checks.rest import UpstashProbe, UpstashProbes
-from monitor.diagnosis.layers import Layer, Seen, State
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.layers.rest import see_http, see_reading, see_token, see_writing
 from monitor.lib.scrub import Scrubber
 from tests.checks.listener import port_that_refuses
@@ -40,15 +40,15 @@ TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def see(
-    layer: Callable[..., Awaitable[Seen]],
+    layer: Callable[..., Awaitable[LayerResult]],
     database: RestDatabase | str,
     *,
     token: str = TOKEN,
     timeout: timedelta = LONG,
-) -> Seen:
+) -> LayerResult:
     """One layer, climbed as the doctor does."""
 
-    async def check() -> Seen:
+    async def check() -> LayerResult:
         url = database if isinstance(database, str) else database.url
         probe: UpstashProbe = UpstashProbes(scrub=Scrubber([token]), tls=TLS).database(url=url, token=token)
         return await layer(probe, timeout=timeout)
@@ -58,9 +58,9 @@ def see(
 
 def test_401_in_json_proves_the_edge_alive(database: RestDatabase) -> None:
     """That is what Upstash says to whoever comes without a token, whatever the token is worth."""
-    seen = see(see_http, database)
-    assert (seen.layer, seen.state, seen.outcome) == (Layer.HTTP, State.PASSED, None)
-    assert seen.seen == "401 in JSON: the edge is alive and asks for a token"
+    result = see(see_http, database)
+    assert (result.layer, result.state, result.outcome) == (Layer.HTTP, LayerState.PASSED, None)
+    assert result.detail == "401 in JSON: the edge is alive and asks for a token"
 
 
 def test_the_knock_does_not_hold_the_token(database: RestDatabase) -> None:
@@ -74,88 +74,92 @@ def test_the_knock_does_not_hold_the_token(database: RestDatabase) -> None:
 
 def test_the_knock_works_with_a_token_that_cannot_be_sent(database: RestDatabase) -> None:
     """A malformed token stops the token's layer alone."""
-    assert see(see_http, database, token="tokeñ \n").state is State.PASSED
+    assert see(see_http, database, token="tokeñ \n").state is LayerState.PASSED
 
 
 @pytest.mark.parametrize(
     ("door", "state", "outcome"),
     [
-        (refusal("Unauthorized", 401), State.PASSED, None),
-        (refusal("Missing/Invalid authorization header", 400), State.PASSED, None),
-        (refusal("Unauthorized", 200), State.PASSED, None),
-        (lambda database: database._run(database.received[-1].words), State.PASSED, None),
-        (Answer(status=200, body="<html>log in</html>", kind="text/html; charset=utf-8"), State.FAILED, "html"),
-        (Answer(status=401, body="<html>proxy</html>", kind="TEXT/HTML"), State.FAILED, "html"),
-        (Answer(status=403, body="<html>no</html>", kind="text/html"), State.FAILED, "html"),
+        (refusal("Unauthorized", 401), LayerState.PASSED, None),
+        (refusal("Missing/Invalid authorization header", 400), LayerState.PASSED, None),
+        (refusal("Unauthorized", 200), LayerState.PASSED, None),
+        (lambda database: database._run(database.received[-1].words), LayerState.PASSED, None),
         (
-            Answer(status=302, body="", kind="", headers=(("Location", "https://console.upstash.com"),)),
-            State.FAILED,
+            Answer(status=200, body="<html>log in</html>", kind="text/html; charset=utf-8"),
+            LayerState.FAILED,
             "html",
         ),
-        (Answer(status=308, body="{}"), State.FAILED, "html"),
-        (Answer(status=500, body="<html>oh</html>", kind="text/html"), State.FAILED, "server"),
-        (Answer(status=503, body="{}"), State.FAILED, "server"),
-        (refusal("upstream down", 502), State.FAILED, "server"),
-        (Answer(status=401, body="Unauthorized", kind="text/plain"), State.UNKNOWN, None),
-        (Answer(status=401, body=""), State.UNKNOWN, None),
-        (Answer(status=404, body='{"message":"not found"}'), State.UNKNOWN, None),
-        (refusal("no such thing", 404), State.UNKNOWN, None),
-        (Answer(status=429, body="{}"), State.UNKNOWN, None),
-        (Answer(status=200, body="{}"), State.UNKNOWN, None),
-        (Answer(status=200, body='{"result":"PONG"}'), State.UNKNOWN, None),
-        (None, State.FAILED, "lost"),
+        (Answer(status=401, body="<html>proxy</html>", kind="TEXT/HTML"), LayerState.FAILED, "html"),
+        (Answer(status=403, body="<html>no</html>", kind="text/html"), LayerState.FAILED, "html"),
+        (
+            Answer(status=302, body="", kind="", headers=(("Location", "https://console.upstash.com"),)),
+            LayerState.FAILED,
+            "html",
+        ),
+        (Answer(status=308, body="{}"), LayerState.FAILED, "html"),
+        (Answer(status=500, body="<html>oh</html>", kind="text/html"), LayerState.FAILED, "server"),
+        (Answer(status=503, body="{}"), LayerState.FAILED, "server"),
+        (refusal("upstream down", 502), LayerState.FAILED, "server"),
+        (Answer(status=401, body="Unauthorized", kind="text/plain"), LayerState.UNKNOWN, None),
+        (Answer(status=401, body=""), LayerState.UNKNOWN, None),
+        (Answer(status=404, body='{"message":"not found"}'), LayerState.UNKNOWN, None),
+        (refusal("no such thing", 404), LayerState.UNKNOWN, None),
+        (Answer(status=429, body="{}"), LayerState.UNKNOWN, None),
+        (Answer(status=200, body="{}"), LayerState.UNKNOWN, None),
+        (Answer(status=200, body='{"result":"PONG"}'), LayerState.UNKNOWN, None),
+        (None, LayerState.FAILED, "lost"),
     ],
 )
 def test_who_answers_at_the_door_is_told_apart(
-    database: RestDatabase, door: Instead, state: State, outcome: str | None
+    database: RestDatabase, door: Instead, state: LayerState, outcome: str | None
 ) -> None:
     """Upstash, an emulator, a web page, trouble; and what nobody knows stays unknown and stops nothing."""
     names = {"html": Outcome.NOT_UPSTASH, "server": Outcome.SERVER_ERROR, "lost": Outcome.CONNECTION_LOST}
     database.door = door
-    seen = see(see_http, database)
-    assert (seen.state, seen.outcome) == (state, names[outcome] if outcome else None)
-    assert seen.seen
-    assert seen.seen.isprintable()
+    result = see(see_http, database)
+    assert (result.state, result.outcome) == (state, names[outcome] if outcome else None)
+    assert result.detail
+    assert result.detail.isprintable()
 
 
 def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:
     """It passes, since the edge answers, but a person should know that this is not Upstash's way."""
     database.door = refusal("Missing/Invalid authorization header", 400)
-    assert see(see_http, database).seen == "400 in JSON where Upstash says 401: an emulator?"
+    assert see(see_http, database).detail == "400 in JSON where Upstash says 401: an emulator?"
 
 
 @pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
 def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
-    database: RestDatabase, layer: Callable[..., Awaitable[Seen]]
+    database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]]
 ) -> None:
     """Writing has three steps and one deadline over all of them."""
     database.door = hang
     database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), hang)
     begun = monotonic()
-    seen = see(layer, database, timeout=SHORT)
+    result = see(layer, database, timeout=SHORT)
     assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.RESPONSE_TIMEOUT)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
 
 
 @pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
-def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[Seen]]) -> None:
+def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[LayerResult]]) -> None:
     """The layer below may have passed a moment ago."""
-    seen = see(layer, f"http://127.0.0.1:{port_that_refuses()}")
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.CONNECTION_REFUSED)
+    result = see(layer, f"http://127.0.0.1:{port_that_refuses()}")
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
 
 
 def test_a_good_token_passes(database: RestDatabase) -> None:
     """The same `PING` as every check, with its latency."""
-    seen = see(see_any_token, database)
-    assert (seen.layer, seen.state, seen.outcome) == (Layer.TOKEN, State.PASSED, None)
-    assert seen.seen.startswith("PING answered in ")
+    result = see(see_any_token, database)
+    assert (result.layer, result.state, result.outcome) == (Layer.TOKEN, LayerState.PASSED, None)
+    assert result.detail.startswith("PING answered in ")
 
 
 def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> None:
     """The verdicts have a row for a database that works, but slower than the limit that was set."""
-    seen = see(partial(see_token, slow=timedelta(microseconds=1)), database)
-    assert (seen.state, seen.outcome) == (State.PASSED, Outcome.SLOW)
-    assert "the limit is" in seen.seen
+    result = see(partial(see_token, slow=timedelta(microseconds=1)), database)
+    assert (result.state, result.outcome) == (LayerState.PASSED, Outcome.SLOW)
+    assert "the limit is" in result.detail
 
 
 @pytest.mark.parametrize(
@@ -177,24 +181,24 @@ def test_a_token_that_is_not_let_in_fails_with_the_checks_outcome(
 ) -> None:
     """The same rules as for a check decide."""
     database.instead = {"PING": answer}
-    seen = see(see_any_token, database)
-    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
+    result = see(see_any_token, database)
+    assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
 
 
 def test_a_wrong_token_fails(database: RestDatabase) -> None:
     """The database answers what it says to everybody it does not know."""
-    seen = see(see_any_token, database, token="AnotherToken-of_nobody")
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.TOKEN_REJECTED)
+    result = see(see_any_token, database, token="AnotherToken-of_nobody")
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_REJECTED)
 
 
 def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
     """Null comes back, from the monitor's own corner of the keys."""
-    seen = see(see_reading, database)
-    assert (seen.layer, seen.state, seen.outcome) == (Layer.READING, State.PASSED, None)
+    result = see(see_reading, database)
+    assert (result.layer, result.state, result.outcome) == (Layer.READING, LayerState.PASSED, None)
     (request,) = database.received
     assert request.words[0] == "GET"
     assert request.words[1].startswith("upstash-monitor:canary:")
-    assert see(see_reading, database).state is State.PASSED
+    assert see(see_reading, database).state is LayerState.PASSED
     assert database.received[1].words[1] != request.words[1]
 
 
@@ -213,14 +217,14 @@ def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDat
 def test_reading_fails_by_name(database: RestDatabase, answer: Instead, outcome: Outcome) -> None:
     """A quota that a friendly `PING` hides shows here."""
     database.instead = {"GET": answer}
-    seen = see(see_reading, database)
-    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
+    result = see(see_reading, database)
+    assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
 
 
 def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
     """Written with an expiry of a minute, read back, deleted: three commands and an empty database."""
-    seen = see(see_writing, database)
-    assert (seen.layer, seen.state, seen.outcome) == (Layer.WRITING, State.PASSED, None)
+    result = see(see_writing, database)
+    assert (result.layer, result.state, result.outcome) == (Layer.WRITING, LayerState.PASSED, None)
     assert database.commands == ["SET", "GET", "DEL"]
     setting, getting, deleting = (request.words for request in database.received)
     assert setting[1].startswith("upstash-monitor:canary:")
@@ -269,11 +273,11 @@ def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
 ) -> None:
     """An answer that was lost may have left a key behind, so the deletion is tried whatever happened."""
     database.instead = {step: answer}
-    seen = see(see_writing, database)
-    assert (seen.state, seen.outcome) == (State.FAILED, outcome)
-    assert seen.seen.startswith(f"{step}: ")
+    result = see(see_writing, database)
+    assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
+    assert result.detail.startswith(f"{step}: ")
     assert database.commands == asked
-    assert ("within a minute" in seen.seen) is (step == "DEL")
+    assert ("within a minute" in result.detail) is (step == "DEL")
     if step != "DEL":
         assert database.keyspace.run(["DBSIZE"]) == 0
 
@@ -283,10 +287,10 @@ def test_a_step_that_hangs_leaves_time_to_delete(database: RestDatabase, step: s
     """A quarter of the deadline is kept for it."""
     database.instead = {step: hang}
     begun = monotonic()
-    seen = see(see_writing, database, timeout=timedelta(seconds=1))
+    result = see(see_writing, database, timeout=timedelta(seconds=1))
     assert monotonic() - begun < 10
-    assert (seen.state, seen.outcome) == (State.FAILED, Outcome.RESPONSE_TIMEOUT)
-    assert seen.seen.startswith(f"{step}: ")
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
+    assert result.detail.startswith(f"{step}: ")
     assert database.commands[-1] == "DEL"
 
 
@@ -303,13 +307,13 @@ def test_a_write_that_was_done_though_its_answer_was_lost_is_undone(database: Re
 
 @pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
 def test_no_layer_tells_the_token_when_the_other_side_does(
-    database: RestDatabase, layer: Callable[..., Awaitable[Seen]]
+    database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]]
 ) -> None:
     """Some servers repeat in their answer what they were sent, and some of that is stored and sent to people."""
     telling = refusal(f"ERR you said Bearer {TOKEN} and\n{TOKEN[:12]}", 400)
     database.door = Answer(status=404, body=f"{TOKEN}", kind=f"text/{TOKEN}")
     database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), telling)
-    seen = see(layer, database)
-    assert "***" in seen.seen
-    assert TOKEN[:8] not in repr(seen)
-    assert seen.seen.isprintable()
+    result = see(layer, database)
+    assert "***" in result.detail
+    assert TOKEN[:8] not in repr(result)
+    assert result.detail.isprintable()

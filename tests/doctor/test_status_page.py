@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, Layer, State
+from monitor.diagnosis.layers import Fact, Layer, LayerState
 from monitor.doctor.layers.status_page import read_status_page
 from monitor.sandbox.loopback import Mood, as_json
 from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
@@ -25,9 +25,9 @@ def page() -> Iterator[StatusPageStandIn]:
 
 def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
     """One question, without any credential, and the count of the components that were looked at."""
-    seen = read_status_page(page.url + "/", timeout=LONG)
-    assert (seen.layer, seen.state, seen.facts) == (Layer.STATUS_PAGE, State.PASSED, frozenset())
-    assert seen.seen == "all 4 Redis components are operational"
+    result = read_status_page(page.url + "/", timeout=LONG)
+    assert (result.layer, result.state, result.facts) == (Layer.STATUS_PAGE, LayerState.PASSED, frozenset())
+    assert result.detail == "all 4 Redis components are operational"
     assert [(request.method, request.path) for request in page.requests] == [("GET", PATH)]
     assert "authorization" not in page.requests[0].headers
 
@@ -36,17 +36,17 @@ def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
 def test_a_redis_component_that_is_not_operational_is_trouble(page: StatusPageStandIn, status: str) -> None:
     """The words name the component and how it is."""
     page.status_of[VIRGINIA] = status
-    seen = read_status_page(page.url, timeout=LONG)
-    assert (seen.state, seen.facts) == (State.FAILED, TROUBLE)
-    assert seen.seen == f"{VIRGINIA}: {status.replace('_', ' ')}"
+    result = read_status_page(page.url, timeout=LONG)
+    assert (result.state, result.facts) == (LayerState.FAILED, TROUBLE)
+    assert result.detail == f"{VIRGINIA}: {status.replace('_', ' ')}"
 
 
 def test_many_ailing_components_are_counted_and_not_all_named(page: StatusPageStandIn) -> None:
     """The layer stays one line, however much has fallen over."""
     for name in (VIRGINIA, IRELAND, "AWS US-EAST-1", "GCP US-CENTRAL-1"):
         page.status_of[name] = "major_outage"
-    seen = read_status_page(page.url, timeout=LONG)
-    assert seen.seen.endswith("AWS US-EAST-1: major outage and 1 more")
+    result = read_status_page(page.url, timeout=LONG)
+    assert result.detail.endswith("AWS US-EAST-1: major outage and 1 more")
 
 
 @pytest.mark.parametrize("name", [QSTASH, "AWS - EU-WEST-1", "Upstash Console"])
@@ -54,24 +54,27 @@ def test_trouble_with_another_product_is_not_ours(page: StatusPageStandIn, name:
     """The page's overall indicator is not fine then, and the layer passes all the same."""
     page.status_of[name] = "major_outage"
     page.post_incident("Messages are late", name)
-    assert read_status_page(page.url, timeout=LONG).state is State.PASSED
+    assert read_status_page(page.url, timeout=LONG).state is LayerState.PASSED
 
 
 def test_an_unresolved_incident_that_touches_redis_is_trouble(page: StatusPageStandIn) -> None:
     """Even while the components still stand as operational; when it is over, it is not."""
     page.post_incident("Elevated latency", IRELAND)
-    seen = read_status_page(page.url, timeout=LONG)
-    assert (seen.state, seen.facts) == (State.FAILED, TROUBLE)
-    assert seen.seen == "incident “Elevated latency” (investigating)"
+    result = read_status_page(page.url, timeout=LONG)
+    assert (result.state, result.facts) == (LayerState.FAILED, TROUBLE)
+    assert result.detail == "incident “Elevated latency” (investigating)"
     page.resolve()
     page.post_incident("Elevated latency", IRELAND, status="resolved")
-    assert read_status_page(page.url, timeout=LONG).state is State.PASSED
+    assert read_status_page(page.url, timeout=LONG).state is LayerState.PASSED
 
 
 @pytest.mark.parametrize(
-    ("name", "state"), [("Errors in Redis databases", State.FAILED), ("Billing page is slow", State.PASSED)]
+    ("name", "state"),
+    [("Errors in Redis databases", LayerState.FAILED), ("Billing page is slow", LayerState.PASSED)],
 )
-def test_an_incident_without_components_goes_by_its_name(page: StatusPageStandIn, name: str, state: State) -> None:
+def test_an_incident_without_components_goes_by_its_name(
+    page: StatusPageStandIn, name: str, state: LayerState
+) -> None:
     """Nobody has to fill in the components of an incident in its first minutes."""
     page.post_incident(name)
     assert read_status_page(page.url, timeout=LONG).state is state
@@ -80,8 +83,8 @@ def test_an_incident_without_components_goes_by_its_name(page: StatusPageStandIn
 def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
     """A surprise on the page is no verdict on the database."""
     page.status_of[IRELAND] = "on_fire"
-    seen = read_status_page(page.url, timeout=LONG)
-    assert (seen.state, seen.facts) == (State.UNKNOWN, frozenset())
+    result = read_status_page(page.url, timeout=LONG)
+    assert (result.state, result.facts) == (LayerState.UNKNOWN, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -103,8 +106,8 @@ def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
 def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: str) -> None:
     """Whatever comes back, the layer says what it was and is not failed by it."""
     page.mood = mood
-    seen = read_status_page(page.url, timeout=LONG)
-    assert (seen.state, seen.facts, seen.seen) == (State.UNKNOWN, frozenset(), f"not read: {words}")
+    result = read_status_page(page.url, timeout=LONG)
+    assert (result.state, result.facts, result.detail) == (LayerState.UNKNOWN, frozenset(), f"not read: {words}")
 
 
 @pytest.mark.parametrize(
@@ -127,16 +130,16 @@ def test_a_summary_of_another_shape_is_unknown(
     # What the page answers is the point here, so its own answer is bent.
     summary = {"components": page.components(), "incidents": [], **change}
     monkeypatch.setattr(page, "answer", lambda _: as_json(summary))
-    seen = read_status_page(page.url, timeout=LONG)
-    assert (seen.state, seen.facts) == (State.UNKNOWN, frozenset())
+    result = read_status_page(page.url, timeout=LONG)
+    assert (result.state, result.facts) == (LayerState.UNKNOWN, frozenset())
 
 
 def test_hostile_names_stay_on_one_printable_line(page: StatusPageStandIn) -> None:
     """A page is foreign text: nothing in it steers a terminal or fills it."""
     page.post_incident(f"\x1b[2J\x1b]0;redis\x07 \u202eevil\n{'x' * 5000}")
-    seen = read_status_page(page.url, timeout=LONG)
-    assert seen.seen.isprintable()
-    assert len(seen.seen) < 100
+    result = read_status_page(page.url, timeout=LONG)
+    assert result.detail.isprintable()
+    assert len(result.detail) < 100
 
 
 @pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
@@ -144,11 +147,11 @@ def test_a_page_that_hangs_or_drips_ends_at_the_timeout(page: StatusPageStandIn,
     """The layer is unknown after the time it was given."""
     page.mood = mood
     began = monotonic()
-    seen = read_status_page(page.url, timeout=timedelta(seconds=0.3))
+    result = read_status_page(page.url, timeout=timedelta(seconds=0.3))
     assert monotonic() - began < 5
-    assert seen.state is State.UNKNOWN
+    assert result.state is LayerState.UNKNOWN
 
 
 def test_without_a_page_nothing_is_asked() -> None:
     """An empty URL in the settings turns the layer off."""
-    assert read_status_page("", timeout=LONG).state is State.NOT_APPLICABLE
+    assert read_status_page("", timeout=LONG).state is LayerState.NOT_APPLICABLE

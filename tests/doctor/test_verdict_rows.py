@@ -10,7 +10,7 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import WhoseMove, advise
-from monitor.diagnosis.verdicts import TABLE, VerdictCode, VerdictRule, judge
+from monitor.diagnosis.verdicts import RULES, VerdictCode, VerdictRule, judge
 from monitor.sandbox.console import Database
 from monitor.sandbox.upstash import UpstashFault
 from tests.checks.listener import Listener, hang, port_that_refuses
@@ -206,7 +206,7 @@ IDS = [f"{code.value}-{trouble.__name__.strip('_<>')}" for code, _, _, trouble i
 
 
 def _rows(code: VerdictCode) -> list[VerdictRule]:
-    return [row for row in TABLE if row.code is code]
+    return [row for row in RULES if row.code is code]
 
 
 @pytest.mark.parametrize(("code", "which", "whose_move", "trouble"), ROWS, ids=IDS)
@@ -219,7 +219,7 @@ def test_a_row_is_reached_from_real_servers(
     verdict = judge(layers)
     assert (verdict.code, verdict.whose_move) == (code, whose_move), layers
     for row in _rows(code)[which : which + 1]:
-        assert verdict.says == row.says.replace("{service}", "worker")
+        assert row.advice is None or verdict.meaning == row.advice.meaning.replace("{service}", "worker")
     assert clinic.railway.changes() == []
 
 
@@ -239,12 +239,12 @@ def test_a_worker_that_alone_fails_is_judged_by_its_own_outcome(clinic: Clinic) 
         clinic.worker_port = stranger.port
         verdict = judge(clinic.examine())
     assert verdict.code is VerdictCode.AS_THE_OUTCOME_SAYS
-    assert verdict.says == f"REST works, but not the worker's way. {advise(Outcome.TLS_FAILED).meaning}"
+    assert verdict.meaning == f"REST works, but not the worker's connection. {advise(Outcome.TLS_FAILED).meaning}"
 
 
 def test_every_row_of_the_table_is_provoked_here() -> None:
     """A new row is not done before real servers have produced it."""
-    numbered = {(row.code, _rows(row.code).index(row)) for row in TABLE}
+    numbered = {(row.code, _rows(row.code).index(row)) for row in RULES}
     assert {(code, which) for code, which, _, _ in ROWS} | {
         (VerdictCode.NOT_KNOWN, 0)
     } == numbered | BESIDE_THE_TABLE

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.web import Deadline, WebError, fetch, read_json
 from monitor.lib.secret import Secret
 
@@ -61,7 +61,7 @@ class ConsoleDatabase:
 class Reading:
     """A layer, and the database for those that compare with it; `None` where the console gave no token."""
 
-    seen: Seen
+    result: LayerResult
     database: ConsoleDatabase | None = None
 
 
@@ -76,10 +76,10 @@ def find(entries: Sequence[Mapping[str, Any]], origin: str) -> Mapping[str, Any]
 def absent() -> Reading:
     """The reading when no entry of the account is the database."""
     return Reading(
-        seen=Seen(
+        result=LayerResult(
             layer=Layer.CONSOLE,
-            state=State.FAILED,
-            seen="this account has no database with that endpoint",
+            state=LayerState.FAILED,
+            detail="this account has no database with that endpoint",
             facts=frozenset({Fact.CONSOLE_HAS_NO_SUCH_DATABASE}),
         )
     )
@@ -103,9 +103,11 @@ def read(
         facts |= {Fact.CONSOLE_ALLOWLIST}
         words.append("IP allowlist on")
     words.append(token_words)
-    state = State.FAILED if facts & _FAILING else State.PASSED if is_known_state else State.UNKNOWN
-    seen = Seen(layer=Layer.CONSOLE, state=state, seen=" · ".join(filter(None, words)), facts=frozenset(facts))
-    return Reading(seen=seen, database=database)
+    state = LayerState.FAILED if facts & _FAILING else LayerState.PASSED if is_known_state else LayerState.UNKNOWN
+    result = LayerResult(
+        layer=Layer.CONSOLE, state=state, detail=" · ".join(filter(None, words)), facts=frozenset(facts)
+    )
+    return Reading(result=result, database=database)
 
 
 def _database(entry: Mapping[str, Any], origin: str) -> ConsoleDatabase | None:
@@ -246,9 +248,13 @@ def read_console(
             return absent()
         details = api.details(entry)
     except WebError as error:
-        return Reading(seen=Seen(layer=Layer.CONSOLE, state=State.UNKNOWN, seen=f"not read: {error}"))
+        return Reading(
+            result=LayerResult(layer=Layer.CONSOLE, state=LayerState.UNKNOWN, detail=f"not read: {error}")
+        )
     except ValueError:  # from urlsplit
-        return Reading(seen=Seen(layer=Layer.CONSOLE, state=State.UNKNOWN, seen="no host to look for"))
+        return Reading(
+            result=LayerResult(layer=Layer.CONSOLE, state=LayerState.UNKNOWN, detail="no host to look for")
+        )
     return read(details, api.stats(details), origin=origin, token=token)
 
 

@@ -21,7 +21,7 @@ from monitor.checks.errors import WireError, connection_error, lookup_error
 from monitor.checks.network import Backend, Stopwatch
 from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
 ENDS_SOON = timedelta(days=14)
@@ -48,7 +48,7 @@ async def look_up(
     *,
     timeout: timedelta,
     resolver: Resolver,
-) -> tuple[Seen, tuple[AddressInfo, ...]]:
+) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
     """See which addresses the host has; they are handed on to `connect`."""
     try:
         async with asyncio.timeout(timeout.total_seconds()):
@@ -70,7 +70,7 @@ async def connect(
     addresses: Sequence[AddressInfo],
     *,
     timeout: timedelta,
-) -> tuple[Seen, tuple[AddressInfo, ...]]:
+) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
     """See which addresses accept a connection, all at once; those that do are handed on to `encrypt`.
 
     Passed when at least one does.
@@ -91,7 +91,7 @@ async def encrypt(
     timeout: timedelta,
     tls: ssl.SSLContext,
     now: datetime,
-) -> Seen:
+) -> LayerResult:
     """See whether the host shows a certificate for its name that `tls` trusts, and until when."""
     watch = Stopwatch()
     backend = Backend(Resolver(lambda _host, _port: addresses), watch)
@@ -119,16 +119,16 @@ async def encrypt(
     return _passed(Layer.ENCRYPTION, " · ".join(words), facts)
 
 
-def _passed(layer: Layer, seen: str, facts: frozenset[Fact] = frozenset()) -> Seen:
-    return Seen(layer=layer, state=State.PASSED, seen=seen, facts=facts)
+def _passed(layer: Layer, result: str, facts: frozenset[Fact] = frozenset()) -> LayerResult:
+    return LayerResult(layer=layer, state=LayerState.PASSED, detail=result, facts=facts)
 
 
-def _failed(layer: Layer, error: WireError) -> Seen:
+def _failed(layer: Layer, error: WireError) -> LayerResult:
     result = classify(Observation(fault=error.fault, remark=error.remark), slow=None)
-    return Seen(
+    return LayerResult(
         layer=layer,
-        state=State.FAILED,
-        seen=result.detail,
+        state=LayerState.FAILED,
+        detail=result.detail,
         outcome=result.outcome,
     )
 

@@ -15,16 +15,16 @@ from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import host_of, inspect, number_in
 from monitor.checks.observation import Observation, Outcome
 from monitor.checks.rest import UpstashProbe
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
-async def see_http(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
+async def see_http(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
     """See who answers without a token: an Upstash endpoint says 401 in JSON, whatever the token may be."""
     observation = await probe.ping_without_token(timeout=timeout)
     state, words, outcome = _judge_the_door(observation, classify(observation, slow=None))
-    return Seen(layer=Layer.HTTP, state=state, seen=words, outcome=outcome)
+    return LayerResult(layer=Layer.HTTP, state=state, detail=words, outcome=outcome)
 
 
 async def see_token(
@@ -32,7 +32,7 @@ async def see_token(
     *,
     timeout: timedelta,
     slow: timedelta | None,
-) -> Seen:
+) -> LayerResult:
     """See whether the token is let in, with the same `PING` as every check."""
     observation = await probe.ping(timeout=timeout)
     result = classify(observation, slow=slow)
@@ -42,7 +42,7 @@ async def see_token(
     return _seen(Layer.TOKEN, result)
 
 
-async def see_reading(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
+async def see_reading(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
     """See whether a key can be read; costs one billed command."""
     observation = await probe.read(timeout=timeout)
     result = classify(observation, slow=None)
@@ -51,35 +51,35 @@ async def see_reading(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
     return _seen(Layer.READING, result)
 
 
-async def see_writing(probe: UpstashProbe, *, timeout: timedelta) -> Seen:
+async def see_writing(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
     """See whether a key can be written, read back and deleted; costs three billed commands."""
     return _seen(Layer.WRITING, judge_writing(await probe.write(timeout=timeout)))
 
 
-def _seen(layer: Layer, result: CheckResult) -> Seen:
+def _seen(layer: Layer, result: CheckResult) -> LayerResult:
     """A slow answer passes and keeps its outcome: the verdicts ask for it."""
     is_fine = not result.outcome.family.is_failing
-    return Seen(
+    return LayerResult(
         layer=layer,
-        state=State.PASSED if is_fine else State.FAILED,
-        seen=result.detail,
+        state=LayerState.PASSED if is_fine else LayerState.FAILED,
+        detail=result.detail,
         outcome=None if result.outcome is Outcome.OK else result.outcome,
     )
 
 
-def _judge_the_door(observation: Observation, result: CheckResult) -> tuple[State, str, Outcome | None]:
+def _judge_the_door(observation: Observation, result: CheckResult) -> tuple[LayerState, str, Outcome | None]:
     status = observation.http_status
     if observation.fault is not None or result.outcome is Outcome.SERVER_ERROR:
-        return State.FAILED, result.detail, result.outcome
+        return LayerState.FAILED, result.detail, result.outcome
     if observation.as_expected:
-        return State.PASSED, "answers PING without a token: an emulator, or open to everybody", None
+        return LayerState.PASSED, "answers PING without a token: an emulator, or open to everybody", None
     if observation.error_text is not None and status == HTTPStatus.UNAUTHORIZED:
-        return State.PASSED, "401 in JSON: the edge is alive and asks for a token", None
+        return LayerState.PASSED, "401 in JSON: the edge is alive and asks for a token", None
     if observation.error_text is not None and status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST):
-        return State.PASSED, f"{status} in JSON where Upstash says 401: an emulator?", None
+        return LayerState.PASSED, f"{status} in JSON where Upstash says 401: an emulator?", None
     if observation.content_type in _WEB_PAGES or _is_redirect(status):
-        return State.FAILED, result.detail, Outcome.NOT_UPSTASH
-    return State.UNKNOWN, result.detail, None
+        return LayerState.FAILED, result.detail, Outcome.NOT_UPSTASH
+    return LayerState.UNKNOWN, result.detail, None
 
 
 def _is_redirect(status: int | None) -> bool:
@@ -140,22 +140,22 @@ def _legacy_layout(token: str) -> tuple[bool, int] | None:
     return raw[0] == 2, int.from_bytes(raw[1:3], "big")
 
 
-def see_configuration(url: str, token: str) -> Seen:
+def see_configuration(url: str, token: str) -> LayerResult:
     """The first layer: URL and token as they stand, and what their looks suggest."""
     mistake = inspect(url, token)
     facts = hints(url, token)
     guesses = [words for fact, words in _HINTS.items() if fact in facts]
     if mistake is not None:
-        return Seen(
+        return LayerResult(
             layer=Layer.CONFIGURATION,
-            state=State.FAILED,
-            seen="; ".join([mistake.detail, *guesses]),
+            state=LayerState.FAILED,
+            detail="; ".join([mistake.detail, *guesses]),
             outcome=mistake.outcome,
             facts=facts,
         )
-    return Seen(
+    return LayerResult(
         layer=Layer.CONFIGURATION,
-        state=State.PASSED,
-        seen="; ".join(["URL and token are there and well-formed", *guesses]),
+        state=LayerState.PASSED,
+        detail="; ".join(["URL and token are there and well-formed", *guesses]),
         facts=facts,
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.web import Deadline, WebError, fetch, read_json
 from monitor.lib.text import one_line
 
@@ -21,10 +21,12 @@ _NAMES_SHOWN = 3
 _NAME_LIMIT = 60
 
 
-def read_status_page(url: str, *, timeout: timedelta) -> Seen:
+def read_status_page(url: str, *, timeout: timedelta) -> LayerResult:
     """What the page says of Redis. Blocks at most `timeout`; anything unexpected is unknown. Empty: not asked."""
     if not url:
-        return Seen(layer=Layer.STATUS_PAGE, state=State.NOT_APPLICABLE, seen="no status page is set")
+        return LayerResult(
+            layer=Layer.STATUS_PAGE, state=LayerState.NOT_APPLICABLE, detail="no status page is set"
+        )
     try:
         summary = read_json(fetch("GET", url.rstrip("/") + _SUMMARY, deadline=Deadline(timeout)))
         return _read(summary)
@@ -34,7 +36,7 @@ def read_status_page(url: str, *, timeout: timedelta) -> Seen:
         return _unknown("its answer has another shape than a Statuspage's")
 
 
-def _read(summary: Any) -> Seen:
+def _read(summary: Any) -> LayerResult:
     components = [_mapping(component) for component in _list(summary["components"])]
     ours = _redis(components)
     leaves = [component for component in ours if not component.get("group")]
@@ -45,16 +47,18 @@ def _read(summary: Any) -> Seen:
     if ailing or incidents:
         said = [_format_ailing(ailing)] if ailing else []
         said += [_format_incident(incident) for incident in incidents[:2]]
-        return Seen(
+        return LayerResult(
             layer=Layer.STATUS_PAGE,
-            state=State.FAILED,
-            seen=" · ".join(said),
+            state=LayerState.FAILED,
+            detail=" · ".join(said),
             facts=frozenset({Fact.TROUBLE_POSTED}),
         )
     if any(component["status"] != _FINE for component in leaves):
         return _unknown("a Redis component has a status that is not known here")
-    return Seen(
-        layer=Layer.STATUS_PAGE, state=State.PASSED, seen=f"all {len(leaves)} Redis components are operational"
+    return LayerResult(
+        layer=Layer.STATUS_PAGE,
+        state=LayerState.PASSED,
+        detail=f"all {len(leaves)} Redis components are operational",
     )
 
 
@@ -97,8 +101,8 @@ def _format_incident(incident: Mapping[str, Any]) -> str:
     return f"incident “{name}” ({status})"
 
 
-def _unknown(words: str) -> Seen:
-    return Seen(layer=Layer.STATUS_PAGE, state=State.UNKNOWN, seen=f"not read: {words}")
+def _unknown(words: str) -> LayerResult:
+    return LayerResult(layer=Layer.STATUS_PAGE, state=LayerState.UNKNOWN, detail=f"not read: {words}")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

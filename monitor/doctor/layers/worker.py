@@ -14,7 +14,7 @@ from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import READ_ONLY_USER, host_of, legacy_port
 from monitor.checks.observation import Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
-from monitor.diagnosis.layers import Fact, Layer, Seen, State
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 
 _WORKERS_USER = "default"
 _LOGGED_IN = (Outcome.OK, Outcome.PERMISSION_DENIED)
@@ -42,7 +42,7 @@ class _Try:
         return f"{where}: {what}"
 
 
-async def see_worker(probe: WorkerProbe, *, timeout: timedelta) -> Seen:
+async def see_worker(probe: WorkerProbe, *, timeout: timedelta) -> LayerResult:
     """See whether a worker gets in, all tries within `timeout`.
 
     When the port lets nobody through, the port of older databases is tried; the layer passes on it, with a fact.
@@ -64,10 +64,10 @@ async def see_worker(probe: WorkerProbe, *, timeout: timedelta) -> Seen:
         if as_reader.result.outcome in _LOGGED_IN:
             tries.append(as_reader)
     is_fine = told.result.outcome is Outcome.OK
-    return Seen(
+    return LayerResult(
         layer=Layer.WORKER,
-        state=State.PASSED if is_fine else State.FAILED,
-        seen="; ".join(each.words for each in tries),
+        state=LayerState.PASSED if is_fine else LayerState.FAILED,
+        detail="; ".join(each.words for each in tries),
         outcome=None if is_fine else told.result.outcome,
         facts=frozenset(_facts(told, tries)),
     )
@@ -89,12 +89,14 @@ def _facts(told: _Try, tries: Sequence[_Try]) -> Iterator[Fact]:
         yield Fact.WORKER_AS_READ_ONLY
 
 
-def _not_tried(mistake: CheckResult) -> Seen:
+def _not_tried(mistake: CheckResult) -> LayerResult:
     """Without a URL or a token there is nothing to try; with a URL that leads astray every worker fails."""
     if mistake.outcome in (Outcome.URL_MISSING, Outcome.TOKEN_MISSING):
-        return Seen(layer=Layer.WORKER, state=State.SKIPPED, seen=mistake.detail)
+        return LayerResult(layer=Layer.WORKER, state=LayerState.SKIPPED, detail=mistake.detail)
     facts = frozenset({Fact.WORKER_URL_BROKEN})
-    return Seen(layer=Layer.WORKER, state=State.FAILED, seen=mistake.detail, outcome=mistake.outcome, facts=facts)
+    return LayerResult(
+        layer=Layer.WORKER, state=LayerState.FAILED, detail=mistake.detail, outcome=mistake.outcome, facts=facts
+    )
 
 
 def _until(end: float) -> timedelta:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from monitor.diagnosis.layers import Layer, Seen, State
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.railway.api import (
     Deployment,
     Place,
@@ -71,7 +71,7 @@ _LEAST_SECRET = 8
 class PlatformReading:
     """The layer, and the variables for the plan of a fix; `None` where they could not be read."""
 
-    seen: Seen
+    result: LayerResult
     variables: Mapping[str, Variable] | None = None
 
 
@@ -87,17 +87,21 @@ def read_platform(
         place = railway.place(deadline)
         answers = _read(railway, place, deadline)
     except WebError as error:
-        return PlatformReading(seen=Seen(layer=Layer.PLATFORM, state=State.UNKNOWN, seen=f"not read: {error}"))
+        return PlatformReading(
+            result=LayerResult(layer=Layer.PLATFORM, state=LayerState.UNKNOWN, detail=f"not read: {error}")
+        )
     variables = answers.variables()
     comparison = compare(variables, known, other_hosts=other_hosts)
     said = [f"service {railway.service}: {comparison.words}"]
-    if comparison.state is not State.NOT_APPLICABLE:
+    if comparison.state is not LayerState.NOT_APPLICABLE:
         said += answers.format_deployments()
         said += [
             f"log: {line}" for line in telling_lines(answers.log, scrub=answers.scrubber(railway.scrub, known))
         ]
-    seen = Seen(layer=Layer.PLATFORM, state=comparison.state, seen=" · ".join(said), facts=comparison.facts)
-    return PlatformReading(seen=seen, variables=variables)
+    result = LayerResult(
+        layer=Layer.PLATFORM, state=comparison.state, detail=" · ".join(said), facts=comparison.facts
+    )
+    return PlatformReading(result=result, variables=variables)
 
 
 def newest_deployment(railway: Railway, *, timeout: timedelta) -> Deployment | None:

@@ -12,7 +12,7 @@ from enum import Enum
 from urllib.parse import unquote, urlsplit
 
 from monitor.checks.credentials import host_of, inspect
-from monitor.diagnosis.layers import Fact, State
+from monitor.diagnosis.layers import Fact, LayerState
 from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.lib.secret import Secret
 
@@ -82,7 +82,7 @@ _FACTS = {
 class Comparison:
     """How the layer ended, in words without values, with its facts."""
 
-    state: State
+    state: LayerState
     words: str
     facts: frozenset[Fact] = frozenset()
 
@@ -114,7 +114,9 @@ def compare(
     """
     urls = redis_urls(variables, known.host)
     if not urls and host_of(variables.get(URL_NAME, Variable(name=URL_NAME)).text) in other_hosts:
-        return Comparison(state=State.NOT_APPLICABLE, words="it uses another of the databases that are watched")
+        return Comparison(
+            state=LayerState.NOT_APPLICABLE, words="it uses another of the databases that are watched"
+        )
     ailments = list(_pair_ailments(variables, known, is_needed=not urls))
     ailments += [ailment for variable in urls for ailment in _url_ailments(variable, known)]
     facts = {_FACTS[ailment] for _, ailment, _ in ailments if ailment in _FACTS}
@@ -123,7 +125,7 @@ def compare(
     if ailments:
         is_only_sealed = all(ailment is Ailment.SEALED for _, ailment, _ in ailments)
         return Comparison(
-            state=State.UNKNOWN if is_only_sealed else State.FAILED,
+            state=LayerState.UNKNOWN if is_only_sealed else LayerState.FAILED,
             words=", ".join(f"{name} {ailment.value}{detail}" for name, ailment, detail in ailments),
             facts=frozenset(facts),
         )
@@ -131,9 +133,9 @@ def compare(
     names = list(dict.fromkeys([*names, *(variable.name for variable in urls)]))
     said, verb = " and ".join(names), "is" if len(names) == 1 else "are"
     if known.console is None and not known.is_fit:
-        return Comparison(state=State.UNKNOWN, words=f"{said} {verb} set, with nothing to compare")
+        return Comparison(state=LayerState.UNKNOWN, words=f"{said} {verb} set, with nothing to compare")
     whose = "the console's" if Fact.WORKER_VARIABLE_IS_THE_CONSOLES in facts else "the same as here"
-    return Comparison(state=State.PASSED, words=f"{said} {verb} {whose}", facts=frozenset(facts))
+    return Comparison(state=LayerState.PASSED, words=f"{said} {verb} {whose}", facts=frozenset(facts))
 
 
 def redis_urls(variables: Mapping[str, Variable], host: str | None) -> list[Variable]:
