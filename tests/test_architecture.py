@@ -78,7 +78,6 @@ DECIDING = (
     "monitor/lib/times.py",
     "monitor/report/claim.py",
     "monitor/report/csv_export.py",
-    "monitor/report/outages.py",
     "monitor/report/phases.py",
     "monitor/report/values.py",
     "monitor/report/formatting.py",

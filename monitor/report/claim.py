@@ -1,24 +1,24 @@
-"""What an SLA claim for a month needs: when a database was down, why, on whose side, and what is not known.
+"""Outages of a database, and what they come to in an SLA claim for a month.
 
-The stretches are made in `report_outages`; Upstash's terms are those of its documentation (page SLA,
-`common/help/sla.mdx` in its repository upstash/docs, read in August 2026).
+An outage lasts from a failing check to the next fine one or the next gap, as in the uptime of the rollups.
+Upstash's terms are those of its documentation (page SLA, `common/help/sla.mdx` in its repository upstash/docs,
+read in August 2026).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import Any
+from heapq import merge
+from itertools import chain, groupby
 
-from monitor.checks.observation import Check, Outcome
+from monitor.alerts.notification import Severity
+from monitor.checks.observation import Check, Family, Outcome, is_up
 from monitor.diagnosis.advice import WhoseMove, advise
-from monitor.lib.times import iso
-from monitor.report.csv_export import Cell, table
-from monitor.report.outages import Span
-from monitor.report.values import VERSION, gap_values, rounded, uptime_values
-from monitor.store.rollups.model import Gap, History, Uptime
+from monitor.incidents.state import Incident
+from monitor.store.rollups.model import Gap, Slice
 
 SLA_SOURCE = "https://upstash.com/docs/common/help/sla"
 SLA_READ = "August 2026"
@@ -26,69 +26,93 @@ SLA_MAIL = "support@upstash.com"
 SLA_TARGET = 0.9999
 # Below this monthly share, so many per cent of the month's bill; the lowest share first.
 _CREDITS = ((0.95, 60), (0.99, 30), (SLA_TARGET, 10))
+_ZERO = timedelta(0)
 
 
-class Side(Enum):
-    """Where the cause of an outage lies."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outage:
+    """A time without a fine check: down, or unknown where its checks say nothing of the database.
 
-    UPSTASH = "upstash"
-    OWN = "own"
+    `outcomes` counts its checks. `first` and `last` are the evidence; `first` may lie before `start`, where the
+    outage began before the month. `http_statuses` are those that were answered, ascending. `incident` is the
+    number of the incident that covers it.
+    """
+
+    start: datetime
+    end: datetime
+    outcomes: Mapping[Outcome, int]
+    first: Check
+    last: Check
+    http_statuses: tuple[int, ...] = ()
+    incident: int | None = None
 
     @property
-    def words(self) -> str:
-        return "Upstash's side or the way there" if self is Side.UPSTASH else "our own side"
+    def duration(self) -> timedelta:
+        return self.end - self.start
 
+    @property
+    def cause(self) -> Outcome:
+        """The most frequent outcome; among equals the one it began with, or else the first by name."""
+        most = max(self.outcomes.values())
+        candidates = sorted(
+            (one for one, count in self.outcomes.items() if count == most), key=lambda one: one.value
+        )
+        return self.first.outcome if self.first.outcome in candidates else candidates[0]
 
-def side_of(cause: Outcome) -> Side:
-    """Our own side where the advice for it leaves nobody else a move: a token, a quota, our resolver."""
-    return Side.OWN if advise(cause).whose_move is WhoseMove.YOURS else Side.UPSTASH
+    @property
+    def is_down(self) -> bool:
+        return self.first.outcome.family.is_failing
+
+    @property
+    def is_claimed(self) -> bool:
+        """False where only we can put the cause right: a token, a quota, our resolver."""
+        return self.is_down and advise(self.cause).whose_move is not WhoseMove.YOURS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """One database in one month of UTC.
 
-    `outages` are down, `blind` are checks that said nothing of the database (we were offline), `gaps` are times
-    without a check: all the oldest first and cut to the month. While the month runs, `end` is before `month_end`.
+    `month` is the month as far as it is over, which ends before `month_end` while it runs. `outages` are down,
+    `unknown` are outages whose checks say nothing of the database (we were offline), `gaps` are times without a
+    check: all the oldest first and cut to the month.
     """
 
-    database: str
-    start: datetime
-    end: datetime
+    month: Slice
     month_end: datetime
-    uptime: Uptime
-    checks: int
-    outages: tuple[Span, ...]
-    blind: tuple[Span, ...]
+    outages: tuple[Outage, ...]
+    unknown: tuple[Outage, ...]
     gaps: tuple[Gap, ...]
 
-    def down(self, side: Side) -> timedelta:
-        """The listed time down for causes on that side, never more than was counted as down.
+    def down(self, *, claimed: bool) -> timedelta:
+        """The listed time down that is claimed, or is not, never more than the rollups count as down.
 
-        Incidents, which stand in for checks that are gone, may hold single fine checks.
+        Incidents, which stand in for checks that were deleted, may contain single fine checks.
         """
-        return min(_sum(one.duration for one in self.outages if side_of(one.cause) is side), self.uptime.down)
+        listed = _sum(outage.duration for outage in self.outages if outage.is_claimed is claimed)
+        return min(listed, self.month.uptime.down)
 
     @property
     def down_unlisted(self) -> timedelta:
-        """Down by the rollups, but the single checks that would show when are not kept any more."""
-        return max(timedelta(0), self.uptime.down - _sum(one.duration for one in self.outages))
+        """Down by the rollups, but the single checks that would show when were deleted."""
+        return max(_ZERO, self.month.uptime.down - _sum(outage.duration for outage in self.outages))
 
     @property
     def unknown_unlisted(self) -> timedelta:
         """Unknown, and neither a gap nor a check: before the first one, and after the last until the next."""
-        listed = _sum(one.duration for one in self.blind) + _sum(gap.end - gap.start for gap in self.gaps)
-        return max(timedelta(0), self.uptime.unknown - listed)
+        listed = _sum(outage.duration for outage in self.unknown) + _sum(gap.end - gap.start for gap in self.gaps)
+        return max(_ZERO, self.month.uptime.unknown - listed)
 
     @property
     def share(self) -> float | None:
-        """The known time without what was down on Upstash's side, from 0 to 1; `None` when nothing is known."""
-        return 1 - self.down(Side.UPSTASH) / self.uptime.known if self.uptime.known else None
+        """The known time without the claimed time down, from 0 to 1; `None` when nothing is known."""
+        known = self.month.uptime.known
+        return 1 - self.down(claimed=True) / known if known else None
 
     @property
     def share_at_best(self) -> float:
         """The same of the whole month, had all the time that is unknown or still to come been up."""
-        return 1 - self.down(Side.UPSTASH) / (self.month_end - self.start)
+        return 1 - self.down(claimed=True) / (self.month_end - self.month.start)
 
     @property
     def credit_percent(self) -> int:
@@ -96,138 +120,99 @@ class Claim:
         return next((percent for below, percent in _CREDITS if self.share_at_best < below), 0)
 
 
-def claim(history: History, found: Sequence[Span], *, month_end: datetime) -> Claim:
-    """The claim of a month's history and the stretches that were found in it."""
-    ordered = sorted(found, key=lambda one: one.start)
-    return Claim(
-        database=history.database,
-        start=history.whole.start,
-        end=history.whole.end,
-        month_end=month_end,
-        uptime=history.whole.uptime,
-        checks=history.whole.checks,
-        outages=tuple(one for one in ordered if one.is_down),
-        blind=tuple(one for one in ordered if not one.is_down),
-        gaps=history.gaps,
+def troubled_runs(hours: Sequence[Slice]) -> Iterator[tuple[Slice, ...]]:
+    """Neighbouring slices that were down in part, or whose checks say nothing of the database."""
+    for is_troubled, run in groupby(hours, key=_is_troubled):
+        if is_troubled:
+            yield tuple(run)
+
+
+def outages_from_checks(
+    checks: Iterable[Check], gaps: Iterable[Gap], run: Sequence[Slice], *, previous: Check | None = None
+) -> list[Outage]:
+    """The outages inside a run of slices, the oldest first; `checks` come in that order and are read once.
+
+    `previous` is the check whose state the run begins with. An outage that nothing ends lasts as long as the run's
+    uptime counts as down.
+    """
+    run_start, run_end = run[0].start, run[-1].end
+    first = () if previous is None else (previous,)
+    # A gap begins at the check after which nobody checked, so it comes after that check.
+    events = merge(
+        ((check.at, 0, check) for check in chain(first, checks)),
+        ((start, 1, None) for start in sorted(gap.start for gap in gaps) if start < run_end),
+        key=lambda event: event[:2],
+    )
+    found: list[Outage] = []
+    current: Outage | None = None
+    for moment, _, check in events:
+        at = max(moment, run_start)
+        state = None if check is None else is_up(check.outcome.family)
+        if current is not None and (check is None or is_up(current.last.outcome.family) is not state):
+            found += _ended(current, at)
+            current = None
+        if check is not None and state is not True:
+            current = _outage(at, at, [check]) if current is None else _extended(current, check)
+    if current is not None and current.is_down:
+        counted = _sum(part.uptime.down for part in run)
+        listed = _sum(outage.duration for outage in found if outage.is_down)
+        run_end = min(run_end, current.start + max(counted - listed, _ZERO))
+    return found if current is None else found + _ended(current, run_end)
+
+
+def outages_from_incidents(
+    failing: Sequence[Check], incidents: Iterable[Incident], run: Sequence[Slice]
+) -> list[Outage]:
+    """The same from incidents, for a time whose fine checks were deleted and whose failing ones are left."""
+    found: list[Outage] = []
+    for incident in sorted(incidents, key=lambda incident: incident.opened_at):
+        start = max(incident.opened_at, run[0].start)
+        end = min(incident.closed_at or run[-1].end, run[-1].end)
+        checks = [check for check in failing if start <= check.at < end and check.outcome.family.is_failing]
+        if incident.severity is Severity.CRITICAL and checks and start < end:
+            found.append(_outage(start, end, checks))
+    return found
+
+
+def with_incident(outage: Outage, incidents: Iterable[Incident]) -> Outage:
+    """The outage with the number of the critical incident that covers it; a slow one around it is not about it."""
+    for incident in incidents:
+        ends_after = incident.closed_at is None or incident.closed_at > outage.start
+        is_about_it = outage.is_down and incident.severity is Severity.CRITICAL
+        if is_about_it and incident.opened_at < outage.end and ends_after:
+            return replace(outage, incident=incident.id)
+    return outage
+
+
+def _is_troubled(part: Slice) -> bool:
+    return bool(part.uptime.down) or any(outcome.family is Family.UNKNOWN for outcome in part.outcomes)
+
+
+def _outage(start: datetime, end: datetime, checks: Sequence[Check]) -> Outage:
+    return Outage(
+        start=start,
+        end=end,
+        outcomes=Counter(check.outcome for check in checks),
+        first=checks[0],
+        last=checks[-1],
+        http_statuses=tuple(sorted({check.http_status for check in checks if check.http_status is not None})),
     )
 
 
+def _extended(outage: Outage, check: Check) -> Outage:
+    """Only counts, first and last are kept: an outage may be a month long."""
+    one = _outage(outage.start, outage.end, [check])
+    return replace(
+        outage,
+        outcomes=Counter(outage.outcomes) + Counter(one.outcomes),
+        last=check,
+        http_statuses=tuple(sorted({*outage.http_statuses, *one.http_statuses})),
+    )
+
+
+def _ended(outage: Outage, at: datetime) -> list[Outage]:
+    return [replace(outage, end=at)] if at > outage.start else []
+
+
 def _sum(times: Iterable[timedelta]) -> timedelta:
-    return sum(times, timedelta(0))
-
-
-CLAIM_COLUMNS = (
-    "database",
-    "kind",
-    "start",
-    "end",
-    "seconds",
-    "cause",
-    "side",
-    "checks",
-    "outcomes",
-    "first_at",
-    "first_detail",
-    "last_at",
-    "last_detail",
-    "http_statuses",
-    "incident",
-    "vantage_point",
-)
-
-
-def claims_document(
-    claims: Iterable[Claim], *, month: str, vantage_point: str | None, now: datetime
-) -> dict[str, Any]:
-    """The document, version 1."""
-    return {
-        "version": VERSION,
-        "as_of": iso(now),
-        "month": month,
-        "vantage_point": vantage_point,
-        "sla": {"source": SLA_SOURCE, "target_share": SLA_TARGET, "claims_to": SLA_MAIL},
-        "databases": [_claim_values(claim) for claim in claims],
-    }
-
-
-def claims_csv(claims: Iterable[Claim], *, vantage_point: str | None) -> str:
-    """A row for each outage and for each time that is unknown; `kind` is `down`, `blind` or `gap`."""
-    rows = ([*row, vantage_point] for claim in claims for row in _rows(claim))
-    return table(CLAIM_COLUMNS, rows)
-
-
-def _claim_values(claim: Claim) -> dict[str, Any]:
-    return {
-        "database": claim.database,
-        "start": iso(claim.start),
-        "end": iso(claim.end),
-        "month_end": iso(claim.month_end),
-        "checks": claim.checks,
-        "uptime": uptime_values(claim.uptime),
-        "claim": {
-            "share": claim.share,
-            "share_at_best": claim.share_at_best,
-            "down_upstash_seconds": rounded(claim.down(Side.UPSTASH).total_seconds()),
-            "down_own_seconds": rounded(claim.down(Side.OWN).total_seconds()),
-            "down_unlisted_seconds": rounded(claim.down_unlisted.total_seconds()),
-            "unknown_unlisted_seconds": rounded(claim.unknown_unlisted.total_seconds()),
-            "credit_percent": claim.credit_percent,
-        },
-        "outages": [_stretch_values(one) for one in claim.outages],
-        "blind": [_stretch_values(one) for one in claim.blind],
-        "gaps": [gap_values(gap) for gap in claim.gaps],
-    }
-
-
-def _stretch_values(one: Span) -> dict[str, Any]:
-    return {
-        "start": iso(one.start),
-        "end": iso(one.end),
-        "seconds": rounded(one.duration.total_seconds()),
-        "cause": one.cause.value,
-        "side": _side(one),
-        "checks": sum(one.outcomes.values()),
-        "outcomes": {outcome.value: count for outcome, count in one.outcomes.items()},
-        "first": _check_values(one.first),
-        "last": _check_values(one.last),
-        "http_statuses": list(one.http_statuses),
-        "incident": one.incident,
-    }
-
-
-def _check_values(check: Check) -> dict[str, Any]:
-    return {
-        "at": iso(check.at),
-        "outcome": check.outcome.value,
-        "http_status": check.http_status,
-        "detail": check.detail,
-    }
-
-
-def _rows(claim: Claim) -> Iterator[list[Cell]]:
-    listed: list[Span] = sorted((*claim.outages, *claim.blind), key=lambda one: one.start)
-    for one in listed:
-        yield [
-            claim.database,
-            "down" if one.is_down else "blind",
-            iso(one.start),
-            iso(one.end),
-            round(one.duration.total_seconds(), 3),
-            one.cause.value,
-            _side(one),
-            sum(one.outcomes.values()),
-            " ".join(f"{outcome.value}={count}" for outcome, count in one.outcomes.items()),
-            iso(one.first.at),
-            one.first.detail,
-            iso(one.last.at),
-            one.last.detail,
-            " ".join(map(str, one.http_statuses)),
-            one.incident,
-        ]
-    for gap in claim.gaps:
-        seconds = round((gap.end - gap.start).total_seconds(), 3)
-        yield [claim.database, "gap", iso(gap.start), iso(gap.end), seconds, *[None] * 10]
-
-
-def _side(one: Span) -> str | None:
-    return side_of(one.cause).value if one.is_down else None
+    return sum(times, _ZERO)

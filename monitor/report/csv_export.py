@@ -1,18 +1,20 @@
 """The report as comma-separated values (RFC 4180) that are safe to open in a spreadsheet.
 
-The columns are stable; what the figures mean is told in `history`.
+The columns are stable.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from monitor.checks.observation import Outcome
 from monitor.lib.text import one_line
-from monitor.lib.times import iso
-from monitor.store.rollups.model import History, Slice
+from monitor.report.claim import Claim
+from monitor.report.report import Report
+from monitor.report.values import gap_values, outage_values, slice_values
+from monitor.store.rollups.model import Slice
 
 Cell = str | int | float | None
 
@@ -33,18 +35,46 @@ _FIGURES = (
     "max_ms",
 )
 SLICE_COLUMNS = ("database", "start", "end", *_FIGURES, *(outcome.value for outcome in Outcome))
+CLAIM_COLUMNS = (
+    "database",
+    "kind",
+    "start",
+    "end",
+    "seconds",
+    "cause",
+    "side",
+    "checks",
+    "outcomes",
+    "first_at",
+    "first_detail",
+    "last_at",
+    "last_detail",
+    "http_statuses",
+    "incident",
+    "vantage_point",
+)
 
 
-def slices_csv(histories: Iterable[History]) -> str:
-    """A row for each slice of each database, then the checks by outcome; a cell is empty where nothing is
-    known.
+def report_csv(report: Report) -> str:
+    """A row for each slice of each database; for a month one for each outage and for each time that is unknown.
+
+    A slice has its checks by outcome at the end. In a claim `kind` is `down`, `unknown` or `gap`. A cell is empty
+    where nothing is known.
     """
-    rows = ([history.database, *_slice_cells(part)] for history in histories for part in history.slices)
-    return table(SLICE_COLUMNS, rows)
+    if report.period.month_end is None:
+        slices = ([one.database, *_slice_cells(part)] for one in report.databases for part in one.history.slices)
+        return table(SLICE_COLUMNS, slices)
+    rows = (
+        [one.database, *cells, report.vantage_point]
+        for one in report.databases
+        if one.claim is not None
+        for cells in _claim_cells(one.claim)
+    )
+    return table(CLAIM_COLUMNS, rows)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Head and rows, each ended by CR LF; texts are made inert."""
+    """Header and rows, each ended by CR LF; nothing in a text is taken for a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
@@ -62,18 +92,30 @@ def inert(text: str) -> str:
 
 
 def _slice_cells(part: Slice) -> list[Cell]:
-    uptime, latency = part.uptime, part.latency
-    spread: list[Cell] = [None] * 5
-    if latency is not None:
-        figures = (latency.p50_ms, latency.p90_ms, latency.p95_ms, latency.p99_ms, latency.max_ms)
-        spread = [round(figure, 3) for figure in figures]
+    values = slice_values(part)
+    uptime, latency = values["uptime"], values["latency"] or {}
     return [
-        iso(part.start),
-        iso(part.end),
+        values["start"],
+        values["end"],
         part.checks,
         part.checks_failed,
-        None if uptime.share is None else round(uptime.share, 6),
-        *(round(time.total_seconds(), 3) for time in (uptime.up, uptime.down, uptime.unknown)),
-        *spread,
+        None if uptime["share"] is None else round(uptime["share"], 6),
+        *(uptime[f"{state}_seconds"] for state in ("up", "down", "unknown")),
+        *(latency.get(f"{figure}_ms") for figure in ("p50", "p90", "p95", "p99", "max")),
         *(part.outcomes.get(outcome, 0) for outcome in Outcome),
     ]
+
+
+def _claim_cells(claim: Claim) -> Iterator[list[Cell]]:
+    for outage in sorted((*claim.outages, *claim.unknown), key=lambda one: one.start):
+        values = outage_values(outage)
+        yield [
+            "down" if outage.is_down else "unknown",
+            *(values[key] for key in ("start", "end", "seconds", "cause", "side", "checks")),
+            " ".join(f"{outcome}={count}" for outcome, count in values["outcomes"].items()),
+            *(values[which][key] for which in ("first", "last") for key in ("at", "detail")),
+            " ".join(map(str, outage.http_statuses)),
+            outage.incident,
+        ]
+    for gap in claim.gaps:
+        yield ["gap", *gap_values(gap).values(), *[None] * (len(CLAIM_COLUMNS) - 6)]

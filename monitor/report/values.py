@@ -1,21 +1,117 @@
-"""What the history says as plain JSON values, the same on the page, in its API and in a report.
+"""Figures, incidents and reports as plain JSON values, the same in the page's API and on the command line.
 
-Times are those of `check --json`, durations are in seconds, `null` stands for what is absent. Whole documents are
-put together by those who give them.
+Times are ISO 8601 in UTC with milliseconds, durations are in seconds, `null` stands for what is absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.checks.observation import Phases
+from monitor.checks.observation import Check, Phases, is_up
 from monitor.incidents.state import Incident
 from monitor.lib.times import iso
+from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.phases import shifts
+from monitor.report.report import DatabaseReport, Report
 from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
+
+VERSION = 1
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """The document of `report --json`, version 1: the histories, or for a month the claims."""
+    head: dict[str, Any] = {"version": VERSION, "as_of": iso(report.made_at)}
+    if report.period.month_end is not None:
+        head |= {
+            "month": f"{report.period.start:%Y-%m}",
+            "vantage_point": report.vantage_point,
+            "sla": {"source": SLA_SOURCE, "target_share": SLA_TARGET, "claims_to": SLA_MAIL},
+        }
+    return {**head, "databases": [_database_values(one, report.made_at) for one in report.databases]}
+
+
+def _database_values(one: DatabaseReport, now: datetime) -> dict[str, Any]:
+    if one.claim is not None:
+        return {"database": one.database, **claim_values(one.claim)}
+    history = one.history
+    return {
+        **span_values(history),
+        "shifts": [
+            {
+                "phase": shift.phase.value,
+                "before_ms": rounded(shift.before_ms),
+                "now_ms": rounded(shift.now_ms),
+                "meaning": shift.meaning,
+            }
+            for shift in shifts(history.phases, history.phases_before)
+        ],
+        "incidents": [incident_values(incident, now=now) for incident in history.incidents],
+        "gaps": [gap_values(gap) for gap in history.gaps],
+        "slices": [slice_values(part) for part in history.slices],
+    }
+
+
+def claim_values(claim: Claim) -> dict[str, Any]:
+    """What a claim comes to and what it rests on."""
+    month = claim.month
+    return {
+        "start": iso(month.start),
+        "end": iso(month.end),
+        "month_end": iso(claim.month_end),
+        "checks": month.checks,
+        "uptime": uptime_values(month.uptime),
+        "claim": {
+            "share": claim.share,
+            "share_at_best": claim.share_at_best,
+            "down_upstash_seconds": _seconds(claim.down(claimed=True)),
+            "down_own_seconds": _seconds(claim.down(claimed=False)),
+            "down_unlisted_seconds": _seconds(claim.down_unlisted),
+            "unknown_unlisted_seconds": _seconds(claim.unknown_unlisted),
+            "credit_percent": claim.credit_percent,
+        },
+        "outages": [outage_values(outage) for outage in claim.outages],
+        "unknown": [outage_values(outage) for outage in claim.unknown],
+        "gaps": [gap_values(gap) for gap in claim.gaps],
+    }
+
+
+def outage_values(outage: Outage) -> dict[str, Any]:
+    """An outage with its evidence; `side` is `upstash` or `own`, `null` where nothing is known."""
+    side = "upstash" if outage.is_claimed else "own"
+    return {
+        "start": iso(outage.start),
+        "end": iso(outage.end),
+        "seconds": _seconds(outage.duration),
+        "cause": outage.cause.value,
+        "side": side if outage.is_down else None,
+        "checks": sum(outage.outcomes.values()),
+        "outcomes": {outcome.value: count for outcome, count in outage.outcomes.items()},
+        "first": _evidence_values(outage.first),
+        "last": _evidence_values(outage.last),
+        "http_statuses": list(outage.http_statuses),
+        "incident": outage.incident,
+    }
+
+
+def _evidence_values(check: Check) -> dict[str, Any]:
+    return {key: check_values(check)[key] for key in ("at", "outcome", "http_status", "detail")}
+
+
+def check_values(check: Check) -> dict[str, Any]:
+    """One check, without the name of its database."""
+    family = check.outcome.family
+    return {
+        "at": iso(check.at),
+        "outcome": check.outcome.value,
+        "family": family.value,
+        "ok": is_up(family),
+        "latency_ms": rounded(check.latency_ms),
+        "phases_ms": phase_values(check.phases),
+        "http_status": check.http_status,
+        "detail": check.detail,
+    }
 
 
 def span_values(history: History) -> dict[str, Any]:
@@ -49,9 +145,9 @@ def uptime_values(uptime: Uptime) -> dict[str, Any]:
     """`share` is of the known time, from 0 to 1; `null` when nothing is known."""
     return {
         "share": uptime.share,
-        "up_seconds": rounded(uptime.up.total_seconds()),
-        "down_seconds": rounded(uptime.down.total_seconds()),
-        "unknown_seconds": rounded(uptime.unknown.total_seconds()),
+        "up_seconds": _seconds(uptime.up),
+        "down_seconds": _seconds(uptime.down),
+        "unknown_seconds": _seconds(uptime.unknown),
     }
 
 
@@ -63,7 +159,7 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
         "state": "open" if end is None else "closed",
         "opened_at": iso(incident.opened_at),
         "closed_at": None if end is None else iso(end),
-        "duration_seconds": rounded(((end or now) - incident.opened_at).total_seconds()),
+        "duration_seconds": _seconds((end or now) - incident.opened_at),
         "cause": incident.cause.value,
         "causes": [cause.value for cause in incident.causes],
         "severity": incident.severity.value,
@@ -73,11 +169,11 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
 
 
 def gap_values(gap: Gap) -> dict[str, Any]:
-    """A time in which nobody looked."""
+    """A time in which nobody checked."""
     return {
         "start": iso(gap.start),
         "end": iso(gap.end),
-        "seconds": rounded((gap.end - gap.start).total_seconds()),
+        "seconds": _seconds(gap.end - gap.start),
     }
 
 
@@ -91,37 +187,10 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
+def _seconds(duration: timedelta) -> float:
+    return round(duration.total_seconds(), 3)
+
+
 def spread_values(spread: Spread | None) -> dict[str, float | None] | None:
     """Percentiles in milliseconds, and of how many checks."""
     return None if spread is None else {name: rounded(value) for name, value in asdict(spread).items()}
-
-
-VERSION = 1
-
-
-def report_document(histories: Iterable[History], *, now: datetime) -> dict[str, Any]:
-    """The document, version 1."""
-    return {
-        "version": VERSION,
-        "as_of": iso(now),
-        "databases": [history_values(history, now=now) for history in histories],
-    }
-
-
-def history_values(history: History, *, now: datetime) -> dict[str, Any]:
-    """One database over its span, the slices oldest first."""
-    return {
-        **span_values(history),
-        "shifts": [
-            {
-                "phase": shift.phase.value,
-                "before_ms": rounded(shift.before_ms),
-                "now_ms": rounded(shift.now_ms),
-                "meaning": shift.meaning,
-            }
-            for shift in shifts(history.phases, history.phases_before)
-        ],
-        "incidents": [incident_values(incident, now=now) for incident in history.incidents],
-        "gaps": [gap_values(gap) for gap in history.gaps],
-        "slices": [slice_values(part) for part in history.slices],
-    }

@@ -1,4 +1,4 @@
-"""The report over a real file, held against a history in memory that was made from the same checks."""
+"""The report over a real file, compared with a history in memory that was made from the same checks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from monitor.checks.observation import Check, Outcome
-from monitor.cli.report.claim_reader import read_claim
 from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
 from monitor.incidents.rules import advance
 from monitor.report.overview import Archive, open_archive
+from monitor.report.report import Period, read_claim
 from monitor.store.rollups.model import Gap, Grain
 from monitor.store.store import Store
-from tests.report.made_history import START, MadeReader, Recorded, check
+from tests.report.made_history import START, MadeArchive, Recorded, check
 
 DAY = timedelta(days=1)
 INTERVAL = timedelta(minutes=10)
@@ -63,20 +63,20 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
         yield opened
 
 
-def made() -> MadeReader:
+def made() -> MadeArchive:
     gap = Gap(start=START + (GAP[0] - 13) * INTERVAL, end=START + (GAP[-1] - 11) * INTERVAL)
-    return MadeReader(recorded={"main": Recorded(checks=checks(), gaps=[gap])})
+    return MadeArchive(recorded={"main": Recorded(checks=checks(), gaps=[gap])})
 
 
 def test_the_file_and_the_checks_make_the_same_claim(archive: Archive) -> None:
     """Every interval, its causes and its evidence, across the month's beginning, a gap, and to the open end."""
     end = checks()[-1].at
-    found = read_claim(archive, "main", start=START, end=end, month_end=MONTH_END)
-    wanted = read_claim(made(), "main", start=START, end=end, month_end=MONTH_END)
-    assert found.uptime == wanted.uptime
+    found = read_claim(archive, "main", Period(start=START, end=end, grain=Grain.DAY), month_end=MONTH_END)
+    wanted = read_claim(made(), "main", Period(start=START, end=end, grain=Grain.DAY), month_end=MONTH_END)
+    assert found.month.uptime == wanted.month.uptime
     assert found.gaps == wanted.gaps
     assert [replace(one, incident=None) for one in found.outages] == list(wanted.outages)
-    assert [replace(one, incident=None) for one in found.blind] == list(wanted.blind)
+    assert [replace(one, incident=None) for one in found.unknown] == list(wanted.unknown)
     assert [one.incident for one in found.outages] == [1, 2, 2, 3, None, 4]
     assert found.outages[0].start == START
     assert found.down_unlisted == found.unknown_unlisted == timedelta(0)
@@ -85,9 +85,11 @@ def test_the_file_and_the_checks_make_the_same_claim(archive: Archive) -> None:
 def test_what_follows_the_last_check_is_claimed_when_the_next_one_is_there(archive: Archive) -> None:
     """An outage that is not over ends with its last check; the time since then is unknown and told so."""
     last = checks()[-1]
-    claim = read_claim(archive, "main", start=START, end=last.at + INTERVAL, month_end=MONTH_END)
+    claim = read_claim(
+        archive, "main", Period(start=START, end=last.at + INTERVAL, grain=Grain.DAY), month_end=MONTH_END
+    )
     assert (claim.outages[-1].end, claim.outages[-1].last) == (last.at, last)
-    assert sum((one.duration for one in claim.outages), timedelta(0)) == claim.uptime.down
+    assert sum((one.duration for one in claim.outages), timedelta(0)) == claim.month.uptime.down
     assert claim.unknown_unlisted == INTERVAL
 
 

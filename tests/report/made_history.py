@@ -1,6 +1,6 @@
 """A history made from a list of checks and held in memory, with figures counted in the plainest way.
 
-It stands in where a test needs looks at times of its own choosing; the real file has its tests beside it.
+It stands in where a test needs checks at times of its own choosing; the real file has its tests beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.incidents.state import Incident
+from monitor.report.overview import Archive
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
@@ -34,7 +35,7 @@ def check(at: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0, de
 def every_minute(
     start: datetime, end: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0
 ) -> list[Check]:
-    """Looks from `start` until before `end`."""
+    """Checks from `start` until before `end`."""
     return [check(start + number * MINUTE, outcome, wait=wait) for number in range(int((end - start) / MINUTE))]
 
 
@@ -59,9 +60,7 @@ Span = tuple[datetime, datetime, bool | None]
 
 @dataclass(kw_only=True)
 class Recorded:
-    """What is known of one database; checks and gaps the oldest first, `pruned` checks are counted and not
-    kept.
-    """
+    """What is known of one database; checks and gaps the oldest first, `pruned` checks are counted, not kept."""
 
     checks: Sequence[Check]
     gaps: Sequence[Gap] = ()
@@ -74,19 +73,19 @@ class Recorded:
         return sorted((*self.checks, *self.pruned), key=lambda one: one.at)
 
     @cached_property
-    def turns(self) -> list[tuple[datetime, bool | None]]:
+    def changes(self) -> list[tuple[datetime, bool | None]]:
         """From when on it is up, down or unknown."""
-        turns: list[tuple[datetime, int, bool | None]] = [(gap.start, 1, None) for gap in self.gaps]
-        turns += [(one.at, 0, _is_up(one)) for one in self.counted]
-        return [(at, state) for at, _, state in sorted(turns, key=lambda turn: turn[:2])]
+        changes: list[tuple[datetime, int, bool | None]] = [(gap.start, 1, None) for gap in self.gaps]
+        changes += [(one.at, 0, _is_up(one)) for one in self.counted]
+        return [(at, state) for at, _, state in sorted(changes, key=lambda change: change[:2])]
 
     def between(self, checks: Sequence[Check], start: datetime, end: datetime) -> Sequence[Check]:
         return checks[_index(checks, start) : _index(checks, end)]
 
 
 @dataclass(kw_only=True)
-class MadeReader:
-    """`Reader` over what is recorded; `asked` notes the span of each question for single checks."""
+class MadeArchive(Archive):
+    """An archive of what is recorded; `asked` notes the span of each question for single checks."""
 
     recorded: dict[str, Recorded]
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -127,11 +126,11 @@ class MadeReader:
 
 
 def states(found: Recorded, start: datetime, end: datetime) -> Iterator[Span]:
-    """The span, cut into stretches that are up, down or unknown."""
-    first = bisect_right(found.turns, start, key=lambda turn: turn[0])
-    state = found.turns[first - 1][1] if first else None
+    """The span, cut into times that are up, down or unknown."""
+    first = bisect_right(found.changes, start, key=lambda change: change[0])
+    state = found.changes[first - 1][1] if first else None
     at = start
-    for moment, then in found.turns[first:]:
+    for moment, then in found.changes[first:]:
         if moment >= end:
             break
         if moment > at:

@@ -1,4 +1,4 @@
-"""What an SLA claim says: whose side, which share, which credit, and the documents it is given in."""
+"""What an SLA claim comes to: what is claimed, which share, which credit, and the documents it is given in."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from datetime import timedelta
 import pytest
 
 from monitor.checks.observation import Outcome
-from monitor.cli.report.claim_reader import month_span, read_claim
-from monitor.report.claim import CLAIM_COLUMNS, Claim, Side, claims_csv, claims_document, side_of
+from monitor.report.claim import Claim, Outage
+from monitor.report.csv_export import CLAIM_COLUMNS, report_csv
+from monitor.report.report import Period, Report, read_report
 from monitor.report.values import report_document
 from monitor.store.rollups.model import Gap, Grain
 from tests.report.made_history import (
     MINUTE,
     NOW,
     START,
-    MadeReader,
+    MadeArchive,
     Recorded,
     check,
     every_minute,
@@ -31,7 +32,7 @@ HOUR = timedelta(hours=1)
 MONTH_END = START + 31 * DAY
 
 
-def october(*, down: int = 10, hostile: str = "") -> MadeReader:
+def october(*, down: int = 10, hostile: str = "") -> MadeArchive:
     """Two days from the third on: `down` minutes down, a token rejected for 5, offline for 2, a gap of an hour."""
     checks = every_minute(START + 2 * DAY, START + 4 * DAY)
     at = START + 2 * DAY + HOUR
@@ -43,17 +44,30 @@ def october(*, down: int = 10, hostile: str = "") -> MadeReader:
         checks[1500 + number] = check(checks[1500 + number].at, Outcome.OFFLINE)
     gap = Gap(start=checks[2000].at, end=checks[2060].at)
     known = incident(12, at, at + down * MINUTE, Outcome.SERVER_ERROR, failed=down)
-    return MadeReader(
+    return MadeArchive(
         recorded={"main": Recorded(checks=checks[:2001] + checks[2060:], gaps=[gap], incidents=[known])}
     )
 
 
-def claim_of(reader: MadeReader) -> Claim:
-    return read_claim(reader, "main", start=START, end=START + 4 * DAY, month_end=MONTH_END)
+def report_of(archive: MadeArchive, *, vantage_point: str | None = None) -> Report:
+    period = Period(start=START, end=START + 4 * DAY, grain=Grain.DAY, month_end=MONTH_END)
+    return read_report(archive, ["main"], period, now=NOW, vantage_point=vantage_point)
+
+
+def claim_of(archive: MadeArchive) -> Claim:
+    claim = report_of(archive).databases[0].claim
+    assert claim is not None
+    return claim
+
+
+def is_claimed(outcome: Outcome) -> bool:
+    troubled = check(START, outcome)
+    one = Outage(start=START, end=START + MINUTE, outcomes={outcome: 1}, first=troubled, last=troubled)
+    return one.is_claimed
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.family.is_failing])
-def test_every_failure_has_a_side(outcome: Outcome) -> None:
+def test_a_failure_is_claimed_unless_only_we_can_put_it_right(outcome: Outcome) -> None:
     """Credentials, plan and our own network are ours; timeouts, lost connections and server errors are claimed."""
     theirs = {
         Outcome.CONNECTION_REFUSED,
@@ -64,16 +78,16 @@ def test_every_failure_has_a_side(outcome: Outcome) -> None:
         Outcome.SERVER_ERROR,
         Outcome.COMMAND_ERROR,
     }
-    assert side_of(outcome) is (Side.UPSTASH if outcome in theirs else Side.OWN)
+    assert is_claimed(outcome) is (outcome in theirs)
 
 
 def test_only_upstashs_side_lowers_the_share_that_is_claimed() -> None:
     """Of 47 h less 2 min known; at best of all of October."""
     claim = claim_of(october())
     known = 2 * DAY - HOUR - 2 * MINUTE
-    assert claim.uptime.known == known
-    assert claim.down(Side.UPSTASH) == 10 * MINUTE
-    assert claim.down(Side.OWN) == 5 * MINUTE
+    assert claim.month.uptime.known == known
+    assert claim.down(claimed=True) == 10 * MINUTE
+    assert claim.down(claimed=False) == 5 * MINUTE
     assert claim.share == pytest.approx(1 - 10 * MINUTE / known)
     assert claim.share_at_best == pytest.approx(1 - 10 / (31 * 1440))
     assert claim.down_unlisted == timedelta(0)
@@ -85,18 +99,17 @@ def test_the_credit_is_that_of_the_table_for_the_share_at_best(minutes: int, per
     """99.99 % of October's 44,640 minutes leaves 4.464 of them, 99 % leaves 446.4, and is not less than 99 %."""
     claim = claim_of(october(down=minutes))
     assert claim.credit_percent == percent
-    [outage] = [one for one in claim.outages if side_of(one.cause) is Side.UPSTASH]
+    [outage] = [one for one in claim.outages if one.is_claimed]
     for down, credit in ((31 * DAY / 100, 10), (3 * DAY, 60)):
         longer = replace(outage, end=outage.start + down)
-        assert replace(claim, outages=(longer,), uptime=replace(claim.uptime, down=down)).credit_percent == credit
-    assert replace(claim, outages=(longer,)).down(Side.UPSTASH) == claim.uptime.down
+        month = replace(claim.month, uptime=replace(claim.month.uptime, down=down))
+        assert replace(claim, outages=(longer,), month=month).credit_percent == credit
+    assert replace(claim, outages=(longer,)).down(claimed=True) == claim.month.uptime.down
 
 
 def test_the_document_holds_what_the_claim_says() -> None:
     """Version, month, vantage point, shares, every interval with its evidence; null for what is absent."""
-    document = json.loads(
-        json.dumps(claims_document([claim_of(october())], month="2026-10", vantage_point=None, now=NOW))
-    )
+    document = json.loads(json.dumps(report_document(report_of(october()))))
     assert (document["version"], document["month"], document["vantage_point"]) == (1, "2026-10", None)
     [row] = document["databases"]
     assert (row["database"], row["start"], row["month_end"]) == (
@@ -122,18 +135,18 @@ def test_the_document_holds_what_the_claim_says() -> None:
         "detail": "seen: server error",
     }
     assert first["http_statuses"] == [503]
-    assert [(one["cause"], one["side"], one["checks"]) for one in row["blind"]] == [("offline", None, 2)]
+    assert [(one["cause"], one["side"], one["checks"]) for one in row["unknown"]] == [("offline", None, 2)]
     assert [gap["seconds"] for gap in row["gaps"]] == [3600.0]
 
 
 def test_the_rows_hold_the_same_and_hostile_evidence_is_inert() -> None:
     """Outages, then times without a check; a detail that is a formula is none any more."""
-    claim = claim_of(october(hostile='=cmd|"/C calc"!A0\r\nsecond,line'))
-    rows = list(csv.DictReader(io.StringIO(claims_csv([claim], vantage_point="+Mars"), newline="")))
+    report = report_of(october(hostile='=cmd|"/C calc"!A0\r\nsecond,line'), vantage_point="+Mars")
+    rows = list(csv.DictReader(io.StringIO(report_csv(report), newline="")))
     assert [(row["kind"], row["seconds"], row["cause"]) for row in rows] == [
         ("down", "600.0", "server_error"),
         ("down", "300.0", "token_rejected"),
-        ("blind", "120.0", "offline"),
+        ("unknown", "120.0", "offline"),
         ("gap", "3600.0", ""),
     ]
     assert tuple(rows[0]) == CLAIM_COLUMNS
@@ -141,17 +154,10 @@ def test_the_rows_hold_the_same_and_hostile_evidence_is_inert() -> None:
     assert {row["vantage_point"] for row in rows} == {"'+Mars"}
 
 
-def test_a_month_is_one_of_utc() -> None:
-    """December ends with the year."""
-    assert month_span(2026, 10) == (START, MONTH_END)
-    assert month_span(2026, 12)[1].isoformat() == "2027-01-01T00:00:00+00:00"
-
-
 def test_the_document_of_a_span_holds_its_figures_and_null_for_what_is_absent() -> None:
     """Whole, slices, the span before, phases, incidents with their duration, gaps."""
-    reader = october()
-    history = reader.history("main", start=START + DAY, end=START + 4 * DAY, grain=Grain.DAY, compare=True)
-    document = json.loads(json.dumps(report_document([history], now=NOW)))
+    period = Period(start=START + DAY, end=START + 4 * DAY, grain=Grain.DAY)
+    document = json.loads(json.dumps(report_document(read_report(october(), ["main"], period, now=NOW))))
     [row] = document["databases"]
     assert (document["version"], row["grain"], row["whole"]["checks_failed"]) == (1, "day", 15)
     assert row["whole"]["outcomes"]["server_error"] == 10

@@ -1,4 +1,4 @@
-"""The comma-separated form: what a spreadsheet and a CSV reader make of it, hostile texts included."""
+"""The comma-separated values: what a spreadsheet and a CSV reader make of it, hostile texts included."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.checks.observation import Outcome
-from monitor.report.csv_export import SLICE_COLUMNS, inert, slices_csv, table
+from monitor.report.csv_export import SLICE_COLUMNS, inert, report_csv, table
+from monitor.report.report import Period, read_report
 from monitor.store.rollups.model import Grain
-from tests.report.made_history import MINUTE, START, MadeReader, Recorded, check, every_minute
+from tests.report.made_history import MINUTE, START, MadeArchive, Recorded, check, every_minute
 
 HOUR = timedelta(hours=1)
 
@@ -58,9 +59,9 @@ def test_each_slice_is_a_row_with_the_checks_by_outcome() -> None:
     checks = every_minute(START, START + HOUR)
     checks[7] = check(START + 7 * MINUTE, Outcome.RESPONSE_TIMEOUT)
     name = '=HYPERLINK("http://evil")'
-    reader = MadeReader(recorded={name: Recorded(checks=checks)})
-    history = reader.history(name, start=START - HOUR, end=START + HOUR, grain=Grain.HOUR)
-    text = slices_csv([history])
+    archive = MadeArchive(recorded={name: Recorded(checks=checks)})
+    period = Period(start=START - HOUR, end=START + HOUR, grain=Grain.HOUR)
+    text = report_csv(read_report(archive, [name], period, now=START + HOUR))
     assert text.splitlines()[0] == ",".join(SLICE_COLUMNS)
     before, during = list(csv.DictReader(io.StringIO(text, newline="")))
     assert before["database"] == "'" + name

@@ -1,4 +1,4 @@
-"""From looks to stretches of trouble: where they begin, where they end, and that they add up to the uptime."""
+"""From checks to outages: where they begin, where they end, and that they add up to the uptime."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Outcome
-from monitor.cli.report.claim_reader import read_claim
-from monitor.report.claim import Claim
-from monitor.report.outages import spans, troubled_runs
+from monitor.report.claim import Claim, outages_from_checks, troubled_runs
+from monitor.report.report import Period, read_claim
 from monitor.store.rollups.model import Gap, Grain, Slice, Uptime
 from tests.report.made_history import (
     MINUTE,
     START,
-    MadeReader,
+    MadeArchive,
     Recorded,
     check,
     every_minute,
@@ -32,8 +31,8 @@ MONTH_END = START + 31 * DAY
 
 def claimed(recorded: Recorded, *, hours: int = 24) -> Claim:
     """The claim of the first hours of October."""
-    reader = MadeReader(recorded={"main": recorded})
-    return read_claim(reader, "main", start=START, end=START + hours * HOUR, month_end=MONTH_END)
+    period = Period(start=START, end=START + hours * HOUR, grain=Grain.DAY)
+    return read_claim(MadeArchive(recorded={"main": recorded}), "main", period, month_end=MONTH_END)
 
 
 def day_with(*troubled: Check) -> list[Check]:
@@ -71,12 +70,12 @@ def test_a_slow_check_ends_an_outage_and_one_that_saw_nothing_cuts_it() -> None:
         (at, at + MINUTE),
         (at + 2 * MINUTE, at + 3 * MINUTE),
     ]
-    assert [(one.start, one.end, one.cause) for one in claim.blind] == [
+    assert [(one.start, one.end, one.cause) for one in claim.unknown] == [
         (at + MINUTE, at + 2 * MINUTE, Outcome.OFFLINE)
     ]
 
 
-def test_an_outage_ends_where_nobody_looks_any_more() -> None:
+def test_an_outage_ends_where_nobody_checks_any_more() -> None:
     """What happened in a gap nobody knows; what failed after it is an outage of its own."""
     at = START + 2 * HOUR
     checks = [*every_minute(START, at), *every_minute(at, at + 5 * MINUTE, Outcome.CONNECTION_LOST)]
@@ -93,7 +92,7 @@ def test_an_outage_ends_where_nobody_looks_any_more() -> None:
 
 
 def test_an_outage_that_began_before_the_month_is_cut_to_it() -> None:
-    """Its evidence stays the check that was there; before a gap nothing is carried over."""
+    """Its evidence stays the check that was there; before a gap nothing is taken over."""
     before = check(START - 2 * MINUTE, Outcome.SERVER_ERROR)
     checks = [check(START - 9 * MINUTE), before, *every_minute(START + 5 * MINUTE, START + DAY)]
     [outage] = claimed(Recorded(checks=checks)).outages
@@ -112,11 +111,11 @@ def test_an_outage_that_is_not_over_lasts_to_the_end_of_what_was_seen() -> None:
 
 
 def test_an_outage_that_nothing_ends_lasts_as_long_as_it_was_counted() -> None:
-    """Whoever counts the uptime may know better when nobody looked any more; both must agree."""
+    """Whoever counts the uptime may know better when nobody checks any more; both must agree."""
     uptime = Uptime(up=20 * MINUTE, down=12 * MINUTE, unknown=28 * MINUTE)
     failing = every_minute(START + 20 * MINUTE, START + 30 * MINUTE, Outcome.SERVER_ERROR)
     hour = Slice(start=START, end=START + HOUR, outcomes={Outcome.SERVER_ERROR: 10}, uptime=uptime)
-    [outage] = spans(failing, [], [hour])
+    [outage] = outages_from_checks(failing, [], [hour])
     assert (outage.start, outage.end) == (START + 20 * MINUTE, START + 32 * MINUTE)
 
 
@@ -158,9 +157,10 @@ def test_only_the_hours_in_which_something_was_wrong_are_read() -> None:
     )
     others = {one.at: one for one in troubled}
     checks = [others.get(one.at, one) for one in every_minute(START, START + 10 * DAY)]
-    reader = MadeReader(recorded={"main": Recorded(checks=checks)})
-    read_claim(reader, "main", start=START, end=START + 10 * DAY, month_end=MONTH_END)
-    assert reader.asked == [
+    archive = MadeArchive(recorded={"main": Recorded(checks=checks)})
+    period = Period(start=START, end=START + 10 * DAY, grain=Grain.DAY)
+    read_claim(archive, "main", period, month_end=MONTH_END)
+    assert archive.asked == [
         (START + 5 * DAY, START + 5 * DAY + HOUR),
         (START + 5 * DAY + HOUR, START + 5 * DAY + 2 * HOUR),
     ]
@@ -181,7 +181,7 @@ _OUTCOMES = st.sampled_from(
 
 @given(st.lists(st.tuples(st.integers(1, 5400), _OUTCOMES, st.booleans()), min_size=1, max_size=40))
 def test_what_is_listed_adds_up_to_what_was_counted(steps: list[tuple[int, Outcome, bool]]) -> None:
-    """Whatever the pauses, outcomes and gaps: the outages are the stretches that are down, to the second."""
+    """Whatever the pauses, outcomes and gaps: the outages are the times that are down, to the second."""
     checks, gaps, at = [check(START)], [], START
     for pause, outcome, is_gap in steps:
         if is_gap:
@@ -190,12 +190,12 @@ def test_what_is_listed_adds_up_to_what_was_counted(steps: list[tuple[int, Outco
         checks.append(check(at, outcome))
     recorded = Recorded(checks=checks, gaps=gaps)
     end = at + 10 * MINUTE
-    reader = MadeReader(recorded={"main": recorded})
-    history = reader.history("main", start=START, end=end, grain=Grain.HOUR)
+    archive = MadeArchive(recorded={"main": recorded})
+    history = archive.history("main", start=START, end=end, grain=Grain.HOUR)
     found = [
         one
         for run in troubled_runs(history.slices)
-        for one in spans([one for one in checks if run[0].start <= one.at < run[-1].end], gaps, run)
+        for one in outages_from_checks([one for one in checks if run[0].start <= one.at < run[-1].end], gaps, run)
     ]
     down = [(begin, until) for begin, until, state in states(recorded, START, end) if state is False]
     merged: list[tuple[object, object]] = []

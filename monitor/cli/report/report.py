@@ -1,71 +1,153 @@
-"""The word `report`: uptime, gaps, latency, failures and incidents of a span; with `--month` what a claim needs.
-
-What may be asked is in `report_options`, the forms of the answer in `report_answer`.
-"""
+"""The command `report`: uptime, gaps, latency, failures and incidents of a period; a month for an SLA claim."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
 
-from monitor.cli.options import config_option, fail, load_settings
-from monitor.cli.report.answer import answer, pick
-from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Typed, understand
+from monitor.alerts.notification import format_time
+from monitor.cli.options import config_option, fail, load_settings, unknown_name
+from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Format, Options, parse
+from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
 from monitor.engine.wiring import now_utc
+from monitor.lib.files import replace_file
+from monitor.report.csv_export import report_csv
+from monitor.report.formatting import format_name
 from monitor.report.overview import open_archive
+from monitor.report.report import Report, read_report
+from monitor.report.values import report_document
 from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Grain
+
+_HTML_CLAIM_WIDTH = 100
+# For a terminal whose encoding does not have them.
+_ASCII = str.maketrans({"→": "->", "·": "-", "–": "-", "…": "..."})
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--since", metavar="WHEN", help=f"A duration ago or a time (UTC); {DEFAULT_SINCE} if left out.")
-@click.option("--until", metavar="WHEN", help="The end of the span, likewise; now if left out.")
+@click.option("--until", metavar="WHEN", help="The end of the period, likewise; now if left out.")
 @click.option(
     "--by", type=click.Choice([grain.value for grain in Grain]), help="A row for each; by length if left out."
 )
 @click.option("--month", metavar="YYYY-MM", help="What an SLA claim for that month of UTC needs.")
-@click.option("--vantage", metavar="TEXT", help=f"From where it was seen, for --month; else ${VANTAGE_VARIABLE}.")
+@click.option("--vantage", metavar="TEXT", help=f"Where it was seen from, for --month; else ${VANTAGE_VARIABLE}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--html", metavar="FILE", help="Write a page into one file that needs no other.")
 @config_option
 @click.pass_context
-def command(
-    context: click.Context,
-    names: tuple[str, ...],
-    *,
-    since: str | None,
-    until: str | None,
-    by: str | None,
-    month: str | None,
-    vantage: str | None,
-    as_json: bool,
-    as_csv: bool,
-    html: str | None,
-) -> None:
+def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> None:
     """Report uptime, latency percentiles, failures by outcome, gaps and incidents."""
     settings = load_settings(context)
     now = now_utc()
-    typed = Typed(
-        since=since,
-        until=until,
-        by=by,
-        month=month,
-        vantage=vantage,
-        as_json=as_json,
-        as_csv=as_csv,
-        html=html,
-    )
-    asked = understand(typed, now=now, environ=os.environ)
-    path = Path(settings.history.path)
-    if asked.html is not None and asked.html.resolve() == path.resolve():
-        fail(f"wanted a file for the page, found {asked.html}, which is the history. Next: name another")
+    options = parse(now=now, environ=os.environ, **given)
+    if options.html is not None and options.html.resolve() == Path(settings.history.path).resolve():
+        fail(f"wanted a file for the page, found {options.html}, which is the history. Next: name another")
     try:
-        with open_archive(settings, clock=now_utc) as reader:
+        with open_archive(settings, clock=now_utc) as archive:
             configured = [database.name for database in settings.databases]
-            answer(reader, pick(names, configured=configured, known=reader.names()), asked, now=now)
+            databases = chosen_names(names, configured=configured, known=archive.names())
+            report = read_report(archive, databases, options.period, now=now, vantage_point=options.vantage_point)
     except RefusedFileError as error:
         fail(str(error))
+    render(report, options)
+
+
+def chosen_names(names: Sequence[str], *, configured: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The databases to report: those named, or those of the settings.
+
+    One that is in the history and no longer in the settings is reported when it is named. A name that is in
+    neither ends the program with status 3.
+    """
+    for name in names:
+        if name not in known:
+            fail(unknown_name(format_name(name), [format_name(one) for one in known], known_to="known are"))
+    return tuple(dict.fromkeys(names or configured))
+
+
+def render(report: Report, options: Options) -> None:
+    """Print the report, or write it into the file that `--html` names. One without a check ends with status 3."""
+    if not report.checks:
+        databases = ", ".join(format_name(one.database) for one in report.databases)
+        period = f"{format_time(report.period.start)} to {format_time(report.period.end)}"
+        step = "a longer --since" if report.period.month_end is None else "another month"
+        fail(f"wanted checks of {databases}, {period}, found none. Next: {step}")
+    match options.format:
+        case Format.JSON:
+            click.echo(json.dumps(report_document(report), indent=2))
+        case Format.CSV:
+            # As bytes, because RFC 4180 ends its lines with CR LF on every system.
+            click.echo(report_csv(report).encode(), nl=False)
+        case Format.HTML:
+            assert options.html is not None  # noqa: S101 - for the type checker: the format says so
+            write_report(options.html, _html(report))
+            click.echo(f"{options.html} written")
+        case Format.TERMINAL:
+            with _stripped() as console:
+                _show(console, report)
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write the file as a whole. Where that cannot be done the program ends with status 3."""
+    try:
+        replace_file(path, text.encode("utf-8", errors="backslashreplace"))
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+        fail(f"wanted to write {path}, found: {found}. Next: name another file")
+
+
+def _show(console: Console, report: Report) -> None:
+    for one in report.databases:
+        if one.claim is None:
+            show_history(console, one.history, now=report.made_at)
+        else:
+            show_claim(console, one.database, one.claim, vantage_point=report.vantage_point)
+    if report.period.month_end is not None:
+        show_terms(console)
+
+
+def _html(report: Report) -> str:
+    from monitor.web.pages.report_page import render_report
+
+    claims = {}
+    for one in report.databases:
+        if one.claim is not None:
+            console = Console(width=_HTML_CLAIM_WIDTH, color_system=None, highlight=False)
+            with console.capture() as captured:
+                show_claim(console, one.database, one.claim, vantage_point=report.vantage_point)
+                show_terms(console)
+            claims[one.database] = _without_padding(captured.get())
+    histories = [one.history for one in report.databases]
+    return render_report(histories, now=report.made_at, title=_title(report), claims=claims)
+
+
+def _title(report: Report) -> str:
+    period = report.period
+    month = f"{period.start:%B %Y}"
+    span = f"{period.start:%d %b %Y} to {period.end:%d %b %Y}" if period.month_end is None else month
+    seen_from = f", seen from {report.vantage_point}" if report.vantage_point else ""
+    return f"Upstash Redis, {span}{seen_from}"
+
+
+@contextmanager
+def _stripped() -> Iterator[Console]:
+    """A console whose lines are printed at the end, without the blanks that pad them to its width."""
+    console = Console(file=sys.stdout, highlight=False)
+    with console.capture() as captured:
+        yield console
+    text = _without_padding(captured.get())
+    click.echo(text if can_show(console, text) else text.translate(_ASCII), color=True)
+
+
+def _without_padding(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines())

@@ -5,10 +5,7 @@ What is in the file is made by `metrics`; here it is put in place.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from monitor.lib.bounded_http.line import NoAnswerError
 from monitor.lib.bounded_http.request import ask
+from monitor.lib.files import replace_file
 from monitor.lib.secret import Secret
 from monitor.web.metrics.exposition import Exposition
 
@@ -34,33 +32,13 @@ def write(path: Path, body: bytes) -> None:
     plain file, such as a device, is left alone.
     """
     try:
-        target = path.resolve()
-        if target.exists() and not target.is_file():
-            raise CannotWriteError(
-                f"wanted a file for metrics, found something else at {str(path)!r}. Next: name a file"
-            )
-        _replace(target, body)
+        replace_file(path, body, mode=_MODE)
     except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL, a ring of links
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise CannotWriteError(
             f"wanted to write metrics to {str(path)!r}, found: {found}. Next: name a file in a folder that can be "
             "written"
         ) from error
-
-
-def _replace(target: Path, body: bytes) -> None:
-    # Collectors read what ends with .prom: this does not, and a rename works only within one file system.
-    descriptor, name = tempfile.mkstemp(prefix=".upstash-monitor-", suffix=".tmp", dir=target.parent)
-    unfinished = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            os.fchmod(file.fileno(), _MODE)
-        unfinished.replace(target)
-    except BaseException:
-        with suppress(OSError):  # the first error is the one that tells
-            unfinished.unlink()
-        raise
 
 
 # No `instance`: whichever container ran the last round, they are the same monitor's figures. Who runs several
