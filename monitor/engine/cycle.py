@@ -22,7 +22,7 @@ from monitor.checks.rest import UpstashProbe, UpstashProbes
 from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.engine.connectivity import Connectivity
 from monitor.engine.diagnose_on_open import Diagnoser
-from monitor.incidents.rules import advance, is_in_doubt_now
+from monitor.incidents.rules import advance, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import format_duration
 from monitor.store.store import Recorded, Store
@@ -203,7 +203,7 @@ class Cycle:
         _log(check, recorded)
         if self._diagnoser is not None:
             self._diagnoser.heed(self._database, check, recorded.transition, hold)
-        doubt = is_in_doubt_now(recorded.transition.state, self._alerts, slow_too=slow_too)
+        doubt = is_in_doubt(recorded.transition.state, self._alerts, with_slow=slow_too)
         return CycleResult(check=check, recorded=recorded, is_in_doubt=doubt)
 
     async def is_new(self) -> bool:
@@ -222,7 +222,7 @@ class Cycle:
         state = self._state
         if state is None:
             state = await self._store_thread.run(self._store.state, self.name)
-        return await self._checker.check(at, state, is_in_doubt=is_in_doubt_now(state, self._alerts))
+        return await self._checker.check(at, state, is_in_doubt=is_in_doubt(state, self._alerts))
 
     def _check_of(self, at: datetime, result: CheckResult) -> Check:
         return Check(database=self.name, at=at, outcome=result.outcome, detail=result.detail)

@@ -1,1 +1,4 @@
-"""When trouble becomes an incident and when it is over; pure rules over a state."""
+"""When failing checks become an incident, and when it is over: pure rules, and the state that they advance.
+
+Others import `advance`, `acknowledge` and `is_in_doubt` from `rules`, and the types of `state`.
+"""

@@ -1,14 +1,13 @@
-"""When trouble becomes an incident, and when it is over.
+"""When failing checks become an incident, when its cause changes, and when it is over.
 
-Pure rules: a state and a check go in, the next state and what is to be said come out (design, 4.1 and 4.2).
-How a notification is worded is in `notice`; nothing here reads a clock or sends anything.
-Every decision (opened, cause changed, closed) begins a new window, so no check is counted for two of them.
+Pure rules: a state and a check go in, the next state and the notifications come out. Every decision (opened, cause
+changed, closed) forgets the checks before it, so that no check is counted for two of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,26 +21,26 @@ _RECENT_FOR = timedelta(hours=24)
 
 
 def advance(state: IncidentState, check: Check, alerts: AlertSettings, *, next_incident: int) -> Transition:
-    """Return what `look` leads to. `next_incident` is the number a new incident would get.
+    """Return what the check leads to. `next_incident` is the number a new incident would get.
 
     A check of the unknown family changes nothing but what is remembered of the canary.
     """
-    transition = _judge(state, check, alerts, next_incident)
+    transition = _transition(state, check, alerts, next_incident)
     return replace(transition, state=replace(transition.state, canary=check.canary or state.canary))
 
 
 def acknowledge(state: IncidentState, now: datetime) -> IncidentState:
-    """The open incident is known to somebody: it does not remind any more. Acknowledging twice keeps the first."""
+    """The open incident is known to somebody and does not remind any more. The first acknowledgement counts."""
     if state.incident is None or state.incident.acknowledged_at is not None:
         return state
     return replace(state, incident=replace(state.incident, acknowledged_at=now))
 
 
-def is_in_doubt_now(state: IncidentState, alerts: AlertSettings, *, slow_too: bool = False) -> bool:
-    """True when the next check should come after `confirm_interval`: one more decides, or brings nearer.
+def is_in_doubt(state: IncidentState, alerts: AlertSettings, *, with_slow: bool = False) -> bool:
+    """True when the next check should come after `confirm_interval`, because a decision is pending.
 
     That is a failure below its count, a recovery below its count, or a change of cause not yet confirmed.
-    Slow checks are no hurry; `slow_too` makes them one, for a `check` that remembers nothing.
+    Slow checks count only `with_slow`, which a `check` without a history needs to decide within one run.
     """
     if not state.recent:
         return False
@@ -51,50 +50,41 @@ def is_in_doubt_now(state: IncidentState, alerts: AlertSettings, *, slow_too: bo
             return True
         if state.incident.severity is Severity.CRITICAL:
             changed = latest.outcome is not state.incident.cause and latest.family is not Family.SLOW
-            return changed and _within_reach(
-                state.recent,
-                _rule(latest.family, alerts),
-                lambda one: one.outcome is latest.outcome,
-            )
-    elif slow_too and _within_reach(state.recent, alerts.slow, lambda one: one.family is Family.SLOW):
+            counted = [check.outcome is latest.outcome for check in state.recent]
+            return changed and _can_be_met(counted, _rule(latest.family, alerts))
+    elif with_slow and _can_be_met(_of_family(state.recent, Family.SLOW), alerts.slow):
         return True
-    return _within_reach(state.recent, alerts.mixture, lambda one: one.family.is_failing) or any(
-        _within_reach(
-            state.recent,
-            _rule(family, alerts),
-            lambda one, family=family: one.family is family,  # type: ignore[misc]
-        )
-        for family in Family
-        if family.is_failing
+    failing = [family for family in Family if family.is_failing]
+    return _can_be_met(_of_family(state.recent, *failing), alerts.mixture) or any(
+        _can_be_met(_of_family(state.recent, family), _rule(family, alerts)) for family in failing
     )
 
 
-def _judge(state: IncidentState, check: Check, alerts: AlertSettings, next_incident: int) -> Transition:
+def _transition(state: IncidentState, check: Check, alerts: AlertSettings, next_incident: int) -> Transition:
     if check.outcome.family is Family.UNKNOWN:
         return Transition(state=state)
-    recent_check = RecentCheck(at=check.at, outcome=check.outcome)
-    fresh = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
-    recent = (*fresh, recent_check)[-_window(alerts) :]
+    recent_enough = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
+    recent = (*recent_enough, RecentCheck(at=check.at, outcome=check.outcome))[-_checks_to_remember(alerts) :]
     if state.incident is None:
-        return _outside(recent, check, alerts, next_incident)
-    return _inside(state.incident, recent, check, alerts)
+        return _without_incident(recent, check, alerts, next_incident)
+    return _with_incident(state.incident, recent, check, alerts)
 
 
-def _outside(
+def _without_incident(
     recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings, next_incident: int
 ) -> Transition:
-    guilty = _guilty(recent, alerts)
-    if not guilty:
+    opening = _opening_checks(recent, alerts)
+    if not opening:
         return Transition(state=IncidentState(recent=recent))
-    cause = _most_common([recent_check.outcome for recent_check in guilty])
+    cause = _most_common(opening)
     incident = Incident(
         id=next_incident,
-        opened_at=guilty[0].at,
+        opened_at=opening[0].at,
         notified_at=check.at,
         cause=cause,
         causes=(cause,),
         severity=_severity(cause),
-        checks_failed=len(guilty),
+        checks_failed=len(opening),
     )
     return Transition(
         state=IncidentState(incident=incident),
@@ -103,15 +93,13 @@ def _outside(
     )
 
 
-def _inside(
+def _with_incident(
     incident: Incident, recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings
 ) -> Transition:
     family = check.outcome.family
     if family is Family.FINE:
         recovery = recent[-alerts.recovery :]
-        if len(recovery) < alerts.recovery or any(
-            recent_check.family is not Family.FINE for recent_check in recovery
-        ):
+        if len(recovery) < alerts.recovery or not all(_of_family(recovery, Family.FINE)):
             return Transition(state=IncidentState(recent=recent, incident=incident), incident=incident)
         closed = replace(incident, closed_at=recovery[0].at)
         return Transition(
@@ -129,31 +117,31 @@ def _inside(
     due = _reminders_due(check.at - incident.notified_at, alerts.reminders)
     if due > incident.reminders_sent and incident.acknowledged_at is None:
         incident = replace(incident, reminders_sent=due)
-        notifications = (_notification(NotificationKind.REMINDER, incident, check),)
-        return Transition(
-            state=IncidentState(recent=recent, incident=incident), incident=incident, notifications=notifications
-        )
+        reminder = _notification(NotificationKind.REMINDER, incident, check)
+        state = IncidentState(recent=recent, incident=incident)
+        return Transition(state=state, incident=incident, notifications=(reminder,))
     return Transition(state=IncidentState(recent=recent, incident=incident), incident=incident)
 
 
 def _new_cause(incident: Incident, recent: Sequence[RecentCheck], alerts: AlertSettings) -> Outcome | None:
     """The cause that the latest check confirms in place of the present one.
 
-    One failing cause is replaced by another when that very outcome meets its rule. A slow incident turns into
-    a failure by any rule that would open one.
+    One cause is replaced by another when the checks with that very outcome meet their rule. A slow incident
+    becomes a failing one by any rule that would open one.
     """
     latest = recent[-1]
     if incident.severity is Severity.WARNING and latest.family.is_failing:
-        guilty = _guilty(recent, alerts)
-        return _most_common([recent_check.outcome for recent_check in guilty]) if guilty else None
+        opening = _opening_checks(recent, alerts)
+        return _most_common(opening) if opening else None
     if latest.outcome is incident.cause:
         return None
-    confirmed = _met(recent, _rule(latest.family, alerts), lambda one: one.outcome is latest.outcome)
-    return latest.outcome if confirmed else None
+    rule = _rule(latest.family, alerts)
+    confirming = sum(check.outcome is latest.outcome for check in recent[-rule.of :])
+    return latest.outcome if confirming >= rule.failures else None
 
 
 def _changed(incident: Incident, cause: Outcome, check: Check) -> Transition:
-    """Each cause is told once; that it is worse again (slow, then failing) is told each time."""
+    """A cause is notified once; that a slow incident became a failing one is notified each time."""
     severity = _severity(cause)
     is_worse = incident.severity is Severity.WARNING and severity is Severity.CRITICAL
     is_new = cause not in incident.causes
@@ -163,16 +151,13 @@ def _changed(incident: Incident, cause: Outcome, check: Check) -> Transition:
         causes=(*incident.causes, cause) if is_new else incident.causes,
         severity=severity,
     )
-    notifications = (
-        (_notification(NotificationKind.CHANGED, changed, check, before=incident.cause),)
-        if is_new or is_worse
-        else ()
-    )
+    notification = _notification(NotificationKind.CHANGED, changed, check, before=incident.cause)
+    notifications = (notification,) if is_new or is_worse else ()
     return Transition(state=IncidentState(incident=changed), incident=changed, notifications=notifications)
 
 
-def _guilty(recent: Sequence[RecentCheck], alerts: AlertSettings) -> list[RecentCheck]:
-    """The marks that open an incident now, oldest first; none when no rule is met.
+def _opening_checks(recent: Sequence[RecentCheck], alerts: AlertSettings) -> list[RecentCheck]:
+    """The checks that open an incident now, oldest first; none when no rule is met.
 
     Only the latest check can meet a rule: a fine one never opens anything.
     """
@@ -180,41 +165,40 @@ def _guilty(recent: Sequence[RecentCheck], alerts: AlertSettings) -> list[Recent
     if family is Family.FINE:
         return []
     rule = _rule(family, alerts)
-    of_family = [recent_check for recent_check in recent[-rule.of :] if recent_check.family is family]
+    of_family = [check for check in recent[-rule.of :] if check.family is family]
     if len(of_family) >= rule.failures:
         return of_family
-    failing = [recent_check for recent_check in recent[-alerts.mixture.of :] if recent_check.family.is_failing]
+    failing = [check for check in recent[-alerts.mixture.of :] if check.family.is_failing]
     return failing if family.is_failing and len(failing) >= alerts.mixture.failures else []
 
 
-def _most_common(outcomes: Sequence[Outcome]) -> Outcome:
-    """The most frequent; of equally frequent ones the latest."""
-    counts = Counter(outcomes)
-    return max(reversed(outcomes), key=lambda outcome: counts[outcome])
+def _most_common(checks: Sequence[RecentCheck]) -> Outcome:
+    """The most frequent outcome; of equally frequent ones the latest."""
+    counts = Counter(check.outcome for check in checks)
+    # `max` keeps the first of equals, so the latest check comes first.
+    return max(reversed(checks), key=lambda check: counts[check.outcome]).outcome
 
 
-def _met(recent: Sequence[RecentCheck], rule: Rule, counts: Callable[[RecentCheck], bool]) -> bool:
-    return sum(map(counts, recent[-rule.of :])) >= rule.failures
+def _of_family(checks: Sequence[RecentCheck], *families: Family) -> list[bool]:
+    return [check.family in families for check in checks]
 
 
-def _within_reach(recent: Sequence[RecentCheck], rule: Rule, counts: Callable[[RecentCheck], bool]) -> bool:
-    """Could the next checks meet the rule with the help of a mark that already counts?"""
-    for more in range(1, rule.of):
-        kept = sum(map(counts, recent[-(rule.of - more) :]))
-        if kept and kept + more >= rule.failures:
+def _can_be_met(counted: Sequence[bool], rule: Rule) -> bool:
+    """Can further checks meet the rule together with at least one that counts already, latest last?"""
+    for further in range(1, rule.of):
+        still_counted = sum(counted[-(rule.of - further) :])
+        if still_counted and still_counted + further >= rule.failures:
             return True
     return False
 
 
 def _reminders_due(elapsed: timedelta, reminders: Sequence[timedelta]) -> int:
-    """How many reminders the time since the opening asks for; the longest pause repeats."""
+    """How many reminders are due after this time; the longest of the intervals repeats."""
     if not reminders:
         return 0
-    ordered = sorted(reminders)
-    passed = sum(elapsed >= pause for pause in ordered)
-    if elapsed < ordered[-1]:
-        return passed
-    return passed + elapsed // ordered[-1] - 1
+    longest = max(reminders)
+    repeated = elapsed // longest - 1 if elapsed >= longest else 0
+    return sum(elapsed >= interval for interval in reminders) + repeated
 
 
 def _rule(family: Family, alerts: AlertSettings) -> Rule:
@@ -222,8 +206,8 @@ def _rule(family: Family, alerts: AlertSettings) -> Rule:
     return rule
 
 
-def _window(alerts: AlertSettings) -> int:
-    """How many marks any rule can ask for."""
+def _checks_to_remember(alerts: AlertSettings) -> int:
+    """As many as the rule that looks furthest back asks for."""
     rules = [_rule(family, alerts) for family in Family if family.is_failing or family is Family.SLOW]
     return max(alerts.recovery, alerts.mixture.of, *(rule.of for rule in rules))
 

@@ -1,7 +1,4 @@
-"""What is remembered of a database between two checks, and what one check did to it.
-
-Only words live here; the rules that move them are in `incident`, the file they are kept in is `store`'s business.
-"""
+"""What is remembered of a database between two checks, and what one check changes in it."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from monitor.checks.observation import CanaryResult, Family, Outcome
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecentCheck:
-    """A check as the rules count it. Checks of the unknown family leave no mark."""
+    """A check as the rules count it. Checks of the unknown family are not remembered."""
 
     at: datetime
     outcome: Outcome
@@ -27,10 +24,10 @@ class RecentCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Incident:
-    """One stretch of trouble of one database.
+    """One incident of one database.
 
-    `opened_at` is its first failing check and `closed_at` the first fine look after it, so that their
-    difference is how long people were without the database; `told_at` is when the rule was met.
+    `opened_at` is its first failing check and `closed_at` the first fine check after it, so that their difference
+    is how long people were without the database; `notified_at` is when the rule was met.
     `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one.
     """
 
@@ -48,7 +45,7 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IncidentState:
-    """The state of one database: its marks since the last decision, oldest first, and its open incident.
+    """The state of one database: its checks since the last decision, oldest first, and its open incident.
 
     `canary` is the last key that was written; `None` when there was none yet.
     """
@@ -60,7 +57,7 @@ class IncidentState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
-    """What one check led to: the next state, the incident it touched (closed or not), and what is to be said."""
+    """What one check led to: the next state, the incident it belongs to (open or closed), the notifications."""
 
     state: IncidentState
     incident: Incident | None = None
@@ -70,14 +67,14 @@ class Transition:
 def state_to_json(state: IncidentState) -> dict[str, Any]:
     """The state as plain JSON values, for the file."""
     return {
-        "recent": [[recent_check.at.isoformat(), recent_check.outcome.value] for recent_check in state.recent],
+        "recent": [[check.at.isoformat(), check.outcome.value] for check in state.recent],
         "incident": None if state.incident is None else _incident_to_json(state.incident),
         "canary": None if state.canary is None else _canary_to_json(state.canary),
     }
 
 
 def state_from_json(values: dict[str, Any]) -> IncidentState:
-    """The state that `watch_to_json` wrote, in this release or an older one."""
+    """The state that `state_to_json` wrote, in this release or an older one."""
     incident, canary = values["incident"], values.get("canary")
     return IncidentState(
         recent=tuple(
