@@ -1,7 +1,7 @@
 """When a check also writes a key, reads it back and deletes it, and what a check means that does not.
 
 PING alone is fine on a full database, with a spent quota and with a read-only token; the canary finds those
-(docs/decisions/0010-the-canary.md). What is sent is the business of `probes/upstash`.
+(docs/decisions/0001-ping-and-canary.md). What is sent is the business of `probes/upstash`.
 """
 
 from __future__ import annotations
