@@ -1,13 +1,15 @@
-"""What every channel offers to whoever delivers; how one does it stands in its own file."""
+"""What every channel offers to whoever delivers, what their answers have in common, and the log as a channel."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
 
-from monitor.alerts.notification import Notification
+from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
+from monitor.alerts.text import compose, plain_text
 from monitor.lib.bounded_http.line import Answer
 
 
@@ -18,19 +20,42 @@ class Channel(Protocol):
     def name(self) -> str: ...
 
     def send(
-        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
     ) -> DeliveryResult:
         """Send one message. Blocks at most `timeout` by the wall clock, raises nothing for what a host does."""
         ...
 
 
-def trouble(status: int) -> DeliveryResult:
-    """The receipt for a status that by itself only means: try again later."""
-    return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"the service answered {status}")
+class LogChannel:
+    """Writes each message through `write(level, text)`, as one entry of several lines; it always arrives.
+
+    Used by itself where no other channel is set.
+    """
+
+    def __init__(self, *, name: str, write: Callable[[str, str], None]) -> None:
+        self.name = name
+        self._write = write
+
+    def send(
+        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+    ) -> DeliveryResult:
+        level = "ERROR" if notification.severity is Severity.CRITICAL else "WARNING"
+        self._write("INFO" if notification.is_good_news else level, plain_text(compose(notification, notes)))
+        return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="written to the log")
 
 
-def wished_pause(answer: Answer) -> timedelta:
-    """The wait a 429 asks for in `Retry-After`, in seconds; one minute where it says nothing that can be read."""
+def try_again(answer: Answer, service: str) -> DeliveryResult | None:
+    """The result for a status that by itself means: try again later. `None` for any other."""
+    if answer.status == 429:
+        detail = f"{service} limits the rate (429)"
+        return DeliveryResult(status=DeliveryStatus.RETRY, detail=detail, retry_after=_requested_pause(answer))
+    if answer.status >= 500:
+        return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"the service answered {answer.status}")
+    return None
+
+
+def _requested_pause(answer: Answer) -> timedelta:
+    """The wait that `Retry-After` asks for, in seconds; one minute where it has nothing that can be read."""
     with suppress(ValueError, OverflowError):
         seconds = float(answer.headers.get("retry-after", ""))
         if 0 <= seconds < 1e6:

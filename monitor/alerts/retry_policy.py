@@ -1,6 +1,6 @@
-"""When to try a delivery again, when to give up, and which waiting outbox messages one message covers.
+"""When to try a delivery again, when to give up, and which waiting outbox messages one delivery covers.
 
-Sending happens in `channels`, remembering in `store`; this file reads no clock and draws no random number.
+Rules only: times and random numbers are handed in.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 PAUSE_WHEN_REFUSED = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(hours=24)
+# Longer than a delivery may take: whoever is killed while sending leaves the message to be claimed again after it.
 LEASE = timedelta(seconds=20)
 _LATE = timedelta(minutes=2)
 _JUST_NOW = timedelta(seconds=5)
@@ -24,7 +25,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class DeliveryStatus(Enum):
-    """The one question about a delivery: did it arrive, may it be tried again, or never?"""
+    """Whether a delivery arrived, may be tried again, or must not be."""
 
     CONFIRMED = "confirmed"
     RETRY = "retry"
@@ -33,7 +34,7 @@ class DeliveryStatus(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatMove:
-    """A chat that got another number. Whoever sets a third one in the settings means that one."""
+    """A Telegram chat that got another id. It counts while the settings have the old one."""
 
     old_chat_id: str
     new_chat_id: str
@@ -41,9 +42,9 @@ class ChatMove:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryResult:
-    """A channel's answer. `detail` is short, in one line, and holds no secret.
+    """How a delivery ended. `detail` is short, in one line, and holds no secret.
 
-    `retry_after` is the wait the channel asked for; `move` is a Telegram chat's new number, to be remembered.
+    `retry_after` is the wait the channel asked for; `move` is a Telegram chat's new id, to be remembered.
     """
 
     status: DeliveryStatus
@@ -54,7 +55,7 @@ class DeliveryResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxMessage:
-    """One notice for one channel, waiting in the outbox. `last_error` is `None` while it is on its way."""
+    """One notification for one channel, waiting in the outbox. `last_error` is `None` while it is being sent."""
 
     id: int
     channel: str
@@ -71,13 +72,13 @@ class OutboxMessage:
 
     @property
     def is_leased(self) -> bool:
-        """True from a claim until it is settled, or, after a kill, until the lease has run out."""
+        """True from the claim until it is acknowledged, or, after a kill, until the lease has run out."""
         return self.tried_at is not None and self.due_at is not None and not self.has_failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """One message to send and the outbox messages that are settled with it."""
+    """One message to send and the outbox messages that are acknowledged with it."""
 
     channel: str
     notification: Notification
@@ -93,12 +94,11 @@ class Delivery:
 
 
 def next_to_try(incidents: Sequence[Sequence[OutboxMessage]], now: datetime) -> Sequence[OutboxMessage] | None:
-    """The outbox messages to try now, of what waits for one channel: outbox messages by incident, the oldest
-    incident first.
+    """What to try now of the messages that wait for one channel, by incident, the oldest incident first.
 
-    When anything is due the oldest that failed goes first, so that the story is told in order once the channel is
-    back. When it has just failed again, whatever waits longest for a try is next: it may be that one message which
-    the channel stumbles over.
+    When anything is due, the oldest incident that failed goes first, so that people read events in order once the
+    channel works again. When that has just failed, whatever waits longest for a try is next: the channel may
+    refuse that one message only.
     """
     due = [waiting for waiting in incidents if _is_due(waiting, now)]
     if not due:
@@ -109,7 +109,7 @@ def next_to_try(incidents: Sequence[Sequence[OutboxMessage]], now: datetime) -> 
 
 
 def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> bool:
-    """True when one of these failed so lately that another failure means: it is the channel, not the message."""
+    """True when one of these failed so lately that another failure is the channel's and not the message's."""
     return any(
         message.has_failed
         and message.tried_at is not None
@@ -121,7 +121,7 @@ def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> boo
 def next_try(waiting: Sequence[OutboxMessage]) -> datetime | None:
     """When the outbox messages of one incident are due; `None` for at once.
 
-    News is due at once and takes along what waits of the same incident, but it waits for what is on its way.
+    A new message is due at once and takes along what waits of the same incident, unless one of them is being sent.
     """
     leases = [message.due_at for message in waiting if message.is_leased and message.due_at is not None]
     if leases:
@@ -130,14 +130,15 @@ def next_try(waiting: Sequence[OutboxMessage]) -> datetime | None:
     return min(pauses) if len(pauses) == len(waiting) else None
 
 
-def pause_before_retry(attempts: int, wish: timedelta | None, jitter: float) -> timedelta:
-    """The wait after try number `attempts`: 1 s doubling to 5 min, or longer where the channel wishes it.
+def pause_before_retry(attempts: int, requested: timedelta | None, jitter: float) -> timedelta:
+    """The wait after try number `attempts`: 1 s doubling to 5 min, or longer where the channel requested it.
 
     `jitter` is a random number from 0 to 1; it adds up to a quarter, so that senders do not move in step.
     """
+    # 2**20 s is beyond the longest pause already; more doublings would overflow a timedelta.
     doubled = FIRST_PAUSE * (1 << min(max(attempts - 1, 0), 20))
     pause = min(doubled, LONGEST_PAUSE) * (1 + jitter / 4)
-    return pause if wish is None else max(pause, min(wish, GIVE_UP_AFTER))
+    return pause if requested is None else max(pause, min(requested, GIVE_UP_AFTER))
 
 
 def should_give_up(message: OutboxMessage, now: datetime) -> bool:
@@ -146,11 +147,10 @@ def should_give_up(message: OutboxMessage, now: datetime) -> bool:
 
 
 def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
-    """The one message that covers what waits for one channel of one incident, oldest outbox message first, at
-    least one.
+    """The one delivery that covers what waits of one incident for one channel; `waiting` has the oldest first.
 
-    What opened and closed while the channel was away is told as missed. Of an incident that goes on, the message
-    says where things stand by the latest outbox message, under the most telling kind of those it covers.
+    What opened and closed while the channel was away becomes a missed incident. Of an open incident the latest
+    notification is sent, as the most important kind of those it covers.
     """
     kinds = {message.notification.kind: message.notification for message in waiting}
     latest = waiting[-1].notification
@@ -198,5 +198,5 @@ def _last_try(waiting: Sequence[OutboxMessage]) -> datetime:
 
 
 def _waits(message: OutboxMessage, now: datetime) -> bool:
-    """A clock that was set back must not hold a outbox message: a try in the future counts as long ago."""
+    """A clock that was set back must not hold a message: a try in the future counts as long ago."""
     return message.due_at is not None and (message.tried_at or message.created_at) <= now < message.due_at

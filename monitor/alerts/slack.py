@@ -1,4 +1,4 @@
-"""Slack's dialect: a notification as blocks for an incoming webhook, and what Slack's answers mean.
+"""Slack: a notification as blocks for an incoming webhook, and what Slack's answers mean.
 
 Limits and answers: docs.slack.dev (Block Kit reference; incoming webhooks, error table).
 """
@@ -8,22 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
-from monitor.alerts.channel import trouble, wished_pause
+from monitor.alerts.channel import try_again
 from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.alerts.text import Message, clean, compose, plain, short
+from monitor.alerts.text import MessageText, clean, compose, plain_text, short_text
 from monitor.lib.bounded_http.line import Answer, NoAnswerError
 from monitor.lib.bounded_http.request import ask
+from monitor.lib.deadline import Deadline
 
 _FALLBACK_LIMIT = 3500
 _SHORT_LIMIT = 1000
 _HEADER_LIMIT = 150
 _SECTION_LIMIT = 3000
 _CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
-# What begins or ends a style, and what it becomes; an underscore within a word, as in a variable's name, does not.
+# Characters that begin or end a style, and what they become. An underscore does so only at the edge of a word: one
+# within a word, as in a variable's name, stays.
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _STYLES = str.maketrans({"`": "'", "*": "∗", "~": "∼"})
 _STATUS_PAGE = "https://status.upstash.com"
@@ -50,40 +51,36 @@ class SlackChannel:
         self._scrub = scrub
 
     def send(
-        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
     ) -> DeliveryResult:
         """Send as blocks; where Slack refuses their form, once more as short plain text."""
-        end = monotonic() + timeout.total_seconds()
-        message = compose(notification, footnotes)
+        deadline = Deadline(timeout)
+        message = compose(notification, notes)
         try:
             answer = ask("POST", self._webhook_url, json=payload(message), timeout=timeout)
             if answer.status == 400:
-                left = timedelta(seconds=end - monotonic())
-                answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=left)
+                answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=deadline.left())
         except NoAnswerError as error:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
-        return self._judge(answer)
+        return self._result(answer)
 
-    def _judge(self, answer: Answer) -> DeliveryResult:
-        said = clean(self._scrub(clean(answer.body, 1000)), 100)
+    def _result(self, answer: Answer) -> DeliveryResult:
         if answer.status == 200 and answer.body.strip() == "ok":
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
-        if answer.status == 429:
-            return DeliveryResult(
-                status=DeliveryStatus.RETRY,
-                detail="Slack asks for patience (429)",
-                retry_after=wished_pause(answer),
-            )
+        if (later := try_again(answer, "Slack")) is not None:
+            return later
         if answer.status == 200:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail="something that is not Slack answered 200")
-        if answer.status >= 500:
-            return trouble(answer.status)
-        advice = _ADVICE.get(said, "check webhook_url: it must be an incoming webhook of Slack's, and still exist")
-        answered = f"{answer.status} {said}".strip()
+        # Scrubbed before it is cut for show: half a secret would not be found any more.
+        error = clean(self._scrub(clean(answer.body, 1000)), 100)
+        advice = _ADVICE.get(
+            error, "check webhook_url: it must be an incoming webhook of Slack's, and still exist"
+        )
+        answered = f"{answer.status} {error}".strip()
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
 
 
-def payload(message: Message) -> dict[str, Any]:
+def payload(message: MessageText) -> dict[str, Any]:
     """The blocks, with a fallback text for notifications and screen readers."""
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _plain_text(f"{message.symbol} {message.headline}", _HEADER_LIMIT)},
@@ -91,12 +88,12 @@ def payload(message: Message) -> dict[str, Any]:
     if message.body:
         blocks.append({"type": "section", "text": _plain_text("\n".join(message.body))})
     if message.steps:
-        steps = "\n".join(f"{number}. {_shown(step)}" for number, step in enumerate(message.steps, start=1))
+        steps = "\n".join(f"{number}. {_styled(step)}" for number, step in enumerate(message.steps, start=1))
         blocks.append({"type": "section", "text": _marked(f"*Next*\n{steps}")})
-    if message.footnotes:
-        blocks.append({"type": "section", "text": _plain_text("\n".join(message.footnotes))})
-    blocks.append({"type": "context", "elements": [_plain_text(message.tail)]})
-    return {**_quiet(_fallback(message)), "blocks": blocks}
+    if message.notes:
+        blocks.append({"type": "section", "text": _plain_text("\n".join(message.notes))})
+    blocks.append({"type": "context", "elements": [_plain_text(message.reference)]})
+    return {**_unlinked(_fit(escape(plain_text(message)), _FALLBACK_LIMIT)), "blocks": blocks}
 
 
 def escape(text: str) -> str:
@@ -104,16 +101,13 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _short_payload(message: Message) -> dict[str, Any]:
-    return _quiet(_fit(escape(short(message)), _SHORT_LIMIT))
+def _short_payload(message: MessageText) -> dict[str, Any]:
+    return _unlinked(_fit(escape(short_text(message)), _SHORT_LIMIT))
 
 
-def _quiet(text: str) -> dict[str, Any]:
+def _unlinked(text: str) -> dict[str, Any]:
+    """A payload in which Slack neither previews links nor turns names into mentions."""
     return {"text": text, "unfurl_links": False, "unfurl_media": False, "link_names": False}
-
-
-def _fallback(message: Message) -> str:
-    return _fit(escape(plain(message)), _FALLBACK_LIMIT)
 
 
 def _plain_text(text: str, limit: int = _SECTION_LIMIT) -> dict[str, Any]:
@@ -125,11 +119,11 @@ def _marked(text: str) -> dict[str, Any]:
 
 
 def _fit(escaped: str, limit: int) -> str:
-    """Escaping makes text longer; what is cut then must not end within an entity."""
+    """Escaped text cut to a limit, not within an entity: `&am` would be shown as it stands."""
     return escaped if len(escaped) <= limit else _CUT_ENTITY.sub("", escaped[: limit - 1]) + "…"
 
 
-def _shown(text: str) -> str:
+def _styled(text: str) -> str:
     """Text inside markup: escaped, without the characters that begin a style; the status page can be clicked."""
     safe = _EDGE_UNDERSCORE.sub("＿", escape(text).translate(_STYLES))
     return safe.replace(_STATUS_PAGE, f"<{_STATUS_PAGE}>")

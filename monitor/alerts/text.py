@@ -1,35 +1,32 @@
-"""A notification as plain lines, and foreign text made harmless; a channel's own markup stands in its own file."""
+"""The text of a message: which lines a notification has, cleaned of whatever foreign text could do, and cut."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from monitor.alerts.notification import (
-    Notification,
-    NotificationKind,
-    Severity,
-    explanation,
-    facts,
-    headline,
-    next_steps,
-    tail,
-)
+from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.checks.observation import Outcome
+from monitor.diagnosis.advice import WhoseMove, advise
+from monitor.lib.times import format_duration, format_time
 
 # In UTF-16 units, as Telegram counts. The sum of all parts stays below its 4,096.
 NAME_LIMIT = 60
 HEADLINE_LIMIT = 140
 LINE_LIMIT = 350
 STEP_LIMIT = 180
-_MOST_FOOTNOTES = 3
+_MOST_NOTES = 3
+_MOST_STEPS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class MessageText:
     """The parts of a message, cleaned and cut, without any markup.
 
-    `detail` is what was seen, in somebody else's words; empty where there is nothing to quote.
+    `detail` quotes the answer of the database; empty where there is none. `notes` are about the delivery, such as
+    that it comes late.
     """
 
     symbol: str
@@ -38,8 +35,8 @@ class Message:
     detail: str
     explanation: tuple[str, ...]
     steps: tuple[str, ...]
-    footnotes: tuple[str, ...]
-    tail: str
+    notes: tuple[str, ...]
+    reference: str
 
     @property
     def body(self) -> tuple[str, ...]:
@@ -48,36 +45,128 @@ class Message:
         return (*self.facts, *quoted, *self.explanation)
 
 
-def compose(notification: Notification, footnotes: tuple[str, ...] = ()) -> Message:
-    """The parts of a notification in the order in which they are read (design, 5.7)."""
+def compose(notification: Notification, notes: tuple[str, ...] = ()) -> MessageText:
+    """The text of a notification; the parts in the order in which they are read."""
     # A long name must not push what happened out of the headline.
-    named = (
-        notification
-        if notification.database is None
-        else replace(notification, database=clean(notification.database, NAME_LIMIT))
-    )
-    return Message(
+    named = replace(notification, database=notification.database and clean(notification.database, NAME_LIMIT))
+    return MessageText(
         symbol=_symbol(notification),
         headline=clean(headline(named), HEADLINE_LIMIT),
         facts=_lines(facts(notification), LINE_LIMIT),
         detail=clean(notification.detail, LINE_LIMIT),
         explanation=_lines(explanation(notification), LINE_LIMIT),
         steps=_lines(next_steps(notification), STEP_LIMIT),
-        footnotes=_lines(footnotes[:_MOST_FOOTNOTES], LINE_LIMIT),
-        tail=tail(notification),
+        notes=_lines(notes[:_MOST_NOTES], LINE_LIMIT),
+        reference=reference(notification),
     )
 
 
-def plain(message: Message) -> str:
-    """The whole message as text, for the log, for fallbacks and for receivers that refuse markup."""
+def plain_text(message: MessageText) -> str:
+    """The whole message, for the log and for Slack's fallback."""
     steps = [f"{number}. {step}" for number, step in enumerate(message.steps, start=1)]
-    lines = [f"{message.symbol} {message.headline}", *message.body, *steps, *message.footnotes, message.tail]
+    lines = [f"{message.symbol} {message.headline}", *message.body, *steps, *message.notes, message.reference]
     return "\n".join(lines)
 
 
-def short(message: Message) -> str:
+def short_text(message: MessageText) -> str:
     """The least that must be read, for receivers that refuse the whole."""
-    return "\n".join((f"{message.symbol} {message.headline}", *message.facts, message.tail))
+    return "\n".join((f"{message.symbol} {message.headline}", *message.facts, message.reference))
+
+
+def headline(notification: Notification) -> str:
+    """The first line: what, in words, such as `main: token rejected`."""
+    if notification.cause is None or notification.database is None:
+        return notification.title
+    took = format_duration(notification.duration or timedelta(0))
+    match notification.kind:
+        case NotificationKind.CLOSED:
+            words = f"recovered after {took}"
+        case NotificationKind.MISSED:
+            why = "" if notification.severity is Severity.WARNING else f" ({notification.cause.words})"
+            words = f"you missed this: {_short_span(notification)}{why}, fine again"
+        case NotificationKind.REMINDER:
+            words = f"still {notification.cause.words} after {took}"
+        case NotificationKind.CHANGED:
+            words = f"now {notification.cause.words}"
+        case _:
+            words = notification.cause.words
+    return f"{notification.database}: {words}"
+
+
+def facts(notification: Notification) -> tuple[str, ...]:
+    """The lines under the headline: since when, how often it failed, what the causes were."""
+    lines: list[str] = []
+    if notification.since is not None:
+        span = f"since {format_time(notification.since)}"
+        if notification.until is not None:
+            span = f"{_state(notification)} {format_time(notification.since)} to {format_time(notification.until)}"
+        lines.append(span + _count(notification))
+    if notification.is_good_news and notification.causes:
+        word = "cause" if len(notification.causes) == 1 else "causes"
+        lines.append(f"{word}: {_in_order(notification.causes)}")
+    elif earlier := [cause for cause in notification.causes if cause is not notification.cause]:
+        lines.append(f"before: {_in_order(earlier)}")
+    return tuple(lines)
+
+
+def explanation(notification: Notification) -> tuple[str, ...]:
+    """What it means and whose move it is; nothing for good news."""
+    if notification.cause is None or notification.is_good_news:
+        return ()
+    lines = [notification.verdict or advise(notification.cause).meaning]
+    if (move := whose_move(notification)) is not None:
+        lines.append(f"whose move: {move.words}")
+    if notification.layers:
+        lines.append(f"doctor: {notification.layers}")
+    if notification.kind is NotificationKind.REMINDER and notification.incident is not None:
+        lines.append(f"To stop these reminders: upstash-monitor incidents ack {notification.incident}")
+    return tuple(lines)
+
+
+def whose_move(notification: Notification) -> WhoseMove | None:
+    """Who can put it right: as the doctor found, or by the advice for the cause; `None` for good news."""
+    if notification.cause is None or notification.is_good_news:
+        return None
+    return notification.whose_move or advise(notification.cause).whose_move
+
+
+def next_steps(notification: Notification) -> tuple[str, ...]:
+    """What to do next, at most three steps; none for good news."""
+    if notification.is_good_news:
+        return ()
+    steps = notification.steps or (advise(notification.cause).next_steps if notification.cause else ())
+    return steps[:_MOST_STEPS]
+
+
+def reference(notification: Notification) -> str:
+    """The last line, by which a message that comes twice is recognised: `incident 12 · opened`."""
+    if notification.incident is None:
+        return f"upstash-monitor · {notification.kind.value}"
+    return f"incident {notification.incident} · {notification.kind.value}"
+
+
+def _state(notification: Notification) -> str:
+    return "slow" if notification.severity is Severity.WARNING else "down"
+
+
+def _short_span(notification: Notification) -> str:
+    """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began."""
+    if notification.since is None or notification.until is None:
+        return _state(notification)
+    form = "%H:%M" if notification.since.date() == notification.until.date() else "%Y-%m-%d %H:%M"
+    return f"{_state(notification)} {notification.since.strftime(form)} to {notification.until.strftime(form)} UTC"
+
+
+def _count(notification: Notification) -> str:
+    if not notification.checks_failed:
+        return ""
+    checks = "check" if notification.checks_failed == 1 else "checks"
+    failed = "slow" if notification.severity is Severity.WARNING else "failed"
+    return f", {notification.checks_failed} {checks} {failed}"
+
+
+def _in_order(causes: Sequence[Outcome]) -> str:
+    return ", then ".join(cause.words for cause in causes)
 
 
 def clean(text: str, limit: int) -> str:
@@ -86,8 +175,9 @@ def clean(text: str, limit: int) -> str:
     Control and format characters go (bidirectional overrides, zero-width marks), and so do lone surrogates, which
     no encoder takes.
     """
+    # At most four times the limit is read: an answer of a megabyte would take seconds.
     folded = " ".join("".join(_harmless(character) for character in text[: 4 * limit]).split())
-    units = folded.encode("utf-16-le")
+    units = folded.encode("utf-16-le")  # two bytes for each unit, a surrogate pair is two units
     if len(units) <= 2 * limit:
         return folded
     return units[: 2 * (limit - 1)].decode("utf-16-le", "ignore").rstrip() + "…"

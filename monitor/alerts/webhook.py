@@ -1,4 +1,4 @@
-"""Any other receiver: the notification as JSON, posted to a URL."""
+"""A webhook: the notification as JSON, posted to a URL."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from monitor.alerts.channel import trouble, wished_pause
-from monitor.alerts.notification import Notification, to_json, whose_move
+from monitor.alerts.channel import try_again
+from monitor.alerts.notification import Notification, to_json
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.alerts.text import LINE_LIMIT, clean, compose
+from monitor.alerts.text import LINE_LIMIT, clean, compose, whose_move
 from monitor.lib.bounded_http.line import NoAnswerError
 from monitor.lib.bounded_http.request import ask
 
@@ -23,10 +23,10 @@ class WebhookChannel:
         self._scrub = scrub
 
     def send(
-        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
     ) -> DeliveryResult:
         """Send the fields of the notification and, for people, the lines that the other channels show."""
-        message = compose(notification, footnotes)
+        message = compose(notification, notes)
         move = whose_move(notification)
         fields = {key: _harmless(value) for key, value in to_json(notification).items()}
         body = {
@@ -36,8 +36,8 @@ class WebhookChannel:
             "headline": message.headline,
             "facts": list(message.body),
             "next_steps": list(message.steps),
-            "footnotes": list(message.footnotes),
-            "tail": message.tail,
+            "notes": list(message.notes),
+            "reference": message.reference,
         }
         try:
             answer = ask("POST", self._url, json=body, timeout=timeout)
@@ -45,11 +45,10 @@ class WebhookChannel:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
         if 200 <= answer.status < 300:
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail=f"the receiver answered {answer.status}")
-        if answer.status == 429:
-            detail = "the receiver asks for patience (429)"
-            return DeliveryResult(status=DeliveryStatus.RETRY, detail=detail, retry_after=wished_pause(answer))
-        if answer.status >= 500 or answer.status == 408:
-            return trouble(answer.status)
+        if (later := try_again(answer, "the receiver")) is not None:
+            return later
+        if answer.status == 408:
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail="the service answered 408")
         detail = f"the receiver refused it ({answer.status}): check the url of this channel"
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
 

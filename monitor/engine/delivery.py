@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 from loguru import logger
 
 from monitor.alerts.channel import Channel
-from monitor.alerts.notification import Notification, NotificationKind, Severity, format_time
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus, late_note
 from monitor.lib.threads import on_daemon_thread
+from monitor.lib.times import format_time
 from monitor.store.store import Store
 from monitor.store.tables.outbox import DeliveryEffect
 from monitor.store.thread import StoreThread
@@ -150,13 +151,13 @@ class Deliverer:
 
     async def _send(self, delivery: Delivery) -> DeliveryResult:
         channel = self._channels[delivery.channel]
-        footnotes = await self._footnotes(delivery)
+        notes = await self._notes(delivery)
         timeout = self._send_timeout()
         return await on_daemon_thread(
-            lambda: channel.send(delivery.notification, footnotes=footnotes, timeout=timeout), name="delivery"
+            lambda: channel.send(delivery.notification, notes=notes, timeout=timeout), name="delivery"
         )
 
-    async def _footnotes(self, delivery: Delivery) -> tuple[str, ...]:
+    async def _notes(self, delivery: Delivery) -> tuple[str, ...]:
         """That it comes late, and a line for each other channel that is broken: whoever reads this should know."""
         late = late_note(delivery, self._clock())
         notes = (late,) if late else ()

@@ -156,6 +156,6 @@ class Diagnoser:
 def _in_words_of(diagnosis: Diagnosis | None, notification: Notification) -> Notification:
     if diagnosis is None:
         return notification
-    from monitor.alerts.notification import explain
+    from monitor.alerts.notification import with_diagnosis
 
-    return explain(notification, diagnosis)
+    return with_diagnosis(notification, diagnosis)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from monitor.alerts.channel import Channel
-from monitor.alerts.log import LogChannel
+from monitor.alerts.channel import Channel, LogChannel
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel

@@ -67,3 +67,8 @@ def format_duration(duration: timedelta) -> str:
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, as everywhere in the contract."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def format_time(moment: datetime) -> str:
+    """A time for people anywhere: `2026-11-23 14:02:09 UTC`."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -69,7 +69,7 @@ def service() -> Iterator[Service]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "wanted", "said"),
+    ("status", "body", "wanted", "detail"),
     [
         (200, "ok", CONFIRMED, "ok"),
         (200, "ok\n", CONFIRMED, "ok"),
@@ -94,7 +94,7 @@ def service() -> Iterator[Service]:
         (404, "team_disabled", PERMANENT, "the workspace is disabled"),
         (404, PORTAL, PERMANENT, "check webhook_url"),
         (410, "channel_is_archived", PERMANENT, "the webhook's channel is archived"),
-        (429, "rate_limited", RETRY, "Slack asks for patience (429)"),
+        (429, "rate_limited", RETRY, "Slack limits the rate (429)"),
         (500, "rollup_error", RETRY, "the service answered 500"),
         (502, PORTAL, RETRY, "the service answered 502"),
         (503, "", RETRY, "the service answered 503"),
@@ -102,13 +102,13 @@ def service() -> Iterator[Service]:
     ],
 )
 def test_what_slacks_answers_mean(
-    service: Service, status: int, body: str, wanted: DeliveryStatus, said: str
+    service: Service, status: int, body: str, wanted: DeliveryStatus, detail: str
 ) -> None:
-    """Nothing but status 200 with `ok` confirms; 5xx and 429 are tried again; the rest is told with advice."""
+    """Nothing but status 200 with `ok` confirms; 5xx and 429 are tried again; others never."""
     service.answers(status, body)
     result = service.slack().send(OPENED, timeout=LONG)
     assert result.status is wanted
-    assert said in result.detail
+    assert detail in result.detail
     assert "\n" not in result.detail
     # A 400 may be about the blocks: those are tried once more without.
     assert len(service.requests) == (2 if status == 400 else 1)
@@ -120,7 +120,7 @@ def failed(status: int, description: str, **parameters: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "wanted", "said"),
+    ("status", "body", "wanted", "detail"),
     [
         (200, '{"ok": true, "result": {}}', CONFIRMED, "ok"),
         (200, '{"ok": false}', PERMANENT, "Telegram refused it (200)"),
@@ -141,27 +141,27 @@ def failed(status: int, description: str, **parameters: int) -> str:
         (403, failed(403, "Forbidden: the group chat was deleted"), PERMANENT, "set another chat_id"),
         (404, failed(404, "Not Found"), PERMANENT, "the bot token is not right"),
         (421, failed(421, "Misdirected Request"), PERMANENT, "check bot_token and chat_id"),
-        (429, failed(429, "Too Many Requests: retry after 3", retry_after=3), RETRY, "Telegram asks for patience"),
-        (429, PORTAL, RETRY, "Telegram asks for patience"),
+        (429, failed(429, "Too Many Requests: retry after 3", retry_after=3), RETRY, "Telegram limits the rate"),
+        (429, PORTAL, RETRY, "Telegram limits the rate"),
         (500, failed(500, "Internal Server Error"), RETRY, "the service answered 500"),
         (502, PORTAL, RETRY, "the service answered 502"),
         (503, '{"ok": true}', RETRY, "the service answered 503"),
     ],
 )
 def test_what_telegrams_answers_mean(
-    service: Service, status: int, body: str, wanted: DeliveryStatus, said: str
+    service: Service, status: int, body: str, wanted: DeliveryStatus, detail: str
 ) -> None:
-    """Nothing but status 200 with `"ok": true` confirms; 5xx and 429 are tried again; the rest with advice."""
+    """Nothing but status 200 with `"ok": true` confirms; 5xx and 429 are tried again; others never."""
     service.answers(status, body)
     result = service.telegram().send(OPENED, timeout=LONG)
     assert result.status is wanted
-    assert said in result.detail
+    assert detail in result.detail
     assert "\n" not in result.detail
     assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "wanted", "said"),
+    ("status", "wanted", "detail"),
     [
         (200, CONFIRMED, "the receiver answered 200"),
         (204, CONFIRMED, "the receiver answered 204"),
@@ -171,17 +171,17 @@ def test_what_telegrams_answers_mean(
         (401, PERMANENT, "the receiver refused it (401)"),
         (404, PERMANENT, "the receiver refused it (404)"),
         (408, RETRY, "the service answered 408"),
-        (429, RETRY, "the receiver asks for patience (429)"),
+        (429, RETRY, "the receiver limits the rate (429)"),
         (500, RETRY, "the service answered 500"),
         (503, RETRY, "the service answered 503"),
     ],
 )
-def test_what_a_receivers_answers_mean(service: Service, status: int, wanted: DeliveryStatus, said: str) -> None:
+def test_what_a_receivers_answers_mean(service: Service, status: int, wanted: DeliveryStatus, detail: str) -> None:
     """Any 2xx confirms, whatever the body."""
     service.answers(status, PORTAL)
     result = service.webhook().send(OPENED, timeout=LONG)
     assert result.status is wanted
-    assert said in result.detail
+    assert detail in result.detail
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_what_a_receivers_answers_mean(service: Service, status: int, wanted: De
     ],
 )
 @pytest.mark.parametrize("channel", [Service.slack, Service.telegram, Service.webhook])
-def test_a_429_names_its_wait_in_a_header(
+def test_a_429_names_its_pause_in_a_header(
     service: Service,
     channel: Callable[[Service], SlackChannel | TelegramChannel | WebhookChannel],
     header: str,
@@ -212,7 +212,7 @@ def test_a_429_names_its_wait_in_a_header(
     assert (result.status, result.retry_after) == (RETRY, timedelta(seconds=seconds))
 
 
-def test_telegrams_own_wait_comes_before_the_header(service: Service) -> None:
+def test_telegrams_own_pause_comes_before_the_header(service: Service) -> None:
     """`retry_after` in the body is what the Bot API documents."""
     service.answers(429, failed(429, "Too Many Requests", retry_after=185), Retry_After="5")
     assert service.telegram().send(OPENED, timeout=LONG).retry_after == timedelta(seconds=185)
@@ -257,7 +257,7 @@ def test_telegram_gets_plain_text_when_it_refuses_the_form(service: Service, des
 
 
 def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
-    """Telegram names the new number; the message goes there at once, and the next one goes there directly."""
+    """Telegram names the new id; the message goes there at once, and the next one goes there directly."""
     inbox.telegram_fault = InboxFault.MIGRATED
     channel = telegram(inbox)
     move = ChatMove(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id)
@@ -268,7 +268,7 @@ def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
     assert inbox.requests == 3
 
 
-def test_a_move_that_is_remembered_saves_the_way_round(inbox: InboxStandIn) -> None:
+def test_a_move_that_is_remembered_saves_a_request(inbox: InboxStandIn) -> None:
     """After a restart; but not when the settings name another chat by now."""
     inbox.telegram_fault = InboxFault.MIGRATED
     channel = telegram(inbox)
@@ -278,10 +278,15 @@ def test_a_move_that_is_remembered_saves_the_way_round(inbox: InboxStandIn) -> N
     assert inbox.requests == 1
 
 
-def test_a_move_is_remembered_even_if_the_new_chat_is_in_trouble(service: Service) -> None:
-    """And a service that names a new number for each new number is not followed for ever."""
+@pytest.mark.parametrize(
+    "second", [Reply(status=429, body=failed(429, "wait", retry_after=3)), Reply(status=502, body=PORTAL)]
+)
+def test_a_move_is_remembered_even_if_the_new_chat_does_not_take_the_message(
+    service: Service, second: Reply
+) -> None:
+    """And a service that names a new id for each new id is not followed for ever."""
     moved = failed(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-100)
-    service.replies = [Reply(status=400, body=moved), Reply(status=429, body=failed(429, "wait", retry_after=3))]
+    service.replies = [Reply(status=400, body=moved), second]
     result = service.telegram().send(OPENED, timeout=LONG)
     assert (result.status, result.move) == (RETRY, ChatMove(old_chat_id="-42", new_chat_id="-100"))
     assert [body["chat_id"] for body in service.bodies] == ["-42", "-100"]
@@ -292,7 +297,7 @@ def test_a_move_is_remembered_even_if_the_new_chat_is_in_trouble(service: Servic
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("channel", [Service.slack, Service.telegram, Service.webhook])
-def test_no_receipt_holds_a_secret(
+def test_no_result_holds_a_secret(
     service: Service,
     channel: Callable[[Service], SlackChannel | TelegramChannel | WebhookChannel],
     status: int,

@@ -1,4 +1,4 @@
-"""What the message that opens an incident takes from the doctor's layers."""
+"""What the message that opens an incident takes from the diagnosis."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.alerts.notification import (
-    Notification,
-    NotificationKind,
-    explain,
-    explanation,
-    from_json,
-    next_steps,
-    to_json,
-)
+from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json, with_diagnosis
+from monitor.alerts.text import explanation, next_steps
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.verdicts import Diagnosis, VerdictCode, judge
@@ -59,58 +52,58 @@ FULL = diagnosis(
 
 
 def test_the_verdict_takes_the_place_of_the_general_advice() -> None:
-    """What it means, whose move it is and the steps are the verdict's; the layers stands in one line."""
-    told = explain(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
+    """What it means, whose move it is and the steps are the verdict's; the layers stand in one line."""
+    notification = with_diagnosis(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
     verdict = REST_IS_WRONG.verdict
     assert verdict.code is VerdictCode.REST_TOKEN_WRONG
-    assert explanation(told) == (
+    assert explanation(notification) == (
         verdict.meaning,
         f"whose move: {verdict.whose_move.words}",
         "doctor: configuration ✓ · our network ✓ · lookup ✓ · connection ✓ · encryption ✓ · HTTP ✓ · token ✗"
         " · rediss:// ✓",
     )
-    assert next_steps(told) == verdict.next_steps[:3]
+    assert next_steps(notification) == verdict.next_steps[:3]
 
 
-def test_the_line_tells_what_was_not_tried_and_not_known() -> None:
-    """A dash for what a failed layer stopped, a question mark for what could not be seen, nothing for the rest."""
-    line = explain(opened(Outcome.CONNECTION_TIMEOUT), DOWN).layers
+def test_the_line_of_layers_shows_what_was_not_tried_and_not_known() -> None:
+    """A dash for what a failed layer stopped, a question mark for what is not known, nothing for the rest."""
+    line = with_diagnosis(opened(Outcome.CONNECTION_TIMEOUT), DOWN).layers
     assert line.endswith("lookup ✓ · connection ✗ · HTTP – · rediss:// ✗ · status page ?")
 
 
 @pytest.mark.parametrize(
     ("cause", "found"),
     [
-        (Outcome.SERVER_ERROR, FINE),  # over by the time it was climbed
+        (Outcome.SERVER_ERROR, FINE),  # over by the time it was examined
         (Outcome.SERVER_ERROR, REST_IS_WRONG),  # something else altogether
         (Outcome.RESPONSE_TIMEOUT, REST_IS_WRONG),
     ],
 )
 def test_a_verdict_on_something_else_stays_out(cause: Outcome, found: Diagnosis) -> None:
-    """The advice for the cause stands; the layers is shown all the same."""
-    told = explain(opened(cause), found)
-    assert told.verdict == ""
-    assert explanation(told)[:2] == explanation(opened(cause))
-    assert next_steps(told) == next_steps(opened(cause))
-    assert told.layers
+    """The advice for the cause stands; the layers are shown all the same."""
+    notification = with_diagnosis(opened(cause), found)
+    assert notification.verdict == ""
+    assert explanation(notification)[:2] == explanation(opened(cause))
+    assert next_steps(notification) == next_steps(opened(cause))
+    assert notification.layers
 
 
 def test_another_failure_of_the_same_kind_is_the_same_trouble() -> None:
     """The check timed out waiting for the answer, the layers for the connection: the verdict counts."""
-    assert explain(opened(Outcome.RESPONSE_TIMEOUT), DOWN).verdict == DOWN.verdict.meaning
+    assert with_diagnosis(opened(Outcome.RESPONSE_TIMEOUT), DOWN).verdict == DOWN.verdict.meaning
 
 
 def test_the_console_may_know_what_only_a_canary_saw() -> None:
-    """PING passes every layer of a suspended database; the console's word fits what the canary found."""
+    """PING passes every layer of a suspended database; what the console says fits what the canary found."""
     assert FULL.verdict.code is VerdictCode.SUSPENDED
-    assert explain(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict.meaning
-    assert explain(opened(Outcome.SERVER_ERROR), FULL).verdict == ""
+    assert with_diagnosis(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict.meaning
+    assert with_diagnosis(opened(Outcome.SERVER_ERROR), FULL).verdict == ""
 
 
 def test_it_survives_the_outbox_and_an_older_message_does_without() -> None:
-    """A outbox message of the first release has none of the three fields."""
-    told = explain(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
-    assert from_json(to_json(told)) == told
+    """An outbox message of the first release has none of the three fields."""
+    notification = with_diagnosis(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
+    assert from_json(to_json(notification)) == notification
     old = to_json(opened(Outcome.TOKEN_REJECTED))
     for key in ("verdict", "whose_move", "layers"):
         del old[key]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
-from monitor.alerts.telegram import marked_up
-from monitor.alerts.text import clean, compose, plain, short
+from monitor.alerts.telegram import as_html
+from monitor.alerts.text import clean, compose, plain_text, short_text
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.observation import Outcome
 from monitor.sandbox.inbox import InboxStandIn
@@ -71,28 +71,28 @@ def strings(value: object) -> Iterator[str]:
         yield value
 
 
-def check(inbox: InboxStandIn, notification: Notification, footnotes: tuple[str, ...]) -> None:
-    """Taken by both services at the first try, with nobody called and nothing of a stranger's become markup."""
-    message = compose(notification, footnotes)
-    html = marked_up(message)
+def check(inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...]) -> None:
+    """Taken by both services at the first try, with nobody mentioned and no foreign text become markup."""
+    message = compose(notification, notes)
+    html = as_html(message)
     for tag in ("b", "i", "code"):
-        assert html.count(f"<{tag}>") == html.count(f"</{tag}>") <= 2 + len(message.footnotes)
+        assert html.count(f"<{tag}>") == html.count(f"</{tag}>") <= 2 + len(message.notes)
         html = html.replace(f"<{tag}>", "").replace(f"</{tag}>", "")
     for text in (html, *strings(payload(message))):
         text_alone = text.replace("<https://status.upstash.com>", "")
         assert "<" not in text_alone
         assert ">" not in text_alone
-    for line in (*plain(message).splitlines(), *short(message).splitlines()):
+    for line in (*plain_text(message).splitlines(), *short_text(message).splitlines()):
         assert {unicodedata.category(character) for character in line}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     before, arrived = inbox.requests, len(inbox.messages)
     for channel in both(inbox):
-        result = channel.send(notification, footnotes=footnotes, timeout=LONG)
+        result = channel.send(notification, notes=notes, timeout=LONG)
         assert result.status is DeliveryStatus.CONFIRMED
     # A form that was refused would have been sent a second time, as plain text.
     assert inbox.requests == before + 2
     for received in inbox.messages[arrived:]:
         assert received.mentions == ()
-        assert received.text.splitlines()[-1] == message.tail
+        assert received.text.splitlines()[-1] == message.reference
     [in_slack, _] = inbox.messages[arrived:]
     assert len(in_slack.payload["text"]) <= 4000
     assert len(json.dumps(in_slack.payload["blocks"], ensure_ascii=False)) < 10_000
@@ -105,7 +105,7 @@ def test_hostile_text_in_every_field_is_inert_and_taken(inbox: InboxStandIn, tex
         check(inbox, notification, (text, text, text, text))
 
 
-NOTICES = st.builds(
+NOTIFICATIONS = st.builds(
     Notification,
     kind=st.sampled_from(list(NotificationKind)),
     created_at=st.just(SINCE),
@@ -121,22 +121,22 @@ NOTICES = st.builds(
     detail=st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)),
     steps=st.lists(st.one_of(st.text(max_size=300), st.sampled_from(HOSTILE)), max_size=5).map(tuple),
 )
-FOOTNOTES = st.lists(st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)), max_size=5).map(tuple)
+NOTES = st.lists(st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)), max_size=5).map(tuple)
 
 
 def test_any_text_in_any_field_is_inert_and_taken(inbox: InboxStandIn) -> None:
     """The same for whatever hypothesis thinks of."""
 
-    @given(notification=NOTICES, footnotes=FOOTNOTES)
+    @given(notification=NOTIFICATIONS, notes=NOTES)
     @settings(max_examples=75, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-    def any_message(notification: Notification, footnotes: tuple[str, ...]) -> None:
-        check(inbox, notification, footnotes)
+    def any_message(notification: Notification, notes: tuple[str, ...]) -> None:
+        check(inbox, notification, notes)
 
     any_message()
 
 
 def test_a_message_that_is_full_everywhere_fits_into_telegram() -> None:
-    """4,096 units: every line at its longest, and every @ with its invisible neighbour."""
+    """4,096 units: every line at its longest, and every @ followed by a word joiner."""
     full = "@a" * 5000
     notification = replace(
         OPENED,
@@ -146,19 +146,19 @@ def test_a_message_that_is_full_everywhere_fits_into_telegram() -> None:
         steps=(full,) * 3,
         causes=tuple(Outcome),
     )
-    shown = marked_up(compose(notification, (full,) * 5))
+    shown = as_html(compose(notification, (full,) * 5))
     assert len(shown.encode("utf-16-le")) // 2 <= 4096
 
 
-def test_a_style_of_slacks_is_not_begun_by_a_step(inbox: InboxStandIn) -> None:
-    """Steps stand in markup; a variable's name keeps its underscores, a stranger's stars do not work."""
+def test_a_step_begins_no_style_in_slack(inbox: InboxStandIn) -> None:
+    """Steps stand in markup; a variable's name keeps its underscores, foreign asterisks have no effect."""
     step = "Set UPSTASH_REDIS_REST_TOKEN, not *bold* _it_ ~no~ `code`"
     slack(inbox).send(replace(MONITOR, steps=(step,)), timeout=LONG)
     text = inbox.messages[0].payload["blocks"][2]["text"]["text"]
     assert text == "*Next*\n1. Set UPSTASH_REDIS_REST_TOKEN, not ∗bold∗ ＿it＿ ∼no∼ 'code'"
 
 
-def test_a_name_in_telegram_calls_nobody(inbox: InboxStandIn) -> None:
+def test_a_name_in_telegram_mentions_nobody(inbox: InboxStandIn) -> None:
     """Outside of code an invisible mark keeps @ann from being a mention; the error text is code, and as it was."""
     telegram(inbox).send(replace(OPENED, database="@ann", detail="ask @bob"), timeout=LONG)
     [message] = inbox.messages
@@ -202,7 +202,7 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
     try:
         hook = WebhookChannel(name="hook", url=receiver.url + "/hook", scrub=str)
         notification = replace(OPENED, detail="\ud800 WRONGPASS\x1b[2J " + "x" * 1000)
-        assert hook.send(notification, footnotes=("a line",), timeout=LONG).status is DeliveryStatus.CONFIRMED
+        assert hook.send(notification, notes=("a line",), timeout=LONG).status is DeliveryStatus.CONFIRMED
     finally:
         receiver.stop()
     body = json.loads(received[0].body)
@@ -235,6 +235,6 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
             meaning,
             whose,
         ],
-        "footnotes": ["a line"],
-        "tail": "incident 12 · opened",
+        "notes": ["a line"],
+        "reference": "incident 12 · opened",
     }

@@ -1,4 +1,4 @@
-"""Every kind of message, whole, as it is posted to Slack and Telegram (docs: the contract on messages)."""
+"""Every kind of message, whole, as it is posted to Slack and Telegram."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def context(text: str) -> dict[str, Any]:
 
 
 EACH_KIND = pytest.mark.parametrize(
-    ("notification", "footnotes", "blocks", "html"),
+    ("notification", "notes", "blocks", "html"),
     [
         pytest.param(
             OPENED,
@@ -201,10 +201,10 @@ EACH_KIND = pytest.mark.parametrize(
 
 @EACH_KIND
 def test_a_message_as_slack_gets_it(
-    inbox: InboxStandIn, notification: Notification, footnotes: tuple[str, ...], blocks: list[Any], html: str
+    inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
 ) -> None:
     """Blocks, and the same words as a fallback for notifications; links stay folded, names are not linked."""
-    assert slack(inbox).send(notification, footnotes=footnotes, timeout=LONG).status is DeliveryStatus.CONFIRMED
+    assert slack(inbox).send(notification, notes=notes, timeout=LONG).status is DeliveryStatus.CONFIRMED
     [message] = inbox.messages
     payload = dict(message.payload)
     fallback = payload.pop("text")
@@ -214,10 +214,10 @@ def test_a_message_as_slack_gets_it(
 
 @EACH_KIND
 def test_a_message_as_telegram_gets_it(
-    inbox: InboxStandIn, notification: Notification, footnotes: tuple[str, ...], blocks: list[Any], html: str
+    inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
 ) -> None:
     """HTML without a preview of links."""
-    assert telegram(inbox).send(notification, footnotes=footnotes, timeout=LONG).status is DeliveryStatus.CONFIRMED
+    assert telegram(inbox).send(notification, notes=notes, timeout=LONG).status is DeliveryStatus.CONFIRMED
     [message] = inbox.messages
     assert message.payload == {
         "chat_id": inbox.chat_id,
@@ -227,7 +227,7 @@ def test_a_message_as_telegram_gets_it(
     }
 
 
-def test_the_status_page_is_a_click_away(inbox: InboxStandIn) -> None:
+def test_the_status_page_is_a_link(inbox: InboxStandIn) -> None:
     """In Slack a URL in markup is only a link when it says so; it is our own, and the only one."""
     notification = replace(OPENED, cause=Outcome.SERVER_ERROR, causes=(Outcome.SERVER_ERROR,))
     slack(inbox).send(notification, timeout=LONG)

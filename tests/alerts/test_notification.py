@@ -1,4 +1,4 @@
-"""What is said, before any channel dresses it: the first line, the facts, the steps, the last line."""
+"""The lines of a message before any channel adds its markup: the first line, the facts, the steps, the last."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.alerts.notification import (
-    Notification,
-    NotificationKind,
-    Severity,
-    explanation,
-    facts,
-    from_json,
-    headline,
-    next_steps,
-    tail,
-    to_json,
-)
+from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
+from monitor.alerts.text import explanation, facts, headline, next_steps, reference
 from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import advise
 
@@ -48,7 +38,7 @@ MONITOR = Notification(
 
 
 @pytest.mark.parametrize(
-    ("notification", "said"),
+    ("notification", "expected"),
     [
         (OPENED, "main: token rejected"),
         (CHANGED, "main: now token rejected"),
@@ -67,23 +57,23 @@ MONITOR = Notification(
         (replace(CLOSED, until=SINCE - timedelta(hours=1)), "main: recovered after 0 s"),
     ],
 )
-def test_the_first_line_says_what(notification: Notification, said: str) -> None:
+def test_the_first_line_is_what_happened(notification: Notification, expected: str) -> None:
     """In words, with the database in front; a closing with how long it lasted, never less than nothing."""
-    assert headline(notification) == said
+    assert headline(notification) == expected
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.family.is_failing])
 def test_every_cause_reads_well_in_every_first_line(outcome: Outcome) -> None:
     """Short enough for a phone's lock screen, and without underscores."""
     for notification in (OPENED, CHANGED, REMINDER, CLOSED, MISSED):
-        said = headline(replace(notification, cause=outcome, causes=(outcome,)))
-        assert said.startswith("main: ")
-        assert "_" not in said
-        assert len(said) <= 90
+        line = headline(replace(notification, cause=outcome, causes=(outcome,)))
+        assert line.startswith("main: ")
+        assert "_" not in line
+        assert len(line) <= 90
 
 
 @pytest.mark.parametrize(
-    ("notification", "said"),
+    ("notification", "expected"),
     [
         (OPENED, ("since 2026-11-23 14:02:09 UTC, 2 checks failed",)),
         (replace(OPENED, checks_failed=1), ("since 2026-11-23 14:02:09 UTC, 1 check failed",)),
@@ -120,13 +110,13 @@ def test_every_cause_reads_well_in_every_first_line(outcome: Outcome) -> None:
     ],
 )
 def test_the_facts_are_since_when_and_what_the_causes_were(
-    notification: Notification, said: tuple[str, ...]
+    notification: Notification, expected: tuple[str, ...]
 ) -> None:
-    """Times with date and UTC; what goes on names earlier causes, what is over names all of them in order."""
-    assert facts(notification) == said
+    """Times with date and UTC; an open incident names earlier causes, a closed one all of them in order."""
+    assert facts(notification) == expected
 
 
-def test_what_goes_on_is_explained_and_good_news_is_not() -> None:
+def test_an_open_incident_is_explained_and_good_news_is_not() -> None:
     """The meaning, whose move it is and at most three steps; a reminder says how to stop the reminders."""
     advice = advise(REJECTED)
     lines = (advice.meaning, "whose move: yours")
@@ -158,15 +148,17 @@ def test_every_outcome_has_advice_that_fits_in_a_message(outcome: Outcome) -> No
 
 
 @pytest.mark.parametrize(
-    ("notification", "said"),
+    ("notification", "expected"),
     [
         *((replace(OPENED, kind=kind), f"incident 12 · {kind.value}") for kind in NotificationKind),
         (MONITOR, "upstash-monitor · monitor"),
     ],
 )
-def test_the_last_line_tells_a_repetition(notification: Notification, said: str) -> None:
+def test_the_last_line_is_the_same_for_a_message_that_comes_twice(
+    notification: Notification, expected: str
+) -> None:
     """The incident's number and the kind, the same each time the message is sent."""
-    assert tail(notification) == said
+    assert reference(notification) == expected
 
 
 @pytest.mark.parametrize("notification", [OPENED, CHANGED, REMINDER, CLOSED, MISSED, MONITOR])

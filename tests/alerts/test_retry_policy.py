@@ -1,4 +1,4 @@
-"""When a delivery is tried again, what goes first, and what one message covers. Times are handed in."""
+"""When a delivery is tried again, what goes first, and what one delivery covers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def waiting(*notifications: Notification) -> list[OutboxMessage]:
 
 
 def fresh(number: int) -> list[OutboxMessage]:
-    """An incident nobody tried to tell yet."""
+    """An incident of which nothing was tried yet."""
     return [OutboxMessage(id=number, channel="slack", notification=notification(OPENED), created_at=NOW)]
 
 
@@ -58,7 +58,7 @@ def failed(number: int, *, ago: timedelta, due_in: timedelta) -> list[OutboxMess
 
 
 def leased(number: int, *, ago: timedelta) -> list[OutboxMessage]:
-    """An incident whose message was claimed a while ago and not settled since."""
+    """An incident whose message was claimed a while ago and not acknowledged since."""
     [message] = fresh(number)
     return [replace(message, attempts=1, tried_at=NOW - ago, due_at=NOW - ago + LEASE)]
 
@@ -69,7 +69,7 @@ def chosen(*incidents: list[OutboxMessage], now: datetime = NOW) -> int | None:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "told"),
+    ("kinds", "sent"),
     [
         ([OPENED], OPENED),
         ([OPENED, CHANGED], OPENED),
@@ -86,25 +86,25 @@ def chosen(*incidents: list[OutboxMessage], now: datetime = NOW) -> int | None:
     ],
 )
 def test_one_message_covers_what_waits_of_an_incident(
-    kinds: list[NotificationKind], told: NotificationKind
+    kinds: list[NotificationKind], sent: NotificationKind
 ) -> None:
-    """Under the most telling kind: what is over is told as over, and as missed if its beginning was not heard."""
+    """As the most important kind: what is over as closed, or as missed if its opening was not delivered."""
     messages = waiting(*(notification(kind, minute) for minute, kind in enumerate(kinds)))
     delivery = next_delivery(messages)
-    assert delivery.notification.kind is told
+    assert delivery.notification.kind is sent
     assert list(delivery.messages) == messages
 
 
-def test_what_goes_on_is_told_as_it_stands_now() -> None:
+def test_an_open_incident_is_sent_as_it_stands_now() -> None:
     """An opening that waited for an hour has the present cause, figures and severity, and the causes before."""
     messages = waiting(
         notification(OPENED, 0, TIMEOUT, severity=Severity.WARNING),
         notification(CHANGED, 20, REJECTED, causes=(TIMEOUT, REJECTED), before=TIMEOUT),
         notification(REMINDER, 60, REJECTED, causes=(TIMEOUT, REJECTED)),
     )
-    said = next_delivery(messages).notification
-    assert said == replace(messages[-1].notification, kind=OPENED, before=TIMEOUT)
-    assert (said.cause, said.checks_failed, said.severity) == (REJECTED, 60, Severity.CRITICAL)
+    sent = next_delivery(messages).notification
+    assert sent == replace(messages[-1].notification, kind=OPENED, before=TIMEOUT)
+    assert (sent.cause, sent.checks_failed, sent.severity) == (REJECTED, 60, Severity.CRITICAL)
 
 
 def test_pauses_double_and_end_at_five_minutes() -> None:
@@ -115,23 +115,23 @@ def test_pauses_double_and_end_at_five_minutes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempts", "wish", "pause"),
+    ("attempts", "requested", "pause"),
     [(1, 30, 30), (10, 30, 300), (1, 7200, 7200), (1, 10**6, 86_400)],
 )
-def test_a_channels_wish_is_kept_up_to_a_day(attempts: int, wish: int, pause: int) -> None:
-    """Never earlier than it asked for, nor earlier than without a wish; after a day the message is given up."""
-    assert pause_before_retry(attempts, timedelta(seconds=wish), 0.0) == timedelta(seconds=pause)
+def test_a_pause_that_a_channel_requests_is_kept_up_to_a_day(attempts: int, requested: int, pause: int) -> None:
+    """Never earlier than it asked for, nor earlier than without a request; after a day the message is given up."""
+    assert pause_before_retry(attempts, timedelta(seconds=requested), 0.0) == timedelta(seconds=pause)
 
 
 def test_a_message_is_given_up_after_a_day() -> None:
-    """Counted from when there was something to tell."""
+    """Counted from when it was enqueued."""
     [message] = fresh(1)
     assert not should_give_up(message, NOW + timedelta(hours=24) - SECOND)
     assert should_give_up(message, NOW + timedelta(hours=24))
 
 
 def test_what_is_due_is_tried_in_order() -> None:
-    """The oldest incident first; what waits or is on its way is passed over."""
+    """The oldest incident first; what waits or is being sent is passed over."""
     assert chosen() is None
     assert chosen(fresh(1), fresh(2)) == 1
     assert chosen(leased(1, ago=SECOND), fresh(2)) == 2
@@ -141,22 +141,22 @@ def test_what_is_due_is_tried_in_order() -> None:
     assert chosen(failed(1, ago=MINUTE, due_in=timedelta(0))) == 1
 
 
-def test_the_oldest_that_failed_goes_before_news() -> None:
-    """So that its end is not read after the next beginning; but not when it failed a moment ago."""
+def test_the_oldest_that_failed_goes_before_new_messages() -> None:
+    """So that its closing is not read after the next opening; but not when it failed a moment ago."""
     assert chosen(failed(1, ago=MINUTE, due_in=MINUTE), failed(2, ago=MINUTE, due_in=MINUTE), fresh(3)) == 1
     assert chosen(failed(1, ago=timedelta(0), due_in=MINUTE), failed(2, ago=MINUTE, due_in=MINUTE), fresh(3)) == 3
 
 
 def test_after_a_failure_the_one_that_waits_longest_for_a_try_is_next() -> None:
-    """It may be one message that the channel stumbles over: the second try is another one's."""
+    """It may be one message that the channel refuses: the second try is for another one."""
     just_failed = failed(1, ago=timedelta(0), due_in=MINUTE)
     due = timedelta(0)
     assert chosen(just_failed, failed(2, ago=MINUTE, due_in=due), failed(3, ago=2 * MINUTE, due_in=due)) == 3
     assert chosen(just_failed, failed(2, ago=MINUTE, due_in=due), fresh(3)) == 3
 
 
-def test_news_of_an_incident_takes_along_what_waits_of_it() -> None:
-    """A closing makes the opening due that still has minutes to wait, but not one that is on its way."""
+def test_a_new_message_of_an_incident_takes_along_what_waits_of_it() -> None:
+    """A closing makes the opening due that still has minutes to wait, but not one that is being sent."""
     [closing] = waiting(notification(CLOSED))
     assert chosen([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) == 1
     assert chosen([*leased(1, ago=SECOND), closing]) is None
@@ -173,14 +173,14 @@ def test_a_clock_that_was_set_back_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("late", "said"),
+    ("late", "note"),
     [
         (timedelta(seconds=119), None),
         (timedelta(minutes=58, seconds=3), "This comes 58 min 3 s late: it could not be delivered before."),
         (-timedelta(hours=1), None),
     ],
 )
-def test_a_late_message_says_so(late: timedelta, said: str | None) -> None:
+def test_a_late_message_says_so(late: timedelta, note: str | None) -> None:
     """From two minutes on, counted from the oldest of what it covers."""
     delivery = next_delivery(waiting(notification(OPENED, 0), notification(CLOSED, 30)))
-    assert late_note(delivery, NOW - timedelta(hours=1) + late) == said
+    assert late_note(delivery, NOW - timedelta(hours=1) + late) == note

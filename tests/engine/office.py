@@ -39,11 +39,11 @@ class Stumbling:
         self._result = result
 
     def send(
-        self, notification: Notification, *, footnotes: tuple[str, ...] = (), timeout: timedelta
+        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
     ) -> DeliveryResult:
         if notification.incident == 1:
             return self._result
-        return self._channel.send(notification, footnotes=footnotes, timeout=timeout)
+        return self._channel.send(notification, notes=notes, timeout=timeout)
 
 
 class Office:

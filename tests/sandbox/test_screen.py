@@ -12,7 +12,7 @@ import pytest
 
 from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.slack import payload
-from monitor.alerts.telegram import marked_up
+from monitor.alerts.telegram import as_html
 from monitor.alerts.text import compose
 from monitor.checks.observation import Outcome
 from monitor.cli.demo.screen import Line, Screen, Tone, slack_lines, sparkline, telegram_lines, width_of, wrapped
@@ -131,7 +131,7 @@ def test_a_slack_message_reads_as_slack_shows_it() -> None:
 
 def test_a_telegram_message_reads_as_telegram_shows_it() -> None:
     """Line by line, without tags and entities."""
-    lines = telegram_lines({"text": marked_up(compose(NOTICE)), "parse_mode": "HTML"})
+    lines = telegram_lines({"text": as_html(compose(NOTICE)), "parse_mode": "HTML"})
     assert lines[0] == Line("🔴 main: token rejected", Tone.BOLD)
     assert Line("WRONGPASS <b>& *co</b>", Tone.DIM) in lines
     assert lines[-1] == Line("incident 12 · opened", Tone.DIM)

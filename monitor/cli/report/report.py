@@ -13,12 +13,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from monitor.alerts.notification import format_time
 from monitor.cli.options import config_option, fail, load_settings, unknown_name
 from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Format, Options, parse
 from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
 from monitor.engine.wiring import now_utc
 from monitor.lib.files import replace_file
+from monitor.lib.times import format_time
 from monitor.report.csv_export import report_csv
 from monitor.report.formatting import format_name
 from monitor.report.overview import open_archive

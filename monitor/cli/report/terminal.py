@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from monitor.alerts.notification import Severity, format_time
+from monitor.alerts.notification import Severity
 from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
-from monitor.lib.times import format_duration
+from monitor.lib.times import format_duration, format_time
 from monitor.report.claim import SLA_MAIL, SLA_READ, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.formatting import (
     failures,
