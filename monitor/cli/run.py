@@ -27,7 +27,7 @@ from monitor.lib.times import write_duration
 from monitor.store.errors import RefusedFileError
 
 if TYPE_CHECKING:
-    from monitor.web.server import StatusServer
+    from monitor.web.server import PageServer
 
 _M_ARENA_MAX = -8  # malloc.h
 
@@ -75,9 +75,7 @@ def _keep_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _status_server(
-    monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]
-) -> StatusServer | None:
+def _status_server(monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]) -> PageServer | None:
     """The web server is 10 MB that a monitor without a port does not pay."""
     page = monitor.settings.page
     if page.port is None:

@@ -122,7 +122,7 @@ def format_name(name: str) -> str:
     return one_line(name, NAME_LIMIT)
 
 
-class Concealer:
+class Redactor:
     """Makes a foreign text fit for the page: one short line without addresses and credentials.
 
     `hosts` are the names of the databases' hosts, which the page must not show; hosts of `upstash.io` are

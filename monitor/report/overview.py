@@ -79,7 +79,10 @@ class Archive:
 
     def status(self, database: str) -> DatabaseStatus:
         """One database of the settings as it is now."""
-        now, watched = self._clock(), self._watched[database]
+        watched = self._watched.get(database)
+        if watched is None:
+            raise UnknownDatabaseError(database, tuple(self._watched))
+        now = self._clock()
         return self._read(lambda connection: self._status(connection, watched, now=now))
 
     def history(
@@ -173,6 +176,9 @@ class Overview:
         """One after the other, so that checks which wait for their answer have a turn in between."""
         names = [database.name for database in self._settings.databases]
         return tuple([await self._store_thread.run(self._archive.status, name) for name in names])
+
+    async def status(self, database: str) -> DatabaseStatus:
+        return await self._store_thread.run(self._archive.status, database)
 
     async def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False

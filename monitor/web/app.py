@@ -1,17 +1,15 @@
-"""What the web server answers: which address leads where, and how an answer or a refusal is dressed.
-
-Listening is done in `server`, what is healthy is decided in `core/pulse`; what is said of databases is made in
-`answers`, password and headers stand in `guard`.
-"""
+"""The web application: which address gives what, how responses are made and cached, how refusals read."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import cached_property, partial
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,197 +22,272 @@ from monitor.checks.credentials import host_of
 from monitor.engine.health import Health, HealthTracker
 from monitor.engine.wiring import Monitor, now_utc
 from monitor.lib.text import one_line
-from monitor.report import overview as history
-from monitor.report.formatting import Concealer
-from monitor.report.overview_protocol import Overview
-from monitor.web.answers import HTML, Answers, NoSuchDatabaseError
-from monitor.web.cache import Answer, Kept
+from monitor.report.formatting import Redactor
+from monitor.report.overview import Clock, Overview
+from monitor.store.errors import UnknownDatabaseError
+from monitor.store.rollups.model import Totals
+from monitor.web.cache import CachedResponse, ResponseCache, compress
 from monitor.web.guard import Guard
-from monitor.web.metrics.scrape import Scrape
 from monitor.web.pages.assets import ASSETS, Asset
-from monitor.web.pages.documents import refusal_document
-from monitor.web.parameters import QuestionError
-from monitor.web.server import StatusServer
+from monitor.web.pages.badge import badge
+from monitor.web.pages.documents import databases_document, history_document, refusal_document, to_json
+from monitor.web.pages.summary import DatabasePage, card_of
+from monitor.web.parameters import ParameterError, badge_kind, history_query, page_span
+from monitor.web.server import PageServer
 
 if TYPE_CHECKING:
     from monitor.web.pages.pages import Pages
 
-_PATIENCE_SECONDS = 20
+_HTML = "text/html; charset=utf-8"
+_JSON = "application/json"
+_SVG = "image/svg+xml; charset=utf-8"
 _NO_STORE = {"Cache-Control": "no-store"}
-_FOR_GOOD = 365 * 86400
+_YEAR_SECONDS = 365 * 86400
 _BADGE_SECONDS = 30
+_LATEST_CHECKS = 12
+_LATEST_WITHIN = timedelta(days=1)
 
-# Takes the Accept header; returns the metrics and their content type.
-Metrics = Callable[[str], Awaitable[tuple[bytes, str]]]
-Ask = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
+T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+# Makes the response for the name in the address, "" where it has none, and the query parameters.
+Make = Callable[[str, Mapping[str, str]], Awaitable[CachedResponse]]
 
 
 def build_app(
     health: Callable[[], Health],
+    overview: Overview,
     *,
-    overview: Overview | None = None,
-    metrics: Metrics | None = None,
+    missed_checks: Callable[[], int],
     password: str | None = None,
     hosts: Iterable[str] = (),
-    clock: Callable[[], datetime] = _now,
+    clock: Clock = now_utc,
 ) -> ASGIApp:
-    """The application.
+    """The application. With a `password` everything but `/healthz` asks for it.
 
-    `/healthz` answers 200, or 503 when a check is overdue; it asks nobody for a password. With an `overview` there
-    are the page, the badges and the JSON as well, with `metrics` what that returns at `/metrics`. `hosts` are
-    names that no answer may tell; `clock` gives aware UTC.
+    `missed_checks` says how many checks the schedule has left out so far. `hosts` are names that no answer may
+    hold.
     """
-    conceal = Concealer(hosts)
-    desk = _Desk(conceal, is_private=password is not None)
-    routes = [Route("/healthz", _healthz(health))]
-    if metrics is not None:
-        routes.append(Route("/metrics", _metrics(metrics)))
-    if overview is not None:
-        answers = Answers(overview, pages=desk.pages, conceal=conceal, clock=clock)
-        routes += [
-            Route("/", desk.endpoint(answers.front)),
-            Route("/databases/{name:path}", desk.endpoint(answers.database, reads=("span",))),
-            Route("/badge/{name:path}.svg", desk.endpoint(answers.badge, reads=("show",), seconds=_BADGE_SECONDS)),
-            Route("/api/databases", desk.endpoint(answers.databases)),
-            Route("/api/databases/{name:path}/history", desk.endpoint(answers.history, reads=None)),
-        ]
-    routes += [Route(asset.path, desk.asset(asset)) for asset in ASSETS.values()]
+    site = _Site(overview, missed_checks, Redactor(hosts), is_private=password is not None, clock=clock)
     app = Starlette(
-        routes=routes,
-        exception_handlers={HTTPException: desk.not_found, Exception: desk.failed},
+        routes=[
+            Route("/healthz", _healthz(health)),
+            Route("/metrics", site.metrics),
+            Route("/", site.cached(site.front)),
+            Route("/databases/{name:path}", site.cached(site.database, parameters=("span",))),
+            Route(
+                "/badge/{name:path}.svg",
+                site.cached(site.badge, parameters=("show",), max_age_seconds=_BADGE_SECONDS),
+            ),
+            Route("/api/databases", site.cached(site.databases)),
+            Route("/api/databases/{name:path}/history", site.cached(site.history, parameters=None)),
+            *(Route(asset.path, site.asset(asset)) for asset in ASSETS.values()),
+        ],
+        exception_handlers={
+            ParameterError: site.refuse_parameter,
+            UnknownDatabaseError: site.refuse_database,
+            TimeoutError: site.refuse_busy,
+            HTTPException: site.refuse_address,
+            Exception: site.refuse_error,
+        },
     )
     # A redirect would repeat the Host header, which is the visitor's own text.
     app.router.redirect_slashes = False
     return Guard(app, password=password)
 
 
-class _Desk:
-    """Turns answers into responses, with what a browser may keep, and refusals into plain words."""
+def build_server(
+    monitor: Monitor, health: HealthTracker, *, host: str, port: int, missed_checks: Callable[[], int]
+) -> PageServer:
+    """The server, bound and not yet serving; raises `CannotListenError`."""
+    settings = monitor.settings
+    password = settings.page.password
+    app = build_app(
+        lambda: health.health(monotonic()),
+        Overview(settings, monitor.store, monitor.store_thread, now_utc),
+        missed_checks=missed_checks,
+        password=password.reveal() if password else None,
+        hosts=filter(None, (host_of(database.url.reveal()) for database in settings.databases)),
+    )
+    return PageServer(host, port, app)
 
-    def __init__(self, conceal: Concealer, *, is_private: bool) -> None:
-        self._conceal = conceal
-        self._pages: Pages | None = None
-        self._loading = asyncio.Lock()
-        self._whose = "private" if is_private else "public"
-        self._kept = Kept(clock=monotonic)
 
-    async def pages(self) -> Pages:
-        """Read in for the first visitor, on a thread: 5 MB and 0.2 s that a page nobody opens does not cost."""
-        async with self._loading:
-            if self._pages is None:
-                self._pages = await asyncio.to_thread(_read_in, self._conceal)
-            return self._pages
+class _Site:
+    """Makes responses from what the overview reads, and turns them and refusals into answers."""
 
-    def endpoint(self, ask: Ask, *, reads: tuple[str, ...] | None = (), seconds: int = 0) -> Endpoint:
-        """What `ask` says, kept for a second here, and for so many `seconds` by those who asked.
+    def __init__(
+        self,
+        overview: Overview,
+        missed_checks: Callable[[], int],
+        redact: Callable[[str], str],
+        *,
+        is_private: bool,
+        clock: Clock,
+    ) -> None:
+        self._overview = overview
+        self._missed_checks = missed_checks
+        self._redact = redact
+        self._clock = clock
+        self._visibility = "private" if is_private else "public"
+        self._cache = ResponseCache(clock=monotonic)
+        # One thread for rendering and compressing: a second one would only fight for the interpreter. The checks'
+        # event loop may wait some milliseconds for it, which no latency shows, for these are the kernel's.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="page")
 
-        It is told the parameters that it `reads`, or all with `None`: others would make the same answer anew.
+    @cached_property
+    def _pages(self) -> Pages:
+        """To be called on the worker: 5 MB and 0.2 s that a page nobody opens does not cost."""
+        from monitor.web.pages.pages import Pages
+
+        return Pages(self._redact)
+
+    async def front(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:
+        """The page of all databases."""
+        statuses = await self._overview.statuses()
+        return await self._render(lambda: self._pages.front(statuses, self._clock()), _HTML)
+
+    async def database(self, name: str, query: Mapping[str, str]) -> CachedResponse:
+        """The page of one database."""
+        span = page_span(query)
+        status, now = await self._overview.status(name), self._clock()
+        history = await self._overview.history(
+            name, start=now - span.length, end=now, grain=span.grain, compare=True
+        )
+        checks = await self._overview.checks(name, start=now - _LATEST_WITHIN, end=now, limit=_LATEST_CHECKS)
+        page = DatabasePage(status=status, history=history, span=span, checks=checks)
+        return await self._render(lambda: self._pages.database(page, now), _HTML)
+
+    async def badge(self, name: str, query: Mapping[str, str]) -> CachedResponse:
+        """A badge of one database."""
+        kind, status = badge_kind(query), await self._overview.status(name)
+        return await self._render(lambda: badge(card_of(status, self._clock()), kind), _SVG)
+
+    async def databases(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:
+        """All databases now, as JSON."""
+        statuses, now = await self._overview.statuses(), self._clock()
+        return await self._render(
+            lambda: to_json(databases_document(statuses, now=now, redact=self._redact)), _JSON
+        )
+
+    async def history(self, name: str, query: Mapping[str, str]) -> CachedResponse:
+        """One database over a span, as JSON, with a page of its checks."""
+        now = self._clock()
+        wanted = history_query(query, now)
+        await self._overview.status(name)  # a database that has left the settings is not shown
+        history = await self._overview.history(
+            name, start=wanted.start, end=wanted.end, grain=wanted.grain, compare=True
+        )
+        # One more than is shown tells whether there is a next page.
+        checks = await self._overview.checks(
+            name, start=wanted.start, end=wanted.end, before=wanted.before, limit=wanted.limit + 1
+        )
+        shown = checks[: wanted.limit]
+        next_before = shown[-1].at if shown and len(checks) > len(shown) else None
+
+        def render() -> str:
+            return to_json(
+                history_document(history, now=now, checks=shown, next_before=next_before, redact=self._redact)
+            )
+
+        return await self._render(render, _JSON)
+
+    async def metrics(self, request: Request) -> Response:
+        """The metrics, in the format that the `Accept` header asks for."""
+        accept = request.headers.get("accept", "")
+
+        async def make() -> CachedResponse:
+            totals = await self._overview.totals()
+            return await self._on_worker(partial(_render_metrics, totals, self._missed_checks(), accept))
+
+        return _response(request, await self._cache.get(("/metrics", accept), make), _NO_STORE)
+
+    def cached(self, make: Make, *, parameters: tuple[str, ...] | None = (), max_age_seconds: int = 0) -> Endpoint:
+        """An endpoint that answers with what `make` returned a moment ago.
+
+        `make` gets these query `parameters`, or all with `None`: others do not count, and make no new response.
         """
-        keep = f"{self._whose}, " + (f"max-age={seconds}" if seconds else "no-cache")
+        max_age = f"max-age={max_age_seconds}" if max_age_seconds else "no-cache"
+        headers = {"Cache-Control": f"{self._visibility}, {max_age}"}
 
-        async def answer(request: Request) -> Response:
+        async def endpoint(request: Request) -> Response:
             name = request.path_params.get("name", "")
-            query = {key: text for key, text in request.query_params.items() if reads is None or key in reads}
+            query = {
+                key: value
+                for key, value in request.query_params.items()
+                if parameters is None or key in parameters
+            }
+            key = (request.url.path, tuple(sorted(query.items())))
+            return _response(request, await self._cache.get(key, partial(make, name, query)), headers)
 
-            async def make() -> Answer:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    return await ask(name, query)
-
-            key = (ask.__name__, name, tuple(sorted(query.items())))
-            try:
-                found = await self._kept.get(key, make)
-            except QuestionError as error:
-                return await self._refused(request, HTTPStatus.BAD_REQUEST, "Not understood", str(error))
-            except NoSuchDatabaseError:
-                text = f"wanted a database that is watched, found {one_line(name, 60)!r}. Next: see the list"
-                return await self._refused(request, HTTPStatus.NOT_FOUND, "No such database", text)
-            except TimeoutError:
-                text = f"wanted to read the history within {_PATIENCE_SECONDS} s, found it busy. Next: try again"
-                return await self._refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "Busy", text)
-            return _response(request, found, keep)
-
-        return answer
+        return endpoint
 
     def asset(self, asset: Asset) -> Endpoint:
-        """A file whose name changes with it."""
-        headers = {"Cache-Control": f"{self._whose}, max-age={_FOR_GOOD}, immutable"}
+        """An endpoint for a file whose address changes with its content."""
+        headers = {"Cache-Control": f"{self._visibility}, max-age={_YEAR_SECONDS}, immutable"}
 
-        async def answer(_request: Request) -> Response:
+        async def endpoint(_request: Request) -> Response:
             return Response(asset.body, headers={**headers, "Content-Type": asset.content_type})
 
-        return answer
+        return endpoint
 
-    async def not_found(self, request: Request, error: Exception) -> Response:
-        """Starlette's own refusals; after the guard only an unknown address is left."""
-        status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
+    async def refuse_parameter(self, request: Request, error: Exception) -> Response:
+        return await self._refuse(request, HTTPStatus.BAD_REQUEST, "Not understood", str(error))
+
+    async def refuse_database(self, request: Request, _error: Exception) -> Response:
+        name = one_line(request.path_params["name"], 60)
+        text = f"wanted a database that is checked, found {name!r}. Next: see the list"
+        return await self._refuse(request, HTTPStatus.NOT_FOUND, "No such database", text)
+
+    async def refuse_busy(self, request: Request, _error: Exception) -> Response:
+        text = "wanted to read the history in time, found it busy. Next: try again"
+        return await self._refuse(request, HTTPStatus.SERVICE_UNAVAILABLE, "Busy", text)
+
+    async def refuse_address(self, request: Request, _error: Exception) -> Response:
+        """What no route matches; methods are refused by the guard."""
         text = f"wanted an address of this monitor, found {one_line(request.url.path, 80)!r}. Next: begin at /"
-        return await self._refused(request, status, "Nothing is here", text)
+        return await self._refuse(request, HTTPStatus.NOT_FOUND, "Nothing is here", text)
 
-    async def failed(self, request: Request, _error: Exception) -> Response:
-        """A bug, or a history that cannot be read; the log has it, a visitor has no use for it."""
+    async def refuse_error(self, request: Request, _error: Exception) -> Response:
+        """A bug, or a history that cannot be read; the server logs it, and a visitor has no use for it."""
         text = "wanted to answer, found that the monitor failed inside. Next: its log says why"
-        return await self._refused(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Failed inside", text)
+        return await self._refuse(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Failed inside", text)
 
-    async def _refused(self, request: Request, status: HTTPStatus, title: str, text: str) -> Response:
+    async def _refuse(self, request: Request, status: HTTPStatus, title: str, text: str) -> Response:
         if request.url.path.startswith("/api/"):
             return JSONResponse(refusal_document(text), status_code=status, headers=_NO_STORE)
         if "text/html" in request.headers.get("accept", ""):
-            page = (await self.pages()).refusal(status, title, text)
-            return Response(page, status_code=status, headers={**_NO_STORE, "Content-Type": HTML})
+            page = await self._on_worker(lambda: self._pages.refusal(status, title, text))
+            return Response(page, status_code=status, headers={**_NO_STORE, "Content-Type": _HTML})
         return PlainTextResponse(text + "\n", status_code=status, headers=_NO_STORE)
 
+    async def _render(self, render: Callable[[], str], content_type: str) -> CachedResponse:
+        return await self._on_worker(lambda: compress(render().encode(), content_type))
 
-def _read_in(conceal: Concealer) -> Pages:
-    from monitor.web.pages.pages import Pages
-
-    return Pages(conceal)
+    async def _on_worker(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
 
 
-def _response(request: Request, found: Answer, keep: str) -> Response:
-    headers = {"Cache-Control": keep, "ETag": found.etag, "Vary": "Accept-Encoding"}
+def _response(request: Request, found: CachedResponse, headers: Mapping[str, str]) -> Response:
+    headers = {**headers, "ETag": found.etag, "Vary": "Accept-Encoding"}
     if found.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     headers["Content-Type"] = found.content_type
-    if found.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(found.packed, headers={**headers, "Content-Encoding": "gzip"})
+    if found.gzipped is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(found.gzipped, headers={**headers, "Content-Encoding": "gzip"})
     return Response(found.body, headers=headers)
 
 
+def _render_metrics(totals: Totals, missed_checks: int, accept: str) -> CachedResponse:
+    # Prometheus' library is 3 MB and 30 ms that a monitor without a scraper does not pay.
+    from monitor.web.metrics.exposition import render
+
+    exposition = render(totals, missed_checks=missed_checks, accept=accept)
+    return compress(exposition.body, exposition.content_type)
+
+
 def _healthz(health: Callable[[], Health]) -> Endpoint:
-    async def healthz(_request: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         found = health()
         body = {"ok": found.is_good, "databases": found.databases, "overdue": list(found.overdue)}
         return JSONResponse(body, status_code=200 if found.is_good else 503, headers=_NO_STORE)
 
-    return healthz
-
-
-def _metrics(metrics: Metrics) -> Endpoint:
-    async def scraped(request: Request) -> Response:
-        body, content_type = await metrics(request.headers.get("accept", ""))
-        return Response(body, headers={**_NO_STORE, "Content-Type": content_type})
-
-    return scraped
-
-
-def build_server(
-    monitor: Monitor, health: HealthTracker, *, host: str, port: int, missed_checks: Callable[[], int]
-) -> StatusServer:
-    """The server, bound and not yet serving; raises `CannotListenError`."""
-    settings = monitor.settings
-    overview = history.Overview(settings, monitor.store, monitor.store_thread, now_utc)
-    password = settings.page.password
-    app = build_app(
-        lambda: health.health(monotonic()),
-        overview=overview,
-        metrics=Scrape(overview.totals, missed_checks=missed_checks),
-        password=password.reveal() if password else None,
-        hosts=filter(None, (host_of(database.url.reveal()) for database in settings.databases)),
-        clock=now_utc,
-    )
-    return StatusServer(host, port, app)
+    return endpoint

@@ -1,4 +1,4 @@
-"""Answers that are kept for a moment, so that many visitors cost as much as one; making them is done elsewhere."""
+"""The page's one cache: responses that are kept for a moment, so that many visitors cost as much as one."""
 
 from __future__ import annotations
 
@@ -9,85 +9,84 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 _FRESH_SECONDS = 1.0
+# Of the time at most one part in five is spent on making a response, however many visitors ask for it.
+_FRESH_PER_SECOND_OF_WORK = 4
 _STALE_SECONDS = 15.0
-_REST = 4
+_TIMEOUT_SECONDS = 20.0
 _MOST_BYTES = 8 * 2**20
-# Questions that differ are not kept for each other; so many of them are worked on side by side, the rest waits.
-_MOST_AT_ONCE = 2
-_WORTH_PACKING = 1400
+# Less than this fits into one packet as it is.
+_GZIP_FROM_BYTES = 1400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """A body, the same packed with gzip where that is worth it, and a mark that changes with it."""
+class CachedResponse:
+    """A body, the same compressed where that is worth it, and an entity tag that changes with it."""
 
     body: bytes
-    packed: bytes | None
+    gzipped: bytes | None
     etag: str
     content_type: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Aging:
-    answer: Answer
+class _Entry:
+    response: CachedResponse
     made_at: float
     fresh_until: float
 
 
-class Kept:
-    """Answers by question. `clock` gives monotonic seconds.
+class ResponseCache:
+    """Responses by key. `clock` gives monotonic seconds.
 
-    An answer is fresh for a second, or for four times as long as it took to make where that is longer: however
-    many visitors there are, four fifths of the time are left for the checks. Whoever comes first after that waits
-    for the next one; those who come meanwhile get the last, unless it is too old.
+    A response is fresh for a second, or for four times as long as it took to make where that is longer. Requests
+    for the same key share the work; while it is made anew, later requests get the last one, unless that is older
+    than 15 seconds (stale-while-revalidate, RFC 5861). Different responses are made one after the other: each
+    queues at most one call on the store's thread, so that recording a check never waits for a crowd.
     """
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Callable[[], float], timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         self._clock = clock
-        self._answers: dict[Hashable, _Aging] = {}
-        self._making: dict[Hashable, asyncio.Task[Answer]] = {}
-        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
-        self._door = asyncio.Lock()
+        self._timeout_seconds = timeout_seconds
+        self._entries: dict[Hashable, _Entry] = {}
+        self._making: dict[Hashable, asyncio.Task[CachedResponse]] = {}
+        self._turn = asyncio.Lock()
 
-    async def get(self, query: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer to a question. What `make` raises is not kept."""
+    async def get(self, key: Hashable, make: Callable[[], Awaitable[CachedResponse]]) -> CachedResponse:
+        """The response of this key. What `make` raises is raised to all who wait for it, and not kept.
+
+        Raises `TimeoutError` when the response is not there in time, waiting for its turn included.
+        """
         now = self._clock()
-        kept = self._answers.get(query)
-        if kept is not None and now < kept.fresh_until:
-            return kept.answer
-        task = self._making.get(query)
-        if task is not None and kept is not None and now < kept.made_at + _STALE_SECONDS:
-            return kept.answer
+        entry = self._entries.get(key)
+        if entry is not None and now < entry.fresh_until:
+            return entry.response
+        task = self._making.get(key)
+        if task is not None and entry is not None and now < entry.made_at + _STALE_SECONDS:
+            return entry.response
         if task is None:
-            task = asyncio.create_task(self._make(query, make))
-            self._making[query] = task
-            task.add_done_callback(lambda _: self._making.pop(query, None))
-        # A visitor who leaves does not take the answer away from the others.
-        answer = await asyncio.shield(task)
-        # Two hundred who waited would be served in one go, and every check would wait for that.
-        async with self._door:
-            await asyncio.sleep(0)
-        return answer
+            task = self._making[key] = asyncio.create_task(self._make(key, make))
+            task.add_done_callback(lambda _: self._making.pop(key, None))
+        # A visitor who leaves does not cancel the work for the others.
+        return await asyncio.shield(task)
 
-    async def _make(self, query: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        async with self._turns:
+    async def _make(self, key: Hashable, make: Callable[[], Awaitable[CachedResponse]]) -> CachedResponse:
+        async with asyncio.timeout(self._timeout_seconds), self._turn:
             began = self._clock()
-            answer = await make()
+            response = await make()
         now = self._clock()
         self._drop_old(now)
-        fresh_until = now + max(_FRESH_SECONDS, _REST * (now - began))
-        self._answers[query] = _Aging(answer=answer, made_at=now, fresh_until=fresh_until)
-        return answer
+        fresh_until = now + max(_FRESH_SECONDS, _FRESH_PER_SECOND_OF_WORK * (now - began))
+        self._entries[key] = _Entry(response=response, made_at=now, fresh_until=fresh_until)
+        return response
 
     def _drop_old(self, now: float) -> None:
-        young = {query: kept for query, kept in self._answers.items() if now < kept.made_at + _STALE_SECONDS}
-        size = sum(len(kept.answer.body) + len(kept.answer.packed or b"") for kept in young.values())
-        self._answers = young if size < _MOST_BYTES else {}
+        recent = {key: entry for key, entry in self._entries.items() if now < entry.made_at + _STALE_SECONDS}
+        size = sum(len(entry.response.body) + len(entry.response.gzipped or b"") for entry in recent.values())
+        self._entries = recent if size < _MOST_BYTES else {}
 
 
-def pack(text: str, content_type: str) -> Answer:
-    """An answer of this text; no work for an event loop."""
-    body = text.encode()
-    packed = gzip.compress(body, 6, mtime=0) if len(body) > _WORTH_PACKING else None
+def compress(body: bytes, content_type: str) -> CachedResponse:
+    """A response with this body; takes milliseconds of CPU for a large one."""
+    gzipped = gzip.compress(body, 6, mtime=0) if len(body) >= _GZIP_FROM_BYTES else None
     etag = f'W/"{sha256(body).hexdigest()[:20]}"'
-    return Answer(body=body, packed=packed, etag=etag, content_type=content_type)
+    return CachedResponse(body=body, gzipped=gzipped, etag=etag, content_type=content_type)

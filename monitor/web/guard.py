@@ -1,7 +1,4 @@
-"""What stands before every answer: the password, the methods, and the headers a careful person expects.
-
-What is answered is decided in `app`.
-"""
+"""Middleware around the whole application: the password, the allowed methods, and the security headers."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_OPEN_TO_ALL = "/healthz"
+_WITHOUT_PASSWORD = "/healthz"
 _METHODS = ("GET", "HEAD")
 _HEADERS = {
     "Content-Security-Policy": (
@@ -29,7 +26,7 @@ _HEADERS = {
 
 
 class Guard:
-    """An application around another one. With a `password` all but `/healthz` ask for it, of any user."""
+    """With a `password`, every address but `/healthz` asks for it (Basic, any user name)."""
 
     def __init__(self, app: ASGIApp, *, password: str | None) -> None:
         self._app = app
@@ -52,16 +49,16 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
-        if scope["path"] != _OPEN_TO_ALL and not self._is_let_in(headers.get("authorization", "")):
+        if scope["path"] != _WITHOUT_PASSWORD and not self._is_authorized(headers.get("authorization", "")):
             text = "wanted the password of this page, found none or another one. Next: see STATUS_PASSWORD"
-            asked = {"WWW-Authenticate": 'Basic realm="upstash-monitor", charset="UTF-8"'}
-            return PlainTextResponse(text + "\n", status_code=401, headers=asked)
+            challenge = {"WWW-Authenticate": 'Basic realm="upstash-monitor", charset="UTF-8"'}
+            return PlainTextResponse(text + "\n", status_code=401, headers=challenge)
         if scope["method"] not in _METHODS:
             text = f"wanted GET or HEAD, found {scope['method']}. Next: nothing here can be changed over HTTP"
             return PlainTextResponse(text + "\n", status_code=405, headers={"Allow": ", ".join(_METHODS)})
         return None
 
-    def _is_let_in(self, authorization: str) -> bool:
+    def _is_authorized(self, authorization: str) -> bool:
         if self._password is None:
             return True
         scheme, _, encoded = authorization.partition(" ")
@@ -69,5 +66,5 @@ class Guard:
             given = b64decode(encoded.strip(), validate=True).partition(b":")[2]
         except (NotBase64, ValueError):
             given = b""
-        # The comparison takes as long for a wrong password as for the right one.
+        # In constant time: how long a comparison takes must not tell how much of a guess was right.
         return hmac.compare_digest(given, self._password) and scheme.lower() == "basic"

@@ -1,4 +1,4 @@
-"""What is asked for behind the `?` of an address, read strictly and within bounds; answering is not done here."""
+"""The query parameters of an address, read strictly and within bounds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TypeVar
 from monitor.lib.text import one_line
 from monitor.lib.times import parse_duration
 from monitor.store.rollups.model import Grain
-from monitor.web.pages.badge import Shown
-from monitor.web.pages.detail import Span
+from monitor.web.pages.badge import BadgeKind
+from monitor.web.pages.summary import PageSpan
 
 MOST_SLICES = 1000
 MOST_CHECKS = 1000
-_USUAL_CHECKS = 100
-_USUAL_SINCE = timedelta(hours=24)
+_DEFAULT_CHECKS = 100
+_DEFAULT_SINCE = timedelta(hours=24)
 _HOURS_UP_TO = timedelta(days=7)
 _LENGTHS = {Grain.HOUR: timedelta(hours=1), Grain.DAY: timedelta(days=1)}
 _NAMES = ("since", "until", "grain", "limit", "before")
@@ -27,12 +27,12 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 Choice = TypeVar("Choice", bound=Enum)
 
 
-class QuestionError(Exception):
-    """A question that cannot be answered as it stands; the text says what was wanted, found, and what is next."""
+class ParameterError(Exception):
+    """A parameter that cannot be used as it is; the text says what was wanted, found, and what is next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HistoryQuestion:
+class HistoryQuery:
     """Which part of a history is wanted: slices of `grain` from `start` until before `end`, and some checks."""
 
     start: datetime
@@ -42,55 +42,55 @@ class HistoryQuestion:
     before: datetime | None
 
 
-def history_question(query: Mapping[str, str], now: datetime) -> HistoryQuestion:
-    """Read `since`, `until`, `grain`, `limit` and `before`; raises `QuestionError`."""
+def history_query(query: Mapping[str, str], now: datetime) -> HistoryQuery:
+    """Read `since`, `until`, `grain`, `limit` and `before`; raises `ParameterError`."""
     for name in query:
         if name not in _NAMES:
             raise _wrong("parameter", f"one of {', '.join(_NAMES)}", name, "leave it out")
-    start = _moment(query, "since", now) or now - _USUAL_SINCE
+    start = _moment(query, "since", now) or now - _DEFAULT_SINCE
     end = _moment(query, "until", now) or now
     if start >= end:
-        raise QuestionError(
+        raise ParameterError(
             "wanted since to be further back than until, found it is not. Next: ask for ?since=24h&until=1h"
         )
-    usual = Grain.HOUR if end - start <= _HOURS_UP_TO else Grain.DAY
-    grain = _choice(query, "grain", usual)
+    default = Grain.HOUR if end - start <= _HOURS_UP_TO else Grain.DAY
+    grain = _choice(query, "grain", default)
     if (end - start) / _LENGTHS[grain] > MOST_SLICES:
         step = "ask with grain=day, or for less" if grain is Grain.HOUR else "ask for less, with since and until"
-        raise QuestionError(
+        raise ParameterError(
             f"wanted at most {MOST_SLICES} slices in one answer, found more than that between since and until. "
             f"Next: {step}"
         )
-    return HistoryQuestion(
+    return HistoryQuery(
         start=start, end=end, grain=grain, limit=_limit(query), before=_moment(query, "before", now)
     )
 
 
-def span(query: Mapping[str, str]) -> Span:
-    """How far back a page looks, a week unless it is said; raises `QuestionError`."""
-    return _choice(query, "span", Span.WEEK)
+def page_span(query: Mapping[str, str]) -> PageSpan:
+    """How far back a page goes, by default a week; raises `ParameterError`."""
+    return _choice(query, "span", PageSpan.WEEK)
 
 
-def shown(query: Mapping[str, str]) -> Shown:
-    """What a badge shows, the state unless it is said; raises `QuestionError`."""
-    return _choice(query, "show", Shown.STATE)
+def badge_kind(query: Mapping[str, str]) -> BadgeKind:
+    """What a badge shows, by default the state; raises `ParameterError`."""
+    return _choice(query, "show", BadgeKind.STATE)
 
 
-def _choice(query: Mapping[str, str], name: str, usual: Choice) -> Choice:
+def _choice(query: Mapping[str, str], name: str, default: Choice) -> Choice:
     text = query.get(name)
     if text is None:
-        return usual
-    kinds = type(usual)
+        return default
+    kinds = type(default)
     try:
         return kinds(text)
     except ValueError:
         values = [kind.value for kind in kinds]
         wanted = f"{', '.join(values[:-1])} or {values[-1]}"
-        raise _wrong(name, wanted, text, f"ask for ?{name}={usual.value}") from None
+        raise _wrong(name, wanted, text, f"ask for ?{name}={default.value}") from None
 
 
 def _moment(query: Mapping[str, str], name: str, now: datetime) -> datetime | None:
-    """A duration is so long ago, anything else a time of ISO 8601."""
+    """A duration means so long ago, anything else is a time in ISO 8601."""
     text = query.get(name)
     if text is None:
         return None
@@ -104,7 +104,7 @@ def _moment(query: Mapping[str, str], name: str, now: datetime) -> datetime | No
 
 def _time(name: str, text: str) -> datetime:
     try:
-        # A plus sign that nobody encoded arrives as a space.
+        # A plus sign that was not percent-encoded arrives as a space.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
         return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -115,13 +115,12 @@ def _time(name: str, text: str) -> datetime:
 def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit")
     if text is None:
-        return _USUAL_CHECKS
+        return _DEFAULT_CHECKS
     if not _NUMBER.fullmatch(text) or not 0 <= int(text) <= MOST_CHECKS:
         step = f"ask for ?limit={MOST_CHECKS}, and go on with before"
         raise _wrong("limit", f"a whole number from 0 to {MOST_CHECKS}", text, step)
     return int(text)
 
 
-def _wrong(name: str, wanted: str, found: str, step: str) -> QuestionError:
-    said = one_line(found, 40)
-    return QuestionError(f"{name}: wanted {wanted}, found {said!r}. Next: {step}")
+def _wrong(name: str, wanted: str, found: str, step: str) -> ParameterError:
+    return ParameterError(f"{name}: wanted {wanted}, found {one_line(found, 40)!r}. Next: {step}")

@@ -1,10 +1,12 @@
-"""Listens on a port and serves an application in the loop that is already there, without getting in its way."""
+"""The web server: uvicorn in the event loop of `run`, bound early, with deadlines for slow clients."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,25 +14,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _KEEP_ALIVE_SECONDS = 5
 _MOST_CONNECTIONS = 200
-_PATIENCE_SECONDS = 30.0
+_CLIENT_TIMEOUT_SECONDS = 30.0
 
 
 class CannotListenError(Exception):
     """The address cannot be listened on; the text says what was wanted, found, and what to do next."""
 
 
-class StatusServer:
-    """Binds when made, so that a port that is taken is known before the first check. Raises `CannotListenError`.
+class PageServer:
+    """Binds when made, so that a port in use is known before the first check. Raises `CannotListenError`.
 
-    A visitor who has not asked, been answered and read the answer within `patience_seconds` is hung up on.
+    A client that has not sent its request and read the whole answer within `client_timeout_seconds` is cut off.
     """
 
-    def __init__(self, host: str, port: int, app: ASGIApp, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, host: str, port: int, app: ASGIApp, *, client_timeout_seconds: float = _CLIENT_TIMEOUT_SECONDS
+    ) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            http=_impatient(patience_seconds),
+            http=_with_deadline(client_timeout_seconds),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -42,10 +46,10 @@ class StatusServer:
             timeout_graceful_shutdown=1,
             limit_concurrency=_MOST_CONNECTIONS,
         )
-        self._server = _Quiet(config)
+        self._server = _WithoutSignals(config)
 
     async def serve(self) -> None:
-        """Serve until cancelled; visitors are hung up on then."""
+        """Serve until cancelled; open connections are cut then."""
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
@@ -55,51 +59,47 @@ class StatusServer:
                     connection.transport.abort()
 
 
-class _Quiet(uvicorn.Server):
-    """Signals belong to the daemon."""
+class _WithoutSignals(uvicorn.Server):
+    """Signals are handled by `run`, not by the web server."""
 
-    def install_signal_handlers(self) -> None:
-        """Leave them alone (uvicorn before 0.29)."""
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Leave them alone (uvicorn since 0.29)."""
-        from contextlib import nullcontext
-
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
-def _impatient(seconds: float) -> type[asyncio.Protocol]:
-    """uvicorn's protocol with one deadline for all that a visitor can be slow at.
+def _with_deadline(seconds: float) -> type[asyncio.Protocol]:
+    """uvicorn's protocol with one deadline for everything that a client can be slow at.
 
-    uvicorn itself waits without end for a request that began, and for an answer to be read: two hundred visitors
-    who do nothing would shut everybody else out.
+    uvicorn waits without end for the rest of a request and for an answer to be read: clients that do nothing would
+    take all the connections that are allowed.
     """
 
-    class Impatient(H11Protocol):
+    class WithDeadline(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._wait()
+            self._start_deadline()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            self._wait()
+            self._start_deadline()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
+            self._stop_deadline()
             super().connection_lost(exc)
 
-        def _wait(self) -> None:
-            self._stop_waiting()
-            # Not a close: that would wait for the visitor once more.
+        def _start_deadline(self) -> None:
+            self._stop_deadline()
+            # Not close(): that would wait for the client to read what is buffered.
             self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
-        def _stop_waiting(self) -> None:
+        def _stop_deadline(self) -> None:
             if self._deadline is not None:
                 self._deadline.cancel()
 
-    return Impatient
+    return WithDeadline
 
 
 def _listen(host: str, port: int) -> socket.socket:

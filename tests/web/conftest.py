@@ -1,4 +1,4 @@
-"""The page of made databases, served on loopback for as long as the tests run, and a browser to look at it."""
+"""The page of made databases, served on loopback for as long as the tests run, and a browser to open it in."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from starlette.types import ASGIApp
 
 from monitor.engine.health import Health
 from monitor.web.app import build_app
-from monitor.web.server import StatusServer
+from monitor.web.server import PageServer
 from tests.program import PATIENCE_SECONDS
 from tests.web import browser as chromium
-from tests.web.made import HIDDEN_HOST, HOSTILE, NOW, PLANS, MadeOverview
+from tests.web.figures import MISSED_CHECKS
+from tests.web.made import DATABASES, HIDDEN_HOST, HOSTILE, NOW, MadeOverview
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came back; header names in lower case."""
+class HttpAnswer:
+    """Status, headers with names in lower case, and body."""
 
     status: int
     headers: dict[str, str]
@@ -45,7 +46,7 @@ class Site:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    def ask(self, path: str, method: str = "GET", **headers: str) -> HttpAnswer:
         """One request on a connection of its own; `if_none_match` is the header If-None-Match."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
@@ -54,7 +55,7 @@ class Site:
             )
             found: HTTPResponse = connection.getresponse()
             lower = {name.lower(): value for name, value in found.getheaders()}
-            return Answer(status=found.status, headers=lower, body=found.read())
+            return HttpAnswer(status=found.status, headers=lower, body=found.read())
         finally:
             connection.close()
 
@@ -62,7 +63,7 @@ class Site:
 @contextmanager
 def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
     """The port of a server in a thread of its own, until the end of the block."""
-    server = StatusServer("127.0.0.1", 0, app, **options)
+    server = PageServer("127.0.0.1", 0, app, **options)
     loop = asyncio.new_event_loop()
     task = loop.create_task(server.serve())
     thread = threading.Thread(target=lambda: loop.run_until_complete(asyncio.wait([task])))
@@ -78,14 +79,21 @@ def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
 
 
 def build(overview: MadeOverview, **options: Any) -> ASGIApp:
-    health = Health(overdue=(), databases=len(overview.plans), has_checked=True)
-    return build_app(lambda: health, overview=overview, hosts=[HIDDEN_HOST], clock=lambda: overview.now, **options)
+    health = Health(overdue=(), databases=len(overview.databases), has_checked=True)
+    return build_app(
+        lambda: health,
+        overview,
+        missed_checks=lambda: MISSED_CHECKS,
+        hosts=[HIDDEN_HOST],
+        clock=lambda: overview.now,
+        **options,
+    )
 
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """All made databases, the hostile one among them."""
-    overview = MadeOverview((*PLANS, HOSTILE), now=NOW)
+    overview = MadeOverview((*DATABASES, HOSTILE), now=NOW)
     with serving(build(overview)) as port:
         yield Site(port=port, overview=overview)
 

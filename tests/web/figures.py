@@ -1,4 +1,4 @@
-"""Totals with one database of each kind, and by hand the series that Prometheus must see of them."""
+"""Totals with one database of each kind, and written by hand the series that Prometheus must read of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check(database: str, outcome: Outcome, **phases_ms: float) -> Check:
 
 
 def totals_of(database: str, latest: Check | None = None, **rest: object) -> DatabaseTotals:
-    """A database never looked at, but for what is said."""
+    """A database that was never checked, but for these values."""
     values = {
         "outcomes": {},
         "latency": Counted(),

@@ -1,7 +1,6 @@
-"""A year of history of a few databases, made up and always the same, in the shapes in which people read it.
+"""A year of history of a few databases, made up and always the same, in the shapes that `Overview` returns.
 
-`MadeOverview` answers what the page asks. Among the databases are those whose names and details want to break out
-of whatever they are put into.
+Among the databases is one whose name and detail try to break out of whatever document they are put into.
 """
 
 from __future__ import annotations
@@ -18,13 +17,26 @@ from monitor.alerts.notification import Severity
 from monitor.checks.budget import budget
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.incidents.state import Incident
-from monitor.store.rollups.model import DatabaseStatus, Gap, Grain, History, Schedule, Slice, Spread, Uptime
+from monitor.report.overview import Overview
+from monitor.store.errors import UnknownDatabaseError
+from monitor.store.rollups.model import (
+    DatabaseStatus,
+    Gap,
+    Grain,
+    History,
+    Schedule,
+    Slice,
+    Spread,
+    Totals,
+    Uptime,
+)
+from tests.web.figures import TOTALS
 
 NOW = datetime(2026, 11, 25, 14, 20, 31, 482000, tzinfo=UTC)
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 _YEAR = 365 * DAY
 _LENGTHS = {Grain.HOUR: HOUR, Grain.DAY: DAY}
-# Latencies of an hour, as multiples of what is usual; hours take turns with them.
+# Latencies of an hour as multiples of the usual one; each hour takes one of these lists.
 _DICE = random.Random(4)
 _SHAPES = tuple([_DICE.lognormvariate(0, 0.3) for _ in range(30)] for _ in range(60))
 
@@ -37,13 +49,13 @@ HIDDEN_HOST = "hidden.internal.example"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FixPlan:
-    """What a made database goes through. Troubles are (days ago, hours long, outcome)."""
+class MadeDatabase:
+    """What happens to a made database. `failures` are (days ago, hours long, outcome), `gaps` likewise."""
 
     name: str
     latency_ms: float
     since: timedelta = _YEAR
-    troubles: Sequence[tuple[float, float, Outcome]] = ()
+    failures: Sequence[tuple[float, float, Outcome]] = ()
     gaps: Sequence[tuple[float, float]] = ()
     slow_days: Mapping[int, float] = field(default_factory=dict)
     latest: Outcome | None = Outcome.OK
@@ -76,11 +88,11 @@ def incident(number: int, since: datetime, cause: Outcome, **more: object) -> In
     return Incident(**{**values, **more})  # type: ignore[arg-type]
 
 
-PLANS = (
-    FixPlan(
+DATABASES = (
+    MadeDatabase(
         name="main",
         latency_ms=2.1,
-        troubles=(
+        failures=(
             (2.4, 1.7, Outcome.RESPONSE_TIMEOUT),
             (33, 3.2, Outcome.SERVER_ERROR),
             (71, 1.2, Outcome.DNS_FAILED),
@@ -89,11 +101,11 @@ PLANS = (
         slow_days={40: 3.0, 41: 4.5, 42: 2.2},
         schedule=schedule(canary=HOUR, worker=True),
     ),
-    FixPlan(
+    MadeDatabase(
         name="sessions-eu",
         latency_ms=11.4,
         since=60 * DAY,
-        troubles=((0.11, 3, Outcome.TOKEN_REJECTED), (5, 1.5, Outcome.CONNECTION_TIMEOUT)),
+        failures=((0.11, 3, Outcome.TOKEN_REJECTED), (5, 1.5, Outcome.CONNECTION_TIMEOUT)),
         gaps=((5.5, 14),),
         latest=Outcome.TOKEN_REJECTED,
         detail="WRONGPASS invalid or missing auth token",
@@ -106,11 +118,11 @@ PLANS = (
             checks_failed=158,
         ),
     ),
-    FixPlan(
+    MadeDatabase(
         name="queue",
         latency_ms=38.0,
         slow_days={0: 9.0, 1: 5.0, 2: 2.0, 17: 4.0},
-        troubles=(
+        failures=(
             (60, 20, Outcome.QUOTA_EXCEEDED),
             (61, 24, Outcome.QUOTA_EXCEEDED),
             (110, 2, Outcome.TLS_FAILED),
@@ -119,122 +131,130 @@ PLANS = (
         detail="answered in 642 ms, the limit is 500 ms",
         incident=incident(13, NOW - timedelta(minutes=41), Outcome.SLOW, checks_failed=9),
     ),
-    FixPlan(name="analytics", latency_ms=4.6, latest=Outcome.CONNECTION_LOST, detail="the connection was reset"),
-    FixPlan(
+    MadeDatabase(
+        name="analytics", latency_ms=4.6, latest=Outcome.CONNECTION_LOST, detail="the connection was reset"
+    ),
+    MadeDatabase(
         name="cache",
         latency_ms=0.8,
         latest=Outcome.OFFLINE,
         gaps=((0.05, 1),),
         detail="no connectivity host answers",
     ),
-    FixPlan(name="rate-limits", latency_ms=1.3),
-    FixPlan(name="just-added", latency_ms=1.0, since=timedelta(0), latest=None),
+    MadeDatabase(name="rate-limits", latency_ms=1.3),
+    MadeDatabase(name="just-added", latency_ms=1.0, since=timedelta(0), latest=None),
 )
-HOSTILE = FixPlan(
+HOSTILE = MadeDatabase(
     name=HOSTILE_NAME,
     latency_ms=3.0,
     since=20 * DAY,
-    troubles=((0.1, 1, Outcome.COMMAND_ERROR),),
+    failures=((0.1, 1, Outcome.COMMAND_ERROR),),
     latest=Outcome.COMMAND_ERROR,
     detail=HOSTILE_DETAIL,
     incident=incident(14, NOW - HOUR, Outcome.COMMAND_ERROR),
 )
 
 
-class UnknownNameError(KeyError):
-    """What the real one raises has a name of its own too."""
+class MadeOverview(Overview):
+    """The made databases in place of a file: a year of eight databases would take minutes to record.
 
+    `reads` counts the calls by name; `totals` are those of `figures`, which are of other databases.
+    """
 
-class MadeOverview:
-    """The made databases, as the page reads them; `questions` counts what was asked."""
-
-    def __init__(self, plans: Sequence[FixPlan] = PLANS, *, now: datetime = NOW) -> None:
-        self.plans = {plan.name: plan for plan in plans}
+    def __init__(self, databases: Sequence[MadeDatabase] = DATABASES, *, now: datetime = NOW) -> None:
+        self.databases = {made.name: made for made in databases}
         self.now = now
-        self.questions: Counter[str] = Counter()
+        self.reads: Counter[str] = Counter()
 
     async def statuses(self) -> tuple[DatabaseStatus, ...]:
-        self.questions["glances"] += 1
-        return tuple(self._status(plan) for plan in self.plans.values())
+        self.reads["statuses"] += 1
+        return tuple(self._status(made) for made in self.databases.values())
+
+    async def status(self, database: str) -> DatabaseStatus:
+        self.reads["status"] += 1
+        return self._status(self._made(database))
+
+    async def totals(self) -> Totals:
+        self.reads["totals"] += 1
+        return TOTALS
 
     async def history(
         self, database: str, *, start: datetime, end: datetime, grain: Grain, compare: bool = False
     ) -> History:
-        self.questions["history"] += 1
-        plan = self._plan(database)
-        whole = _slice(plan, self.now, start, end)
+        self.reads["history"] += 1
+        made = self._made(database)
+        whole = _slice(made, self.now, start, end)
         return History(
             database=database,
             grain=grain,
             whole=whole,
-            slices=_slices(plan, self.now, start, end, grain),
-            incidents=tuple(_incidents(plan, self.now, start, end)),
-            gaps=tuple(_gaps(plan, self.now, start, end)),
-            phases=None if whole.latency is None else _phases(plan, 1.0),
-            before=_slice(plan, self.now, start - (end - start), start) if compare else None,
-            phases_before=_phases(plan, 0.8) if compare and plan.since else None,
+            slices=_slices(made, self.now, start, end, grain),
+            incidents=tuple(_incidents(made, self.now, start, end)),
+            gaps=tuple(_gaps(made, self.now, start, end)),
+            phases=None if whole.latency is None else _phases(made, 1.0),
+            before=_slice(made, self.now, start - (end - start), start) if compare else None,
+            phases_before=_phases(made, 0.8) if compare and made.since else None,
         )
 
     async def checks(
-        self, database: str, *, start: datetime, end: datetime, before: datetime | None, limit: int
+        self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
     ) -> tuple[Check, ...]:
-        self.questions["checks"] += 1
-        plan = self._plan(database)
-        latest = self._latest(plan)
+        self.reads["checks"] += 1
+        made = self._made(database)
+        latest = self._latest(made)
         if latest is None:
             return ()
         until = min(end, before) if before is not None else end
         found: list[Check] = []
         at, number = latest.at, 0
         while at >= start and len(found) < limit:
-            if at < until and not _is_gap(plan, self.now, at):
-                found.append(latest if number == 0 else _check(plan, self.now, at))
+            if at < until and not _is_gap(made, self.now, at):
+                found.append(latest if number == 0 else _check(made, self.now, at))
             number += 1
             at = latest.at - number * MINUTE
         return tuple(found)
 
-    def _plan(self, database: str) -> FixPlan:
-        try:
-            return self.plans[database]
-        except KeyError:
-            raise UnknownNameError(database) from None
+    def _made(self, database: str) -> MadeDatabase:
+        if database not in self.databases:
+            raise UnknownDatabaseError(database, tuple(self.databases))
+        return self.databases[database]
 
-    def _status(self, plan: FixPlan) -> DatabaseStatus:
+    def _status(self, made: MadeDatabase) -> DatabaseStatus:
         midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
         return DatabaseStatus(
-            database=plan.name,
-            latest=self._latest(plan),
-            incident=plan.incident,
-            schedule=plan.schedule or schedule(),
-            days=_slices(plan, self.now, midnight - 89 * DAY, self.now, Grain.DAY),
+            database=made.name,
+            latest=self._latest(made),
+            incident=made.incident,
+            schedule=made.schedule or schedule(),
+            days=_slices(made, self.now, midnight - 89 * DAY, self.now, Grain.DAY),
         )
 
-    def _latest(self, plan: FixPlan) -> Check | None:
-        if plan.latest is None:
+    def _latest(self, made: MadeDatabase) -> Check | None:
+        if made.latest is None:
             return None
         at = self.now - timedelta(seconds=12.25)
-        failed = plan.latest.family.is_failing or plan.latest is Outcome.OFFLINE
-        phases = replace(_phases(plan, 1.0), wait=None, read=None) if failed else _phases(plan, 1.0)
-        return Check(database=plan.name, at=at, outcome=plan.latest, detail=plan.detail, phases=phases)
+        failed = made.latest.family.is_failing or made.latest is Outcome.OFFLINE
+        phases = replace(_phases(made, 1.0), wait=None, read=None) if failed else _phases(made, 1.0)
+        return Check(database=made.name, at=at, outcome=made.latest, detail=made.detail, phases=phases)
 
 
-def _phases(plan: FixPlan, factor: float) -> Phases:
-    wait, read = plan.latency_ms * 0.953 * factor, plan.latency_ms * 0.047
-    dns, connect, tls = 1.204 * (2.6 if factor == 1.0 else 1), plan.latency_ms * 0.9, plan.latency_ms * 1.1 + 4.012
+def _phases(made: MadeDatabase, factor: float) -> Phases:
+    wait, read = made.latency_ms * 0.953 * factor, made.latency_ms * 0.047
+    dns, connect, tls = 1.204 * (2.6 if factor == 1.0 else 1), made.latency_ms * 0.9, made.latency_ms * 1.1 + 4.012
     return Phases(dns=dns, connect=connect, tls=tls, wait=wait, read=read, total=dns + connect + tls + wait + read)
 
 
-def _check(plan: FixPlan, now: datetime, at: datetime) -> Check:
-    outcome = _trouble(plan, now, at)
+def _check(made: MadeDatabase, now: datetime, at: datetime) -> Check:
+    outcome = _failure(made, now, at)
     if outcome is not None:
-        return Check(database=plan.name, at=at, outcome=outcome, detail=plan.detail or "as it was said")
-    dice = random.Random(f"{plan.name} {at.isoformat()}")
-    wait = plan.latency_ms * (0.8 + dice.random() * 0.6)
-    phases = replace(_phases(plan, 1.0), wait=wait, read=plan.latency_ms * 0.05)
-    return Check(database=plan.name, at=at, outcome=Outcome.OK, http_status=200, phases=phases)
+        return Check(database=made.name, at=at, outcome=outcome, detail=made.detail or "a detail")
+    dice = random.Random(f"{made.name} {at.isoformat()}")
+    wait = made.latency_ms * (0.8 + dice.random() * 0.6)
+    phases = replace(_phases(made, 1.0), wait=wait, read=made.latency_ms * 0.05)
+    return Check(database=made.name, at=at, outcome=Outcome.OK, http_status=200, phases=phases)
 
 
-def _slices(plan: FixPlan, now: datetime, start: datetime, end: datetime, grain: Grain) -> tuple[Slice, ...]:
+def _slices(made: MadeDatabase, now: datetime, start: datetime, end: datetime, grain: Grain) -> tuple[Slice, ...]:
     length = _LENGTHS[grain]
     edges = [start]
     edge = start.replace(minute=0, second=0, microsecond=0)
@@ -242,11 +262,11 @@ def _slices(plan: FixPlan, now: datetime, start: datetime, end: datetime, grain:
         edge = edge.replace(hour=0)
     while (edge := edge + length) < end:
         edges.append(edge)
-    return tuple(_slice(plan, now, left, right) for left, right in zip(edges, [*edges[1:], end], strict=True))
+    return tuple(_slice(made, now, left, right) for left, right in zip(edges, [*edges[1:], end], strict=True))
 
 
 @cache
-def _slice(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> Slice:
+def _slice(made: MadeDatabase, now: datetime, start: datetime, end: datetime) -> Slice:
     """Put together of the parts of hours that lie in it."""
     outcomes: Counter[Outcome] = Counter()
     samples: list[float] = []
@@ -254,7 +274,7 @@ def _slice(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> Slic
     hour = start.replace(minute=0, second=0, microsecond=0)
     while hour < end:
         part = (min(end, hour + HOUR) - max(start, hour)) / HOUR
-        seen, latencies, up_share, down_share = _hour(plan, now, hour)
+        seen, latencies, up_share, down_share = _hour(made, now, hour)
         for outcome, count in seen.items():
             outcomes[outcome] += round(count * part)
         samples += latencies
@@ -271,33 +291,35 @@ def _slice(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> Slic
 
 
 @cache
-def _hour(plan: FixPlan, now: datetime, hour: datetime) -> tuple[dict[Outcome, int], list[float], float, float]:
+def _hour(
+    made: MadeDatabase, now: datetime, hour: datetime
+) -> tuple[dict[Outcome, int], list[float], float, float]:
     """Outcomes, some latencies, and the shares that were up and down."""
-    if hour < now - plan.since or _is_gap(plan, now, hour + HOUR / 2):
+    if hour < now - made.since or _is_gap(made, now, hour + HOUR / 2):
         return {}, [], 0.0, 0.0
-    shape = _SHAPES[zlib.crc32(f"{plan.name} {hour.isoformat()}".encode()) % len(_SHAPES)]
-    trouble = _trouble(plan, now, hour + HOUR / 2)
-    if trouble is not None:
-        return {trouble: 50, Outcome.OK: 10}, [plan.latency_ms * 1.5] * 2, 0.17, 0.83
-    factor = plan.slow_days.get((now - hour).days, 1.0) * (1 + 0.25 * (8 <= hour.hour <= 19))
-    samples = [plan.latency_ms * factor * sample for sample in shape]
+    shape = _SHAPES[zlib.crc32(f"{made.name} {hour.isoformat()}".encode()) % len(_SHAPES)]
+    failure = _failure(made, now, hour + HOUR / 2)
+    if failure is not None:
+        return {failure: 50, Outcome.OK: 10}, [made.latency_ms * 1.5] * 2, 0.17, 0.83
+    factor = made.slow_days.get((now - hour).days, 1.0) * (1 + 0.25 * (8 <= hour.hour <= 19))
+    samples = [made.latency_ms * factor * sample for sample in shape]
     slow = 14 if factor > 4 else 0
     return {Outcome.OK: 60 - slow, **({Outcome.SLOW: slow} if slow else {})}, samples, 1.0, 0.0
 
 
-def _trouble(plan: FixPlan, now: datetime, at: datetime) -> Outcome | None:
-    for days, hours, outcome in plan.troubles:
+def _failure(made: MadeDatabase, now: datetime, at: datetime) -> Outcome | None:
+    for days, hours, outcome in made.failures:
         if now - days * DAY <= at < now - days * DAY + hours * HOUR:
             return outcome
     return None
 
 
-def _is_gap(plan: FixPlan, now: datetime, at: datetime) -> bool:
-    return any(now - days * DAY <= at < now - days * DAY + hours * HOUR for days, hours in plan.gaps)
+def _is_gap(made: MadeDatabase, now: datetime, at: datetime) -> bool:
+    return any(now - days * DAY <= at < now - days * DAY + hours * HOUR for days, hours in made.gaps)
 
 
-def _gaps(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> list[Gap]:
-    found = [(now - days * DAY, now - days * DAY + hours * HOUR) for days, hours in plan.gaps]
+def _gaps(made: MadeDatabase, now: datetime, start: datetime, end: datetime) -> list[Gap]:
+    found = [(now - days * DAY, now - days * DAY + hours * HOUR) for days, hours in made.gaps]
     return sorted(
         (
             Gap(start=max(start, left), end=min(end, right))
@@ -308,9 +330,9 @@ def _gaps(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> list[
     )
 
 
-def _incidents(plan: FixPlan, now: datetime, start: datetime, end: datetime) -> list[Incident]:
-    found = [] if plan.incident is None else [plan.incident]
-    for number, (days, hours, outcome) in enumerate(plan.troubles):
+def _incidents(made: MadeDatabase, now: datetime, start: datetime, end: datetime) -> list[Incident]:
+    found = [] if made.incident is None else [made.incident]
+    for number, (days, hours, outcome) in enumerate(made.failures):
         since = now - days * DAY
         until = since + hours * HOUR
         if since < end and until > start and until < now - HOUR:

@@ -47,7 +47,7 @@ def test_the_rules_load_and_name_series_that_are_there(rules: Path) -> None:
     assert set(re.findall(r"\bupstash_\w+", rules.read_text(encoding="utf-8"))) <= {name for name, _ in expected()}
 
 
-def test_an_open_incident_is_told_with_its_causes(rules: Path) -> None:
+def test_an_open_incident_fires_with_its_causes(rules: Path) -> None:
     """The outcomes of the last quarter of an hour stand in the description, as in our own messages."""
     series = {
         'upstash_incident_open{database="main"}': "1x60",
@@ -66,7 +66,7 @@ def test_an_open_incident_is_told_with_its_causes(rules: Path) -> None:
     assert alerts(rules, series, "UpstashIncident", told) == ""
 
 
-def test_what_is_unknown_is_told_apart_from_what_is_down(rules: Path) -> None:
+def test_unknown_and_down_fire_different_alerts(rules: Path) -> None:
     """A series that ended fires the one alert, a database that is down the other."""
     series = {
         'upstash_incident_open{instance="a", database="main"}': "0x60",
@@ -81,8 +81,8 @@ def test_what_is_unknown_is_told_apart_from_what_is_down(rules: Path) -> None:
     assert alerts(rules, series, "UpstashUnknown", told) == ""
 
 
-def test_a_monitor_that_is_gone_is_told(rules: Path) -> None:
-    """Its last scrape is half an hour ago; one that is there is not told."""
+def test_a_monitor_that_is_gone_fires(rules: Path) -> None:
+    """Its last scrape is half an hour ago; one that is there does not fire."""
     told = {
         "labels": {"severity": "critical"},
         "annotations": {"summary": "no monitor has been heard of for five minutes"},
@@ -91,7 +91,7 @@ def test_a_monitor_that_is_gone_is_told(rules: Path) -> None:
     assert alerts(rules, BUILD, "UpstashMonitorGone") == ""
 
 
-def test_a_channel_that_takes_nothing_is_told_and_no_other(rules: Path) -> None:
+def test_a_channel_that_fails_fires_and_no_other(rules: Path) -> None:
     """Something waits, and it is this channel whose tries fail."""
     series = {
         'upstash_outbox_pending{instance="a"}': "1x60",
@@ -106,7 +106,7 @@ def test_a_channel_that_takes_nothing_is_told_and_no_other(rules: Path) -> None:
     assert alerts(rules, series, "UpstashMessagesStuck", told) == ""
 
 
-def test_slow_answers_are_told_by_their_share(rules: Path) -> None:
+def test_slow_answers_fire_by_their_share(rules: Path) -> None:
     """Nine of ten within a quarter of a second, one slower than half: the p95 is above the limit."""
     buckets = {"0.25": 9, "0.5": 9, "1.0": 10, "+Inf": 10}
     series = {
@@ -120,8 +120,8 @@ def test_slow_answers_are_told_by_their_share(rules: Path) -> None:
     assert alerts(rules, series, "UpstashSlow", told) == ""
 
 
-def test_the_share_of_good_looks_leaves_out_what_is_unknown(tmp_path: Path) -> None:
-    """Of each four looks one fails, one is slow, and one more was made offline: three of four were usable."""
+def test_the_share_of_good_checks_leaves_out_what_is_unknown(tmp_path: Path) -> None:
+    """Of each four checks one fails, one is slow, and one more was made offline: three of four were usable."""
     found = re.search(r"```\n(1 - sum by.*?)```", DOCS, re.DOTALL)
     assert found is not None
     checks = {"ok": 2, "slow": 1, "dns_failed": 1, "token_rejected": 0, "offline": 1}

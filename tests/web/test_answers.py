@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import pairwise
 from time import monotonic
@@ -15,9 +18,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from monitor.web import app
+from monitor.web.cache import CachedResponse, compress
 from tests.program import until
-from tests.web.conftest import Answer, Site, build, serving
-from tests.web.made import HIDDEN_HOST, HOSTILE, HOSTILE_NAME, NOW, PLANS, FixPlan, MadeOverview
+from tests.web.conftest import HttpAnswer, Site, build, serving
+from tests.web.figures import expected
+from tests.web.made import DATABASES, HIDDEN_HOST, HOSTILE, HOSTILE_NAME, NOW, MadeDatabase, MadeOverview
+from tests.web.scrapers import read
 
 PASSWORD = "pässword: with spaces"
 PATHS = ("/", "/databases/main", "/badge/main.svg", "/api/databases", "/api/databases/main/history", "/healthz")
@@ -29,17 +36,13 @@ def basic(password: str, user: str = "anybody") -> str:
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Site]:
-    """One database behind a password, with metrics."""
-    overview = MadeOverview(PLANS[-1:], now=NOW)
-
-    async def metrics(accept: str) -> tuple[bytes, str]:
-        return f"# asked for {accept}\n".encode(), "text/plain; version=0.0.4"
-
-    with serving(build(overview, password=PASSWORD, metrics=metrics)) as port:
+    """One database behind a password."""
+    overview = MadeOverview(DATABASES[-1:], now=NOW)
+    with serving(build(overview, password=PASSWORD)) as port:
         yield Site(port=port, overview=overview)
 
 
-def body(answer: Answer) -> Any:
+def body(answer: HttpAnswer) -> Any:
     assert answer.status == 200
     return json.loads(answer.body)
 
@@ -64,8 +67,8 @@ def test_nothing_can_be_changed_over_http(site: Site, method: str, path: str) ->
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nothing", "/api/nothing", "/databases/nobody", "/?x"])
-def test_every_answer_has_the_headers_a_careful_person_expects(site: Site, path: str) -> None:
-    """No foreign script, style or frame, no sniffing, no referrer; and no word of what serves it."""
+def test_every_answer_has_the_security_headers(site: Site, path: str) -> None:
+    """No foreign script, style or frame, no sniffing, no referrer; and no `Server` header."""
     headers = site.ask(path).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; ")
@@ -89,8 +92,8 @@ def test_every_answer_has_the_headers_a_careful_person_expects(site: Site, path:
         ("/assets/page.css", "*/*", "text/plain; charset=utf-8"),
     ],
 )
-def test_what_is_not_there_is_said_in_plain_words(site: Site, path: str, accept: str, content_type: str) -> None:
-    """404 in the dress that was asked for: a page for people, JSON below /api/, else a line."""
+def test_an_unknown_address_is_refused_in_words(site: Site, path: str, accept: str, content_type: str) -> None:
+    """404 in the format that fits: a page for browsers, JSON below /api/, else a line of text."""
     answer = site.ask(path, Accept=accept)
     assert (answer.status, answer.headers["content-type"]) == (404, content_type)
     assert "wanted" in answer.text
@@ -117,7 +120,7 @@ def test_what_is_not_there_is_said_in_plain_words(site: Site, path: str, accept:
         ("sicne=24h", "parameter: wanted one of since, until, grain, limit, before, found 'sicne'"),
     ],
 )  # fmt: skip
-def test_questions_out_of_bounds_are_answered_with_what_was_wanted(site: Site, query: str, said: str) -> None:
+def test_parameters_out_of_bounds_are_refused(site: Site, query: str, said: str) -> None:
     """400 with wanted, found, next; nothing is quietly cut or ignored."""
     answer = site.ask(f"/api/databases/main/history?{query}")
     assert answer.status == 400
@@ -134,18 +137,18 @@ def test_questions_out_of_bounds_are_answered_with_what_was_wanted(site: Site, q
     ],
 )
 def test_pages_and_badges_are_as_strict(site: Site, path: str, said: str) -> None:
-    """A page that shows something else than was asked for misleads."""
+    """A page that shows something else than the address says would mislead."""
     answer = site.ask(path)
     assert answer.status == 400
     assert answer.text.startswith(said)
 
 
 def test_all_databases_as_json(site: Site) -> None:
-    """What the page shows, in the words of `check --json`; what is not known is null."""
+    """What the page shows, in the keys of `check --json`; what is not known is null."""
     document = body(site.ask("/api/databases"))
     assert (document["version"], document["as_of"]) == (1, "2026-11-25T14:20:31.482Z")
     rows = {row["database"]: row for row in document["databases"]}
-    assert list(rows) == [plan.name for plan in (*PLANS, HOSTILE)]
+    assert list(rows) == [made.name for made in (*DATABASES, HOSTILE)]
     sessions = rows["sessions-eu"]
     assert {key: sessions[key] for key in ("state", "outcome", "family", "ok", "latency_ms", "detail")} == {
         "state": "down",
@@ -168,7 +171,7 @@ def test_all_databases_as_json(site: Site) -> None:
 
 
 def test_a_history_as_json(site: Site) -> None:
-    """Slices that cover the span without a hole, gaps, incidents, and the span before to compare with."""
+    """Slices that cover the whole span, gaps, incidents, and the span before to compare with."""
     document = body(site.ask("/api/databases/main/history?since=15d&grain=day"))
     assert (document["database"], document["grain"]) == ("main", "day")
     slices = document["slices"]
@@ -241,8 +244,8 @@ def test_badges_have_two_parts(site: Site, path: str, text: list[str]) -> None:
     assert parts == [whole, pytest.approx(whole - parts[2]), parts[2]]
 
 
-def test_a_browser_keeps_what_has_not_changed(site: Site) -> None:
-    """An answer that is still the same is 304; the page's own files are kept for good, by a name that changes."""
+def test_a_browser_caches_what_has_not_changed(site: Site) -> None:
+    """An unchanged answer is 304; the page's own files are cached for good, by an address that changes."""
     first = site.ask("/")
     assert first.headers["cache-control"] == "public, no-cache"
     again = site.ask("/", If_None_Match=first.headers["etag"])
@@ -255,18 +258,18 @@ def test_a_browser_keeps_what_has_not_changed(site: Site) -> None:
     assert found.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-def test_answers_are_packed_for_those_who_can_unpack(site: Site) -> None:
+def test_answers_are_compressed_for_clients_that_accept_gzip(site: Site) -> None:
     """The same page, a fraction of the bytes."""
-    plain, packed = site.ask("/"), site.ask("/", Accept_Encoding="gzip, br")
-    assert packed.headers["content-encoding"] == "gzip"
-    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
-    assert gzip.decompress(packed.body) == plain.body
-    assert len(packed.body) < len(plain.body) / 4
+    plain, gzipped = site.ask("/"), site.ask("/", Accept_Encoding="gzip, br")
+    assert gzipped.headers["content-encoding"] == "gzip"
+    assert gzipped.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert gzip.decompress(gzipped.body) == plain.body
+    assert len(gzipped.body) < len(plain.body) / 4
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/metrics", "/nothing"])
 def test_with_a_password_all_but_healthz_ask_for_it(locked: Site, path: str) -> None:
-    """Of any user; in the whole of it, and nothing is said to those who have it not."""
+    """With any user name; only the whole password counts, and without it nothing is shown."""
     if path == "/healthz":
         assert locked.ask(path).status == 200
         return
@@ -289,21 +292,23 @@ def test_with_a_password_all_but_healthz_ask_for_it(locked: Site, path: str) -> 
         assert "public" not in answer.headers["cache-control"]
 
 
-def test_without_the_password_no_method_and_no_address_tells_anything(locked: Site) -> None:
-    """Neither which addresses there are, nor by another spelling of the one that is open."""
+def test_without_the_password_no_method_and_no_address_shows_anything(locked: Site) -> None:
+    """Neither which addresses there are, nor through another spelling of the open one."""
     for path in ("/healthz/", "/healthz/../", "//healthz", "/%68ealthz/x", "/healthz%2f..%2f"):
         assert locked.ask(path).status == 401
     assert locked.ask("/", "POST").status == 401
     assert locked.ask("/%68ealthz").status == 200  # the same address, spelt otherwise
 
 
-def test_metrics_have_a_place(locked: Site, site: Site) -> None:
-    """What is handed in goes out as it is, with its type; without it there is no such address."""
-    answer = locked.ask("/metrics", Authorization=basic(PASSWORD), Accept="application/openmetrics-text")
-    assert answer.text == "# asked for application/openmetrics-text\n"
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4"
-    assert answer.headers["cache-control"] == "no-store"
-    assert site.ask("/metrics").status == 404
+def test_a_scrape_gets_every_series_in_the_format_it_asks_for(site: Site) -> None:
+    """The totals of the history and the missed checks of the schedule; plain text unless OpenMetrics is named."""
+    plain = site.ask("/metrics")
+    assert read(plain.text) == expected()
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert plain.headers["cache-control"] == "no-store"
+    openmetrics = site.ask("/metrics", Accept="application/openmetrics-text")
+    assert read(openmetrics.text, as_openmetrics=True) == expected()
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
 
 
 @pytest.mark.parametrize("path", ["/", f"/databases/{quote(HOSTILE_NAME, safe='')}", "/api/databases",
@@ -320,10 +325,10 @@ def test_no_address_leaves_and_hostile_texts_are_inert(site: Site, path: str) ->
     assert not set(text) & {"\x00", "\x07", "\x1b", "\ud800"}
 
 
-def test_ten_thousand_letters_are_no_trouble() -> None:
+def test_a_name_of_ten_thousand_letters_is_cut() -> None:
     """A name as long as that is cut where it is shown, and its badge stays a badge."""
     name = "<" + "n" * 10_000
-    overview = MadeOverview((FixPlan(name=name, latency_ms=1.0, since=timedelta(days=2)),), now=NOW)
+    overview = MadeOverview((MadeDatabase(name=name, latency_ms=1.0, since=timedelta(days=2)),), now=NOW)
     with serving(build(overview)) as port:
         site = Site(port=port, overview=overview)
         badge = site.ask(f"/badge/{quote(name)}.svg")
@@ -333,42 +338,59 @@ def test_ten_thousand_letters_are_no_trouble() -> None:
         assert name not in page.replace("&lt;", "<").partition("<h2>")[2].partition("</h2>")[0]
 
 
-def test_many_visitors_cost_as_much_as_one(site: Site) -> None:
-    """The same question is answered from what is kept, whatever else stands in the address."""
-    overview = MadeOverview(PLANS[:1], now=NOW)
+def test_many_visitors_cost_as_much_as_one() -> None:
+    """Requests within a second are answered from the cache, whatever else is in the address."""
+    overview = MadeOverview(DATABASES[:1], now=NOW)
     with serving(build(overview)) as port:
         visitors = Site(port=port, overview=overview)
         began = monotonic()
         for number in range(20):
             visitors.ask(f"/?visitor={number}")
+            visitors.ask(f"/metrics?visitor={number}")
         took = monotonic() - began
-    assert overview.questions["glances"] <= 2 + took
+    assert overview.reads["statuses"] <= 2 + took
+    assert overview.reads["totals"] <= 2 + took
 
 
-def test_page_badge_and_json_of_one_moment_are_read_once() -> None:
-    """Whoever looks at a page often has its badge and its JSON beside it."""
-    overview = MadeOverview(PLANS[:1], now=NOW)
+def test_what_is_of_one_database_reads_that_database_alone() -> None:
+    """A badge on somebody else's busy page does not read the ninety days of all databases."""
+    overview = MadeOverview(DATABASES[:2], now=NOW)
     with serving(build(overview)) as port:
         site = Site(port=port, overview=overview)
-        for path in PATHS:
+        for path in ("/databases/main", "/badge/main.svg", "/api/databases/main/history"):
             assert site.ask(path).status == 200
-        assert overview.questions["glances"] == 1
-        overview.now = NOW + timedelta(seconds=1)
-        site.ask("/badge/main.svg?show=latency")
-        assert overview.questions["glances"] == 2
+    assert (overview.reads["statuses"], overview.reads["status"]) == (0, 3)
 
 
-def test_a_fault_inside_is_told_without_a_word_of_it(caplog: pytest.LogCaptureFixture) -> None:
-    """500 in plain words with all headers; what went wrong stands in the log alone. The next visitor is served."""
-    overview = MadeOverview(PLANS[:1], now=NOW)
+def test_everything_is_rendered_on_one_worker_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop, in which the checks run, never renders or compresses."""
+    threads: Counter[str] = Counter()
+
+    def watched(body: bytes, content_type: str) -> CachedResponse:
+        threads[threading.current_thread().name] += 1
+        return compress(body, content_type)
+
+    monkeypatch.setattr(app, "compress", watched)
+    overview = MadeOverview(DATABASES[:1], now=NOW)
     with serving(build(overview)) as port:
         site = Site(port=port, overview=overview)
-        plans, overview.plans = overview.plans, None  # type: ignore[assignment]
+        paths = [path for path in PATHS if path != "/healthz"] + ["/metrics"]
+        with ThreadPoolExecutor(len(paths)) as visitors:
+            assert {answer.status for answer in visitors.map(site.ask, paths)} == {200}
+    assert threads == {"page_0": len(paths)}
+
+
+def test_an_error_inside_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """500 in plain words with all headers; what went wrong is in the log alone. The next visitor is served."""
+    overview = MadeOverview(DATABASES[:1], now=NOW)
+    with serving(build(overview)) as port:
+        site = Site(port=port, overview=overview)
+        databases, overview.databases = overview.databases, None  # type: ignore[assignment]  # makes it raise
         answer = site.ask("/")
-        overview.plans = plans
+        overview.databases = databases
         assert answer.status == 500
         assert "failed inside" in answer.text
-        assert "plans" not in answer.text
+        assert "databases" not in answer.text
         assert "content-security-policy" in answer.headers
         until(lambda: "NoneType" in caplog.text, "the log")
         assert site.ask("/").status == 200

@@ -15,12 +15,12 @@ from urllib.parse import quote
 import pytest
 
 from monitor.store.rollups.model import Grain
-from monitor.web.pages.report_page import render_report
+from monitor.web.pages.pages import render_report
 from tests.program import ROOT, until
 from tests.web.axe import axe_script
 from tests.web.browser import Browser, Page
 from tests.web.conftest import Site, build, serving
-from tests.web.made import HOSTILE_NAME, NOW, PLANS, MadeOverview
+from tests.web.made import DATABASES, HOSTILE_NAME, NOW, MadeOverview
 
 PICTURES = ROOT / "build" / "screenshots"
 WIDTHS = (360, 768, 1440)
@@ -52,7 +52,7 @@ def axe(page: Page) -> list[str]:
     """What axe-core finds, with the elements it finds it at."""
     page.run(axe_script() + "; true")
     found: dict[str, Any] = page.run("axe.run({resultTypes: ['violations']})")
-    assert found["passes"], "axe looked at nothing"
+    assert found["passes"], "axe examined nothing"
     return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found["violations"]]
 
 
@@ -126,7 +126,7 @@ def test_landmarks_names_and_tables_are_there_for_those_who_hear_the_page(site: 
             assert page.run("document.querySelectorAll('h1').length") == 1
             pictures = [node for node in tree if not node["ignored"] and node["role"]["value"] == "image"]
             assert all(node["name"]["value"] and node["description"]["value"] for node in pictures)
-            assert page.run("document.querySelectorAll('details.behind table th[scope=row]').length") > 10
+            assert page.run("document.querySelectorAll('details.table-details table th[scope=row]').length") > 10
 
 
 def test_everything_is_reached_by_keyboard_and_charts_are_read_out(site: Site, browser: Browser) -> None:
@@ -157,7 +157,7 @@ def test_everything_is_reached_by_keyboard_and_charts_are_read_out(site: Site, b
 
 
 def test_the_pointer_reads_values(site: Site, browser: Browser) -> None:
-    """What stands under it is said beside the chart, and forgotten when it leaves."""
+    """The value under it is shown beside the chart, until it leaves."""
     with browser.page(width=1000) as page:
         page.open(site.url + WEEK)
         box = page.run(
@@ -171,7 +171,7 @@ def test_the_pointer_reads_values(site: Site, browser: Browser) -> None:
 
 
 def test_the_page_is_whole_without_script(site: Site, browser: Browser) -> None:
-    """Everything is drawn and said by the server, and the tables open without help."""
+    """Everything is in the HTML that the server sends, and the tables open without a script."""
     with browser.page(script=False) as page:
         page.open(site.url + WEEK)
         assert page.run("document.querySelectorAll('.readable').length") == 0
@@ -184,7 +184,7 @@ def test_the_page_is_whole_without_script(site: Site, browser: Browser) -> None:
         until(lambda: page.run(table), "the table to open")
 
 
-def test_a_page_asks_nobody_else(site: Site, browser: Browser) -> None:
+def test_a_page_loads_nothing_from_elsewhere(site: Site, browser: Browser) -> None:
     """No font, no picture, no script from another host: whoever checks is seen by us alone."""
     with browser.page() as page:
         for path in PAGES.values():
@@ -213,8 +213,8 @@ def test_hostile_names_and_details_do_nothing(site: Site, browser: Browser) -> N
 
 
 def test_a_refresh_keeps_what_is_open_and_where_the_reader_is(browser: Browser) -> None:
-    """New values come without a flash: open tables, focus and scroll stay; a monitor that is gone is said."""
-    overview = MadeOverview(PLANS, now=NOW)
+    """New values come without a flash: open tables, focus and scroll stay; a monitor that is gone is reported."""
+    overview = MadeOverview(DATABASES, now=NOW)
     with browser.page(height=500) as page:
         with serving(build(overview)) as port:
             url = f"http://127.0.0.1:{port}/"
@@ -236,11 +236,11 @@ def test_a_refresh_keeps_what_is_open_and_where_the_reader_is(browser: Browser) 
             assert page.run("document.getElementById('d-main-table').open") is True
             assert page.run("document.activeElement.parentElement.id") == "d-main-table"
             assert page.run("scrollY") == before
-            assert page.run("document.getElementById('unreached').innerText") == ""
+            assert page.run("document.getElementById('stale-note').innerText") == ""
         page.run("tick()")
-        said = "document.getElementById('unreached').innerText"
-        until(lambda: "not reached" in page.run(said), "word that the monitor is gone")
-        assert page.run("document.querySelectorAll('article.card').length") == len(PLANS)
+        said = "document.getElementById('stale-note').innerText"
+        until(lambda: "cannot be reached" in page.run(said), "word that the monitor is gone")
+        assert page.run("document.querySelectorAll('article.card').length") == len(DATABASES)
 
 
 def test_the_report_is_one_file_that_loads_nothing(browser: Browser, tmp_path: Any, site: Site) -> None:

@@ -1,8 +1,7 @@
-"""What is drawn: bars that show downtime however short, a band with its gaps left open, scales that fit."""
+"""Charts: bars that show downtime however short, a band with its gaps left open, scales that fit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
@@ -10,16 +9,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markupsafe import Markup
 
 from monitor.checks.observation import Family, Outcome
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
-from monitor.web.charts.day_bars import day_bars as steps_of_day_bars
-from monitor.web.charts.day_bars import sparkline as steps_of_sparkline
-from monitor.web.charts.latency_band import latency_band as steps_of_latency_band
-from monitor.web.charts.svg import TimeScale, latency_scale, legend_mark, polygon, tag, worst_outcome
-from monitor.web.charts.tables import day_rows, group_days, slice_rows
-from monitor.web.steps import at_once
+from monitor.web.charts.days import day_bars, sparkline
+from monitor.web.charts.latency import latency_band
+from monitor.web.charts.svg import TimeScale, latency_scale, legend_shape, polygon, tag, worst_outcome
+from monitor.web.pages.summary import day_rows, slice_rows
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -50,18 +46,6 @@ def history(*slices: Slice, gaps: tuple[Gap, ...] = ()) -> History:
     return History(database="main", grain=Grain.HOUR, whole=whole, slices=slices, gaps=gaps)
 
 
-def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
-    return at_once(steps_of_day_bars(days, name=name))
-
-
-def latency_band(history: History) -> Markup:
-    return at_once(steps_of_latency_band(history))
-
-
-def sparkline(days: Sequence[Slice], *, name: str) -> Markup:
-    return at_once(steps_of_sparkline(days, name=name))
-
-
 def read(drawing: str) -> ET.Element:
     """The drawing as any XML parser reads it."""
     return ET.fromstring(drawing)
@@ -80,7 +64,7 @@ def test_a_minute_of_downtime_can_be_seen_in_its_day() -> None:
     assert down.startswith("M8 0h")
 
 
-def test_what_nobody_saw_is_drawn_as_unknown() -> None:
+def test_time_without_a_check_is_drawn_as_unknown() -> None:
     """Neither green nor red: a day without a check is all unknown, half a day is half."""
     drawing = day_bars([piece(0, up=0), piece(1, up=0.5)], name="main")
     [unknown] = paths(drawing, "unknown")
@@ -90,26 +74,26 @@ def test_what_nobody_saw_is_drawn_as_unknown() -> None:
 
 
 def test_the_first_minutes_of_a_day_can_be_seen() -> None:
-    """A monitor that began to look just now shows that it does."""
+    """A monitor that was started just now shows that it runs."""
     drawing = day_bars([piece(0, up=1 / 1440)], name="main")
     [up] = paths(drawing, "up")
     [unknown] = paths(drawing, "unknown")
     assert (up, unknown) == ("M0 0h6v16h-6z", "M0 16h6v84h-6z")
 
 
-def test_bars_are_told_in_words_too() -> None:
+def test_bars_are_described_in_words_too() -> None:
     """A name, a description, and a line on each day for the script."""
     found = read(day_bars([piece(0), piece(1, up=0.9, down=0.1)], name="main"))
     assert found.attrib["role"] == "img"
     assert found.findtext("title") == "main: the last 2 days"
     assert found.findtext("desc") == "2 days are known, 1 of them with downtime; the worst day was 90.00 % up."
-    first, second = found.attrib["data-says"].split("\n")
+    first, second = found.attrib["data-labels"].split("\n")
     assert first == "2026-11-01 · 100 % up · p50 2.0 ms, p99 4.0 ms"
     assert second.startswith("2026-11-02 · 90.00 % up · 2 h 24 min down")
 
 
-def test_the_band_is_broken_where_nobody_looked() -> None:
-    """Two stretches with a hole between them are two bands; one slice alone still has a width."""
+def test_the_band_is_broken_where_there_was_no_check() -> None:
+    """Two runs of slices with a gap between them are two bands; one slice alone still has a width."""
     hours = [piece(number, HOUR, up=0 if number in (2, 3) else 1) for number in range(5)]
     gap = Gap(start=START + 2 * HOUR, end=START + 4 * HOUR)
     drawing = latency_band(history(*hours, gaps=(gap,)))
@@ -122,21 +106,21 @@ def test_the_band_is_broken_where_nobody_looked() -> None:
     assert (hatched.attrib["x"], hatched.attrib["width"]) == ("40%", "40%")
 
 
-def test_failures_are_marked_by_family_and_said_by_outcome() -> None:
-    """A shape for the family at its place, and the outcome in the words of that place."""
+def test_failures_have_the_shape_of_their_family_and_the_words_of_their_outcome() -> None:
+    """The shape below its slice, the outcome in the label of the slice."""
     hours = [piece(0, HOUR), piece(1, HOUR, up=0.8, down=0.2)]
     drawing = latency_band(history(*hours))
     [shape] = paths(drawing, "family-network")
-    places = [one for one in read(drawing).iter("rect") if one.attrib.get("class") == "place"]
-    assert [(one.attrib["x"], one.attrib["width"]) for one in places] == [("0%", "50%"), ("50%", "50%")]
-    assert (places[1].findtext("title") or "").endswith("10 of 60 checks failed, most of them TLS failed")
-    assert shape in legend_mark(Outcome.TLS_FAILED)
+    areas = [one for one in read(drawing).iter("rect") if one.attrib.get("class") == "hover-area"]
+    assert [(one.attrib["x"], one.attrib["width"]) for one in areas] == [("0%", "50%"), ("50%", "50%")]
+    assert (areas[1].findtext("title") or "").endswith("10 of 60 checks failed, most of them TLS failed")
+    assert shape in legend_shape(Outcome.TLS_FAILED)
 
 
 def test_every_failing_family_has_a_shape_of_its_own() -> None:
     """Nobody has to tell them apart by colour."""
     failing = {outcome.family: outcome for outcome in Outcome if outcome.family.is_failing}
-    shapes = {legend_mark(outcome).partition(' d="')[2] for outcome in failing.values()}
+    shapes = {legend_shape(outcome).partition(' d="')[2] for outcome in failing.values()}
     assert len(shapes) == len(failing) == len([family for family in Family if family.is_failing])
 
 
@@ -153,7 +137,7 @@ def test_the_worst_outcome_is_the_most_frequent_failing_one() -> None:
     assert worst_outcome({Outcome.OK: 1, Outcome.SLOW: 2}) is None
 
 
-def test_nothing_to_draw_is_drawn() -> None:
+def test_an_empty_history_is_drawn() -> None:
     """Before the first check there are pictures too, and they say that nothing is known."""
     empty = [piece(number, up=0) for number in range(3)]
     assert "Nothing is known of them." in day_bars(empty, name="main")
@@ -167,8 +151,8 @@ def test_nothing_to_draw_is_drawn() -> None:
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50))
-def test_every_latency_has_a_place_on_the_scale(tops: list[float]) -> None:
-    """Any latencies: ticks rise from the ground to the top, the highest fits, and order is kept."""
+def test_every_latency_is_on_the_scale(tops: list[float]) -> None:
+    """Any latencies: ticks rise from the bottom to the top, the highest fits, and order is kept."""
     scale = latency_scale([top / 2 for top in tops], tops)
     assert list(scale.ticks_ms) == sorted(set(scale.ticks_ms))
     assert 2 <= len(scale.ticks_ms) <= 16
@@ -178,7 +162,7 @@ def test_every_latency_has_a_place_on_the_scale(tops: list[float]) -> None:
     assert all(0 <= height <= 1 for height in heights)
 
 
-def test_one_bad_hour_does_not_press_the_rest_flat() -> None:
+def test_one_bad_hour_does_not_flatten_the_rest() -> None:
     """An outlier far above the usual makes the scale logarithmic; else it begins at nothing."""
     assert not latency_scale([2.0] * 9, [4.0] * 8 + [30.0]).is_logarithmic
     scale = latency_scale([2.0] * 9, [4.0] * 8 + [4000.0])
@@ -197,40 +181,37 @@ def test_one_bad_hour_does_not_press_the_rest_flat() -> None:
 )
 def test_time_is_written_in_round_steps(span: timedelta, words: list[str]) -> None:
     """Hours within a day, days beyond; never more than was asked for."""
-    said = [text for _, text in TimeScale(start=START, end=START + span).ticks(8)]
-    assert set(words) <= set(said)
-    assert len(said) <= 8
+    labels = [text for _, text in TimeScale(start=START, end=START + span).ticks(8)]
+    assert set(words) <= set(labels)
+    assert len(labels) <= 8
 
 
-def test_a_place_outside_is_drawn_at_the_edge() -> None:
+def test_a_moment_outside_is_drawn_at_the_edge() -> None:
     """A gap that began before the span does not reach out of the picture."""
     scale = TimeScale(start=START, end=START + DAY)
     assert (scale.across(START - DAY), scale.across(START + 2 * DAY)) == (0.0, 1.0)
 
 
-def test_days_of_which_the_same_can_be_said_share_a_row() -> None:
-    """A quiet quarter is one row; a day with trouble has its own, with its figures."""
+def test_days_with_the_same_summary_share_a_row() -> None:
+    """A quarter without trouble is one row; a day with trouble has its own, with its figures."""
     days = [
         *(piece(number, up=0) for number in range(3)),
         *(piece(number) for number in range(3, 6)),
         piece(6, up=0.9, down=0.1),
         piece(7),
     ]
-    assert [(row.first.start.day, row.last.start.day) for row in group_days(days)] == [
-        (8, 8),
-        (7, 7),
-        (4, 6),
-        (1, 3),
+    rows = day_rows(days)
+    assert [(row.first.start.day, row.last.start.day, row.summary) for row in rows] == [
+        (8, 8, "up, no failed check"),
+        (7, 7, None),
+        (4, 6, "up, no failed check"),
+        (1, 3, "no check"),
     ]
-    rows = at_once(day_rows(days))
-    assert "2026-11-04 to 2026-11-06" in rows
-    assert '2026-11-01 to 2026-11-03</th><td colspan="6">nobody looked' in rows
-    assert "<td>90.00 %</td><td>2 h 24 min</td><td>–</td>" in rows
-    assert at_once(slice_rows(days)).count("<tr>") == len(days)
+    assert [row.last for row in slice_rows(days)] == days[::-1]
 
 
 def test_elements_are_escaped_and_hold_no_character_that_xml_forbids() -> None:
-    """Texts and attributes are foreign by default; control characters are replaced, halves of characters too."""
+    """Texts and attributes are foreign by default; control characters and lone surrogates are replaced."""
     drawing = tag("text", "<b>&\"'\x00\x1b\ud800\uffff", class_='a"b<c>\x07', x=1.008, y=None)
     found = read(drawing)
     assert found.text == "<b>&\"'����"

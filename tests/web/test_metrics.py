@@ -23,7 +23,7 @@ DOCS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 def test_every_series_of_the_contract_is_there_and_no_other() -> None:
-    """Fine, failing, offline and never looked at: each value in base units, what is not known left out."""
+    """Fine, failing, offline and never checked: each value in base units, what is not known left out."""
     body = render(TOTALS, missed_checks=MISSED_CHECKS).body.decode()
     assert read(body) == expected()
 
@@ -39,7 +39,7 @@ def test_openmetrics_says_the_same_to_whoever_asks_for_it() -> None:
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/html", "application/json;q=", "\x00;;,,", "x" * 10_000])
-def test_any_other_wish_gets_the_text(accept: str) -> None:
+def test_any_other_accept_header_gets_the_text(accept: str) -> None:
     """A header from outside is no reason to fail."""
     assert render(NOTHING, accept=accept).content_type.startswith("text/plain")
 
@@ -60,8 +60,8 @@ def test_promtool_finds_nothing_to_complain_about(totals: Totals, missed_checks:
     assert promtool("check", "metrics", text=render(totals, missed_checks=missed_checks).body.decode()) == ""
 
 
-def test_a_process_without_a_schedule_says_nothing_of_missed_checks() -> None:
-    """`check` could only ever say 0, and would say it of a schedule that somebody else keeps."""
+def test_a_process_without_a_schedule_has_no_missed_checks() -> None:
+    """`check` could only ever say 0, and would say it of another process's schedule."""
     names = {name for name, _ in read(render(TOTALS).body.decode())}
     assert "upstash_monitor_missed_checks_total" not in names
 
@@ -104,9 +104,9 @@ def test_two_names_never_share_a_label(names: list[str]) -> None:
 
 
 def test_no_web_server_is_loaded_for_a_text() -> None:
-    """`check --metrics` is billed by what it loads."""
+    """`check --metrics` pays for what it loads each time it runs."""
     program = (
-        "import sys, monitor.web.metrics.exposition, monitor.web.metrics.textfile, monitor.web.metrics.textfile\n"
+        "import sys, monitor.web.metrics.exposition, monitor.web.metrics.export\n"
         "print(*{'starlette', 'uvicorn', 'jinja2', 'requests'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

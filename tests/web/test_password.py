@@ -1,4 +1,4 @@
-"""How the page's password comes in, and that it never goes out: the variable, the file, `config show`, the log."""
+"""Where the page's password is read from, and that neither `config show` nor the log nor an answer shows it."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ def password_of(settings: Settings) -> str | None:
     ],
 )
 def test_the_variable_is_enough(tmp_path: Path, file: str | None) -> None:
-    """With a file and without; whoever sets it means it. What it holds is taken as it is."""
+    """With a file and without. The value is taken as it is."""
     assert password_of(loaded(tmp_path, file, STATUS_PASSWORD=PASSWORD)) == PASSWORD
     assert PASSWORD in loaded(tmp_path, file, STATUS_PASSWORD=PASSWORD).secrets()
 
 
 @pytest.mark.parametrize("environ", [{}, {"STATUS_PASSWORD": ""}])
-def test_without_it_nobody_is_asked(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_without_a_password_nobody_is_asked(tmp_path: Path, environ: dict[str, str]) -> None:
     """An empty variable is one that is not set, as everywhere."""
     assert password_of(loaded(tmp_path, "page: {password: '${STATUS_PASSWORD:-}'}\n", **environ)) is None
     assert password_of(loaded(tmp_path, None, **environ)) is None
 
 
 def test_the_file_may_name_another(tmp_path: Path) -> None:
-    """What the file says of the page outweighs what only the environment says."""
+    """What the file says of the page overrides what only the environment says."""
     settings = loaded(tmp_path, "page: {password: '${OTHER}'}\n", STATUS_PASSWORD="a", OTHER="b")
     assert password_of(settings) == "b"
 
 
 @pytest.mark.parametrize("given", [" ", "\t", f"{PASSWORD}\n", f" {PASSWORD}"])
-def test_blanks_around_a_password_are_a_mistake_and_no_open_door(tmp_path: Path, given: str) -> None:
+def test_blanks_around_a_password_are_a_mistake(tmp_path: Path, given: str) -> None:
     """A newline that was pasted along would lock everybody out, a blank alone would let everybody in."""
     with pytest.raises(ConfigMistakesError) as raised:
         loaded(tmp_path, None, STATUS_PASSWORD=given)
@@ -90,7 +90,7 @@ def status_of(port: int, path: str, **headers: str) -> int:
         connection.close()
 
 
-def test_the_running_program_asks_for_it_and_never_says_it(tmp_path: Path, upstash: UpstashStandIn) -> None:
+def test_the_running_program_asks_for_it_and_never_shows_it(tmp_path: Path, upstash: UpstashStandIn) -> None:
     """`/healthz` is open, all else is closed; neither the log nor `config show` holds it."""
     config: dict[str, Any] = settings(
         database("main", upstash.url), page={"host": "127.0.0.1", "port": 0}, logs={"level": "DEBUG"}
@@ -108,24 +108,25 @@ def test_the_running_program_asks_for_it_and_never_says_it(tmp_path: Path, upsta
     assert ended.status == 0
     shown = program.end("config", "show")
     assert "password: '***'" in shown.stdout.replace('"', "'")
-    for said in (ended.stdout, shown.stdout, shown.stderr, json.dumps(program.end("check", "--json").stdout)):
-        assert PASSWORD not in said
-        assert "es@me" not in said
+    for output in (ended.stdout, shown.stdout, shown.stderr, json.dumps(program.end("check", "--json").stdout)):
+        assert PASSWORD not in output
+        assert "es@me" not in output
 
 
-def test_a_monitor_without_a_port_does_not_read_the_page_in() -> None:
-    """Templates and server are megabytes that nobody looks at."""
+def test_a_monitor_without_a_port_does_not_import_the_page() -> None:
+    """Templates and server are megabytes that nobody would use."""
     names = "('jinja2', 'starlette', 'uvicorn', 'monitor.web')"
     code = f"import sys, monitor.cli.run; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_page_that_nobody_opens_does_not_read_its_templates_in() -> None:
-    """Many a port is open for `/healthz` alone."""
+def test_a_page_that_nobody_opens_does_not_import_its_templates() -> None:
+    """Many a port is open for `/healthz` alone; nor is the metrics' library imported before the first scrape."""
     code = (
-        "import sys; from monitor.web.app import build_app; build_app(lambda: None, overview=object());"
-        "print([name for name in ('jinja2', 'monitor.web.pages.pages') if name in sys.modules])"
+        "import sys; from monitor.web.app import build_app; build_app(None, None, missed_checks=None);"
+        "names = ('jinja2', 'prometheus_client', 'monitor.web.pages.pages');"
+        "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

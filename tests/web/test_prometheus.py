@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from monitor.checks.observation import Outcome
+from monitor.web.metrics.export import Pushgateway
 from monitor.web.metrics.exposition import Exposition, label_value, render
-from monitor.web.metrics.textfile import Pushgateway
 from tests.program import PATIENCE_SECONDS, until
 from tests.web.figures import HOSTILE, MISSED_CHECKS, TOTALS, Series, check, expected, totals_of
 from tests.web.scrapers import Prometheus, get, prometheus, pushgateway, serving
@@ -80,8 +80,8 @@ def test_prometheus_reads_what_was_meant(scraped: Scraped) -> None:
     assert settled(lambda: scraped.server.series("page"), expected()) == expected()
 
 
-def test_a_pushgateway_hands_on_what_was_pushed(scraped: Scraped) -> None:
-    """The same series under the job of the push, beside what the Pushgateway says of itself.
+def test_a_pushgateway_exposes_what_was_pushed(scraped: Scraped) -> None:
+    """The same series under the job of the push, beside the Pushgateway's own.
 
     It writes bounds of buckets in its own way, 1 for 1.0, as the textfile collector does.
     """

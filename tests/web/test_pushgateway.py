@@ -1,4 +1,4 @@
-"""What is pushed, where to, and what is said when it does not arrive; a real Pushgateway is in test_prometheus."""
+"""What is pushed, where to, and what a failure says; a real Pushgateway is in test_prometheus."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from datetime import timedelta
 import pytest
 
 from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.web.metrics.export import PushFailedError, Pushgateway
 from monitor.web.metrics.exposition import Exposition, render
-from monitor.web.metrics.textfile import PushFailedError, Pushgateway
 from tests.program import PATIENCE_SECONDS
 from tests.web.figures import TOTALS
 
@@ -22,7 +22,7 @@ BODY = render(TOTALS)
 
 
 class Gateway:
-    """Answers as it is told to and keeps what it was sent."""
+    """Answers with `reply` and keeps the requests."""
 
     def __init__(self) -> None:
         self.reply: Reply | None = Reply(status=200, body="")
@@ -90,20 +90,20 @@ def test_user_and_password_go_into_the_header(gateway: Gateway) -> None:
     ("status", "said"),
     [
         (302, "answered 302. Next: check the URL"),
-        (400, "answered 400. Next: look into its log"),
+        (400, "answered 400. Next: read its log"),
         (401, "answered 401. Next: put user and password into the URL"),
         (404, "answered 404. Next: check the path"),
         (503, "answered 503. Next: check the URL"),
     ],
 )
-def test_an_answer_that_is_no_yes_is_told_with_a_next_step(gateway: Gateway, status: int, said: str) -> None:
-    """And nothing of what it answered: it may repeat what it was sent."""
+def test_a_refusal_is_reported_with_a_next_step(gateway: Gateway, status: int, said: str) -> None:
+    """Without a word of what it answered: that may repeat what it was sent."""
     gateway.reply = Reply(status=status, body=PASSWORD, headers={"Location": "https://127.0.0.1/elsewhere"})
     assert said in failure(gateway.url.replace("://", f"://ops:{PASSWORD}@"))
     assert len(gateway.requests) == 1
 
 
-def test_a_gateway_that_hangs_or_is_gone_is_told(gateway: Gateway) -> None:
+def test_a_gateway_that_hangs_or_is_gone_is_reported(gateway: Gateway) -> None:
     """Within the time that it was given; a busy machine may not even see the first byte by then."""
     gateway.reply = Reply(status=200, body=" " * 1000, drip_seconds=1.0)
     url = gateway.url.replace("://", f"://ops:{PASSWORD}@")
@@ -129,7 +129,7 @@ def test_a_gateway_that_hangs_or_is_gone_is_told(gateway: Gateway) -> None:
         f"https://ops:{PASSWORD}@[gateway",
     ],
 )
-def test_what_is_no_url_is_refused_without_repeating_it(url: str) -> None:
+def test_an_unusable_url_is_refused_without_repeating_it(url: str) -> None:
     """It may hold a password."""
     with pytest.raises(ValueError, match="wanted the URL of a Pushgateway") as caught:
         Pushgateway(url)

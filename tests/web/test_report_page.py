@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 
 from monitor.report.formatting import format_ms, format_share
 from monitor.store.rollups.model import Grain, History
-from monitor.web.pages.report_page import render_report
-from tests.web.made import HOSTILE, HOSTILE_NAME, NOW, PLANS, MadeOverview
+from monitor.web.pages.pages import render_report
+from tests.web.made import DATABASES, HOSTILE, HOSTILE_NAME, NOW, MadeOverview
 
-OVERVIEW = MadeOverview((*PLANS, HOSTILE), now=NOW)
+OVERVIEW = MadeOverview((*DATABASES, HOSTILE), now=NOW)
 
 
 def history(name: str, days: int = 30, grain: Grain = Grain.DAY) -> History:
@@ -55,7 +55,7 @@ def test_it_loads_nothing_and_forbids_itself_to() -> None:
     assert "@import" not in style
 
 
-def test_it_says_what_the_history_says() -> None:
+def test_it_has_the_figures_of_the_history() -> None:
     """Uptime with what it rests on, percentiles, outcomes, incidents, gaps, and a row for each slice."""
     found = history("main")
     document = render_report([found], now=NOW, title="October")
@@ -75,13 +75,13 @@ def test_it_says_what_the_history_says() -> None:
 
 
 def test_several_databases_stand_in_one_file() -> None:
-    """Each has a heading; ids are not used twice; one without a history is told too; and so is none at all."""
-    document = render_report([history(plan.name) for plan in PLANS], now=NOW, title="All")
+    """Each has a heading, also one without a history; ids are not used twice; no database at all is said."""
+    document = render_report([history(made.name) for made in DATABASES], now=NOW, title="All")
     found = Tags(document)
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    for plan in PLANS:
-        assert plan.name in found.text
+    for made in DATABASES:
+        assert made.name in found.text
     assert "No database, no history." in render_report([], now=NOW, title="None")
 
 

@@ -1,4 +1,4 @@
-"""The web server against visitors who are slow, mute or do not read: they are hung up on, others are served."""
+"""The web server against clients that are slow, silent or do not read: they are cut off, others are served."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 
 from tests.program import PATIENCE_SECONDS, until
 from tests.web.conftest import Site, build, serving
-from tests.web.made import NOW, PLANS, MadeOverview
+from tests.web.made import DATABASES, NOW, MadeOverview
 
 
 @pytest.fixture
 def hasty() -> Iterator[Site]:
-    """It waits a fifth of a second for anybody."""
-    overview = MadeOverview(PLANS[-1:], now=NOW)
-    with serving(build(overview), patience_seconds=0.2) as port:
+    """Its deadline for clients is a fifth of a second."""
+    overview = MadeOverview(DATABASES[-1:], now=NOW)
+    with serving(build(overview), client_timeout_seconds=0.2) as port:
         yield Site(port=port, overview=overview)
 
 
-def is_hung_up(visitor: socket.socket) -> bool:
+def is_cut_off(visitor: socket.socket) -> bool:
     """Reads what is there; true once the other side has closed."""
     try:
         return visitor.recv(1 << 20) == b""
@@ -49,15 +49,15 @@ def is_served(site: Site) -> bool:
         pytest.param(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx", id="half a body"),
     ],
 )
-def test_a_visitor_who_does_not_finish_is_hung_up_on(hasty: Site, said: bytes) -> None:
-    """However far it came; uvicorn alone would wait for it without end."""
+def test_a_client_that_does_not_finish_is_cut_off(hasty: Site, said: bytes) -> None:
+    """However far its request came; uvicorn alone would wait without end."""
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=0.05) as visitor:
         visitor.sendall(said)
-        until(lambda: is_hung_up(visitor), "the server to hang up")
+        until(lambda: is_cut_off(visitor), "the server to cut it off")
     until(lambda: is_served(hasty), "another visitor to be served")
 
 
-def test_a_visitor_who_does_not_read_is_hung_up_on(hasty: Site) -> None:
+def test_a_client_that_does_not_read_is_cut_off(hasty: Site) -> None:
     """Answers that nobody takes do not pile up: the connection is cut, not only closed."""
     with socket.socket() as visitor:
         visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -78,7 +78,7 @@ def test_a_visitor_who_does_not_read_is_hung_up_on(hasty: Site) -> None:
     until(lambda: is_served(hasty), "another visitor to be served")
 
 
-def test_a_visitor_may_ask_again_on_the_same_connection(site: Site) -> None:
+def test_a_connection_can_be_used_again(site: Site) -> None:
     """As browsers do."""
     with closing(HTTPConnection("127.0.0.1", site.port, timeout=PATIENCE_SECONDS)) as visitor:
         visitor.connect()

@@ -1,4 +1,4 @@
-"""The file of metrics in real folders: whole or not at all, and what cannot be written is told and left alone."""
+"""The file of metrics in real folders: written whole or not at all, and what cannot be written is reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.web.metrics.textfile import CannotWriteError, write
+from monitor.web.metrics.export import CannotWriteError, write
 from tests.store.disks import fill, make_read_only, small_disk
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_plain_file_is_left_alone(tmp_path: Path, kind: str) -> None:
     ("name", "found"),
     [("missing/upstash.prom", "No such file"), ("a\x00b", "null"), ("n" * 300, "too long"), ("ring", "")],
 )
-def test_a_place_where_no_file_can_be_is_told(tmp_path: Path, name: str, found: str) -> None:
+def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path, name: str, found: str) -> None:
     """Wanted, found, next; and no traceback for any name."""
     (tmp_path / "ring").symlink_to(tmp_path / "ring")
     with pytest.raises(CannotWriteError) as caught:

@@ -28,7 +28,7 @@ from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Totals
 
 if TYPE_CHECKING:
-    from monitor.web.metrics.textfile import Pushgateway
+    from monitor.web.metrics.export import Pushgateway
 
 
 @click.command()

@@ -17,7 +17,7 @@ from monitor.lib.deadline import Deadline
 from monitor.store.rollups.model import Totals
 
 if TYPE_CHECKING:
-    from monitor.web.metrics.textfile import Pushgateway
+    from monitor.web.metrics.export import Pushgateway
 
     _FileParam = click.ParamType[Path]
     _PushParam = click.ParamType[Pushgateway]
@@ -43,7 +43,7 @@ class _Gateway(_PushParam):
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pushgateway:
-        from monitor.web.metrics.textfile import Pushgateway
+        from monitor.web.metrics.export import Pushgateway
 
         try:
             return Pushgateway(value)
@@ -74,12 +74,12 @@ def export(
 
 def _export(totals: Totals, file: Path | None, gateway: Pushgateway | None, deadline: Deadline) -> list[str]:
     # The client library and the rest of it cost 30 ms, which a check without metrics does not pay.
-    from monitor.web.metrics.exposition import render
-    from monitor.web.metrics.textfile import (
+    from monitor.web.metrics.export import (
         CannotWriteError,
         PushFailedError,
         write,
     )
+    from monitor.web.metrics.exposition import render
 
     troubles = []
     exposition = render(totals)

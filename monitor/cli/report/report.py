@@ -117,7 +117,7 @@ def _show(console: Console, report: Report) -> None:
 
 
 def _html(report: Report) -> str:
-    from monitor.web.pages.report_page import render_report
+    from monitor.web.pages.pages import render_report
 
     claims = {}
     for one in report.databases:

@@ -1,34 +1,37 @@
-"""SVG elements as text that is safe to put into a page: what is foreign is escaped here, and nothing is drawn.
+"""What charts are made of: SVG elements as safe text, scales, and a shape for each family of outcomes.
 
-Charts are as wide as the page lets them be: places are percentages of the width, so that letters keep their size
-on a phone, and curves live in a nested picture that is stretched. No attribute is a style: the page forbids those,
-and colours are the style sheet's business.
+A chart is as wide as the page lets it be: positions are percentages of the width, so that letters keep their size
+on a phone, and curves are in a nested picture that is stretched. There are no style attributes, which the page's
+content security policy forbids.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
 
 from markupsafe import Markup, escape
 
 from monitor.checks.observation import Family, Outcome
+from monitor.store.rollups.model import Slice, Spread
 
-# What XML has no room for, at any price: most control characters, and halves of characters.
+# What XML 1.0 allows in no form, not even escaped: most control characters, and halves of surrogate pairs.
 _FORBIDDEN = dict.fromkeys(
     [*(code for code in range(0x20) if code not in (0x09, 0x0A)), 0x7F, 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)],
     "\N{REPLACEMENT CHARACTER}",
 )
-STRETCH = 1000
+# The width of a stretched picture in its own units.
+FULL_WIDTH = 1000
 
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
     """An element. `class_` is `class`, `aria_label` is `aria-label`; an attribute that is `None` is left out.
 
-    Children that are no markup are texts and are escaped; so are the values of attributes.
+    Children that are not `Markup` are text and are escaped; so are the values of attributes.
     """
     written = "".join(
         f' {_attribute(key)}="{_quoted(value) if isinstance(value, str) else number(value)}"'
@@ -40,11 +43,11 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
 
 
 def picture(*children: str, title: str, description: str, **attributes: str | float | None) -> Markup:
-    """A picture with a name and a description, for those who hear it."""
+    """A picture with a name and a description for screen readers."""
     return tag("svg", tag("title", title), tag("desc", description), *children, role="img", **attributes)
 
 
-def stretched(*children: str, y: float, height: float, units: float, across: float = STRETCH) -> Markup:
+def stretched(*children: str, y: float, height: float, units: float, across: float = FULL_WIDTH) -> Markup:
     """A picture inside another, `across` by `units` wide and high, stretched over the whole width."""
     return tag(
         "svg",
@@ -58,12 +61,12 @@ def stretched(*children: str, y: float, height: float, units: float, across: flo
 
 
 def percent(share: float) -> str:
-    """A place across the width."""
+    """A position across the width, from a share of it."""
     return f"{number(share * 100)}%"
 
 
 def number(value: float) -> str:
-    """A coordinate, to a hundredth, as short as can be."""
+    """A coordinate to a hundredth, without needless zeros."""
     return str(int(value)) if value == int(value) else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
@@ -78,12 +81,12 @@ def line(points: Iterable[tuple[float, float]]) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without what no document may hold."""
+    """The text with characters replaced that no XML document may hold."""
     return text if text.isprintable() else text.translate(_FORBIDDEN)
 
 
 def _quoted(value: str) -> str:
-    # A line's end is kept by HTML, and would be a space to an XML parser.
+    # An XML parser reads a plain line end in an attribute as a space; HTML keeps both.
     return escape(clean(value)).replace("\n", Markup("&#10;"))
 
 
@@ -102,21 +105,32 @@ _SHAPES = {
 }
 
 
+# Slices in a row that have latencies, each with its position among all slices.
+Run = list[tuple[int, Slice, Spread]]
+
+
+def answered_runs(slices: Sequence[Slice]) -> Iterator[Run]:
+    """The runs in their order: nothing is drawn across slices without an answer."""
+    for is_answered, run in groupby(enumerate(slices), key=lambda numbered: numbered[1].latency is not None):
+        if is_answered:
+            yield [(position, part, part.latency) for position, part in run if part.latency is not None]
+
+
 def worst_outcome(outcomes: Mapping[Outcome, int]) -> Outcome | None:
     """The failing outcome that came most often, `None` where nothing failed."""
     failing = [(count, outcome.value, outcome) for outcome, count in outcomes.items() if outcome.family.is_failing]
     return max(failing)[2] if failing else None
 
 
-def mark(outcome: Outcome, *, across: float, y: float) -> Markup:
-    """The mark of an outcome's family at a place of a chart."""
+def failure_shape(outcome: Outcome, *, across: float, y: float) -> Markup:
+    """The shape of an outcome's family at a position of a chart."""
     return tag("svg", _shape(outcome), x=percent(across), y=y, overflow="visible", width=1, height=1)
 
 
-def legend_mark(outcome: Outcome) -> Markup:
-    """The same mark beside a word, which says it to those who hear the page."""
+def legend_shape(outcome: Outcome) -> Markup:
+    """The same shape beside a word; hidden from screen readers, which read the word."""
     return tag(
-        "svg", _shape(outcome), class_="mark", viewBox="-7 -7 14 14", width=14, height=14, aria_hidden="true"
+        "svg", _shape(outcome), class_="shape", viewBox="-7 -7 14 14", width=14, height=14, aria_hidden="true"
     )
 
 
@@ -126,8 +140,8 @@ def _shape(outcome: Outcome) -> Markup:
 
 
 _STEPS = (1, 2, 5, 10)
-# Above this a few bad hours would press everything else flat on the ground.
-_FLAT = 12.0
+# From this ratio of the highest to the usual on, a linear scale would show everything usual as a flat line.
+_LOGARITHMIC_FROM = 12.0
 _TICKS = 5
 _LEAST_MS = 0.001
 _TIME_STEPS = tuple(
@@ -137,7 +151,7 @@ _TIME_STEPS = tuple(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyScale:
-    """From `bottom_ms` on the ground to `top_ms` at the top; a logarithmic one begins above nothing."""
+    """From `bottom_ms` to `top_ms`; a logarithmic one begins above 0."""
 
     bottom_ms: float
     top_ms: float
@@ -145,7 +159,7 @@ class LatencyScale:
     ticks_ms: tuple[float, ...]
 
     def height(self, latency_ms: float) -> float:
-        """From 0 on the ground to 1 at the top; what lies outside is drawn at the edge."""
+        """From 0 at the bottom to 1 at the top; what lies outside is drawn at the edge."""
         if self.is_logarithmic:
             share = math.log(max(latency_ms, self.bottom_ms) / self.bottom_ms) / math.log(
                 self.top_ms / self.bottom_ms
@@ -156,10 +170,10 @@ class LatencyScale:
 
 
 def latency_scale(medians_ms: Sequence[float], tops_ms: Sequence[float]) -> LatencyScale:
-    """A scale on which the highest fits; logarithmic when it is very far above what is usual."""
+    """A scale on which the highest fits; logarithmic when the highest is far above the usual."""
     highest = max(_LEAST_MS, max(tops_ms, default=1.0))
     usual = max(_LEAST_MS, sorted(tops_ms)[len(tops_ms) // 2]) if tops_ms else highest
-    if highest > _FLAT * usual:
+    if highest > _LOGARITHMIC_FROM * usual:
         lowest = max(_LEAST_MS, min(medians_ms, default=usual))
         bottom = 10.0 ** math.floor(math.log10(lowest))
         decades = math.ceil(math.log10(highest / bottom))
@@ -180,7 +194,7 @@ def latency_scale(medians_ms: Sequence[float], tops_ms: Sequence[float]) -> Late
 
 
 def _nice(rough: float) -> float:
-    """The next of 1, 2 and 5 with some zeros."""
+    """The next of 1, 2 and 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in _STEPS if step * power >= rough * 0.999)
 
@@ -197,19 +211,19 @@ class TimeScale:
         return min(1.0, max(0.0, (moment - self.start) / (self.end - self.start)))
 
     def ticks(self, most: int) -> tuple[tuple[datetime, str], ...]:
-        """At most so many moments with their words: times of day within two days, else dates; all of UTC."""
+        """At most so many moments with their labels: times of day within two days, else dates; in UTC."""
         span = self.end - self.start
         step = next((step for step in _TIME_STEPS if span / step <= most), _TIME_STEPS[-1])
         first_day = self.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         moment = first_day + -((first_day - self.start) // step) * step
         found = []
         while moment < self.end:
-            found.append((moment, _say(moment, span, step)))
+            found.append((moment, _tick_label(moment, span, step)))
             moment += step
         return tuple(found[:most])
 
 
-def _say(moment: datetime, span: timedelta, step: timedelta) -> str:
+def _tick_label(moment: datetime, span: timedelta, step: timedelta) -> str:
     if step >= timedelta(days=1):
         return moment.strftime("%b %Y" if span > timedelta(days=400) else "%d %b").lstrip("0")
     is_midnight = moment.hour == 0 and span > timedelta(days=1)

@@ -1,7 +1,6 @@
-"""What Prometheus reads: the metrics of docs/metrics.md, made from `Totals` whenever somebody asks.
+"""The metrics of docs/metrics.md as text for Prometheus, made from `Totals`.
 
-Where the figures come from is `flow/overview`'s business; they leave through `app`, `textfile` or `pushgateway`.
-Nothing here knows a web server: `check` writes metrics too, and would pay 10 MB for one.
+Nothing here imports the web server: `check` writes metrics too, and would pay 10 MB for one.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from monitor import __version__
 from monitor.checks.observation import Check, Outcome, is_up
 from monitor.store.rollups.model import DatabaseTotals, Totals
 
-# From a database next door to the longest timeout that makes sense; finer where people set their limits.
+# From a database in the same rack to the longest sensible timeout; finer where people set their limits.
 _BOUNDS_SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25),
     *(0.5, 1.0, 2.5, 5.0, 10.0),
@@ -35,7 +34,7 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _RESULTS = ("sent", "failed")
 _LABEL_LIMIT = 200
-_MARK = re.compile(r"~[0-9a-f]{16}\Z")
+_CHECKSUM = re.compile(r"~[0-9a-f]{16}\Z")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,18 +48,17 @@ class Exposition:
 def render(totals: Totals, *, missed_checks: int | None = None, accept: str = "") -> Exposition:
     """All metrics, as text version 0.0.4 or as OpenMetrics where `accept`, an HTTP header, asks for it.
 
-    `missed_looks` is `None` where nobody keeps a schedule. `upstash_probe_success` is missing, and not 0, while
-    nothing is known of a database: before its first check, and when the latest one could not tell (we were
-    offline,
-    or the fault was our own). That is what a scrape that fails does to everybody's `probe_success`: the series
-    ends, and an alert on 0 stays quiet. A network of our own that is down must not page people for their database.
+    `missed_checks` is `None` where there is no schedule. `upstash_probe_success` is missing, and not 0, while
+    nothing is known of a database: before its first check, and when the latest one could not tell (offline, or
+    the fault was our own). A failed scrape does the same to any `probe_success`: the series ends, and an alert on
+    0 does not fire. When our own network is down, nobody must be paged for their database.
 
-    Takes about a millisecond of CPU per database, so with many of them it is no work for an event loop.
+    Takes about a millisecond of CPU per database.
     """
     registry = CollectorRegistry()
-    registry.register(_Contract(totals, missed_checks))
+    registry.register(_TotalsCollector(totals, missed_checks))
     if _wants_openmetrics(accept):
-        body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # theirs has no types
+        body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # the library has no types here
         return Exposition(body=body, content_type=_OPENMETRICS)
     return Exposition(body=generate_latest(registry), content_type=_TEXT)
 
@@ -68,27 +66,27 @@ def render(totals: Totals, *, missed_checks: int | None = None, accept: str = ""
 def label_value(name: str) -> str:
     """A name as a label: never empty, at most 200 printable characters, different for every other name.
 
-    A name that settings take stays as it is. Any other is cut and cleaned, and ends in a mark made from the whole.
+    A name that the settings accept is unchanged. Any other is cut and cleaned, and ends in a checksum of it all.
     """
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
-    # A name that checks as if it were marked is marked as well, or it might be another one's.
-    if name and shown == name and len(name) <= _LABEL_LIMIT and not _MARK.search(name):
+    # A name that ends like one with a checksum gets its own as well, or two names could become one label.
+    if name and shown == name and len(name) <= _LABEL_LIMIT and not _CHECKSUM.search(name):
         return name
-    mark = "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return shown[: _LABEL_LIMIT - len(mark)] + mark
+    checksum = "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return shown[: _LABEL_LIMIT - len(checksum)] + checksum
 
 
 def _wants_openmetrics(accept: str) -> bool:
-    """True where it is named at all, as Prometheus has done since it can read it.
+    """True where the header names OpenMetrics at all, as Prometheus has done since it reads it.
 
-    The library's own choice reads the version from the header, fails on one that is none, and sends it back.
+    The library's own choice parses the version in the header, raises for a malformed one, and sends it back.
     """
     kinds = (part.partition(";")[0].strip().lower() for part in accept.split(","))
     return _OPENMETRICS.partition(";")[0] in kinds
 
 
-class _Contract(Collector):
-    """Hands out the metric families in the order in which the contract lists them."""
+class _TotalsCollector(Collector):
+    """The metric families, in the order of docs/metrics.md."""
 
     def __init__(self, totals: Totals, missed_checks: int | None) -> None:
         self._totals = totals
@@ -195,10 +193,10 @@ def _incidents(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
 
 
 def _notifications(totals: Totals) -> Metric:
-    """Both results of each channel, for the reason given in `_outcomes`."""
+    """Both results of each channel from the start, for the reason given in `_outcomes`."""
     family = CounterMetricFamily(
         "upstash_notifications",
-        "Tries to deliver a message, by what came of them.",
+        "Attempts to deliver a message, by their result.",
         labels=["channel", "result"],
     )
     for channel in dict.fromkeys(channel for channel, _ in totals.notifications):

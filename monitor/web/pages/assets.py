@@ -1,4 +1,4 @@
-"""The page's own style sheet, script and icon, named by what they hold: a browser may keep them for good."""
+"""The page's own style sheet, script and icon, each at an address with its checksum, so that browsers cache it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Asset:
 def _read(name: str) -> Asset:
     file = _FOLDER / name
     body = file.read_bytes()
-    mark = sha256(body).hexdigest()[:10]
-    path = f"/assets/{file.stem}.{mark}{file.suffix}"
+    checksum = sha256(body).hexdigest()[:10]
+    path = f"/assets/{file.stem}.{checksum}{file.suffix}"
     return Asset(path=path, body=body, content_type=_TYPES[file.suffix])
 
 

@@ -1,6 +1,6 @@
 """Badges in the usual shape: a label on the left, a value on the right. Pure drawing.
 
-They stand on other people's pages, so every measure and colour is in the picture itself.
+They are shown on other pages, without our style sheet, so every size and colour is in the picture itself.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from markupsafe import Markup
 
 from monitor.report.formatting import format_ms, format_share
 from monitor.web.charts.svg import number, tag
-from monitor.web.pages.card import Card, State
+from monitor.web.pages.summary import Card, DatabaseState
 
 _NAME_LIMIT = 60
 _HEIGHT, _SIDE = 20, 6
-_GREY = "#555"
-# Dark enough for white letters (a contrast of 4.5 to 1 and more).
-_COLOURS = {
-    State.UP: "#2a7d4f",
-    State.SLOW: "#8a6100",
-    State.IN_DOUBT: "#a34a00",
-    State.DOWN: "#b8322a",
-    State.UNKNOWN: "#66707a",
+_LABEL_COLOUR = "#555"
+# Dark enough for white letters: a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3).
+_VALUE_COLOURS = {
+    DatabaseState.UP: "#2a7d4f",
+    DatabaseState.SLOW: "#8a6100",
+    DatabaseState.IN_DOUBT: "#a34a00",
+    DatabaseState.DOWN: "#b8322a",
+    DatabaseState.UNKNOWN: "#66707a",
 }
-# The widths of Verdana's letters at 11 px, by groups; badges are made without knowing the reader's fonts.
+# The widths of Verdana's letters at 11 px, by groups: the picture is made without knowing the reader's fonts, and
+# `textLength` fits the text into it.
 _WIDTHS = (
     (3.9, "ijl.,:;|'!"),
     (4.9, "I[]()/ft- "),
@@ -36,24 +37,24 @@ _WIDTH_OF = {letter: width for width, letters in _WIDTHS for letter in letters}
 _USUAL_WIDTH, _WIDE_WIDTH = 7.0, 11.5
 
 
-class Shown(Enum):
-    """What a badge shows; the words of its address."""
+class BadgeKind(Enum):
+    """What a badge shows; the values of `?show=`."""
 
     STATE = "state"
     UPTIME = "uptime"
     LATENCY = "latency"
 
 
-def badge(card: Card, shown: Shown) -> str:
+def badge(card: Card, kind: BadgeKind) -> str:
     """The badge of a database, as an SVG document."""
-    match shown:
-        case Shown.STATE:
+    match kind:
+        case BadgeKind.STATE:
             label, value = card.name, card.state.value
-        case Shown.UPTIME:
+        case BadgeKind.UPTIME:
             label, value = f"{card.name} uptime", format_share(card.uptime.share)
-        case Shown.LATENCY:
+        case BadgeKind.LATENCY:
             label, value = f"{card.name} latency", format_ms(card.today.p50_ms if card.today else None)
-    return _two_parts(_cut(label), value, _COLOURS[card.state])
+    return _two_parts(_cut(label), value, _VALUE_COLOURS[card.state])
 
 
 def _two_parts(label: str, value: str, colour: str) -> str:
@@ -65,7 +66,7 @@ def _two_parts(label: str, value: str, colour: str) -> str:
         tag("clipPath", tag("rect", width=whole, height=_HEIGHT, rx=3), id="round"),
         tag(
             "g",
-            tag("rect", width=left, height=_HEIGHT, fill=_GREY),
+            tag("rect", width=left, height=_HEIGHT, fill=_LABEL_COLOUR),
             tag("rect", x=left, width=right, height=_HEIGHT, fill=colour),
             clip_path="url(#round)",
         ),

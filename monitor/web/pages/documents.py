@@ -5,9 +5,9 @@ Documents are of version 1: keys may be added to it, none is taken away or chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from json import JSONEncoder
 from typing import Any
 
 from monitor.checks.observation import Check, is_up
@@ -24,64 +24,57 @@ from monitor.report.values import (
     uptime_values,
 )
 from monitor.store.rollups.model import DatabaseStatus, History, Schedule
-from monitor.web.pages.card import card_of
-from monitor.web.steps import Steps
+from monitor.web.pages.summary import card_of
 
-VERSION = 1
-Conceal = Callable[[str], str]
+_VERSION = 1
 
 
-def databases_document(statuses: Sequence[DatabaseStatus], *, now: datetime, conceal: Conceal) -> Steps[str]:
+def databases_document(
+    statuses: Sequence[DatabaseStatus], *, now: datetime, redact: Callable[[str], str]
+) -> dict[str, Any]:
     """All databases now, in the order of the settings; `uptime` is of the last 90 days."""
-    head = {"version": VERSION, "as_of": iso(now)}
-    return (yield from _written(head, databases=(_database(status, now, conceal) for status in statuses)))
+    return {
+        "version": _VERSION,
+        "as_of": iso(now),
+        "databases": [_database_values(status, now, redact) for status in statuses],
+    }
 
 
 def history_document(
-    history: History, *, now: datetime, checks: Sequence[Check], next_before: datetime | None, conceal: Conceal
-) -> Steps[str]:
+    history: History,
+    *,
+    now: datetime,
+    checks: Sequence[Check],
+    next_before: datetime | None,
+    redact: Callable[[str], str],
+) -> dict[str, Any]:
     """One database over a span. `next_before` is where the next page of checks begins, `None` on the last one."""
-    head = {
-        "version": VERSION,
+    return {
+        "version": _VERSION,
         "as_of": iso(now),
         **span_values(history),
         "next_before": None if next_before is None else iso(next_before),
+        "slices": [slice_values(part) for part in history.slices],
+        "gaps": [gap_values(gap) for gap in history.gaps],
+        "incidents": [incident_values(incident, now=now) for incident in history.incidents],
+        "checks": [_check_values(check, redact) for check in checks],
     }
-    return (
-        yield from _written(
-            head,
-            slices=map(slice_values, history.slices),
-            gaps=map(gap_values, history.gaps),
-            incidents=(incident_values(incident, now=now) for incident in history.incidents),
-            checks=(_check(check, conceal) for check in checks),
-        )
-    )
 
 
 def refusal_document(text: str) -> dict[str, Any]:
-    """What is said when there is nothing to say."""
-    return {"version": VERSION, "error": text}
+    """The answer to a request that is refused."""
+    return {"version": _VERSION, "error": text}
 
 
-def _written(head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> Steps[str]:
-    """One JSON object of the head's keys and of long lists, written an item at a time."""
-    text = _encode(head).removesuffix("}")
-    for key, items in lists.items():
-        written = []
-        for item in items:
-            written.append(_encode(item))
-            yield
-        text += f",{_encode(key)}:[{','.join(written)}]"
-    return text + "}\n"
+def to_json(document: dict[str, Any]) -> str:
+    """The document as compact UTF-8 text."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _database(status: DatabaseStatus, now: datetime, conceal: Conceal) -> dict[str, Any]:
+def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[str], str]) -> dict[str, Any]:
     card, latest = card_of(status, now), status.latest
     advice = None if latest is None else advise(latest.outcome)
-    check = _check(latest, conceal) if latest is not None else dict.fromkeys(_CHECK_KEYS)
+    check = _check_values(latest, redact) if latest is not None else dict.fromkeys(_CHECK_KEYS)
     check["checked_at"] = check.pop("at")
     return {
         "database": status.database,
@@ -92,14 +85,14 @@ def _database(status: DatabaseStatus, now: datetime, conceal: Conceal) -> dict[s
         "incident": None if status.incident is None else incident_values(status.incident, now=now),
         "uptime": uptime_values(card.uptime),
         "latency_today": spread_values(card.today),
-        "schedule": _schedule(status.schedule),
+        "schedule": _schedule_values(status.schedule),
     }
 
 
 _CHECK_KEYS = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
 
 
-def _check(check: Check, conceal: Conceal) -> dict[str, Any]:
+def _check_values(check: Check, redact: Callable[[str], str]) -> dict[str, Any]:
     family = check.outcome.family
     values = (
         iso(check.at),
@@ -109,12 +102,12 @@ def _check(check: Check, conceal: Conceal) -> dict[str, Any]:
         rounded(check.latency_ms),
         phase_values(check.phases),
         check.http_status,
-        conceal(check.detail),
+        redact(check.detail),
     )
     return dict(zip(_CHECK_KEYS, values, strict=True))
 
 
-def _schedule(schedule: Schedule) -> dict[str, Any]:
+def _schedule_values(schedule: Schedule) -> dict[str, Any]:
     budget = schedule.budget
     return {
         "interval": write_duration(schedule.interval),

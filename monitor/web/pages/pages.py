@@ -1,15 +1,16 @@
-"""Templates filled in: the front page, a database's page, a refusal.
+"""HTML: the front page, a database's page, a refusal, and the report as one file to attach.
 
-What they show is put together in `card` and `detail`, and drawn in the charts beside them. Foreign texts are
-escaped by the template engine, everywhere and always.
+Foreign texts are escaped by the template engine in every place, and their addresses and credentials are masked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,120 +19,101 @@ from markupsafe import Markup
 from monitor.checks.budget import FREE_PLAN_COMMANDS
 from monitor.lib.times import format_duration, iso, write_duration
 from monitor.report.formatting import (
+    Redactor,
     format_minute,
     format_ms,
     format_name,
     format_second,
     format_share,
+    format_span,
     format_uptime,
 )
-from monitor.store.rollups.model import DatabaseStatus, Slice
-from monitor.web.charts.day_bars import day_bars, sparkline
-from monitor.web.charts.latency_band import latency_band
-from monitor.web.charts.svg import clean, legend_mark, percent
-from monitor.web.charts.tables import day_rows, slice_rows
+from monitor.store.rollups.model import DatabaseStatus, History
+from monitor.web.charts.days import day_bars, sparkline
+from monitor.web.charts.latency import latency_band
+from monitor.web.charts.svg import clean, legend_shape, percent, worst_outcome
 from monitor.web.pages.assets import ASSETS
-from monitor.web.pages.card import State, card_of, state_of, story, verdict, worst_first
-from monitor.web.pages.detail import DatabasePage, Span, compared, outcome_rows, phase_rows
-from monitor.web.steps import Steps
+from monitor.web.pages.summary import (
+    DatabasePage,
+    DatabaseState,
+    PageSpan,
+    card_of,
+    compare,
+    day_rows,
+    describe_incident,
+    headline,
+    outcome_rows,
+    phase_rows,
+    slice_rows,
+    state_of,
+    worst_first,
+)
 
 REFRESH_SECONDS = 15
-_REDRAW_EVERY = timedelta(seconds=REFRESH_SECONDS)
 _FOLDER = Path(__file__).parent / "templates"
-Conceal = Callable[[str], str]
 
 
 class Pages:
-    """The templates, read once. `conceal` makes a foreign text fit to be shown."""
+    """The templates, compiled once. `redact` makes a foreign text fit to be shown."""
 
-    def __init__(self, conceal: Conceal) -> None:
-        self._environment = environment(conceal)
-        for name in ("front.html", "database.html", "refusal.html"):
-            self._environment.get_template(name)  # compiled now, and not while somebody's check is under way
-        self._drawn: dict[str, _Drawings] = {}
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._environment = _environment(redact)
 
-    def front(self, statuses: Sequence[DatabaseStatus], now: datetime) -> Steps[str]:
+    def front(self, statuses: Sequence[DatabaseStatus], now: datetime) -> str:
         """The page of all databases."""
-        state, sentence = verdict([state_of(status, now) for status in statuses])
-        shown = []
-        for status in worst_first(statuses, now):
-            drawings = yield from self._drawings(status, now)
-            shown.append((card_of(status, now), drawings))
-        return (
-            yield from self._filled(
-                "front.html", now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, shown=shown
-            )
+        state, sentence = headline([state_of(status, now) for status in statuses])
+        cards = [card_of(status, now) for status in worst_first(statuses, now)]
+        return self._render(
+            "front.html", now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, cards=cards
         )
 
-    def database(self, page: DatabasePage, now: datetime) -> Steps[str]:
+    def database(self, page: DatabasePage, now: datetime) -> str:
         """The page of one database."""
-        drawn = yield from self._drawings(page.status, now)
-        band = yield from latency_band(page.history)
-        rows = yield from slice_rows(page.history.slices)
-        return (
-            yield from self._filled(
-                "database.html",
-                now=now,
-                refresh=REFRESH_SECONDS,
-                card=card_of(page.status, now),
-                drawn=drawn,
-                band=band,
-                rows=rows,
-                history=page.history,
-                span=page.span,
-                spans=list(Span),
-                checks=page.checks,
-                plan=FREE_PLAN_COMMANDS,
-            )
+        return self._render(
+            "database.html",
+            now=now,
+            refresh=REFRESH_SECONDS,
+            card=card_of(page.status, now),
+            history=page.history,
+            span=page.span,
+            spans=list(PageSpan),
+            checks=page.checks,
+            free_plan=FREE_PLAN_COMMANDS,
         )
 
     def refusal(self, status: int, title: str, text: str) -> str:
         """A page for what was not found or not understood, in plain words."""
-        return self._environment.get_template("refusal.html").render(status=status, title=title, text=text)
+        return self._render("refusal.html", status=status, title=title, text=text)
 
-    def _filled(self, template: str, **values: Any) -> Steps[str]:
-        pieces = []
-        for piece in self._environment.get_template(template).generate(**values):
-            pieces.append(piece)
-            yield
-        return "".join(pieces)
-
-    def _drawings(self, status: DatabaseStatus, now: datetime) -> Steps[_Drawings]:
-        """What is drawn of 90 days, drawn anew when a day has begun or a check has failed, else now and then."""
-        drawn = self._drawn.get(status.database)
-        if drawn is None or not drawn.shows(status.days, now):
-            name = format_name(status.database)
-            drawn = _Drawings(
-                at=now,
-                days=status.days,
-                bars=(yield from day_bars(status.days, name=name)),
-                line=(yield from sparkline(status.days, name=name)),
-                rows=(yield from day_rows(status.days)),
-            )
-            self._drawn[status.database] = drawn
-        return drawn
+    def _render(self, template: str, **values: Any) -> str:
+        return self._environment.get_template(template).render(values)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Drawings:
-    """The pictures of a database's days, and the table behind them, as they were at a moment."""
+def render_report(
+    histories: Sequence[History],
+    *,
+    now: datetime,
+    title: str,
+    claims: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The report over these histories as one HTML document: everything inline, no script.
 
-    at: datetime
-    days: Sequence[Slice]
-    bars: Markup
-    line: Markup
-    rows: Markup
+    It loads nothing, and forbids itself to. `claims` are the forms of SLA claims by database, plain lines that are
+    shown as they are.
+    """
+    style = ASSETS["page.css"].text
+    template = _environment(Redactor()).get_template("report.html")
+    return template.render(
+        histories=histories,
+        claims=claims,
+        now=now,
+        title=title,
+        style=Markup(style),  # noqa: S704 - our own file
+        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+    )
 
-    def shows(self, days: Sequence[Slice], now: datetime) -> bool:
-        """True while these are the same days, with the same failures; a fine check more is no reason to draw."""
-        if now - self.at >= _REDRAW_EVERY or not days or not self.days or days[0].start != self.days[0].start:
-            return days == self.days
-        today, drawn = days[-1], self.days[-1]
-        return (today.checks_failed, today.uptime.down) == (drawn.checks_failed, drawn.uptime.down)
 
-
-def environment(conceal: Conceal) -> Environment:
-    """The template engine with the words and drawings that templates may use."""
+def _environment(redact: Callable[[str], str]) -> Environment:
     found = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -139,14 +121,14 @@ def environment(conceal: Conceal) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
-        finalize=_cleaned,
+        finalize=_clean_text,
     )
-    found.filters.update(_FILTERS, conceal=conceal)
+    found.filters.update(_FILTERS, redact=redact)
     found.globals.update(_GLOBALS)
     return found
 
 
-def _cleaned(value: Any) -> Any:
+def _clean_text(value: Any) -> Any:
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -175,10 +157,17 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 _GLOBALS: dict[str, Any] = {
     "assets": ASSETS,
     "bar": _bar,
-    "compared": compared,
-    "legend_mark": legend_mark,
+    "compare": compare,
+    "day_bars": day_bars,
+    "day_rows": day_rows,
+    "describe_incident": describe_incident,
+    "latency_band": latency_band,
+    "legend_shape": legend_shape,
     "outcome_rows": outcome_rows,
     "phase_rows": phase_rows,
-    "story": story,
-    "states": State,
+    "slice_rows": slice_rows,
+    "span_words": format_span,
+    "sparkline": sparkline,
+    "states": DatabaseState,
+    "worst_outcome": worst_outcome,
 }

@@ -1,31 +1,32 @@
-// Hover values, and a refresh without a flash. The page is whole without it: all it says stands in the page already.
+// Shows values on hover and refreshes the content in place. Without it the page is complete: all values are in its HTML.
 "use strict";
 (() => {
-  const PATIENCE_MS = 10_000;
+  const TIMEOUT_MS = 10_000;
   const SVG = "http://www.w3.org/2000/svg";
 
   // --- Values under the pointer, or under the arrow keys -------------------------------------------------------
 
-  /** The words of a chart's places, from left to right, and where each begins and how wide it is, in percent. */
-  function placesOf(plot) {
+  /** A chart's hover areas from left to right: label, and left edge and width in percent. */
+  function areasOf(plot) {
     const drawing = plot.querySelector("svg");
-    if (drawing.dataset.says !== undefined) {
-      const says = drawing.dataset.says.split("\n");
-      return says.map((words, index) => ({ words, x: index * 100 / says.length, width: 100 / says.length }));
+    if (drawing.dataset.labels !== undefined) {
+      const labels = drawing.dataset.labels.split("\n");
+      return labels.map((label, index) => ({ label, x: index * 100 / labels.length, width: 100 / labels.length }));
     }
-    return [...drawing.querySelectorAll(".place")].map((place) => ({
-      words: place.querySelector("title").textContent,
-      x: parseFloat(place.getAttribute("x")),
-      width: parseFloat(place.getAttribute("width")),
+    return [...drawing.querySelectorAll(".hover-area")].map((area) => ({
+      label: area.querySelector("title").textContent,
+      x: parseFloat(area.getAttribute("x")),
+      width: parseFloat(area.getAttribute("width")),
     }));
   }
 
-  function read(plot, index) {
-    const places = placesOf(plot);
-    const place = places[Math.max(0, Math.min(places.length - 1, index))];
-    if (!place) return;
-    plot.dataset.at = places.indexOf(place);
-    document.getElementById(`${plot.id}-readout`).textContent = place.words;
+  /** Show the label of one area beside the chart, and the cursor over it. */
+  function show(plot, index) {
+    const areas = areasOf(plot);
+    const area = areas[Math.max(0, Math.min(areas.length - 1, index))];
+    if (!area) return;
+    plot.dataset.at = areas.indexOf(area);
+    document.getElementById(`${plot.id}-readout`).textContent = area.label;
     const drawing = plot.querySelector("svg");
     let cursor = drawing.querySelector(":scope > .cursor");
     if (!cursor) {
@@ -34,11 +35,11 @@
       cursor.setAttribute("height", "100%");
       drawing.append(cursor);
     }
-    cursor.setAttribute("x", `${place.x}%`);
-    cursor.setAttribute("width", `${Math.max(place.width, 0.3)}%`);
+    cursor.setAttribute("x", `${area.x}%`);
+    cursor.setAttribute("width", `${Math.max(area.width, 0.3)}%`);
   }
 
-  function forget(plot) {
+  function clear(plot) {
     delete plot.dataset.at;
     document.getElementById(`${plot.id}-readout`).textContent = "";
     plot.querySelector("svg > .cursor")?.remove();
@@ -51,28 +52,28 @@
     if (!plot) return;
     const box = plot.getBoundingClientRect();
     const across = (event.clientX - box.left) / box.width * 100;
-    read(plot, placesOf(plot).findIndex((place) => across < place.x + place.width));
+    show(plot, areasOf(plot).findIndex((area) => across < area.x + area.width));
   });
   document.addEventListener("pointerout", (event) => {
     const plot = plotAt(event);
-    if (plot && !plot.contains(event.relatedTarget) && plot !== document.activeElement) forget(plot);
+    if (plot && !plot.contains(event.relatedTarget) && plot !== document.activeElement) clear(plot);
   });
-  document.addEventListener("focusout", (event) => { if (plotAt(event)) forget(plotAt(event)); });
+  document.addEventListener("focusout", (event) => { if (plotAt(event)) clear(plotAt(event)); });
   document.addEventListener("keydown", (event) => {
     const plot = plotAt(event);
     if (!plot) return;
-    const last = placesOf(plot).length - 1;
+    const last = areasOf(plot).length - 1;
     const at = plot.dataset.at === undefined ? last + (event.key === "ArrowLeft" ? 1 : 0) : Number(plot.dataset.at);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    read(plot, to);
+    show(plot, to);
   });
 
-  /** Charts with places can be reached by keyboard, and say so. */
+  /** Make charts with hover areas reachable by keyboard, and name them for screen readers. */
   function prepare(root) {
     for (const plot of root.querySelectorAll(".plot")) {
-      if (placesOf(plot).length === 0) continue;
+      if (areasOf(plot).length === 0) continue;
       plot.classList.add("readable");
       plot.tabIndex = 0;
       plot.setAttribute("role", "group");
@@ -84,32 +85,32 @@
   // --- Refresh ---------------------------------------------------------------------------------------------------
 
   const main = document.getElementById("main");
-  const unreached = document.getElementById("unreached");
+  const staleNote = document.getElementById("stale-note");
   const every = Number(main.dataset.refresh || 0) * 1000;
   let refreshedAt = Date.now();
 
   async function refresh() {
     try {
       const answer = await fetch(location.href, {
-        headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE_MS),
+        headers: { Accept: "text/html" }, signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
       refreshedAt = Date.now();
-      unreached.textContent = "";
+      staleNote.textContent = "";
     } catch {
       const since = new Date(refreshedAt).toISOString().slice(11, 19);
-      unreached.textContent = `The monitor was not reached; this is what it said at ${since} UTC`;
+      staleNote.textContent = `The monitor cannot be reached; these values are of ${since} UTC`;
     }
   }
 
-  /** Put the new content in place; what is open, focused or read out stays so. */
+  /** Put the new content in place; open tables, focus, scroll positions and the value shown are kept. */
   function replace(fresh) {
     const next = fresh.getElementById("main");
     const open = [...main.querySelectorAll("details[open]")].map((details) => details.id);
     const focused = main.contains(document.activeElement) ? document.activeElement : null;
-    const step = focused?.closest("details") && focused.tagName === "SUMMARY" ? focused.parentElement.id : null;
-    const reading = main.querySelector(".plot[data-at]");
+    const focusedTable = focused?.closest("details") && focused.tagName === "SUMMARY" ? focused.parentElement.id : null;
+    const shown = main.querySelector(".plot[data-at]");
     const scrolled = [...main.querySelectorAll("details[open] .scroll")].map((box) => [box.closest("details").id, box.scrollTop, box.scrollLeft]);
     for (const id of open) { const details = next.querySelector(`#${CSS.escape(id)}`); if (details) details.open = true; }
     main.replaceChildren(...next.childNodes);
@@ -119,11 +120,11 @@
       const box = document.getElementById(id)?.querySelector(".scroll");
       if (box) { box.scrollTop = top; box.scrollLeft = left; }
     }
-    const again = step ? document.getElementById(step)?.querySelector("summary")
+    const target = focusedTable ? document.getElementById(focusedTable)?.querySelector("summary")
       : focused?.id ? document.getElementById(focused.id) : null;
-    again?.focus({ preventScroll: true });
-    const plot = reading && document.getElementById(reading.id);
-    if (plot) read(plot, Number(reading.dataset.at));
+    target?.focus({ preventScroll: true });
+    const plot = shown && document.getElementById(shown.id);
+    if (plot) show(plot, Number(shown.dataset.at));
   }
 
   const isBusy = () => document.hidden || !getSelection().isCollapsed;

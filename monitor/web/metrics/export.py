@@ -1,7 +1,4 @@
-"""Metrics as a file, for the textfile collector of node_exporter and its kin.
-
-What is in the file is made by `metrics`; here it is put in place.
-"""
+"""Where `check` leaves its metrics: a file for node_exporter's textfile collector, or a Pushgateway."""
 
 from __future__ import annotations
 
@@ -26,10 +23,10 @@ class CannotWriteError(Exception):
 
 
 def write(path: Path, body: bytes) -> None:
-    """Put the whole body under this name at once, so that no reader ever meets half of it.
+    """Put the whole body under this name at once, so that no reader ever sees half of it.
 
-    Raises `CannotWriteError`; the file that was there before is then still there. A link is followed; what is no
-    plain file, such as a device, is left alone.
+    Raises `CannotWriteError`; a file that was there before is then unchanged. A symbolic link is followed; what is
+    not a plain file, such as a device, is refused.
     """
     try:
         replace_file(path, body, mode=_MODE)
@@ -41,13 +38,13 @@ def write(path: Path, body: bytes) -> None:
         ) from error
 
 
-# No `instance`: whichever container ran the last round, they are the same monitor's figures. Who runs several
-# monitors names more labels in the URL.
+# Without `instance`: whichever container ran the last round, the figures are of the same monitor. Whoever runs
+# several monitors adds labels in the URL.
 _GROUP = "/metrics/job/upstash-monitor"
 _URL = re.compile(r"https?://[^\s\"'`<>?#]+", re.IGNORECASE)
 _HAS_GROUP = re.compile(r"/metrics/job(@base64)?/[^/]")
 _NEXT_STEPS = {
-    HTTPStatus.BAD_REQUEST: "look into its log, it did not take what was sent",
+    HTTPStatus.BAD_REQUEST: "read its log, it did not accept what was sent",
     HTTPStatus.UNAUTHORIZED: "put user and password into the URL, https://USER:PASSWORD@HOST",
     HTTPStatus.FORBIDDEN: "see who may push there",
     HTTPStatus.NOT_FOUND: "check the path of the URL, and whether this is a Pushgateway",
@@ -56,7 +53,7 @@ _NEXT_STEP = "check the URL, and whether the Pushgateway is well"
 
 
 class PushFailedError(Exception):
-    """The metrics did not arrive. The text is short, in our own words, and holds nothing of the URL."""
+    """The metrics did not arrive. The text is short and holds nothing of the URL, which may hold a password."""
 
 
 class Pushgateway:
@@ -75,13 +72,13 @@ class Pushgateway:
         try:
             answer = ask("PUT", self._url.reveal(), body=exposition.body, headers=headers, timeout=timeout)
         except NoAnswerError as error:
-            raise PushFailedError(_mistake(str(error), _NEXT_STEP)) from None
+            raise PushFailedError(_message(str(error), _NEXT_STEP)) from None
         if not 200 <= answer.status < 300:
-            step = next((said for status, said in _NEXT_STEPS.items() if status == answer.status), _NEXT_STEP)
-            raise PushFailedError(_mistake(f"that it answered {answer.status}", step))
+            step = next((step for status, step in _NEXT_STEPS.items() if status == answer.status), _NEXT_STEP)
+            raise PushFailedError(_message(f"that it answered {answer.status}", step))
 
 
-def _mistake(found: str, next_step: str) -> str:
+def _message(found: str, next_step: str) -> str:
     return f"wanted to push metrics to the Pushgateway, found {found}. Next: {next_step}"
 
 

@@ -1,4 +1,4 @@
-"""Figures as people read them, states in one word, foreign texts without addresses."""
+"""What pages say in words: states, headlines, incidents, figures; and foreign texts without addresses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.checks.observation import Check, Outcome
-from monitor.report.formatting import Concealer, format_ms, format_share, format_span
+from monitor.report.formatting import Redactor, format_ms, format_share, format_span
 from monitor.store.rollups.model import DatabaseStatus
-from monitor.web.pages.card import State, path_of, state_of, story, verdict, worst_first
+from monitor.web.pages.summary import DatabaseState, describe_incident, headline, path_of, state_of, worst_first
 from tests.web.made import HIDDEN_HOST, HOSTILE_DETAIL, NOW, incident, schedule
 
 CHECK = Check(database="main", at=NOW - timedelta(seconds=5), outcome=Outcome.OK)
@@ -29,26 +29,28 @@ def status(
 @pytest.mark.parametrize(
     ("found", "state"),
     [
-        (status(), State.UP),
-        (status(Outcome.SLOW), State.SLOW),
-        (status(Outcome.TLS_FAILED), State.IN_DOUBT),
-        (status(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED), State.DOWN),
-        (status(Outcome.OK, cause=Outcome.TLS_FAILED), State.DOWN),
-        (status(Outcome.SLOW, cause=Outcome.SLOW), State.SLOW),
-        (status(Outcome.OFFLINE), State.UNKNOWN),
-        (status(Outcome.MONITOR_ERROR), State.UNKNOWN),
-        (status(None), State.UNKNOWN),
-        (status(age=189), State.UP),
-        (status(age=191), State.UNKNOWN),
-        (status(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED, age=3600), State.UNKNOWN),
+        (status(), DatabaseState.UP),
+        (status(Outcome.SLOW), DatabaseState.SLOW),
+        (status(Outcome.TLS_FAILED), DatabaseState.IN_DOUBT),
+        (status(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED), DatabaseState.DOWN),
+        (status(Outcome.OK, cause=Outcome.TLS_FAILED), DatabaseState.DOWN),
+        (status(Outcome.SLOW, cause=Outcome.SLOW), DatabaseState.SLOW),
+        (status(Outcome.OFFLINE), DatabaseState.UNKNOWN),
+        (status(Outcome.MONITOR_ERROR), DatabaseState.UNKNOWN),
+        (status(None), DatabaseState.UNKNOWN),
+        (status(age=189), DatabaseState.UP),
+        (status(age=191), DatabaseState.UNKNOWN),
+        (status(Outcome.TLS_FAILED, cause=Outcome.TLS_FAILED, age=3600), DatabaseState.UNKNOWN),
     ],
 )
-def test_the_state_is_what_an_operator_would_say(found: DatabaseStatus, state: State) -> None:
+def test_the_state_follows_the_open_incident_and_then_the_latest_check(
+    found: DatabaseStatus, state: DatabaseState
+) -> None:
     """An open incident first, then the latest check; what is overdue by three intervals is not known any more."""
     assert state_of(found, NOW) is state
 
 
-def test_trouble_stands_on_top() -> None:
+def test_the_worst_states_come_first() -> None:
     """Down, in doubt, slow, unknown, up; the order of the settings otherwise."""
     rows = [
         replace(status(outcome), database=name)
@@ -60,21 +62,23 @@ def test_trouble_stands_on_top() -> None:
 @pytest.mark.parametrize(
     ("states", "sentence"),
     [
-        ([State.UP], "The database is up"),
-        ([State.DOWN], "The database is down"),
-        ([State.UP] * 4, "All 4 databases are up"),
-        ([State.UP, State.DOWN], "1 of 2 databases is down"),
+        ([DatabaseState.UP], "The database is up"),
+        ([DatabaseState.DOWN], "The database is down"),
+        ([DatabaseState.UP] * 4, "All 4 databases are up"),
+        ([DatabaseState.UP, DatabaseState.DOWN], "1 of 2 databases is down"),
         (
-            [State.UP, State.DOWN, State.SLOW, State.DOWN, State.UNKNOWN],
+            [DatabaseState.UP, DatabaseState.DOWN, DatabaseState.SLOW, DatabaseState.DOWN, DatabaseState.UNKNOWN],
             "2 of 5 databases are down, 1 is slow, 1 is unknown",
         ),
-        ([], "No database is watched"),
+        ([], "No database is checked"),
     ],
 )
-def test_one_sentence_says_how_all_of_them_are(states: list[State], sentence: str) -> None:
+def test_the_headline_is_of_all_databases(states: list[DatabaseState], sentence: str) -> None:
     """The worst comes first and gives the colour."""
-    assert verdict(states)[1] == sentence
-    assert verdict(states)[0] is next((state for state in State if state in states), State.UNKNOWN)
+    assert headline(states)[1] == sentence
+    assert headline(states)[0] is next(
+        (state for state in DatabaseState if state in states), DatabaseState.UNKNOWN
+    )
 
 
 @given(st.floats(min_value=0, max_value=1))
@@ -97,7 +101,7 @@ def test_latencies_have_as_many_digits_as_matter(milliseconds: float | None, sai
     assert format_ms(milliseconds) == said
 
 
-def test_spans_are_said_as_short_as_can_be() -> None:
+def test_spans_are_as_short_as_can_be() -> None:
     """A whole day is its date, hours of one day share it."""
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
     hour, day = timedelta(hours=1), timedelta(days=1)
@@ -107,7 +111,7 @@ def test_spans_are_said_as_short_as_can_be() -> None:
     assert format_span(midnight, midnight + 2 * day) == "2026-11-23 00:00 to 2026-11-25 00:00"
 
 
-def test_a_story_tells_how_it_began_who_knew_and_how_it_ended() -> None:
+def test_an_incident_is_described_from_its_beginning_to_its_end() -> None:
     """All that a person asks the morning after."""
     opened = NOW - timedelta(hours=2)
     closed = incident(
@@ -118,13 +122,13 @@ def test_a_story_tells_how_it_began_who_knew_and_how_it_ended() -> None:
         acknowledged_at=opened + timedelta(minutes=5),
         closed_at=opened + timedelta(minutes=12, seconds=4),
     )
-    assert story(closed, NOW) == (
-        "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; told 21 s later. "
-        "Acknowledged 2026-11-25 12:25:31 UTC. Fine again 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
+    assert describe_incident(closed, NOW) == (
+        "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; notified 21 s later. "
+        "Acknowledged 2026-11-25 12:25:31 UTC. Recovered 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
         "17 checks failed."
     )
-    assert "told at once." in story(replace(closed, notified_at=opened), NOW)
-    assert "Open for 2 h." in story(replace(closed, closed_at=None), NOW)
+    assert "notified at once." in describe_incident(replace(closed, notified_at=opened), NOW)
+    assert "Open for 2 h." in describe_incident(replace(closed, closed_at=None), NOW)
 
 
 @pytest.mark.parametrize("name", ["main", "a/b", "50%?x=1#y", "Ünïcödé 名", "..a", "<script>"])
@@ -138,7 +142,7 @@ def test_any_name_fits_into_an_address(name: str) -> None:
 
 def test_addresses_and_credentials_are_taken_out_of_details() -> None:
     """Hosts of the databases, URLs, Upstash's names, what looks like a credential; and control characters."""
-    said = Concealer([HIDDEN_HOST])(HOSTILE_DETAIL)
+    said = Redactor([HIDDEN_HOST])(HOSTILE_DETAIL)
     for secret in (
         "ugly-host",
         "upstash.io",
@@ -151,5 +155,5 @@ def test_addresses_and_credentials_are_taken_out_of_details() -> None:
     ):
         assert secret not in said
     assert len(said) <= 300
-    assert Concealer()("WRONGPASS invalid or missing auth token") == "WRONGPASS invalid or missing auth token"
-    assert Concealer(["db.example"])("no route to DB.example:443") == "no route to ***:443"
+    assert Redactor()("WRONGPASS invalid or missing auth token") == "WRONGPASS invalid or missing auth token"
+    assert Redactor(["db.example"])("no route to DB.example:443") == "no route to ***:443"

@@ -1,0 +1,301 @@
+"""What pages, badges and JSON show of a database, put together from its status and history; nothing is drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from enum import Enum
+from urllib.parse import quote
+
+from monitor.alerts.notification import Severity
+from monitor.checks.observation import Check, Family, Outcome, Phases
+from monitor.diagnosis.advice import Advice, advise
+from monitor.incidents.state import Incident
+from monitor.lib.times import format_duration
+from monitor.report.formatting import format_ms, format_name, format_second
+from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
+
+# A check that is late by so many intervals says nothing of the present any more; `/healthz` allows as much.
+_OVERDUE_INTERVALS = 3
+_ZERO = timedelta(0)
+
+
+class DatabaseState(Enum):
+    """From the worst to the best."""
+
+    DOWN = "down"
+    IN_DOUBT = "in doubt"
+    SLOW = "slow"
+    UNKNOWN = "unknown"
+    UP = "up"
+
+    @property
+    def code(self) -> str:
+        """The state as JSON and style sheets write it."""
+        return self.value.replace(" ", "_")
+
+
+_ORDER = {state: number for number, state in enumerate(DatabaseState)}
+
+
+def state_of(status: DatabaseStatus, now: datetime) -> DatabaseState:
+    """An open incident first, then the latest check; unknown when that is overdue, ended offline, or never was.
+
+    A failure that has not met its rule yet is `IN_DOUBT`: the checks of the next half minute decide.
+    """
+    latest, schedule = status.latest, status.schedule
+    if latest is None or now - latest.at > _OVERDUE_INTERVALS * schedule.interval + schedule.timeout:
+        return DatabaseState.UNKNOWN
+    if status.incident is not None:
+        return DatabaseState.SLOW if status.incident.severity is Severity.WARNING else DatabaseState.DOWN
+    family = latest.outcome.family
+    if family.is_failing:
+        return DatabaseState.IN_DOUBT
+    return {Family.FINE: DatabaseState.UP, Family.SLOW: DatabaseState.SLOW}.get(family, DatabaseState.UNKNOWN)
+
+
+def worst_first(statuses: Sequence[DatabaseStatus], now: datetime) -> list[DatabaseStatus]:
+    """The worst states first; among equals the order of the settings stays."""
+    return sorted(statuses, key=lambda status: _ORDER[state_of(status, now)])
+
+
+_HEADLINE_OF_ONE = {
+    DatabaseState.DOWN: "The database is down",
+    DatabaseState.IN_DOUBT: "The last check failed; the next ones decide",
+    DatabaseState.SLOW: "The database is slow",
+    DatabaseState.UNKNOWN: "Nothing is known of the database now",
+    DatabaseState.UP: "The database is up",
+}
+
+
+def headline(states: Sequence[DatabaseState]) -> tuple[DatabaseState, str]:
+    """The worst state, and one sentence on all of them: `2 of 6 databases are down, 1 is slow`."""
+    count, total = Counter(states), len(states)
+    worst = min(states, key=_ORDER.__getitem__, default=DatabaseState.UNKNOWN)
+    if not states:
+        return worst, "No database is checked"
+    if total == 1:
+        return worst, _HEADLINE_OF_ONE[worst]
+    if worst is DatabaseState.UP:
+        return worst, f"All {total} databases are up"
+    first, *rest = [
+        (count[state], f"{'is' if count[state] == 1 else 'are'} {state.value}")
+        for state in DatabaseState
+        if count[state] and state is not DatabaseState.UP
+    ]
+    others = "".join(f", {number} {text}" for number, text in rest)
+    return worst, f"{first[0]} of {total} databases {first[1]}{others}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What is shown of a database. `today` is the spread of today's latencies, `None` before the first answer."""
+
+    name: str
+    path: str
+    state: DatabaseState
+    status: DatabaseStatus
+    last_check: str
+    uptime: Uptime
+    today: Spread | None
+    advice: Advice | None
+
+
+def card_of(status: DatabaseStatus, now: datetime) -> Card:
+    """The card of a database; its uptime is of all the days of the status."""
+    latest = status.latest
+    return Card(
+        name=format_name(status.database),
+        path=path_of(status.database),
+        state=state_of(status, now),
+        status=status,
+        last_check="no check yet" if latest is None else f"{format_duration(now - latest.at)} ago",
+        uptime=Uptime(
+            up=sum((day.uptime.up for day in status.days), start=_ZERO),
+            down=sum((day.uptime.down for day in status.days), start=_ZERO),
+            unknown=sum((day.uptime.unknown for day in status.days), start=_ZERO),
+        ),
+        today=status.days[-1].latency if status.days else None,
+        advice=None if status.incident is None else advise(status.incident.cause),
+    )
+
+
+def path_of(database: str) -> str:
+    """Where a database has its page; any name fits into it."""
+    return f"/databases/{quote(database, safe='')}"
+
+
+def describe_incident(incident: Incident, now: datetime) -> str:
+    """An incident in a few sentences: when it began, what it turned into, when it was told, how it ended."""
+    causes = ", then ".join(cause.words for cause in incident.causes)
+    until_notified = incident.notified_at - incident.opened_at
+    when = f"{format_duration(until_notified)} later" if until_notified >= timedelta(seconds=1) else "at once"
+    sentences = [f"Began {format_second(incident.opened_at)}: {causes}; notified {when}."]
+    if incident.acknowledged_at is not None:
+        sentences.append(f"Acknowledged {format_second(incident.acknowledged_at)}.")
+    if incident.closed_at is None:
+        sentences.append(f"Open for {format_duration(now - incident.opened_at)}.")
+    else:
+        lasted = format_duration(incident.closed_at - incident.opened_at)
+        sentences.append(f"Recovered {format_second(incident.closed_at)}, after {lasted}.")
+    noun = "check" if incident.checks_failed == 1 else "checks"
+    sentences.append(f"{incident.checks_failed:,} {noun} failed.")
+    return " ".join(sentences)
+
+
+class PageSpan(Enum):
+    """How far back a database's page goes; the values of `?span=`."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(days={"day": 1, "week": 7, "month": 30, "year": 365}[self.value])
+
+    @property
+    def grain(self) -> Grain:
+        return Grain.HOUR if self in (PageSpan.DAY, PageSpan.WEEK) else Grain.DAY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabasePage:
+    """What a database's page is made of; `checks` are the latest ones, the newest first."""
+
+    status: DatabaseStatus
+    history: History
+    span: PageSpan
+    checks: Sequence[Check]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeRow:
+    """How often an outcome came; `share` is of all checks."""
+
+    outcome: Outcome
+    checks: int
+    share: float
+    is_counted: bool
+
+
+def outcome_rows(whole: Slice) -> list[OutcomeRow]:
+    """What was not fine, the most frequent first; checks with an unknown result come last and are not counted."""
+    total = whole.checks
+    rows = [
+        OutcomeRow(
+            outcome=outcome, checks=count, share=count / total, is_counted=outcome.family is not Family.UNKNOWN
+        )
+        for outcome, count in whole.outcomes.items()
+        if outcome.family is not Family.FINE and count
+    ]
+    return sorted(rows, key=lambda row: (not row.is_counted, -row.checks, row.outcome.value))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseRow:
+    """The median of a phase, `width` its part of the longest; `before` is that of the span before."""
+
+    phase: str
+    words: str
+    median_ms: float
+    before_ms: float | None
+    width: float
+    before_width: float | None
+
+
+_PHASES = {
+    "dns": "name lookup",
+    "connect": "TCP connection",
+    "tls": "TLS handshake",
+    "wait": "waiting for the answer",
+    "read": "reading the answer",
+}
+
+
+def phase_rows(history: History) -> list[PhaseRow]:
+    """The phases that have a median, in the order in which they happen."""
+    if history.phases is None:
+        return []
+    before = history.phases_before or Phases()
+    found = [
+        (field.name, value, getattr(before, field.name))
+        for field in fields(Phases)
+        if field.name in _PHASES and (value := getattr(history.phases, field.name)) is not None
+    ]
+    longest = max((max(value, old or 0.0) for _, value, old in found), default=0.0) or 1.0
+    return [
+        PhaseRow(
+            phase=name,
+            words=_PHASES[name],
+            median_ms=value,
+            before_ms=old,
+            width=value / longest,
+            before_width=None if old is None else old / longest,
+        )
+        for name, value, old in found
+    ]
+
+
+def compare(history: History) -> list[str]:
+    """What changed against the span before, a clause each; nothing where there was no check then."""
+    now, before = history.whole, history.before
+    if before is None:
+        return []
+    clauses = []
+    if now.latency is not None and before.latency is not None:
+        for name, value, old in (
+            ("p50", now.latency.p50_ms, before.latency.p50_ms),
+            ("p99", now.latency.p99_ms, before.latency.p99_ms),
+        ):
+            clauses.append(f"{name} {_change(value, old)} ({format_ms(old)} before)")
+    slower = [row for row in phase_rows(history) if row.before_ms and row.median_ms > 1.5 * row.before_ms]
+    if slower:
+        most = max(slower, key=lambda row: row.median_ms - (row.before_ms or 0.0))
+        if most.median_ms - (most.before_ms or 0.0) >= 1.0:
+            whose = "the database and the way to it" if most.phase in ("wait", "read") else "not the database"
+            clauses.append(f"what got slower most is {most.words}: {whose}")
+    return clauses
+
+
+def _change(value: float, old: float) -> str:
+    if not old or abs(value - old) / old < 0.05:
+        return "as before"
+    return f"{abs(value - old) / old:.0%} {'higher' if value > old else 'lower'}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRow:
+    """Slices in a row of which the same `summary` is true; one slice, and `None`, where there is more to say."""
+
+    first: Slice
+    last: Slice
+    summary: str | None = None
+
+
+def slice_rows(slices: Sequence[Slice]) -> list[TableRow]:
+    """A row for each slice, the newest first."""
+    return [TableRow(first=part, last=part) for part in reversed(slices)]
+
+
+def day_rows(days: Sequence[Slice]) -> list[TableRow]:
+    """Rows for days, the newest first; days without trouble, and days without a check, share one."""
+    rows: list[TableRow] = []
+    for day in reversed(days):
+        summary = _summarise(day)
+        if rows and summary is not None and summary == rows[-1].summary:
+            rows[-1] = TableRow(first=day, last=rows[-1].last, summary=summary)
+        else:
+            rows.append(TableRow(first=day, last=day, summary=summary))
+    return rows
+
+
+def _summarise(day: Slice) -> str | None:
+    if not day.uptime.known:
+        return None if day.checks else "no check"
+    if day.uptime.down or day.checks_failed:
+        return None
+    return "up, no failed check" if day.uptime.unknown < (day.end - day.start) / 10 else None
