@@ -21,7 +21,7 @@ from monitor.diagnosis.advice import (
     advise,
 )
 from monitor.diagnosis.layers import Fact, Layer, LayerResults, LayerState
-from monitor.lib.exit_status import ExitStatus
+from monitor.lib.exit_status import ExitStatus, worst
 
 
 class VerdictCode(Enum):
@@ -444,8 +444,6 @@ _STATUS = {
     VerdictCode.OTHER_DATABASE: ExitStatus.UNKNOWN,
     VerdictCode.NOT_KNOWN: ExitStatus.UNKNOWN,
 }
-# As in `check`: what is down outranks what is not known.
-_PRECEDENCE = (ExitStatus.CRITICAL, ExitStatus.UNKNOWN, ExitStatus.WARNING)
 
 
 def judge(layers: LayerResults, *, service: str = "worker") -> Verdict:
@@ -465,10 +463,7 @@ def judge(layers: LayerResults, *, service: str = "worker") -> Verdict:
 
 def worst_status(verdicts: Sequence[Verdict]) -> ExitStatus:
     """The exit status of the doctor, by the convention of `check`; unknown when there is no verdict."""
-    found = {_STATUS.get(verdict.code, ExitStatus.CRITICAL) for verdict in verdicts}
-    if not found:
-        return ExitStatus.UNKNOWN
-    return next((status for status in _PRECEDENCE if status in found), ExitStatus.OK)
+    return worst(_STATUS.get(verdict.code, ExitStatus.CRITICAL) for verdict in verdicts)
 
 
 def _verdict(code: VerdictCode, found: Advice, service: str) -> Verdict:

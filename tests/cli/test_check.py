@@ -73,6 +73,7 @@ def test_the_document_is_the_contracts(tmp_path: Path, upstash: UpstashStandIn, 
         "detail",
         "checks",
         "meaning",
+        "whose_move",
         "next_steps",
         "incident",
     ]
@@ -82,6 +83,7 @@ def test_the_document_is_the_contracts(tmp_path: Path, upstash: UpstashStandIn, 
         False,
         401,
     )
+    assert row["whose_move"] == "yours"
     assert (row["checks"], row["detail"]) == (2, "WRONGPASS invalid or missing auth token")
     assert list(row["phases_ms"]) == ["dns", "connect", "tls", "wait", "read", "total"]
     assert row["phases_ms"]["tls"] is None

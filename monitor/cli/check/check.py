@@ -1,27 +1,25 @@
-"""The word `check`: one round, its exit status and what is printed; the round itself is `flow/round`."""
+"""The command `check`: one round, its result on stdout, its exit status, and its metrics for others."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from time import process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.alerts.retry_policy import DeliveryStatus
-from monitor.cli.check.export import FOR_PUSH, METRICS_FILE, PUSHGATEWAY, export
-from monitor.cli.check.output import Answer, CheckedDatabase, SentMessage, document, exit_status, plugin_output
+from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
 from monitor.cli.options import DURATION, chosen, config_option, fail, load_settings
 from monitor.config.settings import Settings
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Result, Round, diagnosis_wait, run_round, send_timeout
-from monitor.engine.wiring import Monitor, build, now_utc
+from monitor.engine.wiring import build, now_utc
 from monitor.lib.deadline import Deadline
 from monitor.lib.exit_status import ExitStatus
 from monitor.store.errors import RefusedFileError
@@ -29,6 +27,38 @@ from monitor.store.rollups.model import Totals
 
 if TYPE_CHECKING:
     from monitor.web.metrics.export import Pushgateway
+
+    # click's parameter types are generic for a type checker since 8.2, and never at run time.
+    _FileParam = click.ParamType[Path]
+    _PushParam = click.ParamType[Pushgateway]
+else:
+    _FileParam = _PushParam = click.ParamType
+
+# What the round leaves for the push, of a short time at most a quarter, and what the push leaves for the end.
+_FOR_PUSH = timedelta(seconds=3)
+_LONGEST_PUSH = timedelta(seconds=10)
+_RESERVE = timedelta(seconds=1)
+
+
+class _File(_FileParam):
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if value in ("", "-"):
+            self.fail("wanted the name of a file, found none", param, ctx)
+        return Path(value)
+
+
+class _Gateway(_PushParam):
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pushgateway:
+        from monitor.web.metrics.export import Pushgateway
+
+        try:
+            return Pushgateway(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -40,12 +70,12 @@ if TYPE_CHECKING:
 @click.option(
     "--metrics",
     "metrics_file",
-    type=METRICS_FILE,
+    type=_File(),
     metavar="FILE",
     help="Also write the metrics to a file, as a textfile collector reads it.",
 )
 @click.option(
-    "--push", "gateway", type=PUSHGATEWAY, metavar="URL", help="Also push the metrics to a Prometheus Pushgateway."
+    "--push", "gateway", type=_Gateway(), metavar="URL", help="Also push the metrics to a Prometheus Pushgateway."
 )
 @config_option
 @click.pass_context
@@ -60,14 +90,15 @@ def command(
     metrics_file: Path | None,
     gateway: Pushgateway | None,
 ) -> None:
-    """Look at each database once, confirm what is in doubt, alert, and end."""
-    # Starting Python and reading ourselves in has cost time already, mostly CPU time.
+    """Check each database once, go on with those in doubt until decided, alert, and end."""
+    # Starting Python and importing ourselves has cost time already, mostly CPU time.
     spent = timedelta(seconds=process_time())
     deadline = Deadline(within, spent=spent)
-    for_push = min(FOR_PUSH, within / 4) if gateway else timedelta(0)
-    answer = Answer(deadline.left().total_seconds(), as_json=as_json)
-    settings = load_settings(context, on_mistake=answer.unknown)
-    chosen(settings, names, on_mistake=answer.unknown)
+    printer = ResultPrinter(deadline.left().total_seconds(), as_json=as_json)
+    settings = load_settings(context, on_mistake=printer.print_unknown)
+    chosen(settings, names, on_mistake=printer.print_unknown)
+    for_push = min(_FOR_PUSH, within / 4) if gateway else timedelta(0)
+    with_totals = metrics_file is not None or gateway is not None
     try:
         found = asyncio.run(
             _round(
@@ -75,51 +106,51 @@ def command(
                 names,
                 Deadline(within - for_push, spent=spent),
                 send=not no_alerts,
-                with_totals=metrics_file is not None or gateway is not None,
+                with_totals=with_totals,
             )
         )
     except RefusedFileError as error:
-        answer.unknown(str(error))
+        printer.print_unknown(str(error))
         fail(str(error))
-    except Exception as error:  # the top of the round: a plugin host must not read our bug as a slow database
+    except Exception as error:  # a plugin host must not take our bug for a slow database
         logging.getLogger(__name__).exception("the check failed inside")
-        answer.unknown(f"the check failed inside ({type(error).__name__})")
+        printer.print_unknown(f"the check failed inside ({type(error).__name__})")
         context.exit(int(ExitStatus.UNKNOWN))
     status = exit_status(found.checked)
     if exit_zero and status in (ExitStatus.WARNING, ExitStatus.CRITICAL):
         status = ExitStatus.OK
     if as_json:
         took_ms = (within - deadline.left()) / timedelta(milliseconds=1)
-        whole = document(found.checked, found.told, started_at=found.began, took_ms=took_ms, status=status)
-        text = json.dumps(whole, indent=2)
+        values = document(found.checked, found.attempts, started_at=found.began, took_ms=took_ms, status=status)
+        text = json.dumps(values, indent=2)
     else:
         text = plugin_output(found.checked)
-    answer.give(text, status)
+    printer.print(text, status)
     if found.totals is not None:
-        export(found.totals, names, file=metrics_file, gateway=gateway, deadline=deadline)
+        _export(found.totals, names, metrics_file, gateway, deadline)
     context.exit(int(status))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """What a round found; `totals` only where metrics were asked for."""
+    """What a round found; `totals` only where metrics are wanted."""
 
     began: datetime
     checked: list[CheckedDatabase]
-    told: list[SentMessage]
+    attempts: list[DeliveryAttempt]
     totals: Totals | None
 
 
 async def _round(
     settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool, with_totals: bool
 ) -> _Found:
-    deliveries: list[DeliveryAttempt] = []
+    attempts: list[DeliveryAttempt] = []
     began = now_utc()
     monitor = build(
         settings,
         tell_unwritable=False,
         send_timeout=partial(send_timeout, deadline),
-        on_delivery=deliveries.append,
+        on_delivery=attempts.append,
         patience=partial(diagnosis_wait, deadline) if send else timedelta,
     )
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
@@ -133,19 +164,18 @@ async def _round(
     try:
         results = await run_round(cycles, plan)
         await monitor.store_thread.run(monitor.store.prune_now_and_then, began, settings.history.keep)
-        totals = await _totals(monitor) if with_totals else None
+        totals = None
+        if with_totals:
+            from monitor.report.overview import Archive  # reading back is no part of a check without metrics
+
+            archive = Archive(settings, read=monitor.store.read, clock=now_utc)
+            totals = await monitor.store_thread.run(archive.totals)
     finally:
         monitor.stop()
         monitor.close()
     limits = {database.name: database.slow for database in settings.databases}
     checked = [_checked(result, limits[result.cycle_result.check.database]) for result in results]
-    return _Found(began=began, checked=checked, told=_told(deliveries), totals=totals)
-
-
-async def _totals(monitor: Monitor) -> Totals:
-    from monitor.report.overview import Overview
-
-    return await Overview(monitor.settings, monitor.store, monitor.store_thread, now_utc).totals()
+    return _Found(began=began, checked=checked, attempts=attempts, totals=totals)
 
 
 def _checked(result: Result, slow: timedelta | None) -> CheckedDatabase:
@@ -158,17 +188,28 @@ def _checked(result: Result, slow: timedelta | None) -> CheckedDatabase:
     )
 
 
-def _told(deliveries: list[DeliveryAttempt]) -> list[SentMessage]:
-    """One entry per message, with its last answer."""
-    last: dict[tuple[str, str, int | None], SentMessage] = {}
-    for delivery in deliveries:
-        notification, result = delivery.notification, delivery.result
-        sent = result.status is DeliveryStatus.CONFIRMED
-        last[delivery.channel, notification.kind.value, notification.incident] = SentMessage(
-            channel=delivery.channel,
-            kind=notification.kind.value,
-            incident=notification.incident,
-            sent=sent,
-            error=None if sent else result.detail,
-        )
-    return list(last.values())
+def _export(
+    totals: Totals, names: tuple[str, ...], file: Path | None, gateway: Pushgateway | None, deadline: Deadline
+) -> None:
+    """Write and push the metrics of the databases of these names, or of all; stderr has what did not work."""
+    # The others were not checked in this round: their series would show them as they were long ago.
+    rows = tuple(row for row in totals.databases if not names or row.database in names)
+    try:
+        # prometheus_client costs 30 ms, which a check without metrics does not pay.
+        from monitor.web.metrics.export import CannotWriteError, PushFailedError, write
+        from monitor.web.metrics.exposition import render
+
+        exposition = render(replace(totals, databases=rows))
+        if file is not None:
+            try:
+                write(file, exposition.body)
+            except CannotWriteError as error:
+                click.echo(str(error), err=True)
+        if gateway is not None:
+            try:
+                gateway.push(exposition, timeout=min(_LONGEST_PUSH, deadline.left(reserve=_RESERVE)))
+            except PushFailedError as error:
+                click.echo(str(error), err=True)
+    except Exception:
+        # The result is printed by now, and our bug must not end this process with another status.
+        logging.getLogger(__name__).exception("exporting the metrics failed inside")

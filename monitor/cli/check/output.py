@@ -1,7 +1,6 @@
-"""What one round of `check` amounts to: the exit status, the line for a plugin host, the JSON document.
+"""What `check` prints: the line for a plugin host, the JSON document, and that there is exactly one of them.
 
-Pure shaping of what `flow/round` found (design, 5.1 and 5.2); printing it is the command's business. The line
-follows the Monitoring Plugins guidelines: text, a bar, performance data; more text on the lines below.
+The line follows the Monitoring Plugins guidelines: text, a bar, performance data; more text on the lines below.
 """
 
 from __future__ import annotations
@@ -11,136 +10,125 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.checks.observation import Check, Family, is_up
+from monitor.alerts.retry_policy import DeliveryStatus
+from monitor.checks.observation import Check, Family
 from monitor.diagnosis.advice import advise
+from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
-from monitor.lib.exit_status import ExitStatus
+from monitor.lib.exit_status import ExitStatus, worst
 from monitor.lib.times import iso
+from monitor.report.formatting import format_ms
+from monitor.report.values import check_values, incident_values
+
+_VERSION = 1
+_MOST_IN_LINE = 3
+# For printing that there is no result, and then for the interpreter to end.
+_LAST_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedDatabase:
-    """One database after a round: its last check, how many there were, its incident if it has one."""
+    """One database after a round: its last check, how many there were, its limit, its incident if it has one."""
 
     check: Check
     checks: int
     slow: timedelta | None
     incident: Incident | None
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SentMessage:
-    """One message of the round: `sent` when the channel confirmed it, else `error` says why not."""
-
-    channel: str
-    kind: str
-    incident: int | None
-    sent: bool
-    error: str | None = None
-
-
-# Something that is down outranks something unknown; "slow only" means that nothing else was the matter.
-_PRECEDENCE = (ExitStatus.CRITICAL, ExitStatus.UNKNOWN, ExitStatus.WARNING)
+    @property
+    def status(self) -> ExitStatus:
+        family = self.check.outcome.family
+        if family.is_failing:
+            return ExitStatus.CRITICAL
+        return {Family.FINE: ExitStatus.OK, Family.SLOW: ExitStatus.WARNING}.get(family, ExitStatus.UNKNOWN)
 
 
 def exit_status(checked: Sequence[CheckedDatabase]) -> ExitStatus:
     """The worst of the databases; unknown when there is none."""
-    if not checked:
-        return ExitStatus.UNKNOWN
-    found = {_status(row.check) for row in checked}
-    return next((status for status in _PRECEDENCE if status in found), ExitStatus.OK)
+    return worst(row.status for row in checked)
 
 
 def plugin_output(checked: Sequence[CheckedDatabase]) -> str:
     """The first line with performance data, then a few lines for people on each database that is not fine."""
     status = exit_status(checked)
-    troubled = [row for row in checked if _status(row.check) is not ExitStatus.OK]
-    worst_first = sorted(troubled, key=lambda row: _status(row.check) is not status)
-    said = "; ".join(_say(row) for row in (worst_first or checked)[:3])
+    troubled = [row for row in checked if row.status is not ExitStatus.OK]
+    worst_first = sorted(troubled, key=lambda row: row.status is not status)
+    summary = "; ".join(map(_summary, (worst_first or checked)[:_MOST_IN_LINE]))
     count = f"{len(troubled)} of {len(checked)} not fine: " if troubled and len(checked) > 1 else ""
-    more = f" and {len(worst_first) - 3} more" if len(worst_first) > 3 else ""
-    if not troubled and len(checked) > 3:
-        said = f"all {len(checked)} databases answer"
-    line = f"{status.name} - {_barless(count + said + more)} | {' '.join(map(_performance, checked))}"
-    return "\n".join([line, *(_barless(text) for row in worst_first for text in _explain(row))])
+    more = f" and {len(worst_first) - _MOST_IN_LINE} more" if len(worst_first) > _MOST_IN_LINE else ""
+    if not troubled and len(checked) > _MOST_IN_LINE:
+        summary = f"all {len(checked)} databases answer"
+    line = f"{status.name} - {_without_bar(count + summary + more)} | {' '.join(map(_performance, checked))}"
+    return "\n".join([line, *(_without_bar(text) for row in worst_first for text in _explanation(row))])
 
 
 def document(
     checked: Sequence[CheckedDatabase],
-    told: Sequence[SentMessage],
+    attempts: Sequence[DeliveryAttempt],
     *,
     started_at: datetime,
     took_ms: float,
     status: ExitStatus,
 ) -> dict[str, Any]:
-    """The document of `check --json`, version 1 (design, 5.2)."""
+    """The document of `check --json`, version 1."""
     return {
-        "version": 1,
+        "version": _VERSION,
         "started_at": iso(started_at),
         "took_ms": round(took_ms, 1),
         "exit_status": int(status),
-        "databases": [_database(row) for row in checked],
-        "deliveries": [_delivery(message) for message in told],
+        "databases": [_database_values(row, now=started_at) for row in checked],
+        "deliveries": _deliveries(attempts),
     }
 
 
-def _status(check: Check) -> ExitStatus:
-    family = check.outcome.family
-    if family.is_failing:
-        return ExitStatus.CRITICAL
-    return {Family.FINE: ExitStatus.OK, Family.SLOW: ExitStatus.WARNING}.get(family, ExitStatus.UNKNOWN)
-
-
-def _database(row: CheckedDatabase) -> dict[str, Any]:
-    check, advice = row.check, advise(row.check.outcome)
-    phases = {name: _rounded(value) for name, value in asdict(check.phases).items()}
+def _database_values(row: CheckedDatabase, *, now: datetime) -> dict[str, Any]:
+    values, advice = check_values(row.check), advise(row.check.outcome)
+    incident = None if row.incident is None else incident_values(row.incident, now=now)
     return {
-        "database": check.database,
-        "outcome": check.outcome.value,
-        "family": check.outcome.family.value,
-        "ok": is_up(check.outcome.family),
-        "checked_at": iso(check.at),
-        "latency_ms": _rounded(check.latency_ms),
-        "phases_ms": phases,
-        "http_status": check.http_status,
-        "detail": check.detail,
+        "database": row.check.database,
+        "outcome": values["outcome"],
+        "family": values["family"],
+        "ok": values["ok"],
+        "checked_at": values["at"],
+        "latency_ms": values["latency_ms"],
+        "phases_ms": values["phases_ms"],
+        "http_status": values["http_status"],
+        "detail": values["detail"],
         "checks": row.checks,
         "meaning": advice.meaning,
+        "whose_move": advice.whose_move.value,
         "next_steps": list(advice.next_steps),
-        "incident": None if row.incident is None else _incident(row.incident),
+        "incident": incident and {key: incident[key] for key in ("id", "state", "opened_at", "cause")},
     }
 
 
-def _incident(incident: Incident) -> dict[str, Any]:
-    return {
-        "id": incident.id,
-        "state": "open" if incident.closed_at is None else "closed",
-        "opened_at": iso(incident.opened_at),
-        "cause": incident.cause.value,
-    }
+def _deliveries(attempts: Sequence[DeliveryAttempt]) -> list[dict[str, Any]]:
+    """One entry for each message, by its last attempt; `error` is there only when it failed."""
+    last: dict[tuple[str, str, int | None], dict[str, Any]] = {}
+    for attempt in attempts:
+        kind, incident = attempt.notification.kind.value, attempt.notification.incident
+        sent = attempt.result.status is DeliveryStatus.CONFIRMED
+        entry = {"channel": attempt.channel, "kind": kind, "incident": incident, "sent": sent}
+        last[attempt.channel, kind, incident] = entry if sent else {**entry, "error": attempt.result.detail}
+    return list(last.values())
 
 
-def _delivery(message: SentMessage) -> dict[str, Any]:
-    """`error` is there only when there is one."""
-    return {key: value for key, value in asdict(message).items() if key != "error" or value is not None}
-
-
-def _say(row: CheckedDatabase) -> str:
+def _summary(row: CheckedDatabase) -> str:
     check = row.check
-    latency = "" if check.latency_ms is None else f" ({check.latency_ms:.1f} ms)"
     if check.outcome.family is Family.FINE:
+        latency = "" if check.latency_ms is None else f" ({format_ms(check.latency_ms)})"
         return f"{check.database} answers{latency}"
-    detail = f": {check.detail}" if check.detail else ""
-    return f"{check.database} {check.outcome.words}{detail}"
+    return f"{check.database} {check.outcome.words}" + (f": {check.detail}" if check.detail else "")
 
 
-def _explain(row: CheckedDatabase) -> list[str]:
+def _explanation(row: CheckedDatabase) -> list[str]:
     advice = advise(row.check.outcome)
-    lines = [f"{row.check.database}: {advice.meaning}", *(f"  - {step}" for step in advice.next_steps)]
+    lines = [f"{row.check.database}: {advice.meaning}", f"  whose move: {advice.whose_move.words}"]
+    lines += [f"  - {step}" for step in advice.next_steps]
     if row.incident is not None and row.incident.closed_at is None:
         lines.append(f"  incident {row.incident.id}, open since {iso(row.incident.opened_at)}")
     return lines
@@ -152,72 +140,66 @@ def _performance(row: CheckedDatabase) -> str:
     latency = row.check.latency_ms
     value = "U" if latency is None else f"{latency:.3f}ms"
     warn = "" if row.slow is None else f"{row.slow // timedelta(milliseconds=1)}"
-    return f"'{_barless(label)}'={value};{warn};;0"
+    return f"'{_without_bar(label)}'={value};{warn};;0"
 
 
-def _barless(text: str) -> str:
+def _without_bar(text: str) -> str:
     """A bar ends the text for a plugin host, so none may stand inside it."""
     return text.replace("|", "¦")
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+class ResultPrinter:
+    """Prints the one result of `check`: that of the round, or that there is none when its time is over.
 
-
-# For saying that there is no result, and then for the interpreter's own end.
-_LAST_WORDS_SECONDS = 0.1
-
-
-class Answer:
-    """The round and the clock both want to answer; whoever is first is the only one.
-
-    After `seconds` the process ends: with UNKNOWN, or with the status of an answer that is being given, should
+    After `seconds` the process ends: with UNKNOWN, or with the status of a result that is being printed, should
     nobody read it. A disk that hangs cannot hold that up.
     """
 
     def __init__(self, seconds: float, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._given = threading.Lock()
+        self._printed = threading.Lock()
         self._status = ExitStatus.UNKNOWN
-        _after(max(0.05, seconds - _LAST_WORDS_SECONDS), self._leave)
+        _call_after(max(0.05, seconds - _LAST_SECONDS), self._time_is_over)
 
-    def give(self, text: str, status: ExitStatus) -> None:
-        """Print it and return; if another answer was first, the process ends before this returns."""
-        if not self._given.acquire(blocking=False):
+    def print(self, text: str, status: ExitStatus) -> None:
+        """Print it and return; if another result was first, the process ends before this returns."""
+        if not self._printed.acquire(blocking=False):
             threading.Event().wait()
         self._status = status
         _print(text)
 
-    def unknown(self, reason: str) -> None:
+    def print_unknown(self, reason: str) -> None:
         """What a plugin host or a script reads when there is no result."""
-        nothing = {
-            "version": 1,
+        values: dict[str, Any] = {
+            "version": _VERSION,
+            "started_at": None,
+            "took_ms": None,
             "exit_status": int(ExitStatus.UNKNOWN),
             "databases": [],
             "deliveries": [],
             "error": reason,
         }
-        text = json.dumps(nothing) if self._as_json else f"UNKNOWN - {reason.replace('|', '¦')}"
-        self.give(text, ExitStatus.UNKNOWN)
+        text = json.dumps(values, indent=2) if self._as_json else f"UNKNOWN - {_without_bar(reason)}"
+        self.print(text, ExitStatus.UNKNOWN)
 
-    def _leave(self) -> None:
-        # Even saying so may hang, or the round is giving its answer this moment.
-        _after(_LAST_WORDS_SECONDS, self._end)
-        self.unknown("the round was not over in time; the disk or this machine is too slow")
+    def _time_is_over(self) -> None:
+        # Even printing this may hang, or the round is printing its result this moment.
+        _call_after(_LAST_SECONDS, self._end)
+        self.print_unknown("the round was not over in time; the disk or this machine is too slow")
         self._end()
 
     def _end(self) -> None:
         os._exit(int(self._status))
 
 
-def _after(seconds: float, call: Callable[[], None]) -> None:
+def _call_after(seconds: float, call: Callable[[], None]) -> None:
     timer = threading.Timer(seconds, call)
     timer.daemon = True
     timer.start()
 
 
 def _print(text: str) -> None:
-    """Whoever read us may have left, or the disk be full; the status says it as well."""
+    """The reader may be gone, or the disk full; the exit status carries the result as well."""
     try:
         print(text, flush=True)
     except OSError:
