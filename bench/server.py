@@ -22,7 +22,7 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any, cast
 
-from monitor.checks.timestamps import StampedSocket
+from monitor.checks.connection import StampedSocket
 
 TOKEN_PREFIX = "token-of-"
 _REJECTED = b'{"error":"WRONGPASS invalid or missing auth token"}'

@@ -16,7 +16,7 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import MessageText, clean, compose, plain_text, short_text
 from monitor.lib.bounded_http.line import Answer, NoAnswerError
 from monitor.lib.bounded_http.request import ask
-from monitor.lib.deadline import Deadline
+from monitor.lib.clock import Deadline
 
 _FALLBACK_LIMIT = 3500
 _SHORT_LIMIT = 1000

@@ -35,7 +35,7 @@ def is_due(
     return is_in_doubt or now - last.sent_at >= RETRY_AFTER
 
 
-def carried(last: CanaryResult, now: datetime) -> CheckResult:
+def with_failed_canary(last: CanaryResult, now: datetime) -> CheckResult:
     """What a fine PING means while the last canary failed: the database is not fine."""
     age = format_duration(max(timedelta(0), now - last.sent_at))
     return CheckResult(
@@ -46,8 +46,8 @@ def carried(last: CanaryResult, now: datetime) -> CheckResult:
 _GOES_BY_ITSELF = "; the key goes by itself within a minute"
 
 
-def judge_writing(steps: Mapping[str, Observation]) -> CheckResult:
-    """What `UpstashProbe.write` means: the first step that was not fine, by name, or that all were."""
+def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
+    """What `RestProbe.write` means: the first step that was not fine, by name, or that all were."""
     for step, observation in steps.items():
         result = classify(observation, slow=None)
         if result.outcome is not Outcome.OK:

@@ -61,7 +61,7 @@ def classify(observation: Observation, *, slow: timedelta | None) -> CheckResult
     if observation.fault is not None:
         outcome, words = _FAULTS[observation.fault]
         telling = _by_status(status) if observation.fault in _STATUS_OUTRANKS else None
-        detail = _behind_status(observation.remark or words, status if telling else None)
+        detail = _behind_status(observation.description or words, status if telling else None)
         return CheckResult(outcome=telling or outcome, detail=detail)
     if observation.error_text is not None:
         outcome = _by_text(observation.error_text, status)
@@ -73,7 +73,7 @@ def classify(observation: Observation, *, slow: timedelta | None) -> CheckResult
     if status in (HTTPStatus.OK, None) and observation.as_expected:
         return _by_latency(observation, slow)
     return CheckResult(
-        outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_behind_status(observation.remark, status)
+        outcome=_by_status(status) or Outcome.NOT_UPSTASH, detail=_behind_status(observation.description, status)
     )
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from aiohappyeyeballs import start_connection
 
-from monitor.checks.resolver import Resolver
+from monitor.checks.connection import Resolver
 
 
 class ConnectivityProbe:

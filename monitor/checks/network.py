@@ -19,10 +19,17 @@ from typing import Any, cast
 import httpcore
 import httpx
 
-from monitor.checks.errors import WireError, connection_error, cut_error, lookup_error, tls_error
+from monitor.checks.connection import (
+    ProbeError,
+    Resolver,
+    StampedSocket,
+    connect,
+    connection_error,
+    lookup_error,
+    lost_connection_error,
+    tls_error,
+)
 from monitor.checks.observation import Phases, ProbeFault
-from monitor.checks.resolver import Resolver
-from monitor.checks.timestamps import StampedSocket, connect
 
 READ_LIMIT_BYTES = 1024 * 1024
 _HTTP = b"HTTP/"
@@ -74,7 +81,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         self._stopwatch = stopwatch
         self._line: _Line | None = None
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Cut the connection at once, wherever it is; a farewell could hang."""
         if self._line is not None and self._line.transport is not None:
             self._line.transport.abort()
@@ -87,7 +94,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raise `WireError` with the fault of the lookup or of the connection."""
+        """Raise `ProbeError` with the fault of the lookup or of the connection."""
         self._stopwatch.resolving = perf_counter()
         try:
             addresses = await self._resolver.resolve(host.strip("[]"), port)
@@ -117,7 +124,7 @@ class _Line(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.received = bytearray()
         self.ended = False
-        self.trouble: WireError | None = None
+        self.trouble: ProbeError | None = None
         self.news = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,12 +136,12 @@ class _Line(asyncio.Protocol):
             self._stopwatch.first_byte = self._stopwatch.last_byte
         self._count += len(data)
         if self._count > READ_LIMIT_BYTES:
-            self._fail(WireError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB"))
+            self._fail(ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB"))
             return
         # The first bytes tell a Redis or SSH server at once, not at the deadline. They may come one by one.
         self._head += data[: len(_HTTP) - len(self._head)]
         if not _HTTP.startswith(self._head):
-            self._fail(WireError(ProbeFault.NOT_HTTP, "the answer is not HTTP"))
+            self._fail(ProbeError(ProbeFault.NOT_HTTP, "the answer is not HTTP"))
             return
         self.received += data
         self.news.set()
@@ -151,11 +158,11 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self.trouble is None and not self.ended:
-            self.trouble = cut_error(exc)
+            self.trouble = lost_connection_error(exc)
         self.ended = True
         self.news.set()
 
-    def _fail(self, trouble: WireError) -> None:
+    def _fail(self, trouble: ProbeError) -> None:
         self.trouble = trouble
         self.received.clear()
         self.news.set()
@@ -194,10 +201,10 @@ class Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raise `WireError` when the handshake fails."""
+        """Raise `ProbeError` when the handshake fails."""
         line = self._line
         if line.transport is None:
-            raise WireError(ProbeFault.LOST, "the connection was cut before the TLS handshake")
+            raise ProbeError(ProbeFault.LOST, "the connection was cut before the TLS handshake")
         self._stopwatch.encrypting = perf_counter()
         try:
             line.transport = await asyncio.get_running_loop().start_tls(
@@ -206,9 +213,9 @@ class Stream(httpcore.AsyncNetworkStream):
         except ssl.SSLError as error:
             raise tls_error(error) from error
         except OSError as error:
-            raise cut_error(error, "the connection was cut during the TLS handshake") from error
+            raise lost_connection_error(error, "the connection was cut during the TLS handshake") from error
         if line.transport is None:
-            raise WireError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
+            raise ProbeError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
         self._stopwatch.encrypted = perf_counter()
         return self
 
@@ -275,7 +282,7 @@ class Transport(httpx.AsyncBaseTransport):
         except httpcore.RemoteProtocolError as error:
             raise _protocol_error(error) from error
         finally:
-            backend.hang_up()
+            backend.abort()
         exchange.body = _unpack(raw, headers.get("content-encoding", ""))
         exchange.complete = True
         # Already unpacked, so httpx must not do it again, without a limit.
@@ -283,27 +290,27 @@ class Transport(httpx.AsyncBaseTransport):
         return httpx.Response(exchange.status, headers=kept, content=exchange.body)
 
 
-def _protocol_error(error: httpcore.RemoteProtocolError) -> WireError:
+def _protocol_error(error: httpcore.RemoteProtocolError) -> ProbeError:
     """Of what h11 calls a protocol error, tell an early end from an answer that is not HTTP, by its wording."""
     if "closed connection" in str(error) or "disconnected" in str(error):
-        return WireError(ProbeFault.LOST, "the connection was closed before the answer was complete")
-    return WireError(ProbeFault.NOT_HTTP, "the answer is not valid HTTP")
+        return ProbeError(ProbeFault.LOST, "the connection was closed before the answer was complete")
+    return ProbeError(ProbeFault.NOT_HTTP, "the answer is not valid HTTP")
 
 
 def _unpack(raw: bytes, encoding: str) -> bytes:
-    """Undo gzip or deflate up to the limit; raises `WireError`."""
+    """Undo gzip or deflate up to the limit; raises `ProbeError`."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return raw
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise WireError(ProbeFault.NOT_HTTP, "the answer is in an encoding that was not asked for")
+        raise ProbeError(ProbeFault.NOT_HTTP, "the answer is in an encoding that was not asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         body = unpacker.decompress(raw, READ_LIMIT_BYTES + 1)
     except zlib.error as error:
-        raise WireError(ProbeFault.NOT_HTTP, "the answer is not validly compressed") from error
+        raise ProbeError(ProbeFault.NOT_HTTP, "the answer is not validly compressed") from error
     if len(body) > READ_LIMIT_BYTES:
-        raise WireError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB when unpacked")
+        raise ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB when unpacked")
     if not unpacker.eof:
-        raise WireError(ProbeFault.LOST, "the compressed answer was cut short")
+        raise ProbeError(ProbeFault.LOST, "the compressed answer was cut short")
     return body

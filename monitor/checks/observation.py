@@ -149,7 +149,7 @@ class Phases:
 class Observation:
     """What came back from one request, before anybody judged it.
 
-    `fault` is set when no whole answer arrived; `remark` then says in a few words what was seen.
+    `fault` is set when no whole answer arrived; `description` then says in a few words what was seen.
     `error_text` is the text of an Upstash-shaped `{"error": …}` body.
     `as_expected` means that the body held exactly the value that was asked for; `content_type` is noted if not.
     Secrets are already taken out of every text in here.
@@ -161,7 +161,7 @@ class Observation:
     error_text: str | None = None
     as_expected: bool = False
     content_type: str = ""
-    remark: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,12 +17,19 @@ from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from monitor.checks.connection import (
+    ProbeError,
+    Resolver,
+    StampedSocket,
+    connect,
+    connection_error,
+    lookup_error,
+    lost_connection_error,
+    tls_error,
+)
 from monitor.checks.credentials import inspect_for_worker, worker_url
-from monitor.checks.errors import WireError, connection_error, cut_error, lookup_error, tls_error
 from monitor.checks.network import Stopwatch
 from monitor.checks.observation import Observation, ProbeFault
-from monitor.checks.resolver import Resolver
-from monitor.checks.timestamps import StampedSocket, connect
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
@@ -77,8 +84,8 @@ class WorkerProbe:
         except TimeoutError:
             fault = stopwatch.fault_at_deadline()
             return _fault(stopwatch, fault, f"{_missing(stopwatch)} within {timeout.total_seconds():g} s")
-        except WireError as error:
-            return _fault(stopwatch, error.fault, error.remark)
+        except ProbeError as error:
+            return _fault(stopwatch, error.fault, error.description)
 
     async def _ping(self, url: str, stopwatch: Stopwatch) -> Observation:
         from redis.asyncio.connection import parse_url
@@ -97,7 +104,7 @@ class WorkerProbe:
             answer = await connection.read_response()
         except (InvalidResponse, ValueError, RecursionError) as error:
             # The other side's bytes stand in the texts of these.
-            raise WireError(ProbeFault.NOT_HTTP, "the answer is not Redis's protocol") from error
+            raise ProbeError(ProbeFault.NOT_HTTP, "the answer is not Redis's protocol") from error
         except RedisError as error:
             stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
             return Observation(phases=stopwatch.phases(complete=True), error_text=self._scrub(_error_text(error)))
@@ -105,13 +112,15 @@ class WorkerProbe:
             await connection.disconnect(nowait=True)
             writer.close()
         stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
-        remark = "" if answer == nonce.encode() else "PING was not answered with what was sent"
-        return Observation(phases=stopwatch.phases(complete=True), as_expected=not remark, remark=remark)
+        description = "" if answer == nonce.encode() else "PING was not answered with what was sent"
+        return Observation(
+            phases=stopwatch.phases(complete=True), as_expected=not description, description=description
+        )
 
     async def _lay_line(
         self, host: str, port: int, stopwatch: Stopwatch
     ) -> tuple[StampedSocket, asyncio.StreamReader, asyncio.StreamWriter]:
-        """Look up, connect, encrypt; raises `WireError`."""
+        """Look up, connect, encrypt; raises `ProbeError`."""
         stopwatch.resolving = perf_counter()
         try:
             addresses = await self._resolver.resolve(host, port)
@@ -133,7 +142,7 @@ class WorkerProbe:
         except ssl.SSLError as error:
             raise tls_error(error) from error
         except OSError as error:
-            raise cut_error(error, "the connection was cut during the TLS handshake") from error
+            raise lost_connection_error(error, "the connection was cut during the TLS handshake") from error
         stopwatch.encrypted = perf_counter()
         return sock, reader, _Writer(transport, protocol, reader, loop)
 
@@ -146,7 +155,7 @@ class _Reader(asyncio.StreamReader):
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
         self._taken += len(data)
         if self._taken > _READ_LIMIT_BYTES:
-            self.set_exception(WireError(ProbeFault.OVERSIZED, "the answer is larger than 64 KiB"))
+            self.set_exception(ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 64 KiB"))
         else:
             super().feed_data(data)
 
@@ -188,7 +197,7 @@ def _connection_class() -> Callable[..., Connection]:
 
 
 def _error_text(error: RedisError) -> str:
-    """The server's own text, put together again; raises `WireError` for what the server never said."""
+    """The server's own text, put together again; raises `ProbeError` for what the server never said."""
     from redis.exceptions import AuthenticationError, ResponseError
 
     if error.status_code:
@@ -196,12 +205,12 @@ def _error_text(error: RedisError) -> str:
     if isinstance(error, ResponseError):
         return str(error)
     if isinstance(error, AuthenticationError):
-        raise WireError(ProbeFault.NOT_HTTP, "the login was answered with something else than OK") from error
-    raise WireError(ProbeFault.LOST, "the connection was closed before the answer was complete") from error
+        raise ProbeError(ProbeFault.NOT_HTTP, "the login was answered with something else than OK") from error
+    raise ProbeError(ProbeFault.LOST, "the connection was closed before the answer was complete") from error
 
 
-def _fault(stopwatch: Stopwatch, fault: ProbeFault, remark: str) -> Observation:
-    return Observation(phases=stopwatch.phases(complete=False), fault=fault, remark=remark)
+def _fault(stopwatch: Stopwatch, fault: ProbeFault, description: str) -> Observation:
+    return Observation(phases=stopwatch.phases(complete=False), fault=fault, description=description)
 
 
 def _missing(stopwatch: Stopwatch) -> str:

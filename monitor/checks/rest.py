@@ -23,11 +23,9 @@ from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
 from upstash_redis.http import make_headers
 
-from monitor.checks.errors import WireError
+from monitor.checks.connection import ProbeError, Resolver, keep_stamping
 from monitor.checks.network import Exchange, Stopwatch, Transport, current_exchange
 from monitor.checks.observation import Observation, ProbeFault
-from monitor.checks.resolver import Resolver
-from monitor.checks.timestamps import keep_stamping
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
@@ -38,7 +36,7 @@ _CANARY_SECONDS = 60  # should the deletion fail, the key is gone by itself afte
 _SHARE_OF_THE_DELETION = 0.25
 
 
-class UpstashProbes:
+class RestProbeFactory:
     """What all checks of a process share: one TLS context, one HTTP client, one resolver, one template client.
 
     The TLS context trusts what `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else certifi's list, as httpx does.
@@ -69,16 +67,16 @@ class UpstashProbes:
         # A private place of the library, as _url and _headers below; tests/checks says so loudly if one moves.
         self._template._http._client = client
 
-    def database(self, *, url: str, token: str) -> UpstashProbe:
+    def probe(self, *, url: str, token: str) -> RestProbe:
         """A probe for one database; costs next to nothing, unlike the library's constructor (20 ms of CPU)."""
         client = copy.copy(self._template)
         client._url = url
         client._headers = make_headers(token, "base64", allow_telemetry=False)
-        return UpstashProbe(client, self._scrub)
+        return RestProbe(client, self._scrub)
 
 
-class UpstashProbe:
-    """Looks at one database. Made by `UpstashProbes.database`."""
+class RestProbe:
+    """Looks at one database. Made by `RestProbeFactory.database`."""
 
     def __init__(self, client: Redis, scrub: Callable[[str], str]) -> None:
         self._client = client
@@ -145,8 +143,8 @@ class UpstashProbe:
         except TimeoutError:
             fault = exchange.stopwatch.fault_at_deadline()
             return self._fault(exchange, fault, _deadline_words(fault, exchange.stopwatch, timeout))
-        except WireError as error:
-            return self._fault(exchange, error.fault, error.remark)
+        except ProbeError as error:
+            return self._fault(exchange, error.fault, error.description)
         except _ODD_BODY:
             if not exchange.complete:
                 raise
@@ -155,12 +153,12 @@ class UpstashProbe:
             current_exchange.reset(token)
         return self._answer(exchange, as_expected=answer in expected)
 
-    def _fault(self, exchange: Exchange, fault: ProbeFault, remark: str) -> Observation:
+    def _fault(self, exchange: Exchange, fault: ProbeFault, description: str) -> Observation:
         return Observation(
             phases=exchange.stopwatch.phases(complete=False),
             fault=fault,
             http_status=exchange.status,
-            remark=self._scrub(remark),
+            description=self._scrub(description),
         )
 
     def _answer(self, exchange: Exchange, *, as_expected: bool) -> Observation:
@@ -173,7 +171,7 @@ class UpstashProbe:
             http_status=exchange.status,
             error_text=None if text is None else self._scrub(text),
             content_type=self._scrub(_media_type(exchange)),
-            remark=self._scrub(_describe(exchange)),
+            description=self._scrub(_describe(exchange)),
         )
 
 

@@ -32,7 +32,8 @@ from monitor.doctor.examine import Examination
 from monitor.doctor.fix import FixResult, apply_fix
 from monitor.doctor.fix_plan import FixPlan, plan
 from monitor.doctor.layers.console import ConsoleDatabase
-from monitor.engine.wiring import build_examiner, now_utc
+from monitor.engine.wiring import build_examiner
+from monitor.lib.clock import now_utc
 from monitor.lib.times import iso
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")

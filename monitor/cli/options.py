@@ -15,7 +15,7 @@ from monitor.cli.logs import set_up
 from monitor.config.load import Configuration, locate, read, warnings
 from monitor.config.mistakes import ConfigMistakesError, Mistake, nearest
 from monitor.config.settings import DatabaseSettings, Settings
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 from monitor.lib.times import parse_duration
 
 UNUSABLE = 3  # 2 would tell a plugin host that the database is down

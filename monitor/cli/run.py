@@ -19,9 +19,9 @@ from loguru import logger
 from monitor.cli.options import config_option, fail, load_settings, settings_warnings
 from monitor.config.settings import Settings
 from monitor.engine.health import HealthTracker
-from monitor.engine.heartbeat import Heartbeat, keep_pinging
-from monitor.engine.scheduler import Beside, Scheduler
-from monitor.engine.wiring import Monitor, build, now_utc, told
+from monitor.engine.scheduler import BackgroundTask, Heartbeat, Scheduler, keep_pinging
+from monitor.engine.wiring import Monitor, build, told
+from monitor.lib.clock import now_utc
 from monitor.lib.signals import heed_signals
 from monitor.lib.times import write_duration
 from monitor.store.errors import RefusedFileError
@@ -90,7 +90,7 @@ def _status_server(monitor: Monitor, health: HealthTracker, missed_checks: Calla
         fail(str(error))
 
 
-def _heartbeat(settings: Settings, health: HealthTracker) -> dict[str, Beside]:
+def _heartbeat(settings: Settings, health: HealthTracker) -> dict[str, BackgroundTask]:
     if settings.heartbeat.url is None:
         return {}
     heartbeat = Heartbeat(url=settings.heartbeat.url.reveal())

@@ -15,10 +15,10 @@ from time import perf_counter
 
 from loguru import logger
 
+from monitor.checks.connection import AddressInfo
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import Endpoint, endpoint_of, host_of
-from monitor.checks.resolver import AddressInfo
-from monitor.checks.rest import UpstashProbes
+from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.doctor.layers.console import ConsoleDatabase, ConsoleKey, read_console
@@ -93,7 +93,7 @@ class Examiner:
     `others_timeout` is for the status page, the console and the platform, each.
     """
 
-    probes: UpstashProbes
+    probes: RestProbeFactory
     connectivity_probe: ConnectivityProbe
     connectivity: Sequence[str]
     doctor: DoctorSettings
@@ -179,7 +179,7 @@ class _Visit:
 
     def _rest(self, endpoint: Endpoint) -> dict[Layer, LayerProbe]:
         # With the URL as it should stand, so that a mangled one still shows what is behind it.
-        probe = self._examiner.probes.database(url=endpoint.url, token=self._token)
+        probe = self._examiner.probes.probe(url=endpoint.url, token=self._token)
         return {
             Layer.HTTP: lambda: see_http(probe, timeout=self._timeout),
             Layer.TOKEN: lambda: see_token(probe, timeout=self._timeout, slow=self._database.slow),

@@ -6,7 +6,7 @@ When it happens is decided by `daemon` or `round`; alerts that come of it are se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from monitor.checks.canary import carried, combine, is_due, judge_writing
+from monitor.checks.canary import combine, is_due, judge_canary, with_failed_canary
 from monitor.checks.classify import CheckResult, classify
+from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import inspect
 from monitor.checks.observation import CanaryResult, Check, Family, Observation, Outcome
-from monitor.checks.rest import UpstashProbe, UpstashProbes
+from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.engine.connectivity import Connectivity
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
@@ -31,6 +31,87 @@ from monitor.store.thread import StoreThread
 if TYPE_CHECKING:
     from monitor.checks.redis_tcp import WorkerProbe
 
+COUNTS_FOR = timedelta(days=1)
+_REFRESH_AFTER = timedelta(hours=12)
+_ASK_FOR = timedelta(seconds=2)
+_HEAD_START = timedelta(seconds=1)
+# A check ends within its timeout + 0.5 s; the rest of that half second belongs to the disk and the machine.
+_GRACE = timedelta(seconds=0.3)
+
+
+class Connectivity:
+    """What all databases share: one question at a time to the connectivity hosts, whoever asks."""
+
+    def __init__(
+        self,
+        connectivity: Sequence[str],
+        *,
+        connectivity_probe: ConnectivityProbe,
+        store: Store,
+        store_thread: StoreThread,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._hosts = frozenset(connectivity)
+        self._connectivity_probe = connectivity_probe
+        self._store = store
+        self._store_thread = store_thread
+        self._clock = clock
+        self._refreshed_at: datetime | None = None
+        self._asking: asyncio.Task[frozenset[str]] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    def patience(self, timeout: timedelta) -> timedelta:
+        """How long a check may hang before the connectivity hosts are asked on the side."""
+        return max(timeout / 2, timeout - _HEAD_START)
+
+    def rest(self, timeout: timedelta, elapsed: timedelta) -> timedelta:
+        """How long a check that has failed may still wait for the connectivity hosts."""
+        return max(timedelta(0), min(_ASK_FOR, timeout + _GRACE - elapsed))
+
+    def ask(self) -> asyncio.Task[frozenset[str]]:
+        """Ask the connectivity hosts, or join the question that is on its way."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._connectivity_probe.reachable(_ASK_FOR))
+        return self._asking
+
+    async def is_offline(self, now: datetime, within: timedelta) -> bool:
+        """True when connectivity hosts that answered within the last day do not answer now."""
+        if not self._hosts:
+            return False
+        asked = self.ask()
+        await asyncio.wait({asked}, timeout=within.total_seconds())
+        answered = asked.result() if asked.done() else frozenset[str]()
+        if answered:
+            await self._store_thread.run(self._store.note_connectivity, answered, now)
+            return False
+        heard = await self._store_thread.run(self._store.connectivity_heard, now - COUNTS_FOR)
+        return bool(heard & self._hosts)
+
+    def remember_connectivity(self, now: datetime) -> None:
+        """While the network is there, see twice a day which connectivity hosts can be asked at all."""
+        last = self._refreshed_at
+        if not self._hosts or (last is not None and timedelta(0) <= now - last < _REFRESH_AFTER):
+            return
+        self._refreshed_at = now
+        task = asyncio.create_task(self._refresh())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def settled(self) -> None:
+        """Wait for what goes on in the background; a program that ends at once calls this before."""
+        if self._background:
+            await asyncio.wait(set(self._background))
+
+    def stop(self) -> None:
+        """Break off what goes on in the background; the store is about to be closed."""
+        for task in self._background:
+            task.cancel()
+
+    async def _refresh(self) -> None:
+        answered = await self.ask()
+        if answered:
+            await self._store_thread.run(self._store.note_connectivity, answered, self._clock())
+
 
 class DatabaseChecker:
     """What a check of one database needs. `worker` is `None` where its way is not looked at."""
@@ -39,7 +120,7 @@ class DatabaseChecker:
         self,
         database: DatabaseSettings,
         *,
-        probe: UpstashProbe,
+        probe: RestProbe,
         worker: WorkerProbe | None,
         connectivity: Connectivity,
     ) -> None:
@@ -99,11 +180,11 @@ class DatabaseChecker:
         # With little time left it would fail for our own hurry; it stays due.
         has_time = left >= self._database.timeout / 2
         if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
-            found = judge_writing(await self._probe.write(timeout=left))
+            found = judge_canary(await self._probe.write(timeout=left))
             canary = CanaryResult(sent_at=at, outcome=found.outcome, detail=found.detail)
             return (found if found.outcome.family.is_failing else ping), canary
         if last is not None and last.outcome.family.is_failing:
-            return carried(last, at), None
+            return with_failed_canary(last, at), None
         return ping, None
 
     async def _see_worker(
@@ -151,7 +232,7 @@ class Cycle:
         database: DatabaseSettings,
         *,
         alerts: AlertSettings,
-        probes: UpstashProbes,
+        probes: RestProbeFactory,
         connectivity: Connectivity,
         store: Store,
         store_thread: StoreThread,
@@ -173,7 +254,7 @@ class Cycle:
         self._mistake = inspect(url, token)
         self._checker = None
         if self._mistake is None:
-            probe = probes.database(url=url, token=token)
+            probe = probes.probe(url=url, token=token)
             self._checker = DatabaseChecker(database, probe=probe, worker=worker, connectivity=connectivity)
         self._state: IncidentState | None = None
 

@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from loguru import logger
 
 from monitor.checks.observation import Check
-from monitor.engine.connectivity import Connectivity
-from monitor.engine.cycle import Cycle, CycleResult
+from monitor.engine.cycle import Connectivity, Cycle, CycleResult
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
 from monitor.incidents.state import IncidentState, Transition
-from monitor.lib.deadline import Deadline
+from monitor.lib.clock import Deadline
 from monitor.store.store import Recorded
 
 # Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.

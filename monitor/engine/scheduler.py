@@ -22,9 +22,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from loguru import logger
 
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.health import HealthTracker
 from monitor.engine.wiring import Monitor
+from monitor.lib.bounded_http.line import NoAnswerError
+from monitor.lib.bounded_http.request import ask
+from monitor.lib.threads import on_daemon_thread
 
 _PRUNE_EVERY = timedelta(hours=1)
 _APART = timedelta(seconds=0.1)
@@ -33,10 +37,10 @@ _CLOCK_STEP_SECONDS = 2.0
 _LAST_SENDS_SECONDS = 2.0
 
 # Something that runs as long as the watch does, and ends the program when it fails.
-Beside = Callable[[], Coroutine[Any, Any, None]]
+BackgroundTask = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Slots(BaseTrigger):  # type: ignore[misc]
+class SlotTrigger(BaseTrigger):  # type: ignore[misc]
     """Every `interval` from `start`. A check in between, moved forward for a doubt, does not shift the slots."""
 
     def __init__(self, start: datetime, interval: timedelta) -> None:
@@ -68,7 +72,7 @@ class Scheduler:
         *,
         health: HealthTracker,
         clock: Callable[[], datetime],
-        beside: Mapping[str, Beside] = MappingProxyType({}),
+        beside: Mapping[str, BackgroundTask] = MappingProxyType({}),
         on_check: Callable[[CycleResult], None] | None = None,
     ) -> None:
         self._monitor = monitor
@@ -154,15 +158,15 @@ class Scheduler:
                 misfire_grace_time=math.ceil(cycle.interval.total_seconds()),
             )
         self._scheduler.add_job(
-            self._prune, Slots(now + _PRUNE_EVERY, _PRUNE_EVERY), name="the deleting of old checks"
+            self._prune, SlotTrigger(now + _PRUNE_EVERY, _PRUNE_EVERY), name="the deleting of old checks"
         )
 
-    def _slots(self, now: datetime) -> Iterator[tuple[Cycle, Slots]]:
+    def _slots(self, now: datetime) -> Iterator[tuple[Cycle, SlotTrigger]]:
         """Each database has a fixed offset of its own, so that a thousand of them do not look at one instant."""
         cycles = self._monitor.cycles
         for number, cycle in enumerate(cycles):
             offset = number * min(_APART, cycle.interval / len(cycles))
-            yield cycle, Slots(now + offset, cycle.interval)
+            yield cycle, SlotTrigger(now + offset, cycle.interval)
 
     async def _turn(self, cycle: Cycle) -> None:
         task = asyncio.current_task()
@@ -232,3 +236,42 @@ def _quieten() -> None:
     """What the scheduler says of jobs that fail or are left out, the listener says better."""
     logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+
+
+class Heartbeat:
+    """One URL. When the pings stop, whoever owns it says so: it is the only alarm for a monitor that died."""
+
+    def __init__(self, *, url: str) -> None:
+        self._url = url
+
+    def ping(self, *, timeout: timedelta) -> DeliveryResult:
+        """Fetch the URL; blocks at most `timeout`, raises nothing for what the host does."""
+        try:
+            answer = ask("GET", self._url, timeout=timeout)
+        except NoAnswerError as error:
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
+        fine = 200 <= answer.status < 300
+        return DeliveryResult(
+            status=DeliveryStatus.CONFIRMED if fine else DeliveryStatus.RETRY, detail=f"answered {answer.status}"
+        )
+
+
+_HEARTBEAT_SECONDS = 60.0
+_HEARTBEAT_RETRY_SECONDS = 1.0
+_HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+
+
+async def keep_pinging(heartbeat: Heartbeat, health: HealthTracker) -> None:
+    """Ping about once a minute from the first finished check on, never while a check is overdue; until cancelled.
+
+    A ping at the start would call a program healthy that dies and is restarted before it has looked at anything.
+    """
+    while True:
+        found = health.health(monotonic())
+        if not (found.is_good and found.has_checked):
+            await asyncio.sleep(_HEARTBEAT_RETRY_SECONDS)
+            continue
+        result = await on_daemon_thread(lambda: heartbeat.ping(timeout=_HEARTBEAT_TIMEOUT), name="heartbeat")
+        if result.status is not DeliveryStatus.CONFIRMED:
+            logger.warning("the heartbeat URL was not reached: {}", result.detail)
+        await asyncio.sleep(_HEARTBEAT_SECONDS)

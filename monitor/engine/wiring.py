@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import host_of
-from monitor.checks.rest import UpstashProbes
+from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import (
     ChannelSettings,
     LogSettings,
@@ -30,11 +30,11 @@ from monitor.config.settings import (
     TelegramSettings,
     WebhookSettings,
 )
-from monitor.engine.connectivity import Connectivity
-from monitor.engine.cycle import Cycle
+from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
-from monitor.lib.scrub import Scrubber
+from monitor.lib.clock import now_utc
+from monitor.lib.text import Scrubber
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def worker_probes(
-    settings: Settings, probes: UpstashProbes, scrub: Callable[[str], str]
+    settings: Settings, probes: RestProbeFactory, scrub: Callable[[str], str]
 ) -> list[WorkerProbe | None]:
     """A probe of the worker's way for each database that asks for it; redis-py is read in only for those."""
     if not any(database.worker for database in settings.databases):
@@ -75,7 +75,7 @@ def build_examiner(
     clock: Callable[[], datetime],
     environ: Mapping[str, str] = os.environ,
     more_secrets: Iterable[str] = (),
-    probes: UpstashProbes | None = None,
+    probes: RestProbeFactory | None = None,
 ) -> Examiner:
     """The doctor's parts. The keys of the console and of Railway are those of the environment, where set.
 
@@ -90,7 +90,7 @@ def build_examiner(
     scrub = Scrubber((*settings.secrets(), *keys, *more_secrets))
     doctor = settings.doctor
     return Examiner(
-        probes=probes or UpstashProbes(scrub=scrub),
+        probes=probes or RestProbeFactory(scrub=scrub),
         connectivity_probe=ConnectivityProbe(settings.connectivity),
         connectivity=settings.connectivity,
         doctor=doctor,
@@ -106,7 +106,7 @@ def build_examiner(
 
 
 def attending_examiner(
-    settings: Settings, *, probes: UpstashProbes, clock: Callable[[], datetime], environ: Mapping[str, str]
+    settings: Settings, *, probes: RestProbeFactory, clock: Callable[[], datetime], environ: Mapping[str, str]
 ) -> Examiner:
     """The doctor of a monitor that runs; what is heavy is read in here, and not while checks are timed."""
     from monitor.checks.redis_tcp import read_in
@@ -116,11 +116,6 @@ def attending_examiner(
 
 
 Scrub = Callable[[str], str]
-
-
-def now_utc() -> datetime:
-    """The clock of the whole house; tests hand in another."""
-    return datetime.now(UTC)
 
 
 def log_line(level: str, text: str) -> None:
@@ -183,7 +178,7 @@ def build(
         store_thread=store_thread,
         clock=clock,
     )
-    probes = UpstashProbes(scrub=scrub)
+    probes = RestProbeFactory(scrub=scrub)
     deliverer = Deliverer(
         channels,
         store=store,

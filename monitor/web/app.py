@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 
 from monitor.checks.credentials import host_of
 from monitor.engine.health import Health, HealthTracker
-from monitor.engine.wiring import Monitor, now_utc
+from monitor.engine.wiring import Monitor
+from monitor.lib.clock import now_utc
 from monitor.lib.text import one_line
 from monitor.report.formatting import Redactor
 from monitor.report.overview import Clock, Overview

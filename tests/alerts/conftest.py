@@ -14,7 +14,7 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Outcome
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 from monitor.sandbox.inbox import InboxStandIn
 
 # Far longer than loopback ever takes; a test that runs into it has failed.

@@ -16,8 +16,8 @@ from monitor.alerts.retry_policy import ChatMove, DeliveryStatus
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
-from monitor.engine.heartbeat import Heartbeat
-from monitor.lib.scrub import Scrubber
+from monitor.engine.scheduler import Heartbeat
+from monitor.lib.text import Scrubber
 from monitor.sandbox.inbox import InboxFault, InboxStandIn
 from monitor.sandbox.listener import Listener, Reply, Request
 from tests.alerts.conftest import CLOSED, LONG, OPENED, telegram

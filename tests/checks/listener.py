@@ -65,7 +65,7 @@ def hang(connection: socket.socket) -> None:
         pass
 
 
-def hang_up(_connection: socket.socket) -> None:
+def close_at_once(_connection: socket.socket) -> None:
     """Accept, and close at once."""
 
 

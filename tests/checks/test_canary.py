@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.checks.canary import RETRY_AFTER, carried, is_due
+from monitor.checks.canary import RETRY_AFTER, is_due, with_failed_canary
 from monitor.checks.observation import CanaryResult, Check, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
@@ -50,7 +50,7 @@ def test_a_canary_with_every_check_really_comes_with_every_check() -> None:
 
 def test_a_fine_ping_does_not_hide_a_canary_that_failed() -> None:
     """The database is as it was when it was last written to; how long that is ago stands beside it."""
-    result = carried(FULL, NOON + timedelta(seconds=30))
+    result = with_failed_canary(FULL, NOON + timedelta(seconds=30))
     assert result.outcome is Outcome.CAPACITY_FULL
     assert result.detail == "PING answers; 30 s ago SET: ERR DB capacity quota exceeded"
 

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
+from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Observation, Outcome
-from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.checks.rest import UpstashProbes
-from monitor.lib.scrub import Scrubber
+from monitor.checks.rest import RestProbeFactory
+from monitor.lib.text import Scrubber
 from tests.checks.rude import Certificates, Guest, Manner, Rude, answer, echo, http, rude
 
 TOKEN = "AXt0kenOfTheRudeTests_77=="
@@ -35,8 +35,8 @@ def look_at(
     url: str, *, timeout: timedelta = PATIENT, resolver: Resolver | None = None
 ) -> tuple[Observation, CheckResult]:
     """One check; whatever it returns holds neither token nor host, in one short line."""
-    probes = UpstashProbes(scrub=Scrubber([TOKEN]), tls=CERTIFICATES.client(), resolver=resolver)
-    probe = probes.database(url=url, token=TOKEN)
+    probes = RestProbeFactory(scrub=Scrubber([TOKEN]), tls=CERTIFICATES.client(), resolver=resolver)
+    probe = probes.probe(url=url, token=TOKEN)
     observation = asyncio.run(probe.ping(timeout=timeout))
     result = classify(observation, slow=None)
     for said in (result.detail, repr(observation)):

@@ -18,13 +18,22 @@ import pytest
 import trustme
 
 from monitor.checks.classify import classify
+from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
-from monitor.checks.resolver import AddressInfo, Resolver
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.layers.worker import see_worker
-from monitor.lib.scrub import Scrubber
-from tests.checks.listener import Conduct, Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
+from monitor.lib.text import Scrubber
+from tests.checks.listener import (
+    Conduct,
+    Listener,
+    close_at_once,
+    hang,
+    http,
+    port_that_drops,
+    port_that_refuses,
+    say,
+)
 from tests.checks.redis_server import RedisServer, redis_server
 
 SHORT = timedelta(seconds=0.4)
@@ -266,7 +275,7 @@ OK = b"+OK\r\n"
         (reply(OK + b"$8\r\ncut"), Outcome.RESPONSE_TIMEOUT, NOTHING),
         (hang, Outcome.RESPONSE_TIMEOUT, NOTHING),
         (reply(OK), Outcome.RESPONSE_TIMEOUT, NOTHING),
-        (hang_up, Outcome.CONNECTION_LOST, NOTHING),
+        (close_at_once, Outcome.CONNECTION_LOST, NOTHING),
         (lambda connection: connection.sendall(b"+O"), Outcome.CONNECTION_LOST, NOTHING),
     ],
 )
@@ -351,7 +360,7 @@ def test_a_handshake_that_hangs_or_is_cut_is_no_connection_either(trust: ssl.SSL
         result = see(worker(server.port, trust, "token"), SHORT)
     assert (result.outcome, result.facts) == (Outcome.CONNECTION_TIMEOUT, NOT_CONNECTED)
     assert "no TLS handshake within 0.4 s" in result.detail
-    with Listener(hang_up) as server:
+    with Listener(close_at_once) as server:
         result = see(worker(server.port, trust, "token"))
     assert (result.outcome, result.facts) == (Outcome.CONNECTION_LOST, NOT_CONNECTED)
 

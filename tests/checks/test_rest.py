@@ -15,8 +15,8 @@ from time import monotonic
 import pytest
 
 from monitor.checks.observation import Observation
-from monitor.checks.rest import UpstashProbe, UpstashProbes
-from monitor.lib.scrub import Scrubber
+from monitor.checks.rest import RestProbe, RestProbeFactory
+from monitor.lib.text import Scrubber
 from tests.checks.rude import Certificates, Guest, Rude, answer, echo, rude
 
 TOKEN = "AXt0kenOfTheLookTests_77=="
@@ -29,8 +29,8 @@ def server() -> Iterator[Rude]:
         yield server
 
 
-def probe(url: str) -> UpstashProbe:
-    return UpstashProbes(scrub=Scrubber([TOKEN])).database(url=url, token=TOKEN)
+def probe(url: str) -> RestProbe:
+    return RestProbeFactory(scrub=Scrubber([TOKEN])).probe(url=url, token=TOKEN)
 
 
 def ping(url: str, *, times: int = 1, timeout: timedelta = PATIENT) -> list[Observation]:
@@ -90,8 +90,8 @@ def test_the_latency_is_the_servers_and_not_the_connections() -> None:
         echo(guest)
 
     with rude(think, tls=certificates.server()) as server:
-        probes = UpstashProbes(scrub=Scrubber([TOKEN]), tls=certificates.client())
-        observation = asyncio.run(probes.database(url=server.url, token=TOKEN).ping(timeout=PATIENT))
+        probes = RestProbeFactory(scrub=Scrubber([TOKEN]), tls=certificates.client())
+        observation = asyncio.run(probes.probe(url=server.url, token=TOKEN).ping(timeout=PATIENT))
     phases = observation.phases
     assert phases.latency_ms is not None
     assert phases.latency_ms >= 240
@@ -106,9 +106,9 @@ def test_two_hundred_checks_at_a_host_that_hangs_take_no_longer_than_one() -> No
     with rude(Guest.wait) as server:
 
         async def all_at_once() -> list[Observation]:
-            probes = UpstashProbes(scrub=Scrubber([TOKEN]))
+            probes = RestProbeFactory(scrub=Scrubber([TOKEN]))
             return await asyncio.gather(
-                *(probes.database(url=server.url, token=TOKEN).ping(timeout=timeout) for _ in range(200))
+                *(probes.probe(url=server.url, token=TOKEN).ping(timeout=timeout) for _ in range(200))
             )
 
         started = monotonic()
@@ -137,9 +137,9 @@ def test_a_cancelled_look_leaves_nothing_open() -> None:
 _CHILD = """
 import asyncio, sys
 from datetime import timedelta
-from monitor.checks.rest import UpstashProbes
-probes = UpstashProbes(scrub=str)
-observation = asyncio.run(probes.database(url=sys.argv[1], token="t").ping(timeout=timedelta(seconds=20)))
+from monitor.checks.rest import RestProbeFactory
+probes = RestProbeFactory(scrub=str)
+observation = asyncio.run(probes.probe(url=sys.argv[1], token="t").ping(timeout=timedelta(seconds=20)))
 peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1]
 print(observation.as_expected, observation.fault, peak)
 """
@@ -184,7 +184,7 @@ def test_certificates_named_by_the_environment_are_trusted(tmp_path: Path) -> No
 
 def test_the_private_places_of_the_client_are_where_we_left_them() -> None:
     """upstash-redis promises none of them; docs/decisions/0002 says what each is for. If this fails after an
-    update of the library, read its client.py and http.py and mend `UpstashProbes`."""
+    update of the library, read its client.py and http.py and mend `RestProbeFactory`."""
     client = probe("https://example.invalid")._client
     for name in ("_http", "_url", "_headers"):
         assert hasattr(client, name), f"upstash-redis has no {name} any more"

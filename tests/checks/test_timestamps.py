@@ -15,10 +15,10 @@ from time import monotonic, perf_counter, sleep
 
 import pytest
 
+from monitor.checks.connection import StampedSocket, arrival, keep_stamping
 from monitor.checks.observation import Observation
-from monitor.checks.rest import UpstashProbes
-from monitor.checks.timestamps import StampedSocket, arrival, keep_stamping
-from monitor.lib.scrub import Scrubber
+from monitor.checks.rest import RestProbeFactory
+from monitor.lib.text import Scrubber
 from tests.checks.rude import Certificates, Guest, http, rude
 
 LONG = timedelta(seconds=30)
@@ -75,7 +75,7 @@ def wait_for_stamps() -> None:
 @linux_only
 def test_once_there_are_probes_every_connection_is_stamped_from_its_first_packet() -> None:
     """One socket asks for stamps as long as the process lives, so no check is the first that asks."""
-    UpstashProbes(scrub=Scrubber([]))
+    RestProbeFactory(scrub=Scrubber([]))
     assert keep_stamping() is keep_stamping()
     wait_for_stamps()
     assert [is_stamped_at_once() for _ in range(50)] == [True] * 50
@@ -86,12 +86,12 @@ def test_an_answer_that_waits_for_a_busy_loop_is_not_later_for_it() -> None:
     """What the loop does between the arrival of the answer and our reading is no latency, over TLS too."""
     certificates, pause = Certificates(), Pause()
 
-    probes = UpstashProbes(scrub=Scrubber([]), tls=certificates.client())
+    probes = RestProbeFactory(scrub=Scrubber([]), tls=certificates.client())
     wait_for_stamps()
 
     async def check(url: str) -> Observation:
         holding = asyncio.create_task(pause.hold())
-        observation = await probes.database(url=url, token="token").ping(timeout=LONG)
+        observation = await probes.probe(url=url, token="token").ping(timeout=LONG)
         await holding
         return observation
 

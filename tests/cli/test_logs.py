@@ -18,7 +18,7 @@ from loguru import logger
 from monitor.cli.logs import set_up
 from monitor.cli.options import load_settings
 from monitor.config.settings import LogsSettings
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 
 TOKEN = "AXyzSecretTokenOfTheTest=="
 scrub = Scrubber([TOKEN])

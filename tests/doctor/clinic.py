@@ -18,12 +18,13 @@ from typing import Any
 import trustme
 from redis import Redis
 
-from monitor.checks.resolver import AddressInfo, Resolver
-from monitor.checks.rest import UpstashProbes
+from monitor.checks.connection import AddressInfo, Resolver
+from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import Settings
 from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
-from monitor.engine.wiring import build_examiner, now_utc
+from monitor.engine.wiring import build_examiner
+from monitor.lib.clock import now_utc
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
@@ -161,7 +162,7 @@ class Clinic:
         )
         examiner = build_examiner(settings, clock=now_utc, environ=self.environment)
         # Public names are not asked for in a test, so the lookup alone is handed in.
-        probes = UpstashProbes(scrub=examiner.scrub, resolver=Resolver(self.look_up))
+        probes = RestProbeFactory(scrub=examiner.scrub, resolver=Resolver(self.look_up))
         examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
         without = frozenset[Layer]() if is_billed else BILLED_LAYERS
         examined = await examiner.examine(settings.databases[0], without=without, within=within)

@@ -13,11 +13,11 @@ from time import monotonic
 import pytest
 import trustme
 
+from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Outcome
-from monitor.checks.resolver import AddressInfo, Resolver
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.layers.network import connect, encrypt, look_up
-from tests.checks.listener import Listener, hang, hang_up, http, port_that_drops, port_that_refuses, say
+from tests.checks.listener import Listener, close_at_once, hang, http, port_that_drops, port_that_refuses, say
 
 HOST = "merry-cat-30690.upstash.io"
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -127,7 +127,7 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_single_address_of_either_family_is_enough(host: str) -> None:
     """On a host or a network with one family only, the other is not missed."""
-    with Listener(hang_up, host=host) as server:
+    with Listener(close_at_once, host=host) as server:
         result, standing = connected(address(server.port, host))
     assert (result.layer, result.state, result.detail) == (Layer.CONNECTION, LayerState.PASSED, "1 of 1 address")
     assert standing == (address(server.port, host),)
@@ -135,7 +135,7 @@ def test_a_single_address_of_either_family_is_enough(host: str) -> None:
 
 def test_a_connection_passes_with_one_family_and_says_what_keeps_the_other() -> None:
     """Railway has no outbound IPv6 unless it is turned on; looks do well without it, but a person may wonder."""
-    with Listener(hang_up) as one, Listener(hang_up) as two:
+    with Listener(close_at_once) as one, Listener(close_at_once) as two:
         result, standing = connected(NO_ROUTE, address(one.port), address(two.port))
     assert (result.state, result.detail) == (LayerState.PASSED, "2 of 3 addresses: IPv6 has no route")
     assert standing == (address(one.port), address(two.port))
@@ -144,7 +144,7 @@ def test_a_connection_passes_with_one_family_and_says_what_keeps_the_other() -> 
 
 def test_all_addresses_are_tried_at_once() -> None:
     """One that hangs does not keep the others waiting, and costs a second at most once another one stands."""
-    with port_that_drops() as port, Listener(hang_up) as server:
+    with port_that_drops() as port, Listener(close_at_once) as server:
         begun = monotonic()
         result, standing = connected(address(port), address(server.port), address(port_that_refuses()))
         assert monotonic() - begun < 10
@@ -291,7 +291,7 @@ def test_a_server_that_does_not_speak_tls_fails(certificates: Certificates) -> N
 
 def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:
     """Some firewalls let the connection come about and cut it at the first byte."""
-    with Listener(hang_up) as listener:
+    with Listener(close_at_once) as listener:
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_LOST)
 

@@ -13,8 +13,8 @@ from monitor.doctor.layers.console import ConsoleDatabase
 from monitor.doctor.railway.api import Railway, RailwayAccess
 from monitor.doctor.railway.layer import PlatformReading, read_platform
 from monitor.doctor.railway.variables import Known
-from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
+from monitor.lib.text import Scrubber
 from monitor.sandbox.loopback import Mood
 from monitor.sandbox.railway import ENVIRONMENT, PROJECT, RailwayStandIn
 from monitor.sandbox.railway_service import Service

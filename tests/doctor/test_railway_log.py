@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from monitor.doctor.railway.layer import LINE_LIMIT, telling_lines
-from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
-from monitor.lib.text import mask_credentials, one_line
+from monitor.lib.text import Scrubber, mask_credentials, one_line
 
 TOKEN = "AXt0kenOfTheDatabase0123456789abcdef"
 

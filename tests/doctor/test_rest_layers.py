@@ -13,10 +13,10 @@ from time import monotonic
 import pytest
 
 from monitor.checks.observation import Outcome
-from monitor.checks.rest import UpstashProbe, UpstashProbes
+from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.layers.rest import see_http, see_reading, see_token, see_writing
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 from tests.checks.listener import port_that_refuses
 from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal
 
@@ -50,7 +50,7 @@ def see(
 
     async def check() -> LayerResult:
         url = database if isinstance(database, str) else database.url
-        probe: UpstashProbe = UpstashProbes(scrub=Scrubber([token]), tls=TLS).database(url=url, token=token)
+        probe: RestProbe = RestProbeFactory(scrub=Scrubber([token]), tls=TLS).probe(url=url, token=token)
         return await layer(probe, timeout=timeout)
 
     return asyncio.run(check())

@@ -15,7 +15,7 @@ from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.engine.delivery import Deliverer, DeliveryAttempt
 from monitor.incidents.rules import advance
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread

@@ -13,12 +13,11 @@ from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Outcome
 from monitor.checks.redis_tcp import WorkerProbe
-from monitor.checks.rest import UpstashProbes
+from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.engine.connectivity import Connectivity
-from monitor.engine.cycle import Cycle, CycleResult
-from monitor.lib.scrub import Scrubber
+from monitor.engine.cycle import Connectivity, Cycle, CycleResult
 from monitor.lib.secret import Secret
+from monitor.lib.text import Scrubber
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
@@ -69,7 +68,7 @@ class Desk:
         return Cycle(
             self._settings,
             alerts=AlertSettings(),
-            probes=UpstashProbes(scrub=scrub),
+            probes=RestProbeFactory(scrub=scrub),
             connectivity=connectivity,
             store=self._store,
             store_thread=self._store_thread,

@@ -17,12 +17,11 @@ from loguru import logger
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Observation, Outcome
-from monitor.checks.rest import UpstashProbe, UpstashProbes
+from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.engine.connectivity import Connectivity
-from monitor.engine.cycle import Cycle, CycleResult
-from monitor.lib.scrub import Scrubber
+from monitor.engine.cycle import Connectivity, Cycle, CycleResult
 from monitor.lib.secret import Secret
+from monitor.lib.text import Scrubber
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
@@ -68,7 +67,7 @@ class Desk:
                 slow=self._slow,
             ),
             alerts=AlertSettings(),
-            probes=UpstashProbes(scrub=Scrubber([TOKEN])),
+            probes=RestProbeFactory(scrub=Scrubber([TOKEN])),
             connectivity=connectivity,
             store=self.store,
             store_thread=self.store_thread,
@@ -223,10 +222,10 @@ def test_a_bug_in_a_check_counts_against_nobody(
     """Our own fault becomes `monitor_error`, by the name of the exception alone. A mock, since no real server can
     make a bug of ours."""
 
-    async def broken(self: UpstashProbe, *, timeout: timedelta) -> Observation:
+    async def broken(self: RestProbe, *, timeout: timedelta) -> Observation:
         raise RuntimeError(TOKEN)
 
-    monkeypatch.setattr(UpstashProbe, "ping", broken)
+    monkeypatch.setattr(RestProbe, "ping", broken)
     desk = Desk(path, upstash.url)
     [cycle_result] = asyncio.run(desk.turns())
     assert (cycle_result.check.outcome, cycle_result.check.detail) == (Outcome.MONITOR_ERROR, "RuntimeError")

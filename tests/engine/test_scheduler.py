@@ -19,8 +19,9 @@ from monitor.checks.observation import Outcome
 from monitor.config.settings import Settings
 from monitor.engine.cycle import CycleResult
 from monitor.engine.health import HealthTracker
-from monitor.engine.scheduler import Beside, Scheduler, Slots
-from monitor.engine.wiring import Monitor, build, now_utc
+from monitor.engine.scheduler import BackgroundTask, Scheduler, SlotTrigger
+from monitor.engine.wiring import Monitor, build
+from monitor.lib.clock import now_utc
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, database, settings, slack, told
@@ -78,7 +79,7 @@ async def watching(
     *,
     clock: Callable[[], datetime] = now_utc,
     health: HealthTracker | None = None,
-    beside: Mapping[str, Beside] | None = None,
+    beside: Mapping[str, BackgroundTask] | None = None,
     on_check: Callable[[CycleResult], None] | None = None,
 ) -> AsyncIterator[tuple[Scheduler, Monitor]]:
     """The daemon with all its parts, until the block is left; then everything is committed."""
@@ -125,13 +126,13 @@ def outcomes(folder: Path) -> list[str]:
 def test_slots_are_where_they_are(previous: float | None, now: float, expected: float) -> None:
     """In seconds from the start, every sixty."""
     before = None if previous is None else START + timedelta(seconds=previous)
-    found = Slots(START, MINUTE).get_next_fire_time(before, START + timedelta(seconds=now))
+    found = SlotTrigger(START, MINUTE).get_next_fire_time(before, START + timedelta(seconds=now))
     assert (found - START).total_seconds() == expected
 
 
 def test_a_clock_set_forward_by_years_is_no_walk_through_every_slot() -> None:
     """APScheduler asks for the next slot until it is in the future; a machine without a battery wakes in 1970."""
-    slots, now, asked = Slots(START, timedelta(seconds=1)), START + timedelta(days=20_000), 0
+    slots, now, asked = SlotTrigger(START, timedelta(seconds=1)), START + timedelta(days=20_000), 0
     slot = START
     while slot <= now:
         slot = slots.get_next_fire_time(slot, now)

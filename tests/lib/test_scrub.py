@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 
 TOKEN = "AXyz/Secret+Token_123=="
 SLACK = "https://hooks.slack.com/services/T0AB12CD3/B0EF45GH6/kLmNoPqRsTuVwXyZ01234567"

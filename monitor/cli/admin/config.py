@@ -26,7 +26,7 @@ from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
 from monitor.config.strict_yaml import write_values
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 from monitor.lib.times import write_duration
 
 # Stand in for the other half of a pair while one half is inspected.

@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from monitor.cli.options import Words, config_option, fail, load_settings
-from monitor.engine.wiring import now_utc, open_store
+from monitor.engine.wiring import open_store
 from monitor.incidents.state import Incident
+from monitor.lib.clock import now_utc
 from monitor.lib.times import format_duration, format_time, iso
 from monitor.store.errors import RefusedFileError
 from monitor.store.store import Store

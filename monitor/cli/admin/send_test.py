@@ -12,9 +12,10 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.cli.options import config_option, fail, load_settings
 from monitor.config.mistakes import nearest
 from monitor.engine.delivery import SEND_TIMEOUT
-from monitor.engine.wiring import build_channels, now_utc
+from monitor.engine.wiring import build_channels
+from monitor.lib.clock import now_utc
 from monitor.lib.exit_status import ExitStatus
-from monitor.lib.scrub import Scrubber
+from monitor.lib.text import Scrubber
 
 
 @click.command("test-alerts")

@@ -19,8 +19,8 @@ from monitor.cli.options import DURATION, chosen, config_option, fail, load_sett
 from monitor.config.settings import Settings
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Result, Round, diagnosis_wait, run_round, send_timeout
-from monitor.engine.wiring import build, now_utc
-from monitor.lib.deadline import Deadline
+from monitor.engine.wiring import build
+from monitor.lib.clock import Deadline, now_utc
 from monitor.lib.exit_status import ExitStatus
 from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Totals

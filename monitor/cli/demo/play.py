@@ -26,10 +26,11 @@ from monitor.diagnosis.verdicts import Verdict, judge
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.health import HealthTracker
-from monitor.engine.scheduler import Beside, Scheduler
-from monitor.engine.wiring import Monitor, build, build_examiner, now_utc
+from monitor.engine.scheduler import BackgroundTask, Scheduler
+from monitor.engine.wiring import Monitor, build, build_examiner
 from monitor.incidents.state import Incident
-from monitor.lib.scrub import Scrubber
+from monitor.lib.clock import now_utc
+from monitor.lib.text import Scrubber
 from monitor.sandbox.inbox import Received
 
 
@@ -155,7 +156,7 @@ class Performance:
 
     def _beside(
         self, monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]
-    ) -> dict[str, Beside]:
+    ) -> dict[str, BackgroundTask]:
         if self._port is None:
             return {}
         from monitor.web.app import build_server

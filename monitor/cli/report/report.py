@@ -16,7 +16,7 @@ from rich.console import Console
 from monitor.cli.options import config_option, fail, load_settings, unknown_name
 from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Format, Options, parse
 from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
-from monitor.engine.wiring import now_utc
+from monitor.lib.clock import now_utc
 from monitor.lib.files import replace_file
 from monitor.lib.times import format_time
 from monitor.report.csv_export import report_csv

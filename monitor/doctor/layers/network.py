@@ -17,10 +17,9 @@ from typing import Any
 from aiohappyeyeballs import start_connection
 
 from monitor.checks.classify import classify
-from monitor.checks.errors import WireError, connection_error, lookup_error
+from monitor.checks.connection import AddressInfo, ProbeError, Resolver, connection_error, lookup_error
 from monitor.checks.network import Backend, Stopwatch
 from monitor.checks.observation import Observation, ProbeFault
-from monitor.checks.resolver import AddressInfo, Resolver
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
@@ -54,13 +53,13 @@ async def look_up(
         async with asyncio.timeout(timeout.total_seconds()):
             found = await resolver.resolve(host, port)
     except TimeoutError:
-        late = WireError(ProbeFault.DNS_FAILED, f"the resolver did not answer within {_seconds(timeout)}")
+        late = ProbeError(ProbeFault.DNS_FAILED, f"the resolver did not answer within {_seconds(timeout)}")
         return _failed(Layer.LOOKUP, late), ()
     except socket.gaierror as error:
         return _failed(Layer.LOOKUP, lookup_error(error)), ()
     addresses = tuple(dict.fromkeys(found))
     if not addresses:
-        nothing = WireError(ProbeFault.DNS_NOT_FOUND, "the host name has no address")
+        nothing = ProbeError(ProbeFault.DNS_NOT_FOUND, "the host name has no address")
         return _failed(Layer.LOOKUP, nothing), ()
     words = f"{host} is an address itself" if _is_address(host) else _format_addresses(addresses)
     return _passed(Layer.LOOKUP, words), addresses
@@ -81,7 +80,7 @@ async def connect(
     if standing:
         return _passed(Layer.CONNECTION, words), standing
     telling = min((error.fault for error in errors.values()), key=_FURTHEST.index)
-    return _failed(Layer.CONNECTION, WireError(telling, words)), ()
+    return _failed(Layer.CONNECTION, ProbeError(telling, words)), ()
 
 
 async def encrypt(
@@ -102,12 +101,12 @@ async def encrypt(
         session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
     except TimeoutError:
         missing = "no TLS handshake" if watch.connected else "no connection"
-        late = WireError(ProbeFault.CONNECT_TIMEOUT, f"{missing} within {_seconds(timeout)}")
+        late = ProbeError(ProbeFault.CONNECT_TIMEOUT, f"{missing} within {_seconds(timeout)}")
         return _failed(Layer.ENCRYPTION, late)
-    except WireError as error:
+    except ProbeError as error:
         return _failed(Layer.ENCRYPTION, error)
     finally:
-        backend.hang_up()
+        backend.abort()
     certificate = session.getpeercert() or {}
     left = _end_of(certificate) - now
     words = (
@@ -123,8 +122,8 @@ def _passed(layer: Layer, result: str, facts: frozenset[Fact] = frozenset()) -> 
     return LayerResult(layer=layer, state=LayerState.PASSED, detail=result, facts=facts)
 
 
-def _failed(layer: Layer, error: WireError) -> LayerResult:
-    result = classify(Observation(fault=error.fault, remark=error.remark), slow=None)
+def _failed(layer: Layer, error: ProbeError) -> LayerResult:
+    result = classify(Observation(fault=error.fault, description=error.description), slow=None)
     return LayerResult(
         layer=layer,
         state=LayerState.FAILED,
@@ -137,7 +136,7 @@ def _seconds(timeout: timedelta) -> str:
     return f"{timeout.total_seconds():g} s"
 
 
-async def _try_all(addresses: Sequence[AddressInfo], seconds: float) -> dict[AddressInfo, WireError]:
+async def _try_all(addresses: Sequence[AddressInfo], seconds: float) -> dict[AddressInfo, ProbeError]:
     """The addresses that did not accept a connection in time, and why."""
     tries = {address: asyncio.create_task(_try(address)) for address in addresses}
     waiting = set(tries.values())
@@ -152,12 +151,12 @@ async def _try_all(addresses: Sequence[AddressInfo], seconds: float) -> dict[Add
     finally:
         for task in waiting:
             task.cancel()
-    late = WireError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
+    late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
     ends = {address: late if task in waiting else task.result() for address, task in tries.items()}
     return {address: error for address, error in ends.items() if error is not None}
 
 
-async def _try(address: AddressInfo) -> WireError | None:
+async def _try(address: AddressInfo) -> ProbeError | None:
     try:
         sock = await start_connection([address])
     except OSError as error:
@@ -188,10 +187,10 @@ def _format_addresses(addresses: Sequence[AddressInfo]) -> str:
     return ", ".join(parts)
 
 
-def _format_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, WireError]) -> str:
+def _format_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, ProbeError]) -> str:
     """`2 of 3 addresses: IPv6 has no route`; a lone address that failed speaks for itself."""
     if len(addresses) == 1:
-        return next((error.remark for error in errors.values()), "1 of 1 address")
+        return next((error.description for error in errors.values()), "1 of 1 address")
     troubles = [
         _format_trouble(family, [address for address in addresses if _family(address) == family], errors)
         for family in dict.fromkeys(map(_family, addresses))
@@ -201,7 +200,9 @@ def _format_connections(addresses: Sequence[AddressInfo], errors: Mapping[Addres
     return f"{standing or 'none'} of {len(addresses)} addresses" + (f": {said}" if said else "")
 
 
-def _format_trouble(family: str, addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, WireError]) -> str:
+def _format_trouble(
+    family: str, addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, ProbeError]
+) -> str:
     faults = [errors[address].fault for address in addresses if address in errors]
     if not faults:
         return ""

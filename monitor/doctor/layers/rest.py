@@ -10,17 +10,17 @@ import re
 from datetime import timedelta
 from http import HTTPStatus
 
-from monitor.checks.canary import judge_writing
+from monitor.checks.canary import judge_canary
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import host_of, inspect, number_in
 from monitor.checks.observation import Observation, Outcome
-from monitor.checks.rest import UpstashProbe
+from monitor.checks.rest import RestProbe
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
-async def see_http(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
+async def see_http(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
     """See who answers without a token: an Upstash endpoint says 401 in JSON, whatever the token may be."""
     observation = await probe.ping_without_token(timeout=timeout)
     state, words, outcome = _judge_the_door(observation, classify(observation, slow=None))
@@ -28,7 +28,7 @@ async def see_http(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
 
 
 async def see_token(
-    probe: UpstashProbe,
+    probe: RestProbe,
     *,
     timeout: timedelta,
     slow: timedelta | None,
@@ -42,7 +42,7 @@ async def see_token(
     return _seen(Layer.TOKEN, result)
 
 
-async def see_reading(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
+async def see_reading(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
     """See whether a key can be read; costs one billed command."""
     observation = await probe.read(timeout=timeout)
     result = classify(observation, slow=None)
@@ -51,9 +51,9 @@ async def see_reading(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult
     return _seen(Layer.READING, result)
 
 
-async def see_writing(probe: UpstashProbe, *, timeout: timedelta) -> LayerResult:
+async def see_writing(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
     """See whether a key can be written, read back and deleted; costs three billed commands."""
-    return _seen(Layer.WRITING, judge_writing(await probe.write(timeout=timeout)))
+    return _seen(Layer.WRITING, judge_canary(await probe.write(timeout=timeout)))
 
 
 def _seen(layer: Layer, result: CheckResult) -> LayerResult:

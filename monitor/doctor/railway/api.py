@@ -13,9 +13,8 @@ from typing import Any, Self
 
 from monitor.doctor.web import Deadline, WebError, fetch, format_status, parse
 from monitor.lib.bounded_http.line import Answer
-from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
-from monitor.lib.text import mask_credentials, one_line
+from monitor.lib.text import Scrubber, mask_credentials, one_line
 
 _SCOPE = "query TokenScope { projectToken { projectId environmentId } }"
 _SERVICES = """query ProjectServices($projectId: String!) {

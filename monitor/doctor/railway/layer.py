@@ -28,9 +28,8 @@ from monitor.doctor.railway.api import (
 )
 from monitor.doctor.railway.variables import TOKEN_NAME, URL_NAME, Known, Variable, compare
 from monitor.doctor.web import Deadline, WebError
-from monitor.lib.scrub import Scrubber
 from monitor.lib.secret import Secret
-from monitor.lib.text import mask_credentials, one_line
+from monitor.lib.text import Scrubber, mask_credentials, one_line
 
 LINES = 3
 LINE_LIMIT = 160

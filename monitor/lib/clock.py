@@ -1,9 +1,14 @@
-"""An end in time that several steps share."""
+"""The present moment, and an end in time that several steps share."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
+
+
+def now_utc() -> datetime:
+    """The clock of the whole program; tests hand in another."""
+    return datetime.now(UTC)
 
 
 class Deadline:

@@ -1,0 +1,267 @@
+"""Host names become addresses, on threads that nothing waits for longer than it wants to.
+
+`getaddrinfo` cannot be cancelled and may block for half a minute, so a lookup has a daemon thread of its own:
+a stuck resolver holds up neither other checks nor the end of the process. No connection is made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import errno
+import re
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+from aiohappyeyeballs import start_connection
+
+from monitor.checks.observation import ProbeFault
+from monitor.lib.threads import on_daemon_thread
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+
+AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+Lookup = Callable[[str, int], Sequence[AddressInfo]]
+
+# A check that comes later than this asks again: the resolver may have recovered meanwhile.
+_SHARE_FOR_SECONDS = 1.0
+_MOST_THREADS = 256
+
+
+def system_lookup(host: str, port: int) -> Sequence[AddressInfo]:
+    """Ask the system's resolver; blocks, raises `socket.gaierror`."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lookup:
+    """One lookup under way; `began` is in seconds of `perf_counter`."""
+
+    began: float
+    answer: asyncio.Task[Sequence[AddressInfo]]
+
+
+class Resolver:
+    """Looks names up; checks that come together share one lookup. Used from one event loop only."""
+
+    def __init__(self, lookup: Lookup = system_lookup) -> None:
+        self._lookup = lookup
+        self._under_way: dict[tuple[str, int], _Lookup] = {}
+        self._threads = 0
+
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """Return the addresses of a host; raises `socket.gaierror`. Cancelling leaves the lookup to itself."""
+        with contextlib.suppress(OSError):
+            # An address needs no resolver, and no thread.
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]
+        lookup = self._under_way.get((host, port))
+        stale = lookup is None or perf_counter() - lookup.began > _SHARE_FOR_SECONDS
+        if lookup is None or (stale and self._threads < _MOST_THREADS):
+            lookup = self._start(host, port)
+        return await asyncio.shield(lookup.answer)
+
+    def _start(self, host: str, port: int) -> _Lookup:
+        answer = asyncio.create_task(on_daemon_thread(partial(self._look_up, host, port), name="lookup"))
+        lookup = _Lookup(began=perf_counter(), answer=answer)
+        self._under_way[host, port] = lookup
+        self._threads += 1
+        answer.add_done_callback(partial(self._forget, (host, port)))
+        return lookup
+
+    def _look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
+        try:
+            return self._lookup(host, port)
+        except UnicodeError:
+            raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
+
+    def _forget(self, name: tuple[str, int], answer: asyncio.Task[Sequence[AddressInfo]]) -> None:
+        self._threads -= 1
+        lookup = self._under_way.get(name)
+        if lookup is not None and lookup.answer is answer:
+            del self._under_way[name]
+        if not answer.cancelled():
+            answer.exception()  # asked for, since nobody may be waiting any more, which asyncio would log
+
+
+_NOT_FOUND = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_REFUSED = {errno.ECONNREFUSED}
+_UNREACHABLE = {
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.EADDRNOTAVAIL,
+    errno.EACCES,
+    errno.EPERM,
+}
+_LOST = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_CUT = "the connection was cut before the answer was complete"
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+class ProbeError(Exception):
+    """A check ended on the wire; carries the `Fault` and a few words without secrets or host names."""
+
+    def __init__(self, fault: ProbeFault, description: str) -> None:
+        super().__init__(description)
+        self.fault = fault
+        self.description = description
+
+
+def lookup_error(error: socket.gaierror) -> ProbeError:
+    """The fault of a lookup: the name does not exist, or the resolver failed."""
+    if error.errno in _NOT_FOUND:
+        return ProbeError(ProbeFault.DNS_NOT_FOUND, "the host name does not exist")
+    return ProbeError(ProbeFault.DNS_FAILED, "the resolver failed: " + _system_words(error))
+
+
+def connection_error(error: OSError) -> ProbeError:
+    """The fault of a connection that never stood, over all addresses that were tried."""
+    codes = {error.errno} if error.errno is not None else {int(code) for code in _ERRNO.findall(str(error))}
+    # Of several addresses the one that got furthest tells most; IPv6 without a route says little.
+    for known, fault, description in (
+        (_REFUSED, ProbeFault.REFUSED, "connection refused"),
+        (_LOST, ProbeFault.LOST, "the connection was reset at once"),
+        ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up connecting"),
+        (_UNREACHABLE, ProbeFault.UNREACHABLE, "no route to the host"),
+    ):
+        if codes & known:
+            return ProbeError(fault, description)
+    return ProbeError(ProbeFault.UNREACHABLE, "no connection: " + _system_words(error))
+
+
+def lost_connection_error(
+    error: Exception, description: str = "the connection was cut before the answer was complete"
+) -> ProbeError:
+    if isinstance(error, ssl.SSLError):
+        return tls_error(error)
+    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
+        description = description.replace("was cut", "was reset")
+    return ProbeError(ProbeFault.LOST, description)
+
+
+def tls_error(error: ssl.SSLError) -> ProbeError:
+    """The fault of an encryption that failed, with OpenSSL's reason."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # The text names the host, which pages must not show; the code's words are enough.
+        reason = re.sub(
+            r"certificate is not valid for '[^']*'", "certificate is for another name", error.verify_message
+        )
+        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}")
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return ProbeError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
+    reason = (error.reason or "handshake failed").replace("_", " ").lower()
+    spoke = (
+        " (the other side does not speak TLS)"
+        if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+        else ""
+    )
+    return ProbeError(ProbeFault.TLS, f"TLS: {reason}{spoke}")
+
+
+def _system_words(error: OSError) -> str:
+    """The system's own words for an error, which hold neither host nor secret."""
+    return (error.strerror or type(error).__name__).lower()
+
+
+# What the kernel hands over beside the bytes: level, type, data.
+Ancillary = Sequence[tuple[int, int, bytes]]
+
+_NEXT_ADDRESS_AFTER_SECONDS = 0.25
+# Linux, asm-generic/socket.h; Python has no name for it. Where the number is unknown, no stamp comes.
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+class StampedSocket(socket.socket):
+    """`sent_at` and `arrived_at` are seconds of `perf_counter`, and `None` until bytes went that way.
+
+    asyncio's selector loop reads and writes through `recv`, `recv_into` and `send`; a loop that does not leaves
+    both at `None`. Made as any socket is.
+    """
+
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:  # noqa: A002 - as it is called there
+        super().__init__(family, type, proto, fileno)
+        self.sent_at: float | None = None
+        self.arrived_at: float | None = None
+        with suppress(OSError):  # another system than Linux
+            self.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+    def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+        # Before and not after: a thread may have the interpreter when the call comes back.
+        self.sent_at = perf_counter()
+        return super().send(data, flags)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data, ancillary, *_ = self.recvmsg(size, _ANCILLARY_BYTES, flags)
+        self._note(ancillary)
+        return data
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        view = memoryview(buffer)
+        count, ancillary, *_ = self.recvmsg_into([view[:nbytes] if nbytes else view], _ANCILLARY_BYTES, flags)
+        self._note(ancillary)
+        return count
+
+    def _note(self, ancillary: Ancillary) -> None:
+        self.arrived_at = arrival(
+            ancillary, now=perf_counter(), now_ns=time.time_ns(), not_before=self.sent_at or 0.0
+        )
+
+
+@cache
+def keep_stamping() -> socket.socket | None:
+    """Have the kernel stamp arriving packets from now until this process ends; `None` where it cannot.
+
+    It stamps only while some socket of the system asks for it, and begins and ends from a work queue: some
+    milliseconds after the first one asked, tens of them on a busy machine. A packet that arrives before that has
+    no stamp. Each check has a connection of its own, so without a socket that stays open most checks would be the
+    first. It must be an internet socket: for a Unix one the kernel takes no stamps (net/core/sock.c,
+    sock_needs_netstamp).
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    except OSError:  # another system than Linux
+        sock.close()
+        return None
+    atexit.register(sock.close)
+    return sock
+
+
+def arrival(ancillary: Ancillary, *, now: float, now_ns: int, not_before: float) -> float:
+    """The moment the kernel noted, on the scale of `now`; `now` itself where it noted none.
+
+    The kernel goes by the time of day, `now_ns`. A stamp from before `not_before` or from after `now` comes of a
+    clock that was set in between, and is not believed.
+    """
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            moment: float = now - (now_ns - seconds * 1_000_000_000 - nanoseconds) / 1e9
+            if not_before <= moment <= now:
+                return moment
+    return now
+
+
+async def connect(addresses: Sequence[AddressInfo]) -> StampedSocket:
+    """Connect to the first address that answers, a later one having its turn soon; raises `OSError`."""
+    sock = await start_connection(
+        addresses,
+        happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_SECONDS,
+        socket_factory=lambda info: StampedSocket(*info[:3]),
+    )
+    return cast("StampedSocket", sock)
