@@ -1,9 +1,9 @@
-"""100 page loads a second while 100 databases are watched: are checks missed, are latencies true?
+"""100 page loads a second while 100 databases are checked: are checks missed, are latencies true?
 
-The same watch runs first without visitors and then with them, ten seconds each. Visitors come at fixed times,
-whether or not the ones before them have been served, each on a connection of its own: three of five ask for the
-front page, the others for a database's week and for the JSON of all. The reported latencies are held against the
-delays that the server really had, as in the line `latency`.
+The same program runs first without visitors and then with them, ten seconds each. Visitors come at fixed times,
+whether or not those before them have been served, each on a connection of its own: three of five load the front
+page, the others a database's week and the JSON of all. The reported latencies are compared with the delays that
+the server really had, as in the line `latency`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from bench.table import Row
 
 _NAMES = [f"db-{number:03}" for number in range(100)]
 _LOADS_A_SECOND = 100
-_SETTLE_SECONDS = 5.0
-_PATIENCE_SECONDS = 20.0
-_FIRST_VISITS_SECONDS = 5
+_WARM_UP_SECONDS = 5.0
+_TIMEOUT_SECONDS = 20.0
+_FIRST_LOADS_SECONDS = 5
 _PATHS = ("/", "/", "/", "/databases/db-050?span=week", "/api/databases")
 
 
@@ -36,8 +36,8 @@ _PATHS = ("/", "/", "/", "/databases/db-050?span=week", "/api/databases")
 class _Window:
     """From when to when, in epoch seconds; how long each load took in it, and the CPU that the monitor took.
 
-    A load that was turned away, because two hundred others had not been served yet, is `None`; so is one that was
-    not answered in time.
+    A load that was refused, because two hundred others had not been served yet, is `None`; so is one that was not
+    answered in time.
     """
 
     begin: float
@@ -61,37 +61,35 @@ def measure(plan: Plan) -> Iterator[Row]:
             "page": {"host": "127.0.0.1", "port": port},
         }
         with watching(folder, config, trusted=certificates.trusted) as program:
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(_WARM_UP_SECONDS)
             windows = []
-            # The first visitor has the templates and the past days read in; what that costs is told apart.
-            for loads_a_second, length in ((1, _FIRST_VISITS_SECONDS), (0, seconds), (_LOADS_A_SECOND, seconds)):
+            # The first load imports the templates and reads the past days; what that costs is reported apart.
+            for loads_a_second, length in ((1, _FIRST_LOADS_SECONDS), (0, seconds), (_LOADS_A_SECOND, seconds)):
                 begin, before = time.time(), program.cpu_seconds()
-                loads = asyncio.run(_visit(port, loads_a_second, length))
+                loads = asyncio.run(_load_pages(port, loads_a_second, length))
                 end, cpu = time.time(), program.cpu_seconds() - before
                 windows.append(_Window(begin=begin, end=end, loads_ms=loads, cpu_seconds=cpu))
             program.stop()
             checks, seen, log = program.checks(), load.seen(), program.log
     first, quiet, busy = windows
-    calm, errors = _errors_ms(checks, seen, quiet), _errors_ms(checks, seen, busy)
-    disturbed = _errors_ms(checks, seen, first)
-    left_out = log.count("a check was left out")
+    without_visitors, errors = _errors_ms(checks, seen, quiet), _errors_ms(checks, seen, busy)
+    during_first_loads = _errors_ms(checks, seen, first)
+    missed = log.count("a check was left out")
     what = f"{_LOADS_A_SECOND} page loads a second, 100 databases every 2 s"
     yield Row(
         what=f"{what}: missed checks",
-        measured=str(left_out),
+        measured=str(missed),
         count=str(len(errors)),
         goal=PAGE_MISSED,
-        reached=plan.judged(reached=PAGE_MISSED.is_reached(left_out)),
+        reached=plan.judged(reached=PAGE_MISSED.is_reached(missed)),
     )
-    most = percentile(errors, 0.99)
     yield Row(
         what=f"{what}: reported latency against the server's real delay",
-        measured=f"p99 {most:.2f}, worst {max(errors):.2f} ms\n"
-        f"without visitors p99 {percentile(calm, 0.99):.2f}, worst {max(calm):.2f} ms\n"
-        f"during the first five loads p99 {percentile(disturbed, 0.99):.2f}, worst {max(disturbed):.2f} ms",
+        measured=f"{_p99_and_worst(errors)}\nwithout visitors {_p99_and_worst(without_visitors)}\n"
+        f"during the first five loads {_p99_and_worst(during_first_loads)}",
         count=str(len(errors)),
         goal=PAGE_LATENCY,
-        reached=plan.judged(reached=PAGE_LATENCY.is_reached(most)),
+        reached=plan.judged(reached=PAGE_LATENCY.is_reached(percentile(errors, 0.99))),
     )
     served = [took for took in busy.loads_ms if took is not None]
     yield Row(
@@ -105,24 +103,24 @@ def measure(plan: Plan) -> Iterator[Row]:
     )
 
 
-async def _visit(port: int, loads_a_second: int, seconds: float) -> list[float | None]:
+async def _load_pages(port: int, loads_a_second: int, seconds: float) -> list[float | None]:
     """The milliseconds of each load; raises `RuntimeError` when there is no such page."""
     if not loads_a_second:
         await asyncio.sleep(seconds)
         return []
     loop = asyncio.get_running_loop()
     began = loop.time()
-    visits = []
+    loads = []
     for number in range(int(loads_a_second * seconds)):
         await asyncio.sleep(max(0.0, began + number / loads_a_second - loop.time()))
-        visits.append(asyncio.create_task(_load(port, _PATHS[number % len(_PATHS)])))
-    return await asyncio.gather(*visits)
+        loads.append(asyncio.create_task(_load(port, _PATHS[number % len(_PATHS)])))
+    return await asyncio.gather(*loads)
 
 
 async def _load(port: int, path: str) -> float | None:
     began = time.perf_counter()
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
             writer.write(request.encode())
@@ -149,6 +147,10 @@ def _errors_ms(checks: Sequence[CheckRow], seen: Seen, window: _Window) -> list[
         for check, answer in zip(rows, seen.answers[name], strict=False)
         if check.latency_ms is not None and window.begin <= check.at < window.end
     ]
+
+
+def _p99_and_worst(errors_ms: Sequence[float]) -> str:
+    return f"p99 {percentile(errors_ms, 0.99):.2f}, worst {max(errors_ms):.2f} ms"
 
 
 def _percent(window: _Window) -> float:

@@ -83,13 +83,9 @@ def build_app(
             Route("/api/databases/{name:path}/history", site.cached(site.history, parameters=None)),
             *(Route(asset.path, site.asset(asset)) for asset in ASSETS.values()),
         ],
-        exception_handlers={
-            ParameterError: site.refuse_parameter,
-            UnknownDatabaseError: site.refuse_database,
-            TimeoutError: site.refuse_busy,
-            HTTPException: site.refuse_address,
-            Exception: site.refuse_error,
-        },
+        exception_handlers=dict.fromkeys(
+            (ParameterError, UnknownDatabaseError, TimeoutError, HTTPException, Exception), site.refuse
+        ),
     )
     # A redirect would repeat the Host header, which is the visitor's own text.
     app.router.redirect_slashes = False
@@ -230,29 +226,9 @@ class _Site:
 
         return endpoint
 
-    async def refuse_parameter(self, request: Request, error: Exception) -> Response:
-        return await self._refuse(request, HTTPStatus.BAD_REQUEST, "Not understood", str(error))
-
-    async def refuse_database(self, request: Request, _error: Exception) -> Response:
-        name = one_line(request.path_params["name"], 60)
-        text = f"wanted a database that is checked, found {name!r}. Next: see the list"
-        return await self._refuse(request, HTTPStatus.NOT_FOUND, "No such database", text)
-
-    async def refuse_busy(self, request: Request, _error: Exception) -> Response:
-        text = "wanted to read the history in time, found it busy. Next: try again"
-        return await self._refuse(request, HTTPStatus.SERVICE_UNAVAILABLE, "Busy", text)
-
-    async def refuse_address(self, request: Request, _error: Exception) -> Response:
-        """What no route matches; methods are refused by the guard."""
-        text = f"wanted an address of this monitor, found {one_line(request.url.path, 80)!r}. Next: begin at /"
-        return await self._refuse(request, HTTPStatus.NOT_FOUND, "Nothing is here", text)
-
-    async def refuse_error(self, request: Request, _error: Exception) -> Response:
-        """A bug, or a history that cannot be read; the server logs it, and a visitor has no use for it."""
-        text = "wanted to answer, found that the monitor failed inside. Next: its log says why"
-        return await self._refuse(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Failed inside", text)
-
-    async def _refuse(self, request: Request, status: HTTPStatus, title: str, text: str) -> Response:
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """What went wrong, in a format that fits: a page for browsers, JSON below `/api/`, else a line of text."""
+        status, title, text = _refusal_of(request, error)
         if request.url.path.startswith("/api/"):
             return JSONResponse(refusal_document(text), status_code=status, headers=_NO_STORE)
         if "text/html" in request.headers.get("accept", ""):
@@ -265,6 +241,27 @@ class _Site:
 
     async def _on_worker(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+
+def _refusal_of(request: Request, error: Exception) -> tuple[HTTPStatus, str, str]:
+    """The status, a title, and what was wanted, found, and is next."""
+    match error:
+        case ParameterError():
+            return HTTPStatus.BAD_REQUEST, "Not understood", str(error)
+        case UnknownDatabaseError():
+            name = one_line(request.path_params["name"], 60)
+            text = f"wanted a database that is checked, found {name!r}. Next: see the list"
+            return HTTPStatus.NOT_FOUND, "No such database", text
+        case TimeoutError():
+            text = "wanted to read the history in time, found it busy. Next: try again"
+            return HTTPStatus.SERVICE_UNAVAILABLE, "Busy", text
+        case HTTPException():
+            # An address without a route: methods are refused by the guard.
+            text = f"wanted an address of this monitor, found {one_line(request.url.path, 80)!r}. Next: begin at /"
+            return HTTPStatus.NOT_FOUND, "Nothing is here", text
+    # A bug, or a history that cannot be read: the server logs it, and a visitor has no use for it.
+    text = "wanted to answer, found that the monitor failed inside. Next: its log says why"
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "Failed inside", text
 
 
 def _response(request: Request, found: CachedResponse, headers: Mapping[str, str]) -> Response:

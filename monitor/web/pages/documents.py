@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from monitor.checks.observation import Check, is_up
+from monitor.checks.observation import Check
 from monitor.diagnosis.advice import advise
 from monitor.lib.times import iso, write_duration
 from monitor.report.values import (
+    check_values,
     gap_values,
     incident_values,
-    phase_values,
-    rounded,
     slice_values,
     span_values,
     spread_values,
@@ -74,12 +73,12 @@ def to_json(document: dict[str, Any]) -> str:
 def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[str], str]) -> dict[str, Any]:
     card, latest = card_of(status, now), status.latest
     advice = None if latest is None else advise(latest.outcome)
-    check = _check_values(latest, redact) if latest is not None else dict.fromkeys(_CHECK_KEYS)
-    check["checked_at"] = check.pop("at")
+    check = _NO_CHECK if latest is None else _check_values(latest, redact)
     return {
         "database": status.database,
         "state": card.state.code,
-        **check,
+        "checked_at": check["at"],
+        **{key: value for key, value in check.items() if key != "at"},
         "meaning": None if advice is None else advice.meaning,
         "next_steps": [] if advice is None else list(advice.next_steps),
         "incident": None if status.incident is None else incident_values(status.incident, now=now),
@@ -89,22 +88,14 @@ def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[st
     }
 
 
-_CHECK_KEYS = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
+# The keys of a check, for a database before its first.
+_NO_CHECK: dict[str, Any] = dict.fromkeys(
+    ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
+)
 
 
 def _check_values(check: Check, redact: Callable[[str], str]) -> dict[str, Any]:
-    family = check.outcome.family
-    values = (
-        iso(check.at),
-        check.outcome.value,
-        family.value,
-        is_up(family),
-        rounded(check.latency_ms),
-        phase_values(check.phases),
-        check.http_status,
-        redact(check.detail),
-    )
-    return dict(zip(_CHECK_KEYS, values, strict=True))
+    return {**check_values(check), "detail": redact(check.detail)}
 
 
 def _schedule_values(schedule: Schedule) -> dict[str, Any]:

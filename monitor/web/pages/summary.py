@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from urllib.parse import quote
@@ -15,9 +15,10 @@ from monitor.diagnosis.advice import Advice, advise
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration
 from monitor.report.formatting import format_ms, format_name, format_second
+from monitor.report.phases import Phase, shifts
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
 
-# A check that is late by so many intervals says nothing of the present any more; `/healthz` allows as much.
+# So many intervals after it was due, a check no longer shows the present state; `/healthz` allows as much.
 _OVERDUE_INTERVALS = 3
 _ZERO = timedelta(0)
 
@@ -128,7 +129,7 @@ def path_of(database: str) -> str:
 
 
 def describe_incident(incident: Incident, now: datetime) -> str:
-    """An incident in a few sentences: when it began, what it turned into, when it was told, how it ended."""
+    """An incident in a few sentences: when it began, what it turned into, when it was notified, how it ended."""
     causes = ", then ".join(cause.words for cause in incident.causes)
     until_notified = incident.notified_at - incident.opened_at
     when = f"{format_duration(until_notified)} later" if until_notified >= timedelta(seconds=1) else "at once"
@@ -207,64 +208,50 @@ class PhaseRow:
     before_width: float | None
 
 
-_PHASES = {
-    "dns": "name lookup",
-    "connect": "TCP connection",
-    "tls": "TLS handshake",
-    "wait": "waiting for the answer",
-    "read": "reading the answer",
+_PHASE_WORDS = {
+    Phase.DNS: "name lookup",
+    Phase.CONNECT: "TCP connection",
+    Phase.TLS: "TLS handshake",
+    Phase.WAIT: "waiting for the answer",
+    Phase.READ: "reading the answer",
 }
 
 
 def phase_rows(history: History) -> list[PhaseRow]:
     """The phases that have a median, in the order in which they happen."""
-    if history.phases is None:
-        return []
-    before = history.phases_before or Phases()
-    found = [
-        (field.name, value, getattr(before, field.name))
-        for field in fields(Phases)
-        if field.name in _PHASES and (value := getattr(history.phases, field.name)) is not None
-    ]
-    longest = max((max(value, old or 0.0) for _, value, old in found), default=0.0) or 1.0
+    now, before = history.phases or Phases(), history.phases_before or Phases()
+    medians = [(phase, value, phase.of(before)) for phase in Phase if (value := phase.of(now)) is not None]
+    longest = max((max(value, old or 0.0) for _, value, old in medians), default=0.0) or 1.0
     return [
         PhaseRow(
-            phase=name,
-            words=_PHASES[name],
+            phase=phase.value,
+            words=_PHASE_WORDS[phase],
             median_ms=value,
             before_ms=old,
             width=value / longest,
             before_width=None if old is None else old / longest,
         )
-        for name, value, old in found
+        for phase, value, old in medians
     ]
 
 
 def compare(history: History) -> list[str]:
     """What changed against the span before, a clause each; nothing where there was no check then."""
-    now, before = history.whole, history.before
+    before = history.before
     if before is None:
         return []
     clauses = []
-    if now.latency is not None and before.latency is not None:
-        for name, value, old in (
-            ("p50", now.latency.p50_ms, before.latency.p50_ms),
-            ("p99", now.latency.p99_ms, before.latency.p99_ms),
-        ):
-            clauses.append(f"{name} {_change(value, old)} ({format_ms(old)} before)")
-    slower = [row for row in phase_rows(history) if row.before_ms and row.median_ms > 1.5 * row.before_ms]
-    if slower:
-        most = max(slower, key=lambda row: row.median_ms - (row.before_ms or 0.0))
-        if most.median_ms - (most.before_ms or 0.0) >= 1.0:
-            whose = "the database and the way to it" if most.phase in ("wait", "read") else "not the database"
-            clauses.append(f"what got slower most is {most.words}: {whose}")
-    return clauses
+    now, old = history.whole.latency, before.latency
+    if now is not None and old is not None:
+        for name, value_ms, old_ms in (("p50", now.p50_ms, old.p50_ms), ("p99", now.p99_ms, old.p99_ms)):
+            clauses.append(f"{name} {_change(value_ms, old_ms)} ({format_ms(old_ms)} before)")
+    return [*clauses, *map(str, shifts(history.phases, history.phases_before))]
 
 
 def _change(value: float, old: float) -> str:
     if not old or abs(value - old) / old < 0.05:
         return "as before"
-    return f"{abs(value - old) / old:.0%} {'higher' if value > old else 'lower'}"
+    return f"{abs(value - old) / old * 100:.0f} % {'higher' if value > old else 'lower'}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
