@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from monitor.checks.observation import Check, Outcome, Phases
+from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
+from monitor.engine.health import Health
+from monitor.incidents.rules import advance
+from monitor.lib.secret import Secret
+from monitor.report.overview import Overview
+from monitor.store.store import Store
+from monitor.store.thread import StoreThread
 from monitor.web import app
 from monitor.web.cache import CachedResponse, compress
 from tests.program import until
@@ -360,6 +369,49 @@ def test_what_is_of_one_database_reads_that_database_alone() -> None:
         for path in ("/databases/main", "/badge/main.svg", "/api/databases/main/history"):
             assert site.ask(path).status == 200
     assert (overview.reads["statuses"], overview.reads["status"]) == (0, 3)
+
+
+def test_a_real_history_file_is_served(tmp_path: Path) -> None:
+    """Not the made overview but the store and its thread: what was recorded is on every address."""
+    settings = Settings(
+        databases=(DatabaseSettings(name="main", url=Secret("https://h"), token=Secret("t")),),
+        history=HistorySettings(path=str(tmp_path / "history.db")),
+    )
+    store = Store(tmp_path / "history.db", channels=("log",), say=lambda level, text: None, clock=lambda: NOW)
+
+    def record(check: Check) -> None:
+        store.record(
+            check,
+            lambda state, number: advance(state, check, AlertSettings(), next_incident=number),
+            interval=timedelta(minutes=1),
+        )
+
+    for minutes in (3, 2, 1):
+        phases = Phases(dns=1.0, connect=8.0, tls=9.0, wait=20.0, read=0.5, total=40.0)
+        at = NOW - timedelta(minutes=minutes)
+        record(Check(database="main", at=at, outcome=Outcome.OK, http_status=200, phases=phases))
+    store_thread = StoreThread()
+    overview = Overview(settings, store, store_thread, lambda: NOW)
+    web_app = app.build_app(
+        lambda: Health(overdue=(), databases=1, has_checked=True),
+        overview,
+        missed_checks=lambda: 0,
+        clock=lambda: NOW,
+    )
+    try:
+        with serving(web_app) as port:
+            site = Site(port=port, overview=MadeOverview())
+            [main] = body(site.ask("/api/databases"))["databases"]
+            assert (main["state"], main["latency_ms"]) == ("up", 20.5)
+            assert [check["outcome"] for check in body(site.ask("/api/databases/main/history"))["checks"]] == [
+                "ok"
+            ] * 3
+            assert "The database is up" in site.ask("/").text
+            assert "20.5 ms" in site.ask("/databases/main").text
+            assert 'upstash_probe_outcomes_total{database="main",outcome="ok"} 3.0' in site.ask("/metrics").text
+            assert site.ask("/databases/other").status == 404
+    finally:
+        store_thread.stop(store.close)
 
 
 def test_everything_is_rendered_on_one_worker_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ _NEXT_STEPS = {
     HTTPStatus.FORBIDDEN: "see who may push there",
     HTTPStatus.NOT_FOUND: "check the path of the URL, and whether this is a Pushgateway",
 }
-_NEXT_STEP = "check the URL, and whether the Pushgateway is well"
+_NEXT_STEP = "check the URL, and whether the Pushgateway works"
 
 
 class PushFailedError(Exception):
