@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from monitor.checks.observation import Outcome
-from monitor.cli.main import _WORDS
+from monitor.cli.main import COMMANDS
 from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.layers import Layer
@@ -58,13 +58,13 @@ def test_files_that_are_named_exist(paper: Path) -> None:
 def test_commands_that_are_shown_exist(paper: Path) -> None:
     """`upstash-monitor WORD` and `python -m monitor WORD` name a word of the program."""
     said = re.findall(r"(?:upstash-monitor|python -m monitor) ([a-z][a-z-]*)", paper.read_text(encoding="utf-8"))
-    assert set(said) <= set(_WORDS), f"{paper.name} names a word that is not there"
+    assert set(said) <= set(COMMANDS), f"{paper.name} names a word that is not there"
 
 
 def test_every_word_is_in_the_readme() -> None:
     """Whoever reads the README knows all the program can do."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [word for word in _WORDS if f"`{word}" not in readme] == []
+    assert [word for word in COMMANDS if f"`{word}" not in readme] == []
 
 
 def _rows(heading: str) -> dict[str, str]:

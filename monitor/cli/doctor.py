@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.checks.credentials import host_of
-from monitor.cli.options import chosen, config_option, fail, load_settings
+from monitor.cli.options import chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove
 from monitor.diagnosis.layers import LayerResult, LayerResults, LayerState, blocked_by
@@ -211,7 +211,7 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
     if fix:
         require_keys()
     began, started = now_utc(), monotonic()
-    databases = chosen(settings, names)
+    databases = chosen_databases(settings, names)
     examined = asyncio.run(_examine(settings, databases))
     verdicts = [judge(examination.layers, service=settings.doctor.service) for examination in examined]
     if as_json:

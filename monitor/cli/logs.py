@@ -1,7 +1,4 @@
-"""The program's own log: where lines go, how they look, and that no secret is in them.
-
-What is worth a line is decided where it happens. `loguru` is set up here and nowhere else.
-"""
+"""The program's own log: where lines go, how they look, and that no secret is in them."""
 
 from __future__ import annotations
 
@@ -23,10 +20,10 @@ from monitor.config.settings import LogsSettings
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-# They speak at INFO of every job, request and connection.
+# They log every job, request and connection at INFO.
 _CHATTY = ("apscheduler", "asyncio", "httpcore", "httpx", "urllib3", "uvicorn")
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
-# Tabs and newlines belong to tracebacks; everything else that steers a terminal is shown, not obeyed.
+# Tabs and newlines belong to tracebacks; everything else that steers a terminal is written as an escape.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\t\n"}
 
 Scrub = Callable[[str], str]
@@ -36,7 +33,7 @@ def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
     """Send every log of this process to `stream`, scrubbed in the last step before it is written.
 
     Text for people, or for Railway one JSON object a line with `message` and a lower-case `level`. A stream that
-    cannot be written to (closed, full disk) loses lines, never the watch.
+    cannot be written to (closed, full disk) loses lines and stops nothing.
     """
     colour = settings.format == "text" and stream.isatty() and not os.environ.get("NO_COLOR")
     shape = _as_json if settings.format == "json" else _as_text
@@ -45,7 +42,7 @@ def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
         line = shape(message.record, scrub)
         if colour and (start := _COLOURS.get(message.record["level"].name)):
             line = f"{start}{line}\x1b[0m"
-        with suppress(OSError, ValueError):  # there is nowhere left to tell it
+        with suppress(OSError, ValueError):  # there is nowhere left to report it
             stream.write(line + "\n")
             stream.flush()
 

@@ -1,4 +1,4 @@
-"""The words an operator may type, nothing else. Each word's module is read in only when it is typed."""
+"""The commands, and how the program begins and ends. Each command's module is imported only when it is run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import logging
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import TextIO
 
 import click
 
 from monitor import __version__
-from monitor.cli.options import UNUSABLE, Words
+from monitor.cli.options import UNUSABLE, CommandGroup, config_option
 
-_WORDS = {
+# The module below monitor.cli whose `command` it is, and the line in the help.
+COMMANDS = {
     "run": ("run", "Check on schedule until stopped."),
-    "check": ("check.check", "Look once, alert, and end with a status."),
+    "check": ("check.check", "Check once, alert, and end with a status."),
     "doctor": ("doctor", "Find out what is wrong and whose move it is."),
-    "report": ("report.report", "Look back: uptime, latency, failures, incidents."),
+    "report": ("report.report", "The past: uptime, latency, failures, incidents."),
     "incidents": ("admin.incidents", "List incidents; acknowledge one."),
     "backup": ("admin.backup", "Copy the history to another file."),
     "test-alerts": ("admin.send_test", "Send a test message through each channel."),
@@ -32,95 +34,85 @@ _NAME = "upstash-monitor"
 _INTERRUPTED = 130
 
 
-class _LazyWords(Words):
+class _LazyGroup(CommandGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_WORDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _WORDS:
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"monitor.cli.{_WORDS[cmd_name][0]}")
-        command: click.Command = module.command
+        command: click.Command = importlib.import_module(f"monitor.cli.{COMMANDS[cmd_name][0]}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Help without reading every word's module in."""
+        """click would import every module for its help line."""
         with formatter.section("Commands"):
-            formatter.write_dl([(word, text) for word, (_, text) in _WORDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value == "":
-        raise click.BadParameter("wanted the name of a file, found nothing", context, param)
-    context.obj = value
-
-
-@click.group(cls=_LazyWords, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", metavar="FILE", expose_value=False, callback=_remember, help="The settings.")
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@config_option
 @click.version_option(__version__, prog_name=_NAME)
-def words() -> None:
-    """Watch Upstash Redis databases; say what broke, since when, why, and what to do next."""
+def program() -> None:
+    """Watch Upstash Redis databases: what broke, since when, why, and what to do next."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console script. Wrong words end with 3, never with a traceback."""
-    _write_anything(sys.stdout, sys.stderr)
+    """The console script. Wrong arguments end with 3, never with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding cannot show is written as an escape, and is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        status = _do(sys.argv[1:] if arguments is None else arguments)
+        status = _status_of(sys.argv[1:] if arguments is None else arguments)
     finally:
-        _let_go(sys.stdout, sys.stderr)
+        _flush(sys.stdout, sys.stderr)
     sys.exit(status)
 
 
-def _do(arguments: list[str]) -> int:
-    """Do what the words say, and return the status to end with."""
+def _status_of(arguments: list[str]) -> int:
+    """Run the command and return the status to end with."""
     try:
-        with words.make_context(_NAME, list(arguments)) as context:
-            words.invoke(context)
+        with program.make_context(_NAME, list(arguments)) as context:
+            program.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        _complain(error)
+        _print_mistake(error)
         return UNUSABLE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except BrokenPipeError:
         return 0  # whoever read our output has left
-    except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
-        _own_up(error)
+    except Exception as error:  # noqa: BLE001 - the last place that can keep a traceback, and secrets in it, away
+        _report_bug(error)
         return UNUSABLE
     return 0
 
 
-def _complain(error: click.ClickException) -> None:
+def _print_mistake(error: click.ClickException) -> None:
     """One line: what click did not understand, and where to read on."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else _NAME
-    said = error.format_message().rstrip(".")
-    stop = "" if said.endswith("?") else "."
-    click.echo(f"{path}: {said}" + ("" if ". Next: " in said else f"{stop} Next: {path} -h"), err=True)
+    message = error.format_message().rstrip(".")
+    if ". Next: " not in message:
+        message += f"{'' if message.endswith('?') else '.'} Next: {path} -h"
+    click.echo(f"{path}: {message}", err=True)
 
 
-def _own_up(error: Exception) -> None:
-    """Tell a bug with its traceback once there is a log that hides secrets; before that, with its place alone."""
+def _report_bug(error: Exception) -> None:
+    """With its traceback where there is a log, which hides secrets; before that, only with its place."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        click.echo("wanted to write the answer, found: no space left on the disk", err=True)
+        click.echo("wanted to write the output, found: no space left on the disk", err=True)
     elif logging.getLogger().handlers:
         logging.getLogger(__name__).exception("the program failed inside")
     else:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{os.path.basename(where.filename)}:{where.lineno}"  # noqa: PTH119 - a name to read, not a path to use
+        place = f"{Path(where.filename).name}:{where.lineno}"
         click.echo(f"the program failed inside ({type(error).__name__} in {place}); this is a bug", err=True)
 
 
-def _write_anything(*streams: TextIO | None) -> None:
-    """What a terminal's encoding has no letter for is written as its code, and is no reason to fail."""
-    for stream in streams:
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _let_go(*streams: TextIO | None) -> None:
+def _flush(*streams: TextIO | None) -> None:
     """What cannot be written any more must not become the interpreter's own complaint, and its status 120."""
     for stream in filter(None, streams):
         try:

@@ -1,4 +1,4 @@
-"""The word `run`: the always-on mode. Parts are joined in `wiring`, the clock is `daemon`."""
+"""The command `run`: checks on schedule until it is stopped, with the page when a port is set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
-from monitor.cli.options import config_option, fail, load_settings, settings_warnings
+from monitor.cli.options import config_option, fail, load_settings
+from monitor.config.load import warnings
 from monitor.config.settings import Settings
 from monitor.engine.health import HealthTracker
 from monitor.engine.scheduler import BackgroundTask, Heartbeat, Scheduler, keep_pinging
@@ -51,11 +52,11 @@ def command(context: click.Context) -> None:
         beside["the web server"] = server.serve
     scheduler = Scheduler(monitor, health=health, clock=now_utc, beside=beside)
     heed_signals(scheduler.stop)
-    for line in (*settings_warnings(settings), *_disk_warnings(settings, os.environ)):
+    for line in (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
     logger.info("{}", _start_line(settings, server.port if server else None))
-    # What is loaded by now stays. Walking all of it again would take the collector some milliseconds each time,
-    # in which no check and no visitor is served.
+    # What is loaded by now stays. Going through all of it again would take the collector some milliseconds each
+    # time, in which no check and no visitor is served.
     gc.collect()
     gc.freeze()
     try:
@@ -69,7 +70,7 @@ def command(context: click.Context) -> None:
 def _keep_one_heap() -> None:
     """Have threads share the heap: glibc gives each one of its own, 10 MB after the first incident (mallopt(3)).
 
-    They have nothing to gain from it, since Python lets one run at a time. Other systems are asked in vain.
+    They gain nothing from it, since Python lets one run at a time. Other systems do not have the call.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -1,4 +1,4 @@
-"""The word `backup`: a copy of the history file, made while others write to it."""
+"""The command `backup`: a whole copy of the history file, made while others write to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.options import config_option, fail, load_settings
+from monitor.cli.options import config_option, fail, fail_to_write, load_settings
 from monitor.store.backup import TakenError, back_up
 from monitor.store.errors import RefusedFileError
 
@@ -25,6 +25,5 @@ def command(context: click.Context, file: Path) -> None:
     except RefusedFileError as error:
         fail(str(error))
     except OSError as error:
-        found = (error.strerror or "an error").lower()
-        fail(f"wanted to write {file}, found: {found}. Next: name another place")
+        fail_to_write(file, error)
     click.echo(f"{file} written ({size / 2**20:.1f} MB)")

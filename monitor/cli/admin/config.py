@@ -1,8 +1,9 @@
-"""The word `config`: check the settings, show them as understood, describe them to an editor."""
+"""The command `config`: check the settings, show them as understood, describe them to an editor."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +15,13 @@ from monitor.checks.credentials import inspect
 from monitor.checks.observation import Outcome
 from monitor.cli.options import (
     UNUSABLE,
-    Words,
+    CommandGroup,
     config_option,
-    format_mistakes,
+    print_mistakes,
     read_settings,
-    settings_warnings,
-    source,
+    settings_source,
 )
-from monitor.config.load import Configuration
+from monitor.config.load import Configuration, warnings
 from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
@@ -29,15 +29,15 @@ from monitor.config.strict_yaml import write_values
 from monitor.lib.text import Scrubber
 from monitor.lib.times import write_duration
 
-# Stand in for the other half of a pair while one half is inspected.
-_FIT_URL, _FIT_TOKEN = "https://host.example", "token"
+# For the other half of a pair while one half is inspected.
+_GOOD_URL, _GOOD_TOKEN = "https://host.example", "token"
 _URL_OUTCOMES = (Outcome.URL_MISSING, Outcome.URL_MALFORMED)
 _MISSING = (Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
 _WANTED = {"url": "the REST URL, https://HOST", "token": "the REST token"}
 _NEXT = "copy it from the database's page in the Upstash console"
 
 
-@click.group(cls=Words)
+@click.group(cls=CommandGroup)
 @config_option
 def command() -> None:
     """Check, show or describe the settings."""
@@ -47,16 +47,16 @@ def command() -> None:
 @config_option
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Say every mistake at once, with its place; status 3 when there is one."""
+    """Show every mistake at once, with its place; status 3 when there is one."""
     configuration = read_settings(context)
     mistakes = list(credential_mistakes(configuration))
     if mistakes:
-        format_mistakes(context, mistakes)
+        print_mistakes(context, mistakes)
         context.exit(UNUSABLE)
     settings = configuration.settings
-    for line in settings_warnings(settings):
+    for line in warnings(settings, os.environ):
         click.echo(f"warning: {line}", err=True)
-    click.echo(f"{source(context)}: fine, {_count(settings)}")
+    click.echo(f"{settings_source(context)}: fine, {_count(settings)}")
 
 
 @command.command("show")
@@ -79,7 +79,7 @@ def schema() -> None:
 
 
 def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
-    """URLs and tokens that will not do as they stand. The watch starts all the same and alerts of them at once."""
+    """URLs and tokens that cannot be right. `run` starts all the same and alerts of them at once."""
     for number, database in enumerate(configuration.settings.databases):
         for result in _results(database):
             key = "url" if result.outcome in _URL_OUTCOMES else "token"
@@ -104,13 +104,13 @@ def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
 
 def _results(database: DatabaseSettings) -> Iterator[CheckResult]:
     url, token = database.url.reveal(), database.token.reveal()
-    yield from filter(None, (inspect(url, _FIT_TOKEN), inspect(_FIT_URL, token)))
+    yield from filter(None, (inspect(url, _GOOD_TOKEN), inspect(_GOOD_URL, token)))
 
 
 def _count(settings: Settings) -> str:
     databases, channels = len(settings.databases), len(settings.channels)
-    told = f"{channels} channel{'s' * (channels != 1)}" if channels else "no channel but the log"
-    return f"{databases} database{'s' * (databases != 1)}, {told}"
+    receivers = f"{channels} channel{'s' * (channels != 1)}" if channels else "no channel but the log"
+    return f"{databases} database{'s' * (databases != 1)}, {receivers}"
 
 
 def _cost(settings: Settings) -> Iterator[str]:

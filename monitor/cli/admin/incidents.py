@@ -1,4 +1,4 @@
-"""The word `incidents`: list them, acknowledge one. When they open and close is decided in `core/incident`."""
+"""The command `incidents`: list them, acknowledge one."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
-from monitor.cli.options import Words, config_option, fail, load_settings
+from monitor.cli.options import CommandGroup, config_option, fail, load_settings, reason
 from monitor.engine.wiring import open_store
-from monitor.incidents.state import Incident
 from monitor.lib.clock import now_utc
-from monitor.lib.times import format_duration, format_time, iso
+from monitor.lib.times import format_duration, format_time
+from monitor.report.values import VERSION, incident_values
 from monitor.store.errors import RefusedFileError
 from monitor.store.store import Store
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
-@click.group(cls=Words, invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--all", "closed_too", is_flag=True, help="Closed incidents too.")
 @config_option
@@ -33,12 +32,22 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
         return
     with _store(context) as store:
         found = [] if store is None else store.incidents(closed_too=closed_too)
+    now = now_utc()
     if as_json:
-        rows = [_row(database, incident) for database, incident in found]
-        click.echo(json.dumps({"version": 1, "incidents": rows}, indent=2))
+        rows = [
+            {"id": incident.id, "database": database, **incident_values(incident, now=now)}
+            for database, incident in found
+        ]
+        click.echo(json.dumps({"version": VERSION, "incidents": rows}, indent=2))
         return
     for database, incident in found:
-        click.echo(_line(database, incident))
+        end = incident.closed_at
+        lasted = format_duration((end or now) - incident.opened_at)
+        state = f"closed after {lasted}" if end else f"open for {lasted}"
+        acknowledged = ", acknowledged" if incident.acknowledged_at else ""
+        causes = ", then ".join(cause.words for cause in incident.causes)
+        since = format_time(incident.opened_at)
+        click.echo(f"{incident.id:>4}  {database}: {causes} · since {since} · {state}{acknowledged}")
     if not found:
         click.echo("no incidents" if closed_too else "no open incidents")
 
@@ -59,12 +68,12 @@ def acknowledge(context: click.Context, number: str) -> None:
             fail(
                 "wanted to write it into the history file, found that it cannot be written. Next: mend that first"
             )
-    click.echo(f"incident {number} acknowledged; it does not remind any more, its end will be told")
+    click.echo(f"incident {number} acknowledged; no more reminders, its end will be reported")
 
 
 @contextmanager
 def _store(context: click.Context) -> Iterator[Store | None]:
-    """The history of the settings; `None` where nothing has been looked at yet. Whoever only asks begins none."""
+    """The history of the settings; `None` where there is none yet: listing incidents does not begin one."""
     settings = load_settings(context)
     path = Path(settings.history.path)
     try:
@@ -74,33 +83,8 @@ def _store(context: click.Context) -> Iterator[Store | None]:
         yield None
         return
     except OSError as error:
-        said = (error.strerror or "an error").lower()
-        fail(f"wanted a history file that can be read at {path}, found: {said}. Next: set history.path")
+        fail(f"wanted a history file that can be read at {path}, found: {reason(error)}. Next: set history.path")
     except RefusedFileError as error:
         fail(str(error))
     with closing(store):
         yield store
-
-
-def _row(database: str, incident: Incident) -> dict[str, Any]:
-    return {
-        "id": incident.id,
-        "database": database,
-        "state": "open" if incident.closed_at is None else "closed",
-        "opened_at": iso(incident.opened_at),
-        "closed_at": iso(incident.closed_at) if incident.closed_at else None,
-        "acknowledged_at": iso(incident.acknowledged_at) if incident.acknowledged_at else None,
-        "cause": incident.cause.value,
-        "causes": [cause.value for cause in incident.causes],
-        "severity": incident.severity.value,
-        "checks_failed": incident.checks_failed,
-    }
-
-
-def _line(database: str, incident: Incident) -> str:
-    end = incident.closed_at
-    lasted = format_duration((end or now_utc()) - incident.opened_at)
-    state = f"closed after {lasted}" if end else f"open for {lasted}"
-    known = ", acknowledged" if incident.acknowledged_at else ""
-    causes = ", then ".join(cause.words for cause in incident.causes)
-    return f"{incident.id:>4}  {database}: {causes} · since {format_time(incident.opened_at)} · {state}{known}"

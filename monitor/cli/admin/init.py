@@ -1,4 +1,4 @@
-"""The word `init`: writes the commented config.yaml that comes with the package."""
+"""The command `init`: writes the commented config.yaml that comes with the package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.options import config_option, fail
+from monitor.cli.options import config_option, fail, fail_to_write
 
 
 @click.command()
@@ -25,7 +25,6 @@ def command(context: click.Context, file: Path | None, *, force: bool) -> None:
     except FileExistsError:
         fail(f"wanted a new file, found {target} already there. Next: name another, or use --force")
     except OSError as error:
-        found = (error.strerror or "an error").lower()
-        fail(f"wanted to write {target}, found: {found}. Next: name another place")
+        fail_to_write(target, error)
     option = "" if target == Path("config.yaml") else f" --config {target}"
     click.echo(f"{target} written. Next: set the variables it names, then `upstash-monitor config check{option}`")

@@ -1,4 +1,4 @@
-"""The word `test-alerts`: a marked test message through each channel, and the channel's own answer."""
+"""The command `test-alerts`: a marked test message through each channel, and what the channel answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import click
 from monitor.alerts.channel import Channel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.cli.options import config_option, fail, load_settings
-from monitor.config.mistakes import nearest
+from monitor.cli.options import config_option, load_settings, require_known
 from monitor.engine.delivery import SEND_TIMEOUT
 from monitor.engine.wiring import build_channels
 from monitor.lib.clock import now_utc
@@ -26,27 +25,23 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
     """Send a test message through each channel and show its answer."""
     settings = load_settings(context)
     channels = build_channels(settings, Scrubber(settings.secrets()))
-    for name in names:
-        if name not in channels:
-            near = nearest(name, channels)
-            hint = f"did you mean {near}?" if near else f"the settings know {', '.join(channels)}"
-            fail(f"wanted the name of a channel, found {name!r}. Next: {hint}")
+    require_known("channel", names, channels)
     chosen = {name: channel for name, channel in channels.items() if not names or name in names}
     with ThreadPoolExecutor(max_workers=min(32, len(chosen))) as threads:
-        results = dict(zip(chosen, threads.map(_try, chosen.values()), strict=True))
+        results = dict(zip(chosen, threads.map(_send, chosen.values()), strict=True))
     for name, result in results.items():
-        click.echo(f"{name}: {_say(result)}")
+        click.echo(f"{name}: {_outcome(result)}")
     if any(result.status is not DeliveryStatus.CONFIRMED for result in results.values()):
         context.exit(int(ExitStatus.CRITICAL))
 
 
-def _say(result: DeliveryResult) -> str:
-    said = "delivered" if result.status is DeliveryStatus.CONFIRMED else "NOT delivered"
+def _outcome(result: DeliveryResult) -> str:
+    outcome = "delivered" if result.status is DeliveryStatus.CONFIRMED else "NOT delivered"
     moved = f"; the chat has moved, set chat_id to {result.move.new_chat_id}" if result.move else ""
-    return f"{said} ({result.detail}{moved})"
+    return f"{outcome} ({result.detail}{moved})"
 
 
-def _try(channel: Channel) -> DeliveryResult:
+def _send(channel: Channel) -> DeliveryResult:
     notification = Notification(
         kind=NotificationKind.TEST,
         created_at=now_utc(),

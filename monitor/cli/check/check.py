@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
-from monitor.cli.options import DURATION, chosen, config_option, fail, load_settings
+from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import Settings
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Result, Round, diagnosis_wait, run_round, send_timeout
@@ -96,7 +96,7 @@ def command(
     deadline = Deadline(within, spent=spent)
     printer = ResultPrinter(deadline.left().total_seconds(), as_json=as_json)
     settings = load_settings(context, on_mistake=printer.print_unknown)
-    chosen(settings, names, on_mistake=printer.print_unknown)
+    chosen_databases(settings, names, on_mistake=printer.print_unknown)
     for_push = min(_FOR_PUSH, within / 4) if gateway else timedelta(0)
     with_totals = metrics_file is not None or gateway is not None
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from monitor.cli.options import config_option, fail, load_settings, unknown_name
+from monitor.cli.options import config_option, fail, fail_to_write, load_settings, require_known
 from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Format, Options, parse
 from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
 from monitor.lib.clock import now_utc
@@ -69,9 +69,7 @@ def chosen_names(names: Sequence[str], *, configured: Sequence[str], known: Sequ
     One that is in the history and no longer in the settings is reported when it is named. A name that is in
     neither ends the program with status 3.
     """
-    for name in names:
-        if name not in known:
-            fail(unknown_name(format_name(name), [format_name(one) for one in known], known_to="known are"))
+    require_known("database", names, known)
     return tuple(dict.fromkeys(names or configured))
 
 
@@ -102,8 +100,7 @@ def write_report(path: Path, text: str) -> None:
     try:
         replace_file(path, text.encode("utf-8", errors="backslashreplace"))
     except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        fail(f"wanted to write {path}, found: {found}. Next: name another file")
+        fail_to_write(path, error)
 
 
 def _show(console: Console, report: Report) -> None:
