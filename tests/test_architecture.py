@@ -35,7 +35,7 @@ SANDBOX = "sandbox"
 
 # Which modules may know an outside library. Everything else in site-packages is known to nobody.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "aiohappyeyeballs": ("monitor/checks/", "monitor/doctor/layers/network.py"),
+    "aiohappyeyeballs": ("monitor/checks/", "monitor/doctor/network.py"),
     "apscheduler": ("monitor/engine/scheduler.py",),
     "click": ("monitor/cli/",),
     "httpcore": ("monitor/checks/",),
@@ -67,8 +67,7 @@ DECIDING = (
     "monitor/checks/credentials.py",
     "monitor/checks/observation.py",
     "monitor/diagnosis/",
-    "monitor/doctor/fix_plan.py",
-    "monitor/doctor/railway/variables.py",
+    "monitor/doctor/worker_variables.py",
     "monitor/engine/health.py",
     "monitor/incidents/",
     "monitor/lib/times.py",

@@ -1,8 +1,4 @@
-"""The word `doctor`: climb the layers of each database and show it with its verdict.
-
-The climb is `flow/examine`, the verdict `core/verdicts`; how both check is `ladder_view`'s business, `--fix`
-`doctor_fix`'s.
-"""
+"""The command `doctor`: examines the layers of each database, shows them with the verdict, and offers the fix."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from dataclasses import asdict
 from time import monotonic
 from typing import Any
@@ -28,10 +23,10 @@ from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove
 from monitor.diagnosis.layers import LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.verdicts import Verdict, judge, worst_status
+from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.examine import Examination
 from monitor.doctor.fix import FixResult, apply_fix
-from monitor.doctor.fix_plan import FixPlan, plan
-from monitor.doctor.layers.console import ConsoleDatabase
+from monitor.doctor.worker_variables import FixPlan, plan_fix
 from monitor.engine.wiring import build_examiner
 from monitor.lib.clock import now_utc
 from monitor.lib.times import iso
@@ -41,14 +36,14 @@ _TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 
 
 def require_keys() -> None:
-    """A fix needs the right values and a way in to where they belong; ends with status 3 without them."""
+    """A fix needs the keys of the console and of Railway; without them the command ends with status 3."""
     if not all(os.environ.get(name, "").strip() for name in _KEYS):
         fail(f"wanted {' and '.join(_KEYS)} for --fix, found them unset. Next: set both, from the Upstash console")
     if not any(os.environ.get(name, "").strip() for name in _TOKENS):
         fail(f"wanted {' or '.join(_TOKENS)} for --fix, found neither. Next: make a project token on Railway")
 
 
-def offer(
+def offer_fix(
     console: Console,
     settings: Settings,
     database: DatabaseSettings,
@@ -56,70 +51,70 @@ def offer(
     *,
     is_agreed: bool,
 ) -> Verdict | None:
-    """Show the plan for one database, ask unless `is_agreed`, act; return the verdict after it.
+    """Show the plan for one database, ask unless `is_agreed`, carry it out; return the verdict after it.
 
     `None` when nothing was done, for whatever reason; the reason is printed.
     """
-    found, variables = examination.console, examination.variables
-    if found is None or variables is None:
+    console_database, variables = examination.console, examination.variables
+    if console_database is None or variables is None:
         click.echo(f"{database.name}: no fix, since the console's values or the worker's could not be read")
         return None
     urls = (one.url.reveal() for one in settings.databases if one.name != database.name)
     others = frozenset(filter(None, map(host_of, urls)))
-    intended = plan(variables, found, service=settings.doctor.service, other_hosts=others)
+    plan = plan_fix(variables, console_database, service=settings.doctor.service, other_hosts=others)
     click.echo(f"{database.name}: the fix would")
-    for line in intended.lines():
+    for line in plan.lines():
         click.echo(f"  - {line}")
-    if not intended.redeploys:
+    if not plan.redeploys:
         return None
     if not (is_agreed or click.confirm("Do this?", default=False)):
         click.echo("nothing was changed")
         return None
-    mended = asyncio.run(_mend(settings, database, intended, found))
-    for step in mended.steps:
+    result = asyncio.run(_apply(plan, settings, database, console_database))
+    for step in result.steps:
         click.echo(f"  {step.detail}")
-    if mended.layers is None:
+    if result.layers is None:
         return None
-    verdict = judge(mended.layers, service=settings.doctor.service)
-    show(console, mended.layers, verdict)
+    verdict = judge(result.layers, service=settings.doctor.service)
+    show(console, result.layers, verdict)
     return verdict
 
 
-async def _mend(
-    settings: Settings, database: DatabaseSettings, intended: FixPlan, found: ConsoleDatabase
+async def _apply(
+    plan: FixPlan, settings: Settings, database: DatabaseSettings, console_database: ConsoleDatabase
 ) -> FixResult:
-    """This process still has its own values, so the look after the fix is made with the console's."""
-    token = found.rest_token.reveal()
+    """This process still has its own values, so the examination after the fix uses the console's."""
+    token = console_database.rest_token.reveal()
     examiner = build_examiner(settings, clock=now_utc, more_secrets=(token,))
-    renewed = database.with_credentials(url=found.url, token=token)
+    renewed = database.with_credentials(url=console_database.url, token=token)
 
-    async def examine_layers() -> LayerResults:
+    async def examine() -> LayerResults:
         return (await examiner.examine(renewed)).layers
 
     if examiner.railway is None:
         raise RuntimeError("the keys were there a moment ago")
-    return await apply_fix(intended, examiner.railway, examine_layers, clock=time.monotonic, sleep=asyncio.sleep)
+    return await apply_fix(plan, examiner.railway, examine, clock=monotonic, sleep=asyncio.sleep)
 
 
-_MARKS = {
+_SYMBOLS = {
     LayerState.PASSED: ("✓", "ok", "green"),
     LayerState.FAILED: ("✗", "FAIL", "bold red"),
     LayerState.SKIPPED: ("·", "-", "dim"),
     LayerState.NOT_APPLICABLE: ("·", "-", "dim"),
     LayerState.UNKNOWN: ("?", "?", "yellow"),
 }
-_QUIET = (LayerState.SKIPPED, LayerState.NOT_APPLICABLE)
+_DIM = (LayerState.SKIPPED, LayerState.NOT_APPLICABLE)
 
 
 def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
-    """Print one database: the layers from below, then the verdict, whose move it is, and the steps."""
-    symbols = _can_show(console)
+    """Print one database: the layers in causal order, then the verdict, whose move it is, and the steps."""
+    symbols = _can_show_symbols(console)
     console.print(Text(layers.database, style="bold"))
-    console.print(Padding(_layers(layers, symbols=symbols), (0, 0, 0, 2)))
-    console.print(Padding(_framed(verdict, symbols=symbols), (0, 0, 1, 2)))
+    console.print(Padding(_layer_table(layers, symbols=symbols), (0, 0, 0, 2)))
+    console.print(Padding(_verdict_panel(verdict, symbols=symbols), (0, 0, 1, 2)))
 
 
-def document(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
+def diagnosis_to_json(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
     """One database of `doctor --json`; `took_ms` is `null` for a layer that was not tried."""
     return {
         "database": layers.database,
@@ -127,7 +122,7 @@ def document(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
             {
                 "layer": result.layer.value,
                 "state": result.state.value,
-                "seen": _line(result, layers),
+                "detail": _detail(result, layers),
                 "took_ms": None if result.took_ms is None else round(result.took_ms, 3),
                 "outcome": None if result.outcome is None else result.outcome.value,
                 "facts": sorted(fact.value for fact in result.facts),
@@ -143,25 +138,25 @@ def document(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _layers(layers: LayerResults, *, symbols: bool) -> Table:
+def _layer_table(layers: LayerResults, *, symbols: bool) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0), expand=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     for result in layers.layers:
-        symbol, word, style = _MARKS[result.state]
-        quiet = "dim" if result.state in _QUIET else ""
+        symbol, word, style = _SYMBOLS[result.state]
+        dim = "dim" if result.state in _DIM else ""
         table.add_row(
             Text(symbol if symbols else word, style=style),
-            Text(result.layer.words, style=quiet or ("bold" if result.state is LayerState.FAILED else "")),
-            Text(_line(result, layers), style=quiet),
+            Text(result.layer.words, style=dim or ("bold" if result.state is LayerState.FAILED else "")),
+            Text(_detail(result, layers), style=dim),
             Text("" if result.took_ms is None else _format_ms(result.took_ms), style="dim"),
         )
     return table
 
 
-def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
+def _verdict_panel(verdict: Verdict, *, symbols: bool) -> RenderableType:
     colour = "green" if verdict.whose_move is WhoseMove.NOBODY else "red"
     steps = Table.grid(padding=(0, 1, 0, 0))
     for number, step in enumerate(verdict.next_steps, start=1):
@@ -176,18 +171,18 @@ def _framed(verdict: Verdict, *, symbols: bool) -> RenderableType:
     return Panel(Group(*lines), title="verdict", title_align="left", border_style=colour, expand=False)
 
 
-def _line(result: LayerResult, layers: LayerResults) -> str:
+def _detail(result: LayerResult, layers: LayerResults) -> str:
     if result.detail or result.state is not LayerState.SKIPPED:
         return result.detail
-    below = blocked_by(result.layer, layers.layers)
-    return "not tried" if below is None else f"not tried because of {below.words}"
+    cause = blocked_by(result.layer, layers.layers)
+    return "not tried" if cause is None else f"not tried because of {cause.words}"
 
 
 def _format_ms(took_ms: float) -> str:
     return f"{took_ms:.1f} ms" if took_ms < 10 else f"{took_ms:,.0f} ms"
 
 
-def _can_show(console: Console) -> bool:
+def _can_show_symbols(console: Console) -> bool:
     """Where the stream's encoding has no check mark, printing one would be an error."""
     try:
         "✓✗·╭".encode(console.encoding)
@@ -212,21 +207,23 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
         require_keys()
     began, started = now_utc(), monotonic()
     databases = chosen_databases(settings, names)
-    examined = asyncio.run(_examine(settings, databases))
-    verdicts = [judge(examination.layers, service=settings.doctor.service) for examination in examined]
+    examinations = asyncio.run(_examine(settings, databases))
+    verdicts = [judge(examination.layers, service=settings.doctor.service) for examination in examinations]
     if as_json:
-        rows = [document(each.layers, verdict) for each, verdict in zip(examined, verdicts, strict=True)]
+        rows = [
+            diagnosis_to_json(each.layers, verdict) for each, verdict in zip(examinations, verdicts, strict=True)
+        ]
         took_ms = round((monotonic() - started) * 1000, 1)
         status = worst_status(verdicts)
         head = {"version": 1, "started_at": iso(began), "took_ms": took_ms, "exit_status": int(status)}
         click.echo(json.dumps({**head, "databases": rows}, indent=2))
         context.exit(int(status))
     console = Console(file=sys.stdout, highlight=False)
-    for each, verdict in zip(examined, verdicts, strict=True):
+    for each, verdict in zip(examinations, verdicts, strict=True):
         show(console, each.layers, verdict)
     if fix:
-        for number, (database, each) in enumerate(zip(databases, examined, strict=True)):
-            verdicts[number] = offer(console, settings, database, each, is_agreed=yes) or verdicts[number]
+        for number, (database, each) in enumerate(zip(databases, examinations, strict=True)):
+            verdicts[number] = offer_fix(console, settings, database, each, is_agreed=yes) or verdicts[number]
     context.exit(int(worst_status(verdicts)))
 
 

@@ -1,7 +1,6 @@
-"""The fix, `doctor --fix`: puts the console's URL and token into the worker's variables, redeploys, looks again.
+"""The fix: writes the console's URL and token into the worker's variables, redeploys, and checks again.
 
-What is written is planned in `core/repair` and shown before any of this; whether it may be done is asked by the
-command. A password is never reset, and nothing else on Railway is touched.
+Nothing else on Railway is changed, and no password is ever reset.
 """
 
 from __future__ import annotations
@@ -10,25 +9,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from typing import TypeVar
 
 from loguru import logger
 
 from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.diagnosis.verdicts import VerdictCode, judge
-from monitor.doctor.fix_plan import FixPlan
-from monitor.doctor.railway.api import Deployment, Railway, redeploy, write_variables
-from monitor.doctor.railway.layer import newest_deployment
+from monitor.doctor.railway import Deployment, Railway
 from monitor.doctor.web import WebError
+from monitor.doctor.worker_variables import FixPlan
+from monitor.lib.clock import Deadline
 from monitor.lib.threads import on_daemon_thread
 
-PATIENCE = timedelta(minutes=2)
-# Railway's smallest plan answers 100 questions an hour: the newest deployment is one, a whole layers half a dozen.
+RECHECK_FOR = timedelta(minutes=2)
+STEP_TIMEOUT = timedelta(seconds=15)
+# Railway's smallest plan answers 100 requests an hour: the newest deployment is one, an examination half a dozen.
 _PAUSE_SECONDS = 5.0
 _PAUSE_AFTER_EXAMINATION_SECONDS = 15.0
-STEP_TIMEOUT = timedelta(seconds=15)
-_GREEN = (VerdictCode.ALL_GOOD, VerdictCode.SLOW)
-
-Climb = Callable[[], Awaitable[LayerResults]]
+_WORKING = (VerdictCode.ALL_GOOD, VerdictCode.SLOW)
+_T = TypeVar("_T")
 
 
 class FixStep(Enum):
@@ -41,161 +40,168 @@ class FixStep(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixStepResult:
-    """How a step went, in a sentence that says what was done and what was not."""
+    """How a step ended, in a sentence on what was done and what was not."""
 
     step: FixStep
-    went_well: bool
+    succeeded: bool
     detail: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixResult:
-    """What a fix did. `layers` is the last one that was climbed, `None` where it did not come to that."""
+    """What a fix did. `layers` are those of its last examination, `None` where it did not come to that."""
 
     plan: FixPlan
     steps: tuple[FixStepResult, ...]
     layers: LayerResults | None = None
 
     @property
-    def is_green(self) -> bool:
-        return bool(self.steps) and self.steps[-1].step is FixStep.CHECK and self.steps[-1].went_well
+    def succeeded(self) -> bool:
+        return bool(self.steps) and self.steps[-1].step is FixStep.CHECK and self.steps[-1].succeeded
 
 
 async def apply_fix(
     plan: FixPlan,
     railway: Railway,
-    examine_layers: Climb,
+    examine: Callable[[], Awaitable[LayerResults]],
     *,
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
-    patience: timedelta = PATIENCE,
+    recheck_for: timedelta = RECHECK_FOR,
     step_timeout: timedelta = STEP_TIMEOUT,
 ) -> FixResult:
-    """Carry out the plan, step by step; a step that fails ends it. Raises nothing for what Railway does.
+    """Carry out the plan; a step that fails ends it. Raises nothing for what Railway does.
 
-    `climb` looks at the database with the console's URL and token: this process still has its own. It is climbed
-    only once the new deployment stands, until the layers is green or `patience` is over; `clock` counts seconds.
+    `examine` examines the database with the console's URL and token, since this process still has its own. It is
+    called once the new deployment runs, until everything works or `recheck_for` is over; `clock` is in seconds.
     """
     if not plan.redeploys:
         return FixResult(plan=plan, steps=())
-    steps: list[FixStepResult] = []
-    try:
-        before = await _newest(railway, step_timeout)
-    except WebError as error:
-        failed = FixStepResult(
-            step=FixStep.WRITE, went_well=False, detail=f"Railway: {error}. Nothing was changed."
-        )
-        return FixResult(plan=plan, steps=(_logged(failed),))
-    for step in (_write, _redeploy):
-        done = await step(plan, railway, step_timeout)
-        if done is not None:
-            steps.append(_logged(done))
-            if not done.went_well:
-                return FixResult(plan=plan, steps=tuple(steps))
-    rechecks = _Rechecks(plan.service, railway, before, examine_layers, step_timeout)
-    end = clock() + patience.total_seconds()
-    while (last := await rechecks.check()) is None and clock() + rechecks.pause_seconds <= end:
-        await sleep(rechecks.pause_seconds)
-    steps.append(_logged(last or rechecks.give_up(patience)))
-    return FixResult(plan=plan, steps=tuple(steps), layers=rechecks.layers)
+    fix = _Fix(plan, railway, examine, step_timeout)
+    is_done = await fix.write() and await fix.redeploy()
+    if is_done:
+        end = clock() + recheck_for.total_seconds()
+        while not await fix.check():
+            if clock() + fix.pause_seconds > end:
+                fix.give_up(recheck_for)
+                break
+            await sleep(fix.pause_seconds)
+    return FixResult(plan=plan, steps=tuple(fix.steps), layers=fix.layers)
 
 
-async def _write(plan: FixPlan, railway: Railway, within: timedelta) -> FixStepResult | None:
-    if not plan.writes:
-        return None
-    names = " and ".join(write.name for write in plan.writes)
-    values = {write.name: write.value for write in plan.writes}
-    try:
-        await on_daemon_thread(lambda: write_variables(railway, values, timeout=within), name="fix")
-    except WebError as error:
-        not_written = "was not written" if len(plan.writes) == 1 else "were not written"
-        fate = not_written if error.was_refused else "may or may not have been written"
-        says = f"Railway: {error}. {names} of service {plan.service} {fate}; the service was not redeployed."
-        return FixStepResult(step=FixStep.WRITE, went_well=False, detail=says)
-    return FixStepResult(step=FixStep.WRITE, went_well=True, detail=f"Wrote {names} of service {plan.service}.")
-
-
-async def _redeploy(plan: FixPlan, railway: Railway, within: timedelta) -> FixStepResult:
-    try:
-        await on_daemon_thread(lambda: redeploy(railway, timeout=within), name="fix")
-    except WebError as error:
-        written = "The variables are written but not deployed" if plan.writes else "Nothing was written"
-        fate = "was not redeployed" if error.was_refused else "may or may not have been redeployed"
-        says = f"Railway: {error}. {written}; service {plan.service} {fate}. Look at its deployments on Railway."
-        return FixStepResult(step=FixStep.REDEPLOY, went_well=False, detail=says)
-    return FixStepResult(
-        step=FixStep.REDEPLOY, went_well=True, detail=f"Asked Railway to redeploy service {plan.service}."
-    )
-
-
-class _Rechecks:
-    """Looks whether the new deployment stands, and then whether the layers is green."""
+class _Fix:
+    """A fix under way: the steps that were done, and what the last ones found."""
 
     def __init__(
-        self, service: str, railway: Railway, before: Deployment | None, examine_layers: Climb, within: timedelta
+        self,
+        plan: FixPlan,
+        railway: Railway,
+        examine: Callable[[], Awaitable[LayerResults]],
+        step_timeout: timedelta,
     ) -> None:
+        self.steps: list[FixStepResult] = []
         self.layers: LayerResults | None = None
-        self._service = service
+        self._plan = plan
         self._railway = railway
-        self._before_id = None if before is None else before.id
-        self._examine = examine_layers
-        self._within = within
+        self._examine = examine
+        self._step_timeout = step_timeout
+        self._before: Deployment | None = None
         self._new: Deployment | None = None
 
     @property
     def pause_seconds(self) -> float:
         return _PAUSE_SECONDS if self.layers is None else _PAUSE_AFTER_EXAMINATION_SECONDS
 
-    async def check(self) -> FixStepResult | None:
-        """How it ended, or `None` while it has not."""
+    async def write(self) -> bool:
+        """Write what the plan writes; false when that failed."""
         try:
-            newest = await _newest(self._railway, self._within)
+            # Without it nobody could tell the new deployment from the old one.
+            self._before = await self._newest_deployment()
         except WebError as error:
-            logger.warning("fix: the deployments of service {} were not read: {}", self._service, error)
-            return None
-        if newest is None or newest.id == self._before_id:
-            return None
-        self._new = newest
-        if newest.is_on_its_way:
-            return None
-        if newest.went_wrong:
-            says = (
-                f"The new deployment of service {self._service} {newest.status.lower()}. The variables are as "
-                "planned; what ran before may still be running. Read the deployment's logs on Railway."
-            )
-            return FixStepResult(step=FixStep.CHECK, went_well=False, detail=says)
-        self.layers = await self._examine()
-        if not _is_green(self.layers):
-            return None
-        says = (
-            f"Service {self._service} was deployed with the console's URL and token, and all that is seen works."
-        )
-        return FixStepResult(step=FixStep.CHECK, went_well=True, detail=says)
+            return self._note(FixStep.WRITE, f"Railway: {error}. Nothing was changed.", succeeded=False)
+        if not self._plan.writes:
+            return True
+        names = " and ".join(write.name for write in self._plan.writes)
+        values = {write.name: write.value for write in self._plan.writes}
+        try:
+            await self._ask(lambda deadline: self._railway.write(values, deadline))
+        except WebError as error:
+            not_written = "was not written" if len(self._plan.writes) == 1 else "were not written"
+            fate = not_written if error.was_refused else "may or may not have been written"
+            detail = f"{names} of service {self._plan.service} {fate}; the service was not redeployed."
+            return self._note(FixStep.WRITE, f"Railway: {error}. {detail}", succeeded=False)
+        return self._note(FixStep.WRITE, f"Wrote {names} of service {self._plan.service}.", succeeded=True)
 
-    def give_up(self, patience: timedelta) -> FixStepResult:
-        """What is left to say when the time is over."""
+    async def redeploy(self) -> bool:
+        """Ask for the deployment; false when that failed."""
+        service = self._plan.service
+        try:
+            await self._ask(self._railway.redeploy)
+        except WebError as error:
+            written = "The variables are written but not deployed" if self._plan.writes else "Nothing was written"
+            fate = "was not redeployed" if error.was_refused else "may or may not have been redeployed"
+            detail = f"{written}; service {service} {fate}. Look at its deployments on Railway."
+            return self._note(FixStep.REDEPLOY, f"Railway: {error}. {detail}", succeeded=False)
+        return self._note(FixStep.REDEPLOY, f"Asked Railway to redeploy service {service}.", succeeded=True)
+
+    async def check(self) -> bool:
+        """Whether the new deployment has started and everything works; true when that is decided."""
+        service = self._plan.service
+        try:
+            newest = await self._newest_deployment()
+        except WebError as error:
+            logger.warning("fix: the deployments of service {} were not read: {}", service, error)
+            return False
+        if newest is None or (self._before is not None and newest.id == self._before.id):
+            return False
+        self._new = newest
+        if newest.is_in_progress:
+            return False
+        if newest.has_failed:
+            detail = (
+                f"The new deployment of service {service} {newest.status.lower()}. The variables are as planned; "
+                "what ran before may still be running. Read the deployment's logs on Railway."
+            )
+            self._note(FixStep.CHECK, detail, succeeded=False)
+            return True
+        self.layers = await self._examine()
+        if not _works(self.layers):
+            return False
+        detail = f"Service {service} was deployed with the console's URL and token, and everything examined works."
+        return self._note(FixStep.CHECK, detail, succeeded=True)
+
+    def give_up(self, after: timedelta) -> None:
+        """Note what is still missing when the time is over."""
         if self.layers is not None:
-            platform, verdict = self.layers.result_of(Layer.PLATFORM), judge(self.layers, service=self._service)
-            left = f"The new deployment stands, but: {verdict.meaning}"
-            if platform.state is LayerState.FAILED:
-                left = f"The new deployment stands, but: {platform.detail}."
+            platform, verdict = (
+                self.layers.result_of(Layer.PLATFORM),
+                judge(self.layers, service=self._plan.service),
+            )
+            failed = platform.state is LayerState.FAILED
+            left = f"The new deployment runs, but: {platform.detail + '.' if failed else verdict.meaning}"
         elif self._new is not None:
             left = f"The new deployment is still {self._new.status.lower()}."
         else:
             left = "No new deployment was seen."
-        says = f"Not all green after {patience.total_seconds():g} s. {left} Run the doctor again in a while."
-        return FixStepResult(step=FixStep.CHECK, went_well=False, detail=says)
+        seconds = f"{after.total_seconds():g} s"
+        detail = f"Not everything works after {seconds}. {left} Run the doctor again in a while."
+        self._note(FixStep.CHECK, detail, succeeded=False)
+
+    async def _newest_deployment(self) -> Deployment | None:
+        deployments = await self._ask(self._railway.deployments)
+        return deployments[0] if deployments else None
+
+    async def _ask(self, request: Callable[[Deadline], _T]) -> _T:
+        return await on_daemon_thread(lambda: request(Deadline(self._step_timeout)), name="fix")
+
+    def _note(self, step: FixStep, detail: str, *, succeeded: bool) -> bool:
+        """Keep and log how a step ended; returns `succeeded`."""
+        self.steps.append(FixStepResult(step=step, succeeded=succeeded, detail=detail))
+        logger.log("INFO" if succeeded else "WARNING", "fix: {}", detail)
+        return succeeded
 
 
-def _is_green(layers: LayerResults) -> bool:
+def _works(layers: LayerResults) -> bool:
     # Unknown is allowed: the values of sealed variables cannot be read back.
-    return judge(layers).code in _GREEN and layers.result_of(Layer.PLATFORM).state is not LayerState.FAILED
-
-
-async def _newest(railway: Railway, within: timedelta) -> Deployment | None:
-    return await on_daemon_thread(lambda: newest_deployment(railway, timeout=within), name="fix")
-
-
-def _logged(done: FixStepResult) -> FixStepResult:
-    logger.log("INFO" if done.went_well else "WARNING", "fix: {}", done.detail)
-    return done
+    platform = layers.result_of(Layer.PLATFORM)
+    return judge(layers).code in _WORKING and platform.state is not LayerState.FAILED

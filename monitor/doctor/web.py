@@ -1,27 +1,25 @@
-"""Several questions to one web service within one deadline, and every way of not answering in words of our own.
+"""Requests to the doctor's other sources: the status page, the Upstash console, Railway.
 
-What an answer means is known to whoever asked. Nothing of a foreign body gets into the words.
+Whatever goes wrong is told in short words of our own, and nothing of a foreign body gets into them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from ipaddress import ip_address
-from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
 from monitor.lib.bounded_http.line import Answer, NoAnswerError
 from monitor.lib.bounded_http.request import ask
+from monitor.lib.clock import Deadline
 
 _LIMIT_BYTES = 2 * 1024 * 1024
-_LEAST = timedelta(milliseconds=10)
 
 
 class WebError(Exception):
-    """No answer that can be used. The text is short, in our own words, and holds no secret.
+    """No answer that can be used. The text is short and holds no secret.
 
     `was_refused` is true when the service surely did nothing of what was asked.
     """
@@ -29,20 +27,6 @@ class WebError(Exception):
     def __init__(self, words: str, *, was_refused: bool = False) -> None:
         super().__init__(words)
         self.was_refused = was_refused
-
-
-class Deadline:
-    """The end of several questions, begun now."""
-
-    def __init__(self, timeout: timedelta) -> None:
-        self._end = monotonic() + timeout.total_seconds()
-
-    def left(self) -> timedelta:
-        """What is left of it; raises `WebError` when that is nothing."""
-        left = timedelta(seconds=self._end - monotonic())
-        if left < _LEAST:
-            raise WebError("no time left to ask", was_refused=True)
-        return left
 
 
 def fetch(
@@ -59,8 +43,11 @@ def fetch(
     """
     if headers and not _is_private(url):
         raise WebError("its URL does not begin with https://, so no key was sent", was_refused=True)
+    left = deadline.left()
+    if not left:
+        raise WebError("no time left to ask", was_refused=True)
     try:
-        return ask(method, url, json=json, headers=headers, timeout=deadline.left(), limit_bytes=_LIMIT_BYTES)
+        return ask(method, url, json=json, headers=headers, timeout=left, limit_bytes=_LIMIT_BYTES)
     except NoAnswerError as error:
         raise WebError(str(error)) from None
 
@@ -69,10 +56,10 @@ def read_json(answer: Answer) -> Any:
     """The body of an answer with status 200; raises `WebError` for any other."""
     if answer.status != 200:
         raise WebError(format_status(answer), was_refused=answer.status < 500)
-    return parse(answer.body)
+    return parse_json(answer.body)
 
 
-def parse(body: str) -> Any:
+def parse_json(body: str) -> Any:
     """The JSON in a body; raises `WebError`."""
     try:
         return json.loads(body)
@@ -81,7 +68,7 @@ def parse(body: str) -> Any:
 
 
 def format_status(answer: Answer) -> str:
-    """A status that is no success, as a person says it."""
+    """A status other than 200, in words for people."""
     match answer.status:
         case 401:
             return "the key is not accepted (401)"
@@ -90,17 +77,14 @@ def format_status(answer: Answer) -> str:
         case 404:
             return "there is no such thing (404)"
         case 429:
-            return f"it asks for patience (429{_wished_pause(answer)})"
+            seconds = answer.headers.get("retry-after", "")
+            is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 6
+            return "it limits the rate (429" + (f", again in {seconds} s)" if is_number else ")")
         case status if 300 <= status < 400:
             return f"it answers with a redirect ({status})"
         case status if status >= 500:
-            return f"it is in trouble itself ({status})"
+            return f"it has a fault of its own ({status})"
     return f"it answers with status {answer.status}"
-
-
-def _wished_pause(answer: Answer) -> str:
-    seconds = answer.headers.get("retry-after", "")
-    return f", again in {seconds} s" if seconds.isascii() and seconds.isdigit() and len(seconds) < 6 else ""
 
 
 def _is_private(url: str) -> bool:

@@ -81,9 +81,9 @@ def build_examiner(
 
     `probes` of a monitor that runs may be shared.
     """
+    from monitor.doctor.console import ConsoleKey
     from monitor.doctor.examine import Examiner
-    from monitor.doctor.layers.console import ConsoleKey
-    from monitor.doctor.railway.api import Railway, RailwayAccess
+    from monitor.doctor.railway import Railway, RailwayAccess
 
     console, access = ConsoleKey.from_environment(environ), RailwayAccess.from_environment(environ)
     keys = [key.reveal() for key in (console and console.api_key, access and access.token) if key]

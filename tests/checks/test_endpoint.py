@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.checks.credentials import endpoint_of, host_of, inspect_for_worker, legacy_port, worker_url
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.layers import Fact, Layer, LayerState
-from monitor.doctor.layers.rest import hints, see_configuration
+from monitor.doctor.rest import examine_configuration, hints
 
 HOST = "us1-merry-cat-30690.upstash.io"
 URL = f"https://{HOST}"
@@ -116,7 +116,7 @@ def test_no_value_however_strange_is_an_error(url: str, token: str) -> None:
     found = endpoint_of(url)
     assert found is None or (found.host and 0 < found.port < 65536)
     inspect_for_worker(url, token, 6379)
-    assert see_configuration(url, token).layer is Layer.CONFIGURATION
+    assert examine_configuration(url, token).layer is Layer.CONFIGURATION
 
 
 @pytest.mark.parametrize(
@@ -239,14 +239,14 @@ def test_random_tokens_are_hardly_ever_taken_for_the_older_layout() -> None:
 
 def test_good_values_pass_the_first_layer() -> None:
     """The layer says that both are there; a good layout adds nothing."""
-    result = see_configuration(URL, legacy_token())
+    result = examine_configuration(URL, legacy_token())
     assert (result.layer, result.state, result.outcome) == (Layer.CONFIGURATION, LayerState.PASSED, None)
     assert result.detail == "URL and token are there and well-formed"
 
 
 def test_a_hint_is_told_and_does_not_fail_the_layer() -> None:
     """The layout is not documented, so nothing may fail by it."""
-    result = see_configuration(URL, legacy_token(kind=2, number=7))
+    result = examine_configuration(URL, legacy_token(kind=2, number=7))
     assert result.state is LayerState.PASSED
     assert result.detail.endswith("the token looks like a read-only one; the token looks like another database's")
     assert result.facts == {READ_ONLY, ANOTHER}
@@ -263,7 +263,7 @@ def test_a_hint_is_told_and_does_not_fail_the_layer() -> None:
 )
 def test_a_mistake_fails_the_first_layer_and_is_named(url: str, token: str, outcome: Outcome, says: str) -> None:
     """Hidden characters are named, since nobody sees them."""
-    result = see_configuration(url, token)
+    result = examine_configuration(url, token)
     assert (result.state, result.outcome, result.detail) == (LayerState.FAILED, outcome, says)
 
 
@@ -273,7 +273,7 @@ def test_no_part_of_a_token_is_ever_told(around: str) -> None:
     secret = b"the-secret-of-the-database-itself"
     token = legacy_token(kind=2, number=4711, identity=b"the-id-of-it", secret=secret)
     for url in (URL, token, f"https://default:{token}@{HOST}"):
-        said = repr(see_configuration(url, around.replace("{}", token)))
+        said = repr(examine_configuration(url, around.replace("{}", token)))
         said += repr(inspect_for_worker(url, around.replace("{}", token), 6379))
         assert "4711" not in said
         assert "the-id" not in said

@@ -22,7 +22,7 @@ from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
-from monitor.doctor.layers.worker import see_worker
+from monitor.doctor.worker import examine_worker
 from monitor.lib.text import Scrubber
 from tests.checks.listener import (
     Conduct,
@@ -101,7 +101,7 @@ def ping(probe: WorkerProbe, timeout: timedelta = LONG) -> Observation:
 
 
 def see(probe: WorkerProbe, timeout: timedelta = LONG) -> LayerResult:
-    return asyncio.run(see_worker(probe, timeout=timeout))
+    return asyncio.run(examine_worker(probe, timeout=timeout))
 
 
 def test_a_worker_that_gets_in_passes(redis: RedisServer) -> None:
@@ -482,7 +482,7 @@ def test_no_check_tells_the_token_when_the_other_side_does(
 def test_redis_is_read_in_only_when_a_worker_is_looked_at() -> None:
     """It is the heaviest library of the house, and most installations never need it."""
     program = (
-        "import sys, monitor.doctor.layers.worker as layer\n"
+        "import sys, monitor.doctor.worker as layer\n"
         "assert 'redis' not in sys.modules, 'read in with the file'\n"
         "layer.WorkerProbe(url='', token='', port=1, scrub=str)\n"
         "assert 'redis' in sys.modules\n"

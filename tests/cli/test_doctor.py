@@ -1,4 +1,4 @@
-"""The doctor as a person runs it: a process before a real redis-server and the stand-ins of all sources."""
+"""The doctor as a process of its own, against a real redis-server and the stand-ins of all sources."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ KEY, PROJECT_TOKEN = "console-key-0123456789abcdef", "railway-project-token-0123
 
 
 @dataclass(kw_only=True)
-class Clinic:
-    """One database seen from every side, and the program that examines it."""
+class DoctorCase:
+    """One database with every source that the doctor asks, and the program that examines it."""
 
     upstash: UpstashStandIn
     database: Database
@@ -62,25 +62,25 @@ class Clinic:
 
     def examine(self, *words: str) -> tuple[int, dict[str, Any]]:
         ended = self.program.end("doctor", "--json", *words)
-        self.discreet(ended)
+        self.assert_discreet(ended)
         found = json.loads(ended.stdout)
         assert found["exit_status"] == ended.status
         return ended.status, found["databases"][0]
 
-    def discreet(self, ended: Ended) -> None:
+    def assert_discreet(self, ended: Ended) -> None:
         """Neither token, key nor any eight characters in a row of one."""
-        said = ended.stdout + ended.stderr
+        output = ended.stdout + ended.stderr
         for secret in (TOKEN, KEY, PROJECT_TOKEN, self.database.rest_token, self.upstash.token):
             assert not [
                 secret[start : start + 10]
                 for start in range(len(secret) - 9)
-                if secret[start : start + 10] in said
+                if secret[start : start + 10] in output
             ]
-        assert "Traceback" not in said
+        assert "Traceback" not in output
 
 
 @pytest.fixture
-def clinic(tmp_path: Path) -> Iterator[Clinic]:
+def case(tmp_path: Path) -> Iterator[DoctorCase]:
     folders = {name: tmp_path / name for name in ("redis", "home")}
     for folder in folders.values():
         folder.mkdir()
@@ -103,7 +103,7 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
                 "railway_url": railway.url,
             },
         }
-        yield Clinic(
+        yield DoctorCase(
             upstash=upstash,
             database=console.add(upstash.url.removeprefix("http://"), rest_token=TOKEN),
             worker=railway.add("worker", UPSTASH_REDIS_REST_URL=upstash.url, UPSTASH_REDIS_REST_TOKEN=TOKEN),
@@ -122,66 +122,66 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
         )
 
 
-def test_a_healthy_database_passes_every_layer(clinic: Clinic) -> None:
-    """All that can be seen is seen, and the verdict says that nothing is wrong; status 0."""
-    status, found = clinic.examine()
+def test_a_healthy_database_passes_every_layer(case: DoctorCase) -> None:
+    """Every layer is examined, and the verdict says that nothing is wrong; status 0."""
+    status, found = case.examine()
     states = {row["layer"]: row["state"] for row in found["layers"]}
     assert {layer for layer, state in states.items() if state != "passed"} == {"encryption"}  # http on loopback
     assert (status, found["verdict"]["code"], found["verdict"]["whose_move"]) == (0, "all_good", "nobody")
-    assert clinic.railway.changes() == []
+    assert case.railway.changes() == []
 
 
-Trouble = Callable[[Clinic], None]
+Trouble = Callable[[DoctorCase], None]
 
 
-def _stale(clinic: Clinic) -> None:
-    clinic.rotate()
+def _stale(case: DoctorCase) -> None:
+    case.rotate()
 
 
-def _staged(clinic: Clinic) -> None:
-    clinic.worker.stage(UPSTASH_REDIS_REST_TOKEN=clinic.rotate())
+def _staged(case: DoctorCase) -> None:
+    case.worker.stage(UPSTASH_REDIS_REST_TOKEN=case.rotate())
 
 
-def _trouble_posted(clinic: Clinic) -> None:
-    clinic.upstash.fault = UpstashFault.SERVER_ERROR
-    clinic.page.post_incident("Elevated errors", "N. Virginia, USA (us-east-1)")
+def _trouble_posted(case: DoctorCase) -> None:
+    case.upstash.fault = UpstashFault.SERVER_ERROR
+    case.page.post_incident("Elevated errors", "N. Virginia, USA (us-east-1)")
 
 
-# Every row of the table is provoked in tests/doctor/test_verdict_rows.py, where a process each is not needed.
+# Every rule is provoked in tests/doctor/test_verdict_rows.py, where a process each is not needed.
 TROUBLES: list[tuple[str, Trouble, str]] = [
     ("rotated", _stale, "worker_has_an_old_token"),
     ("rotated, worker staged", _staged, "new_token_not_deployed"),
-    ("newline", lambda clinic: clinic.set_token(f"{TOKEN}\n"), "rest_value_mangled"),
+    ("newline", lambda case: case.set_token(f"{TOKEN}\n"), "rest_value_mangled"),
     ("posted", _trouble_posted, "provider_trouble"),
 ]
 
 
 @pytest.mark.parametrize(("_name", "trouble", "code"), TROUBLES, ids=[name for name, _, _ in TROUBLES])
-def test_a_trouble_gets_its_verdict(clinic: Clinic, _name: str, trouble: Trouble, code: str) -> None:
-    """Provoked on real servers, told by the combination of layers; status 2, only reading calls were made."""
-    trouble(clinic)
-    status, found = clinic.examine()
+def test_a_trouble_gets_its_verdict(case: DoctorCase, _name: str, trouble: Trouble, code: str) -> None:
+    """Provoked on real servers, recognised by the combination of layers; status 2, nothing was changed."""
+    trouble(case)
+    status, found = case.examine()
     assert found["verdict"]["code"] == code, found
     assert status == 2
     assert found["verdict"]["whose_move"] != "nobody"
-    assert clinic.railway.changes() == []
+    assert case.railway.changes() == []
 
 
-def test_a_host_that_hangs_costs_its_layers_and_no_other(clinic: Clinic) -> None:
-    """The database says nothing: the rest is known all the same, and the doctor ends."""
-    clinic.upstash.fault = UpstashFault.HANG
-    _, found = clinic.examine()
+def test_a_host_that_hangs_costs_its_layers_and_no_other(case: DoctorCase) -> None:
+    """The database does not answer: the rest is known all the same, and the doctor ends."""
+    case.upstash.fault = UpstashFault.HANG
+    _, found = case.examine()
     states = {row["layer"]: row["state"] for row in found["layers"]}
     assert states["http"] == "failed"
     assert (states["token"], states["reading"], states["writing"]) == ("skipped",) * 3
     assert (states["worker"], states["status_page"], states["console"], states["platform"]) == ("passed",) * 4
 
 
-def test_the_layers_can_be_read_at_a_glance(clinic: Clinic) -> None:
+def test_the_layers_and_the_verdict_are_shown(case: DoctorCase) -> None:
     """A line per layer, what was not tried says why, and at the end verdict, whose move, and the steps."""
-    clinic.rotate()
-    ended = clinic.program.end("doctor")
-    clinic.discreet(ended)
+    case.rotate()
+    ended = case.program.end("doctor")
+    case.assert_discreet(ended)
     assert ended.status == 2
     lines = ended.stdout.splitlines()
     assert lines[0] == "main"
@@ -192,28 +192,28 @@ def test_the_layers_can_be_read_at_a_glance(clinic: Clinic) -> None:
     assert "\x1b" not in ended.stdout
 
 
-def test_the_fix_puts_the_consoles_token_into_the_worker(clinic: Clinic) -> None:
-    """Shown first, then done: one variable written, one deployment, and the layers looked at again."""
-    token = clinic.rotate()
-    ended = clinic.program.end("doctor", "--fix", "--yes")
-    clinic.discreet(ended)
+def test_the_fix_puts_the_consoles_token_into_the_worker(case: DoctorCase) -> None:
+    """Shown first, then done: one variable written, one deployment, and the layers examined again."""
+    token = case.rotate()
+    ended = case.program.end("doctor", "--fix", "--yes")
+    case.assert_discreet(ended)
     assert "write UPSTASH_REDIS_REST_TOKEN of service worker" in ended.stdout
-    assert clinic.worker.running["UPSTASH_REDIS_REST_TOKEN"] == token
-    assert len(clinic.railway.changes()) == 2
+    assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == token
+    assert len(case.railway.changes()) == 2
     assert ended.status == 0, ended.stdout
 
 
-def test_without_a_yes_nothing_is_changed(clinic: Clinic) -> None:
+def test_without_a_yes_nothing_is_changed(case: DoctorCase) -> None:
     """The question is answered with no by an empty input."""
-    clinic.rotate()
-    ended = clinic.program.end("doctor", "--fix")
+    case.rotate()
+    ended = case.program.end("doctor", "--fix")
     assert "the fix would" in ended.stdout
-    assert clinic.railway.changes() == []
+    assert case.railway.changes() == []
 
 
-def test_a_fix_without_keys_is_refused_with_what_is_missing(clinic: Clinic) -> None:
+def test_a_fix_without_keys_is_refused_with_what_is_missing(case: DoctorCase) -> None:
     """Wanted, found, next; status 3."""
-    del clinic.program.environ["UPSTASH_API_KEY"]
-    ended = clinic.program.end("doctor", "--fix", "--yes")
+    del case.program.environ["UPSTASH_API_KEY"]
+    ended = case.program.end("doctor", "--fix", "--yes")
     assert ended.status == 3
     assert "UPSTASH_API_KEY" in ended.stderr

@@ -1,4 +1,4 @@
-"""Every row of the verdict tables, reached by a layers that is written out; real servers come in tests/doctor."""
+"""Every rule of the verdicts, reached by layers that are written out; tests/doctor has real servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def layers(
     billed: LayerState = LayerState.PASSED,
     elsewhere: LayerState = LayerState.PASSED,
 ) -> LayerResults:
-    """A layers that is fine up to `stopped`, which failed with `outcome`; what needs it is skipped.
+    """Layers that passed up to `stopped`, which failed with `outcome`; what needs it is skipped.
 
     `elsewhere` is how reading the status page and the console ended.
     """
@@ -40,47 +40,52 @@ def layers(
     return LayerResults(database="main", layers=tuple(layers))
 
 
-BAD, DARK = LayerState.FAILED, LayerState.UNKNOWN
-SICK = (Layer.HTTP, Outcome.SERVER_ERROR)
+FAILED, UNKNOWN = LayerState.FAILED, LayerState.UNKNOWN
+BROKEN = (Layer.HTTP, Outcome.SERVER_ERROR)
 REJECTED = (Layer.TOKEN, Outcome.TOKEN_REJECTED)
 TIMED_OUT = (Layer.CONNECTION, Outcome.CONNECTION_TIMEOUT)
 ROWS: list[tuple[LayerResults, VerdictCode]] = [
-    (layers(Layer.LOOKUP, Outcome.DNS_FAILED, our_network=BAD, worker=BAD, elsewhere=DARK), VerdictCode.OFFLINE),
-    (layers(*TIMED_OUT, our_network=BAD, worker=BAD, elsewhere=DARK), VerdictCode.OFFLINE),
-    # Somebody answered, so our network is there: what fails is the way to the host, or the host.
-    (layers(*TIMED_OUT, our_network=BAD, worker=BAD), VerdictCode.BLOCKED_OR_DOWN),
-    (layers(*TIMED_OUT, our_network=BAD, elsewhere=DARK), VerdictCode.AS_THE_OUTCOME_SAYS),
-    (layers(*SICK, our_network=BAD, worker=BAD, elsewhere=DARK), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (
+        layers(Layer.LOOKUP, Outcome.DNS_FAILED, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN),
+        VerdictCode.OFFLINE,
+    ),
+    (layers(*TIMED_OUT, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN), VerdictCode.OFFLINE),
+    # Somebody answered, so our network is there: what fails is between us and the host, or the host.
+    (layers(*TIMED_OUT, our_network=FAILED, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    (layers(*TIMED_OUT, our_network=FAILED, elsewhere=UNKNOWN), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(*BROKEN, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN), VerdictCode.AS_THE_OUTCOME_SAYS),
     (
         layers(Layer.CONFIGURATION, Outcome.TOKEN_MISSING, facts=(Fact.WORKER_VARIABLE_STAGED,)),
         VerdictCode.VARIABLE_STAGED,
     ),
-    (layers(Layer.CONFIGURATION, Outcome.URL_MISSING, worker=BAD), VerdictCode.VARIABLE_MISSING),
+    (layers(Layer.CONFIGURATION, Outcome.URL_MISSING, worker=FAILED), VerdictCode.VARIABLE_MISSING),
     (layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED), VerdictCode.REST_VALUE_MANGLED),
-    (layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, worker=BAD), VerdictCode.VALUE_MALFORMED),
-    (layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, worker=BAD), VerdictCode.VALUE_MALFORMED),
+    (layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, worker=FAILED), VerdictCode.VALUE_MALFORMED),
+    (layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, worker=FAILED), VerdictCode.VALUE_MALFORMED),
     (
-        layers(*REJECTED, facts=(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED), worker=BAD),
+        layers(
+            *REJECTED, facts=(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED), worker=FAILED
+        ),
         VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
     ),
     (
-        layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES), worker=BAD),
+        layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES), worker=FAILED),
         VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
     ),
-    (layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=BAD), VerdictCode.WORKER_HAS_AN_OLD_TOKEN),
-    (layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_IS_OURS,), worker=BAD), VerdictCode.CONSOLE_TOKEN_REFUSED),
+    (layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=FAILED), VerdictCode.WORKER_HAS_AN_OLD_TOKEN),
+    (layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_IS_OURS,), worker=FAILED), VerdictCode.CONSOLE_TOKEN_REFUSED),
     (
-        layers(*REJECTED, facts=(Fact.TOKEN_OF_ANOTHER_DATABASE,), worker=BAD),
+        layers(*REJECTED, facts=(Fact.TOKEN_OF_ANOTHER_DATABASE,), worker=FAILED),
         VerdictCode.TOKEN_OF_ANOTHER_DATABASE,
     ),
     (layers(*REJECTED, facts=(Fact.TOKEN_IS_A_PASSWORD,)), VerdictCode.TOKEN_IS_A_PASSWORD),
     (layers(*REJECTED), VerdictCode.REST_TOKEN_WRONG),
-    (layers(*REJECTED, worker=BAD), VerdictCode.TOKEN_STALE),
+    (layers(*REJECTED, worker=FAILED), VerdictCode.TOKEN_STALE),
     (
-        layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, facts=(Fact.CONSOLE_HAS_NO_SUCH_DATABASE,), worker=BAD),
+        layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, facts=(Fact.CONSOLE_HAS_NO_SUCH_DATABASE,), worker=FAILED),
         VerdictCode.DATABASE_GONE,
     ),
-    (layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, worker=BAD), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.TOKEN, Outcome.SUSPENDED), VerdictCode.SUSPENDED),
     (layers(Layer.WRITING, Outcome.QUOTA_EXCEEDED), VerdictCode.QUOTA_BEHIND_PING),
     (
@@ -94,16 +99,16 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (layers(facts=(Fact.CONSOLE_STORAGE_FULL,)), VerdictCode.ALL_GOOD),
     (layers(Layer.WRITING, Outcome.PERMISSION_DENIED), VerdictCode.TOKEN_READ_ONLY),
     (
-        layers(Layer.WRITING, Outcome.PERMISSION_DENIED, facts=(Fact.WORKER_AS_READ_ONLY,), worker=BAD),
+        layers(Layer.WRITING, Outcome.PERMISSION_DENIED, facts=(Fact.WORKER_AS_READ_ONLY,), worker=FAILED),
         VerdictCode.WORKER_READ_ONLY,
     ),
     (layers(Layer.TOKEN, Outcome.PERMISSION_DENIED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.HTTP, Outcome.SERVER_ERROR, facts=(Fact.TROUBLE_POSTED,)), VerdictCode.PROVIDER_TROUBLE),
-    (layers(*TIMED_OUT, facts=(Fact.CONSOLE_ALLOWLIST,), worker=BAD), VerdictCode.ADDRESS_NOT_ALLOWED),
-    (layers(*TIMED_OUT, worker=BAD), VerdictCode.BLOCKED_OR_DOWN),
-    (layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED, worker=BAD), VerdictCode.BLOCKED_OR_DOWN),
-    (layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=BAD), VerdictCode.AS_THE_OUTCOME_SAYS),
-    (layers(Layer.HTTP, Outcome.NOT_UPSTASH, worker=BAD), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(*TIMED_OUT, facts=(Fact.CONSOLE_ALLOWLIST,), worker=FAILED), VerdictCode.ADDRESS_NOT_ALLOWED),
+    (layers(*TIMED_OUT, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    (layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    (layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(Layer.HTTP, Outcome.NOT_UPSTASH, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(facts=(Fact.CONSOLE_HAS_NO_SUCH_DATABASE,)), VerdictCode.OTHER_DATABASE),
     (layers(facts=(Fact.WORKER_VARIABLE_MISSING,)), VerdictCode.WORKER_VARIABLE_MISSING),
     (layers(facts=(Fact.WORKER_VARIABLE_STAGED,)), VerdictCode.NEW_TOKEN_NOT_DEPLOYED),
@@ -111,13 +116,16 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (layers(facts=(Fact.WORKER_VARIABLE_DIFFERS, Fact.WORKER_VARIABLE_STAGED)), VerdictCode.WORKER_VALUE_DIFFERS),
     (layers(facts=(Fact.WORKER_ON_LEGACY_PORT,)), VerdictCode.WORKER_LEGACY_PORT),
     (
-        layers(facts=(Fact.WORKER_AUTH_REJECTED, Fact.WORKER_AS_READ_ONLY), worker=BAD),
+        layers(facts=(Fact.WORKER_AUTH_REJECTED, Fact.WORKER_AS_READ_ONLY), worker=FAILED),
         VerdictCode.WORKER_READ_ONLY,
     ),
-    (layers(facts=(Fact.WORKER_AUTH_REJECTED, Fact.TOKEN_IS_READ_ONLY), worker=BAD), VerdictCode.WORKER_URL_WRONG),
-    (layers(facts=(Fact.WORKER_URL_BROKEN,), worker=BAD), VerdictCode.WORKER_URL_WRONG),
-    (layers(facts=(Fact.WORKER_AUTH_REJECTED,), worker=BAD), VerdictCode.WORKER_URL_WRONG),
-    (layers(facts=(Fact.WORKER_NOT_CONNECTED,), worker=BAD), VerdictCode.WORKER_PORT_BLOCKED),
+    (
+        layers(facts=(Fact.WORKER_AUTH_REJECTED, Fact.TOKEN_IS_READ_ONLY), worker=FAILED),
+        VerdictCode.WORKER_URL_WRONG,
+    ),
+    (layers(facts=(Fact.WORKER_URL_BROKEN,), worker=FAILED), VerdictCode.WORKER_URL_WRONG),
+    (layers(facts=(Fact.WORKER_AUTH_REJECTED,), worker=FAILED), VerdictCode.WORKER_URL_WRONG),
+    (layers(facts=(Fact.WORKER_NOT_CONNECTED,), worker=FAILED), VerdictCode.WORKER_PORT_BLOCKED),
     (layers(), VerdictCode.ALL_GOOD),
     (LayerResults(database="main", layers=()), VerdictCode.NOT_KNOWN),
 ]
@@ -126,7 +134,7 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
 @pytest.mark.parametrize(
     ("found", "code"), ROWS, ids=[f"{number}-{row[1].value}" for number, row in enumerate(ROWS)]
 )
-def test_a_layers_gets_the_verdict_of_its_combination(found: LayerResults, code: VerdictCode) -> None:
+def test_layers_get_the_verdict_of_their_combination(found: LayerResults, code: VerdictCode) -> None:
     """Not the first error alone decides, but which layers failed together and what the other sources know."""
     verdict = judge(found)
     assert verdict.code is code
@@ -150,20 +158,20 @@ def test_a_slow_database_is_a_verdict_of_its_own() -> None:
 
 
 def test_every_code_is_reached_by_a_row_of_this_test() -> None:
-    """A row that no layers reaches would be a promise that nobody keeps."""
+    """A rule that no layers reach would never be told to anybody."""
     assert {code for _, code in ROWS} | {VerdictCode.SLOW} == set(VerdictCode)
 
 
 def test_the_name_of_the_service_stands_in_the_steps() -> None:
     """Whoever reads the verdict knows where to set the variable."""
-    found = layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=BAD)
+    found = layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=FAILED)
     assert "of service queue to the console's" in judge(found, service="queue").next_steps[0]
     assert not [row for row in RULES if "{" in judge(found).meaning]
 
 
-def test_what_the_tables_do_not_know_is_said_as_the_outcome_says_it() -> None:
-    """A single broken layer without a telling combination gets that outcome's meaning and steps."""
-    verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=BAD))
+def test_where_no_rule_fits_the_advice_for_the_outcome_is_given() -> None:
+    """A single failed layer gets the meaning and the steps of its outcome."""
+    verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED))
     advice = advise(Outcome.TLS_FAILED)
     assert (verdict.meaning, verdict.whose_move, verdict.next_steps) == (
         advice.meaning,
@@ -173,7 +181,7 @@ def test_what_the_tables_do_not_know_is_said_as_the_outcome_says_it() -> None:
 
 
 def test_a_worker_that_alone_fails_is_never_called_good() -> None:
-    """No row has a word for it, so its outcome's meaning and steps are said, and which way they are about."""
+    """No rule fits, so its outcome's meaning and steps are given, and that they are about the worker."""
     layers = tuple(LayerResult(layer=layer, state=LayerState.PASSED) for layer in REST_LAYERS)
     alone = LayerResult(layer=Layer.WORKER, state=LayerState.FAILED, outcome=Outcome.TLS_FAILED)
     verdict = judge(LayerResults(database="main", layers=(*layers, alone)))
@@ -182,8 +190,8 @@ def test_a_worker_that_alone_fails_is_never_called_good() -> None:
 
 
 def test_a_failed_layer_stops_what_depends_on_it_and_nothing_else() -> None:
-    """Without a connection there is no encryption to see, but the status page is read all the same."""
-    found = layers(*TIMED_OUT, worker=BAD)
+    """Without a connection there is no encryption to examine, but the status page is read all the same."""
+    found = layers(*TIMED_OUT, worker=FAILED)
     assert [result.layer for result in found.layers if result.state is LayerState.SKIPPED] == [
         Layer.ENCRYPTION,
         Layer.HTTP,

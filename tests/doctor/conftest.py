@@ -1,4 +1,4 @@
-"""Where the doctor's examinations take place."""
+"""The database that the doctor examines, and the servers that all tests share."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.doctor.clinic import Clinic, Ward, opened_ward
+from tests.doctor.examined_database import ExaminedDatabase, SharedServers, open_shared_servers
 
 
 @pytest.fixture(scope="session")
-def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    with opened_ward(tmp_path_factory.mktemp("ward")) as ward:
-        yield ward
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
+    with open_shared_servers(tmp_path_factory.mktemp("shared")) as shared:
+        yield shared
 
 
 @pytest.fixture
-def clinic(ward: Ward, direct: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(ward.trust))
+def examined(shared: SharedServers, direct: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ExaminedDatabase]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(shared.trust))
     with ExitStack() as stack:
-        yield Clinic(ward, stack)
+        yield ExaminedDatabase(shared, stack)

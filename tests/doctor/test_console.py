@@ -1,4 +1,4 @@
-"""The Upstash console: what its API says of a database, with calls that only read, and no token in the words."""
+"""The Upstash console: what its API says of a database, with calls that only read, and no token in the details."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.diagnosis.layers import Fact, Layer, LayerState
-from monitor.doctor.layers.console import ConsoleKey, Reading, read_console
+from monitor.doctor.console import ConsoleKey, ConsoleResult, read_console
 from monitor.lib.secret import Secret
 from monitor.sandbox.console import NO_LIMIT, ConsoleStandIn, Database
 from monitor.sandbox.loopback import Mood
@@ -25,8 +25,8 @@ LONG = timedelta(seconds=20)
 KEY = ConsoleKey(email=EMAIL, api_key=Secret(API_KEY))
 
 
-class Desk:
-    """The console with one database in it, and whoever asks it."""
+class AccountWithDatabase:
+    """An account of the console with one database, and what the doctor reads of it."""
 
     def __init__(self, console: ConsoleStandIn) -> None:
         self.console = console
@@ -39,48 +39,48 @@ class Desk:
         origin: str = f"https://{HOST}",
         key: ConsoleKey = KEY,
         timeout: timedelta = LONG,
-    ) -> Reading:
-        """Look, and hold what may never be in what comes of it."""
-        reading = read_console(key, console_url=self.console.url, origin=origin, token=token, timeout=timeout)
+    ) -> ConsoleResult:
+        """Read the console; the result may never hold a secret."""
+        found = read_console(key, console_url=self.console.url, origin=origin, token=token, timeout=timeout)
         database = self.database
-        said = f"{reading!r} {reading.result.detail}"
+        shown = f"{found!r} {found.result.detail}"
         for secret in (database.rest_token, database.read_only_rest_token, database.password, API_KEY, token):
-            assert not secret.strip() or secret.strip() not in said
-        assert reading.result.layer is Layer.CONSOLE
-        assert reading.result.detail.isprintable()
-        return reading
+            assert not secret.strip() or secret.strip() not in shown
+        assert found.result.layer is Layer.CONSOLE
+        assert found.result.detail.isprintable()
+        return found
 
 
-def found(reading: Reading) -> tuple[LayerState, set[Fact]]:
-    return reading.result.state, set(reading.result.facts)
+def state_and_facts(found: ConsoleResult) -> tuple[LayerState, set[Fact]]:
+    return found.result.state, set(found.result.facts)
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def account() -> Iterator[AccountWithDatabase]:
     with ConsoleStandIn(email=EMAIL, api_key=API_KEY) as console:
-        yield Desk(console)
+        yield AccountWithDatabase(console)
 
 
-def test_a_healthy_database_passes_and_its_figures_are_told(desk: Desk) -> None:
+def test_a_healthy_database_passes_with_its_figures(account: AccountWithDatabase) -> None:
     """State, plan, commands against the limit, storage against the limit, and that the token is the console's."""
-    reading = desk.check()
-    assert found(reading) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
-    assert reading.result.detail == (
+    found = account.check()
+    assert state_and_facts(found) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
+    assert found.result.detail == (
         "active · plan free · 1,200 of 500,000 commands this month · 1.0 of 256 MB stored · token equal"
     )
-    assert reading.database is not None
-    assert reading.database.url == f"https://{HOST}"
-    assert reading.database.rest_token.reveal() == TOKEN
+    assert found.database is not None
+    assert found.database.url == f"https://{HOST}"
+    assert found.database.rest_token.reveal() == TOKEN
 
 
-def test_only_calls_that_read_are_made(desk: Desk) -> None:
+def test_only_calls_that_read_are_made(account: AccountWithDatabase) -> None:
     """Three GETs, whatever is found; the call that resets a password is never among them."""
-    desk.check()
-    desk.database.state = "suspended"
-    desk.database.rotate()
-    desk.check()
-    identity = desk.database.database_id
-    calls = [(request.method, request.path) for request in desk.console.requests]
+    account.check()
+    account.database.state = "suspended"
+    account.database.rotate()
+    account.check()
+    identity = account.database.database_id
+    calls = [(request.method, request.path) for request in account.console.requests]
     assert (
         calls
         == [
@@ -90,86 +90,86 @@ def test_only_calls_that_read_are_made(desk: Desk) -> None:
         ]
         * 2
     )
-    assert {request.body for request in desk.console.requests} == {b""}
+    assert {request.body for request in account.console.requests} == {b""}
 
 
 @pytest.mark.parametrize("endpoint", ["merry-cat-12345", HOST, HOST.upper()])
-def test_a_database_is_found_by_slug_or_by_whole_host(desk: Desk, endpoint: str) -> None:
+def test_a_database_is_found_by_slug_or_by_whole_host(account: AccountWithDatabase, endpoint: str) -> None:
     """The API has been seen to give either; another database of the account is not taken for it."""
-    desk.console.databases.clear()
-    desk.console.add("merry-cat", rest_token="AXother")
-    desk.database = desk.console.add(endpoint, rest_token=TOKEN)
-    assert Fact.CONSOLE_TOKEN_IS_OURS in desk.check().result.facts
+    account.console.databases.clear()
+    account.console.add("merry-cat", rest_token="AXother")
+    account.database = account.console.add(endpoint, rest_token=TOKEN)
+    assert Fact.CONSOLE_TOKEN_IS_OURS in account.check().result.facts
 
 
-def test_a_database_the_account_does_not_have_is_said_to_be_absent(desk: Desk) -> None:
-    """Deleted, archived, mistyped, or somebody else's: which one, the other layers tell."""
+def test_a_database_the_account_does_not_have_is_absent(account: AccountWithDatabase) -> None:
+    """Deleted, archived, mistyped, or somebody else's: the other layers show which."""
     for origin in ("https://merry-dog-12345.upstash.io", "https://merry-cat-12345.example.com"):
-        reading = desk.check(origin=origin)
-        assert (reading.result.state, reading.database) == (LayerState.FAILED, None)
-        assert reading.result.facts == {Fact.CONSOLE_HAS_NO_SUCH_DATABASE}
+        found = account.check(origin=origin)
+        assert (found.result.state, found.database) == (LayerState.FAILED, None)
+        assert found.result.facts == {Fact.CONSOLE_HAS_NO_SUCH_DATABASE}
 
 
-def test_a_rotated_token_is_different_until_the_new_one_arrives(desk: Desk) -> None:
-    """A diary: equal, reset in the console, different, the new token set here, equal again."""
-    assert Fact.CONSOLE_TOKEN_IS_OURS in desk.check().result.facts
-    desk.database.rotate()
-    reading = desk.check()
-    assert found(reading) == (LayerState.FAILED, {Fact.CONSOLE_TOKEN_DIFFERS})
-    assert reading.result.detail.endswith("token different")
-    assert desk.check(token=desk.database.rest_token).result.facts == {Fact.CONSOLE_TOKEN_IS_OURS}
+def test_a_rotated_token_is_different_until_the_new_one_arrives(account: AccountWithDatabase) -> None:
+    """Equal; reset in the console, so different; the new token set here, so equal again."""
+    assert Fact.CONSOLE_TOKEN_IS_OURS in account.check().result.facts
+    account.database.rotate()
+    found = account.check()
+    assert state_and_facts(found) == (LayerState.FAILED, {Fact.CONSOLE_TOKEN_DIFFERS})
+    assert found.result.detail.endswith("token different")
+    assert account.check(token=account.database.rest_token).result.facts == {Fact.CONSOLE_TOKEN_IS_OURS}
 
 
-def test_the_read_only_token_is_ours_and_read_only(desk: Desk) -> None:
+def test_the_read_only_token_is_ours_and_read_only(account: AccountWithDatabase) -> None:
     """It is the console's as well, but rediss:// and writes want another."""
-    reading = desk.check(token=desk.database.read_only_rest_token)
-    assert reading.result.state is LayerState.PASSED
-    assert reading.result.facts == {Fact.CONSOLE_TOKEN_IS_OURS, Fact.TOKEN_IS_READ_ONLY}
+    found = account.check(token=account.database.read_only_rest_token)
+    assert found.result.state is LayerState.PASSED
+    assert found.result.facts == {Fact.CONSOLE_TOKEN_IS_OURS, Fact.TOKEN_IS_READ_ONLY}
 
 
-def test_an_older_databases_password_is_told_from_its_token(desk: Desk) -> None:
+def test_an_older_databases_password_is_not_taken_for_an_old_token(account: AccountWithDatabase) -> None:
     """Not an old token, but the wrong field of the console's page: nothing was rotated."""
-    desk.console.databases.clear()
-    desk.database = desk.console.add(HOST, rest_token=TOKEN, password=PASSWORD)
-    reading = desk.check(token=PASSWORD)
-    assert found(reading) == (LayerState.FAILED, {Fact.TOKEN_IS_A_PASSWORD})
+    account.console.databases.clear()
+    account.database = account.console.add(HOST, rest_token=TOKEN, password=PASSWORD)
+    found = account.check(token=PASSWORD)
+    assert state_and_facts(found) == (LayerState.FAILED, {Fact.TOKEN_IS_A_PASSWORD})
 
 
-def test_a_newline_around_the_right_token_is_not_an_old_token(desk: Desk) -> None:
-    """The configuration layer has found the newline; here it is said that the rest is right."""
-    reading = desk.check(token=f"{TOKEN}\n")
-    assert reading.result.facts == frozenset()
-    assert reading.result.detail.endswith("token equal but for the space around it")
+def test_a_newline_around_the_right_token_is_not_an_old_token(account: AccountWithDatabase) -> None:
+    """The configuration layer has found the newline; this layer shows that the rest is right."""
+    found = account.check(token=f"{TOKEN}\n")
+    assert found.result.facts == frozenset()
+    assert found.result.detail.endswith("token equal but for the space around it")
 
 
 @pytest.mark.parametrize(
     ("token", "words"), [("", "no token here to compare"), (" \n", "no token here to compare")]
 )
-def test_without_a_token_nothing_is_compared(desk: Desk, token: str, words: str) -> None:
+def test_without_a_token_nothing_is_compared(account: AccountWithDatabase, token: str, words: str) -> None:
     """An empty variable is not a different token."""
-    reading = desk.check(token=token)
-    assert (reading.result.state, reading.result.facts) == (LayerState.PASSED, frozenset())
-    assert reading.result.detail.endswith(words)
+    found = account.check(token=token)
+    assert (found.result.state, found.result.facts) == (LayerState.PASSED, frozenset())
+    assert found.result.detail.endswith(words)
 
 
 @pytest.mark.parametrize("extra", [{}, {"rest_token": "*****"}, {"rest_token": None}, {"rest_token": 7}])
-def test_a_console_that_gives_no_token_leaves_it_open(desk: Desk, extra: dict[str, Any]) -> None:
+def test_a_console_that_gives_no_token_leaves_it_open(account: AccountWithDatabase, extra: dict[str, Any]) -> None:
     """The field is not in the documented schema; should it go, or be masked, no token is called different."""
-    desk.database.shows_credentials = False
-    desk.database.extra = extra
-    reading = desk.check()
-    assert (reading.result.state, reading.result.facts, reading.database) == (LayerState.PASSED, frozenset(), None)
-    assert reading.result.detail.endswith("its token was not given")
+    account.database.shows_credentials = False
+    account.database.extra = extra
+    found = account.check()
+    assert (found.result.state, found.result.facts, found.database) == (LayerState.PASSED, frozenset(), None)
+    assert found.result.detail.endswith("its token was not given")
 
 
-def test_a_suspended_database_is_a_fact(desk: Desk) -> None:
+def test_a_suspended_database_is_a_fact(account: AccountWithDatabase) -> None:
     """The budget is shown beside what was spent."""
-    desk.database.state, desk.database.type = "suspended", "payg"
-    desk.database.budget, desk.database.billing, desk.database.command_limit = 20, 20.5, NO_LIMIT
-    reading = desk.check()
-    assert reading.result.state is LayerState.FAILED
-    assert Fact.CONSOLE_SUSPENDED in reading.result.facts
-    assert "suspended · plan payg · 1,200 commands this month · $20.50 of a $20 budget" in reading.result.detail
+    account.database.state, account.database.type = "suspended", "payg"
+    account.database.budget, account.database.billing, account.database.command_limit = 20, 20.5, NO_LIMIT
+    found = account.check()
+    assert found.result.state is LayerState.FAILED
+    assert Fact.CONSOLE_SUSPENDED in found.result.facts
+    assert "suspended · plan payg · 1,200 commands this month · $20.50 of a $20 budget" in found.result.detail
 
 
 @pytest.mark.parametrize(
@@ -182,29 +182,31 @@ def test_a_suspended_database_is_a_fact(desk: Desk) -> None:
         (900_000, -1, False),
     ],
 )
-def test_commands_are_used_up_at_the_limit(desk: Desk, used: int, limit: int, is_used_up: bool) -> None:
+def test_commands_are_used_up_at_the_limit(
+    account: AccountWithDatabase, used: int, limit: int, is_used_up: bool
+) -> None:
     """The largest 64-bit number, zero and less than that are Upstash's ways to say that there is no limit."""
-    desk.database.commands_used, desk.database.command_limit = used, limit
-    assert (Fact.CONSOLE_COMMANDS_USED_UP in desk.check().result.facts) is is_used_up
+    account.database.commands_used, account.database.command_limit = used, limit
+    assert (Fact.CONSOLE_COMMANDS_USED_UP in account.check().result.facts) is is_used_up
 
 
-def test_storage_is_full_at_the_limit_unless_keys_are_evicted(desk: Desk) -> None:
+def test_storage_is_full_at_the_limit_unless_keys_are_evicted(account: AccountWithDatabase) -> None:
     """With eviction a database at its limit makes room by itself."""
-    desk.database.storage_used = desk.database.storage_limit
-    reading = desk.check()
-    assert Fact.CONSOLE_STORAGE_FULL in reading.result.facts
-    assert "256.0 of 256 MB stored" in reading.result.detail
-    desk.database.eviction = True
-    assert Fact.CONSOLE_STORAGE_FULL not in desk.check().result.facts
+    account.database.storage_used = account.database.storage_limit
+    found = account.check()
+    assert Fact.CONSOLE_STORAGE_FULL in found.result.facts
+    assert "256.0 of 256 MB stored" in found.result.detail
+    account.database.eviction = True
+    assert Fact.CONSOLE_STORAGE_FULL not in account.check().result.facts
 
 
-def test_an_allowlist_is_told_and_fails_nothing(desk: Desk) -> None:
+def test_an_allowlist_is_a_fact_and_fails_nothing(account: AccountWithDatabase) -> None:
     """It matters only where no connection stands."""
-    desk.database.has_allowlist = True
-    reading = desk.check()
-    assert reading.result.state is LayerState.PASSED
-    assert Fact.CONSOLE_ALLOWLIST in reading.result.facts
-    assert "IP allowlist on" in reading.result.detail
+    account.database.has_allowlist = True
+    found = account.check()
+    assert found.result.state is LayerState.PASSED
+    assert Fact.CONSOLE_ALLOWLIST in found.result.facts
+    assert "IP allowlist on" in found.result.detail
 
 
 @pytest.mark.parametrize(
@@ -215,61 +217,61 @@ def test_an_allowlist_is_told_and_fails_nothing(desk: Desk) -> None:
         ("", "in a state that is not known here"),
     ],
 )
-def test_a_state_nobody_knows_is_unknown(desk: Desk, state: str, words: str) -> None:
+def test_a_state_nobody_knows_is_unknown(account: AccountWithDatabase, state: str, words: str) -> None:
     """And is not repeated: a foreign text might hold anything."""
-    desk.database.state = state
-    reading = desk.check()
-    assert reading.result.state is LayerState.UNKNOWN
-    assert reading.result.detail.startswith(words)
+    account.database.state = state
+    found = account.check()
+    assert found.result.state is LayerState.UNKNOWN
+    assert found.result.detail.startswith(words)
 
 
-def test_a_deleted_database_counts_as_absent(desk: Desk) -> None:
+def test_a_deleted_database_counts_as_absent(account: AccountWithDatabase) -> None:
     """Older documentation names that state."""
-    desk.database.state = "deleted"
-    assert Fact.CONSOLE_HAS_NO_SUCH_DATABASE in desk.check().result.facts
+    account.database.state = "deleted"
+    assert Fact.CONSOLE_HAS_NO_SUCH_DATABASE in account.check().result.facts
 
 
-def test_a_wrong_key_is_unknown(desk: Desk) -> None:
-    """Our key is not the database's business."""
-    reading = desk.check(key=ConsoleKey(email=EMAIL, api_key=Secret("wrong")))
-    assert (reading.result.state, reading.result.facts, reading.database) == (
+def test_a_wrong_key_is_unknown(account: AccountWithDatabase) -> None:
+    """A mistake in our key is no failure of the database."""
+    found = account.check(key=ConsoleKey(email=EMAIL, api_key=Secret("wrong")))
+    assert (found.result.state, found.result.facts, found.database) == (
         LayerState.UNKNOWN,
         frozenset(),
         None,
     )
-    assert reading.result.detail == "not read: the key is not accepted (401)"
+    assert found.result.detail == "not read: the key is not accepted (401)"
 
 
 @pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
 @pytest.mark.parametrize("part", ["/v2/redis/databases", "/v2/redis/database/"])
-def test_an_odd_answer_is_unknown(desk: Desk, mood: Mood, part: str) -> None:
+def test_an_odd_answer_is_unknown(account: AccountWithDatabase, mood: Mood, part: str) -> None:
     """403, 404, 429, 5xx, HTML, cut or foreign JSON, at either call: no verdict, and nothing to compare with."""
-    desk.console.mood_of[part] = mood
-    reading = desk.check()
-    assert (reading.result.state, reading.result.facts, reading.database) == (
+    account.console.mood_of[part] = mood
+    found = account.check()
+    assert (found.result.state, found.result.facts, found.database) == (
         LayerState.UNKNOWN,
         frozenset(),
         None,
     )
-    assert reading.result.detail.startswith("not read: ")
+    assert found.result.detail.startswith("not read: ")
 
 
 @pytest.mark.parametrize("mood", [mood for mood in Mood if mood is not Mood.WELL])
-def test_without_its_stats_the_rest_is_known(desk: Desk, mood: Mood) -> None:
+def test_without_its_stats_the_rest_is_known(account: AccountWithDatabase, mood: Mood) -> None:
     """The state and the token are worth having without the usage."""
-    desk.console.mood_of["/v2/redis/stats/"] = mood
-    reading = desk.check(timeout=timedelta(seconds=1))
-    assert found(reading) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
-    assert mood is Mood.OTHER_SHAPE or "usage not read" in reading.result.detail
+    account.console.mood_of["/v2/redis/stats/"] = mood
+    found = account.check(timeout=timedelta(seconds=1))
+    assert state_and_facts(found) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
+    assert mood is Mood.OTHER_SHAPE or "usage not read" in found.result.detail
 
 
 @pytest.mark.parametrize("identity", ["../reset-password/x", "", None, 7, "x" * 65, "another"])
-def test_an_odd_id_is_never_put_into_a_path(desk: Desk, identity: object) -> None:
+def test_an_odd_id_is_never_put_into_a_path(account: AccountWithDatabase, identity: object) -> None:
     """What comes from outside does not choose which call is made."""
-    desk.database.extra = {"database_id": identity}
-    reading = desk.check()
-    assert reading.result.state is LayerState.UNKNOWN
-    assert {request.path.split("/")[3] for request in desk.console.requests} <= {"databases", "database"}
+    account.database.extra = {"database_id": identity}
+    found = account.check()
+    assert found.result.state is LayerState.UNKNOWN
+    assert {request.path.split("/")[3] for request in account.console.requests} <= {"databases", "database"}
 
 
 @pytest.mark.parametrize(
@@ -280,42 +282,44 @@ def test_an_odd_id_is_never_put_into_a_path(desk: Desk, identity: object) -> Non
         {"type": "AXt0kenOfTheDatabase0123456789abcdef", "modifying_state": {}, "eviction": "yes"},
     ],
 )
-def test_fields_of_another_type_are_left_out(desk: Desk, extra: dict[str, Any]) -> None:
+def test_fields_of_another_type_are_left_out(account: AccountWithDatabase, extra: dict[str, Any]) -> None:
     """A changed field costs that field and nothing else."""
-    desk.database.extra = extra
-    reading = desk.check()
-    assert found(reading) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
+    account.database.extra = extra
+    found = account.check()
+    assert state_and_facts(found) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
 
 
 @pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
 @pytest.mark.parametrize("part", ["/v2/redis/databases", "/v2/redis/database/", "/v2/redis/stats/"])
-def test_a_console_that_hangs_or_drips_ends_at_the_timeout(desk: Desk, mood: Mood, part: str) -> None:
+def test_a_console_that_hangs_or_drips_ends_at_the_timeout(
+    account: AccountWithDatabase, mood: Mood, part: str
+) -> None:
     """At whichever call: the time given is for all of them together."""
-    desk.console.mood_of[part] = mood
+    account.console.mood_of[part] = mood
     began = monotonic()
-    desk.check(timeout=timedelta(seconds=0.5))
+    account.check(timeout=timedelta(seconds=0.5))
     assert monotonic() - began < 5
 
 
 def test_the_key_leaves_only_through_encryption_or_within_this_machine() -> None:
     """A mistyped http:// would send the key of the whole account in the clear."""
-    reading = read_console(
+    found = read_console(
         KEY, console_url="http://api.upstash.com", origin=f"https://{HOST}", token=TOKEN, timeout=LONG
     )
-    assert reading.result.state is LayerState.UNKNOWN
-    assert "no key was sent" in reading.result.detail
+    assert found.result.state is LayerState.UNKNOWN
+    assert "no key was sent" in found.result.detail
 
 
 def test_a_netrc_file_does_not_replace_the_key(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    account: AccountWithDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The HTTP library would otherwise prefer whatever stands there for the host."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password else\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
-    assert desk.check().result.state is LayerState.PASSED
+    assert account.check().result.state is LayerState.PASSED
     pair = base64.b64encode(f"{EMAIL}:{API_KEY}".encode()).decode()
-    assert {request.headers["authorization"] for request in desk.console.requests} == {f"Basic {pair}"}
+    assert {request.headers["authorization"] for request in account.console.requests} == {f"Basic {pair}"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The order of the climb: what waits for what, what a failure stops, and the end that nothing outlasts."""
+"""The order of the layers: what waits for what, what a failure stops, and the end that nothing outlasts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from monitor.doctor.examine import examine_layers
 LONG = timedelta(seconds=30)
 
 
-class LayerProbes:
-    """Layers that answer when they are told to, and note when they were asked."""
+class FakeLayers:
+    """Layers that end as a test wants, and the order in which they were examined."""
 
     def __init__(self) -> None:
         self.asked: list[Layer] = []
@@ -38,9 +38,9 @@ def states(layers: tuple[LayerResult, ...]) -> dict[str, str]:
     return {result.layer.value: result.state.value for result in layers}
 
 
-def test_layers_are_climbed_in_causal_order() -> None:
+def test_layers_are_examined_in_causal_order() -> None:
     """Encryption is not tried before the connection stands, whatever the order they were given in."""
-    probes = LayerProbes()
+    probes = FakeLayers()
     order = (Layer.HTTP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.LOOKUP)
     layers = asyncio.run(examine_layers("main", {layer: probes.that(layer) for layer in order}, within=LONG))
     assert probes.asked == [Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP]
@@ -48,9 +48,9 @@ def test_layers_are_climbed_in_causal_order() -> None:
     assert all(result.took_ms is not None for result in layers.layers)
 
 
-def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_climbed() -> None:
-    """No connection: no encryption, no HTTP; the status page and the worker's way are seen all the same."""
-    probes = LayerProbes()
+def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_examined() -> None:
+    """No connection: no encryption, no HTTP; the status page and the worker are examined all the same."""
+    probes = FakeLayers()
     layers = asyncio.run(
         examine_layers(
             "main",
@@ -77,8 +77,8 @@ def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_climbed() -> None:
 
 
 def test_the_token_is_not_sent_when_the_configuration_is_wrong() -> None:
-    """A malformed value stops the token alone: the network below it can be seen with the host that is left."""
-    probes = LayerProbes()
+    """A malformed value stops the token alone: the layers below it need only the host."""
+    probes = FakeLayers()
     layers = {
         layer: probes.that(layer) for layer in (Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP)
     }
@@ -92,7 +92,7 @@ def test_the_token_is_not_sent_when_the_configuration_is_wrong() -> None:
 
 def test_a_layer_that_hangs_costs_only_itself_and_what_needs_it() -> None:
     """At the end everything else is known; what hung, and what waited for it, is unknown."""
-    probes = LayerProbes()
+    probes = FakeLayers()
     layers = asyncio.run(
         examine_layers(
             "main",
@@ -119,12 +119,12 @@ def test_a_layer_that_hangs_costs_only_itself_and_what_needs_it() -> None:
 
 
 def test_a_bug_in_a_layer_is_unknown_and_not_a_verdict() -> None:
-    """Our own fault says nothing of the database; the text holds the kind of error and nothing of its words."""
+    """Our own fault tells nothing of the database; the detail holds the kind of error and not its text."""
 
     async def broken() -> LayerResult:
         raise ValueError("Bearer AXtoken")
 
-    probes = LayerProbes()
+    probes = FakeLayers()
     layers = asyncio.run(
         examine_layers(
             "main", {Layer.LOOKUP: broken, Layer.CONNECTION: probes.that(Layer.CONNECTION)}, within=LONG
@@ -134,6 +134,6 @@ def test_a_bug_in_a_layer_is_unknown_and_not_a_verdict() -> None:
     assert states(layers.layers) == {"lookup": "unknown", "connection": "passed"}
 
 
-def test_a_layers_without_layers_is_empty() -> None:
+def test_an_examination_of_no_layers_is_empty() -> None:
     """Nothing was asked for, nothing is waited for."""
     assert asyncio.run(examine_layers("main", {}, within=LONG)).layers == ()

@@ -15,10 +15,10 @@ from monitor.doctor.examine import WITHIN
 from monitor.sandbox.loopback import Mood
 from monitor.sandbox.upstash import UpstashFault
 from tests.checks.listener import Listener, hang, port_that_drops
-from tests.doctor.clinic import Clinic
+from tests.doctor.examined_database import ExaminedDatabase
 
 # What makes it hang; servers of its own last as long as the stack.
-Trouble = Callable[[Clinic, ExitStack], object]
+Trouble = Callable[[ExaminedDatabase, ExitStack], object]
 AFTER = {layer: REST_LAYERS[number + 1 :] for number, layer in enumerate(REST_LAYERS)}
 AFTER[Layer.LOOKUP] += (Layer.WORKER,)
 # Each test waits this long for what hangs; what does not must be done by then, on a busy machine too.
@@ -26,57 +26,59 @@ SHORT = timedelta(seconds=1.5)
 ELSEWHERE = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
 
 
-def _hosts(clinic: Clinic, stack: ExitStack) -> None:
-    clinic.connectivity = [f"127.0.0.1:{stack.enter_context(port_that_drops())}"]
+def _hosts(examined: ExaminedDatabase, stack: ExitStack) -> None:
+    examined.connectivity = [f"127.0.0.1:{stack.enter_context(port_that_drops())}"]
 
 
-def _no_handshake(clinic: Clinic, stack: ExitStack) -> None:
-    clinic.move_to(port=stack.enter_context(Listener(hang)).port)
+def _no_handshake(examined: ExaminedDatabase, stack: ExitStack) -> None:
+    examined.move_to(port=stack.enter_context(Listener(hang)).port)
 
 
 def _silent_on(command: str) -> Trouble:
-    return lambda clinic, _stack: setattr(clinic.upstash, "silent_on", frozenset({command}))
+    return lambda examined, _stack: setattr(examined.upstash, "silent_on", frozenset({command}))
 
 
-def _no_handshake_for_the_worker(clinic: Clinic, stack: ExitStack) -> None:
-    clinic.worker_port = stack.enter_context(Listener(hang)).port
+def _no_handshake_for_the_worker(examined: ExaminedDatabase, stack: ExitStack) -> None:
+    examined.worker_port = stack.enter_context(Listener(hang)).port
 
 
-def _no_login_for_the_worker(clinic: Clinic, stack: ExitStack) -> None:
-    tls = clinic.ward.certificates.server(clinic.host)
-    clinic.worker_port = stack.enter_context(Listener(hang, tls=tls)).port
+def _no_login_for_the_worker(examined: ExaminedDatabase, stack: ExitStack) -> None:
+    tls = examined.shared.certificates.server(examined.host)
+    examined.worker_port = stack.enter_context(Listener(hang, tls=tls)).port
 
 
 HANGS: list[tuple[Layer, Trouble]] = [
     (Layer.CONNECTIVITY, _hosts),
-    (Layer.LOOKUP, lambda clinic, _stack: clinic.resolver_answers.clear()),
-    (Layer.CONNECTION, lambda clinic, stack: clinic.move_to(port=stack.enter_context(port_that_drops()))),
+    (Layer.LOOKUP, lambda examined, _stack: examined.resolver_answers.clear()),
+    (Layer.CONNECTION, lambda examined, stack: examined.move_to(port=stack.enter_context(port_that_drops()))),
     (Layer.ENCRYPTION, _no_handshake),
-    (Layer.HTTP, lambda clinic, _stack: setattr(clinic.upstash, "fault", UpstashFault.HANG)),
+    (Layer.HTTP, lambda examined, _stack: setattr(examined.upstash, "fault", UpstashFault.HANG)),
     (Layer.TOKEN, _silent_on("PING")),
     (Layer.READING, _silent_on("GET")),
     (Layer.WRITING, _silent_on("SET")),
     (Layer.WORKER, _no_handshake_for_the_worker),
     (Layer.WORKER, _no_login_for_the_worker),
-    (Layer.STATUS_PAGE, lambda clinic, _stack: setattr(clinic.page, "mood", Mood.HANG)),
-    (Layer.CONSOLE, lambda clinic, _stack: setattr(clinic.console, "mood", Mood.HANG)),
-    (Layer.PLATFORM, lambda clinic, _stack: setattr(clinic.railway, "mood", Mood.HANG)),
+    (Layer.STATUS_PAGE, lambda examined, _stack: setattr(examined.page, "mood", Mood.HANG)),
+    (Layer.CONSOLE, lambda examined, _stack: setattr(examined.console, "mood", Mood.HANG)),
+    (Layer.PLATFORM, lambda examined, _stack: setattr(examined.railway, "mood", Mood.HANG)),
 ]
 
 
 @pytest.mark.parametrize(
     ("layer", "trouble"), HANGS, ids=[f"{layer.value}-{trouble.__name__.strip('_<>')}" for layer, trouble in HANGS]
 )
-def test_a_layer_that_hangs_costs_itself_and_what_needs_it(clinic: Clinic, layer: Layer, trouble: Trouble) -> None:
+def test_a_layer_that_hangs_costs_itself_and_what_needs_it(
+    examined: ExaminedDatabase, layer: Layer, trouble: Trouble
+) -> None:
     """It fails at its own deadline, or is unknown where that is no fault of the database; the others pass."""
     wanted = dict.fromkeys(Layer, LayerState.PASSED) | dict.fromkeys(AFTER.get(layer, ()), LayerState.SKIPPED)
     wanted[layer] = LayerState.UNKNOWN if layer in ELSEWHERE else LayerState.FAILED
-    clinic.knobs["timeout"] = SHORT
+    examined.settings["timeout"] = SHORT
     if layer in ELSEWHERE:
-        clinic.others_timeout = SHORT
+        examined.others_timeout = SHORT
     with ExitStack() as stack:
-        trouble(clinic, stack)
-        layers = clinic.examine()
+        trouble(examined, stack)
+        layers = examined.examine()
     assert {result.layer: result.state for result in layers.layers} == wanted, layers
     assert not [result for result in layers.layers if result.detail.startswith("not known within")]
 
@@ -86,14 +88,14 @@ def test_every_layer_that_waits_for_somebody_is_made_to_hang_here() -> None:
     assert {layer for layer, _ in HANGS} == set(Layer) - {Layer.CONFIGURATION}
 
 
-def test_when_everything_hangs_the_doctor_ends_all_the_same(clinic: Clinic) -> None:
+def test_when_everything_hangs_the_doctor_ends_all_the_same(examined: ExaminedDatabase) -> None:
     """The bound of the whole climb, half a minute out of the box, needs nobody's consent."""
-    clinic.resolver_answers.clear()
+    examined.resolver_answers.clear()
     with port_that_drops() as port:
-        clinic.connectivity = [f"127.0.0.1:{port}"]
-        for service in (clinic.page, clinic.console, clinic.railway):
+        examined.connectivity = [f"127.0.0.1:{port}"]
+        for service in (examined.page, examined.console, examined.railway):
             service.mood = Mood.HANG
-        layers = clinic.examine(within=timedelta(seconds=0.3))
+        layers = examined.examine(within=timedelta(seconds=0.3))
     known = [result.layer for result in layers.layers if result.detail != "not known within 0.3 s"]
     assert known == [Layer.CONFIGURATION]
     assert layers.passed(Layer.CONFIGURATION)

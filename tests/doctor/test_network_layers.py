@@ -16,7 +16,7 @@ import trustme
 from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
-from monitor.doctor.layers.network import connect, encrypt, look_up
+from monitor.doctor.network import examine_connection, examine_encryption, examine_lookup
 from tests.checks.listener import Listener, close_at_once, hang, http, port_that_drops, port_that_refuses, say
 
 HOST = "merry-cat-30690.upstash.io"
@@ -35,12 +35,12 @@ def address(port: int, host: str = "127.0.0.1") -> AddressInfo:
 
 
 def looked_up(lookup: Callable[[str, int], Sequence[AddressInfo]], host: str = HOST) -> tuple[LayerResult, int]:
-    result, addresses = asyncio.run(look_up(host, 443, timeout=LONG, resolver=Resolver(lookup)))
+    result, addresses = asyncio.run(examine_lookup(host, 443, timeout=LONG, resolver=Resolver(lookup)))
     return result, len(addresses)
 
 
 def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
-    return asyncio.run(connect(addresses, timeout=timeout))
+    return asyncio.run(examine_connection(addresses, timeout=timeout))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
         return []
 
     begun = monotonic()
-    result, addresses = asyncio.run(look_up(HOST, 443, timeout=SHORT, resolver=Resolver(stuck)))
+    result, addresses = asyncio.run(examine_lookup(HOST, 443, timeout=SHORT, resolver=Resolver(stuck)))
     released.set()
     assert monotonic() - begun < 10
     assert (result.state, result.outcome, addresses) == (LayerState.FAILED, Outcome.DNS_FAILED, ())
@@ -207,7 +207,7 @@ def certificates() -> Certificates:
 def encrypted(
     port: int, trust: ssl.SSLContext, *, at: str = "127.0.0.1", timeout: timedelta = LONG, now: datetime = NOW
 ) -> LayerResult:
-    return asyncio.run(encrypt(HOST, [address(port, at)], timeout=timeout, tls=trust, now=now))
+    return asyncio.run(examine_encryption(HOST, [address(port, at)], timeout=timeout, tls=trust, now=now))
 
 
 @pytest.mark.parametrize("at", ["127.0.0.1", "::1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from time import monotonic
@@ -9,10 +10,10 @@ from time import monotonic
 import pytest
 
 from monitor.diagnosis.layers import Fact, Layer, LayerState
-from monitor.doctor.layers.console import ConsoleDatabase
-from monitor.doctor.railway.api import Railway, RailwayAccess
-from monitor.doctor.railway.layer import PlatformReading, read_platform
-from monitor.doctor.railway.variables import Known
+from monitor.doctor.console import ConsoleDatabase
+from monitor.doctor.platform import PlatformResult, read_platform
+from monitor.doctor.railway import Railway, RailwayAccess
+from monitor.doctor.worker_variables import ExpectedValues
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
 from monitor.sandbox.loopback import Mood
@@ -41,7 +42,7 @@ FACTS = {
 }
 
 
-class Desk:
+class Project:
     """A project with a worker and another service, and whoever looks at it."""
 
     def __init__(self, api: RailwayStandIn) -> None:
@@ -68,214 +69,214 @@ class Desk:
         console: ConsoleDatabase | None = None,
         railway: Railway | None = None,
         timeout: timedelta = LONG,
-    ) -> PlatformReading:
+    ) -> PlatformResult:
         """Look, and hold what must hold for every check."""
-        known = Known(url=URL, token=Secret(token), console=console)
-        reading = read_platform(railway or self.railway(), known, timeout=timeout)
-        said = f"{reading!r} {reading.result.detail}"
+        expected = ExpectedValues(url=URL, token=Secret(token), console=console)
+        found = asyncio.run(read_platform(railway or self.railway(), expected, timeout=timeout))
+        said = f"{found!r} {found.result.detail}"
         assert not [secret for secret in SECRETS if secret in said]
-        assert reading.result.layer is Layer.PLATFORM
-        assert reading.result.detail.isprintable()
+        assert found.result.layer is Layer.PLATFORM
+        assert found.result.detail.isprintable()
         assert {operation.kind for operation in self.api.operations()} <= {"query"}
-        return reading
+        return found
 
 
-def found(reading: PlatformReading) -> tuple[LayerState, set[str]]:
-    facts = {word for word, fact in FACTS.items() if fact in reading.result.facts}
-    assert len(facts) == len(reading.result.facts)
-    return reading.result.state, facts
+def state_and_facts(found: PlatformResult) -> tuple[LayerState, set[str]]:
+    facts = {word for word, fact in FACTS.items() if fact in found.result.facts}
+    assert len(facts) == len(found.result.facts)
+    return found.result.state, facts
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def project() -> Iterator[Project]:
     with RailwayStandIn(project_token=PROJECT_TOKEN, account_token=ACCOUNT_TOKEN) as api:
-        yield Desk(api)
+        yield Project(api)
 
 
-def test_a_worker_with_the_same_values_passes(desk: Desk) -> None:
-    """With the console known, it is said that they are the console's."""
-    reading = desk.check()
-    assert found(reading) == (LayerState.PASSED, set())
-    assert reading.result.detail == (
+def test_a_worker_with_the_same_values_passes(project: Project) -> None:
+    """With a console key, the detail says that they are the console's."""
+    found = project.check()
+    assert state_and_facts(found) == (LayerState.PASSED, set())
+    assert found.result.detail == (
         "service worker: UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are the same as here"
     )
-    assert found(desk.check(console=CONSOLE)) == (LayerState.PASSED, {"the console's"})
+    assert state_and_facts(project.check(console=CONSOLE)) == (LayerState.PASSED, {"the console's"})
 
 
-def test_the_console_has_a_newer_token_than_the_worker(desk: Desk) -> None:
+def test_the_console_has_a_newer_token_than_the_worker(project: Project) -> None:
     """A diary of the seed of this project: rotated in the console; set by a person; deployed."""
-    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
-    desk.worker.deploy()
-    reading = desk.check(OLD, console=CONSOLE)
-    assert found(reading) == (LayerState.FAILED, set())
-    assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in reading.result.detail
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    project.worker.deploy()
+    found = project.check(OLD, console=CONSOLE)
+    assert state_and_facts(found) == (LayerState.FAILED, set())
+    assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in found.result.detail
 
-    desk.worker.stage(UPSTASH_REDIS_REST_TOKEN=NEW)
-    reading = desk.check(OLD, console=CONSOLE)
-    assert found(reading) == (LayerState.FAILED, {"staged", "the console's"})
-    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in reading.result.detail
+    project.worker.stage(UPSTASH_REDIS_REST_TOKEN=NEW)
+    found = project.check(OLD, console=CONSOLE)
+    assert state_and_facts(found) == (LayerState.FAILED, {"staged", "the console's"})
+    assert "UPSTASH_REDIS_REST_TOKEN is set but not deployed" in found.result.detail
 
-    desk.worker.deploy()
-    assert found(desk.check(OLD, console=CONSOLE)) == (LayerState.PASSED, {"the console's"})
+    project.worker.deploy()
+    assert state_and_facts(project.check(OLD, console=CONSOLE)) == (LayerState.PASSED, {"the console's"})
 
 
-def test_a_value_that_was_stored_without_a_deployment_is_staged(desk: Desk) -> None:
+def test_a_value_that_was_stored_without_a_deployment_is_staged(project: Project) -> None:
     """Set by command with deploys skipped: what runs was started with the old one, as its snapshot shows."""
-    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
-    desk.worker.deploy()
-    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
-    assert found(desk.check()) == (LayerState.FAILED, {"staged"})
-    desk.worker.redeploy()
-    assert found(desk.check()) == (LayerState.PASSED, set())
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    project.worker.deploy()
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
+    assert state_and_facts(project.check()) == (LayerState.FAILED, {"staged"})
+    project.worker.redeploy()
+    assert state_and_facts(project.check()) == (LayerState.PASSED, set())
 
 
-def test_a_redeployment_on_its_way_is_told(desk: Desk) -> None:
+def test_a_redeployment_on_its_way_is_told(project: Project) -> None:
     """Until it stands, the old one runs with the old value."""
-    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
-    desk.worker.deploy()
-    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
-    desk.worker.deploy_seconds = 60
-    desk.worker.redeploy()
-    reading = desk.check()
-    assert found(reading) == (LayerState.FAILED, {"staged"})
-    assert "its newest deployment is BUILDING" in reading.result.detail
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    project.worker.deploy()
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
+    project.worker.deploy_seconds = 60
+    project.worker.redeploy()
+    found = project.check()
+    assert state_and_facts(found) == (LayerState.FAILED, {"staged"})
+    assert "its newest deployment is BUILDING" in found.result.detail
 
 
-def test_missing_and_different_values_are_told_apart(desk: Desk) -> None:
+def test_missing_and_different_values_are_told_apart(project: Project) -> None:
     """The other service of the project has its own variables, which are nobody's business here."""
-    desk.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
-    desk.worker.deploy()
-    assert found(desk.check()) == (LayerState.FAILED, {"differs"})
-    del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
-    desk.worker.deploy()
-    reading = desk.check()
-    assert found(reading) == (LayerState.FAILED, {"missing"})
-    assert reading.result.detail.startswith("service worker: UPSTASH_REDIS_REST_TOKEN is not set")
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    project.worker.deploy()
+    assert state_and_facts(project.check()) == (LayerState.FAILED, {"differs"})
+    del project.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    project.worker.deploy()
+    found = project.check()
+    assert state_and_facts(found) == (LayerState.FAILED, {"missing"})
+    assert found.result.detail.startswith("service worker: UPSTASH_REDIS_REST_TOKEN is not set")
 
 
-def test_a_sealed_variable_is_not_called_missing(desk: Desk) -> None:
+def test_a_sealed_variable_is_not_called_missing(project: Project) -> None:
     """Its value never leaves Railway, but that it is there can be seen."""
-    desk.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
-    reading = desk.check(console=CONSOLE)
-    assert found(reading) == (LayerState.UNKNOWN, {"sealed"})
-    assert "UPSTASH_REDIS_REST_TOKEN is not shown, as sealed variables are not" in reading.result.detail
+    project.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
+    found = project.check(console=CONSOLE)
+    assert state_and_facts(found) == (LayerState.UNKNOWN, {"sealed"})
+    assert "UPSTASH_REDIS_REST_TOKEN is not shown, as sealed variables are not" in found.result.detail
 
 
-def test_a_rediss_url_is_compared_by_its_password(desk: Desk) -> None:
+def test_a_rediss_url_is_compared_by_its_password(project: Project) -> None:
     """A worker that has REDIS_URL in place of the pair; a reference is seen as its value."""
     for name in ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
-        del desk.worker.stored[name]
-    desk.worker.store({"SECRET": NEW, "REDIS_URL": f"rediss://default:${{{{SECRET}}}}@{HOST}:6379"})
-    desk.worker.deploy()
-    reading = desk.check(console=CONSOLE)
-    assert found(reading) == (LayerState.PASSED, {"the console's"})
-    assert reading.result.detail == "service worker: REDIS_URL is the console's"
-    desk.worker.store({"SECRET": OLD})
-    desk.worker.deploy()
-    assert found(desk.check(console=CONSOLE)) == (LayerState.FAILED, {"differs"})
-    assert reading.variables is not None
-    assert reading.variables["REDIS_URL"].is_reference
+        del project.worker.stored[name]
+    project.worker.store({"SECRET": NEW, "REDIS_URL": f"rediss://default:${{{{SECRET}}}}@{HOST}:6379"})
+    project.worker.deploy()
+    found = project.check(console=CONSOLE)
+    assert state_and_facts(found) == (LayerState.PASSED, {"the console's"})
+    assert found.result.detail == "service worker: REDIS_URL is the console's"
+    project.worker.store({"SECRET": OLD})
+    project.worker.deploy()
+    assert state_and_facts(project.check(console=CONSOLE)) == (LayerState.FAILED, {"differs"})
+    assert found.variables is not None
+    assert found.variables["REDIS_URL"].is_reference
 
 
-def test_the_log_tells_what_the_worker_saw_without_its_secrets(desk: Desk) -> None:
-    """The last lines on Redis; the worker's own secrets, known to nobody here before, are hidden as well."""
-    desk.worker.log += [
+def test_the_log_tells_what_the_worker_saw_without_its_secrets(project: Project) -> None:
+    """The last lines on Redis; the worker's own secrets, not known here before, are hidden as well."""
+    project.worker.log += [
         "listening on 8080",
         f"redis: connecting to rediss://default:{OLD}@{HOST}:6379",
         f"ReplyError: WRONGPASS invalid username-password pair, sent {NEW}",
         f"unrelated: {DSN}",
         f"redis pool and {DSN} down",
     ]
-    reading = desk.check()
-    assert reading.result.state is LayerState.PASSED
-    assert "log: ReplyError: WRONGPASS invalid username-password pair, sent ***" in reading.result.detail
-    assert f"log: redis: connecting to rediss://***@{HOST}:6379" in reading.result.detail
-    assert "log: redis pool and postgres://***@" in reading.result.detail
-    assert "listening" not in reading.result.detail
-    assert "unrelated" not in reading.result.detail
+    found = project.check()
+    assert found.result.state is LayerState.PASSED
+    assert "log: ReplyError: WRONGPASS invalid username-password pair, sent ***" in found.result.detail
+    assert f"log: redis: connecting to rediss://***@{HOST}:6379" in found.result.detail
+    assert "log: redis pool and postgres://***@" in found.result.detail
+    assert "listening" not in found.result.detail
+    assert "unrelated" not in found.result.detail
 
 
-def test_a_reference_that_was_kept_unresolved_is_not_another_value(desk: Desk) -> None:
+def test_a_reference_that_was_kept_unresolved_is_not_another_value(project: Project) -> None:
     """Should Railway keep the reference and not its value, what runs is not known; it is not called staged."""
-    desk.worker.store({"SECRET": NEW, "UPSTASH_REDIS_REST_TOKEN": "${{SECRET}}"})
-    desk.worker.is_rendered = False
-    desk.worker.deploy()
-    assert found(desk.check()) == (LayerState.PASSED, set())
+    project.worker.store({"SECRET": NEW, "UPSTASH_REDIS_REST_TOKEN": "${{SECRET}}"})
+    project.worker.is_rendered = False
+    project.worker.deploy()
+    assert state_and_facts(project.check()) == (LayerState.PASSED, set())
 
 
-def test_a_secret_that_looks_like_a_word_is_hidden_in_the_log(desk: Desk) -> None:
-    """It is known for one because it is the value of a variable."""
-    desk.worker.store({"SESSION_SECRET": "correct horse battery"})
-    desk.worker.log.append("redis: session correct horse battery was lost")
-    assert "log: redis: session *** was lost" in desk.check().result.detail
+def test_a_secret_that_looks_like_a_word_is_hidden_in_the_log(project: Project) -> None:
+    """It is recognised because it is the value of a variable."""
+    project.worker.store({"SESSION_SECRET": "correct horse battery"})
+    project.worker.log.append("redis: session correct horse battery was lost")
+    assert "log: redis: session *** was lost" in project.check().result.detail
 
 
-def test_a_service_that_was_never_deployed_is_told(desk: Desk) -> None:
+def test_a_service_that_was_never_deployed_is_told(project: Project) -> None:
     """There is nothing that runs, and nothing to read a log from."""
-    desk.worker.deployments.clear()
-    reading = desk.check()
-    assert reading.result.detail.endswith("it was never deployed")
+    project.worker.deployments.clear()
+    found = project.check()
+    assert found.result.detail.endswith("it was never deployed")
 
 
-def test_a_crashed_deployment_is_told_with_its_log(desk: Desk) -> None:
+def test_a_crashed_deployment_is_told_with_its_log(project: Project) -> None:
     """What it was started with is what the worker had."""
-    desk.worker.next_ends = "CRASHED"
-    desk.worker.redeploy()
-    desk.worker.log.append("redis: NOAUTH Authentication required")
-    reading = desk.check()
-    assert "its newest deployment is CRASHED" in reading.result.detail
-    assert "log: redis: NOAUTH Authentication required" in reading.result.detail
+    project.worker.next_ends = "CRASHED"
+    project.worker.redeploy()
+    project.worker.log.append("redis: NOAUTH Authentication required")
+    found = project.check()
+    assert "its newest deployment is CRASHED" in found.result.detail
+    assert "log: redis: NOAUTH Authentication required" in found.result.detail
 
 
-def test_an_unknown_service_is_unknown_and_the_known_ones_are_named(desk: Desk) -> None:
+def test_an_unknown_service_is_unknown_and_the_known_ones_are_named(project: Project) -> None:
     """The usual mistake is a name in the settings."""
-    reading = desk.check(railway=desk.railway(service="queue"))
-    assert found(reading) == (LayerState.UNKNOWN, set())
-    assert reading.variables is None
-    assert reading.result.detail == (
+    found = project.check(railway=project.railway(service="queue"))
+    assert state_and_facts(found) == (LayerState.UNKNOWN, set())
+    assert found.variables is None
+    assert found.result.detail == (
         "not read: no service is named queue (there are: web, worker); set doctor.service"
     )
 
 
-def test_a_project_token_says_itself_where_it_belongs(desk: Desk) -> None:
+def test_a_project_token_says_itself_where_it_belongs(project: Project) -> None:
     """It goes into a header of its own, and the ids in the environment do not matter beside it."""
-    railway = desk.railway(RAILWAY_TOKEN=PROJECT_TOKEN, RAILWAY_PROJECT_ID="elsewhere")
-    assert desk.check(railway=railway).result.state is LayerState.PASSED
-    assert {request.headers["project-access-token"] for request in desk.api.requests} == {PROJECT_TOKEN}
-    assert not any("authorization" in request.headers for request in desk.api.requests)
+    railway = project.railway(RAILWAY_TOKEN=PROJECT_TOKEN, RAILWAY_PROJECT_ID="elsewhere")
+    assert project.check(railway=railway).result.state is LayerState.PASSED
+    assert {request.headers["project-access-token"] for request in project.api.requests} == {PROJECT_TOKEN}
+    assert not any("authorization" in request.headers for request in project.api.requests)
 
 
-def test_an_account_token_needs_to_be_told_where(desk: Desk) -> None:
+def test_an_account_token_needs_to_be_told_where(project: Project) -> None:
     """As Bearer, with the ids that Railway puts into every service's environment."""
     place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
-    reading = desk.check(railway=desk.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN, **place))
-    assert reading.result.state is LayerState.PASSED
-    assert {request.headers["authorization"] for request in desk.api.requests} == {f"Bearer {ACCOUNT_TOKEN}"}
-    reading = desk.check(railway=desk.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN))
-    assert reading.result.detail == (
+    found = project.check(railway=project.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN, **place))
+    assert found.result.state is LayerState.PASSED
+    assert {request.headers["authorization"] for request in project.api.requests} == {f"Bearer {ACCOUNT_TOKEN}"}
+    found = project.check(railway=project.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN))
+    assert found.result.detail == (
         "not read: RAILWAY_API_TOKEN needs RAILWAY_PROJECT_ID and RAILWAY_ENVIRONMENT_ID"
     )
 
 
-def test_a_token_that_opens_nothing_is_unknown(desk: Desk) -> None:
+def test_a_token_that_opens_nothing_is_unknown(project: Project) -> None:
     """An account's token in RAILWAY_TOKEN is the usual mistake, so the words say which kind is wanted."""
-    reading = desk.check(railway=desk.railway(RAILWAY_TOKEN=ACCOUNT_TOKEN))
-    assert found(reading) == (LayerState.UNKNOWN, set())
-    assert "it must be a token of the project" in reading.result.detail
+    found = project.check(railway=project.railway(RAILWAY_TOKEN=ACCOUNT_TOKEN))
+    assert state_and_facts(found) == (LayerState.UNKNOWN, set())
+    assert "it must be a token of the project" in found.result.detail
     place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
-    reading = desk.check(railway=desk.railway(RAILWAY_API_TOKEN="wrong", **place))
-    assert reading.result.detail == "not read: RAILWAY_API_TOKEN does not open this"
+    found = project.check(railway=project.railway(RAILWAY_API_TOKEN="wrong", **place))
+    assert found.result.detail == "not read: RAILWAY_API_TOKEN does not open this"
 
 
 @pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
 @pytest.mark.parametrize("part", ["projectToken", "services", "stored: variables"])
-def test_an_odd_answer_is_unknown(desk: Desk, mood: Mood, part: str) -> None:
+def test_an_odd_answer_is_unknown(project: Project, mood: Mood, part: str) -> None:
     """At whichever question that the layer cannot do without: no facts, no variables for a fix."""
-    desk.api.mood_of[part] = mood
-    reading = desk.check()
-    assert found(reading) == (LayerState.UNKNOWN, set())
-    assert reading.variables is None
-    assert reading.result.detail.startswith("not read: ")
+    project.api.mood_of[part] = mood
+    found = project.check()
+    assert state_and_facts(found) == (LayerState.UNKNOWN, set())
+    assert found.variables is None
+    assert found.result.detail.startswith("not read: ")
 
 
 OPTIONAL = ["environmentStagedChanges", "deployments(", "deploymentSnapshot", "deploymentLogs"]
@@ -283,97 +284,99 @@ OPTIONAL = ["environmentStagedChanges", "deployments(", "deploymentSnapshot", "d
 
 @pytest.mark.parametrize("mood", [Mood.HTML, Mood.OTHER_SHAPE, Mood.HANG])
 @pytest.mark.parametrize("part", OPTIONAL)
-def test_without_the_other_answers_the_variables_are_known(desk: Desk, mood: Mood, part: str) -> None:
+def test_without_the_other_answers_the_variables_are_known(project: Project, mood: Mood, part: str) -> None:
     """One question that hangs or fails costs only its own answer."""
-    desk.api.mood_of[part] = mood
-    desk.worker.log.append("redis: WRONGPASS")
-    del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
-    reading = desk.check(timeout=timedelta(seconds=1.5))
-    assert found(reading) == (LayerState.FAILED, {"missing"})
+    project.api.mood_of[part] = mood
+    project.worker.log.append("redis: WRONGPASS")
+    del project.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    found = project.check(timeout=timedelta(seconds=1.5))
+    assert state_and_facts(found) == (LayerState.FAILED, {"missing"})
     is_log_lost = part in ("deployments(", "deploymentLogs")
-    assert is_log_lost or "log: redis: WRONGPASS" in reading.result.detail
+    assert is_log_lost or "log: redis: WRONGPASS" in found.result.detail
 
 
 @pytest.mark.parametrize("message", ["Problem processing request", "Not Authorized"])
 @pytest.mark.parametrize(
     "field", ["environmentStagedChanges", "deployments", "deploymentSnapshot", "deploymentLogs"]
 )
-def test_errors_arrive_with_status_200_and_cost_their_field(desk: Desk, field: str, message: str) -> None:
+def test_errors_arrive_with_status_200_and_cost_their_field(project: Project, field: str, message: str) -> None:
     """A field that this token may not read, or that Railway has done away with."""
-    desk.api.errors[field] = message
-    assert found(desk.check()) == (LayerState.PASSED, set())
+    project.api.errors[field] = message
+    assert state_and_facts(project.check()) == (LayerState.PASSED, set())
 
 
 @pytest.mark.parametrize("field", ["environment", "variablesForServiceDeployment"])
 @pytest.mark.parametrize("is_incomplete", [True, False])
 def test_a_refused_part_of_the_question_for_variables_does_not_cost_the_rest(
-    desk: Desk, field: str, is_incomplete: bool
+    project: Project, field: str, is_incomplete: bool
 ) -> None:
     """GraphQL drops a whole answer for a part that must not be null; then the variables are asked for alone."""
-    desk.api.errors[field] = "Not Authorized"
-    desk.api.is_incomplete = is_incomplete
-    assert found(desk.check()) == (LayerState.PASSED, set())
+    project.api.errors[field] = "Not Authorized"
+    project.api.is_incomplete = is_incomplete
+    assert state_and_facts(project.check()) == (LayerState.PASSED, set())
 
 
-def test_what_is_absent_is_not_called_missing_while_sealing_is_not_known(desk: Desk) -> None:
+def test_what_is_absent_is_not_called_missing_while_sealing_is_not_known(project: Project) -> None:
     """Without the list of the sealed ones a variable that is not shown may be there all the same."""
-    desk.api.errors["environment"] = "Not Authorized"
-    desk.api.is_incomplete = True
-    del desk.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
-    assert found(desk.check()) == (LayerState.UNKNOWN, {"sealed"})
+    project.api.errors["environment"] = "Not Authorized"
+    project.api.is_incomplete = True
+    del project.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    assert state_and_facts(project.check()) == (LayerState.UNKNOWN, {"sealed"})
 
 
-def test_without_a_snapshot_what_runs_is_said_to_be_unknown(desk: Desk) -> None:
+def test_without_a_snapshot_what_runs_is_said_to_be_unknown(project: Project) -> None:
     """Then a stored value that is right may not be deployed, and nobody can tell."""
-    desk.api.errors["deploymentSnapshot"] = "Cannot query field"
-    reading = desk.check()
-    assert "what the running deployment has is not known" in reading.result.detail
+    project.api.errors["deploymentSnapshot"] = "Cannot query field"
+    found = project.check()
+    assert "what the running deployment has is not known" in found.result.detail
 
 
-def test_an_error_that_repeats_what_was_sent_is_scrubbed(desk: Desk) -> None:
+def test_an_error_that_repeats_what_was_sent_is_scrubbed(project: Project) -> None:
     """Foreign words, scrubbed, on one line, and cut."""
-    desk.api.errors["project"] = f"bad\n\x1b[31mvalue {PROJECT_TOKEN} and {OLD} {'x' * 500}"
-    reading = desk.check()
-    assert reading.result.detail.startswith("not read: it answers with an error: bad value *** and ***")
-    assert len(reading.result.detail) < 200
+    project.api.errors["project"] = f"bad\n\x1b[31mvalue {PROJECT_TOKEN} and {OLD} {'x' * 500}"
+    found = project.check()
+    assert found.result.detail.startswith("not read: it answers with an error: bad value *** and ***")
+    assert len(found.result.detail) < 200
 
 
 @pytest.mark.parametrize("message", ["Rate limit exceeded", "Too many requests"])
-def test_a_rate_limit_is_told_whichever_way_it_comes(desk: Desk, message: str) -> None:
+def test_a_rate_limit_is_recognised_in_either_form(project: Project, message: str) -> None:
     """With status 429 and Retry-After, or among the errors of status 200."""
-    desk.api.errors["projectToken"] = message
-    assert desk.check().result.detail == "not read: it asks for patience"
-    desk.api.mood = Mood.RATE_LIMITED
-    assert desk.check().result.detail == "not read: it asks for patience (429, again in 7 s)"
+    project.api.errors["projectToken"] = message
+    assert project.check().result.detail == "not read: it limits the rate"
+    project.api.mood = Mood.RATE_LIMITED
+    assert project.check().result.detail == "not read: it limits the rate (429, again in 7 s)"
 
 
 @pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
-def test_an_api_that_hangs_or_drips_ends_at_the_timeout(desk: Desk, mood: Mood) -> None:
+def test_an_api_that_hangs_or_drips_ends_at_the_timeout(project: Project, mood: Mood) -> None:
     """The time given is for all questions together."""
-    desk.api.mood = mood
+    project.api.mood = mood
     began = monotonic()
-    assert found(desk.check(timeout=SHORT)) == (LayerState.UNKNOWN, set())
+    assert state_and_facts(project.check(timeout=SHORT)) == (LayerState.UNKNOWN, set())
     assert monotonic() - began < 6
 
 
-def test_the_service_is_found_once(desk: Desk) -> None:
-    """Railway's smallest plan answers a hundred questions an hour."""
-    railway = desk.railway()
-    desk.check(railway=railway)
-    first = len(desk.api.requests)
-    desk.check(railway=railway)
-    assert (first, len(desk.api.requests) - first) == (7, 5)
+def test_the_service_is_found_once(project: Project) -> None:
+    """Railway's smallest plan answers a hundred requests an hour."""
+    railway = project.railway()
+    project.check(railway=railway)
+    first = len(project.api.requests)
+    project.check(railway=railway)
+    assert (first, len(project.api.requests) - first) == (7, 5)
 
 
 @pytest.mark.parametrize("mark", [None, "*******"])
 @pytest.mark.parametrize("is_listed", [True, False])
-def test_a_value_that_is_null_or_stars_counts_as_sealed(desk: Desk, mark: str | None, is_listed: bool) -> None:
+def test_a_value_that_is_null_or_stars_counts_as_sealed(
+    project: Project, mark: str | None, is_listed: bool
+) -> None:
     """How Railway shows a sealed value is not documented; neither of these is a different token."""
-    desk.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
-    desk.worker.sealed_as["UPSTASH_REDIS_REST_TOKEN"] = mark
+    project.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
+    project.worker.sealed_as["UPSTASH_REDIS_REST_TOKEN"] = mark
     if not is_listed:
-        desk.api.errors["environment"] = "Not Authorized"
-    assert found(desk.check()) == (LayerState.UNKNOWN, {"sealed"})
+        project.api.errors["environment"] = "Not Authorized"
+    assert state_and_facts(project.check()) == (LayerState.UNKNOWN, {"sealed"})
 
 
 def test_access_does_not_print_its_token() -> None:

@@ -1,18 +1,18 @@
-"""Lines of a worker's log: which speak of Redis, and what of them may be shown."""
+"""Lines of a worker's log: which are about Redis, and what of them may be shown."""
 
 from __future__ import annotations
 
 import pytest
 
-from monitor.doctor.railway.layer import LINE_LIMIT, telling_lines
+from monitor.doctor.platform import LINE_LIMIT, lines_about_redis
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber, mask_credentials, one_line
 
 TOKEN = "AXt0kenOfTheDatabase0123456789abcdef"
 
 
-def told(*messages: str) -> tuple[str, ...]:
-    return telling_lines(messages, scrub=Scrubber((TOKEN,)))
+def lines(*messages: str) -> tuple[str, ...]:
+    return lines_about_redis(messages, scrub=Scrubber((TOKEN,)))
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ def told(*messages: str) -> tuple[str, ...]:
         "ERR DB capacity quota exceeded",
     ],
 )
-def test_a_line_that_speaks_of_redis_is_told(message: str) -> None:
+def test_a_line_about_redis_is_shown(message: str) -> None:
     """Whichever client wrote it."""
-    assert told("listening on port 8080", message, "GET /health 200") == (message,)
+    assert lines("listening on port 8080", message, "GET /health 200") == (message,)
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_a_line_that_speaks_of_redis_is_told(message: str) -> None:
 )
 def test_a_line_that_does_not_is_left_out(message: str) -> None:
     """The log is the worker's; we read over its shoulder for one thing only."""
-    assert told(message) == ()
+    assert lines(message) == ()
 
 
-def test_the_last_few_different_lines_are_told_oldest_first() -> None:
+def test_the_last_few_different_lines_are_shown_oldest_first() -> None:
     """A retry with another number is the same line; its last one is shown."""
     retries = [f"redis: retry {number} in {number * 2} s" for number in range(50)]
-    assert told("redis: connected", "redis: WRONGPASS", "redis: lost", *retries) == (
+    assert lines("redis: connected", "redis: WRONGPASS", "redis: lost", *retries) == (
         "redis: WRONGPASS",
         "redis: lost",
         "redis: retry 49 in 98 s",
@@ -73,15 +73,15 @@ def test_the_last_few_different_lines_are_told_oldest_first() -> None:
 )
 def test_no_credential_is_shown_known_or_unknown(message: str, shown: str) -> None:
     """The worker may log tokens that this process has never seen."""
-    assert told(message) == (shown,)
+    assert lines(message) == (shown,)
 
 
 def test_a_long_line_is_cut_after_it_is_scrubbed() -> None:
     """Cut before, half a token would stand at its end and be found by nobody."""
-    line = told("redis " + "x" * (LINE_LIMIT - 20) + f" {TOKEN} and more")[0]
+    line = lines("redis " + "x" * (LINE_LIMIT - 20) + f" {TOKEN} and more")[0]
     assert len(line) <= LINE_LIMIT
     assert TOKEN[:4] not in line
-    assert told("redis " + "y" * 100_000)[0].endswith("…")
+    assert lines("redis " + "y" * 100_000)[0].endswith("…")
 
 
 def test_ordinary_words_are_not_masked() -> None:

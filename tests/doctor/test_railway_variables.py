@@ -1,12 +1,12 @@
-"""A worker's variables against ours and the console's: each row says what is set, and what is amiss with it."""
+"""A worker's variables against ours and the console's: each row is what is set, and what is wrong with it."""
 
 from __future__ import annotations
 
 import pytest
 
 from monitor.diagnosis.layers import Fact, LayerState
-from monitor.doctor.layers.console import ConsoleDatabase
-from monitor.doctor.railway.variables import TOKEN_NAME, URL_NAME, Known, Variable, compare
+from monitor.doctor.console import ConsoleDatabase
+from monitor.doctor.worker_variables import TOKEN_NAME, URL_NAME, ExpectedValues, Variable, compare
 from monitor.lib.secret import Secret
 
 HOST = "merry-cat-12345.upstash.io"
@@ -41,11 +41,11 @@ def pair(url: str | None, token: str | None) -> dict[str, Variable]:
     return {name: variable(name, value) for name, value in given.items() if value is not None}
 
 
-def ours(token: str = NEW, *, console: ConsoleDatabase | None = None, url: str = URL) -> Known:
-    return Known(url=url, token=Secret(token), console=console)
+def ours(token: str = NEW, *, console: ConsoleDatabase | None = None, url: str = URL) -> ExpectedValues:
+    return ExpectedValues(url=url, token=Secret(token), console=console)
 
 
-ROWS: list[tuple[str, dict[str, Variable], Known, LayerState, set[Fact]]] = [
+ROWS: list[tuple[str, dict[str, Variable], ExpectedValues, LayerState, set[Fact]]] = [
     ("the same as ours", pair(URL, NEW), ours(), LayerState.PASSED, set()),
     ("a slash at the end is the same place", pair(f"{URL}/", NEW), ours(), LayerState.PASSED, set()),
     ("as ours and the console's", pair(URL, NEW), ours(console=CONSOLE), LayerState.PASSED, {THE_CONSOLES}),
@@ -113,16 +113,16 @@ ROWS: list[tuple[str, dict[str, Variable], Known, LayerState, set[Fact]]] = [
 
 
 @pytest.mark.parametrize(
-    ("variables", "known", "state", "facts"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS]
+    ("variables", "expected", "state", "facts"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS]
 )
 def test_a_pair_of_variables_is_held_against_ours_and_the_consoles(
-    variables: dict[str, Variable], known: Known, state: LayerState, facts: set[Fact]
+    variables: dict[str, Variable], expected: ExpectedValues, state: LayerState, facts: set[Fact]
 ) -> None:
     """The state and the facts of the row, and no value in the words or in the repr."""
-    comparison = compare(variables, known)
-    assert (comparison.state, set(comparison.facts)) == (state, facts)
+    result = compare(variables, expected)
+    assert (result.state, set(result.facts)) == (state, facts)
     for value in (OLD, NEW, READ_ONLY):
-        assert value not in f"{comparison!r} {variables!r} {known!r}"
+        assert value not in f"{result!r} {variables!r} {expected!r}"
 
 
 def worker_url(password: str, *, scheme: str = "rediss", host: str = HOST) -> dict[str, Variable]:
@@ -130,7 +130,7 @@ def worker_url(password: str, *, scheme: str = "rediss", host: str = HOST) -> di
     return {name: variable(name, f"{scheme}://default:{password}@{host}:6379")}
 
 
-URL_ROWS: list[tuple[str, dict[str, Variable], Known, LayerState, set[Fact]]] = [
+URL_ROWS: list[tuple[str, dict[str, Variable], ExpectedValues, LayerState, set[Fact]]] = [
     ("our token as the password", worker_url(NEW), ours(), LayerState.PASSED, set()),
     ("percent signs are undone", worker_url("AX%6eew1111111111111111111"), ours(), LayerState.PASSED, set()),
     ("another password", worker_url(OLD), ours(), LayerState.FAILED, {DIFFERS}),
@@ -151,33 +151,33 @@ URL_ROWS: list[tuple[str, dict[str, Variable], Known, LayerState, set[Fact]]] = 
 
 
 @pytest.mark.parametrize(
-    ("variables", "known", "state", "facts"), [row[1:] for row in URL_ROWS], ids=[row[0] for row in URL_ROWS]
+    ("variables", "expected", "state", "facts"), [row[1:] for row in URL_ROWS], ids=[row[0] for row in URL_ROWS]
 )
 def test_a_rediss_url_of_the_host_is_compared_by_its_password(
-    variables: dict[str, Variable], known: Known, state: LayerState, facts: set[Fact]
+    variables: dict[str, Variable], expected: ExpectedValues, state: LayerState, facts: set[Fact]
 ) -> None:
     """Many workers have one REDIS_URL and no pair; then the pair is not missed."""
-    comparison = compare(variables, known)
-    assert (comparison.state, set(comparison.facts)) == (state, facts)
+    result = compare(variables, expected)
+    assert (result.state, set(result.facts)) == (state, facts)
 
 
 def test_a_worker_of_another_watched_database_is_not_at_fault() -> None:
     """Two databases are watched and the worker uses one: the doctor of the other has nothing to say about it."""
     other = "gone-dog-1.upstash.io"
-    comparison = compare(pair(f"https://{other}", OLD), ours(), other_hosts={other})
-    assert (comparison.state, comparison.facts) == (LayerState.NOT_APPLICABLE, frozenset())
+    result = compare(pair(f"https://{other}", OLD), ours(), other_hosts={other})
+    assert (result.state, result.facts) == (LayerState.NOT_APPLICABLE, frozenset())
     both = {**pair(f"https://{other}", OLD), **worker_url(NEW)}
     assert compare(both, ours(), other_hosts={other}).state is not LayerState.NOT_APPLICABLE
 
 
-def test_the_words_name_the_variable_and_what_is_amiss() -> None:
-    """Whoever reads the layer knows which variable to look at, and why."""
-    assert compare(pair(URL, f"{NEW}\n"), ours()).words == (
+def test_the_detail_names_the_variable_and_what_is_wrong() -> None:
+    """Whoever reads the layer knows which variable is wrong, and why."""
+    assert compare(pair(URL, f"{NEW}\n"), ours()).detail == (
         "UPSTASH_REDIS_REST_TOKEN is malformed (the token ends with a newline)"
     )
-    assert compare(pair(URL, OLD), ours(OLD, console=CONSOLE)).words == (
+    assert compare(pair(URL, OLD), ours(OLD, console=CONSOLE)).detail == (
         "UPSTASH_REDIS_REST_TOKEN is different from the console's"
     )
-    assert compare(pair(URL, NEW), ours(console=CONSOLE)).words == (
+    assert compare(pair(URL, NEW), ours(console=CONSOLE)).detail == (
         "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are the console's"
     )

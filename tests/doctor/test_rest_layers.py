@@ -15,7 +15,7 @@ import pytest
 from monitor.checks.observation import Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
-from monitor.doctor.layers.rest import see_http, see_reading, see_token, see_writing
+from monitor.doctor.rest import examine_http, examine_reading, examine_token, examine_writing
 from monitor.lib.text import Scrubber
 from tests.checks.listener import port_that_refuses
 from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal
@@ -26,7 +26,7 @@ CAPACITY = "ERR DB capacity quota exceeded. Threshold: 1 bytes, Usage: 2 bytes"
 QUOTA = "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See https://upstash.com"
 NOPERM = "NOPERM this user has no permissions to run the 'set' command"
 
-see_any_token = partial(see_token, slow=None)
+see_any_token = partial(examine_token, slow=None)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def see(
     token: str = TOKEN,
     timeout: timedelta = LONG,
 ) -> LayerResult:
-    """One layer, climbed as the doctor does."""
+    """One layer, examined as the doctor does."""
 
     async def check() -> LayerResult:
         url = database if isinstance(database, str) else database.url
@@ -58,27 +58,27 @@ def see(
 
 def test_401_in_json_proves_the_edge_alive(database: RestDatabase) -> None:
     """That is what Upstash says to whoever comes without a token, whatever the token is worth."""
-    result = see(see_http, database)
+    result = see(examine_http, database)
     assert (result.layer, result.state, result.outcome) == (Layer.HTTP, LayerState.PASSED, None)
     assert result.detail == "401 in JSON: the edge is alive and asks for a token"
 
 
-def test_the_knock_does_not_hold_the_token(database: RestDatabase) -> None:
+def test_the_request_without_a_token_does_not_hold_it(database: RestDatabase) -> None:
     """Not in a header, not in the path, not in the body; the token's own layer comes later."""
-    see(see_http, database)
+    see(examine_http, database)
     (request,) = database.received
     assert request.words[0] == "PING"
     assert "authorization" not in request.headers
     assert TOKEN not in json.dumps([request.words, request.path, request.headers])
 
 
-def test_the_knock_works_with_a_token_that_cannot_be_sent(database: RestDatabase) -> None:
+def test_http_is_examined_with_a_token_that_cannot_be_sent(database: RestDatabase) -> None:
     """A malformed token stops the token's layer alone."""
-    assert see(see_http, database, token="tokeñ \n").state is LayerState.PASSED
+    assert see(examine_http, database, token="tokeñ \n").state is LayerState.PASSED
 
 
 @pytest.mark.parametrize(
-    ("door", "state", "outcome"),
+    ("answer", "state", "outcome"),
     [
         (refusal("Unauthorized", 401), LayerState.PASSED, None),
         (refusal("Missing/Invalid authorization header", 400), LayerState.PASSED, None),
@@ -110,25 +110,25 @@ def test_the_knock_works_with_a_token_that_cannot_be_sent(database: RestDatabase
         (None, LayerState.FAILED, "lost"),
     ],
 )
-def test_who_answers_at_the_door_is_told_apart(
-    database: RestDatabase, door: Instead, state: LayerState, outcome: str | None
+def test_who_answers_without_a_token_is_recognised(
+    database: RestDatabase, answer: Instead, state: LayerState, outcome: str | None
 ) -> None:
     """Upstash, an emulator, a web page, trouble; and what nobody knows stays unknown and stops nothing."""
     names = {"html": Outcome.NOT_UPSTASH, "server": Outcome.SERVER_ERROR, "lost": Outcome.CONNECTION_LOST}
-    database.door = door
-    result = see(see_http, database)
+    database.door = answer
+    result = see(examine_http, database)
     assert (result.state, result.outcome) == (state, names[outcome] if outcome else None)
     assert result.detail
     assert result.detail.isprintable()
 
 
 def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:
-    """It passes, since the edge answers, but a person should know that this is not Upstash's way."""
+    """It passes, since the edge answers, but Upstash does not answer like this."""
     database.door = refusal("Missing/Invalid authorization header", 400)
-    assert see(see_http, database).detail == "400 in JSON where Upstash says 401: an emulator?"
+    assert see(examine_http, database).detail == "400 in JSON where Upstash says 401: an emulator?"
 
 
-@pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
+@pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
 def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
     database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]]
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
 
 
-@pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
+@pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
 def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[LayerResult]]) -> None:
     """The layer below may have passed a moment ago."""
     result = see(layer, f"http://127.0.0.1:{port_that_refuses()}")
@@ -157,7 +157,7 @@ def test_a_good_token_passes(database: RestDatabase) -> None:
 
 def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> None:
     """The verdicts have a row for a database that works, but slower than the limit that was set."""
-    result = see(partial(see_token, slow=timedelta(microseconds=1)), database)
+    result = see(partial(examine_token, slow=timedelta(microseconds=1)), database)
     assert (result.state, result.outcome) == (LayerState.PASSED, Outcome.SLOW)
     assert "the limit is" in result.detail
 
@@ -176,7 +176,7 @@ def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> N
         (None, Outcome.CONNECTION_LOST),
     ],
 )
-def test_a_token_that_is_not_let_in_fails_with_the_checks_outcome(
+def test_a_token_that_is_not_accepted_fails_with_the_checks_outcome(
     database: RestDatabase, answer: Instead, outcome: Outcome
 ) -> None:
     """The same rules as for a check decide."""
@@ -186,19 +186,19 @@ def test_a_token_that_is_not_let_in_fails_with_the_checks_outcome(
 
 
 def test_a_wrong_token_fails(database: RestDatabase) -> None:
-    """The database answers what it says to everybody it does not know."""
+    """The database answers what it answers to every unknown token."""
     result = see(see_any_token, database, token="AnotherToken-of_nobody")
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_REJECTED)
 
 
 def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
     """Null comes back, from the monitor's own corner of the keys."""
-    result = see(see_reading, database)
+    result = see(examine_reading, database)
     assert (result.layer, result.state, result.outcome) == (Layer.READING, LayerState.PASSED, None)
     (request,) = database.received
     assert request.words[0] == "GET"
     assert request.words[1].startswith("upstash-monitor:canary:")
-    assert see(see_reading, database).state is LayerState.PASSED
+    assert see(examine_reading, database).state is LayerState.PASSED
     assert database.received[1].words[1] != request.words[1]
 
 
@@ -217,13 +217,13 @@ def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDat
 def test_reading_fails_by_name(database: RestDatabase, answer: Instead, outcome: Outcome) -> None:
     """A quota that a friendly `PING` hides shows here."""
     database.instead = {"GET": answer}
-    result = see(see_reading, database)
+    result = see(examine_reading, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
 
 
 def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
     """Written with an expiry of a minute, read back, deleted: three commands and an empty database."""
-    result = see(see_writing, database)
+    result = see(examine_writing, database)
     assert (result.layer, result.state, result.outcome) == (Layer.WRITING, LayerState.PASSED, None)
     assert database.commands == ["SET", "GET", "DEL"]
     setting, getting, deleting = (request.words for request in database.received)
@@ -234,8 +234,8 @@ def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
 
 
 def test_what_was_written_is_read_from_a_replica_that_has_it(database: RestDatabase) -> None:
-    """A global database answers from the nearest region, which waits for the write when told of it."""
-    see(see_writing, database)
+    """A global database answers from the nearest region, which waits for the write when it gets the sync token."""
+    see(examine_writing, database)
     setting, getting, _ = database.received
     assert "upstash-sync-token" not in setting.headers
     assert getting.headers["upstash-sync-token"] == "sync-1"
@@ -246,7 +246,7 @@ def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: s
     """A foreign header goes back to where it came from only as far as it can stand in a header."""
     ok = Answer(body='{"result":"OK"}', headers=(("Upstash-Sync-Token", sync_token),))
     database.instead = {"SET": ok}
-    assert see(see_writing, database).outcome is Outcome.NOT_UPSTASH  # the key was never written
+    assert see(examine_writing, database).outcome is Outcome.NOT_UPSTASH  # the key was never written
     assert database.received[1].headers["upstash-sync-token"].isascii()
 
 
@@ -273,7 +273,7 @@ def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
 ) -> None:
     """An answer that was lost may have left a key behind, so the deletion is tried whatever happened."""
     database.instead = {step: answer}
-    result = see(see_writing, database)
+    result = see(examine_writing, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
     assert result.detail.startswith(f"{step}: ")
     assert database.commands == asked
@@ -287,7 +287,7 @@ def test_a_step_that_hangs_leaves_time_to_delete(database: RestDatabase, step: s
     """A quarter of the deadline is kept for it."""
     database.instead = {step: hang}
     begun = monotonic()
-    result = see(see_writing, database, timeout=timedelta(seconds=1))
+    result = see(examine_writing, database, timeout=timedelta(seconds=1))
     assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
     assert result.detail.startswith(f"{step}: ")
@@ -301,18 +301,18 @@ def test_a_write_that_was_done_though_its_answer_was_lost_is_undone(database: Re
         database._run([str(word) for word in database.received[-1].words])
 
     database.instead = {"SET": write_and_hang_up}
-    assert see(see_writing, database).outcome is Outcome.CONNECTION_LOST
+    assert see(examine_writing, database).outcome is Outcome.CONNECTION_LOST
     assert database.keyspace.run(["DBSIZE"]) == 0
 
 
-@pytest.mark.parametrize("layer", [see_http, see_any_token, see_reading, see_writing])
-def test_no_layer_tells_the_token_when_the_other_side_does(
+@pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
+def test_no_layer_shows_the_token_when_the_server_repeats_it(
     database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]]
 ) -> None:
     """Some servers repeat in their answer what they were sent, and some of that is stored and sent to people."""
-    telling = refusal(f"ERR you said Bearer {TOKEN} and\n{TOKEN[:12]}", 400)
+    repeating = refusal(f"ERR you said Bearer {TOKEN} and\n{TOKEN[:12]}", 400)
     database.door = Answer(status=404, body=f"{TOKEN}", kind=f"text/{TOKEN}")
-    database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), telling)
+    database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), repeating)
     result = see(layer, database)
     assert "***" in result.detail
     assert TOKEN[:8] not in repr(result)

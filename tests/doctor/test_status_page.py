@@ -1,4 +1,4 @@
-"""The provider's status page: what it says of Redis, and nothing of what it says of anything else."""
+"""The provider's status page: what it has posted about Redis, and nothing about anything else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from monitor.diagnosis.layers import Fact, Layer, LayerState
-from monitor.doctor.layers.status_page import read_status_page
+from monitor.doctor.status_page import read_status_page
 from monitor.sandbox.loopback import Mood, as_json
 from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
 
@@ -24,7 +24,7 @@ def page() -> Iterator[StatusPageStandIn]:
 
 
 def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
-    """One question, without any credential, and the count of the components that were looked at."""
+    """One request without any credential, and the count of the components."""
     result = read_status_page(page.url + "/", timeout=LONG)
     assert (result.layer, result.state, result.facts) == (Layer.STATUS_PAGE, LayerState.PASSED, frozenset())
     assert result.detail == "all 4 Redis components are operational"
@@ -41,7 +41,7 @@ def test_a_redis_component_that_is_not_operational_is_trouble(page: StatusPageSt
     assert result.detail == f"{VIRGINIA}: {status.replace('_', ' ')}"
 
 
-def test_many_ailing_components_are_counted_and_not_all_named(page: StatusPageStandIn) -> None:
+def test_many_troubled_components_are_counted_and_not_all_named(page: StatusPageStandIn) -> None:
     """The layer stays one line, however much has fallen over."""
     for name in (VIRGINIA, IRELAND, "AWS US-EAST-1", "GCP US-CENTRAL-1"):
         page.status_of[name] = "major_outage"
@@ -97,14 +97,14 @@ def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
         (Mood.REDIRECT, "it answers with a redirect (302)"),
         (Mood.FORBIDDEN, "it refuses this (403)"),
         (Mood.NOT_FOUND, "there is no such thing (404)"),
-        (Mood.RATE_LIMITED, "it asks for patience (429, again in 7 s)"),
-        (Mood.SERVER_ERROR, "it is in trouble itself (500)"),
-        (Mood.UNAVAILABLE, "it is in trouble itself (503)"),
+        (Mood.RATE_LIMITED, "it limits the rate (429, again in 7 s)"),
+        (Mood.SERVER_ERROR, "it has a fault of its own (500)"),
+        (Mood.UNAVAILABLE, "it has a fault of its own (503)"),
         (Mood.CUT, "no HTTP answer came back"),
     ],
 )
 def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: str) -> None:
-    """Whatever comes back, the layer says what it was and is not failed by it."""
+    """Whatever comes back is in the detail and fails nothing."""
     page.mood = mood
     result = read_status_page(page.url, timeout=LONG)
     assert (result.state, result.facts, result.detail) == (LayerState.UNKNOWN, frozenset(), f"not read: {words}")

@@ -1,7 +1,7 @@
-"""Asks the Upstash Developer API about one database, with calls that only read: list, database, stats.
+"""The console layer: what the Upstash Developer API says of one database, with calls that only read.
 
-What the data mean is decided in `core/console`. The key opens the whole account, so it goes nowhere but into the
-request, and no other call may ever be made with it: above all not the one that resets a password.
+The key gives access to the whole account, so it goes nowhere but into the request, and no other call may ever be
+made with it: above all not the one that resets a password.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
-from monitor.doctor.web import Deadline, WebError, fetch, read_json
+from monitor.doctor.web import WebError, fetch, read_json
+from monitor.lib.clock import Deadline
 from monitor.lib.secret import Secret
 
 _UPSTASH_DOMAIN = ".upstash.io"
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PLANS = re.compile(r"free|payg|pro|paid|fixed_[0-9]{1,4}(?:mb|gb|tb)", re.IGNORECASE)
+_OTHER_SHAPE = "its answer has another shape than the Developer API's"
 # Upstash writes the largest 64-bit number for "no limit"; nobody's limit is above this one.
 _NO_LIMIT = 2**53
 _MEGABYTE = 2**20
@@ -33,6 +36,24 @@ _FAILING = frozenset(
         Fact.TOKEN_IS_A_PASSWORD,
     }
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsoleKey:
+    """What gives access to the Developer API: an account's e-mail address and one of its API keys."""
+
+    email: str
+    api_key: Secret
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """The key in `UPSTASH_EMAIL` and `UPSTASH_API_KEY`; `None` when one of them is not set."""
+        email, api_key = (environment.get(name, "").strip() for name in ("UPSTASH_EMAIL", "UPSTASH_API_KEY"))
+        return cls(email=email, api_key=Secret(api_key)) if email and api_key else None
+
+    def header(self) -> dict[str, str]:
+        pair = f"{self.email}:{self.api_key.reveal()}".encode("utf-8", "surrogatepass")
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,44 +79,87 @@ class ConsoleDatabase:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """A layer, and the database for those that compare with it; `None` where the console gave no token."""
+class ConsoleResult:
+    """The layer, and the database for the layers that compare with it; `None` where the console gave no token."""
 
     result: LayerResult
     database: ConsoleDatabase | None = None
 
 
-def find(entries: Sequence[Mapping[str, Any]], origin: str) -> Mapping[str, Any] | None:
+def read_console(
+    key: ConsoleKey, *, console_url: str, origin: str, token: str, timeout: timedelta
+) -> ConsoleResult:
+    """What the console says of the database at `origin` (`https://HOST`). Blocks at most `timeout`.
+
+    `token` is the one this process has, compared in memory. Anything unexpected is unknown, never a verdict.
+    """
+    api = _Api(key, f"{console_url.rstrip('/')}/v2/redis", Deadline(timeout))
+    try:
+        entry = _find(api.databases(), origin)
+        if entry is None:
+            facts = frozenset({Fact.CONSOLE_HAS_NO_SUCH_DATABASE})
+            detail = "this account has no database with that endpoint"
+            return ConsoleResult(result=_result(LayerState.FAILED, detail, facts))
+        details = api.details(entry)
+    except WebError as error:
+        return ConsoleResult(result=_result(LayerState.UNKNOWN, f"not read: {error}"))
+    except ValueError:  # from urlsplit
+        return ConsoleResult(result=_result(LayerState.UNKNOWN, "the URL has no host to search for"))
+    return _compare(details, api.stats(details), origin=origin, token=token)
+
+
+class _Api:
+    def __init__(self, key: ConsoleKey, base: str, deadline: Deadline) -> None:
+        self._key = key
+        self._base = base
+        self._deadline = deadline
+
+    def databases(self) -> list[Mapping[str, Any]]:
+        entries = self._get("/databases")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise WebError(_OTHER_SHAPE)
+        return entries
+
+    def details(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        identity = entry.get("database_id")
+        if not isinstance(identity, str) or not _ID.fullmatch(identity):
+            raise WebError(_OTHER_SHAPE)
+        details = self._get(f"/database/{identity}")
+        if not isinstance(details, dict) or details.get("database_id") != identity:
+            raise WebError(_OTHER_SHAPE)
+        return details
+
+    def stats(self, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """`None` where they cannot be read: the layer says so, and is known without them."""
+        try:
+            stats = self._get(f"/stats/{details['database_id']}")
+        except WebError:
+            return None
+        return stats if isinstance(stats, dict) else None
+
+    def _get(self, path: str) -> Any:
+        return read_json(fetch("GET", f"{self._base}{path}", deadline=self._deadline, headers=self._key.header()))
+
+
+def _result(state: LayerState, detail: str, facts: frozenset[Fact] = frozenset()) -> LayerResult:
+    return LayerResult(layer=Layer.CONSOLE, state=state, detail=detail, facts=facts)
+
+
+def _find(entries: Sequence[Mapping[str, Any]], origin: str) -> Mapping[str, Any] | None:
     """The entry of the database at `origin`; its `endpoint` may be a whole host or the first label of one."""
     parts = urlsplit(origin)
     host = (parts.hostname or "").removesuffix(".")
-    places = {host, parts.netloc.lower(), host.removesuffix(_UPSTASH_DOMAIN)} - {""}
-    return next((entry for entry in entries if _text(entry, "endpoint").lower() in places), None)
+    endpoints = {host, parts.netloc.lower(), host.removesuffix(_UPSTASH_DOMAIN)} - {""}
+    return next((entry for entry in entries if _text(entry, "endpoint").lower() in endpoints), None)
 
 
-def absent() -> Reading:
-    """The reading when no entry of the account is the database."""
-    return Reading(
-        result=LayerResult(
-            layer=Layer.CONSOLE,
-            state=LayerState.FAILED,
-            detail="this account has no database with that endpoint",
-            facts=frozenset({Fact.CONSOLE_HAS_NO_SUCH_DATABASE}),
-        )
-    )
-
-
-def read(
-    entry: Mapping[str, Any],
-    stats: Mapping[str, Any] | None,
-    *,
-    origin: str,
-    token: str,
-) -> Reading:
-    """The reading of a database's entry; `stats` is `None` where its usage is not known."""
+def _compare(
+    entry: Mapping[str, Any], stats: Mapping[str, Any] | None, *, origin: str, token: str
+) -> ConsoleResult:
+    """The layer of a database's entry; `stats` is `None` where its usage is not known."""
     database = _database(entry, origin)
     state_words, state_facts, is_known_state = _state(entry)
-    token_words, token_facts = _compare(database, token)
+    token_words, token_facts = _compare_token(database, token)
     usage_words, usage_facts = _usage(entry, stats)
     facts = state_facts | token_facts | usage_facts
     words = [state_words, _plan(entry), *usage_words]
@@ -103,16 +167,17 @@ def read(
         facts |= {Fact.CONSOLE_ALLOWLIST}
         words.append("IP allowlist on")
     words.append(token_words)
-    state = LayerState.FAILED if facts & _FAILING else LayerState.PASSED if is_known_state else LayerState.UNKNOWN
-    result = LayerResult(
-        layer=Layer.CONSOLE, state=state, detail=" · ".join(filter(None, words)), facts=frozenset(facts)
+    state = LayerState.PASSED if is_known_state else LayerState.UNKNOWN
+    if facts & _FAILING:
+        state = LayerState.FAILED
+    return ConsoleResult(
+        result=_result(state, " · ".join(filter(None, words)), frozenset(facts)), database=database
     )
-    return Reading(result=result, database=database)
 
 
 def _database(entry: Mapping[str, Any], origin: str) -> ConsoleDatabase | None:
     rest_token = _text(entry, "rest_token")
-    if not rest_token or "*" in rest_token:  # stars: a mask and not a token
+    if not rest_token or "*" in rest_token:  # a mask and not a token
         return None
     return ConsoleDatabase(
         url=origin,
@@ -141,7 +206,7 @@ def _plan(entry: Mapping[str, Any]) -> str:
     return f"plan {plan.lower()}" if _PLANS.fullmatch(plan) else ""
 
 
-def _compare(database: ConsoleDatabase | None, token: str) -> tuple[str, set[Fact]]:
+def _compare_token(database: ConsoleDatabase | None, token: str) -> tuple[str, set[Fact]]:
     if database is None:
         return "its token was not given", set()
     if not token.strip():
@@ -203,89 +268,3 @@ def _number(entry: Mapping[str, Any], name: str) -> float | None:
 def _limit(entry: Mapping[str, Any], name: str) -> float | None:
     """A figure that limits something; nothing, zero and the largest number mean no limit."""
     return _number(entry, name) or None
-
-
-__all__ = ["ConsoleDatabase", "ConsoleKey", "Reading", "read_console"]
-
-_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_ODD = "its answer has another shape than the Developer API's"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConsoleKey:
-    """What opens the Developer API: an account's e-mail address and one of its API keys."""
-
-    email: str
-    api_key: Secret
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        """The key in `UPSTASH_EMAIL` and `UPSTASH_API_KEY`; `None` when one of them is not set."""
-        email, api_key = (environment.get(name, "").strip() for name in ("UPSTASH_EMAIL", "UPSTASH_API_KEY"))
-        return cls(email=email, api_key=Secret(api_key)) if email and api_key else None
-
-    def header(self) -> dict[str, str]:
-        pair = f"{self.email}:{self.api_key.reveal()}".encode("utf-8", "surrogatepass")
-        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-
-
-def read_console(
-    key: ConsoleKey,
-    *,
-    console_url: str,
-    origin: str,
-    token: str,
-    timeout: timedelta,
-) -> Reading:
-    """What the console says of the database at `origin` (`https://HOST`). Blocks at most `timeout`.
-
-    `token` is the one this process has, compared in memory. Anything unexpected is unknown, never a verdict.
-    """
-    api = _Api(key, f"{console_url.rstrip('/')}/v2/redis", Deadline(timeout))
-    try:
-        entry = find(api.databases(), origin)
-        if entry is None:
-            return absent()
-        details = api.details(entry)
-    except WebError as error:
-        return Reading(
-            result=LayerResult(layer=Layer.CONSOLE, state=LayerState.UNKNOWN, detail=f"not read: {error}")
-        )
-    except ValueError:  # from urlsplit
-        return Reading(
-            result=LayerResult(layer=Layer.CONSOLE, state=LayerState.UNKNOWN, detail="no host to look for")
-        )
-    return read(details, api.stats(details), origin=origin, token=token)
-
-
-class _Api:
-    def __init__(self, key: ConsoleKey, base: str, deadline: Deadline) -> None:
-        self._key = key
-        self._base = base
-        self._deadline = deadline
-
-    def databases(self) -> list[Mapping[str, Any]]:
-        entries = self._get("/databases")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise WebError(_ODD)
-        return entries
-
-    def details(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-        identity = entry.get("database_id")
-        if not isinstance(identity, str) or not _ID.fullmatch(identity):
-            raise WebError(_ODD)
-        details = self._get(f"/database/{identity}")
-        if not isinstance(details, dict) or details.get("database_id") != identity:
-            raise WebError(_ODD)
-        return details
-
-    def stats(self, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """`None` where they cannot be read: the layer says so, and stands all the same."""
-        try:
-            stats = self._get(f"/stats/{details['database_id']}")
-        except WebError:
-            return None
-        return stats if isinstance(stats, dict) else None
-
-    def _get(self, path: str) -> Any:
-        return read_json(fetch("GET", f"{self._base}{path}", deadline=self._deadline, headers=self._key.header()))

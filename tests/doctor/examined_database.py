@@ -1,7 +1,4 @@
-"""One database and all that stands around it, real servers on loopback, examined in the tests' own process.
-
-How the doctor fares as a program of its own is seen in tests/cli.
-"""
+"""One database and every source that the doctor asks: real servers on loopback, examined in this process."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ from monitor.sandbox.upstash import UpstashStandIn
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.checks.rude import Certificates
 
-_PIECE = 10  # as many characters in a row as nobody may see
+_PIECE = 10  # no ten characters of a secret in a row may be shown
 NAME = "merry-cat"
 TOKEN, READ_ONLY_TOKEN = "AXstandardToken-0f_the_tests", "AXreadOnlyToken-0f_the_tests"
 TOKEN_NAME = "UPSTASH_REDIS_REST_TOKEN"
@@ -44,21 +41,21 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ward:
-    """What is dear to start and shared: a redis-server, and who signed its certificate and the database's."""
+class SharedServers:
+    """What takes long to start and is shared: a redis-server, and the authority of its certificate."""
 
     redis: RedisServer
     admin: Redis
     certificates: Certificates
     trust: Path
 
-    def let_in(self, token: str) -> None:
+    def set_password(self, token: str) -> None:
         """From now on this is the password of `rediss://`, and no other."""
         self.admin.execute_command("ACL", "SETUSER", "default", "resetpass", f">{token}")  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def opened_ward(folder: Path) -> Iterator[Ward]:
+def open_shared_servers(folder: Path) -> Iterator[SharedServers]:
     authority = trustme.CA()
     trust = folder / "ca.pem"
     with (
@@ -67,15 +64,15 @@ def opened_ward(folder: Path) -> Iterator[Ward]:
         ) as redis,
         Redis(host="localhost", port=redis.port, password=TOKEN, ssl=True, ssl_ca_certs=str(trust)) as admin,
     ):
-        yield Ward(redis=redis, admin=admin, certificates=Certificates(authority), trust=trust)
+        yield SharedServers(redis=redis, admin=admin, certificates=Certificates(authority), trust=trust)
 
 
-class Clinic:
-    """Everything is well until a test changes it. Names lead to loopback, but for those in `gone`."""
+class ExaminedDatabase:
+    """Everything works until a test changes it. Names resolve to loopback, except those in `gone`."""
 
-    def __init__(self, ward: Ward, stack: ExitStack) -> None:
-        self.ward = ward
-        tls = ward.certificates.server("*.upstash.io")
+    def __init__(self, shared: SharedServers, stack: ExitStack) -> None:
+        self.shared = shared
+        tls = shared.certificates.server("*.upstash.io")
         self.upstash = stack.enter_context(UpstashStandIn(TOKEN, read_only_token=READ_ONLY_TOKEN, tls=tls))
         self.console = stack.enter_context(
             ConsoleStandIn(email=ENVIRONMENT["UPSTASH_EMAIL"], api_key=ENVIRONMENT["UPSTASH_API_KEY"])
@@ -93,14 +90,14 @@ class Clinic:
         self.database.read_only_rest_token = READ_ONLY_TOKEN
         self.worker = self.railway.add("worker", UPSTASH_REDIS_REST_URL=self.url, UPSTASH_REDIS_REST_TOKEN=TOKEN)
         self.connectivity = [f"127.0.0.1:{self.connectivity_host.getsockname()[1]}"]
-        self.worker_port = ward.redis.port
-        self.knobs: dict[str, Any] = {"timeout": "5s"}
+        self.worker_port = shared.redis.port
+        self.settings: dict[str, Any] = {"timeout": "5s"}
         self.others_timeout = OTHERS_TIMEOUT
         self.gone: set[str] = set()
         self.resolver_answers = threading.Event()
         self.resolver_answers.set()
         stack.callback(self.resolver_answers.set)
-        ward.let_in(TOKEN)
+        shared.set_password(TOKEN)
 
     @property
     def host(self) -> str:
@@ -125,7 +122,7 @@ class Clinic:
     def accept(self, token: str) -> None:
         """This is the database's token now, over REST and over `rediss://`."""
         self.upstash.token = token
-        self.ward.let_in(token)
+        self.shared.set_password(token)
 
     def deploy(self, **variables: str) -> None:
         """Set variables of the worker and deploy them."""
@@ -134,23 +131,23 @@ class Clinic:
         self.worker.settle()
 
     def without_keys(self) -> None:
-        """Neither the console nor Railway can be asked."""
+        """Take away the keys of the console and of Railway."""
         self.environment.clear()
 
     def examine(self, *, is_billed: bool = True, within: timedelta = WITHIN) -> LayerResults:
-        """Climb the whole layers, as the doctor does, and see that nothing on it holds a piece of a secret."""
+        """Examine all layers, as the doctor does; no detail may hold a piece of a secret."""
         layers = asyncio.run(self._examine(is_billed=is_billed, within=within))
-        said = " ".join(result.detail for result in layers.layers)
+        details = " ".join(result.detail for result in layers.layers)
         secrets = (self.token, TOKEN, READ_ONLY_TOKEN, self.upstash.token, self.database.rest_token)
         for secret in (*secrets, self.database.password, *ENVIRONMENT.values()):
             pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
-            assert not [piece for piece in pieces if piece in said]
+            assert not [piece for piece in pieces if piece in details]
         return layers
 
     async def _examine(self, *, is_billed: bool, within: timedelta) -> LayerResults:
         settings = Settings.model_validate(
             {
-                "databases": [{"name": "main", "url": self.url, "token": self.token, **self.knobs}],
+                "databases": [{"name": "main", "url": self.url, "token": self.token, **self.settings}],
                 "connectivity": self.connectivity,
                 "doctor": {
                     "worker_port": self.worker_port,
@@ -161,14 +158,14 @@ class Clinic:
             }
         )
         examiner = build_examiner(settings, clock=now_utc, environ=self.environment)
-        # Public names are not asked for in a test, so the lookup alone is handed in.
-        probes = RestProbeFactory(scrub=examiner.scrub, resolver=Resolver(self.look_up))
+        # A test resolves no public names, so only the lookup is replaced.
+        probes = RestProbeFactory(scrub=examiner.scrub, resolver=Resolver(self.lookup))
         examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
         without = frozenset[Layer]() if is_billed else BILLED_LAYERS
         examined = await examiner.examine(settings.databases[0], without=without, within=within)
         return examined.layers
 
-    def look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
+    def lookup(self, host: str, port: int) -> Sequence[AddressInfo]:
         """What the resolver knows; it blocks, as a real one may."""
         self.resolver_answers.wait()
         if host in self.gone:

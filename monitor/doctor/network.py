@@ -1,7 +1,4 @@
-"""The layers below HTTP, a function each: lookup, connection, encryption. Each says what it saw and never raises.
-
-What is spoken above them is seen by `rest_rungs` and `worker`; what a layers means is decided in `core.verdicts`.
-"""
+"""The layers below HTTP, a function each: lookup, connection, encryption. None of them raises."""
 
 from __future__ import annotations
 
@@ -29,9 +26,10 @@ _FAMILIES = {int(socket.AF_INET): "IPv4", int(socket.AF_INET6): "IPv6"}
 _MOST_ADDRESSES_NAMED = 4
 _MOST_NAMES = 2
 _NAME_LENGTH = 60
-# Once one address stands, the others get this much longer: a dropped family must not cost the whole deadline.
+# Once one address accepted, the others get this much longer: a family whose packets are dropped must not cost the
+# whole deadline.
 _GRACE_SECONDS = 1.0
-# Of several addresses the one that got furthest tells most.
+# Of several failures the one that got furthest tells most: a refusal came from the host itself.
 _FURTHEST = (ProbeFault.REFUSED, ProbeFault.LOST, ProbeFault.CONNECT_TIMEOUT, ProbeFault.UNREACHABLE)
 _WORDS = {
     ProbeFault.REFUSED: "refused",
@@ -41,14 +39,10 @@ _WORDS = {
 }
 
 
-async def look_up(
-    host: str,
-    port: int,
-    *,
-    timeout: timedelta,
-    resolver: Resolver,
+async def examine_lookup(
+    host: str, port: int, *, timeout: timedelta, resolver: Resolver
 ) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
-    """See which addresses the host has; they are handed on to `connect`."""
+    """Which addresses the host has; they are for `examine_connection`."""
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             found = await resolver.resolve(host, port)
@@ -65,25 +59,23 @@ async def look_up(
     return _passed(Layer.LOOKUP, words), addresses
 
 
-async def connect(
-    addresses: Sequence[AddressInfo],
-    *,
-    timeout: timedelta,
+async def examine_connection(
+    addresses: Sequence[AddressInfo], *, timeout: timedelta
 ) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
-    """See which addresses accept a connection, all at once; those that do are handed on to `encrypt`.
+    """Which addresses accept a connection, tried all at once; those that do are for `examine_encryption`.
 
     Passed when at least one does.
     """
     errors = await _try_all(addresses, timeout.total_seconds())
-    standing = tuple(address for address in addresses if address not in errors)
+    accepting = tuple(address for address in addresses if address not in errors)
     words = _format_connections(addresses, errors)
-    if standing:
-        return _passed(Layer.CONNECTION, words), standing
+    if accepting:
+        return _passed(Layer.CONNECTION, words), accepting
     telling = min((error.fault for error in errors.values()), key=_FURTHEST.index)
     return _failed(Layer.CONNECTION, ProbeError(telling, words)), ()
 
 
-async def encrypt(
+async def examine_encryption(
     host: str,
     addresses: Sequence[AddressInfo],
     *,
@@ -91,7 +83,7 @@ async def encrypt(
     tls: ssl.SSLContext,
     now: datetime,
 ) -> LayerResult:
-    """See whether the host shows a certificate for its name that `tls` trusts, and until when."""
+    """Whether the host has a certificate for its name that `tls` trusts, and until when it is valid."""
     watch = Stopwatch()
     backend = Backend(Resolver(lambda _host, _port: addresses), watch)
     try:
@@ -118,18 +110,13 @@ async def encrypt(
     return _passed(Layer.ENCRYPTION, " · ".join(words), facts)
 
 
-def _passed(layer: Layer, result: str, facts: frozenset[Fact] = frozenset()) -> LayerResult:
-    return LayerResult(layer=layer, state=LayerState.PASSED, detail=result, facts=facts)
+def _passed(layer: Layer, detail: str, facts: frozenset[Fact] = frozenset()) -> LayerResult:
+    return LayerResult(layer=layer, state=LayerState.PASSED, detail=detail, facts=facts)
 
 
 def _failed(layer: Layer, error: ProbeError) -> LayerResult:
     result = classify(Observation(fault=error.fault, description=error.description), slow=None)
-    return LayerResult(
-        layer=layer,
-        state=LayerState.FAILED,
-        detail=result.detail,
-        outcome=result.outcome,
-    )
+    return LayerResult(layer=layer, state=LayerState.FAILED, detail=result.detail, outcome=result.outcome)
 
 
 def _seconds(timeout: timedelta) -> str:
@@ -152,8 +139,8 @@ async def _try_all(addresses: Sequence[AddressInfo], seconds: float) -> dict[Add
         for task in waiting:
             task.cancel()
     late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
-    ends = {address: late if task in waiting else task.result() for address, task in tries.items()}
-    return {address: error for address, error in ends.items() if error is not None}
+    errors = {address: late if task in waiting else task.result() for address, task in tries.items()}
+    return {address: error for address, error in errors.items() if error is not None}
 
 
 async def _try(address: AddressInfo) -> ProbeError | None:
@@ -188,19 +175,19 @@ def _format_addresses(addresses: Sequence[AddressInfo]) -> str:
 
 
 def _format_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, ProbeError]) -> str:
-    """`2 of 3 addresses: IPv6 has no route`; a lone address that failed speaks for itself."""
+    """`2 of 3 addresses: IPv6 has no route`; for a single address that failed, its own error."""
     if len(addresses) == 1:
         return next((error.description for error in errors.values()), "1 of 1 address")
-    troubles = [
-        _format_trouble(family, [address for address in addresses if _family(address) == family], errors)
+    failures = [
+        _format_failure(family, [address for address in addresses if _family(address) == family], errors)
         for family in dict.fromkeys(map(_family, addresses))
     ]
-    said = ", ".join(filter(None, troubles))
-    standing = len(addresses) - len(errors)
-    return f"{standing or 'none'} of {len(addresses)} addresses" + (f": {said}" if said else "")
+    failed = ", ".join(filter(None, failures))
+    accepting = len(addresses) - len(errors)
+    return f"{accepting or 'none'} of {len(addresses)} addresses" + (f": {failed}" if failed else "")
 
 
-def _format_trouble(
+def _format_failure(
     family: str, addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, ProbeError]
 ) -> str:
     faults = [errors[address].fault for address in addresses if address in errors]

@@ -1,0 +1,191 @@
+"""The platform's layer: the worker's service on Railway, its variables, deployments and log. Only reads.
+
+Beyond the variables everything is best effort: where Railway does not answer, the layer is known without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
+
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.doctor.railway import Deployment, Railway, ServiceVariables
+from monitor.doctor.web import WebError
+from monitor.doctor.worker_variables import (
+    TOKEN_NAME,
+    URL_NAME,
+    ExpectedValues,
+    Variable,
+    compare,
+    is_redis_url,
+)
+from monitor.lib.clock import Deadline
+from monitor.lib.secret import Secret
+from monitor.lib.text import Scrubber, mask_credentials, one_line
+from monitor.lib.threads import on_daemon_thread
+
+LINES = 3
+LINE_LIMIT = 160
+_READ_LIMIT = 4000
+_ABOUT_REDIS = re.compile(
+    r"redis(?!cover|trib)|upstash|wrongpass|noauth|noperm|econn[a-z]+|etimedout|enotfound|eai_again"
+    r"|time(?:d[ -]?)?[ -]?out|max (?:daily )?requests? limit|capacity quota",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[0-9]+")
+_REFERENCE = "${{"
+# Shorter values, such as `true` and `8080`, are no secrets, and to hide them would hide half the log.
+_LEAST_SECRET = 8
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlatformResult:
+    """The layer, and the variables for the plan of a fix; `None` where they could not be read."""
+
+    result: LayerResult
+    variables: Mapping[str, Variable] | None = None
+
+
+async def read_platform(
+    railway: Railway, expected: ExpectedValues, *, timeout: timedelta, other_hosts: Collection[str] = frozenset()
+) -> PlatformResult:
+    """The worker's variables compared with ours and the console's. Takes at most `timeout`.
+
+    `other_hosts`: see `compare`. Anything unexpected is unknown, never a verdict.
+    """
+    deadline = Deadline(timeout)
+    try:
+        service = await _read(railway, deadline)
+    except WebError as error:
+        unknown = LayerResult(layer=Layer.PLATFORM, state=LayerState.UNKNOWN, detail=f"not read: {error}")
+        return PlatformResult(result=unknown)
+    variables = service.variables()
+    compared = compare(variables, expected, other_hosts=other_hosts)
+    parts = [f"service {railway.service}: {compared.detail}"]
+    if compared.state is not LayerState.NOT_APPLICABLE:
+        parts += service.format_deployments()
+        scrub = service.scrubber(railway.scrub, expected)
+        parts += [f"log: {line}" for line in lines_about_redis(service.log, scrub=scrub)]
+    return PlatformResult(result=replace(compared, detail=" · ".join(parts)), variables=variables)
+
+
+def lines_about_redis(messages: Sequence[str], *, scrub: Callable[[str], str]) -> tuple[str, ...]:
+    """The last few different lines about Redis, oldest first, scrubbed and cut.
+
+    Lines that differ in their numbers alone, such as a retry's, count as one.
+    """
+    found: dict[str, str] = {}
+    for message in reversed(messages):
+        text = message[:_READ_LIMIT]
+        if _ABOUT_REDIS.search(text) is None:
+            continue
+        # Scrubbed before it is cut: half a secret would not be found any more.
+        line = one_line(mask_credentials(scrub(text)), LINE_LIMIT)
+        found.setdefault(_NUMBER.sub("#", line), line)
+        if len(found) == LINES:
+            break
+    return tuple(reversed(found.values()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class _Service:
+    """What Railway answered about one service, values in the clear: never printed, and not kept for long."""
+
+    set_variables: ServiceVariables
+    staged: Mapping[str, str]
+    deployments: Sequence[Deployment] | None
+    running: Mapping[str, str] | None
+    log: Sequence[str]
+
+    def variables(self) -> dict[str, Variable]:
+        """The variables that can lead to a database."""
+        names = [URL_NAME, TOKEN_NAME]
+        values = {**self.set_variables.stored, **self.staged}
+        names += [name for name, value in values.items() if is_redis_url(value)]
+        found = {name: self._variable(name) for name in dict.fromkeys(names)}
+        return {name: variable for name, variable in found.items() if variable.is_sealed or variable.value}
+
+    def _variable(self, name: str) -> Variable:
+        variables = self.set_variables
+        stored = variables.stored.get(name)
+        is_sealed = name in variables.sealed or (stored is None and not variables.is_sealing_known)
+        running, is_running_known = None, False
+        if self.running is not None and not is_sealed:
+            running = self.running.get(name)
+            # A reference that was not resolved tells nothing about the value behind it.
+            is_running_known = _REFERENCE not in (running or "")
+        elif variables.next.get(name, stored) != stored:
+            running, is_running_known = variables.next[name], True
+        return Variable(
+            name=name,
+            stored=_secret(stored),
+            staged=_secret(self.staged.get(name)),
+            running=_secret(running) if is_running_known else None,
+            is_running_known=is_running_known,
+            is_sealed=is_sealed,
+            is_reference=_REFERENCE in variables.unrendered.get(name, ""),
+        )
+
+    def format_deployments(self) -> list[str]:
+        if self.deployments is None:
+            return ["its deployments were not read"]
+        if not self.deployments:
+            return ["it was never deployed"]
+        newest, lines = self.deployments[0], []
+        if newest.is_in_progress or newest.has_failed:
+            lines.append(f"its newest deployment is {newest.status}")
+        if self.running is None:
+            lines.append("what the running deployment has is not known")
+        return lines
+
+    def scrubber(self, scrub: Callable[[str], str], expected: ExpectedValues) -> Callable[[str], str]:
+        """`scrub`, and besides it every value that was read here, and the console's credentials."""
+        variables = self.set_variables
+        values = [*variables.stored.values(), *variables.next.values(), *self.staged.values()]
+        values += (self.running or {}).values()
+        if (console := expected.console) is not None:
+            secrets = (console.rest_token, console.read_only_rest_token, console.password)
+            values += [secret.reveal() for secret in secrets]
+        own = Scrubber({value for value in values if len(value) >= _LEAST_SECRET})
+        return lambda line: own(scrub(line))
+
+
+async def _read(railway: Railway, deadline: Deadline) -> _Service:
+    """All answers, asked side by side so that one that hangs costs only itself; raises without the variables."""
+
+    async def deployed() -> tuple[Sequence[Deployment] | None, Mapping[str, str] | None, Sequence[str] | None]:
+        deployments = await _optional(lambda: railway.deployments(deadline))
+        if not deployments:
+            return deployments, None, None
+        ran = next((deployment for deployment in deployments if deployment.has_run), None)
+        running, log = await asyncio.gather(
+            _optional(lambda: railway.started_with(ran, deadline) if ran else None),
+            _optional(lambda: railway.log(ran or deployments[0], deadline)),
+        )
+        return deployments, running, log
+
+    await on_daemon_thread(lambda: railway.find_service(deadline), name="railway")
+    variables, staged, (deployments, running, log) = await asyncio.gather(
+        on_daemon_thread(lambda: railway.variables(deadline), name="railway"),
+        _optional(lambda: railway.staged(deadline)),
+        deployed(),
+    )
+    return _Service(
+        set_variables=variables, staged=staged or {}, deployments=deployments, running=running, log=log or ()
+    )
+
+
+async def _optional(query: Callable[[], _T]) -> _T | None:
+    try:
+        return await on_daemon_thread(query, name="railway")
+    except WebError:  # what is missing is told in the layer
+        return None
+
+
+def _secret(value: str | None) -> Secret | None:
+    return None if value is None else Secret(value)

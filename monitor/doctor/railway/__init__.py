@@ -1,1 +1,0 @@
-"""Railway as the doctor needs it: its API, the worker's variables, its deployments and logs."""

@@ -1,0 +1,133 @@
+"""The layers of configuration and REST, a function each: HTTP without a token, the token, reading, writing."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import timedelta
+from http import HTTPStatus
+
+from monitor.checks.canary import judge_canary
+from monitor.checks.classify import CheckResult, classify
+from monitor.checks.credentials import host_of, inspect, number_in
+from monitor.checks.observation import Observation, Outcome
+from monitor.checks.rest import RestProbe
+from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
+
+_WEB_PAGES = ("text/html", "application/xhtml+xml")
+_URL_SAFE = re.compile(r"^[A-Za-z0-9_-]+={0,2}$")
+_PASSWORD = re.compile(r"^[0-9A-Fa-f]{32}$")
+_DROPPED_BY_URL_PARSERS = "\t\r\n"
+_HINTS = {
+    Fact.TOKEN_IS_READ_ONLY: "the token looks like a read-only one",
+    Fact.TOKEN_OF_ANOTHER_DATABASE: "the token looks like another database's",
+    Fact.TOKEN_IS_A_PASSWORD: "the token looks like an older database's password",
+}
+
+
+def examine_configuration(url: str, token: str) -> LayerResult:
+    """URL and token as they stand, and hints that can be read off the token."""
+    mistake = inspect(url, token)
+    facts = hints(url, token)
+    found = mistake.detail if mistake else "URL and token are there and well-formed"
+    return LayerResult(
+        layer=Layer.CONFIGURATION,
+        state=LayerState.FAILED if mistake else LayerState.PASSED,
+        detail="; ".join([found, *(words for fact, words in _HINTS.items() if fact in facts)]),
+        outcome=mistake.outcome if mistake else None,
+        facts=facts,
+    )
+
+
+async def examine_http(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
+    """Who answers without a token: an Upstash endpoint says 401 in JSON, whatever the token may be."""
+    observation = await probe.ping_without_token(timeout=timeout)
+    state, detail, outcome = _judge_without_token(observation, classify(observation, slow=None))
+    return LayerResult(layer=Layer.HTTP, state=state, detail=detail, outcome=outcome)
+
+
+async def examine_token(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None) -> LayerResult:
+    """Whether the token is accepted, with the same `PING` as every check."""
+    observation = await probe.ping(timeout=timeout)
+    result = classify(observation, slow=slow)
+    latency_ms = observation.phases.latency_ms
+    if result.outcome is Outcome.OK and latency_ms is not None:
+        result = CheckResult(outcome=Outcome.OK, detail=f"PING answered in {latency_ms:.1f} ms")
+    return _layer_result(Layer.TOKEN, result)
+
+
+async def examine_reading(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
+    """Whether a key can be read; costs one billed command."""
+    result = classify(await probe.read(timeout=timeout), slow=None)
+    if result.outcome is Outcome.OK:
+        result = CheckResult(outcome=Outcome.OK, detail="GET of a key that is not there: null")
+    return _layer_result(Layer.READING, result)
+
+
+async def examine_writing(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
+    """Whether a key can be written, read back and deleted; costs three billed commands."""
+    return _layer_result(Layer.WRITING, judge_canary(await probe.write(timeout=timeout)))
+
+
+def hints(url: str, token: str) -> frozenset[Fact]:
+    """What the form of the token suggests. No proof: verdicts use it only next to what other layers found."""
+    core = token.strip()
+    found: set[Fact] = set()
+    around = token.replace(core, "", 1) if core else ""
+    if any(character in around for character in _DROPPED_BY_URL_PARSERS):
+        found.add(Fact.NEWLINE_AROUND_TOKEN)
+    if _PASSWORD.match(core):
+        found.add(Fact.TOKEN_IS_A_PASSWORD)
+    layout = _legacy_layout(core)
+    if layout is not None:
+        is_read_only, number = layout
+        if is_read_only:
+            found.add(Fact.TOKEN_IS_READ_ONLY)
+        expected = number_in(host_of(url) or "")
+        # The layout has two bytes for the number; a host with a larger one is of a newer kind.
+        if expected is not None and expected < 65536 and expected != number:
+            found.add(Fact.TOKEN_OF_ANOTHER_DATABASE)
+    return frozenset(found)
+
+
+def _legacy_layout(token: str) -> tuple[bool, int] | None:
+    """Whether an older token is read-only, and the number of its database; `None` for any other token.
+
+    Base64 of: kind (1 standard, 2 read-only), number (two bytes), 1, lengths of id and secret, id, secret.
+    """
+    if not _URL_SAFE.match(token):
+        return None
+    core = token.rstrip("=")
+    try:
+        raw = base64.urlsafe_b64decode(core + "=" * (-len(core) % 4))
+    except ValueError:
+        return None
+    if len(raw) <= 6 or raw[0] not in (1, 2) or raw[3] != 1 or len(raw) != 6 + raw[4] + raw[5]:
+        return None
+    return raw[0] == 2, int.from_bytes(raw[1:3], "big")
+
+
+def _layer_result(layer: Layer, result: CheckResult) -> LayerResult:
+    """A slow answer passes and keeps its outcome, since there is a verdict for it."""
+    return LayerResult(
+        layer=layer,
+        state=LayerState.FAILED if result.outcome.family.is_failing else LayerState.PASSED,
+        detail=result.detail,
+        outcome=None if result.outcome is Outcome.OK else result.outcome,
+    )
+
+
+def _judge_without_token(observation: Observation, result: CheckResult) -> tuple[LayerState, str, Outcome | None]:
+    status = observation.http_status
+    is_redirect = status is not None and 300 <= status < 400
+    if observation.fault is not None or result.outcome is Outcome.SERVER_ERROR:
+        return LayerState.FAILED, result.detail, result.outcome
+    if observation.as_expected:
+        return LayerState.PASSED, "answers PING without a token: an emulator, or open to everybody", None
+    if observation.error_text is not None and status == HTTPStatus.UNAUTHORIZED:
+        return LayerState.PASSED, "401 in JSON: the edge is alive and asks for a token", None
+    if observation.error_text is not None and status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST):
+        return LayerState.PASSED, f"{status} in JSON where Upstash says 401: an emulator?", None
+    if observation.content_type in _WEB_PAGES or is_redirect:
+        return LayerState.FAILED, result.detail, Outcome.NOT_UPSTASH
+    return LayerState.UNKNOWN, result.detail, None
