@@ -29,13 +29,13 @@ def rules(tmp_path: Path) -> Path:
 def alerts(rules: Path, series: dict[str, str], alert: str, *told: dict[str, Any]) -> str:
     """What promtool has against these alerts, and no others of this name, after 30 minutes of one sample each."""
     fired = [{"exp_labels": one["labels"], "exp_annotations": one["annotations"]} for one in told]
-    asked = {"eval_time": "30m", "alertname": alert, "exp_alerts": fired}
-    return _complaints(rules.parent, series, rule_files=[rules.name], alert_rule_test=[asked])
+    test = {"eval_time": "30m", "alertname": alert, "exp_alerts": fired}
+    return _complaints(rules.parent, series, rule_files=[rules.name], alert_rule_test=[test])
 
 
-def _complaints(folder: Path, series: dict[str, str], *, rule_files: list[str], **asked: object) -> str:
-    test = {"input_series": [{"series": name, "values": values} for name, values in series.items()], **asked}
-    tests = {"rule_files": rule_files, "evaluation_interval": "1m", "tests": [{"interval": "1m", **test}]}
+def _complaints(folder: Path, series: dict[str, str], *, rule_files: list[str], **more: object) -> str:
+    whole = {"input_series": [{"series": name, "values": values} for name, values in series.items()], **more}
+    tests = {"rule_files": rule_files, "evaluation_interval": "1m", "tests": [{"interval": "1m", **whole}]}
     file = folder / "test.yml"
     file.write_text(json.dumps(tests), encoding="utf-8")  # JSON is YAML
     return promtool("test", "rules", str(file))
@@ -129,9 +129,9 @@ def test_the_share_of_good_checks_leaves_out_what_is_unknown(tmp_path: Path) -> 
         f'upstash_probe_outcomes_total{{database="main", outcome="{outcome}"}}': f"0+{count}x60"
         for outcome, count in checks.items()
     }
-    asked = {
+    test = {
         "expr": found[1],
         "eval_time": "60m",
         "exp_samples": [{"labels": '{database="main"}', "value": 0.75}],
     }
-    assert _complaints(tmp_path, series, rule_files=[], promql_expr_test=[asked]) == ""
+    assert _complaints(tmp_path, series, rule_files=[], promql_expr_test=[test]) == ""

@@ -111,7 +111,7 @@ def test_an_unknown_address_is_refused_in_words(site: Site, path: str, accept: s
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "text"),
     [
         ("since=yesterday", "since: wanted a duration such as 24h or 7d, or a time such as 2026-11-23T14:00:00Z"),
         ("since=-1h", "since: wanted a duration"),
@@ -129,27 +129,27 @@ def test_an_unknown_address_is_refused_in_words(site: Site, path: str, accept: s
         ("sicne=24h", "parameter: wanted one of since, until, grain, limit, before, found 'sicne'"),
     ],
 )  # fmt: skip
-def test_parameters_out_of_bounds_are_refused(site: Site, query: str, said: str) -> None:
+def test_parameters_out_of_bounds_are_refused(site: Site, query: str, text: str) -> None:
     """400 with wanted, found, next; nothing is quietly cut or ignored."""
     answer = site.ask(f"/api/databases/main/history?{query}")
     assert answer.status == 400
     error = json.loads(answer.body)["error"]
-    assert error.startswith(said)
+    assert error.startswith(text)
     assert ". Next: " in error
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "text"),
     [
         ("/databases/main?span=decade", "span: wanted day, week, month or year, found 'decade'"),
         ("/badge/main.svg?show=%3Cb%3E", "show: wanted state, uptime or latency, found '<b>'"),
     ],
 )
-def test_pages_and_badges_are_as_strict(site: Site, path: str, said: str) -> None:
+def test_pages_and_badges_are_as_strict(site: Site, path: str, text: str) -> None:
     """A page that shows something else than the address says would mislead."""
     answer = site.ask(path)
     assert answer.status == 400
-    assert answer.text.startswith(said)
+    assert answer.text.startswith(text)
 
 
 def test_all_databases_as_json(site: Site) -> None:
@@ -244,10 +244,10 @@ def test_badges_have_two_parts(site: Site, path: str, text: list[str]) -> None:
     assert answer.headers["content-type"] == "image/svg+xml; charset=utf-8"
     assert answer.headers["cache-control"] == "public, max-age=30"
     drawing = ET.fromstring(answer.body)
-    spoken = [one.text or "" for one in drawing.iter("{http://www.w3.org/2000/svg}text")]
-    assert spoken[0] == text[0]
-    assert text[1] in spoken[1]
-    assert drawing.findtext("{http://www.w3.org/2000/svg}title") == ": ".join(spoken)
+    texts = [one.text or "" for one in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == text[0]
+    assert text[1] in texts[1]
+    assert drawing.findtext("{http://www.w3.org/2000/svg}title") == ": ".join(texts)
     whole = float(drawing.attrib["width"])
     parts = [float(one.attrib["width"]) for one in drawing.iter("{http://www.w3.org/2000/svg}rect")]
     assert parts == [whole, pytest.approx(whole - parts[2]), parts[2]]

@@ -100,9 +100,9 @@ def test_values_on_the_page_agree_with_the_json(site: Site, browser: Browser) ->
             ("p50", today["p50_ms"]),
             ("p99", today["p99_ms"]),
         ):
-            told, said = card[key]
-            assert told == ("" if value is None else str(value)), (name, key)
-            assert (said == "–") == (value is None)
+            value_attribute, text = card[key]
+            assert value_attribute == ("" if value is None else str(value)), (name, key)
+            assert (text == "–") == (value is None)
     history = json.loads(site.ask("/api/databases/main/history?since=7d").body)
     whole, phases = history["whole"], history["phases_ms"]
     assert facts["share"] == whole["uptime"]["share"]
@@ -164,10 +164,10 @@ def test_the_pointer_reads_values(site: Site, browser: Browser) -> None:
             "(({x, y, width}) => ({x, y, width}))(document.getElementById('days').getBoundingClientRect())"
         )
         page.point_at(box["x"] + box["width"] - 3, box["y"] + 10)
-        said = "document.getElementById('days-readout').innerText"
-        until(lambda: page.run(said).startswith("2026-11-25 00:00 to 14:20"), "the value of today")
+        readout = "document.getElementById('days-readout').innerText"
+        until(lambda: page.run(readout).startswith("2026-11-25 00:00 to 14:20"), "the value of today")
         page.point_at(5, 5)
-        until(lambda: page.run(said) == "", "the value to go")
+        until(lambda: page.run(readout) == "", "the value to go")
 
 
 def test_the_page_is_whole_without_script(site: Site, browser: Browser) -> None:
@@ -189,9 +189,9 @@ def test_a_page_loads_nothing_from_elsewhere(site: Site, browser: Browser) -> No
     with browser.page() as page:
         for path in PAGES.values():
             page.open(site.url + path)
-        asked = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
-    assert len(asked) > len(PAGES)
-    assert [url for url in asked if not url.startswith((site.url + "/", "data:"))] == []
+        requested = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
+    assert len(requested) > len(PAGES)
+    assert [url for url in requested if not url.startswith((site.url + "/", "data:"))] == []
 
 
 def test_hostile_names_and_details_do_nothing(site: Site, browser: Browser) -> None:
@@ -238,8 +238,8 @@ def test_a_refresh_keeps_what_is_open_and_where_the_reader_is(browser: Browser) 
             assert page.run("scrollY") == before
             assert page.run("document.getElementById('stale-note').innerText") == ""
         page.run("tick()")
-        said = "document.getElementById('stale-note').innerText"
-        until(lambda: "cannot be reached" in page.run(said), "word that the monitor is gone")
+        readout = "document.getElementById('stale-note').innerText"
+        until(lambda: "cannot be reached" in page.run(readout), "word that the monitor is gone")
         assert page.run("document.querySelectorAll('article.card').length") == len(DATABASES)
 
 
@@ -250,8 +250,8 @@ def test_the_report_is_one_file_that_loads_nothing(browser: Browser, tmp_path: A
     file.write_text(render_report(histories, now=NOW, title="November <b>2026</b>"), encoding="utf-8")
     with browser.page(width=900) as page:
         page.open(file.as_uri())
-        asked = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
-        assert asked == [file.as_uri()]
+        requested = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
+        assert requested == [file.as_uri()]
         assert page.complaints == []
         assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(245, 246, 248)"
         assert page.run("document.documentElement.scrollWidth") == 900

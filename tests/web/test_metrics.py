@@ -32,10 +32,10 @@ def test_openmetrics_says_the_same_to_whoever_asks_for_it() -> None:
     """The scraper's `Accept` chooses; without one it is the text that every collector reads."""
     plain = render(TOTALS, missed_checks=MISSED_CHECKS)
     assert plain.content_type.startswith("text/plain; version=0.0.4")
-    asked = render(TOTALS, missed_checks=MISSED_CHECKS, accept=f"{OPENMETRICS},text/plain;q=0.5")
-    assert asked.content_type.startswith("application/openmetrics-text")
-    assert asked.body.endswith(b"# EOF\n")
-    assert read(asked.body.decode(), as_openmetrics=True) == expected()
+    openmetrics = render(TOTALS, missed_checks=MISSED_CHECKS, accept=f"{OPENMETRICS},text/plain;q=0.5")
+    assert openmetrics.content_type.startswith("application/openmetrics-text")
+    assert openmetrics.body.endswith(b"# EOF\n")
+    assert read(openmetrics.body.decode(), as_openmetrics=True) == expected()
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/html", "application/json;q=", "\x00;;,,", "x" * 10_000])

@@ -87,7 +87,7 @@ def test_user_and_password_go_into_the_header(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         (302, "answered 302. Next: check the URL"),
         (400, "answered 400. Next: read its log"),
@@ -96,10 +96,10 @@ def test_user_and_password_go_into_the_header(gateway: Gateway) -> None:
         (503, "answered 503. Next: check the URL"),
     ],
 )
-def test_a_refusal_is_reported_with_a_next_step(gateway: Gateway, status: int, said: str) -> None:
+def test_a_refusal_is_reported_with_a_next_step(gateway: Gateway, status: int, message: str) -> None:
     """Without a word of what it answered: that may repeat what it was sent."""
     gateway.reply = Reply(status=status, body=PASSWORD, headers={"Location": "https://127.0.0.1/elsewhere"})
-    assert said in failure(gateway.url.replace("://", f"://ops:{PASSWORD}@"))
+    assert message in failure(gateway.url.replace("://", f"://ops:{PASSWORD}@"))
     assert len(gateway.requests) == 1
 
 
@@ -107,8 +107,8 @@ def test_a_gateway_that_hangs_or_is_gone_is_reported(gateway: Gateway) -> None:
     """Within the time that it was given; a busy machine may not even see the first byte by then."""
     gateway.reply = Reply(status=200, body=" " * 1000, drip_seconds=1.0)
     url = gateway.url.replace("://", f"://ops:{PASSWORD}@")
-    said = failure(url, timeout=timedelta(seconds=0.3))
-    assert "no whole answer within 0.3 s" in said or "no answer in time" in said
+    message = failure(url, timeout=timedelta(seconds=0.3))
+    assert "no whole answer within 0.3 s" in message or "no answer in time" in message
     gateway.reply = None
     assert "no HTTP answer" in failure(url)
     assert "no time was left" in failure(url, timeout=timedelta(0))

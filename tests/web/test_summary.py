@@ -83,22 +83,22 @@ def test_the_headline_is_of_all_databases(states: list[DatabaseState], sentence:
 
 @given(st.floats(min_value=0, max_value=1))
 def test_a_share_is_never_rounded_up_to_all(share: float) -> None:
-    """`100 %` is said of nothing less; what is said is at most the truth and close to it."""
-    said = format_share(share)
-    assert (said == "100 %") == (share >= 1)
-    value = float(said.removesuffix(" %"))
+    """`100 %` stands for nothing less; the figure is at most the share and close to it."""
+    text = format_share(share)
+    assert (text == "100 %") == (share >= 1)
+    value = float(text.removesuffix(" %"))
     assert value <= share * 100 + 1e-6
     assert share * 100 - value < 0.0101
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "said"),
+    ("milliseconds", "text"),
     [(None, "–"), (0.0, "0.00 ms"), (0.416, "0.42 ms"), (8.26, "8.3 ms"), (99.96, "100 ms"), (642.4, "642 ms"),
      (999.6, "1 s"), (1254.0, "1.25 s"), (10000.0, "10 s"), (123456.0, "123 s")],
 )  # fmt: skip
-def test_latencies_have_as_many_digits_as_matter(milliseconds: float | None, said: str) -> None:
+def test_latencies_have_as_many_digits_as_matter(milliseconds: float | None, text: str) -> None:
     """And a unit, always."""
-    assert format_ms(milliseconds) == said
+    assert format_ms(milliseconds) == text
 
 
 def test_spans_are_as_short_as_can_be() -> None:
@@ -142,7 +142,7 @@ def test_any_name_fits_into_an_address(name: str) -> None:
 
 def test_addresses_and_credentials_are_taken_out_of_details() -> None:
     """Hosts of the databases, URLs, Upstash's names, what looks like a credential; and control characters."""
-    said = Redactor([HIDDEN_HOST])(HOSTILE_DETAIL)
+    text = Redactor([HIDDEN_HOST])(HOSTILE_DETAIL)
     for secret in (
         "ugly-host",
         "upstash.io",
@@ -153,7 +153,7 @@ def test_addresses_and_credentials_are_taken_out_of_details() -> None:
         "\x00",
         "\u202e",
     ):
-        assert secret not in said
-    assert len(said) <= 300
+        assert secret not in text
+    assert len(text) <= 300
     assert Redactor()("WRONGPASS invalid or missing auth token") == "WRONGPASS invalid or missing auth token"
     assert Redactor(["db.example"])("no route to DB.example:443") == "no route to ***:443"

@@ -94,14 +94,16 @@ def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path, name: str, fo
     assert ". Next: " in text
 
 
-@pytest.mark.parametrize("sick", [fill, make_read_only], ids=["full", "read-only"])
-def test_a_disk_that_refuses_keeps_what_was_there(tmp_path: Path, sick: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("make_unwritable", [fill, make_read_only], ids=["full", "read-only"])
+def test_a_disk_that_refuses_keeps_what_was_there(
+    tmp_path: Path, make_unwritable: Callable[[Path], object]
+) -> None:
     """The file of the last round stays, and nothing unfinished lies beside it."""
     disk = tmp_path / "disk"
     with small_disk(disk, "64k"):
         file = disk / "upstash.prom"
         write(file, b"before")
-        sick(disk)
+        make_unwritable(disk)
         there = sorted(disk.iterdir())
         with pytest.raises(CannotWriteError, match=r"No space left|Read-only"):
             write(file, b"after" * 10_000)
