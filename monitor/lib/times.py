@@ -71,4 +71,4 @@ def iso(moment: datetime) -> str:
 
 def format_time(moment: datetime) -> str:
     """A time for people anywhere: `2026-11-23 14:02:09 UTC`."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -85,11 +85,6 @@ def format_minute(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def format_second(moment: datetime) -> str:
-    """`2026-11-23 14:02:09 UTC`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def format_span(start: datetime, end: datetime) -> str:
     """`2026-11-23` for a whole day, `2026-11-23 14:00 to 15:00` within one, else both ends in full; UTC."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)

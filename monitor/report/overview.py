@@ -1,7 +1,4 @@
-"""Reads the history back for people: report, page, badges, JSON and metrics.
-
-How rows become figures is the business of `store/history`, how they check that of whoever asks.
-"""
+"""Reads the history back, by the names of databases: for report, page, badges, JSON and metrics."""
 
 from __future__ import annotations
 
@@ -27,34 +24,33 @@ from monitor.store.tables.rows import to_ms
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
-# The row of a database that was never looked at: there is none of that number.
+# The row of a database that was never checked: there is none of that number.
 _NO_ROW = 0
-# Who is told where the settings have no channel.
+# The channel where the settings have none.
 _THE_LOG = "log"
-
-_PAST_IS_GOOD_FOR = timedelta(minutes=10)
+# Reading 89 days takes some milliseconds for each database, and a page may be asked for every second.
+_REREAD_PAST_EVERY = timedelta(minutes=10)
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Past:
-    """The days before the one on which they were read, of the database in this row."""
+    """The days before today of the database in this row, as they were when they were read."""
 
     row: int
     read_at: datetime
     days: tuple[Slice, ...]
 
-    def is_good_at(self, now: datetime) -> bool:
-        """Not for long, and not on another day."""
-        return now.date() == self.read_at.date() and self.read_at <= now < self.read_at + _PAST_IS_GOOD_FOR
+    def is_fresh(self, now: datetime) -> bool:
+        return now.date() == self.read_at.date() and self.read_at <= now < self.read_at + _REREAD_PAST_EVERY
 
 
 class Archive:
-    """What the history answers, at once and on the caller's thread; what is said of a database is of one moment.
+    """Reads on the caller's thread; what one call returns of a database is of one moment.
 
-    Names are those of the settings and of databases that the file still knows; for another one
-    `UnknownDatabaseError` is raised. When the file cannot be read, the reader's errors come through.
+    Names are those of the settings and of databases that the file still knows; another one raises
+    `UnknownDatabaseError`. A file that cannot be read raises the errors of `read`.
     """
 
     def __init__(self, settings: Settings, *, read: Reader, clock: Clock) -> None:
@@ -66,14 +62,13 @@ class Archive:
         self._past: dict[str, _Past] = {}
 
     def names(self) -> tuple[str, ...]:
-        """Every database there is something to tell of: those of the settings first, in their order."""
+        """Every database that is known: those of the settings first, in their order."""
         return tuple(dict.fromkeys((*self._watched, *self._read(database_names))))
 
     def statuses(self) -> tuple[DatabaseStatus, ...]:
         """Each database of the settings as it is now, in their order.
 
-        The days before today are read every ten minutes: a page shows ninety of them for each database, perhaps
-        every second, and they hardly change any more.
+        The days before today hardly change any more and may be up to ten minutes old.
         """
         return tuple(map(self.status, self._watched))
 
@@ -145,7 +140,7 @@ class Archive:
     def _status(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> DatabaseStatus:
         row = find_database(connection, database.name) or _NO_ROW
         past = self._past.get(database.name)
-        if past is None or past.row != row or not past.is_good_at(now):
+        if past is None or past.row != row or not past.is_fresh(now):
             days = past_days(connection, row, days=DAYS_SHOWN - 1, now=now)
             past = self._past[database.name] = _Past(row=row, read_at=now, days=days)
         schedule = _schedule(database, self._settings)
@@ -159,21 +154,15 @@ class Archive:
 
 
 class Overview:
-    """The same answers in the loop of `run`: the store's thread reads, nobody waits for a transaction to be free.
-
-    The parameters are those of `Archive`.
-    """
+    """The same in the asyncio loop of `run`: the store thread reads, so no check waits for the file."""
 
     def __init__(self, settings: Settings, store: Store, store_thread: StoreThread, clock: Clock) -> None:
         self._settings = settings
         self._archive = Archive(settings, read=store.read, clock=clock)
         self._store_thread = store_thread
 
-    async def names(self) -> tuple[str, ...]:
-        return await self._store_thread.run(self._archive.names)
-
     async def statuses(self) -> tuple[DatabaseStatus, ...]:
-        """One after the other, so that checks which wait for their answer have a turn in between."""
+        """One after the other, so that checks to be recorded come in between."""
         names = [database.name for database in self._settings.databases]
         return tuple([await self._store_thread.run(self._archive.status, name) for name in names])
 
@@ -200,10 +189,10 @@ class Overview:
 
 @contextmanager
 def open_archive(settings: Settings, *, clock: Clock) -> Iterator[Archive]:
-    """The settings' history file, for commands that only read; nothing is made or changed.
+    """The settings' history file, for commands that only read; nothing is created or changed.
 
-    Raises `RefusedFileError`, with what to do next, when there is no file or it cannot be read; its answers do so
-    too.
+    Raises `RefusedFileError`, with what to do next, when there is no file or it cannot be read, and so do the
+    methods of the archive.
     """
     with open_file(Path(settings.history.path)) as read:
         yield Archive(settings, read=read, clock=clock)

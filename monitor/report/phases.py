@@ -1,7 +1,4 @@
-"""Which part of a check moved since the span before, and whose part that is.
-
-The medians come from `history`; how a phase is measured is the probe's business.
-"""
+"""Which phase of a check moved since the span before, and whose part that is."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from enum import Enum
 from monitor.checks.observation import Phases
 from monitor.report.formatting import format_ms
 
-# A median moves by itself by less than this.
+# What a median moves by chance is less than this.
 _LEAST_MS = 2.0
 _LEAST_RATIO = 1.25
-# A wait holds one trip there and back, which is what a connection takes; some more of it is still the way.
+# A wait contains one round trip, which is what a TCP connection takes; up to so many times that is still the way.
 _WAY_RATIO = 1.5
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monitor.report.overview import Archive
 
 _PAGE = 1000
-# How far back the check is looked for whose state a month begins with; no sensible interval is longer.
+# A month begins with the state of the check before it, which is at most so old: no sensible interval is longer.
 _LONGEST_INTERVAL = timedelta(days=2)
 
 

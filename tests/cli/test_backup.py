@@ -59,7 +59,7 @@ def test_nothing_is_ever_overwritten(tmp_path: Path, upstash: UpstashStandIn) ->
         assert (tmp_path / name).read_bytes() == before
 
 
-def test_what_cannot_be_copied_is_told_and_leaves_nothing(tmp_path: Path, upstash: UpstashStandIn) -> None:
+def test_what_cannot_be_copied_is_refused_and_leaves_nothing(tmp_path: Path, upstash: UpstashStandIn) -> None:
     """No history yet, a damaged one, a place that is not there: wanted, found, next; no half copy."""
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN)))
     missing = program.end("backup", "copy.db")

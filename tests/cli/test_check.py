@@ -39,7 +39,7 @@ def program(folder: Path, upstash: UpstashStandIn, people: InboxStandIn, **rest:
 def test_a_healthy_database_is_one_line_and_zero(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """The line a plugin host reads, performance data behind the bar, nothing on stderr, nobody told."""
+    """The line a plugin host reads, performance data behind the bar, nothing on stderr, no message."""
     done = program(tmp_path, upstash, people).end("check")
     assert done.status == 0
     line, *more = done.stdout.splitlines()
@@ -124,7 +124,7 @@ def test_rounds_on_one_file_go_on_as_one_process(
 def test_an_empty_folder_each_time_still_decides(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """A cron service without a volume: three timeouts are seen, confirmed and told within one run."""
+    """A cron service without a volume: three timeouts are seen, confirmed and sent within one run."""
     upstash.fault = UpstashFault.HANG
     for number in (1, 2):
         folder = tmp_path / str(number)
@@ -226,7 +226,7 @@ def test_two_rounds_at_once_share_one_file(tmp_path: Path, upstash: UpstashStand
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """Only the databases that are named are looked at."""
+    """Only the databases that are named are checked."""
     monitor = program(tmp_path, upstash, people)
     assert monitor.end("check", "main").status == 0
     done = monitor.end("check", "mian")

@@ -50,9 +50,7 @@ def outcomes(file: Path, name: str) -> dict[str, float]:
     }
 
 
-def test_the_file_tells_what_the_round_found(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
-) -> None:
+def test_the_file_has_what_the_round_found(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
     """Fine, failing, fine: counters go on over the rounds, gauges are the latest, the status is as ever."""
     monitor, file = program(tmp_path, upstash, people), tmp_path / "upstash.prom"
     done = monitor.end("check", "--metrics", str(file))
@@ -84,7 +82,7 @@ def test_the_file_tells_what_the_round_found(
 def test_only_the_databases_that_are_named_are_in_the_file(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """The others were not looked at; their series would say that they are as they were long ago."""
+    """The others were not checked; their series would show them as they were long ago."""
     monitor, file = program(tmp_path, upstash, people), tmp_path / "upstash.prom"
     monitor.end("check", "cache", "--metrics", str(file))
     assert outcomes(file, "cache") == {"ok": 1}
@@ -94,7 +92,7 @@ def test_only_the_databases_that_are_named_are_in_the_file(
 def test_a_file_that_cannot_be_written_changes_no_verdict(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """It is told on stderr in one line; the line for the plugin host and the status are about the databases."""
+    """stderr has it in one line; the line for the plugin host and the status are about the databases."""
     upstash.fault = UpstashFault.QUOTA
     done = program(tmp_path, upstash, people).end("check", "--metrics", str(tmp_path / "missing" / "upstash.prom"))
     assert done.status == 2
@@ -162,7 +160,7 @@ def test_checks_end_early_enough_for_the_push(
 @pytest.mark.parametrize(
     "words", [("--push", f"ops:{PASSWORD}@gateway"), ("--push", ""), ("--metrics", ""), ("--metrics", "-")]
 )
-def test_a_wrong_word_is_refused_before_anything_is_looked_at(
+def test_a_wrong_option_is_refused_before_anything_is_checked(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Status 3, one line, wanted and found; what may be a password is not repeated."""

@@ -66,10 +66,10 @@ def test_the_doctors_keys_are_taken_out_of_the_log(
 
 def test_a_line_of_text_begins_with_time_and_level(lines: Callable[..., list[str]]) -> None:
     """Time with its offset, level, message; colours only on a terminal."""
-    logger.warning("{}: nobody looked for {}", "main", "3 min")
+    logger.warning("{}: nobody checked for {}", "main", "3 min")
     [line] = lines()
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4}"
-    assert re.fullmatch(rf"{stamp} WARNING main: nobody looked for 3 min", line)
+    assert re.fullmatch(rf"{stamp} WARNING main: nobody checked for 3 min", line)
 
 
 def test_a_line_of_json_is_what_railway_reads(lines: Callable[..., list[str]]) -> None:

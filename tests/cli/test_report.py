@@ -37,7 +37,7 @@ def test_without_a_history_there_is_no_report_and_no_file(tmp_path: Path) -> Non
     assert not program.file.exists()
 
 
-def test_what_was_looked_at_is_reported_in_every_form(tmp_path: Path) -> None:
+def test_what_was_checked_is_reported_in_every_format(tmp_path: Path) -> None:
     """The same figures on a terminal, as JSON, as CSV and as a claim; nothing but the document on stdout."""
     program = checked_at(tmp_path, token="a wrong one".replace(" ", "-"))
     shown = program.end("report")

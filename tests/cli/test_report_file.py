@@ -83,7 +83,7 @@ def test_the_file_and_the_checks_make_the_same_claim(archive: Archive) -> None:
 
 
 def test_what_follows_the_last_check_is_claimed_when_the_next_one_is_there(archive: Archive) -> None:
-    """An outage that is not over ends with its last check; the time since then is unknown and told so."""
+    """An outage that is not over ends with its last check; the time since then is unknown and counted as that."""
     last = checks()[-1]
     claim = read_claim(
         archive, "main", Period(start=START, end=last.at + INTERVAL, grain=Grain.DAY), month_end=MONTH_END

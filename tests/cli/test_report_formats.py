@@ -309,7 +309,7 @@ def test_december_ends_with_the_year() -> None:
 
 
 def test_the_databases_are_those_named_or_those_of_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    """In their order and once each; one that left the settings only when it is named; the nearest name is told."""
+    """In their order and once each; one that left the settings only when named; a wrong name is a mistake."""
     known = {"configured": ["main", "cache"], "known": ["main", "cache", "old"]}
     assert chosen_names((), **known) == ("main", "cache")
     assert chosen_names(("old", "cache", "old"), **known) == ("old", "cache")
@@ -333,7 +333,7 @@ def test_a_span_without_a_check_is_no_report(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_slow_incident_is_not_called_a_failure() -> None:
-    """`checks slow`, in words; many incidents are cut with a line that says so."""
+    """It has `checks slow`; many incidents are cut with a line that says so."""
     reader = made()
     slow = incident(3, START, START + HOUR, Outcome.SLOW, failed=60)
     slow = type(slow)(**{**{name: getattr(slow, name) for name in slow.__slots__}, "severity": Severity.WARNING})

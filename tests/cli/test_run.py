@@ -68,7 +68,7 @@ def test_a_signal_ends_it_cleanly_with_everything_committed(
 def test_it_ends_in_time_while_a_check_and_a_message_hang(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """A database that says nothing, a Slack that drips; the message waits for the next start and arrives then."""
+    """A database that hangs, a Slack that drips; the message waits for the next start and arrives then."""
     people.fault = inbox.InboxFault.DRIP
     upstash.token = "another"
     program = Program(
@@ -89,7 +89,7 @@ def test_it_ends_in_time_while_a_check_and_a_message_hang(
     assert told(people) == [(1, "opened")]
 
 
-def test_the_start_line_says_what_is_watched_and_who_is_told(
+def test_the_start_line_names_the_databases_and_the_channels(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
     """What, how often, through which channels, where the file is; on Railway a disk without a volume."""
@@ -126,10 +126,10 @@ def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, 
     assert program.file.read_bytes() == before
 
 
-def test_an_unwritable_history_stops_neither_looks_nor_alerts(
+def test_an_unwritable_history_stops_neither_checks_nor_alerts(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
-    """A folder stands where the file should be: it goes on from memory, says so once, and alerts as ever."""
+    """A folder is where the file should be: it goes on from memory, logs that once, and alerts as ever."""
     (tmp_path / "history.db").mkdir()
     upstash.token = "another"
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
@@ -140,7 +140,7 @@ def test_an_unwritable_history_stops_neither_looks_nor_alerts(
     assert len([message for message in people.messages if "going on from memory" in message.text]) == 1
 
 
-def test_healthz_says_whether_looks_happen_when_due(tmp_path: Path, upstash: UpstashStandIn) -> None:
+def test_healthz_is_about_checks_that_happen_when_due(tmp_path: Path, upstash: UpstashStandIn) -> None:
     """200 for GET and HEAD, also while the database fails, which is no fault of the monitor's; else 404, 405."""
     page = {"host": "127.0.0.1", "port": 0}
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), page=page))
@@ -166,10 +166,10 @@ def test_a_check_that_outlasts_its_interval_is_never_doubled(tmp_path: Path, ups
 
 
 @pytest.mark.parametrize("word", ["run", "check", "doctor"])
-def test_certificates_that_are_not_there_are_told_and_not_a_traceback(
+def test_missing_certificates_are_one_line_and_no_traceback(
     tmp_path: Path, upstash: UpstashStandIn, word: str
 ) -> None:
-    """Status 3 and one line, before anything is looked at."""
+    """Status 3 and one line, before anything is checked."""
     missing = str(tmp_path / "missing.pem")
     ended = Program(tmp_path, settings(database("main", upstash.url, TOKEN)), SSL_CERT_FILE=missing).end(word)
     assert ended.status == 3

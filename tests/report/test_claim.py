@@ -107,7 +107,7 @@ def test_the_credit_is_that_of_the_table_for_the_share_at_best(minutes: int, per
     assert replace(claim, outages=(longer,)).down(claimed=True) == claim.month.uptime.down
 
 
-def test_the_document_holds_what_the_claim_says() -> None:
+def test_the_document_holds_the_whole_claim() -> None:
     """Version, month, vantage point, shares, every interval with its evidence; null for what is absent."""
     document = json.loads(json.dumps(report_document(report_of(october()))))
     assert (document["version"], document["month"], document["vantage_point"]) == (1, "2026-10", None)

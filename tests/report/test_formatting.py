@@ -1,4 +1,4 @@
-"""How a report says its figures, and which phase it names when one moved."""
+"""Figures as text, and which phase is named when one moved."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_share_is_cut_and_never_rounded_up(share: float | None, said: str) -> 
     assert format_share(share) == said
 
 
-def test_uptime_is_said_with_the_time_it_rests_on() -> None:
+def test_uptime_comes_with_the_time_it_rests_on() -> None:
     """Known and unknown time stand beside the share; without known time there is no share."""
     week = Uptime(up=timedelta(hours=165, minutes=55), down=timedelta(minutes=5), unknown=2 * HOUR)
     assert format_uptime(week) == "of 6 d 22 h known; 2 h unknown"
@@ -42,7 +42,7 @@ def test_uptime_is_said_with_the_time_it_rests_on() -> None:
     assert format_uptime(nothing) == "nothing is known"
 
 
-def test_checks_are_said_by_outcome_and_offline_ones_apart() -> None:
+def test_checks_are_counted_by_outcome_and_offline_ones_apart() -> None:
     """Failures the most frequent first; slow and unknown checks are not among the failed."""
     outcomes = {
         Outcome.OK: 1000,
@@ -61,10 +61,10 @@ def test_checks_are_said_by_outcome_and_offline_ones_apart() -> None:
 
 def test_a_name_that_steers_a_terminal_is_made_plain() -> None:
     """Colours, new lines, reversals and 10 kB do not reach a line of text."""
-    said = format_name("\x1b[31mmain\r\n\u202e" + "x" * 10_000)
-    assert said.startswith("main xxx")
-    assert len(said) == 200
-    assert said.isprintable()
+    name = format_name("\x1b[31mmain\r\n\u202e" + "x" * 10_000)
+    assert name.startswith("main xxx")
+    assert len(name) == 200
+    assert name.isprintable()
 
 
 @pytest.mark.parametrize(

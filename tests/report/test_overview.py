@@ -1,4 +1,4 @@
-"""What people are told of the past: in `run` through the store's thread, in one-shot commands from the file."""
+"""The history read back: in `run` through the store thread, in one-shot commands from the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
 from monitor.incidents.rules import advance
 from monitor.lib.secret import Secret
-from monitor.report.overview import Overview, open_archive
+from monitor.report.overview import Archive, Overview, open_archive
 from monitor.store.errors import (
     ForeignFileError,
     MissingFileError,
@@ -96,7 +96,7 @@ def monitored(tmp_path: Path) -> Iterator[Monitored]:
     monitored.close()
 
 
-def test_a_glance_has_the_state_of_each_database_of_the_settings(monitored: Monitored) -> None:
+def test_statuses_have_the_state_of_each_database_of_the_settings(monitored: Monitored) -> None:
     """In their order: latest check, open incident, schedule and what it costs, ninety days that end now."""
     monitored.checks(*[OK] * 20, TIMEOUT, TIMEOUT, TIMEOUT)
     monitored.checks(OK, database="gone from the settings")
@@ -154,7 +154,7 @@ def test_a_history_has_slices_incidents_gaps_and_phases(monitored: Monitored) ->
 
 
 def test_the_time_before_is_set_beside_it(monitored: Monitored) -> None:
-    """Of the same length; nothing where nobody looked then."""
+    """Of the same length; nothing where nobody checked then."""
     monitored.checks(*[OK] * 60, dns=2.0)
     monitored.checks(*[OK] * 30, *[TIMEOUT] * 30, dns=30.0)
     span = Span(start=START + HOUR, end=START + 2 * HOUR, grain=Grain.HOUR)
@@ -171,7 +171,7 @@ def test_the_time_before_is_set_beside_it(monitored: Monitored) -> None:
 
 
 def test_a_pause_that_goes_on_is_a_gap_too(monitored: Monitored) -> None:
-    """Whoever asks while the monitor stands still is told so; a pause of three intervals is none."""
+    """While the monitor stands still its history shows the gap; a pause of three intervals is none."""
     monitored.checks(OK, OK)
     for pause, gaps in ((3 * MINUTE, ()), (HOUR, (Gap(start=START + MINUTE, end=START + MINUTE + HOUR),))):
         end = START + MINUTE + pause
@@ -202,7 +202,7 @@ def test_single_checks_come_by_the_page_and_newest_first(monitored: Monitored) -
 
 
 def test_days_that_are_kept_are_the_days_that_a_new_reading_finds(monitored: Monitored) -> None:
-    """A diary: looks come, minutes pass, midnight passes; what is asked often agrees with what is asked once."""
+    """Checks come, minutes pass, midnight passes; an overview that is asked often agrees with a new one."""
 
     def asked_once() -> tuple[DatabaseStatus, ...]:
         fresh = Overview(monitored.settings, monitored.store, monitored.store_thread, monitored.clock)
@@ -246,9 +246,9 @@ def test_totals_never_fall(monitored: Monitored) -> None:
     assert main.latest.outcome is TIMEOUT
     assert (main.last_success_at, main.is_incident_open) == (last_success, True)
     assert cache.latest is None
-    # The settings know no channel, so the log is told; nothing was sent there yet.
-    told = {("slack", "failed"): 1, ("slack", "sent"): 1}
-    assert before.notifications == {("log", "failed"): 0, ("log", "sent"): 0, **told}
+    # The settings have no channel, so it is the log; nothing was sent there yet.
+    tallies = {("slack", "failed"): 1, ("slack", "sent"): 1}
+    assert before.notifications == {("log", "failed"): 0, ("log", "sent"): 0, **tallies}
     assert before.outbox_pending == 0
     monitored.now += 2000 * DAY
     monitored.store.prune(monitored.now, DAY)
@@ -262,9 +262,14 @@ def test_totals_never_fall(monitored: Monitored) -> None:
 
 
 def test_a_database_that_is_no_longer_watched_can_be_asked_for(monitored: Monitored) -> None:
-    """By its name, which is on the list; a name that nobody knows is an error that says which there are."""
+    """By its name, which is on the list; an unknown name is an error that lists the known ones."""
     monitored.checks(OK, OK, database="old")
-    assert asyncio.run(monitored.overview.names()) == ("main", "cache", "old")
+    archive = Archive(monitored.settings, read=monitored.store.read, clock=monitored.clock)
+    assert archive.names() == (
+        "main",
+        "cache",
+        "old",
+    )
     span = Span(start=START, end=START + HOUR, grain=Grain.HOUR)
     assert asyncio.run(monitored.overview.history("old", **span)).whole.checks == 2
     assert asyncio.run(monitored.overview.history("cache", **span)).whole.checks == 0
@@ -275,7 +280,7 @@ def test_a_database_that_is_no_longer_watched_can_be_asked_for(monitored: Monito
 
 
 def test_the_history_can_be_asked_while_the_file_cannot_be_written(monitored: Monitored, tmp_path: Path) -> None:
-    """Memory stands in: what was seen since then is told, and all of it once the file is back."""
+    """Memory stands in: what was seen since then is there, and all of it once the file is back."""
     monitored.checks(*[OK] * 5)
     for part in sorted(tmp_path.glob("history.db*")):
         part.rename(part.with_name("away" + part.name))
@@ -321,7 +326,7 @@ def test_a_command_reads_the_same_from_the_file_and_leaves_no_trace(monitored: M
     ],
     ids=["missing", "damaged", "newer", "foreign"],
 )
-def test_a_file_that_cannot_be_read_is_told_in_words(
+def test_a_file_that_cannot_be_read_is_refused_with_a_reason(
     tmp_path: Path, content: bytes | str | None, error: type[RefusedFileError]
 ) -> None:
     """Each by its name, with what to do next; nothing is made in its place."""

@@ -47,7 +47,7 @@ def command() -> None:
 @config_option
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Show every mistake at once, with its place; status 3 when there is one."""
+    """Show every mistake at once, each with its place."""
     configuration = read_settings(context)
     mistakes = list(credential_mistakes(configuration))
     if mistakes:
@@ -63,7 +63,7 @@ def check(context: click.Context) -> None:
 @config_option
 @click.pass_context
 def show(context: click.Context) -> None:
-    """The settings as understood, secrets masked, and what the schedule costs a month."""
+    """Show the settings as understood, and what they cost."""
     settings = read_settings(context).settings
     scrub = Scrubber(settings.secrets())
     click.echo(scrub(write_values(shown(settings))))
@@ -74,7 +74,7 @@ def show(context: click.Context) -> None:
 @command.command("schema")
 @config_option
 def schema() -> None:
-    """JSON Schema of config.yaml, for editors."""
+    """Print a JSON Schema of config.yaml, for editors."""
     click.echo(json.dumps(file_schema(), indent=2))
 
 

@@ -17,13 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor.checks.budget import FREE_PLAN_COMMANDS
-from monitor.lib.times import format_duration, iso, write_duration
+from monitor.lib.times import format_duration, format_time, iso, write_duration
 from monitor.report.formatting import (
     Redactor,
     format_minute,
     format_ms,
     format_name,
-    format_second,
     format_share,
     format_span,
     format_uptime,
@@ -146,7 +145,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "share": format_share,
     "uptime": format_uptime,
     "minute": format_minute,
-    "second": format_second,
+    "second": format_time,
     "duration": format_duration,
     "written": write_duration,
     "iso": iso,

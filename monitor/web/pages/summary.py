@@ -13,8 +13,8 @@ from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.diagnosis.advice import Advice, advise
 from monitor.incidents.state import Incident
-from monitor.lib.times import format_duration
-from monitor.report.formatting import format_ms, format_name, format_second
+from monitor.lib.times import format_duration, format_time
+from monitor.report.formatting import format_ms, format_name
 from monitor.report.phases import Phase, shifts
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
 
@@ -133,14 +133,14 @@ def describe_incident(incident: Incident, now: datetime) -> str:
     causes = ", then ".join(cause.words for cause in incident.causes)
     until_notified = incident.notified_at - incident.opened_at
     when = f"{format_duration(until_notified)} later" if until_notified >= timedelta(seconds=1) else "at once"
-    sentences = [f"Began {format_second(incident.opened_at)}: {causes}; notified {when}."]
+    sentences = [f"Began {format_time(incident.opened_at)}: {causes}; notified {when}."]
     if incident.acknowledged_at is not None:
-        sentences.append(f"Acknowledged {format_second(incident.acknowledged_at)}.")
+        sentences.append(f"Acknowledged {format_time(incident.acknowledged_at)}.")
     if incident.closed_at is None:
         sentences.append(f"Open for {format_duration(now - incident.opened_at)}.")
     else:
         lasted = format_duration(incident.closed_at - incident.opened_at)
-        sentences.append(f"Recovered {format_second(incident.closed_at)}, after {lasted}.")
+        sentences.append(f"Recovered {format_time(incident.closed_at)}, after {lasted}.")
     noun = "check" if incident.checks_failed == 1 else "checks"
     sentences.append(f"{incident.checks_failed:,} {noun} failed.")
     return " ".join(sentences)
