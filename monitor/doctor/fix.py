@@ -51,13 +51,8 @@ class FixStepResult:
 class FixResult:
     """What a fix did. `layers` are those of its last examination, `None` where it did not come to that."""
 
-    plan: FixPlan
     steps: tuple[FixStepResult, ...]
     layers: LayerResults | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        return bool(self.steps) and self.steps[-1].step is FixStep.CHECK and self.steps[-1].succeeded
 
 
 async def apply_fix(
@@ -76,7 +71,7 @@ async def apply_fix(
     called once the new deployment runs, until everything works or `recheck_for` is over; `clock` is in seconds.
     """
     if not plan.redeploys:
-        return FixResult(plan=plan, steps=())
+        return FixResult(steps=())
     fix = _Fix(plan, railway, examine, step_timeout)
     is_done = await fix.write() and await fix.redeploy()
     if is_done:
@@ -86,7 +81,7 @@ async def apply_fix(
                 fix.give_up(recheck_for)
                 break
             await sleep(fix.pause_seconds)
-    return FixResult(plan=plan, steps=tuple(fix.steps), layers=fix.layers)
+    return FixResult(steps=tuple(fix.steps), layers=fix.layers)
 
 
 class _Fix:

@@ -83,10 +83,6 @@ class RailwayAccess:
             environment_id=given["ENVIRONMENT_ID"],
         )
 
-    @property
-    def name(self) -> str:
-        return "RAILWAY_TOKEN" if self.is_project_token else "RAILWAY_API_TOKEN"
-
     def header(self) -> dict[str, str]:
         if self.is_project_token:
             return {"Project-Access-Token": self.token.reveal()}

@@ -76,6 +76,15 @@ def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_examined() -> None:
     assert Layer.HTTP not in probes.asked
 
 
+def test_a_layer_that_was_not_tried_took_no_time() -> None:
+    """Neither one that does not apply, nor one that its own probe skips."""
+    probes = FakeLayers()
+    states = {Layer.LOOKUP: LayerState.NOT_APPLICABLE, Layer.CONSOLE: LayerState.SKIPPED}
+    examined = {layer: probes.that(layer, state) for layer, state in states.items()}
+    layers = asyncio.run(examine_layers("main", examined, within=LONG))
+    assert [result.took_ms for result in layers.layers] == [None, None]
+
+
 def test_the_token_is_not_sent_when_the_configuration_is_wrong() -> None:
     """A malformed value stops the token alone: the layers below it need only the host."""
     probes = FakeLayers()
