@@ -5,12 +5,12 @@ Limits and answers: core.telegram.org/bots/api (sendMessage, formatting options,
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from html import escape
 from typing import Any
 
 from monitor.alerts.channel import try_again
@@ -104,22 +104,18 @@ def as_html(message: MessageText) -> str:
     lines = [
         f"{message.symbol} <b>{_inert(message.headline)}</b>",
         *map(_inert, message.facts),
-        *((f"<code>{_escape(message.detail)}</code>",) if message.detail else ()),
+        *((f"<code>{escape(message.detail)}</code>",) if message.detail else ()),
         *map(_inert, message.explanation),
         *steps,
         *(f"<i>{_inert(line)}</i>" for line in message.notes),
-        f"<code>{_escape(message.reference)}</code>",
+        f"<code>{escape(message.reference)}</code>",
     ]
     return "\n".join(lines)
 
 
 def _inert(text: str) -> str:
     """Text in which Telegram finds neither a tag nor a name to mention."""
-    return _MENTION.sub(f"@{_WORD_JOINER}", _escape(text))
-
-
-def _escape(text: str) -> str:
-    return html.escape(text)
+    return _MENTION.sub(f"@{_WORD_JOINER}", escape(text))
 
 
 def _reply(answer: Answer) -> dict[str, Any]:

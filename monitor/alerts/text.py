@@ -113,9 +113,9 @@ def explanation(notification: Notification) -> tuple[str, ...]:
     """What it means and whose move it is; nothing for good news."""
     if notification.cause is None or notification.is_good_news:
         return ()
-    lines = [notification.verdict or advise(notification.cause).meaning]
-    if (move := whose_move(notification)) is not None:
-        lines.append(f"whose move: {move.words}")
+    advice = advise(notification.cause)
+    move = notification.whose_move or advice.whose_move
+    lines = [notification.verdict or advice.meaning, f"whose move: {move.words}"]
     if notification.layers:
         lines.append(f"doctor: {notification.layers}")
     if notification.kind is NotificationKind.REMINDER and notification.incident is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +16,9 @@ from monitor.lib.bounded_http.request import ask
 class WebhookChannel:
     """A URL that takes a POST. Any status from 200 to 299 confirms a message."""
 
-    def __init__(self, *, name: str, url: str, scrub: Callable[[str], str]) -> None:
+    def __init__(self, *, name: str, url: str) -> None:
         self.name = name
         self._url = url
-        self._scrub = scrub
 
     def send(
         self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
@@ -28,7 +26,7 @@ class WebhookChannel:
         """Send the fields of the notification and, for people, the lines that the other channels show."""
         message = compose(notification, notes)
         move = whose_move(notification)
-        fields = {key: _harmless(value) for key, value in to_json(notification).items()}
+        fields = {key: _cleaned(value) for key, value in to_json(notification).items()}
         body = {
             "version": 1,
             **fields,
@@ -53,8 +51,8 @@ class WebhookChannel:
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
 
 
-def _harmless(value: Any) -> Any:
+def _cleaned(value: Any) -> Any:
     """Foreign text in the fields is cleaned as in the lines: many receivers refuse JSON with a lone surrogate."""
     if isinstance(value, list):
-        return [_harmless(item) for item in value]
+        return [_cleaned(item) for item in value]
     return clean(value, LINE_LIMIT) if isinstance(value, str) else value

@@ -259,6 +259,6 @@ def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
                 scrub=scrub,
             )
         case WebhookSettings():
-            return WebhookChannel(name=settings.name, url=settings.url.reveal(), scrub=scrub)
+            return WebhookChannel(name=settings.name, url=settings.url.reveal())
         case LogSettings():
             return LogChannel(name=settings.name, write=log_line)

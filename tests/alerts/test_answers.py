@@ -58,7 +58,7 @@ class Service:
         )
 
     def webhook(self) -> WebhookChannel:
-        return WebhookChannel(name="webhook", url=self.listener.url + PATH, scrub=self.scrub)
+        return WebhookChannel(name="webhook", url=self.listener.url + PATH)
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
 
     receiver = Listener("receiver", take)
     try:
-        hook = WebhookChannel(name="hook", url=receiver.url + "/hook", scrub=str)
+        hook = WebhookChannel(name="hook", url=receiver.url + "/hook")
         notification = replace(OPENED, detail="\ud800 WRONGPASS\x1b[2J " + "x" * 1000)
         assert hook.send(notification, notes=("a line",), timeout=LONG).status is DeliveryStatus.CONFIRMED
     finally:
