@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -23,6 +22,7 @@ from monitor.engine.health import Health, HealthTracker
 from monitor.engine.wiring import Monitor
 from monitor.lib.clock import now_utc
 from monitor.lib.text import one_line
+from monitor.lib.threads import on_daemon_thread
 from monitor.report.formatting import Redactor
 from monitor.report.overview import Clock, Overview
 from monitor.store.errors import UnknownDatabaseError
@@ -126,9 +126,9 @@ class _Site:
         self._clock = clock
         self._visibility = "private" if is_private else "public"
         self._cache = ResponseCache(clock=monotonic)
-        # One thread for rendering and compressing: a second one would only fight for the interpreter. The checks'
-        # event loop may wait some milliseconds for it, which no latency shows, for these are the kernel's.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="page")
+        # One thread at a time renders and compresses: a second one would only fight for the interpreter. The
+        # checks' event loop may wait some milliseconds for it, which no latency shows, for these are the kernel's.
+        self._worker_turn = asyncio.Lock()
 
     @cached_property
     def _pages(self) -> Pages:
@@ -240,7 +240,9 @@ class _Site:
         return await self._on_worker(lambda: compress(render().encode(), content_type))
 
     async def _on_worker(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        # A daemon thread, because a page of a thousand databases takes seconds and the program must end at once.
+        async with self._worker_turn:
+            return await on_daemon_thread(call, name="page")
 
 
 def _refusal_of(request: Request, error: Exception) -> tuple[HTTPStatus, str, str]:
