@@ -10,7 +10,7 @@ from typing import Protocol
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import compose, plain_text
-from monitor.lib.bounded_http.line import Answer
+from monitor.lib.bounded_http import Answer
 
 
 class Channel(Protocol):

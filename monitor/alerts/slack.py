@@ -14,8 +14,7 @@ from monitor.alerts.channel import try_again
 from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import MessageText, clean, compose, plain_text, short_text
-from monitor.lib.bounded_http.line import Answer, NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.lib.clock import Deadline
 
 _FALLBACK_LIMIT = 3500

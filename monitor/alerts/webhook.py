@@ -9,8 +9,7 @@ from monitor.alerts.channel import try_again
 from monitor.alerts.notification import Notification, to_json
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import LINE_LIMIT, clean, compose, whose_move
-from monitor.lib.bounded_http.line import NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import NoAnswerError, ask
 
 
 class WebhookChannel:

@@ -1,4 +1,4 @@
-"""One check of one database: the request, what it met on the way, and the outcome it ended in."""
+"""One check of one database: credentials, the REST and Redis probes, the network below them, the outcome."""
 
 import sys
 from importlib.util import find_spec

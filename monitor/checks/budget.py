@@ -1,4 +1,4 @@
-"""How many commands a schedule costs in a month, against what the free plan gives (upstash.com/pricing).
+"""How many commands a schedule costs in a month, against those of the free plan (upstash.com/pricing).
 
 PING and AUTH are not billed (docs: redis/troubleshooting and the pricing page's list of free commands); the
 canary's three are.
@@ -18,9 +18,10 @@ _CANARY_COMMANDS = 3  # written, read back, deleted
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Commands in 30 days. `confirmations` is the worst case: in doubt all month, beyond the ordinary checks.
+    """Commands in 30 days.
 
-    `canary_retries` is one as well: a canary that fails all month, beyond the ordinary ones.
+    `confirmations` and `canary_retries` are the worst case beyond the ordinary ones: a database that is in doubt,
+    and a canary that fails, all month.
     """
 
     checks: int

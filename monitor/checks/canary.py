@@ -1,7 +1,7 @@
-"""When a check also writes a key, reads it back and deletes it, and what a check means that does not.
+"""When a check also writes a key, reads it back and deletes it, and what the results mean together.
 
 PING alone is fine on a full database, with a spent quota and with a read-only token; the canary finds those
-(docs/decisions/0001-ping-and-canary.md). What is sent is the business of `probes/upstash`.
+(docs/decisions/0010-the-canary.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from monitor.checks.observation import CanaryResult, Family, Observation, Outcom
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration
 
-# A canary that failed is repeated so often, if its own pause is not shorter: each costs three billed commands.
+# How often a canary that failed is repeated, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
 
 
@@ -27,7 +27,7 @@ def is_due(
     """
     if last is None or now < last.sent_at:
         return True
-    # Looks do not come to the millisecond; one that is half an interval early is nearer than the next.
+    # Checks do not come to the millisecond; one that is half an interval early is nearer than the next.
     if now - last.sent_at >= every - min(interval, every) / 2:
         return True
     if not last.outcome.family.is_failing:
@@ -35,50 +35,43 @@ def is_due(
     return is_in_doubt or now - last.sent_at >= RETRY_AFTER
 
 
-def with_failed_canary(last: CanaryResult, now: datetime) -> CheckResult:
-    """What a fine PING means while the last canary failed: the database is not fine."""
-    age = format_duration(max(timedelta(0), now - last.sent_at))
-    return CheckResult(
-        outcome=last.outcome, detail=one_line(f"PING answers; {age} ago {last.detail}", DETAIL_LIMIT)
-    )
-
-
-_GOES_BY_ITSELF = "; the key goes by itself within a minute"
-
-
 def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
-    """What `RestProbe.write` means: the first step that was not fine, by name, or that all were."""
-    for step, observation in steps.items():
+    """What the commands of `RestProbe.write` came to: the first that was not fine, by name, or that all were."""
+    for command, observation in steps.items():
         result = classify(observation, slow=None)
         if result.outcome is not Outcome.OK:
-            rest = _GOES_BY_ITSELF if step == "DEL" else ""
-            return CheckResult(outcome=result.outcome, detail=f"{step}: {result.detail}{rest}")
+            rest = "; the key expires within a minute" if command == "DEL" else ""
+            return CheckResult(outcome=result.outcome, detail=f"{command}: {result.detail}{rest}")
     return CheckResult(outcome=Outcome.OK, detail="a key was written, read back and deleted")
 
 
+def with_failed_canary(last: CanaryResult, now: datetime) -> CheckResult:
+    """What a fine PING means while the last canary failed: the database is not fine."""
+    age = format_duration(max(timedelta(0), now - last.sent_at))
+    detail = one_line(f"PING answers; {age} ago {last.detail}", DETAIL_LIMIT)
+    return CheckResult(outcome=last.outcome, detail=detail)
+
+
 def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
-    """What both say together. REST's word counts where REST fails; the difference stands in the detail."""
+    """One result of REST and of `rediss://`: where REST fails, that counts. The detail names the difference."""
     worker_fails = worker.outcome.family.is_failing
     if rest.outcome.family is Family.UNKNOWN:
         return rest
     if not rest.outcome.family.is_failing:
         if not worker_fails:
             return rest
-        return CheckResult(
-            outcome=worker.outcome,
-            detail=one_line(f"REST answers, rediss:// does not: {_words(worker)}", DETAIL_LIMIT),
-        )
+        detail = one_line(f"REST answers, rediss:// does not: {_describe(worker)}", DETAIL_LIMIT)
+        return CheckResult(outcome=worker.outcome, detail=detail)
     if not worker_fails:
-        said = "rediss:// answers"
+        difference = "rediss:// answers"
     elif worker.outcome is rest.outcome:
-        said = "rediss:// the same"
+        difference = "rediss:// the same"
     else:
-        said = one_line(f"rediss://: {_words(worker)}", DETAIL_LIMIT // 2)
-    # The difference is the news: a long text makes room for it.
-    return CheckResult(
-        outcome=rest.outcome, detail=f"{one_line(_words(rest), DETAIL_LIMIT - len(said) - 2)}; {said}"
-    )
+        difference = one_line(f"rediss://: {_describe(worker)}", DETAIL_LIMIT // 2)
+    # A long text of REST's is shortened, so that the difference is read.
+    text = one_line(_describe(rest), DETAIL_LIMIT - len(difference) - 2)
+    return CheckResult(outcome=rest.outcome, detail=f"{text}; {difference}")
 
 
-def _words(result: CheckResult) -> str:
+def _describe(result: CheckResult) -> str:
     return result.detail or result.outcome.words

@@ -1,8 +1,7 @@
-"""From what was seen to what it means: one outcome for each observation.
+"""The outcome of an observation: known error texts first, then the HTTP status, then whatever else came.
 
-The order is the contract's: known error texts first, then the HTTP status, then whatever else came.
-What to do about an outcome stands in `diagnosis`. The texts are Upstash's own
-(docs: redis/troubleshooting, and field reports where the docs are silent); tails vary, prefixes do not.
+The texts are Upstash's own (docs: redis/troubleshooting, and field reports where the docs are silent); tails vary,
+prefixes do not.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ DETAIL_LIMIT = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckResult:
-    """An outcome and, in one short line without secrets, what was seen."""
+    """An outcome and a detail: in one short line without secrets, what was seen."""
 
     outcome: Outcome
     detail: str = ""
@@ -60,14 +59,14 @@ def classify(observation: Observation, *, slow: timedelta | None) -> CheckResult
     status = observation.http_status
     if observation.fault is not None:
         outcome, words = _FAULTS[observation.fault]
-        telling = _by_status(status) if observation.fault in _STATUS_OUTRANKS else None
-        detail = _behind_status(observation.description or words, status if telling else None)
-        return CheckResult(outcome=telling or outcome, detail=detail)
+        by_status = _by_status(status) if observation.fault in _STATUS_OUTRANKS else None
+        detail = _behind_status(observation.description or words, status if by_status else None)
+        return CheckResult(outcome=by_status or outcome, detail=detail)
     if observation.error_text is not None:
         outcome = _by_text(observation.error_text, status)
-        speaks_for_itself = outcome is Outcome.COMMAND_ERROR or text_outcome(observation.error_text) is not None
+        is_clear = outcome is Outcome.COMMAND_ERROR or text_outcome(observation.error_text) is not None
         return CheckResult(
-            outcome=outcome, detail=_behind_status(observation.error_text, None if speaks_for_itself else status)
+            outcome=outcome, detail=_behind_status(observation.error_text, None if is_clear else status)
         )
     # rediss:// has no status: there the value alone decides.
     if status in (HTTPStatus.OK, None) and observation.as_expected:

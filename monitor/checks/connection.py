@@ -1,14 +1,14 @@
-"""Host names become addresses, on threads that nothing waits for longer than it wants to.
+"""A connection as checks need it: lookup, TCP, when its bytes left and arrived, and what its errors are called.
 
-`getaddrinfo` cannot be cancelled and may block for half a minute, so a lookup has a daemon thread of its own:
-a stuck resolver holds up neither other checks nor the end of the process. No connection is made here.
+Between the arrival of an answer and our reading of it lies whatever else this process does at that moment: other
+checks, a page being drawn, a thread that holds the interpreter. None of that is the database's latency, so the
+moment of arrival is the one that the kernel noted (docs/decisions/0013-the-kernels-clock.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import errno
 import re
 import socket
@@ -18,25 +18,104 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from aiohappyeyeballs import start_connection
 
-from monitor.checks.observation import ProbeFault
+from monitor.checks.observation import Phases, ProbeFault
 from monitor.lib.threads import on_daemon_thread
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 Lookup = Callable[[str, int], Sequence[AddressInfo]]
+# What the kernel hands over beside the bytes: level, type, data.
+Ancillary = Sequence[tuple[int, int, bytes]]
 
 # A check that comes later than this asks again: the resolver may have recovered meanwhile.
 _SHARE_FOR_SECONDS = 1.0
 _MOST_THREADS = 256
+_NEXT_ADDRESS_AFTER_SECONDS = 0.25
+# Linux, asm-generic/socket.h; Python has no name for it. Where the number is unknown, no stamp comes.
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+_NOT_FOUND = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_UNREACHABLE = {
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.EADDRNOTAVAIL,
+    errno.EACCES,
+    errno.EPERM,
+}
+# Of several addresses the one that got furthest tells most; IPv6 without a route tells little.
+_CONNECTION_FAULTS: tuple[tuple[set[int], ProbeFault, str], ...] = (
+    ({errno.ECONNREFUSED}, ProbeFault.REFUSED, "connection refused"),
+    ({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}, ProbeFault.LOST, "the connection was reset at once"),
+    ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up connecting"),
+    (_UNREACHABLE, ProbeFault.UNREACHABLE, "no route to the host"),
+)
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+_NAME_IN_CERTIFICATE_ERROR = re.compile(r"certificate is not valid for '[^']*'")
+
+
+class ProbeError(Exception):
+    """A probe ended before a whole answer was there; `description` holds no secret and no host name."""
+
+    def __init__(self, fault: ProbeFault, description: str) -> None:
+        super().__init__(description)
+        self.fault = fault
+        self.description = description
+
+
+class Stopwatch:
+    """The moments of one check, in seconds of `perf_counter`; phases are their differences."""
+
+    def __init__(self) -> None:
+        self.started = perf_counter()
+        self.resolving: float | None = None
+        self.resolved: float | None = None
+        self.connected: float | None = None
+        self.encrypting: float | None = None
+        self.encrypted: float | None = None
+        self.sent: float | None = None
+        self.first_byte: float | None = None
+        self.last_byte: float | None = None
+
+    def error_at_deadline(self, timeout: timedelta) -> ProbeError:
+        """What it means that the time, which was `timeout`, is up now."""
+        within = f"within {round(timeout.total_seconds(), 2):g} s"
+        if self.resolved is None:
+            return ProbeError(ProbeFault.DNS_FAILED, f"the resolver did not answer {within}")
+        if self.connected is None:
+            return ProbeError(ProbeFault.CONNECT_TIMEOUT, f"no connection {within}")
+        if self.encrypting is not None and self.encrypted is None:
+            return ProbeError(ProbeFault.CONNECT_TIMEOUT, f"no TLS handshake {within}")
+        if self.first_byte is None:
+            return ProbeError(ProbeFault.RESPONSE_TIMEOUT, f"connected, but no answer {within}")
+        return ProbeError(ProbeFault.RESPONSE_TIMEOUT, f"the answer began, but was not complete {within}")
+
+    def phases(self, *, complete: bool) -> Phases:
+        """The phases in milliseconds; `read` only when the whole answer arrived."""
+        return Phases(
+            dns=_ms(self.resolving, self.resolved),
+            connect=_ms(self.resolved, self.connected),
+            tls=_ms(self.encrypting, self.encrypted),
+            wait=_ms(self.sent, self.first_byte),
+            read=_ms(self.first_byte, self.last_byte) if complete else None,
+            total=_ms(self.started, self.last_byte if complete else perf_counter()),
+        )
+
+
+def _ms(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else max(0.0, (end - start) * 1000)
 
 
 def system_lookup(host: str, port: int) -> Sequence[AddressInfo]:
@@ -53,7 +132,11 @@ class _Lookup:
 
 
 class Resolver:
-    """Looks names up; checks that come together share one lookup. Used from one event loop only."""
+    """Looks names up; checks that come together share one lookup. Used from one event loop only.
+
+    `getaddrinfo` cannot be cancelled and may block for half a minute, so each lookup has a daemon thread of its
+    own: a stuck resolver holds up neither other checks nor the end of the process.
+    """
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup
@@ -62,7 +145,7 @@ class Resolver:
 
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         """Return the addresses of a host; raises `socket.gaierror`. Cancelling leaves the lookup to itself."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             # An address needs no resolver, and no thread.
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]
         lookup = self._under_way.get((host, port))
@@ -94,98 +177,6 @@ class Resolver:
             answer.exception()  # asked for, since nobody may be waiting any more, which asyncio would log
 
 
-_NOT_FOUND = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-_REFUSED = {errno.ECONNREFUSED}
-_UNREACHABLE = {
-    errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
-    errno.ENETDOWN,
-    errno.EHOSTDOWN,
-    errno.EADDRNOTAVAIL,
-    errno.EACCES,
-    errno.EPERM,
-}
-_LOST = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-_CUT = "the connection was cut before the answer was complete"
-_ERRNO = re.compile(r"\[Errno (\d+)\]")
-
-
-class ProbeError(Exception):
-    """A check ended on the wire; carries the `Fault` and a few words without secrets or host names."""
-
-    def __init__(self, fault: ProbeFault, description: str) -> None:
-        super().__init__(description)
-        self.fault = fault
-        self.description = description
-
-
-def lookup_error(error: socket.gaierror) -> ProbeError:
-    """The fault of a lookup: the name does not exist, or the resolver failed."""
-    if error.errno in _NOT_FOUND:
-        return ProbeError(ProbeFault.DNS_NOT_FOUND, "the host name does not exist")
-    return ProbeError(ProbeFault.DNS_FAILED, "the resolver failed: " + _system_words(error))
-
-
-def connection_error(error: OSError) -> ProbeError:
-    """The fault of a connection that never stood, over all addresses that were tried."""
-    codes = {error.errno} if error.errno is not None else {int(code) for code in _ERRNO.findall(str(error))}
-    # Of several addresses the one that got furthest tells most; IPv6 without a route says little.
-    for known, fault, description in (
-        (_REFUSED, ProbeFault.REFUSED, "connection refused"),
-        (_LOST, ProbeFault.LOST, "the connection was reset at once"),
-        ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up connecting"),
-        (_UNREACHABLE, ProbeFault.UNREACHABLE, "no route to the host"),
-    ):
-        if codes & known:
-            return ProbeError(fault, description)
-    return ProbeError(ProbeFault.UNREACHABLE, "no connection: " + _system_words(error))
-
-
-def lost_connection_error(
-    error: Exception, description: str = "the connection was cut before the answer was complete"
-) -> ProbeError:
-    if isinstance(error, ssl.SSLError):
-        return tls_error(error)
-    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
-        description = description.replace("was cut", "was reset")
-    return ProbeError(ProbeFault.LOST, description)
-
-
-def tls_error(error: ssl.SSLError) -> ProbeError:
-    """The fault of an encryption that failed, with OpenSSL's reason."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        # The text names the host, which pages must not show; the code's words are enough.
-        reason = re.sub(
-            r"certificate is not valid for '[^']*'", "certificate is for another name", error.verify_message
-        )
-        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}")
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return ProbeError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
-    reason = (error.reason or "handshake failed").replace("_", " ").lower()
-    spoke = (
-        " (the other side does not speak TLS)"
-        if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
-        else ""
-    )
-    return ProbeError(ProbeFault.TLS, f"TLS: {reason}{spoke}")
-
-
-def _system_words(error: OSError) -> str:
-    """The system's own words for an error, which hold neither host nor secret."""
-    return (error.strerror or type(error).__name__).lower()
-
-
-# What the kernel hands over beside the bytes: level, type, data.
-Ancillary = Sequence[tuple[int, int, bytes]]
-
-_NEXT_ADDRESS_AFTER_SECONDS = 0.25
-# Linux, asm-generic/socket.h; Python has no name for it. Where the number is unknown, no stamp comes.
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@ll")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
-
-
 class StampedSocket(socket.socket):
     """`sent_at` and `arrived_at` are seconds of `perf_counter`, and `None` until bytes went that way.
 
@@ -193,7 +184,7 @@ class StampedSocket(socket.socket):
     both at `None`. Made as any socket is.
     """
 
-    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:  # noqa: A002 - as it is called there
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:  # noqa: A002 - the base class calls it that
         super().__init__(family, type, proto, fileno)
         self.sent_at: float | None = None
         self.arrived_at: float | None = None
@@ -258,10 +249,74 @@ def arrival(ancillary: Ancillary, *, now: float, now_ns: int, not_before: float)
 
 
 async def connect(addresses: Sequence[AddressInfo]) -> StampedSocket:
-    """Connect to the first address that answers, a later one having its turn soon; raises `OSError`."""
+    """Connect to the first address that answers; a later one is tried soon. Raises `OSError`."""
     sock = await start_connection(
         addresses,
         happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_SECONDS,
         socket_factory=lambda info: StampedSocket(*info[:3]),
     )
     return cast("StampedSocket", sock)
+
+
+async def look_up_and_connect(resolver: Resolver, host: str, port: int, stopwatch: Stopwatch) -> StampedSocket:
+    """A connection to the host, with the moments noted on the stopwatch; raises `ProbeError`."""
+    stopwatch.resolving = perf_counter()
+    try:
+        addresses = await resolver.resolve(host, port)
+    except socket.gaierror as error:
+        raise lookup_error(error) from error
+    stopwatch.resolved = perf_counter()
+    try:
+        sock = await connect(addresses)
+    except OSError as error:
+        raise connection_error(error) from error
+    stopwatch.connected = perf_counter()
+    return sock
+
+
+def lookup_error(error: socket.gaierror) -> ProbeError:
+    """The fault of a lookup: the name does not exist, or the resolver failed."""
+    if error.errno in _NOT_FOUND:
+        return ProbeError(ProbeFault.DNS_NOT_FOUND, "the host name does not exist")
+    return ProbeError(ProbeFault.DNS_FAILED, "the resolver failed: " + _system_words(error))
+
+
+def connection_error(error: OSError) -> ProbeError:
+    """The fault of a connection that was never made, over all addresses that were tried."""
+    # With several addresses the error has no number of its own; those of the attempts are in its text.
+    codes = {error.errno} if error.errno is not None else {int(code) for code in _ERRNO.findall(str(error))}
+    for known, fault, description in _CONNECTION_FAULTS:
+        if codes & known:
+            return ProbeError(fault, description)
+    return ProbeError(ProbeFault.UNREACHABLE, "no connection: " + _system_words(error))
+
+
+def lost_connection_error(
+    error: Exception, description: str = "the connection was cut before the answer was complete"
+) -> ProbeError:
+    """The fault of a connection that broke off, or whose TLS handshake did not end."""
+    if isinstance(error, ssl.SSLError):
+        return _tls_error(error)
+    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
+        description = description.replace("was cut", "was reset")
+    return ProbeError(ProbeFault.LOST, description)
+
+
+def _tls_error(error: ssl.SSLError) -> ProbeError:
+    """The fault of an encryption that failed, with OpenSSL's reason."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # The text names the host, which pages must not show; the code's words are enough.
+        reason = _NAME_IN_CERTIFICATE_ERROR.sub("certificate is for another name", error.verify_message)
+        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}")
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return ProbeError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
+    reason = (error.reason or "handshake failed").replace("_", " ").lower()
+    is_not_tls = error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+    return ProbeError(
+        ProbeFault.TLS, f"TLS: {reason}{' (the other side does not speak TLS)' if is_not_tls else ''}"
+    )
+
+
+def _system_words(error: OSError) -> str:
+    """The system's own words for an error, which hold neither host nor secret."""
+    return (error.strerror or type(error).__name__).lower()

@@ -1,7 +1,4 @@
-"""Is our own network there? Connects to connectivity hosts, says which of them accepted, and nothing more.
-
-Which of them count, and what follows from their silence, is decided in `flow/ourside`.
-"""
+"""Which connectivity hosts accept a connection now, which tells whether our own network is there."""
 
 from __future__ import annotations
 
@@ -15,32 +12,32 @@ from monitor.checks.connection import Resolver
 
 
 class ConnectivityProbe:
-    """The connectivity hosts, as `HOST:PORT`. Callers that ask while a question is under way share its answer."""
+    """Tries hosts written as `HOST:PORT`. Callers that come while a try is under way share its result."""
 
-    def __init__(self, connectivity: Sequence[str], *, resolver: Resolver | None = None) -> None:
-        self._hosts = tuple(connectivity)
+    def __init__(self, hosts: Sequence[str], *, resolver: Resolver | None = None) -> None:
+        self._hosts = tuple(hosts)
         self._resolver = resolver or Resolver()
-        self._underway: asyncio.Task[frozenset[str]] | None = None
+        self._under_way: asyncio.Task[frozenset[str]] | None = None
 
     async def reachable(self, timeout: timedelta) -> frozenset[str]:
-        """The connectivity hosts that accept a TCP connection now, known after at most `timeout`."""
+        """The hosts that accept a TCP connection now, known after at most `timeout`."""
         if not self._hosts:
             return frozenset()
-        if self._underway is None or self._underway.done():
-            self._underway = asyncio.create_task(self._ask_all(timeout.total_seconds()))
-        return await asyncio.shield(self._underway)
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._try_all(timeout.total_seconds()))
+        return await asyncio.shield(self._under_way)
 
-    async def _ask_all(self, seconds: float) -> frozenset[str]:
-        answers = await asyncio.gather(*(self._accepts(host, seconds) for host in self._hosts))
-        return frozenset(host for host, yes in zip(self._hosts, answers, strict=True) if yes)
+    async def _try_all(self, seconds: float) -> frozenset[str]:
+        accepted = await asyncio.gather(*(self._accepts(host, seconds) for host in self._hosts))
+        return frozenset(host for host, yes in zip(self._hosts, accepted, strict=True) if yes)
 
-    async def _accepts(self, host: str, seconds: float) -> bool:
-        host, _, port = host.rpartition(":")
+    async def _accepts(self, address: str, seconds: float) -> bool:
+        host, _, port = address.rpartition(":")
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._resolver.resolve(host.strip("[]"), int(port))
                 sock = await start_connection(addresses)
-        except OSError:  # TimeoutError and socket.gaierror are OSErrors: whatever it was, no connection stood
+        except OSError:  # TimeoutError and socket.gaierror are OSErrors too
             return False
         sock.close()
         return True

@@ -1,7 +1,7 @@
 """What can be known of a URL and a token without sending them.
 
-A value is judged as it stands: the worker that reads the same variable gets no repair either.
-Whether the service accepts them is seen by `probes`, not here. No detail ever holds the value itself.
+A value is judged as it stands: the worker that reads the same variable gets no repair either. No detail ever holds
+the value itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
 _REFERENCE = re.compile(r"\$\{|\}\}|^\$[A-Za-z_]")
 _LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 _QUOTES = "\"'`“”‘’«»"
+_AROUND = f" \t\r\n\v\f\u00a0\u200b\ufeff{_QUOTES}"
 UPSTASH_DOMAIN = ".upstash.io"
+READ_ONLY_USER = "default_ro"
 _NAMED = {
     "\n": "a newline",
     "\r": "a carriage return",
@@ -139,11 +141,8 @@ def _name_character(character: str) -> str:
     return f"a character outside printable ASCII ({name})"
 
 
-READ_ONLY_USER = "default_ro"
-
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*$", re.IGNORECASE)
 _NAME_IN_FRONT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*")
-_AROUND = " \t\r\n\v\f\u00a0\u200b\ufeff\"'`“”‘’«»"
 _END_OF_AUTHORITY = re.compile(r"[/\\?#\s\"'`“”‘’«»]")
 # Without a scheme in front a value may be anything, a token too: only what looks like a public name counts.
 _BARE_NAME = re.compile(r"^(?:[a-z0-9-]+\.)+[a-z]{2,24}$")

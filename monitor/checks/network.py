@@ -1,13 +1,11 @@
-"""The wire of one check: lookup, connection, encryption and bytes, with the time each of them took.
+"""The network below one HTTP request: a fresh connection, the moments of its bytes, a cap on what is read.
 
-It plugs into httpcore as a network backend; which request is sent and what the answer means is not known here.
-Foreign errors are renamed in `faults`.
+`Backend` and `Stream` are httpcore's network backend, `Transport` is httpx's. Errors are raised as `ProbeError`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import zlib
 from collections.abc import Iterable
@@ -23,54 +21,16 @@ from monitor.checks.connection import (
     ProbeError,
     Resolver,
     StampedSocket,
-    connect,
+    Stopwatch,
     connection_error,
-    lookup_error,
+    look_up_and_connect,
     lost_connection_error,
-    tls_error,
 )
-from monitor.checks.observation import Phases, ProbeFault
+from monitor.checks.observation import ProbeFault
 
 READ_LIMIT_BYTES = 1024 * 1024
 _HTTP = b"HTTP/"
-
-
-class Stopwatch:
-    """The moments of one check, in seconds of `perf_counter`; phases are their differences."""
-
-    def __init__(self) -> None:
-        self.started = perf_counter()
-        self.resolving: float | None = None
-        self.resolved: float | None = None
-        self.connected: float | None = None
-        self.encrypting: float | None = None
-        self.encrypted: float | None = None
-        self.sent: float | None = None
-        self.first_byte: float | None = None
-        self.last_byte: float | None = None
-
-    def fault_at_deadline(self) -> ProbeFault:
-        """Which fault it is when the time is up now."""
-        if self.resolved is None:
-            return ProbeFault.DNS_FAILED
-        if self.connected is None or (self.encrypting is not None and self.encrypted is None):
-            return ProbeFault.CONNECT_TIMEOUT
-        return ProbeFault.RESPONSE_TIMEOUT
-
-    def phases(self, *, complete: bool) -> Phases:
-        """The phases in milliseconds; `read` only when the whole answer arrived."""
-        return Phases(
-            dns=_ms(self.resolving, self.resolved),
-            connect=_ms(self.resolved, self.connected),
-            tls=_ms(self.encrypting, self.encrypted),
-            wait=_ms(self.sent, self.first_byte),
-            read=_ms(self.first_byte, self.last_byte) if complete else None,
-            total=_ms(self.started, self.last_byte if complete else perf_counter()),
-        )
-
-
-def _ms(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else max(0.0, (end - start) * 1000)
+_CUT_DURING_HANDSHAKE = "the connection was cut during the TLS handshake"
 
 
 class Backend(httpcore.AsyncNetworkBackend):
@@ -79,12 +39,12 @@ class Backend(httpcore.AsyncNetworkBackend):
     def __init__(self, resolver: Resolver, stopwatch: Stopwatch) -> None:
         self._resolver = resolver
         self._stopwatch = stopwatch
-        self._line: _Line | None = None
+        self._connection: _Connection | None = None
 
     def abort(self) -> None:
-        """Cut the connection at once, wherever it is; a farewell could hang."""
-        if self._line is not None and self._line.transport is not None:
-            self._line.transport.abort()
+        """Close the connection at once, wherever it is; an orderly end of TLS could hang."""
+        if self._connection is not None:
+            self._connection.abort()
 
     async def connect_tcp(
         self,
@@ -94,38 +54,31 @@ class Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raise `ProbeError` with the fault of the lookup or of the connection."""
-        self._stopwatch.resolving = perf_counter()
+        """Raises `ProbeError` with the fault of the lookup or of the connection."""
+        sock = await look_up_and_connect(self._resolver, host.strip("[]"), port, self._stopwatch)
         try:
-            addresses = await self._resolver.resolve(host.strip("[]"), port)
-        except socket.gaierror as error:
-            raise lookup_error(error) from error
-        self._stopwatch.resolved = perf_counter()
-        try:
-            sock = await connect(addresses)
-            _, line = await asyncio.get_running_loop().create_connection(
-                lambda: _Line(sock, self._stopwatch), sock=sock
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(sock, self._stopwatch), sock=sock
             )
         except OSError as error:
             raise connection_error(error) from error
-        self._stopwatch.connected = perf_counter()
-        self._line = line
-        return Stream(line, self._stopwatch)
+        self._connection = connection
+        return Stream(connection, self._stopwatch)
 
 
-class _Line(asyncio.Protocol):
-    """Receives bytes, notes when they came, and hangs up when there are too many of them."""
+class _Connection(asyncio.Protocol):
+    """Receives bytes, notes when they came, and closes when they are too many or no HTTP."""
 
     def __init__(self, sock: StampedSocket, stopwatch: Stopwatch) -> None:
         self._sock = sock
         self._stopwatch = stopwatch
         self._count = 0
         self._head = b""
+        self._changed = asyncio.Event()
+        self._received = bytearray()
+        self._ended = False
+        self._error: ProbeError | None = None
         self.transport: asyncio.Transport | None = None
-        self.received = bytearray()
-        self.ended = False
-        self.trouble: ProbeError | None = None
-        self.news = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -143,57 +96,62 @@ class _Line(asyncio.Protocol):
         if not _HTTP.startswith(self._head):
             self._fail(ProbeError(ProbeFault.NOT_HTTP, "the answer is not HTTP"))
             return
-        self.received += data
-        self.news.set()
+        self._received += data
+        self._changed.set()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._changed.set()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._error is None and not self._ended:
+            self._error = lost_connection_error(exc)
+        self._ended = True
+        self._changed.set()
+
+    async def read(self, max_bytes: int) -> bytes:
+        """What has arrived, once there is something; nothing at the end. Raises `ProbeError`."""
+        while not self._received and self._error is None and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._error is not None:
+            raise self._error
+        data = bytes(self._received[:max_bytes])
+        del self._received[:max_bytes]
+        return data
 
     def write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
         self._stopwatch.sent = self._sock.sent_at or perf_counter()
 
-    def eof_received(self) -> bool:
-        self.ended = True
-        self.news.set()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self.trouble is None and not self.ended:
-            self.trouble = lost_connection_error(exc)
-        self.ended = True
-        self.news.set()
-
-    def _fail(self, trouble: ProbeError) -> None:
-        self.trouble = trouble
-        self.received.clear()
-        self.news.set()
+    def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
 
+    def _fail(self, error: ProbeError) -> None:
+        self._error = error
+        self._received.clear()
+        self._changed.set()
+        self.abort()
+
 
 class Stream(httpcore.AsyncNetworkStream):
-    """One connection as httpcore wants it. Timeouts are not looked at: the deadline is around the whole check."""
+    """One connection as httpcore wants it. Its timeouts are ignored: the deadline is around the whole check."""
 
-    def __init__(self, line: _Line, stopwatch: Stopwatch) -> None:
-        self._line = line
+    def __init__(self, connection: _Connection, stopwatch: Stopwatch) -> None:
+        self._connection = connection
         self._stopwatch = stopwatch
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        line = self._line
-        while not line.received and line.trouble is None and not line.ended:
-            line.news.clear()
-            await line.news.wait()
-        if line.trouble is not None:
-            raise line.trouble
-        data = bytes(line.received[:max_bytes])
-        del line.received[:max_bytes]
-        return data
+        return await self._connection.read(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._line.write(buffer)
+        self._connection.write(buffer)
 
     async def aclose(self) -> None:
-        if self._line.transport is not None:
-            self._line.transport.abort()
+        self._connection.abort()
 
     async def start_tls(
         self,
@@ -201,27 +159,27 @@ class Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raise `ProbeError` when the handshake fails."""
-        line = self._line
-        if line.transport is None:
-            raise ProbeError(ProbeFault.LOST, "the connection was cut before the TLS handshake")
+        """Raises `ProbeError` when the handshake fails."""
+        connection, loop = self._connection, asyncio.get_running_loop()
         self._stopwatch.encrypting = perf_counter()
-        try:
-            line.transport = await asyncio.get_running_loop().start_tls(
-                line.transport, line, ssl_context, server_hostname=(server_hostname or "").strip("[]")
-            )
-        except ssl.SSLError as error:
-            raise tls_error(error) from error
-        except OSError as error:
-            raise lost_connection_error(error, "the connection was cut during the TLS handshake") from error
-        if line.transport is None:
-            raise ProbeError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
+        if connection.transport is not None:
+            try:
+                connection.transport = await loop.start_tls(
+                    connection.transport,
+                    connection,
+                    ssl_context,
+                    server_hostname=(server_hostname or "").strip("[]"),
+                )
+            except OSError as error:
+                raise lost_connection_error(error, _CUT_DURING_HANDSHAKE) from error
+        if connection.transport is None:
+            raise ProbeError(ProbeFault.LOST, _CUT_DURING_HANDSHAKE)
         self._stopwatch.encrypted = perf_counter()
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "ssl_object" and self._line.transport is not None:
-            return self._line.transport.get_extra_info("ssl_object")
+        if info == "ssl_object" and self._connection.transport is not None:
+            return self._connection.transport.get_extra_info("ssl_object")
         return None
 
 
@@ -237,7 +195,7 @@ class Exchange:
     complete: bool = False
 
 
-# The client hands nothing through to its transport, so the exchange of the request under way lies here.
+# The client hands nothing through to its transport, so the exchange of the request under way is kept here.
 current_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 

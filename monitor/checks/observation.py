@@ -1,7 +1,4 @@
-"""The words for what one check at a database saw.
-
-Only words live here: what they mean is decided in `classify`, when they matter in `incident`.
-"""
+"""What a check saw and what it ended in: observation, phases, outcome, family."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from enum import Enum
 
 
 class Family(Enum):
-    """What kind of trouble an outcome is; the rules of `incident` count by family."""
+    """What kind of trouble an outcome is; incidents are counted by family."""
 
     FINE = "fine"
     SLOW = "slow"
@@ -112,7 +109,7 @@ _WORDS = {
 
 
 class ProbeFault(Enum):
-    """What stopped a check before a whole answer was there; foreign exceptions are renamed to these."""
+    """What ended a probe before a whole answer was there."""
 
     DNS_NOT_FOUND = "dns_not_found"
     DNS_FAILED = "dns_failed"
@@ -139,7 +136,7 @@ class Phases:
 
     @property
     def latency_ms(self) -> float | None:
-        """Request sent to last byte, what an application with a warm connection feels (design, section 3)."""
+        """Request sent to last byte, what an application with a warm connection feels."""
         if self.wait is None or self.read is None:
             return None
         return self.wait + self.read
@@ -147,9 +144,9 @@ class Phases:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """What came back from one request, before anybody judged it.
+    """What came back from one request, not yet judged.
 
-    `fault` is set when no whole answer arrived; `description` then says in a few words what was seen.
+    `fault` is set when no whole answer arrived; `description` then tells in a few words what was seen.
     `error_text` is the text of an Upstash-shaped `{"error": …}` body.
     `as_expected` means that the body held exactly the value that was asked for; `content_type` is noted if not.
     Secrets are already taken out of every text in here.
@@ -175,7 +172,7 @@ class CanaryResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One check, judged: what the history keeps and what the rules count. `canary` is set when it wrote a key."""
+    """One check with its outcome, as it is stored and counted. `canary` is set when it wrote a key."""
 
     database: str
     at: datetime

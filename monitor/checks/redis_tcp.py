@@ -1,15 +1,13 @@
-"""The worker's way: the same database through `rediss://`. The only file that knows redis-py.
+"""One probe of a database as a worker reaches it: through `rediss://`, with redis-py.
 
-redis-py takes the URL apart, logs in and speaks Redis. The line below it is laid here: redis-py's own looks up on
-threads that outlast every deadline, reads without end, and parts with a farewell that may hang.
-What an answer means is decided in `core.classify`; what else is tried when it fails, in `worker_rung`.
+redis-py takes the URL apart, logs in and speaks Redis. The connection below it is made here: redis-py's own looks
+up on threads that outlast every deadline, reads without end, and waits for an orderly end of TLS that may hang.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,14 +19,11 @@ from monitor.checks.connection import (
     ProbeError,
     Resolver,
     StampedSocket,
-    connect,
-    connection_error,
-    lookup_error,
+    Stopwatch,
+    look_up_and_connect,
     lost_connection_error,
-    tls_error,
 )
 from monitor.checks.credentials import inspect_for_worker, worker_url
-from monitor.checks.network import Stopwatch
 from monitor.checks.observation import Observation, ProbeFault
 
 if TYPE_CHECKING:
@@ -40,7 +35,7 @@ _REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind i
 
 
 class WorkerProbe:
-    """Looks at one database the way a worker does. Making one reads redis-py in: 10 MB, a tenth of a second.
+    """Checks one database as a worker reaches it. Making one imports redis-py: 10 MB, a tenth of a second.
 
     `mistake` says why no worker can use the two values; then there is nothing to `ping`.
     The TLS context is redis-py's own kind: it trusts the system's list, or what `SSL_CERT_FILE` or `SSL_CERT_DIR`
@@ -57,7 +52,7 @@ class WorkerProbe:
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        read_in()
+        import_redis()
         self.url, self.token, self.port = url, token, port
         self.mistake = inspect_for_worker(url, token, port)
         self._scrub = scrub
@@ -73,7 +68,7 @@ class WorkerProbe:
     ) -> Observation:
         """Log in with the worker's URL, send `PING` with a nonce and wait for it, at most `timeout` in all.
 
-        Another `port` or `user` than the worker's may be tried. `phases.tls` is set once the line stood.
+        Another `port` or `user` than the worker's may be tried. `phases.tls` is set once the connection stood.
         Raises nothing for whatever the network or the other side does.
         """
         url = worker_url(self.url, self.token, port or self.port, user=user)
@@ -82,17 +77,19 @@ class WorkerProbe:
             async with asyncio.timeout(timeout.total_seconds()):
                 return await self._ping(url, stopwatch)
         except TimeoutError:
-            fault = stopwatch.fault_at_deadline()
-            return _fault(stopwatch, fault, f"{_missing(stopwatch)} within {timeout.total_seconds():g} s")
-        except ProbeError as error:
-            return _fault(stopwatch, error.fault, error.description)
+            error = stopwatch.error_at_deadline(timeout)
+        except ProbeError as caught:
+            error = caught
+        return Observation(
+            phases=stopwatch.phases(complete=False), fault=error.fault, description=error.description
+        )
 
     async def _ping(self, url: str, stopwatch: Stopwatch) -> Observation:
         from redis.asyncio.connection import parse_url
         from redis.exceptions import InvalidResponse, RedisError
 
         found = parse_url(url)
-        sock, reader, writer = await self._lay_line(found["host"], found.get("port", _REDIS_PORT), stopwatch)
+        sock, reader, writer = await self._connect(found["host"], found.get("port", _REDIS_PORT), stopwatch)
         connection = _connection_class()(reader, writer, found.get("username"), found.get("password"))
         nonce = secrets.token_hex(16)
         try:
@@ -117,21 +114,12 @@ class WorkerProbe:
             phases=stopwatch.phases(complete=True), as_expected=not description, description=description
         )
 
-    async def _lay_line(
+    async def _connect(
         self, host: str, port: int, stopwatch: Stopwatch
     ) -> tuple[StampedSocket, asyncio.StreamReader, asyncio.StreamWriter]:
         """Look up, connect, encrypt; raises `ProbeError`."""
-        stopwatch.resolving = perf_counter()
-        try:
-            addresses = await self._resolver.resolve(host, port)
-        except socket.gaierror as error:
-            raise lookup_error(error) from error
-        stopwatch.resolved = perf_counter()
-        try:
-            sock = await connect(addresses)
-        except OSError as error:
-            raise connection_error(error) from error
-        stopwatch.connected = stopwatch.encrypting = perf_counter()
+        sock = await look_up_and_connect(self._resolver, host, port, stopwatch)
+        stopwatch.encrypting = perf_counter()
         loop = asyncio.get_running_loop()
         reader = _Reader(limit=_READ_LIMIT_BYTES, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
@@ -139,8 +127,6 @@ class WorkerProbe:
             transport, _ = await loop.create_connection(
                 lambda: protocol, sock=sock, ssl=self._tls, server_hostname=host
             )
-        except ssl.SSLError as error:
-            raise tls_error(error) from error
         except OSError as error:
             raise lost_connection_error(error, "the connection was cut during the TLS handshake") from error
         stopwatch.encrypted = perf_counter()
@@ -161,23 +147,23 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Writer(asyncio.StreamWriter):
-    """A writer that hangs up at once; redis-py waits for a farewell when a login fails, and that could hang."""
+    """A writer that closes at once; redis-py waits for an orderly end when a login fails, and that could hang."""
 
     def close(self) -> None:
         self.transport.abort()
 
 
-def read_in() -> None:
-    """redis-py is heavy, so it is imported only where it is used, and once."""
+def import_redis() -> None:
+    """Import redis-py, which is heavy, now and not at the first probe."""
     _connection_class()
 
 
 @cache
 def _connection_class() -> Callable[..., Connection]:
-    """redis-py's connection over a line that stands already."""
+    """redis-py's connection over one that stands already."""
     from redis.asyncio.connection import Connection
 
-    class OverALine(Connection):
+    class OverConnection(Connection):
         """No retry is set, which is this class's default. Telling its name and version would cost two commands."""
 
         def __init__(
@@ -188,16 +174,16 @@ def _connection_class() -> Callable[..., Connection]:
             password: str | None,
         ) -> None:
             super().__init__(username=username, password=password, driver_info=None)
-            self._line = (reader, writer)
+            self._streams = (reader, writer)
 
         async def _connect(self) -> None:
-            self._reader, self._writer = self._line
+            self._reader, self._writer = self._streams
 
-    return OverALine
+    return OverConnection
 
 
 def _error_text(error: RedisError) -> str:
-    """The server's own text, put together again; raises `ProbeError` for what the server never said."""
+    """The server's own text, put together again; raises `ProbeError` for what is not the server's."""
     from redis.exceptions import AuthenticationError, ResponseError
 
     if error.status_code:
@@ -207,16 +193,3 @@ def _error_text(error: RedisError) -> str:
     if isinstance(error, AuthenticationError):
         raise ProbeError(ProbeFault.NOT_HTTP, "the login was answered with something else than OK") from error
     raise ProbeError(ProbeFault.LOST, "the connection was closed before the answer was complete") from error
-
-
-def _fault(stopwatch: Stopwatch, fault: ProbeFault, description: str) -> Observation:
-    return Observation(phases=stopwatch.phases(complete=False), fault=fault, description=description)
-
-
-def _missing(stopwatch: Stopwatch) -> str:
-    """What was still missing when the time was up."""
-    if stopwatch.resolved is None:
-        return "no answer from the resolver"
-    if stopwatch.connected is None:
-        return "no connection"
-    return "no answer" if stopwatch.encrypted else "no TLS handshake"

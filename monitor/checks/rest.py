@@ -1,8 +1,7 @@
-"""The only file that knows the REST client: its few commands, their deadline, their answers, its errors renamed.
+"""One probe of a database through Upstash's own REST client: its few commands, each within a deadline.
 
-What an answer means is decided in `core.classify`; bytes and phases are `wire`'s business.
-The client's traps (no timeout, hidden retry, dropped status, telemetry, secrets in exceptions, a TLS context
-for each object) and how they are met are told in docs/decisions/0002-the-rest-client.md.
+The client has traps (no timeout, a hidden retry, a dropped status, telemetry, secrets in exceptions, a TLS context
+for each object); docs/decisions/0002-the-rest-client.md tells how each is met.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from time import monotonic
 
 import httpx
 from upstash_redis.asyncio import Redis
@@ -24,20 +22,20 @@ from upstash_redis.errors import UpstashError
 from upstash_redis.http import make_headers
 
 from monitor.checks.connection import ProbeError, Resolver, keep_stamping
-from monitor.checks.network import Exchange, Stopwatch, Transport, current_exchange
-from monitor.checks.observation import Observation, ProbeFault
+from monitor.checks.network import Exchange, Transport, current_exchange
+from monitor.checks.observation import Observation
+from monitor.lib.clock import Deadline
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
 _EXCERPT_LENGTH = 120
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEY_PREFIX = "upstash-monitor:canary:"
-_CANARY_SECONDS = 60  # should the deletion fail, the key is gone by itself after this
-_SHARE_OF_THE_DELETION = 0.25
+_KEY_EXPIRES_SECONDS = 60  # should the deletion fail
 
 
 class RestProbeFactory:
-    """What all checks of a process share: one TLS context, one HTTP client, one resolver, one template client.
+    """Makes probes that share a TLS context, an HTTP client, a resolver and a template of the REST client.
 
     The TLS context trusts what `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else certifi's list, as httpx does.
     """
@@ -56,7 +54,7 @@ class RestProbeFactory:
         transport = Transport(self.resolver, self.tls)
         # `trust_env` off: a proxy variable must not change what is measured.
         client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113 - see `ping`
-        with _for_a_client_that_is_replaced():
+        with _without_proxies_and_certificates():
             self._template = Redis(
                 "https://template.invalid",
                 "template",
@@ -68,7 +66,7 @@ class RestProbeFactory:
         self._template._http._client = client
 
     def probe(self, *, url: str, token: str) -> RestProbe:
-        """A probe for one database; costs next to nothing, unlike the library's constructor (20 ms of CPU)."""
+        """A probe of one database. A copy of the template, since the library's constructor takes 20 ms of CPU."""
         client = copy.copy(self._template)
         client._url = url
         client._headers = make_headers(token, "base64", allow_telemetry=False)
@@ -76,7 +74,7 @@ class RestProbeFactory:
 
 
 class RestProbe:
-    """Looks at one database. Made by `RestProbeFactory.database`."""
+    """Sends commands to one database. Made by `RestProbeFactory.probe`."""
 
     def __init__(self, client: Redis, scrub: Callable[[str], str]) -> None:
         self._client = client
@@ -92,7 +90,7 @@ class RestProbe:
         return await self._ask(["PING", nonce], (nonce,), timeout=timeout)
 
     async def ping_without_token(self, *, timeout: timedelta) -> Observation:
-        """Send the same `PING` without the token: whoever answers shows what stands at the door."""
+        """Send the same `PING` without the token: the answer shows what stands at that address."""
         nonce = secrets.token_hex(16)
         headers = {name: value for name, value in self._client._headers.items() if name != "Authorization"}
         return await self._ask(["PING", nonce], (nonce,), timeout=timeout, headers=headers)
@@ -108,17 +106,16 @@ class RestProbe:
         answer that was lost leaves a key behind. Three billed commands.
         """
         key, value = _KEY_PREFIX + secrets.token_hex(16), secrets.token_hex(16)
-        end = monotonic() + timeout.total_seconds()
-        deletion = timeout * _SHARE_OF_THE_DELETION
+        deadline, for_deletion = Deadline(timeout), timeout / 4
         exchange = Exchange()
-        setting: list[str | int] = ["SET", key, value, "EX", _CANARY_SECONDS]
-        steps = {"SET": await self._ask(setting, (True,), timeout=timeout - deletion, exchange=exchange)}
+        setting: list[str | int] = ["SET", key, value, "EX", _KEY_EXPIRES_SECONDS]
+        steps = {"SET": await self._ask(setting, (True,), timeout=timeout - for_deletion, exchange=exchange)}
         if steps["SET"].as_expected:
             # A replica elsewhere may lag behind; the sync token makes it wait for what was written.
             headers = {**self._client._headers, "Upstash-Sync-Token": exchange.sync_token}
-            rest = _until(end) - deletion
-            steps["GET"] = await self._ask(["GET", key], (value,), timeout=rest, headers=headers)
-        steps["DEL"] = await self._ask(["DEL", key], (0, 1), timeout=_until(end))
+            left = deadline.left(reserve=for_deletion)
+            steps["GET"] = await self._ask(["GET", key], (value,), timeout=left, headers=headers)
+        steps["DEL"] = await self._ask(["DEL", key], (0, 1), timeout=deadline.left())
         return steps
 
     async def _ask(
@@ -141,10 +138,9 @@ class RestProbe:
             async with asyncio.timeout(timeout.total_seconds()):
                 answer = await client.execute(command)
         except TimeoutError:
-            fault = exchange.stopwatch.fault_at_deadline()
-            return self._fault(exchange, fault, _deadline_words(fault, exchange.stopwatch, timeout))
+            return self._failure(exchange, exchange.stopwatch.error_at_deadline(timeout))
         except ProbeError as error:
-            return self._fault(exchange, error.fault, error.description)
+            return self._failure(exchange, error)
         except _ODD_BODY:
             if not exchange.complete:
                 raise
@@ -153,12 +149,12 @@ class RestProbe:
             current_exchange.reset(token)
         return self._answer(exchange, as_expected=answer in expected)
 
-    def _fault(self, exchange: Exchange, fault: ProbeFault, description: str) -> Observation:
+    def _failure(self, exchange: Exchange, error: ProbeError) -> Observation:
         return Observation(
             phases=exchange.stopwatch.phases(complete=False),
-            fault=fault,
+            fault=error.fault,
             http_status=exchange.status,
-            description=self._scrub(description),
+            description=self._scrub(error.description),
         )
 
     def _answer(self, exchange: Exchange, *, as_expected: bool) -> Observation:
@@ -176,8 +172,8 @@ class RestProbe:
 
 
 @contextmanager
-def _for_a_client_that_is_replaced() -> Iterator[None]:
-    """Hide proxies and certificates for a moment.
+def _without_proxies_and_certificates() -> Iterator[None]:
+    """Hide them from the constructor that runs inside.
 
     The library's constructor makes an HTTP client of its own, which is replaced at once. It would read 140
     certificates for it (20 ms of CPU, 1 MB), and fails when a variable names a SOCKS proxy.
@@ -190,22 +186,6 @@ def _for_a_client_that_is_replaced() -> Iterator[None]:
     finally:
         del os.environ["SSL_CERT_DIR"]
         os.environ.update(held)
-
-
-def _until(end: float) -> timedelta:
-    """What is left, down to hundredths, as it may be spoken of."""
-    return timedelta(milliseconds=max(0, int((end - monotonic()) * 100)) * 10)
-
-
-def _deadline_words(fault: ProbeFault, stopwatch: Stopwatch, timeout: timedelta) -> str:
-    seconds = f"{timeout.total_seconds():g} s"
-    if fault is ProbeFault.DNS_FAILED:
-        return f"the resolver did not answer within {seconds}"
-    if fault is ProbeFault.CONNECT_TIMEOUT:
-        return f"no TLS handshake within {seconds}" if stopwatch.connected else f"no connection within {seconds}"
-    if stopwatch.first_byte is None:
-        return f"connected, but no answer within {seconds}"
-    return f"the answer began, but was not complete within {seconds}"
 
 
 def _error_text(body: bytes) -> str | None:

@@ -21,7 +21,7 @@ from monitor.config.load import warnings
 from monitor.config.settings import Settings
 from monitor.engine.health import HealthTracker
 from monitor.engine.scheduler import BackgroundTask, Heartbeat, Scheduler, keep_pinging
-from monitor.engine.wiring import Monitor, build, told
+from monitor.engine.wiring import Monitor, build, channels_of
 from monitor.lib.clock import now_utc
 from monitor.lib.signals import heed_signals
 from monitor.lib.times import write_duration
@@ -50,7 +50,7 @@ def command(context: click.Context) -> None:
     beside = _heartbeat(settings, health)
     if server is not None:
         beside["the web server"] = server.serve
-    scheduler = Scheduler(monitor, health=health, clock=now_utc, beside=beside)
+    scheduler = Scheduler(monitor, health=health, clock=now_utc, background=beside)
     heed_signals(scheduler.stop)
     for line in (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
@@ -101,7 +101,7 @@ def _heartbeat(settings: Settings, health: HealthTracker) -> dict[str, Backgroun
 def _start_line(settings: Settings, port: int | None) -> str:
     watched = [f"{database.name} every {write_duration(database.interval)}" for database in settings.databases]
     more = f" and {len(watched) - 5} more" if len(watched) > 5 else ""
-    channels = ", ".join(channel.name for channel in told(settings))
+    channels = ", ".join(channel.name for channel in channels_of(settings))
     page = "" if port is None else f"; the page and /healthz on port {port}"
     path = Path(settings.history.path).absolute()
     return f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}{page}"

@@ -14,8 +14,8 @@ from typing import Any
 from aiohappyeyeballs import start_connection
 
 from monitor.checks.classify import classify
-from monitor.checks.connection import AddressInfo, ProbeError, Resolver, connection_error, lookup_error
-from monitor.checks.network import Backend, Stopwatch
+from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwatch, connection_error, lookup_error
+from monitor.checks.network import Backend
 from monitor.checks.observation import Observation, ProbeFault
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.lib.text import one_line

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from monitor.doctor.web import WebError, fetch, format_status, parse_json
-from monitor.lib.bounded_http.line import Answer
+from monitor.lib.bounded_http import Answer
 from monitor.lib.clock import Deadline
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber, mask_credentials, one_line

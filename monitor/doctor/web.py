@@ -11,8 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitor.lib.bounded_http.line import Answer, NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.lib.clock import Deadline
 
 _LIMIT_BYTES = 2 * 1024 * 1024

@@ -1,1 +1,1 @@
-"""What runs when: the schedule, one check's cycle, one round of `check`, deliveries, the heartbeat."""
+"""What runs when: the scheduler of `run`, the round of `check`, the cycle of one check, deliveries, wiring."""

@@ -1,7 +1,4 @@
-"""One check of one database: look, judge, record. What happens every minute is this file, top to bottom.
-
-When it happens is decided by `daemon` or `round`; alerts that come of it are sent by `deliver`.
-"""
+"""One check of one database, from the network to the history: check, judge, record. This happens every minute."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -24,6 +20,7 @@ from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
+from monitor.lib.clock import Deadline
 from monitor.lib.times import format_duration
 from monitor.store.store import Recorded, Store
 from monitor.store.thread import StoreThread
@@ -31,64 +28,60 @@ from monitor.store.thread import StoreThread
 if TYPE_CHECKING:
     from monitor.checks.redis_tcp import WorkerProbe
 
-COUNTS_FOR = timedelta(days=1)
+_COUNTS_FOR = timedelta(days=1)
 _REFRESH_AFTER = timedelta(hours=12)
-_ASK_FOR = timedelta(seconds=2)
+_TRY_FOR = timedelta(seconds=2)
 _HEAD_START = timedelta(seconds=1)
 # A check ends within its timeout + 0.5 s; the rest of that half second belongs to the disk and the machine.
 _GRACE = timedelta(seconds=0.3)
 
 
 class Connectivity:
-    """What all databases share: one question at a time to the connectivity hosts, whoever asks."""
+    """Whether our own network is there, by the connectivity hosts. All databases share one try at a time.
+
+    A host counts while it answered within the last day: so a firewall that lets only Upstash through cannot hide
+    an outage.
+    """
 
     def __init__(
         self,
-        connectivity: Sequence[str],
+        hosts: Sequence[str],
         *,
-        connectivity_probe: ConnectivityProbe,
+        probe: ConnectivityProbe,
         store: Store,
         store_thread: StoreThread,
         clock: Callable[[], datetime],
     ) -> None:
-        self._hosts = frozenset(connectivity)
-        self._connectivity_probe = connectivity_probe
+        self._hosts = frozenset(hosts)
+        self._probe = probe
         self._store = store
         self._store_thread = store_thread
         self._clock = clock
         self._refreshed_at: datetime | None = None
-        self._asking: asyncio.Task[frozenset[str]] | None = None
+        self._trying: asyncio.Task[frozenset[str]] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
-    def patience(self, timeout: timedelta) -> timedelta:
-        """How long a check may hang before the connectivity hosts are asked on the side."""
-        return max(timeout / 2, timeout - _HEAD_START)
-
-    def rest(self, timeout: timedelta, elapsed: timedelta) -> timedelta:
-        """How long a check that has failed may still wait for the connectivity hosts."""
-        return max(timedelta(0), min(_ASK_FOR, timeout + _GRACE - elapsed))
-
-    def ask(self) -> asyncio.Task[frozenset[str]]:
-        """Ask the connectivity hosts, or join the question that is on its way."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._connectivity_probe.reachable(_ASK_FOR))
-        return self._asking
+    def start_trying(self) -> asyncio.Task[frozenset[str]]:
+        """Try the hosts, or join the try that is under way."""
+        if self._trying is None or self._trying.done():
+            self._trying = asyncio.create_task(self._probe.reachable(_TRY_FOR))
+        return self._trying
 
     async def is_offline(self, now: datetime, within: timedelta) -> bool:
-        """True when connectivity hosts that answered within the last day do not answer now."""
+        """True when hosts that answered within the last day do not answer now."""
         if not self._hosts:
             return False
-        asked = self.ask()
-        await asyncio.wait({asked}, timeout=within.total_seconds())
-        answered = asked.result() if asked.done() else frozenset[str]()
-        if answered:
-            await self._store_thread.run(self._store.note_connectivity, answered, now)
+        trying = self.start_trying()
+        await asyncio.wait({trying}, timeout=within.total_seconds())
+        reached = trying.result() if trying.done() else frozenset[str]()
+        if reached:
+            await self._store_thread.run(self._store.note_connectivity, reached, now)
             return False
-        heard = await self._store_thread.run(self._store.connectivity_heard, now - COUNTS_FOR)
+        heard = await self._store_thread.run(self._store.connectivity_heard, now - _COUNTS_FOR)
         return bool(heard & self._hosts)
 
-    def remember_connectivity(self, now: datetime) -> None:
-        """While the network is there, see twice a day which connectivity hosts can be asked at all."""
+    def refresh(self, now: datetime) -> None:
+        """While the network is there, see twice a day which hosts answer at all; in the background."""
         last = self._refreshed_at
         if not self._hosts or (last is not None and timedelta(0) <= now - last < _REFRESH_AFTER):
             return
@@ -97,7 +90,7 @@ class Connectivity:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def settled(self) -> None:
+    async def wait_background(self) -> None:
         """Wait for what goes on in the background; a program that ends at once calls this before."""
         if self._background:
             await asyncio.wait(set(self._background))
@@ -108,13 +101,13 @@ class Connectivity:
             task.cancel()
 
     async def _refresh(self) -> None:
-        answered = await self.ask()
-        if answered:
-            await self._store_thread.run(self._store.note_connectivity, answered, self._clock())
+        reached = await self.start_trying()
+        if reached:
+            await self._store_thread.run(self._store.note_connectivity, reached, self._clock())
 
 
 class DatabaseChecker:
-    """What a check of one database needs. `worker` is `None` where its way is not looked at."""
+    """Checks one database; `worker` is `None` where `rediss://` is not checked."""
 
     def __init__(
         self,
@@ -130,17 +123,19 @@ class DatabaseChecker:
         self._connectivity = connectivity
 
     async def check(self, at: datetime, state: IncidentState, *, is_in_doubt: bool) -> Check:
-        """Look once, within the database's `timeout` and a moment for the connectivity hosts.
+        """One check, within the database's `timeout` and a moment for the connectivity hosts.
 
-        `watch` is what is remembered of the database, for the canary; `is_in_doubt` says that this check decides.
+        `state` is what is remembered of the database, for the canary; `is_in_doubt` says that this check decides.
         """
-        end = monotonic() + self._database.timeout.total_seconds()
+        deadline = Deadline(self._database.timeout)
         pinging = asyncio.ensure_future(self._probe.ping(timeout=self._database.timeout))
-        working = asyncio.ensure_future(self._see_worker(self._worker, pinging, end)) if self._worker else None
+        working = (
+            asyncio.ensure_future(self._check_worker(self._worker, pinging, deadline)) if self._worker else None
+        )
         try:
             observation = await self._await_ping(pinging)
             ping = classify(observation, slow=self._database.slow)
-            rest, canary = await self._with_canary(ping, at, state, end, is_in_doubt=is_in_doubt)
+            rest, canary = await self._with_canary(ping, at, state, deadline, is_in_doubt=is_in_doubt)
             worker = await working if working else None
         finally:
             pinging.cancel()
@@ -148,9 +143,9 @@ class DatabaseChecker:
                 working.cancel()
         result = rest if worker is None else combine(rest, worker)
         if ping.outcome.family is Family.NETWORK and (worker is None or worker.outcome.family is Family.NETWORK):
-            result = await self._unless_offline(result, at, end)
+            result = await self._unless_offline(result, at, deadline)
         else:
-            self._connectivity.remember_connectivity(at)
+            self._connectivity.refresh(at)
         return Check(
             database=self._database.name,
             at=at,
@@ -162,53 +157,48 @@ class DatabaseChecker:
         )
 
     async def _await_ping(self, pinging: asyncio.Future[Observation]) -> Observation:
-        patience = self._connectivity.patience(self._database.timeout)
-        await asyncio.wait({pinging}, timeout=patience.total_seconds())
+        timeout = self._database.timeout
+        await asyncio.wait({pinging}, timeout=max(timeout / 2, timeout - _HEAD_START).total_seconds())
         if not pinging.done():
-            # Asked before the deadline, so that a check that fails at it need not wait for the answer.
-            self._connectivity.ask()
+            # Begun before the deadline, so that a check that fails at it need not wait for the result.
+            self._connectivity.start_trying()
         return await pinging
 
     async def _with_canary(
-        self, ping: CheckResult, at: datetime, state: IncidentState, end: float, *, is_in_doubt: bool
+        self, ping: CheckResult, at: datetime, state: IncidentState, deadline: Deadline, *, is_in_doubt: bool
     ) -> tuple[CheckResult, CanaryResult | None]:
-        """What REST says in all: writing is tried after a PING that was fine, which gives the latency."""
+        """The result of REST: a canary is written after a PING that was fine, which gives the latency."""
         every, interval, last = self._database.canary, self._database.interval, state.canary
         if every is None or ping.outcome.family.is_failing:
             return ping, None
-        left = _until(end)
+        left = deadline.left()
         # With little time left it would fail for our own hurry; it stays due.
         has_time = left >= self._database.timeout / 2
         if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
-            found = judge_canary(await self._probe.write(timeout=left))
-            canary = CanaryResult(sent_at=at, outcome=found.outcome, detail=found.detail)
-            return (found if found.outcome.family.is_failing else ping), canary
+            result = judge_canary(await self._probe.write(timeout=left))
+            canary = CanaryResult(sent_at=at, outcome=result.outcome, detail=result.detail)
+            return (result if result.outcome.family.is_failing else ping), canary
         if last is not None and last.outcome.family.is_failing:
             return with_failed_canary(last, at), None
         return ping, None
 
-    async def _see_worker(
-        self, worker: WorkerProbe, pinging: asyncio.Future[Observation], end: float
+    async def _check_worker(
+        self, worker: WorkerProbe, pinging: asyncio.Future[Observation], deadline: Deadline
     ) -> CheckResult:
-        """The worker's way, once the PING is timed, or at half the time when that hangs."""
+        """`rediss://`, once the PING is timed, or after half the time when that hangs."""
         if worker.mistake is not None:
             return worker.mistake
         await asyncio.wait({pinging}, timeout=self._database.timeout.total_seconds() / 2)
-        return classify(await worker.ping(timeout=_until(end)), slow=None)
+        return classify(await worker.ping(timeout=deadline.left()), slow=None)
 
-    async def _unless_offline(self, result: CheckResult, at: datetime, end: float) -> CheckResult:
-        elapsed = self._database.timeout - timedelta(seconds=end - monotonic())
-        if not await self._connectivity.is_offline(at, self._connectivity.rest(self._database.timeout, elapsed)):
+    async def _unless_offline(self, result: CheckResult, at: datetime, deadline: Deadline) -> CheckResult:
+        within = min(_TRY_FOR, deadline.left() + _GRACE)
+        if not await self._connectivity.is_offline(at, within):
             return result
         return CheckResult(
             outcome=Outcome.OFFLINE,
             detail=f"no connectivity host answers either ({result.outcome.words}: {result.detail})",
         )
-
-
-def _until(end: float) -> timedelta:
-    """What is left, down to hundredths, as it may be spoken of."""
-    return timedelta(milliseconds=max(0, int((end - monotonic()) * 100)) * 10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,10 +211,11 @@ class CycleResult:
 
 
 class Cycle:
-    """The checks of one database. `clock` gives aware UTC; `worker` looks at the worker's way, where asked for.
-    `opinions` are the doctor's, for the message that opens an incident; `None` leaves them out.
+    """The checks of one database: check, judge, record.
 
-    What is remembered of the database, which the canary goes by, is read once and kept along.
+    `clock` gives aware UTC; `worker` checks `rediss://` where that is asked for; `diagnoser` asks the doctor for
+    the message that opens an incident, `None` leaves that out. What is remembered of the database, which the
+    canary goes by, is read once and then kept.
     """
 
     def __init__(
@@ -259,32 +250,32 @@ class Cycle:
         self._state: IncidentState | None = None
 
     async def run(self) -> CycleResult:
-        """Look once, judge, record."""
+        """Check, judge, record."""
         return await self.record(await self.check())
 
     async def check(self) -> Check:
-        """Look once; never takes longer than `timeout` + 0.5 s.
+        """One check; never takes longer than `timeout` + 0.5 s.
 
         Our own faults become the outcome `monitor_error`: this is the one place where everything is caught.
         """
         at = self._clock()
         try:
             return await self._check(at)
-        except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not end the checks of this database
             logger.opt(exception=error).error("the check of {} failed inside", self.name)
             return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=type(error).__name__))
 
-    async def record(self, check: Check, *, slow_too: bool = False) -> CycleResult:
-        """Judge a check and record it; with `slow_too` slow checks are a doubt as well."""
-        hold = self._diagnoser.hold(self._database, check) if self._diagnoser else None
+    async def record(self, check: Check, *, with_slow: bool = False) -> CycleResult:
+        """Judge a check and record it; with `with_slow` slow checks are a doubt as well."""
+        hold = self._diagnoser.wait_for(self._database, check) if self._diagnoser else None
         recorded = await self._store_thread.run(
             self._store.record, check, self._judge(check), interval=self.interval, hold=hold
         )
         self._state = recorded.transition.state
         _log(check, recorded)
         if self._diagnoser is not None:
-            self._diagnoser.heed(self._database, check, recorded.transition, hold)
-        doubt = is_in_doubt(recorded.transition.state, self._alerts, with_slow=slow_too)
+            self._diagnoser.on_recorded(self._database, check, recorded.transition, hold)
+        doubt = is_in_doubt(recorded.transition.state, self._alerts, with_slow=with_slow)
         return CycleResult(check=check, recorded=recorded, is_in_doubt=doubt)
 
     async def is_new(self) -> bool:
@@ -314,7 +305,7 @@ class Cycle:
 
 def _log(check: Check, recorded: Recorded) -> None:
     if recorded.gap is not None:
-        logger.warning("{}: nobody looked for {}", check.database, format_duration(recorded.gap))
+        logger.warning("{}: no check for {}", check.database, format_duration(recorded.gap))
     family = check.outcome.family
     level = "DEBUG" if family is Family.FINE else "WARNING"
     latency = "" if check.latency_ms is None else f" in {check.latency_ms:.1f} ms"

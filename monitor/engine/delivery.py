@@ -1,6 +1,5 @@
-"""Sends what is due and notes the answer, each channel for itself.
+"""Delivers the outbox: claims what is due, sends it, acknowledges the result; each channel for itself.
 
-What one message covers and when it is tried again is decided in `core.outbox`; the dialects are in `channels`.
 No delivery, however slow, delays a check or another channel.
 """
 
@@ -36,7 +35,7 @@ PACE = timedelta(seconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryAttempt:
-    """One message that was tried: the outbox messages' incident and kind, and what the channel said."""
+    """One message that was tried, and what came of it."""
 
     channel: str
     notification: Notification
@@ -44,7 +43,7 @@ class DeliveryAttempt:
 
 
 class Deliverer:
-    """The outbox' legs. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
+    """Delivers what is in the outbox. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
 
     `send_timeout` says how long the next message may take; `pace` is kept between messages when many wait.
     """
@@ -69,18 +68,18 @@ class Deliverer:
         self._send_timeout = send_timeout
         self._pace = pace
         self._on_delivery = on_delivery
-        self._news = {name: asyncio.Event() for name in channels}
-        self._underway = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._woken = {name: asyncio.Event() for name in channels}
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    async def quiet(self) -> None:
-        """Wait until no message is on its way and every answer is noted."""
-        await self._quiet.wait()
+    async def wait_idle(self) -> None:
+        """Wait until no message is on its way and every answer is recorded."""
+        await self._idle.wait()
 
     def wake(self) -> None:
         """There may be something new in the outbox."""
-        for event in self._news.values():
+        for event in self._woken.values():
             event.set()
 
     async def work(self) -> None:
@@ -100,17 +99,17 @@ class Deliverer:
 
     async def _work(self, name: str) -> None:
         while True:
-            self._news[name].clear()
+            self._woken[name].clear()
             try:
-                pause = await self._turn(name)
-            except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
+                pause = await self._deliver_due(name)
+            except Exception as error:  # noqa: BLE001 - a bug of ours must not end the deliveries of this channel
                 logger.opt(exception=error).error("delivering to {} failed inside", name)
                 pause = _AFTER_A_BUG
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause.total_seconds()):
-                    await self._news[name].wait()
+                    await self._woken[name].wait()
 
-    async def _turn(self, name: str) -> timedelta:
+    async def _deliver_due(self, name: str) -> timedelta:
         """Send what is due; return how long nothing more will be."""
         await self._drain(name)
         due = await self._store_thread.run(self._store.next_due, name)
@@ -127,25 +126,25 @@ class Deliverer:
 
     async def _deliver_next(self, name: str) -> bool:
         """True when there was something to send."""
-        self._underway += 1
-        self._quiet.clear()
+        self._under_way += 1
+        self._idle.clear()
         try:
             delivery = await self._store_thread.run(self._store.claim, name, self._clock())
             if delivery is not None:
                 await self._deliver(delivery)
             return delivery is not None
         finally:
-            self._underway -= 1
-            if not self._underway:
-                self._quiet.set()
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     async def _deliver(self, delivery: Delivery) -> None:
         result = await self._send(delivery)
-        settled = await self._store_thread.run(self._store.settle, delivery, result, self._clock(), self._jitter())
+        effect = await self._store_thread.run(self._store.settle, delivery, result, self._clock(), self._jitter())
         attempt = DeliveryAttempt(channel=delivery.channel, notification=delivery.notification, result=result)
-        _log(attempt, settled)
-        if settled.broke:
-            await self._tell_others(attempt)
+        _log(attempt, effect)
+        if effect.broke:
+            await self._tell_other_channels(attempt)
         if self._on_delivery is not None:
             self._on_delivery(attempt)
 
@@ -171,7 +170,7 @@ class Deliverer:
         )
         return (*notes, *broken)
 
-    async def _tell_others(self, delivery: DeliveryAttempt) -> None:
+    async def _tell_other_channels(self, delivery: DeliveryAttempt) -> None:
         others = [name for name in self._channels if name != delivery.channel]
         if not others:
             return
@@ -187,24 +186,24 @@ class Deliverer:
         )
         await self._store_thread.run(self._store.tell, notification, channels=others)
         for name in others:
-            self._news[name].set()
+            self._woken[name].set()
 
 
-def _log(delivery: DeliveryAttempt, settled: DeliveryEffect) -> None:
+def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
     notification = delivery.notification
     what = (
         "a notification of the monitor"
         if notification.incident is None
         else f"incident {notification.incident} {notification.kind.value}"
     )
-    said = f"{delivery.channel}: {what}"
+    message = f"{delivery.channel}: {what}"
     if delivery.result.status is DeliveryStatus.CONFIRMED:
-        logger.info("{} delivered", said)
+        logger.info("{} delivered", message)
     else:
-        logger.warning("{} not delivered: {}", said, delivery.result.detail)
-    if settled.broke:
+        logger.warning("{} not delivered: {}", message, delivery.result.detail)
+    if effect.broke:
         logger.error("the channel {} is broken: {}", delivery.channel, delivery.result.detail)
-    if settled.mended:
+    if effect.mended:
         logger.info("the channel {} works again", delivery.channel)
-    if settled.gave_up:
-        logger.error("{} given up, {}", said, settled.gave_up)
+    if effect.gave_up:
+        logger.error("{} given up, {}", message, effect.gave_up)

@@ -1,17 +1,17 @@
-"""Are looks happening when they are due? Monotonic seconds are handed in; `status` serves the answer."""
+"""Whether checks happen when they are due. Monotonic seconds are handed in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_PATIENCE = 3
+_INTERVALS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Names of databases whose check is overdue by three intervals, and how many are watched.
+    """Names of databases whose check is overdue by three intervals, and how many there are in all.
 
-    `has_looked` is true once a check has ended: a program that is restarted again and again has done nothing yet.
+    `has_checked` is true once a check has ended: a program that is restarted again and again has done nothing yet.
     """
 
     overdue: tuple[str, ...]
@@ -24,8 +24,8 @@ class Health:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Pace:
-    """One database: the rhythm that is due, when the last check ended, when the one under way began."""
+class _Expected:
+    """One database: what is due, when the last check ended, when the one under way began; monotonic seconds."""
 
     interval: float
     timeout: float
@@ -34,34 +34,34 @@ class _Pace:
 
     def is_overdue(self, now: float) -> bool:
         if self.begun is not None:
-            return now - self.begun > self.timeout + _PATIENCE * self.interval
-        return now - self.ended > (1 + _PATIENCE) * self.interval
+            return now - self.begun > self.timeout + _INTERVALS * self.interval
+        return now - self.ended > (1 + _INTERVALS) * self.interval
 
 
 class HealthTracker:
-    """When each database was last looked at. A database never looked at counts from when it was expected."""
+    """When each database was last checked. One that was never checked counts from when it was expected."""
 
     def __init__(self) -> None:
-        self._paces: dict[str, _Pace] = {}
+        self._expected: dict[str, _Expected] = {}
         self._has_checked = False
 
     def expect(self, database: str, *, interval_seconds: float, timeout_seconds: float, now: float) -> None:
         """From now on a check is due every so many seconds and takes at most `timeout_seconds`."""
-        self._paces[database] = _Pace(interval=interval_seconds, timeout=timeout_seconds, ended=now)
+        self._expected[database] = _Expected(interval=interval_seconds, timeout=timeout_seconds, ended=now)
 
     def begin(self, database: str, now: float) -> None:
         """A check begins. One that failed inside has not ended, so the next does not excuse it."""
-        finish = self._paces[database]
-        if finish.begun is None:
-            finish.begun = now
+        expected = self._expected[database]
+        if expected.begun is None:
+            expected.begun = now
 
     def finish(self, database: str, now: float) -> None:
         """A check has ended and is recorded."""
-        finish = self._paces[database]
-        finish.ended, finish.begun = now, None
+        expected = self._expected[database]
+        expected.ended, expected.begun = now, None
         self._has_checked = True
 
     def health(self, now: float) -> Health:
         """Which checks are overdue."""
-        overdue = tuple(name for name, finish in self._paces.items() if finish.is_overdue(now))
-        return Health(overdue=overdue, databases=len(self._paces), has_checked=self._has_checked)
+        overdue = tuple(name for name, expected in self._expected.items() if expected.is_overdue(now))
+        return Health(overdue=overdue, databases=len(self._expected), has_checked=self._has_checked)

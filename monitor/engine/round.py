@@ -1,7 +1,4 @@
-"""One round of `check`: each database once, those in doubt again until decided, then the rest of the deliveries.
-
-The checks are `cycle`'s, the sending is `deliver`'s; here is only their order and the end that nothing outlasts.
-"""
+"""One round of `check`: each database once, those in doubt again until decided, then the deliveries."""
 
 from __future__ import annotations
 
@@ -23,13 +20,13 @@ from monitor.store.store import Recorded
 # Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.
 _RESERVE = timedelta(seconds=1)
 _FOR_DELIVERY = timedelta(seconds=6)
-_NOTING = timedelta(seconds=0.1)
-_GLANCE_SECONDS = 0.02
+_RECORDING = timedelta(seconds=0.1)
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What a round found of one database: its last turn, and how often it was looked at."""
+    """What a round found of one database: its last cycle, and how many checks there were."""
 
     cycle_result: CycleResult
     checks: int
@@ -37,7 +34,7 @@ class Result:
 
 def send_timeout(deadline: Deadline) -> timedelta:
     """What one delivery may take, so that even a host that hangs has failed, and is noted, before the end."""
-    return max(_NOTING, min(SEND_TIMEOUT, deadline.left(reserve=_RESERVE) - _NOTING))
+    return max(_RECORDING, min(SEND_TIMEOUT, deadline.left(reserve=_RESERVE) - _RECORDING))
 
 
 def diagnosis_wait(deadline: Deadline) -> timedelta:
@@ -47,7 +44,7 @@ def diagnosis_wait(deadline: Deadline) -> timedelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one round needs to know. Without a deliverer nothing is sent, outbox messages wait in the outbox."""
+    """What one round needs to know. Without a deliverer nothing is sent; messages wait in the outbox."""
 
     confirm_interval: timedelta
     connectivity: Connectivity
@@ -57,19 +54,19 @@ class Round:
 
     @property
     def seconds_for_checks(self) -> float:
-        """What is left for looks after keeping back what the deliveries may need."""
+        """What is left for checks after keeping back what the deliveries may need."""
         return self.deadline.left(reserve=_FOR_DELIVERY if self.deliverer else _RESERVE).total_seconds()
 
 
 async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
-    """Look, confirm, deliver, and return before the deadline; one result per database, in their order."""
+    """Check, confirm, deliver, and return before the deadline; one result per database, in their order."""
     deliverer = plan.deliverer
     sending = asyncio.create_task(deliverer.work()) if deliverer else None
     try:
         results = await asyncio.gather(*(_until_decided(cycle, plan) for cycle in cycles))
         with suppress(TimeoutError):
             async with asyncio.timeout(plan.deadline.left(reserve=_RESERVE).total_seconds()):
-                await plan.connectivity.settled()
+                await plan.connectivity.wait_background()
                 if deliverer is not None:
                     await _until_delivered(deliverer, plan)
     finally:
@@ -80,12 +77,14 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
 
 
 async def _until_decided(cycle: Cycle, plan: Round) -> Result:
-    """Look until the rules have decided. A store that fails inside costs no other database its result."""
+    """Check until the rules have decided. A store that fails inside costs no other database its result."""
     checks = 0
     try:
         # Where nothing is remembered, as in a container without a disk, this run must decide slow checks as well.
-        slow_too = await cycle.is_new()
-        cycle_result = await cycle.record(await _check(cycle, plan) or _cut_short(cycle, plan), slow_too=slow_too)
+        with_slow = await cycle.is_new()
+        cycle_result = await cycle.record(
+            await _check(cycle, plan) or _cut_short(cycle, plan), with_slow=with_slow
+        )
         checks = 1
         pause = min(plan.confirm_interval, cycle.interval).total_seconds()
         while True:
@@ -94,13 +93,13 @@ async def _until_decided(cycle: Cycle, plan: Round) -> Result:
             if not cycle_result.is_in_doubt or plan.seconds_for_checks <= pause:
                 break
             await asyncio.sleep(pause)
-            check = await _check(cycle, plan)
-            if check is None:
+            another = await _check(cycle, plan)
+            if another is None:
                 break  # what the checks before it saw still stands
-            cycle_result = await cycle.record(check, slow_too=slow_too)
+            cycle_result = await cycle.record(another, with_slow=with_slow)
             checks += 1
         return Result(cycle_result=cycle_result, checks=checks)
-    except Exception as error:  # noqa: BLE001 - the top of a climb: the message goes without an opinion
+    except Exception as error:  # noqa: BLE001 - the round must tell of the other databases
         logger.opt(exception=error).error("recording the check of {} failed inside", cycle.name)
         check = cycle.unfinished(plan.clock(), f"the check could not be recorded ({type(error).__name__})")
         recorded = Recorded(transition=Transition(state=IncidentState()), before=IncidentState())
@@ -124,8 +123,8 @@ def _cut_short(cycle: Cycle, plan: Round) -> Check:
 async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:
     """Wait while something is on its way or will be tried before the deadline."""
     while True:
-        await deliverer.quiet()
+        await deliverer.wait_idle()
         due = await deliverer.next_due()
         if due is None or due - plan.clock() > plan.deadline.left(reserve=_RESERVE):
             return
-        await asyncio.sleep(_GLANCE_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)

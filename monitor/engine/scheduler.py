@@ -1,8 +1,4 @@
-"""The clock of the always-on mode: one job per database, the web server, one event loop.
-
-What a check does is in `flow/cycle`; what is sent, in `flow/deliver`. This is the only file that knows
-APScheduler.
-"""
+"""The always-on mode: one APScheduler job per database, the deliveries, the heartbeat, one event loop."""
 
 from __future__ import annotations
 
@@ -26,8 +22,7 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.health import HealthTracker
 from monitor.engine.wiring import Monitor
-from monitor.lib.bounded_http.line import NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.lib.threads import on_daemon_thread
 
 _PRUNE_EVERY = timedelta(hours=1)
@@ -36,12 +31,12 @@ _CLOCK_WATCH_SECONDS = 5.0
 _CLOCK_STEP_SECONDS = 2.0
 _LAST_SENDS_SECONDS = 2.0
 
-# Something that runs as long as the watch does, and ends the program when it fails.
+# Something that runs as long as the scheduler does, and ends the program when it fails.
 BackgroundTask = Callable[[], Coroutine[Any, Any, None]]
 
 
 class SlotTrigger(BaseTrigger):  # type: ignore[misc]
-    """Every `interval` from `start`. A check in between, moved forward for a doubt, does not shift the slots."""
+    """Every `interval` from `start`. A check in between, made early because of a doubt, shifts no slot."""
 
     def __init__(self, start: datetime, interval: timedelta) -> None:
         self.start = start
@@ -60,9 +55,9 @@ class SlotTrigger(BaseTrigger):  # type: ignore[misc]
 
 
 class Scheduler:
-    """Checks on schedule until stopped. What is given as `beside`, by name, runs with it and ends with it.
+    """Checks on schedule until stopped. The tasks of `background`, by name, run with it and end with it.
 
-    `clock` gives aware UTC; `on_turn` is called after each check, in the loop. `missed_looks` counts what the
+    `clock` gives aware UTC; `on_check` is called after each check, in the loop. `missed_checks` counts what the
     scheduler left out, for logs and metrics.
     """
 
@@ -72,17 +67,17 @@ class Scheduler:
         *,
         health: HealthTracker,
         clock: Callable[[], datetime],
-        beside: Mapping[str, BackgroundTask] = MappingProxyType({}),
+        background: Mapping[str, BackgroundTask] = MappingProxyType({}),
         on_check: Callable[[CycleResult], None] | None = None,
     ) -> None:
         self._monitor = monitor
         self._health = health
         self._clock = clock
-        self._beside = beside
+        self._background = background
         self._on_check = on_check
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
-            self._on_trouble, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR
+            self._on_job_event, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR
         )
         self._jobs: dict[str, Job] = {}
         self._checking: set[asyncio.Task[None]] = set()
@@ -92,7 +87,7 @@ class Scheduler:
         self.missed_checks = 0
 
     def stop(self) -> None:
-        """End the watch; `run` returns soon after. For any moment, any thread and any signal handler."""
+        """End; `run` returns soon after. For any moment, any thread and any signal handler."""
         self._is_stopped = True
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop has ended already
@@ -106,13 +101,13 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         if self._is_stopped:
             return
-        _quieten()
+        _silence_apscheduler()
         self._schedule()
         self._scheduler.start()
         helpers = [
             asyncio.create_task(self._monitor.deliverer.work(), name="the delivering"),
             asyncio.create_task(self._watch_the_clock(), name="the watching of the clock"),
-            *(asyncio.create_task(work(), name=name) for name, work in self._beside.items()),
+            *(asyncio.create_task(work(), name=name) for name, work in self._background.items()),
         ]
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -131,7 +126,7 @@ class Scheduler:
             task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SENDS_SECONDS):
-                await self._monitor.deliverer.quiet()
+                await self._monitor.deliverer.wait_idle()
         for task in helpers:
             task.cancel()
         self._monitor.stop()
@@ -147,7 +142,7 @@ class Scheduler:
                 now=monotonic(),
             )
             self._jobs[cycle.name] = self._scheduler.add_job(
-                self._turn,
+                self._check,
                 slots,
                 args=(cycle,),
                 id=cycle.name,
@@ -162,13 +157,13 @@ class Scheduler:
         )
 
     def _slots(self, now: datetime) -> Iterator[tuple[Cycle, SlotTrigger]]:
-        """Each database has a fixed offset of its own, so that a thousand of them do not look at one instant."""
+        """Each database has a fixed offset of its own, so that a thousand are not checked at one instant."""
         cycles = self._monitor.cycles
         for number, cycle in enumerate(cycles):
             offset = number * min(_APART, cycle.interval / len(cycles))
             yield cycle, SlotTrigger(now + offset, cycle.interval)
 
-    async def _turn(self, cycle: Cycle) -> None:
+    async def _check(self, cycle: Cycle) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._checking.add(task)
@@ -177,7 +172,7 @@ class Scheduler:
         try:
             cycle_result = await cycle.run()
         except asyncio.CancelledError:
-            return  # the end of the watch, and no fault: the scheduler would log a traceback
+            return  # the end, and no fault: the scheduler would log a traceback
         self._health.finish(cycle.name, monotonic())
         if self._on_check is not None:
             self._on_check(cycle_result)
@@ -220,7 +215,7 @@ class Scheduler:
         for cycle, slots in self._slots(now):
             self._jobs[cycle.name].modify(trigger=slots, next_run_time=slots.get_next_fire_time(None, now))
 
-    def _on_trouble(self, event: JobEvent) -> None:
+    def _on_job_event(self, event: JobEvent) -> None:
         if event.code == EVENT_JOB_ERROR:
             job = self._scheduler.get_job(event.job_id)
             logger.opt(exception=event.exception).error("{} failed inside", job.name if job else event.job_id)
@@ -232,14 +227,14 @@ class Scheduler:
         logger.warning("{}: a check was left out, {} ({} so far)", event.job_id, why, self.missed_checks)
 
 
-def _quieten() -> None:
-    """What the scheduler says of jobs that fail or are left out, the listener says better."""
+def _silence_apscheduler() -> None:
+    """Jobs that fail or are left out are logged by our listener."""
     logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 
 class Heartbeat:
-    """One URL. When the pings stop, whoever owns it says so: it is the only alarm for a monitor that died."""
+    """A dead man's switch at a URL: when the pings stop, the service behind it raises the alarm."""
 
     def __init__(self, *, url: str) -> None:
         self._url = url
@@ -257,19 +252,19 @@ class Heartbeat:
 
 
 _HEARTBEAT_SECONDS = 60.0
-_HEARTBEAT_RETRY_SECONDS = 1.0
+_HEARTBEAT_POLL_SECONDS = 1.0
 _HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 
 async def keep_pinging(heartbeat: Heartbeat, health: HealthTracker) -> None:
     """Ping about once a minute from the first finished check on, never while a check is overdue; until cancelled.
 
-    A ping at the start would call a program healthy that dies and is restarted before it has looked at anything.
+    A ping at the start would call a program healthy that dies and is restarted before it has checked anything.
     """
     while True:
-        found = health.health(monotonic())
-        if not (found.is_good and found.has_checked):
-            await asyncio.sleep(_HEARTBEAT_RETRY_SECONDS)
+        now = health.health(monotonic())
+        if not (now.is_good and now.has_checked):
+            await asyncio.sleep(_HEARTBEAT_POLL_SECONDS)
             continue
         result = await on_daemon_thread(lambda: heartbeat.ping(timeout=_HEARTBEAT_TIMEOUT), name="heartbeat")
         if result.status is not DeliveryStatus.CONFIRMED:

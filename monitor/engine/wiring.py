@@ -1,7 +1,4 @@
-"""The only place where parts are made and joined: settings go in, a monitor that has not started comes out.
-
-What the parts do stands in their own files; when they do it, in `daemon` and `flow/round`.
-"""
+"""Where the parts are made and joined: settings go in, a monitor that has not started comes out."""
 
 from __future__ import annotations
 
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 def worker_probes(
     settings: Settings, probes: RestProbeFactory, scrub: Callable[[str], str]
 ) -> list[WorkerProbe | None]:
-    """A probe of the worker's way for each database that asks for it; redis-py is read in only for those."""
+    """A probe of `rediss://` for each database that asks for it; redis-py is imported only for those."""
     if not any(database.worker for database in settings.databases):
         return [None] * len(settings.databases)
     from monitor.checks.redis_tcp import WorkerProbe
@@ -105,13 +102,13 @@ def build_examiner(
     )
 
 
-def attending_examiner(
+def examiner_beside_checks(
     settings: Settings, *, probes: RestProbeFactory, clock: Callable[[], datetime], environ: Mapping[str, str]
 ) -> Examiner:
-    """The doctor of a monitor that runs; what is heavy is read in here, and not while checks are timed."""
-    from monitor.checks.redis_tcp import read_in
+    """The doctor of a monitor that runs; what is heavy is imported here, and not while checks are timed."""
+    from monitor.checks.redis_tcp import import_redis
 
-    read_in()
+    import_redis()
     return build_examiner(settings, clock=clock, environ=environ, probes=probes)
 
 
@@ -119,7 +116,7 @@ Scrub = Callable[[str], str]
 
 
 def log_line(level: str, text: str) -> None:
-    """What parts below may say in the log without knowing it."""
+    """Writes to the log for modules below, which do not know loguru."""
     logger.log(level, "{}", text)
 
 
@@ -154,13 +151,13 @@ def build(
     tell_unwritable: bool = True,
     send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
     on_delivery: Callable[[DeliveryAttempt], None] | None = None,
-    patience: Callable[[], timedelta] = lambda: LONGEST_WAIT,
+    diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
-    `patience` says how long the message of an incident may wait for the doctor's verdict; zero: it is not asked.
-    `environ` may hold the keys of his other sources.
+    `diagnosis_wait` tells how long the message of an incident may wait for the doctor; zero: it is not asked.
+    `environ` may hold the keys of the doctor's other sources.
     """
     scrub = scrub or Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
@@ -173,7 +170,7 @@ def build(
     store_thread = StoreThread()
     connectivity = Connectivity(
         settings.connectivity,
-        connectivity_probe=ConnectivityProbe(settings.connectivity),
+        probe=ConnectivityProbe(settings.connectivity),
         store=store,
         store_thread=store_thread,
         clock=clock,
@@ -190,12 +187,12 @@ def build(
     diagnoser = None
     if settings.alerts.diagnose:
         diagnoser = Diagnoser(
-            lambda: attending_examiner(settings, probes=probes, clock=clock, environ=environ),
+            lambda: examiner_beside_checks(settings, probes=probes, clock=clock, environ=environ),
             service=settings.doctor.service,
             store=store,
             store_thread=store_thread,
             on_release=deliverer.wake,
-            patience=patience,
+            longest_wait=diagnosis_wait,
         )
     workers = worker_probes(settings, probes, scrub)
     return Monitor(
@@ -228,21 +225,21 @@ def open_store(
     """The store alone, for commands that check nothing; raises `RefusedFileError`."""
     return Store(
         Path(settings.history.path),
-        channels=[channel.name for channel in told(settings)],
+        channels=[channel.name for channel in channels_of(settings)],
         say=log_line,
         clock=clock,
         tell_unwritable=tell_unwritable,
     )
 
 
-def told(settings: Settings) -> tuple[ChannelSettings, ...]:
-    """Who is told: the channels of the settings, or the log when there are none."""
+def channels_of(settings: Settings) -> tuple[ChannelSettings, ...]:
+    """The channels of the settings, or the log when there are none."""
     return settings.channels or (LogSettings(type="log"),)
 
 
 def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
     """The channels by name."""
-    return {channel.name: _channel(channel, scrub) for channel in told(settings)}
+    return {channel.name: _channel(channel, scrub) for channel in channels_of(settings)}
 
 
 def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:

@@ -60,7 +60,7 @@ class Desk:
             worker = WorkerProbe(url=url, token=token, port=self._redis.port, scrub=scrub, tls=self._redis.trust)
         connectivity = Connectivity(
             (),
-            connectivity_probe=ConnectivityProbe(()),
+            probe=ConnectivityProbe(()),
             store=self._store,
             store_thread=self._store_thread,
             clock=lambda: self.now,

@@ -53,7 +53,7 @@ class Desk:
     async def turns(self, count: int = 1, *, token: str = TOKEN) -> list[CycleResult]:
         connectivity = Connectivity(
             self._hosts,
-            connectivity_probe=ConnectivityProbe(self._hosts),
+            probe=ConnectivityProbe(self._hosts),
             store=self.store,
             store_thread=self.store_thread,
             clock=lambda: self.now,
@@ -77,7 +77,7 @@ class Desk:
         for _ in range(count):
             turns.append(await cycle.run())
             self.now += timedelta(minutes=1)
-        await connectivity.settled()
+        await connectivity.wait_background()
         return turns
 
     def check(self, count: int = 1, *, token: str = TOKEN) -> list[Outcome]:

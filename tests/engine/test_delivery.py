@@ -260,7 +260,7 @@ def test_the_work_goes_on_by_itself_after_a_failure(office: Office) -> None:
             office.now = office_now + timedelta(seconds=monotonic() - began)
             assert monotonic() - began < 30
             await asyncio.sleep(0.02)
-        await deliverer.quiet()
+        await deliverer.wait_idle()
         working.cancel()
 
     asyncio.run(work())

@@ -78,7 +78,7 @@ async def watching(
     folder: Path,
     inbox: InboxStandIn,
     *databases: dict[str, Any],
-    patience: timedelta = LONGEST_WAIT,
+    longest_wait: timedelta = LONGEST_WAIT,
     port: int = 1,
 ) -> AsyncIterator[IncidentState]:
     config = settings(
@@ -89,7 +89,7 @@ async def watching(
         history={"path": str(folder / "history.db")},
     )
     state: IncidentState
-    monitor = build(Settings.model_validate(config), clock=lambda: state.now, patience=lambda: patience)
+    monitor = build(Settings.model_validate(config), clock=lambda: state.now, diagnosis_wait=lambda: longest_wait)
     state = IncidentState(monitor, inbox)
     try:
         yield state
@@ -187,8 +187,10 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
     """The message goes when the patience is over, at once if the doctor fails, and is as it would be without."""
 
     async def diary() -> str:
-        patience = timedelta(seconds=0.2)
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}, patience=patience) as state:
+        longest_wait = timedelta(seconds=0.2)
+        async with watching(
+            tmp_path, inbox, {"url": upstash.url, "token": OTHER}, longest_wait=longest_wait
+        ) as state:
             opinions_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]
             await state.check()
             await state.check()

@@ -79,14 +79,14 @@ async def watching(
     *,
     clock: Callable[[], datetime] = now_utc,
     health: HealthTracker | None = None,
-    beside: Mapping[str, BackgroundTask] | None = None,
+    background: Mapping[str, BackgroundTask] | None = None,
     on_check: Callable[[CycleResult], None] | None = None,
 ) -> AsyncIterator[tuple[Scheduler, Monitor]]:
     """The daemon with all its parts, until the block is left; then everything is committed."""
     known = Settings.model_validate({**config, "history": {"path": str(folder / "history.db")}})
     monitor = build(known, clock=clock)
     scheduler = Scheduler(
-        monitor, health=health or HealthTracker(), clock=clock, beside=beside or {}, on_check=on_check
+        monitor, health=health or HealthTracker(), clock=clock, background=background or {}, on_check=on_check
     )
     running = asyncio.create_task(scheduler.run())
     try:
@@ -306,7 +306,7 @@ def test_what_runs_beside_and_ends_takes_the_watch_with_it(
         monitor = build(known)
         try:
             with pytest.raises(RuntimeError, match="the web server ended by itself") as caught:
-                await Scheduler(monitor, health=HealthTracker(), clock=now_utc, beside=beside).run()
+                await Scheduler(monitor, health=HealthTracker(), clock=now_utc, background=beside).run()
         finally:
             monitor.close()
         assert caught.value.__cause__ is fault

@@ -18,8 +18,7 @@ from time import monotonic, sleep
 import pytest
 import trustme
 
-from monitor.lib.bounded_http.line import NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.sandbox.inbox import InboxFault, InboxStandIn
 from monitor.sandbox.listener import Listener, Reply, Request
 from tests.alerts.conftest import LONG
@@ -270,12 +269,12 @@ def test_a_proxy_that_is_not_there_is_named(host: Host, monkeypatch: pytest.Monk
     assert said == "the proxy of this environment is of a kind that is not supported"
 
 
-def test_a_library_that_cannot_be_read_in_is_told_at_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_cannot_be_imported_is_told_at_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """An update that replaces files under a running program must not cost ten seconds per message. A mock: the
     tests cannot do without the library."""
-    monkeypatch.setitem(sys.modules, "monitor.lib.bounded_http.exchange", None)
+    monkeypatch.setitem(sys.modules, "requests", None)
     said = no_answer(host.url)
-    assert said == "this installation is not whole (monitor.lib.bounded_http.exchange cannot be read in)"
+    assert said == "this installation is not whole (requests cannot be imported)"
 
 
 def test_no_password_is_sent_that_nobody_asked_for(

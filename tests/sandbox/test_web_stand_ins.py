@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.lib.bounded_http.line import Answer, NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.graphql import SyntaxMistakeError, pick, read
 from monitor.sandbox.loopback import Mood

@@ -151,7 +151,7 @@ async def _round(
         tell_unwritable=False,
         send_timeout=partial(send_timeout, deadline),
         on_delivery=attempts.append,
-        patience=partial(diagnosis_wait, deadline) if send else timedelta,
+        diagnosis_wait=partial(diagnosis_wait, deadline) if send else timedelta,
     )
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
     plan = Round(

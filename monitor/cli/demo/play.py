@@ -138,7 +138,7 @@ class Performance:
                 await asyncio.to_thread(write_past, settings, now_utc())
                 self._has_past = False
             scheduler = Scheduler(
-                monitor, health=health, clock=now_utc, beside=beside, on_check=self._events.put_nowait
+                monitor, health=health, clock=now_utc, background=beside, on_check=self._events.put_nowait
             )
             running = asyncio.create_task(scheduler.run())
             running.add_done_callback(self._on_end)

@@ -8,8 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from monitor.lib.bounded_http.line import NoAnswerError
-from monitor.lib.bounded_http.request import ask
+from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.lib.files import replace_file
 from monitor.lib.secret import Secret
 from monitor.web.metrics.exposition import Exposition

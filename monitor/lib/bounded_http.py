@@ -1,0 +1,261 @@
+"""One HTTP request that nothing outlasts: not a slow lookup, not a host that drips a byte a second.
+
+`requests` is imported with the first one, on its thread: most of the time nothing is sent, and it is 5 MB.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from monitor.lib.clock import Deadline
+from monitor.lib.threads import start_on_thread
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response, Session
+    from requests.adapters import HTTPAdapter
+    from requests.auth import AuthBase
+    from urllib3.connectionpool import HTTPConnectionPool
+
+_USER_AGENT = "upstash-monitor"
+_LEAST = timedelta(seconds=0.1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class _Request:
+    """A request with a body of JSON, of bytes, or none. Its URL and headers may be secrets: it does not print."""
+
+    method: str
+    url: str
+    json: dict[str, Any] | None
+    body: bytes | None
+    headers: Mapping[str, str]
+    limit_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back: lower-case header names, and of the body no more than was asked for."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+class NoAnswerError(Exception):
+    """Nothing whole came back. The text is short and our own: foreign ones hold the URL, which is a secret."""
+
+
+def ask(
+    method: str,
+    url: str,
+    *,
+    timeout: timedelta,
+    json: dict[str, Any] | None = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    limit_bytes: int = 64 * 1024,
+) -> Answer:
+    """Send one request, follow no redirect, and return within `timeout` by the wall clock.
+
+    What is sent is `json`, or `body`, whose type `headers` must tell. Of the answer's body no more than
+    `limit_bytes` are read. Raises `NoAnswerError`. A connection that still stands at the end is cut, so that no
+    thread stays behind with it; a lookup or a connection attempt that hangs is left to end by itself.
+    """
+    if timeout <= timedelta(0):
+        raise NoAnswerError("no time was left to send it")
+    request = _Request(
+        method=method, url=url, json=json, body=body, headers=headers or {}, limit_bytes=limit_bytes
+    )
+    deadline, connections = Deadline(timeout), _Connections()
+    answer = start_on_thread(lambda: _exchange(request, connections, deadline), name="request")
+    try:
+        return answer.result(timeout=timeout.total_seconds())
+    except TimeoutError:
+        connections.cut()
+        raise NoAnswerError(f"no whole answer within {timeout.total_seconds():.3g} s") from None
+
+
+class _Connections:
+    """The connections of one request, held so that another thread can cut them."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._is_cut = False
+        self._lock = threading.Lock()
+
+    def hold(self, connection: socket.socket) -> None:
+        """Take note of a connection; one that comes after the cut is cut at once."""
+        with self._lock:
+            # A duplicate: encryption takes the original's file descriptor away.
+            self._sockets.append(connection.dup())
+            if self._is_cut:
+                self._shut_down()
+
+    def cut(self) -> None:
+        """End every connection; whoever reads from one wakes up."""
+        with self._lock:
+            self._is_cut = True
+            self._shut_down()
+
+    def let_go(self) -> None:
+        """The request is over."""
+        with self._lock:
+            for held in self._sockets:
+                held.close()
+            self._sockets.clear()
+
+    def _shut_down(self) -> None:
+        for held in self._sockets:
+            with suppress(OSError):  # it may be gone already
+                held.shutdown(socket.SHUT_RDWR)
+
+
+def _exchange(request: _Request, connections: _Connections, deadline: Deadline) -> Answer:
+    """Send and return the answer; raises `NoAnswerError`.
+
+    The timeout of `requests` bounds a connection attempt and each silence, not the whole.
+    """
+    try:
+        with (
+            _session(connections, request.url) as session,
+            session.request(
+                request.method,
+                request.url,
+                json=request.json,
+                data=request.body,
+                headers=request.headers,
+                timeout=max(_LEAST, deadline.left()).total_seconds(),
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
+            return Answer(
+                status=response.status_code,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                body=_read(response, request.limit_bytes).decode("utf-8", "replace"),
+            )
+    except Exception as error:  # noqa: BLE001 - whatever requests raises, its text may hold the URL
+        reason = _describe(error)
+    finally:
+        connections.let_go()
+    raise NoAnswerError(reason)  # out here, so that it does not even carry the other one as its context
+
+
+def _describe(error: Exception) -> str:
+    """What an error is called here; the narrower kinds first."""
+    if isinstance(error, ImportError):
+        return f"this installation is not whole ({error.name} cannot be imported)"
+    import requests.exceptions as kinds
+    from urllib3.exceptions import NameResolutionError, ProtocolError
+
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else None
+    for kind, words in (
+        (kinds.ProxyError, "the proxy of this environment does not let it through"),
+        (kinds.SSLError, "no encrypted connection that can be trusted"),
+        (kinds.ConnectTimeout, "no connection in time"),
+        (kinds.Timeout, "no answer in time"),
+        (kinds.ChunkedEncodingError, "the answer broke off"),
+        (kinds.ContentDecodingError, "an answer that cannot be unpacked"),
+        (kinds.InvalidSchema, "the proxy of this environment is of a kind that is not supported"),
+        (kinds.InvalidProxyURL, "the proxy of this environment is not a URL"),
+        (NameResolutionError, "the host name could not be looked up"),
+        (ProtocolError, "no HTTP answer came back"),
+        (kinds.ConnectionError, "no connection"),
+    ):
+        if isinstance(error, kind) or isinstance(reason, kind):
+            return words
+    if isinstance(error, OSError) and not isinstance(error, kinds.RequestException):
+        return "the certificates that this environment names cannot be read"
+    return f"the request failed ({type(error).__name__})"
+
+
+def _read(response: Response, limit_bytes: int) -> bytes:
+    body = b""
+    for chunk in response.iter_content(4096):
+        body += chunk
+        if len(body) >= limit_bytes:
+            break
+    return body[:limit_bytes]
+
+
+def _session(connections: _Connections, url: str) -> Session:
+    """A session for one request, whose connections are held.
+
+    HTTP_PROXY and its like are heeded: where only a proxy leads outside, messages must go through it. A .netrc is
+    not: it would send a stranger's password along. What the probes trust (SSL_CERT_FILE, SSL_CERT_DIR) is trusted
+    here as well, unless REQUESTS_CA_BUNDLE says otherwise.
+    """
+    import requests
+
+    session = requests.Session()
+    session.headers["User-Agent"] = _USER_AGENT
+    session.auth = _auth_of(url)
+    session.verify = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR") or True
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _adapter(connections))
+    return session
+
+
+def _auth_of(url: str) -> AuthBase:
+    from requests.auth import AuthBase, HTTPBasicAuth
+    from requests.utils import get_auth_from_url
+
+    class NoAuth(AuthBase):
+        """Keeps `requests` from looking for a password by itself."""
+
+        def __call__(self, request: PreparedRequest) -> PreparedRequest:
+            return request
+
+    user, password = get_auth_from_url(url)
+    return HTTPBasicAuth(user, password) if user or password else NoAuth()
+
+
+def _adapter(connections: _Connections) -> HTTPAdapter:
+    from requests.adapters import HTTPAdapter
+
+    pools = _pools(connections)
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(proxy, **kwargs)
+            if not proxy.lower().startswith("socks"):  # those have connections of their own kind
+                manager.pool_classes_by_scheme = pools
+            return manager
+
+    return Adapter()
+
+
+def _pools(connections: _Connections) -> dict[str, type[HTTPConnectionPool]]:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            connection = super()._new_conn()
+            connections.hold(connection)
+            return connection
+
+    class Encrypted(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            connection = super()._new_conn()
+            connections.hold(connection)
+            return connection
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    return {"http": PlainPool, "https": EncryptedPool}

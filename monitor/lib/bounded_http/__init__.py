@@ -1,1 +1,0 @@
-"""One HTTP request that ends within its time, whatever the other side does."""
