@@ -147,7 +147,7 @@ def _trouble_posted(case: DoctorCase) -> None:
     case.page.post_incident("Elevated errors", "N. Virginia, USA (us-east-1)")
 
 
-# Every rule is provoked in tests/doctor/test_verdict_rows.py, where a process each is not needed.
+# Every rule is provoked in tests/doctor/test_verdict_rules.py, where a process each is not needed.
 TROUBLES: list[tuple[str, Trouble, str]] = [
     ("rotated", _stale, "worker_has_an_old_token"),
     ("rotated, worker staged", _staged, "new_token_not_deployed"),

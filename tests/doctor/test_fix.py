@@ -152,7 +152,7 @@ def test_what_is_right_and_not_deployed_is_only_deployed(case: FixCase) -> None:
 
 
 def test_a_plan_with_nothing_to_do_does_nothing(case: FixCase) -> None:
-    """All is right and deployed: no question is asked, no step is claimed."""
+    """All is right and deployed: no request is made, no step is claimed."""
     case.worker.store({"UPSTASH_REDIS_REST_TOKEN": NEW})
     case.worker.deploy()
     plan = case.plan()
@@ -171,7 +171,7 @@ def test_missing_variables_are_added(case: FixCase) -> None:
     assert case.worker.running["UPSTASH_REDIS_REST_URL"] == URL
 
 
-def test_a_sealed_variable_is_written_and_believed_when_the_deployment_stands(case: FixCase) -> None:
+def test_a_sealed_variable_is_written_and_counts_as_right_when_the_deployment_runs(case: FixCase) -> None:
     """Its value cannot be read back; that a new deployment runs and REST works is all that can be known."""
     case.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
     result = case.apply_fix()
@@ -243,7 +243,7 @@ def test_a_staged_change_is_named_by_its_layer(case: FixCase) -> None:
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CRASHED"])
-def test_a_deployment_that_goes_wrong_ends_the_wait(case: FixCase, status: str) -> None:
+def test_a_deployment_that_fails_ends_the_wait(case: FixCase, status: str) -> None:
     """There is nothing to wait for; the next step is to read Railway's logs."""
     case.worker.next_ends = status
     result = case.apply_fix()

@@ -1,6 +1,4 @@
-"""A host that hangs at any layer of the doctor's layers: that layer ends by itself, and everything else is
-known.
-"""
+"""A host that hangs at any layer: that layer ends by itself, and everything else is known."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from monitor.sandbox.upstash import UpstashFault
 from tests.checks.listener import Listener, hang, port_that_drops
 from tests.doctor.examined_database import ExaminedDatabase
 
-# What makes it hang; servers of its own last as long as the stack.
+# What makes the layer hang; servers that it starts last as long as the stack.
 Trouble = Callable[[ExaminedDatabase, ExitStack], object]
 AFTER = {layer: REST_LAYERS[number + 1 :] for number, layer in enumerate(REST_LAYERS)}
 AFTER[Layer.LOOKUP] += (Layer.WORKER,)
@@ -83,13 +81,13 @@ def test_a_layer_that_hangs_costs_itself_and_what_needs_it(
     assert not [result for result in layers.layers if result.detail.startswith("not known within")]
 
 
-def test_every_layer_that_waits_for_somebody_is_made_to_hang_here() -> None:
-    """The first layer alone waits for nobody."""
+def test_every_layer_that_uses_the_network_is_made_to_hang_here() -> None:
+    """The first layer alone does not."""
     assert {layer for layer, _ in HANGS} == set(Layer) - {Layer.CONFIGURATION}
 
 
 def test_when_everything_hangs_the_doctor_ends_all_the_same(examined: ExaminedDatabase) -> None:
-    """The bound of the whole climb, half a minute out of the box, needs nobody's consent."""
+    """The bound of the whole examination, half a minute by default, holds whatever hangs."""
     examined.resolver_answers.clear()
     with port_that_drops() as port:
         examined.connectivity = [f"127.0.0.1:{port}"]

@@ -44,7 +44,7 @@ def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[Layer
 
 
 @pytest.mark.parametrize(
-    ("found", "says"),
+    ("found", "detail"),
     [
         ([address(443, "10.0.0.1")], "1 IPv4 (10.0.0.1), no IPv6"),
         ([address(443, "2001:db8::1")], "no IPv4, 1 IPv6 (2001:db8::1)"),
@@ -59,13 +59,13 @@ def connected(*addresses: AddressInfo, timeout: timedelta = LONG) -> tuple[Layer
         ),
     ],
 )
-def test_a_lookup_says_which_addresses_of_which_family_there_are(found: list[AddressInfo], says: str) -> None:
+def test_a_lookup_shows_the_addresses_of_each_family(found: list[AddressInfo], detail: str) -> None:
     """A host without IPv4 explains much on a network without IPv6."""
     result, count = looked_up(lambda _host, _port: found)
     assert (result.layer, result.state, result.detail, result.outcome) == (
         Layer.LOOKUP,
         LayerState.PASSED,
-        says,
+        detail,
         None,
     )
     assert count == len(set(found))
@@ -73,7 +73,7 @@ def test_a_lookup_says_which_addresses_of_which_family_there_are(found: list[Add
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_an_address_is_not_looked_up(host: str) -> None:
-    """The resolver has no part in it, and the line says so."""
+    """The resolver has no part in it, which the detail says."""
 
     def nobody(_host: str, _port: int) -> Sequence[AddressInfo]:
         raise AssertionError("an address was asked of the resolver")
@@ -83,15 +83,15 @@ def test_an_address_is_not_looked_up(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome", "says"),
+    ("error", "outcome", "detail"),
     [
         (socket.gaierror(socket.EAI_NONAME, "?"), Outcome.DNS_NOT_FOUND, "the host name does not exist"),
         (socket.gaierror(socket.EAI_NODATA, "?"), Outcome.DNS_NOT_FOUND, "the host name does not exist"),
         (socket.gaierror(socket.EAI_AGAIN, "Try again"), Outcome.DNS_FAILED, "the resolver failed: try again"),
     ],
 )
-def test_a_lookup_that_fails_says_whether_the_name_or_the_resolver_is_to_blame(
-    error: socket.gaierror, outcome: Outcome, says: str
+def test_a_lookup_that_fails_distinguishes_name_and_resolver(
+    error: socket.gaierror, outcome: Outcome, detail: str
 ) -> None:
     """A name that does not exist is a matter of the URL; a resolver that fails is one of our own network."""
 
@@ -99,7 +99,7 @@ def test_a_lookup_that_fails_says_whether_the_name_or_the_resolver_is_to_blame(
         raise error
 
     result, count = looked_up(fail)
-    assert (result.state, result.outcome, result.detail, count) == (LayerState.FAILED, outcome, says, 0)
+    assert (result.state, result.outcome, result.detail, count) == (LayerState.FAILED, outcome, detail, 0)
 
 
 def test_a_name_without_an_address_does_not_exist() -> None:
@@ -133,8 +133,8 @@ def test_a_single_address_of_either_family_is_enough(host: str) -> None:
     assert standing == (address(server.port, host),)
 
 
-def test_a_connection_passes_with_one_family_and_says_what_keeps_the_other() -> None:
-    """Railway has no outbound IPv6 unless it is turned on; looks do well without it, but a person may wonder."""
+def test_a_connection_passes_with_one_family_and_shows_why_the_other_fails() -> None:
+    """Railway has no outbound IPv6 unless it is turned on; checks work without it, but a person may wonder."""
     with Listener(close_at_once) as one, Listener(close_at_once) as two:
         result, standing = connected(NO_ROUTE, address(one.port), address(two.port))
     assert (result.state, result.detail) == (LayerState.PASSED, "2 of 3 addresses: IPv6 has no route")
@@ -143,7 +143,7 @@ def test_a_connection_passes_with_one_family_and_says_what_keeps_the_other() -> 
 
 
 def test_all_addresses_are_tried_at_once() -> None:
-    """One that hangs does not keep the others waiting, and costs a second at most once another one stands."""
+    """One that hangs does not keep the others waiting, and costs a second at most once another one accepted."""
     with port_that_drops() as port, Listener(close_at_once) as server:
         begun = monotonic()
         result, standing = connected(address(port), address(server.port), address(port_that_refuses()))
@@ -154,7 +154,7 @@ def test_all_addresses_are_tried_at_once() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_refused_connection_fails(host: str) -> None:
-    """A lone address speaks for itself."""
+    """The detail of a single address is its own error."""
     result, standing = connected(address(port_that_refuses(host), host))
     assert (result.state, result.outcome, standing) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED, ())
     assert result.detail == "connection refused"
@@ -177,7 +177,7 @@ def test_without_a_route_nothing_is_reached() -> None:
 
 
 def test_of_several_failures_the_one_that_got_furthest_is_the_outcome() -> None:
-    """A refusal came from the host itself; a missing route for another family says little beside it."""
+    """A refusal came from the host itself; a missing route for another family matters little beside it."""
     result, _ = connected(NO_ROUTE, address(port_that_refuses()))
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
     assert result.detail == "none of 2 addresses: IPv6 has no route, IPv4 refused"
@@ -226,7 +226,7 @@ def test_a_trusted_certificate_passes_and_is_described(certificates: Certificate
     assert result.detail.isprintable()
 
 
-def test_of_many_names_few_are_said(certificates: Certificates) -> None:
+def test_of_many_names_few_are_shown(certificates: Certificates) -> None:
     """One line stays one line."""
     names = (HOST, "*.upstash.io", "a.example", "b.example", "x" * 63 + ".example")
     with Listener(hang, tls=certificates.server(*names)) as listener:
@@ -235,7 +235,7 @@ def test_of_many_names_few_are_said(certificates: Certificates) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "says", "soon"),
+    ("left", "detail", "soon"),
     [
         (timedelta(days=14, minutes=1), "14 days left", False),
         (timedelta(days=13, hours=23), "13 days left", True),
@@ -244,14 +244,14 @@ def test_of_many_names_few_are_said(certificates: Certificates) -> None:
     ],
 )
 def test_a_certificate_that_ends_soon_passes_with_a_fact(
-    certificates: Certificates, left: timedelta, says: str, soon: bool
+    certificates: Certificates, left: timedelta, detail: str, soon: bool
 ) -> None:
     """Nothing is broken yet. The day that counts is handed in, so that the test's own clock has no part in it."""
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
     with Listener(hang, tls=certificates.server(HOST, not_after=end)) as listener:
         result = encrypted(listener.port, certificates.trust, now=end - left)
     assert result.state is LayerState.PASSED
-    assert f" · {says} · " in result.detail
+    assert f" · {detail} · " in result.detail
     assert result.facts == ({Fact.CERTIFICATE_ENDS_SOON} if soon else set())
 
 
@@ -307,7 +307,7 @@ def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates)
 
 
 def test_an_address_that_went_away_in_between_fails(certificates: Certificates) -> None:
-    """What stood a moment ago need not stand now."""
+    """What accepted a moment ago need not accept now."""
     result = encrypted(port_that_refuses(), certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
     with port_that_drops() as port:

@@ -39,7 +39,7 @@ def database() -> Iterator[RestDatabase]:
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def see(
+def examine(
     layer: Callable[..., Awaitable[LayerResult]],
     database: RestDatabase | str,
     *,
@@ -58,14 +58,14 @@ def see(
 
 def test_401_in_json_proves_the_edge_alive(database: RestDatabase) -> None:
     """That is what Upstash says to whoever comes without a token, whatever the token is worth."""
-    result = see(examine_http, database)
+    result = examine(examine_http, database)
     assert (result.layer, result.state, result.outcome) == (Layer.HTTP, LayerState.PASSED, None)
     assert result.detail == "401 in JSON: the edge is alive and asks for a token"
 
 
 def test_the_request_without_a_token_does_not_hold_it(database: RestDatabase) -> None:
     """Not in a header, not in the path, not in the body; the token's own layer comes later."""
-    see(examine_http, database)
+    examine(examine_http, database)
     (request,) = database.received
     assert request.words[0] == "PING"
     assert "authorization" not in request.headers
@@ -74,7 +74,7 @@ def test_the_request_without_a_token_does_not_hold_it(database: RestDatabase) ->
 
 def test_http_is_examined_with_a_token_that_cannot_be_sent(database: RestDatabase) -> None:
     """A malformed token stops the token's layer alone."""
-    assert see(examine_http, database, token="tokeñ \n").state is LayerState.PASSED
+    assert examine(examine_http, database, token="tokeñ \n").state is LayerState.PASSED
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_who_answers_without_a_token_is_recognised(
     """Upstash, an emulator, a web page, trouble; and what nobody knows stays unknown and stops nothing."""
     names = {"html": Outcome.NOT_UPSTASH, "server": Outcome.SERVER_ERROR, "lost": Outcome.CONNECTION_LOST}
     database.door = answer
-    result = see(examine_http, database)
+    result = examine(examine_http, database)
     assert (result.state, result.outcome) == (state, names[outcome] if outcome else None)
     assert result.detail
     assert result.detail.isprintable()
@@ -125,7 +125,7 @@ def test_who_answers_without_a_token_is_recognised(
 def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:
     """It passes, since the edge answers, but Upstash does not answer like this."""
     database.door = refusal("Missing/Invalid authorization header", 400)
-    assert see(examine_http, database).detail == "400 in JSON where Upstash says 401: an emulator?"
+    assert examine(examine_http, database).detail == "400 in JSON where Upstash says 401: an emulator?"
 
 
 @pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
@@ -136,7 +136,7 @@ def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
     database.door = hang
     database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), hang)
     begun = monotonic()
-    result = see(layer, database, timeout=SHORT)
+    result = examine(layer, database, timeout=SHORT)
     assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
 
@@ -144,20 +144,20 @@ def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
 @pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
 def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[LayerResult]]) -> None:
     """The layer below may have passed a moment ago."""
-    result = see(layer, f"http://127.0.0.1:{port_that_refuses()}")
+    result = examine(layer, f"http://127.0.0.1:{port_that_refuses()}")
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
 
 
 def test_a_good_token_passes(database: RestDatabase) -> None:
     """The same `PING` as every check, with its latency."""
-    result = see(see_any_token, database)
+    result = examine(see_any_token, database)
     assert (result.layer, result.state, result.outcome) == (Layer.TOKEN, LayerState.PASSED, None)
     assert result.detail.startswith("PING answered in ")
 
 
 def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> None:
     """The verdicts have a row for a database that works, but slower than the limit that was set."""
-    result = see(partial(examine_token, slow=timedelta(microseconds=1)), database)
+    result = examine(partial(examine_token, slow=timedelta(microseconds=1)), database)
     assert (result.state, result.outcome) == (LayerState.PASSED, Outcome.SLOW)
     assert "the limit is" in result.detail
 
@@ -181,24 +181,24 @@ def test_a_token_that_is_not_accepted_fails_with_the_checks_outcome(
 ) -> None:
     """The same rules as for a check decide."""
     database.instead = {"PING": answer}
-    result = see(see_any_token, database)
+    result = examine(see_any_token, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
 
 
 def test_a_wrong_token_fails(database: RestDatabase) -> None:
     """The database answers what it answers to every unknown token."""
-    result = see(see_any_token, database, token="AnotherToken-of_nobody")
+    result = examine(see_any_token, database, token="AnotherToken-of_nobody")
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_REJECTED)
 
 
 def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
     """Null comes back, from the monitor's own corner of the keys."""
-    result = see(examine_reading, database)
+    result = examine(examine_reading, database)
     assert (result.layer, result.state, result.outcome) == (Layer.READING, LayerState.PASSED, None)
     (request,) = database.received
     assert request.words[0] == "GET"
     assert request.words[1].startswith("upstash-monitor:canary:")
-    assert see(examine_reading, database).state is LayerState.PASSED
+    assert examine(examine_reading, database).state is LayerState.PASSED
     assert database.received[1].words[1] != request.words[1]
 
 
@@ -217,13 +217,13 @@ def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDat
 def test_reading_fails_by_name(database: RestDatabase, answer: Instead, outcome: Outcome) -> None:
     """A quota that a friendly `PING` hides shows here."""
     database.instead = {"GET": answer}
-    result = see(examine_reading, database)
+    result = examine(examine_reading, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
 
 
 def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
     """Written with an expiry of a minute, read back, deleted: three commands and an empty database."""
-    result = see(examine_writing, database)
+    result = examine(examine_writing, database)
     assert (result.layer, result.state, result.outcome) == (Layer.WRITING, LayerState.PASSED, None)
     assert database.commands == ["SET", "GET", "DEL"]
     setting, getting, deleting = (request.words for request in database.received)
@@ -235,7 +235,7 @@ def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
 
 def test_what_was_written_is_read_from_a_replica_that_has_it(database: RestDatabase) -> None:
     """A global database answers from the nearest region, which waits for the write when it gets the sync token."""
-    see(examine_writing, database)
+    examine(examine_writing, database)
     setting, getting, _ = database.received
     assert "upstash-sync-token" not in setting.headers
     assert getting.headers["upstash-sync-token"] == "sync-1"
@@ -246,7 +246,7 @@ def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: s
     """A foreign header goes back to where it came from only as far as it can stand in a header."""
     ok = Answer(body='{"result":"OK"}', headers=(("Upstash-Sync-Token", sync_token),))
     database.instead = {"SET": ok}
-    assert see(examine_writing, database).outcome is Outcome.NOT_UPSTASH  # the key was never written
+    assert examine(examine_writing, database).outcome is Outcome.NOT_UPSTASH  # the key was never written
     assert database.received[1].headers["upstash-sync-token"].isascii()
 
 
@@ -273,7 +273,7 @@ def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
 ) -> None:
     """An answer that was lost may have left a key behind, so the deletion is tried whatever happened."""
     database.instead = {step: answer}
-    result = see(examine_writing, database)
+    result = examine(examine_writing, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
     assert result.detail.startswith(f"{step}: ")
     assert database.commands == asked
@@ -287,7 +287,7 @@ def test_a_step_that_hangs_leaves_time_to_delete(database: RestDatabase, step: s
     """A quarter of the deadline is kept for it."""
     database.instead = {step: hang}
     begun = monotonic()
-    result = see(examine_writing, database, timeout=timedelta(seconds=1))
+    result = examine(examine_writing, database, timeout=timedelta(seconds=1))
     assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
     assert result.detail.startswith(f"{step}: ")
@@ -301,7 +301,7 @@ def test_a_write_that_was_done_though_its_answer_was_lost_is_undone(database: Re
         database._run([str(word) for word in database.received[-1].words])
 
     database.instead = {"SET": write_and_hang_up}
-    assert see(examine_writing, database).outcome is Outcome.CONNECTION_LOST
+    assert examine(examine_writing, database).outcome is Outcome.CONNECTION_LOST
     assert database.keyspace.run(["DBSIZE"]) == 0
 
 
@@ -313,7 +313,7 @@ def test_no_layer_shows_the_token_when_the_server_repeats_it(
     repeating = refusal(f"ERR you said Bearer {TOKEN} and\n{TOKEN[:12]}", 400)
     database.door = Answer(status=404, body=f"{TOKEN}", kind=f"text/{TOKEN}")
     database.instead = dict.fromkeys(("PING", "GET", "SET", "DEL"), repeating)
-    result = see(layer, database)
+    result = examine(layer, database)
     assert "***" in result.detail
     assert TOKEN[:8] not in repr(result)
     assert result.detail.isprintable()

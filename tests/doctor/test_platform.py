@@ -43,7 +43,7 @@ FACTS = {
 
 
 class Project:
-    """A project with a worker and another service, and whoever looks at it."""
+    """A project with a worker and another service, and what the doctor reads of it."""
 
     def __init__(self, api: RailwayStandIn) -> None:
         self.api = api
@@ -70,11 +70,11 @@ class Project:
         railway: Railway | None = None,
         timeout: timedelta = LONG,
     ) -> PlatformResult:
-        """Look, and hold what must hold for every check."""
+        """Read the platform; the result may hold no secret, and nothing may be changed."""
         expected = ExpectedValues(url=URL, token=Secret(token), console=console)
         found = asyncio.run(read_platform(railway or self.railway(), expected, timeout=timeout))
-        said = f"{found!r} {found.result.detail}"
-        assert not [secret for secret in SECRETS if secret in said]
+        shown = f"{found!r} {found.result.detail}"
+        assert not [secret for secret in SECRETS if secret in shown]
         assert found.result.layer is Layer.PLATFORM
         assert found.result.detail.isprintable()
         assert {operation.kind for operation in self.api.operations()} <= {"query"}
@@ -104,7 +104,7 @@ def test_a_worker_with_the_same_values_passes(project: Project) -> None:
 
 
 def test_the_console_has_a_newer_token_than_the_worker(project: Project) -> None:
-    """A diary of the seed of this project: rotated in the console; set by a person; deployed."""
+    """Rotated in the console; staged by a person; deployed."""
     project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     project.worker.deploy()
     found = project.check(OLD, console=CONSOLE)
@@ -130,7 +130,7 @@ def test_a_value_that_was_stored_without_a_deployment_is_staged(project: Project
     assert state_and_facts(project.check()) == (LayerState.PASSED, set())
 
 
-def test_a_redeployment_on_its_way_is_told(project: Project) -> None:
+def test_a_redeployment_in_progress_is_shown(project: Project) -> None:
     """Until it stands, the old one runs with the old value."""
     project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     project.worker.deploy()
@@ -142,7 +142,7 @@ def test_a_redeployment_on_its_way_is_told(project: Project) -> None:
     assert "its newest deployment is BUILDING" in found.result.detail
 
 
-def test_missing_and_different_values_are_told_apart(project: Project) -> None:
+def test_missing_and_different_values_are_distinguished(project: Project) -> None:
     """The other service of the project has its own variables, which are nobody's business here."""
     project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     project.worker.deploy()
@@ -178,7 +178,7 @@ def test_a_rediss_url_is_compared_by_its_password(project: Project) -> None:
     assert found.variables["REDIS_URL"].is_reference
 
 
-def test_the_log_tells_what_the_worker_saw_without_its_secrets(project: Project) -> None:
+def test_the_log_shows_what_the_worker_met_without_its_secrets(project: Project) -> None:
     """The last lines on Redis; the worker's own secrets, not known here before, are hidden as well."""
     project.worker.log += [
         "listening on 8080",
@@ -211,14 +211,14 @@ def test_a_secret_that_looks_like_a_word_is_hidden_in_the_log(project: Project) 
     assert "log: redis: session *** was lost" in project.check().result.detail
 
 
-def test_a_service_that_was_never_deployed_is_told(project: Project) -> None:
+def test_a_service_that_was_never_deployed_is_shown_as_such(project: Project) -> None:
     """There is nothing that runs, and nothing to read a log from."""
     project.worker.deployments.clear()
     found = project.check()
     assert found.result.detail.endswith("it was never deployed")
 
 
-def test_a_crashed_deployment_is_told_with_its_log(project: Project) -> None:
+def test_a_crashed_deployment_is_shown_with_its_log(project: Project) -> None:
     """What it was started with is what the worker had."""
     project.worker.next_ends = "CRASHED"
     project.worker.redeploy()
@@ -238,7 +238,7 @@ def test_an_unknown_service_is_unknown_and_the_known_ones_are_named(project: Pro
     )
 
 
-def test_a_project_token_says_itself_where_it_belongs(project: Project) -> None:
+def test_a_project_token_knows_its_project(project: Project) -> None:
     """It goes into a header of its own, and the ids in the environment do not matter beside it."""
     railway = project.railway(RAILWAY_TOKEN=PROJECT_TOKEN, RAILWAY_PROJECT_ID="elsewhere")
     assert project.check(railway=railway).result.state is LayerState.PASSED
@@ -246,7 +246,7 @@ def test_a_project_token_says_itself_where_it_belongs(project: Project) -> None:
     assert not any("authorization" in request.headers for request in project.api.requests)
 
 
-def test_an_account_token_needs_to_be_told_where(project: Project) -> None:
+def test_an_account_token_needs_the_ids(project: Project) -> None:
     """As Bearer, with the ids that Railway puts into every service's environment."""
     place = {"RAILWAY_PROJECT_ID": PROJECT, "RAILWAY_ENVIRONMENT_ID": ENVIRONMENT}
     found = project.check(railway=project.railway(RAILWAY_API_TOKEN=ACCOUNT_TOKEN, **place))
@@ -258,7 +258,7 @@ def test_an_account_token_needs_to_be_told_where(project: Project) -> None:
     )
 
 
-def test_a_token_that_opens_nothing_is_unknown(project: Project) -> None:
+def test_a_token_without_access_is_unknown(project: Project) -> None:
     """An account's token in RAILWAY_TOKEN is the usual mistake, so the words say which kind is wanted."""
     found = project.check(railway=project.railway(RAILWAY_TOKEN=ACCOUNT_TOKEN))
     assert state_and_facts(found) == (LayerState.UNKNOWN, set())
@@ -307,7 +307,7 @@ def test_errors_arrive_with_status_200_and_cost_their_field(project: Project, fi
 
 @pytest.mark.parametrize("field", ["environment", "variablesForServiceDeployment"])
 @pytest.mark.parametrize("is_incomplete", [True, False])
-def test_a_refused_part_of_the_question_for_variables_does_not_cost_the_rest(
+def test_a_refused_part_of_the_query_for_variables_does_not_cost_the_rest(
     project: Project, field: str, is_incomplete: bool
 ) -> None:
     """GraphQL drops a whole answer for a part that must not be null; then the variables are asked for alone."""
@@ -324,7 +324,7 @@ def test_what_is_absent_is_not_called_missing_while_sealing_is_not_known(project
     assert state_and_facts(project.check()) == (LayerState.UNKNOWN, {"sealed"})
 
 
-def test_without_a_snapshot_what_runs_is_said_to_be_unknown(project: Project) -> None:
+def test_without_a_snapshot_what_runs_is_not_known(project: Project) -> None:
     """Then a stored value that is right may not be deployed, and nobody can tell."""
     project.api.errors["deploymentSnapshot"] = "Cannot query field"
     found = project.check()

@@ -27,8 +27,8 @@ def _token_of(number: int) -> str:
     return base64.urlsafe_b64encode(head + b"id" + b"s" * 32).decode()
 
 
-def _unplugged(examined: ExaminedDatabase) -> None:
-    """Nothing leads out of this machine."""
+def _offline(examined: ExaminedDatabase) -> None:
+    """Nothing outside of this machine can be reached."""
     examined.connectivity_host.close()
     examined.upstash.fault = UpstashFault.REFUSE
     examined.worker_port = port_that_refuses()
@@ -151,7 +151,7 @@ def _slow(examined: ExaminedDatabase) -> None:
 
 # Code, which of the rules with that code, whose move, and what happened.
 ROWS: list[tuple[VerdictCode, int, WhoseMove, Trouble]] = [
-    (VerdictCode.OFFLINE, 0, WhoseMove.YOURS, _unplugged),
+    (VerdictCode.OFFLINE, 0, WhoseMove.YOURS, _offline),
     (VerdictCode.VARIABLE_STAGED, 0, WhoseMove.YOURS, _staged_first_time),
     (VerdictCode.VARIABLE_MISSING, 0, WhoseMove.YOURS, _mangled("")),
     (VerdictCode.REST_VALUE_MANGLED, 0, WhoseMove.YOURS, _mangled(f"{TOKEN}\n")),
