@@ -7,6 +7,7 @@ import re
 from collections.abc import Generator, Iterator
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 from tests.program import assert_discreet
@@ -14,6 +15,9 @@ from tests.program import assert_discreet
 _NAME = re.compile(r"(TOKEN|KEY|PASSWORD|SECRET|READER|OTHER)")
 # Shorter ones are words that may well be said.
 _SHORTEST = 16
+# A busy machine is slower than Hypothesis' 200 ms an example, and no property is about that.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ COMMANDS = {
     "demo": ("demo.demo", "Watch the whole program at work; no account needed."),
 }
 _NAME = "upstash-monitor"
+# Where click's completion scripts put what the shell asks.
+_COMPLETE = "_UPSTASH_MONITOR_COMPLETE"
 _INTERRUPTED = 130
 
 
@@ -72,6 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _status_of(arguments: list[str]) -> int:
     """Run the command and return the status to end with."""
+    if instruction := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(program, {}, _NAME, _COMPLETE, instruction)
     try:
         with program.make_context(_NAME, list(arguments)) as context:
             program.invoke(context)

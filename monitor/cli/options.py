@@ -41,7 +41,7 @@ class CommandGroup(click.Group):
         super().__init__(*args, **attrs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args and not self.invoke_without_command:
+        if not (args or self.invoke_without_command or ctx.resilient_parsing):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(UNUSABLE)
         return super().parse_args(ctx, args)
@@ -50,7 +50,7 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, known = args[0] if args else "", self.list_commands(ctx)
-        if name and not name.startswith("-") and name not in known:
+        if name and not name.startswith("-") and name not in known and not ctx.resilient_parsing:
             near = nearest(name, known)
             step = f". Next: did you mean {near}?" if near else ""
             ctx.fail(f"wanted one of {', '.join(known)}, found {name!r}{step}")

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-
-import pytest
 
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import Program, database, settings, until
 
 TOKEN = "AXbackup0Token=="
-
-
-@pytest.fixture
-def upstash() -> Iterator[UpstashStandIn]:
-    with UpstashStandIn(TOKEN) as server:
-        yield server
 
 
 def checks(path: Path) -> int:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from monitor.lib.exit_status import ExitStatus, worst
 from monitor.sandbox import inbox
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
-
-
-@pytest.fixture
-def upstash() -> Iterator[UpstashStandIn]:
-    with UpstashStandIn(TOKEN) as server:
-        yield server
-
-
-@pytest.fixture
-def people() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as server:
-        yield server
 
 
 def program(folder: Path, upstash: UpstashStandIn, people: InboxStandIn, **rest: object) -> Program:
@@ -148,6 +136,19 @@ def test_exit_zero_is_for_platforms_that_call_a_failing_database_a_crash(
     assert monitor.end("check", "--exit-zero").status == 0
 
 
+def test_what_is_down_outranks_what_is_not_known() -> None:
+    """Then what is slow; with no database at all nothing is known."""
+    status = {code: ExitStatus(number) for number, code in enumerate(("ok", "slow", "down", "unknown"))}
+    for codes, expected in (
+        (("ok", "slow", "unknown", "down"), "down"),
+        (("ok", "slow", "unknown"), "unknown"),
+        (("ok", "slow"), "slow"),
+        (("ok", "ok"), "ok"),
+        ((), "unknown"),
+    ):
+        assert worst([status[code] for code in codes]) is status[expected]
+
+
 def test_slow_only_is_a_warning(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
     """Status 1, and the limit stands in the performance data."""
     upstash.delay_seconds = 0.05
@@ -165,7 +166,9 @@ def test_an_unusable_configuration_is_unknown(tmp_path: Path, words: tuple[str, 
     assert done.status == 3
     assert "did you mean token?" in done.stderr
     if "--json" in words:
-        assert json.loads(done.stdout)["exit_status"] == 3
+        found = json.loads(done.stdout)
+        assert (found["exit_status"], found["databases"], found["deliveries"]) == (3, [], [])
+        assert found["started_at"] is found["took_ms"] is None
     else:
         assert done.stdout.startswith("UNKNOWN - ")
     assert "Traceback" not in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,6 @@ from tests.web.scrapers import get, promtool, pushgateway, read
 TOKEN = "AXcheckMetrics0Token=="
 PASSWORD = "pa55wordOfTheGateway"
 MAIN = frozenset({("database", "main")})
-
-
-@pytest.fixture
-def upstash() -> Iterator[UpstashStandIn]:
-    with UpstashStandIn(TOKEN) as server:
-        yield server
-
-
-@pytest.fixture
-def people() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as server:
-        yield server
 
 
 def program(folder: Path, upstash: UpstashStandIn, people: InboxStandIn) -> Program:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,18 +20,6 @@ TOKEN = "AXrunEnds0TokenOfTests=="
 QUIET = {"level": "DEBUG"}
 # The contract's five seconds, with room for a machine that is busy with something else.
 FIVE_SECONDS = 8.0
-
-
-@pytest.fixture
-def upstash() -> Iterator[UpstashStandIn]:
-    with UpstashStandIn(TOKEN) as server:
-        yield server
-
-
-@pytest.fixture
-def people() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as server:
-        yield server
 
 
 def port_of(running: Running) -> int:

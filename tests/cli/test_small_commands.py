@@ -1,9 +1,8 @@
-"""`init`, `config`, `incidents`, `test-alerts` as a person types them: what they print, and with which status."""
+"""`init`, `config`, `incidents`, `test-alerts`, wrong words and completion: what is printed, and the status."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import ROOT, Program, database, settings, slack, told
 
 TOKEN = "AXsmallWords0Token=="
-
-
-@pytest.fixture
-def people() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as server:
-        yield server
 
 
 def test_init_writes_the_file_that_comes_with_the_package_and_overwrites_nothing(tmp_path: Path) -> None:
@@ -72,6 +65,42 @@ def test_an_incident_is_listed_acknowledged_and_listed_as_known(tmp_path: Path, 
     wrong = program.end("incidents", "ack", "7")
     assert wrong.status == 3
     assert "open are 1" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "error"),
+    [
+        (("chek",), 3, "wanted one of run, check, "),
+        (("check", "--jsn"), 3, "upstash-monitor check: No such option"),
+        (("check", "--within", "soon"), 3, "wanted a duration such as 500ms"),
+        (("--config=", "check"), 3, "wanted the name of a file, found nothing"),
+        (("incidents", "acknowledge"), 3, "found 'acknowledge'"),
+        ((), 3, "Usage: upstash-monitor "),
+    ],
+)
+def test_wrong_words_end_with_3_and_print_nothing_on_stdout(
+    tmp_path: Path, words: tuple[str, ...], status: int, error: str
+) -> None:
+    """2 would tell a plugin host that the database is down."""
+    ended = Program(tmp_path, {}).end(*words)
+    assert (ended.status, ended.stdout) == (status, "")
+    assert error in ended.stderr
+    assert not words or (ended.stderr.count("\n") == 1 and " Next: " in ended.stderr)
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    """As click documents it: the script of the shell asks through variables."""
+    asked = {"_UPSTASH_MONITOR_COMPLETE": "zsh_complete", "COMP_CWORD": "1"}
+    commands = Program(tmp_path, {}, COMP_WORDS="upstash-monitor ch", **asked).end()
+    assert (commands.status, commands.stdout.split("\n")[1]) == (0, "check")
+    asked["COMP_CWORD"] = "2"
+    options = Program(tmp_path, {}, COMP_WORDS="upstash-monitor check --ex", **asked).end()
+    assert "--exit-zero" in options.stdout
+    asked["COMP_CWORD"] = "3"
+    unknown = Program(tmp_path, {}, COMP_WORDS="upstash-monitor nope --ex", **asked).end()
+    assert (unknown.status, unknown.stderr) == (0, "")
+    script = Program(tmp_path, {}, _UPSTASH_MONITOR_COMPLETE="zsh_source").end()
+    assert script.stdout.startswith("#compdef upstash-monitor")
 
 
 def test_a_test_message_shows_each_channels_answer(tmp_path: Path, people: InboxStandIn) -> None:
