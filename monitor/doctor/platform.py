@@ -93,7 +93,7 @@ def lines_about_redis(messages: Sequence[str], *, scrub: Callable[[str], str]) -
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class _Service:
+class _ServiceAnswers:
     """What Railway answered about one service, values in the clear: never printed, and not kept for long."""
 
     set_variables: ServiceVariables
@@ -155,7 +155,7 @@ class _Service:
         return lambda line: own(scrub(line))
 
 
-async def _read(railway: Railway, deadline: Deadline) -> _Service:
+async def _read(railway: Railway, deadline: Deadline) -> _ServiceAnswers:
     """All answers, asked side by side so that one that hangs costs only itself; raises without the variables."""
 
     async def deployed() -> tuple[Sequence[Deployment] | None, Mapping[str, str] | None, Sequence[str] | None]:
@@ -175,7 +175,7 @@ async def _read(railway: Railway, deadline: Deadline) -> _Service:
         _optional(lambda: railway.staged(deadline)),
         deployed(),
     )
-    return _Service(
+    return _ServiceAnswers(
         set_variables=variables, staged=staged or {}, deployments=deployments, running=running, log=log or ()
     )
 
