@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
+import monitor.diagnosis
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import advise
 from monitor.diagnosis.layers import REST_LAYERS, Fact, Layer, LayerResult, LayerResults, LayerState, blocked_by
@@ -200,3 +205,11 @@ def test_a_failed_layer_stops_what_depends_on_it_and_nothing_else() -> None:
         Layer.WRITING,
     ]
     assert found.passed(Layer.STATUS_PAGE)
+
+
+def test_no_sentence_is_written_twice() -> None:
+    """A sentence that several outcomes or verdicts give is one constant, so that they cannot come apart."""
+    sources = Path(monitor.diagnosis.__file__).parent.glob("*.py")
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert [text for text, count in Counter(texts).items() if count > 1 and text.endswith((".", "?"))] == []
