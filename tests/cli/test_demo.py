@@ -126,7 +126,7 @@ def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
     silent, reset = acts[1], acts[3]
     for act, message in ((silent, "incident 1 · opened"), (reset, "incident 2 · opened")):
         assert act.index(message) < act.index("✓  configuration") < act.index("─ verdict ─")
-        assert "the worker's way" not in act
+        assert "the worker's connection" not in act
     assert re.search(r"✗  HTTP without a token +connected, but no answer within 0\.5 s", silent)
     assert "│ Upstash has posted trouble with Redis on its status page" in silent
     assert "│ whose move: Upstash " in silent.partition("─ verdict ─")[2]
