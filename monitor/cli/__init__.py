@@ -1,1 +1,1 @@
-"""The command line: what may be typed, and what is printed."""
+"""The command line: `main` has the table of commands, each is a module with a `command`."""

@@ -71,22 +71,22 @@ class _Bridge(logging.Handler):
 
 def _as_text(record: Record, scrub: Scrub) -> str:
     time = record["time"].strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    text = f"{time}{record['time'].strftime('%z')} {record['level'].name:<7} {_whole(record)}"
+    text = f"{time}{record['time'].strftime('%z')} {record['level'].name:<7} {_with_traceback(record)}"
     return scrub(text).translate(_CONTROL)
 
 
 def _as_json(record: Record, scrub: Scrub) -> str:
     fields: dict[str, Any] = {
         "level": record["level"].name.lower(),
-        "message": scrub(_whole(record)),
+        "message": scrub(_with_traceback(record)),
         "time": record["time"].isoformat(timespec="milliseconds"),
     }
     fields |= {key: scrub(str(value)) for key, value in record["extra"].items() if key not in fields}
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _whole(record: Record) -> str:
-    """The message, with the traceback under it when there is one."""
+def _with_traceback(record: Record) -> str:
+    """The message, with the traceback below where there is one."""
     error = record["exception"]
     if error is None or error.value is None:
         return record["message"]

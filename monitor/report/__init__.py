@@ -1,1 +1,3 @@
-"""The history as people read it: uptime, outages, the SLA claim, CSV, and the words for figures."""
+"""The history as people read it: `overview` reads it, `report` is what a report holds, `values`, `csv_export` and
+`formatting` are its figures as JSON, CSV and text, `claim` and `phases` what they mean.
+"""

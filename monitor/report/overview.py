@@ -35,7 +35,7 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Past:
+class _PastDays:
     """The days before today of the database in this row, as they were when they were read."""
 
     row: int
@@ -59,7 +59,7 @@ class Archive:
         self._channels = tuple(channel.name for channel in settings.channels) or (_THE_LOG,)
         self._read = read
         self._clock = clock
-        self._past: dict[str, _Past] = {}
+        self._past: dict[str, _PastDays] = {}
 
     def names(self) -> tuple[str, ...]:
         """Every database that is known: those of the settings first, in their order."""
@@ -142,7 +142,7 @@ class Archive:
         past = self._past.get(database.name)
         if past is None or past.row != row or not past.is_fresh(now):
             days = past_days(connection, row, days=DAYS_SHOWN - 1, now=now)
-            past = self._past[database.name] = _Past(row=row, read_at=now, days=days)
+            past = self._past[database.name] = _PastDays(row=row, read_at=now, days=days)
         schedule = _schedule(database, self._settings)
         return status_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
 

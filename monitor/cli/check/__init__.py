@@ -1,1 +1,1 @@
-"""The command `check`."""
+"""The command `check`: one round, and what it prints."""

@@ -1,1 +1,1 @@
-"""The command `report`."""
+"""The command `report`: its options, and the report on a terminal."""

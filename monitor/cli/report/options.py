@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from pathlib import Path
 
 from monitor.cli.options import fail
@@ -26,21 +25,13 @@ _MOMENT_WANTED = "a duration ago such as 7d, or a time such as 2026-11-01 or 202
 _EARLIEST_YEAR = 2000
 
 
-class Format(Enum):
-    """How the report is given; the values are the options."""
-
-    TERMINAL = ""
-    JSON = "--json"
-    CSV = "--csv"
-    HTML = "--html"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What the options of `report` come to; `html` is set with the format HTML."""
+    """What the options of `report` come to. At most one format is set, none for the terminal."""
 
     period: Period
-    format: Format
+    as_json: bool = False
+    as_csv: bool = False
     html: Path | None = None
     vantage_point: str | None = None
 
@@ -58,8 +49,12 @@ def parse(
     as_csv: bool = False,
     html: str | None = None,
 ) -> Options:
-    """The period, the format and the rest of the options. A mistake ends the program with status 3."""
-    chosen_format = _format(as_json=as_json, as_csv=as_csv, as_html=html is not None)
+    """The options made into a period and a format. A mistake ends the program with status 3."""
+    formats = {"--json": as_json, "--csv": as_csv, "--html": html is not None}
+    given = [option for option, is_given in formats.items() if is_given]
+    if len(given) > 1:
+        found = "both" if len(given) == 2 else "all of them"
+        fail(f"wanted one of {', '.join(given)}, found {found}. Next: leave all but one out")
     if html == "":
         fail("wanted the name of a file after --html, found nothing. Next: --html report.html")
     if month is None:
@@ -73,17 +68,7 @@ def parse(
         period = _month(month, now)
         vantage = format_name(vantage or environ.get(VANTAGE_VARIABLE, "")) or None
     path = None if html is None else Path(html)
-    return Options(period=period, format=chosen_format, html=path, vantage_point=vantage)
-
-
-def _format(*, as_json: bool, as_csv: bool, as_html: bool) -> Format:
-    given = {Format.JSON: as_json, Format.CSV: as_csv, Format.HTML: as_html}
-    formats = [one for one, is_given in given.items() if is_given]
-    if len(formats) > 1:
-        options = ", ".join(one.value for one in formats)
-        found = "both" if len(formats) == 2 else "all of them"
-        fail(f"wanted one of {options}, found {found}. Next: leave all but one out")
-    return formats[0] if formats else Format.TERMINAL
+    return Options(period=period, as_json=as_json, as_csv=as_csv, html=path, vantage_point=vantage)
 
 
 def _period(since: str | None, until: str | None, by: str | None, now: datetime) -> Period:

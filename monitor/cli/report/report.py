@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from monitor.cli.options import config_option, fail, fail_to_write, load_settings, require_known
-from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Format, Options, parse
+from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Options, parse
 from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
 from monitor.lib.clock import now_utc
 from monitor.lib.files import replace_file
@@ -80,19 +80,17 @@ def render(report: Report, options: Options) -> None:
         period = f"{format_time(report.period.start)} to {format_time(report.period.end)}"
         step = "a longer --since" if report.period.month_end is None else "another month"
         fail(f"wanted checks of {databases}, {period}, found none. Next: {step}")
-    match options.format:
-        case Format.JSON:
-            click.echo(json.dumps(report_document(report), indent=2))
-        case Format.CSV:
-            # As bytes, because RFC 4180 ends its lines with CR LF on every system.
-            click.echo(report_csv(report).encode(), nl=False)
-        case Format.HTML:
-            assert options.html is not None  # noqa: S101 - for the type checker: the format says so
-            write_report(options.html, _html(report))
-            click.echo(f"{options.html} written")
-        case Format.TERMINAL:
-            with _stripped() as console:
-                _show(console, report)
+    if options.html is not None:
+        write_report(options.html, _html(report))
+        click.echo(f"{options.html} written")
+    elif options.as_json:
+        click.echo(json.dumps(report_document(report), indent=2))
+    elif options.as_csv:
+        # As bytes, because RFC 4180 ends its lines with CR LF on every system.
+        click.echo(report_csv(report).encode(), nl=False)
+    else:
+        with _stripped() as console:
+            _show(console, report)
 
 
 def write_report(path: Path, text: str) -> None:
