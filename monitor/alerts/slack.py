@@ -15,7 +15,7 @@ from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import MessageText, clean, compose, plain_text, short_text
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 
 _FALLBACK_LIMIT = 3500
 _SHORT_LIMIT = 1000

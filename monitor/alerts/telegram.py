@@ -18,7 +18,7 @@ from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import ChatMove, DeliveryResult, DeliveryStatus
 from monitor.alerts.text import MessageText, clean, compose, short_text
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 
 # Telegram makes a mention, with a push for whoever is meant, of every @name outside of code.
 _MENTION = re.compile(r"@(?=\w)")

@@ -24,7 +24,7 @@ from upstash_redis.http import make_headers
 from monitor.checks.connection import ProbeError, Resolver, keep_stamping
 from monitor.checks.network import Exchange, Transport, current_exchange
 from monitor.checks.observation import Observation
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)

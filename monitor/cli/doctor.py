@@ -28,8 +28,7 @@ from monitor.doctor.examine import Examination
 from monitor.doctor.fix import FixResult, apply_fix
 from monitor.doctor.worker_variables import FixPlan, plan_fix
 from monitor.engine.wiring import build_examiner
-from monitor.lib.clock import now_utc
-from monitor.lib.times import iso
+from monitor.lib.times import iso, now_utc
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
 _TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")

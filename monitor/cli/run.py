@@ -19,12 +19,10 @@ from loguru import logger
 from monitor.cli.options import config_option, fail, load_settings
 from monitor.config.load import warnings
 from monitor.config.settings import Settings
-from monitor.engine.health import HealthTracker
-from monitor.engine.scheduler import BackgroundTask, Heartbeat, Scheduler, keep_pinging
+from monitor.engine.scheduler import BackgroundTask, HealthTracker, Heartbeat, Scheduler, keep_pinging
 from monitor.engine.wiring import Monitor, build, channels_of
-from monitor.lib.clock import now_utc
-from monitor.lib.signals import heed_signals
-from monitor.lib.times import write_duration
+from monitor.lib.signals import stop_on_signals
+from monitor.lib.times import now_utc, write_duration
 from monitor.store.errors import RefusedFileError
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ _M_ARENA_MAX = -8  # malloc.h
 @click.pass_context
 def command(context: click.Context) -> None:
     """Check on schedule until stopped; serve the page when a port is set."""
-    heed_signals(sys.exit)
+    stop_on_signals(sys.exit)
     _keep_one_heap()
     settings = load_settings(context, stream=sys.stdout)
     health = HealthTracker()
@@ -51,7 +49,7 @@ def command(context: click.Context) -> None:
     if server is not None:
         beside["the web server"] = server.serve
     scheduler = Scheduler(monitor, health=health, clock=now_utc, background=beside)
-    heed_signals(scheduler.stop)
+    stop_on_signals(scheduler.stop)
     for line in (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
     logger.info("{}", _start_line(settings, server.port if server else None))

@@ -1,8 +1,4 @@
-"""config.yaml and the environment become Settings, or a list of mistakes (docs/configuration.md).
-
-The knobs and their defaults stand in `settings`. Reading YAML strictly is the business of `config_yaml`, putting
-variables in that of `config_variables`, and saying what is wrong with a value that of `config_wording`.
-"""
+"""config.yaml and the environment become Settings, or a list of mistakes (docs/configuration.md)."""
 
 from __future__ import annotations
 
@@ -23,23 +19,147 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$\$|\$\{{(?P<name>{_NAME})(?::-(?P<default>(?:\$\$|[^${{}}])*))?\}}|(?P<broken>\$\{{)")
 
 
-def expand(value: Any, place: Place, environ: Mapping[str, str], mistakes: Mistakes) -> Any:
+_USUAL_FILE = "config.yaml"
+_USUAL_DATABASE = {"name": "main", "url": "${UPSTASH_REDIS_REST_URL}", "token": "${UPSTASH_REDIS_REST_TOKEN}"}
+# Which channels there are without `channels`, and the variables that must be set for each.
+_USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+    (("SLACK_WEBHOOK_URL",), {"type": "slack", "webhook_url": "${SLACK_WEBHOOK_URL}"}),
+    (
+        ("TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID"),
+        {"type": "telegram", "bot_token": "${TELEGRAM_BOT_TOKEN}", "chat_id": "${TELEGRAM_CHAT_ID}"},
+    ),
+)
+_WITHOUT_A_FILE = {"page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
+_PASSWORD = "STATUS_PASSWORD"
+_VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
+Section = TypeVar("Section", bound=BaseModel)
+_FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+_NEXT = "correct {}, or unset it to trust certifi's list"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """The settings, and where each of their values came from."""
+
+    settings: Settings
+    origins: Mistakes
+
+    def mistake(self, place: Place, *, wanted: str, found: str = "", next_step: str = "") -> Mistake:
+        """A mistake that only shows when the settings are understood, with the place it stands at."""
+        return self.origins.at(place, wanted=wanted, found=found, next_step=next_step)
+
+
+def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The file to read: `--config`, else `$MONITOR_CONFIG`, else ./config.yaml if there is one, else none."""
+    chosen = option or environ.get("MONITOR_CONFIG")
+    if chosen:
+        return Path(chosen)
+    # A link that leads nowhere is a file that cannot be read, not one that is not there.
+    return Path(_USUAL_FILE) if os.path.lexists(_USUAL_FILE) else None
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes."""
+    return read(path, environ).settings
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
+    """As `load`, and where each value came from."""
+    document = read_document(path) if path is not None else Document(values=dict(_WITHOUT_A_FILE))
+    mistakes = Mistakes(lines=document.lines, by_place=document.mistakes)
+    values: dict[str, Any] = _expand(document.values, (), environ, mistakes)
+    for key, implied in _implied(environ).items():
+        if key not in values:
+            values[key] = _expand(implied, (key,), environ, mistakes)
+    _keep_history_on_the_volume(values, environ)
+    _take_password(values, environ, mistakes)
+    _apply_defaults(values, mistakes)
+    _find_equal_names(values, mistakes)
+    _check_certificates(environ, mistakes)
+    settings = _validated(Settings, values, (), mistakes)
+    if settings is None or mistakes.by_place:
+        raise ConfigMistakesError(mistakes.in_order())
+    return Configuration(settings=settings, origins=mistakes)
+
+
+def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What is allowed and yet worth a line at the start."""
+    found = []
+    bot, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
+    if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
+        found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
+    return tuple(found)
+
+
+def _implied(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment gives where the file has nothing."""
+    channels = [channel for needed, channel in _USUAL_CHANNELS if all(environ.get(name) for name in needed)]
+    return {"databases": [_USUAL_DATABASE], "channels": channels}
+
+
+def _keep_history_on_the_volume(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """The rest of a container's disk is thrown away with it."""
+    volume, history = environ.get(_VOLUME), values.get("history", {})
+    if volume and isinstance(history, dict):
+        values["history"] = {"path": f"{volume.rstrip('/')}/history.db", **history}
+
+
+def _take_password(values: dict[str, Any], environ: Mapping[str, str], mistakes: Mistakes) -> None:
+    """A password that is set counts, whatever the file has for the page."""
+    page = values.get("page", {})
+    if environ.get(_PASSWORD) and isinstance(page, dict) and not page.get("password"):
+        password = _expand(f"${{{_PASSWORD}}}", ("page", "password"), environ, mistakes)
+        values["page"] = {**page, "password": password}
+
+
+def _apply_defaults(values: dict[str, Any], mistakes: Mistakes) -> None:
+    """Give `defaults` to every database that has no value of its own."""
+    defaults = values.pop("defaults", {})
+    databases = values["databases"]
+    if _validated(DatabaseDefaults, defaults, ("defaults",), mistakes) is not None and isinstance(databases, list):
+        values["databases"] = [{**defaults, **one} if isinstance(one, dict) else one for one in databases]
+
+
+def _find_equal_names(values: dict[str, Any], mistakes: Mistakes) -> None:
+    """The model would find them too, without their place."""
+    for key in ("databases", "channels"):
+        entries = values[key] if isinstance(values[key], list) else []
+        names: set[str] = set()
+        for number, entry in enumerate(entries):
+            name = entry.get("name", entry.get("type")) if isinstance(entry, dict) else None
+            if isinstance(name, str) and name in names:
+                step = "give it another" if "name" in entry else "give it a name of its own"
+                found = f"{name!r} again" if is_word(name) else "that of an entry above"
+                mistakes.add((key, number, "name"), wanted="a name that no other has", found=found, next_step=step)
+            elif isinstance(name, str):
+                names.add(name)
+
+
+def _validated(model: type[Section], values: Any, place: Place, mistakes: Mistakes) -> Section | None:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        explain(error, place, mistakes)
+        return None
+
+
+def _expand(value: Any, place: Place, environ: Mapping[str, str], mistakes: Mistakes) -> Any:
     """The value with its variables put in; keys with nothing behind them are left out.
 
     A text of variables that hold nothing is nothing too, so that `${PORT:-}` leaves the port out.
-    Which variables a value was made of is noted in `mistakes.variables`, for whoever complains about it later.
+    Which variables a value was made of is noted in `mistakes.variables`, for the mistakes that are found later.
     """
     if isinstance(value, dict):
-        items = ((key, expand(item, (*place, key), environ, mistakes)) for key, item in value.items())
+        items = ((key, _expand(item, (*place, key), environ, mistakes)) for key, item in value.items())
         return {key: item for key, item in items if item is not None}
     if isinstance(value, list):
-        return [expand(item, (*place, number), environ, mistakes) for number, item in enumerate(value)]
+        return [_expand(item, (*place, number), environ, mistakes) for number, item in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
-    return _filled(value, place, environ, mistakes)
+    return _fill_in(value, place, environ, mistakes)
 
 
-def _filled(text: str, place: Place, environ: Mapping[str, str], mistakes: Mistakes) -> str | None:
+def _fill_in(text: str, place: Place, environ: Mapping[str, str], mistakes: Mistakes) -> str | None:
     names: list[str] = []
 
     def fill(reference: re.Match[str]) -> str:
@@ -72,11 +192,7 @@ def _how_to_set(name: str, environ: Mapping[str, str]) -> str:
     return f"set it, or write ${{{name}:-default}}" + (f"; did you mean {near}?" if near else "")
 
 
-_FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
-_NEXT = "correct {}, or unset it to trust certifi's list"
-
-
-def check_trust(environ: Mapping[str, str], mistakes: Mistakes) -> None:
+def _check_certificates(environ: Mapping[str, str], mistakes: Mistakes) -> None:
     """Note what is wrong with the file, or, where no file is named, with the folder; httpx asks in that order."""
     if environ.get(_FILE):
         found = _wrong_with_file(environ[_FILE])
@@ -97,125 +213,3 @@ def _wrong_with_file(name: str) -> str | None:
     except OSError as error:
         return (error.strerror or "an error").lower()
     return None
-
-
-_USUAL = "config.yaml"
-_THE_DATABASE = {"name": "main", "url": "${UPSTASH_REDIS_REST_URL}", "token": "${UPSTASH_REDIS_REST_TOKEN}"}
-# Which channels there are without `channels`, and the variables that must be set for each.
-_THE_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
-    (("SLACK_WEBHOOK_URL",), {"type": "slack", "webhook_url": "${SLACK_WEBHOOK_URL}"}),
-    (
-        ("TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID"),
-        {"type": "telegram", "bot_token": "${TELEGRAM_BOT_TOKEN}", "chat_id": "${TELEGRAM_CHAT_ID}"},
-    ),
-)
-_WITHOUT_A_FILE = {"page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
-_PASSWORD = "STATUS_PASSWORD"
-_VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
-Part = TypeVar("Part", bound=BaseModel)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Configuration:
-    """The settings, and where each of their values came from."""
-
-    settings: Settings
-    origins: Mistakes
-
-    def mistake(self, place: Place, *, wanted: str, found: str = "", next_step: str = "") -> Mistake:
-        """A mistake that only shows when the settings are understood, with the place it stands at."""
-        return self.origins.at(place, wanted=wanted, found=found, next_step=next_step)
-
-
-def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The file to read: `--config`, else `$MONITOR_CONFIG`, else ./config.yaml if there is one, else none."""
-    chosen = option or environ.get("MONITOR_CONFIG")
-    if chosen:
-        return Path(chosen)
-    # A link that leads nowhere is a file that cannot be read, not one that is not there.
-    return Path(_USUAL) if os.path.lexists(_USUAL) else None
-
-
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes."""
-    return read(path, environ).settings
-
-
-def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
-    """As `load`, and where each value came from."""
-    document = read_document(path) if path is not None else Document(values=dict(_WITHOUT_A_FILE))
-    mistakes = Mistakes(lines=document.lines, by_place=document.mistakes)
-    values: dict[str, Any] = expand(document.values, (), environ, mistakes)
-    for key, implied in _implied(environ).items():
-        if key not in values:
-            values[key] = expand(implied, (key,), environ, mistakes)
-    _keep_history_on_the_volume(values, environ)
-    _ask_for_the_password(values, environ, mistakes)
-    _spread_defaults(values, mistakes)
-    _find_twins(values, mistakes)
-    check_trust(environ, mistakes)
-    settings = _validated(Settings, values, (), mistakes)
-    if settings is None or mistakes.by_place:
-        raise ConfigMistakesError(mistakes.in_order())
-    return Configuration(settings=settings, origins=mistakes)
-
-
-def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What is allowed and yet worth a line at the start."""
-    found = []
-    bot, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
-    if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
-        found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
-    return tuple(found)
-
-
-def _implied(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the environment gives where the file does not say."""
-    channels = [channel for needed, channel in _THE_CHANNELS if all(environ.get(name) for name in needed)]
-    return {"databases": [_THE_DATABASE], "channels": channels}
-
-
-def _keep_history_on_the_volume(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """The rest of a container's disk is thrown away with it."""
-    volume, history = environ.get(_VOLUME), values.get("history", {})
-    if volume and isinstance(history, dict):
-        values["history"] = {"path": f"{volume.rstrip('/')}/history.db", **history}
-
-
-def _ask_for_the_password(values: dict[str, Any], environ: Mapping[str, str], mistakes: Mistakes) -> None:
-    """Whoever sets the variable means it, whatever the file says of the page."""
-    page = values.get("page", {})
-    if environ.get(_PASSWORD) and isinstance(page, dict) and not page.get("password"):
-        password = expand(f"${{{_PASSWORD}}}", ("page", "password"), environ, mistakes)
-        values["page"] = {**page, "password": password}
-
-
-def _spread_defaults(values: dict[str, Any], mistakes: Mistakes) -> None:
-    """Give `defaults` to every database that does not say otherwise."""
-    defaults = values.pop("defaults", {})
-    databases = values["databases"]
-    if _validated(DatabaseDefaults, defaults, ("defaults",), mistakes) is not None and isinstance(databases, list):
-        values["databases"] = [{**defaults, **one} if isinstance(one, dict) else one for one in databases]
-
-
-def _find_twins(values: dict[str, Any], mistakes: Mistakes) -> None:
-    """The model would find them too, without their place."""
-    for key in ("databases", "channels"):
-        entries = values[key] if isinstance(values[key], list) else []
-        names: set[str] = set()
-        for number, entry in enumerate(entries):
-            name = entry.get("name", entry.get("type")) if isinstance(entry, dict) else None
-            if isinstance(name, str) and name in names:
-                step = "give it another" if "name" in entry else "give it a name of its own"
-                found = f"{name!r} again" if is_word(name) else "that of an entry above"
-                mistakes.add((key, number, "name"), wanted="a name that no other has", found=found, next_step=step)
-            elif isinstance(name, str):
-                names.add(name)
-
-
-def _validated(model: type[Part], values: Any, place: Place, mistakes: Mistakes) -> Part | None:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        explain(error, place, mistakes)
-        return None

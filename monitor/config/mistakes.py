@@ -1,7 +1,4 @@
-"""A mistake of the user's: where it is, what was wanted, what was found, what to do next.
-
-What is a mistake is decided by whoever reads; here is how it is told, and how much of a value may be shown.
-"""
+"""A mistake in the configuration: where it is, what was wanted, what was found, what to do next."""
 
 from __future__ import annotations
 
@@ -74,7 +71,7 @@ class ConfigMistakesError(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Mistakes:
-    """What was wrong so far, one mistake a place: the first says what to mend, the next would follow from it.
+    """What was wrong so far, one mistake a place: the first tells what to mend, the next would follow from it.
 
     `lines` knows where each value stands in the file, `variables` which of them it was made of.
     """

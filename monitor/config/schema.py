@@ -1,4 +1,4 @@
-"""The JSON Schema of config.yaml for editors, made from `settings`, with `defaults` and `${NAME}` in it."""
+"""The JSON Schema of config.yaml for editors, with `defaults` and `${NAME}` in it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The kinds of value a setting can be: what is taken, and in which words anything else is refused.
+"""The kinds of value a setting can be: what is accepted, and in which words anything else is refused.
 
-Which settings there are stands in `settings`. The refusals never repeat the value: it may be a secret gone astray.
+The refusals never repeat the value: it may be a secret under the wrong key.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _empty_is_none(value: Any) -> Any:
 
 
 def _unset_is_none(value: Any) -> Any:
-    """Only a text that holds nothing is nothing: a password of blanks is a mistake, and no open door."""
+    """Only a text that holds nothing is nothing: a password of blanks is a mistake, not the lack of one."""
     return None if value == "" else value
 
 

@@ -1,7 +1,6 @@
-"""Every knob, its default and one sentence on it; nothing here reads a file or the environment.
+"""Every setting, its default and one sentence on it (docs/configuration.md).
 
-Which values a knob takes is decided in `setting_types`, reading config.yaml is the business of `config_file`.
-The shapes follow the contract (docs/configuration.md); the JSON Schema for editors is made from them.
+Nothing here reads a file or the environment. The JSON Schema for editors is made from these models.
 """
 
 from __future__ import annotations
@@ -34,36 +33,36 @@ from monitor.lib.secret import Secret
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
-class _Part(BaseModel):
-    # What checks values is built for those parts that are checked: half the time that reading this file took.
+class _Section(BaseModel):
+    # Validators are built for the sections that are validated, which halves the time that this import takes.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
-class DatabaseDefaults(_Part):
-    """The knobs of a database that `defaults` may set for all of them."""
+class DatabaseDefaults(_Section):
+    """The settings of a database that `defaults` may give to all of them."""
 
-    interval: Interval = Field(timedelta(seconds=60), description="How often it is looked at; at least 1s.")
+    interval: Interval = Field(timedelta(seconds=60), description="How often it is checked; at least 1s.")
     timeout: Duration = Field(timedelta(seconds=10), description="The deadline of one whole check, DNS included.")
     slow: Duration | None = Field(None, description="Above this latency a check is slow; left out: no limit.")
     canary: Duration | None = Field(
         None, description="How often a key is written, read back and deleted (billed); off by default."
     )
-    worker: Switch = Field(default=False, description="Also look through rediss:// as a worker does.")
+    worker: Switch = Field(default=False, description="Also check through rediss:// as a worker does.")
 
 
 class DatabaseSettings(DatabaseDefaults):
-    """One database: where it is, how to get in, how often to look."""
+    """One database: where it is, its credentials, how often it is checked."""
 
     name: Name = Field(description="A short unique name; messages begin with it.")
     url: SecretText = Field(Secret(""), description="The REST URL, https://HOST.")
     token: SecretText = Field(Secret(""), description="The REST token.")
 
     def with_credentials(self, *, url: str, token: str) -> Self:
-        """The same database with another way in."""
+        """The same database with other credentials."""
         return self.model_copy(update={"url": Secret(url), "token": Secret(token)})
 
 
-class Rule(_Part):
+class Rule(_Section):
     """An incident opens when `failures` of the last `of` counted checks went wrong."""
 
     failures: WholeNumber = Field(ge=1, le=100)
@@ -78,7 +77,7 @@ class Rule(_Part):
         return self
 
 
-class AlertSettings(_Part):
+class AlertSettings(_Section):
     """When trouble becomes an incident, when it is over, and how often it is told again."""
 
     confirm_interval: Duration = Field(
@@ -101,7 +100,7 @@ class AlertSettings(_Part):
     )
 
 
-class SlackSettings(_Part):
+class SlackSettings(_Section):
     """A Slack incoming webhook."""
 
     type: Literal["slack"]
@@ -109,7 +108,7 @@ class SlackSettings(_Part):
     webhook_url: SecretUrl = Field(description="https://hooks.slack.com/services/…")
 
 
-class TelegramSettings(_Part):
+class TelegramSettings(_Section):
     """A Telegram bot and the chat it writes to."""
 
     type: Literal["telegram"]
@@ -119,7 +118,7 @@ class TelegramSettings(_Part):
     api_url: BotApiUrl = Field("https://api.telegram.org", description="Another Bot API server.")
 
 
-class WebhookSettings(_Part):
+class WebhookSettings(_Section):
     """Any other receiver: the notification as JSON."""
 
     type: Literal["webhook"]
@@ -127,7 +126,7 @@ class WebhookSettings(_Part):
     url: SecretUrl = Field(description="Where the notification is posted as JSON.")
 
 
-class LogSettings(_Part):
+class LogSettings(_Section):
     """The log as a channel; used by itself when no other channel is configured."""
 
     type: Literal["log"]
@@ -139,14 +138,14 @@ ChannelSettings = Annotated[
 ]
 
 
-class HistorySettings(_Part):
+class HistorySettings(_Section):
     """The SQLite file."""
 
     path: str = Field("history.db", min_length=1, description="Where the SQLite file is.")
     keep: Duration = Field(timedelta(days=90), description="How long single checks are kept.")
 
 
-class PageSettings(_Part):
+class PageSettings(_Section):
     """The HTTP server of `run`."""
 
     host: str = Field("0.0.0.0", min_length=1, description="The address it listens on.")  # noqa: S104 - the contract's default: Railway routes to every address
@@ -156,14 +155,14 @@ class PageSettings(_Part):
     )
 
 
-class HeartbeatSettings(_Part):
+class HeartbeatSettings(_Section):
     """A dead man's switch that is pinged while the monitor does its job."""
 
     url: OptionalSecretUrl = Field(None, description="Fetched about once a minute, as healthchecks.io expects.")
 
 
-class DoctorSettings(_Part):
-    """What the doctor needs to know beyond the databases: where the worker is, and whom else to ask."""
+class DoctorSettings(_Section):
+    """What the doctor needs beyond the databases: the worker, and the services that it asks."""
 
     service: str = Field("worker", min_length=1, description="The worker's service on Railway, by its name.")
     worker_port: int = Field(6379, ge=1, le=65535, description="The port of the worker's rediss:// URL.")
@@ -174,19 +173,19 @@ class DoctorSettings(_Part):
     railway_url: str = Field("https://backboard.railway.com/graphql/v2", description="Railway's GraphQL API.")
 
 
-class LogsSettings(_Part):
-    """How the program talks about itself."""
+class LogsSettings(_Section):
+    """The program's own log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["text", "json"] = Field("text", description="text for people, json for Railway.")
 
 
-def _first_twin(names: list[str]) -> str | None:
+def _first_repeated(names: list[str]) -> str | None:
     return next((name for index, name in enumerate(names) if name in names[:index]), None)
 
 
-class Settings(_Part):
-    """The whole program's settings, as `wiring` takes them."""
+class Settings(_Section):
+    """The settings of the whole program."""
 
     databases: tuple[DatabaseSettings, ...] = Field(min_length=1, description="What is watched.")
     alerts: AlertSettings = AlertSettings()
@@ -208,9 +207,9 @@ class Settings(_Part):
             ("databases", [database.name for database in self.databases]),
             ("channels", [channel.name for channel in self.channels]),
         ):
-            twin = _first_twin(names)
-            if twin is not None:
-                raise ValueError(f"two {kind} are named {twin!r}; wanted unique names")
+            repeated = _first_repeated(names)
+            if repeated is not None:
+                raise ValueError(f"two {kind} are named {repeated!r}; wanted unique names")
         return self
 
     def secrets(self) -> tuple[str, ...]:

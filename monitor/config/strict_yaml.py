@@ -1,7 +1,6 @@
 """Strict YAML: plain mappings, lists and scalars with the line of each, or what kept the file from being read.
 
-Aliases and tags are refused before anything is built, so a YAML bomb cannot go off.
-What the values mean is decided in `config_file`; how settings are written for people is here as well.
+Aliases and tags are refused before anything is built, so that a small file cannot become a huge value.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
     mistakes: dict[Place, Mistake] = field(default_factory=dict)
 
-    def complain(self, place: Place, *, line: int, wanted: str, found: str, next_step: str = "") -> None:
+    def add_mistake(self, place: Place, *, line: int, wanted: str, found: str, next_step: str = "") -> None:
         """Note what is wrong with a key; reading goes on."""
         mistake = Mistake(place=format_place(place), wanted=wanted, found=found, next_step=next_step, line=line)
         self.mistakes.setdefault(place, mistake)
@@ -92,7 +91,7 @@ def _text(path: Path) -> str:
 
 
 def _checked(path: Path, text: str) -> yaml.Node | None:
-    """The one document of a text, after a look at its events for what is not allowed."""
+    """The one document of a text, once its events hold nothing that is not allowed."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1 if event.start_mark else None
@@ -124,10 +123,12 @@ def _items(node: yaml.MappingNode, place: Place, document: Document) -> Iterator
         key = str(key_node.value).translate(_SHOW_BRACES) if isinstance(key_node, yaml.ScalarNode) else ""
         here = (*place, key)
         if not isinstance(key_node, yaml.ScalarNode):
-            document.complain(here, line=line, wanted="a word as a key", found="a list or a mapping")
+            document.add_mistake(here, line=line, wanted="a word as a key", found="a list or a mapping")
         elif here in document.lines:
             again = f"{key!r} again" if is_word(key) else "the same again"
-            document.complain(here, line=line, wanted="each key once", found=again, next_step="keep one of them")
+            document.add_mistake(
+                here, line=line, wanted="each key once", found=again, next_step="keep one of them"
+            )
         else:
             document.lines[here] = line
             yield key, _build(value_node, here, document)

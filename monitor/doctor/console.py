@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.web import WebError, fetch, read_json
-from monitor.lib.clock import Deadline
 from monitor.lib.secret import Secret
+from monitor.lib.times import Deadline
 
 _UPSTASH_DOMAIN = ".upstash.io"
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")

@@ -18,8 +18,8 @@ from monitor.diagnosis.verdicts import VerdictCode, judge
 from monitor.doctor.railway import Deployment, Railway
 from monitor.doctor.web import WebError
 from monitor.doctor.worker_variables import FixPlan
-from monitor.lib.clock import Deadline
 from monitor.lib.threads import on_daemon_thread
+from monitor.lib.times import Deadline
 
 RECHECK_FOR = timedelta(minutes=2)
 STEP_TIMEOUT = timedelta(seconds=15)

@@ -23,10 +23,10 @@ from monitor.doctor.worker_variables import (
     compare,
     is_redis_url,
 )
-from monitor.lib.clock import Deadline
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber, mask_credentials, one_line
 from monitor.lib.threads import on_daemon_thread
+from monitor.lib.times import Deadline
 
 LINES = 3
 LINE_LIMIT = 160

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from monitor.doctor.web import WebError, fetch, format_status, parse_json
 from monitor.lib.bounded_http import Answer
-from monitor.lib.clock import Deadline
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber, mask_credentials, one_line
+from monitor.lib.times import Deadline
 
 _SCOPE = "query TokenScope { projectToken { projectId environmentId } }"
 _SERVICES = """query ProjectServices($projectId: String!) {

@@ -11,8 +11,8 @@ from typing import Any
 
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.doctor.web import WebError, fetch, read_json
-from monitor.lib.clock import Deadline
 from monitor.lib.text import one_line
+from monitor.lib.times import Deadline
 
 _SUMMARY = "/api/v2/summary.json"
 _FINE = "operational"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 
 _LIMIT_BYTES = 2 * 1024 * 1024
 

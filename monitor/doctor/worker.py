@@ -11,7 +11,7 @@ from monitor.checks.credentials import READ_ONLY_USER, host_of, legacy_port
 from monitor.checks.observation import Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 
 _USER = "default"  # of the URL that a worker builds
 _LOGGED_IN = (Outcome.OK, Outcome.PERMISSION_DENIED)

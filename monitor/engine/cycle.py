@@ -20,8 +20,7 @@ from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
-from monitor.lib.clock import Deadline
-from monitor.lib.times import format_duration
+from monitor.lib.times import Deadline, format_duration
 from monitor.store.store import Recorded, Store
 from monitor.store.thread import StoreThread
 

@@ -14,7 +14,7 @@ from monitor.checks.observation import Check
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
 from monitor.incidents.state import IncidentState, Transition
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 from monitor.store.store import Recorded
 
 # Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.

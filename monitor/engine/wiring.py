@@ -28,10 +28,10 @@ from monitor.config.settings import (
     WebhookSettings,
 )
 from monitor.engine.cycle import Connectivity, Cycle
-from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
+from monitor.engine.delivery import Deliverer, DeliveryAttempt, usual_send_timeout
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
-from monitor.lib.clock import now_utc
 from monitor.lib.text import Scrubber
+from monitor.lib.times import now_utc
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 
@@ -149,7 +149,7 @@ def build(
     scrub: Scrub | None = None,
     clock: Callable[[], datetime] = now_utc,
     tell_unwritable: bool = True,
-    send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
+    send_timeout: Callable[[], timedelta] = usual_send_timeout,
     on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,

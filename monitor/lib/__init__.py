@@ -1,1 +1,1 @@
-"""Small things that know nothing of databases: durations, times, text, secrets, threads, bounded HTTP."""
+"""Small things that know nothing of databases: times, text, secrets, threads, signals, files, bounded HTTP."""

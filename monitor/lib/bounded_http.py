@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from monitor.lib.clock import Deadline
 from monitor.lib.threads import start_on_thread
+from monitor.lib.times import Deadline
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session

@@ -1,7 +1,4 @@
-"""What the system's signals do to the always-on mode: they ask it to end, and see to it that it does.
-
-How it ends is the business of `daemon`.
-"""
+"""SIGTERM and SIGINT ask the always-on mode to end; if that takes too long, the process ends anyway."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from types import FrameType
 _LEAVE_AFTER_SECONDS = 4.5
 
 
-def heed_signals(stop: Callable[[], None]) -> None:
+def stop_on_signals(stop: Callable[[], None]) -> None:
     """SIGTERM and SIGINT call `stop` from now until the process ends; more of them change nothing.
 
     Handlers of the event loop would be gone while the store is closed, and a second signal would kill us there.

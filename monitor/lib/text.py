@@ -1,7 +1,4 @@
-"""Takes secrets out of a text, in whatever dress they stand there.
-
-Where secrets come from is decided in `settings`; who must scrub, by whoever lets a text out of the process.
-"""
+"""Text that may leave the process: without secrets or what looks like them, on one printable line."""
 
 from __future__ import annotations
 
@@ -91,7 +88,7 @@ class Scrubber:
 
 
 def _pieces(secret: str) -> Iterator[str]:
-    """What is worth hiding of a secret: the value without wrapping, and the parts that open doors alone."""
+    """What is worth hiding of a secret: the value without wrapping, and the parts that are secret too."""
     core = secret.strip(_WRAPPING)
     url = _URL.fullmatch(core)
     if url is not None:

@@ -1,9 +1,10 @@
-"""Durations as Prometheus writes them, and as a person says them; no clock is read here."""
+"""Durations as Prometheus writes them and as people read them, moments in UTC, the present one, deadlines."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 _UNITS = {
     "y": timedelta(days=365),
@@ -51,17 +52,17 @@ def write_duration(duration: timedelta) -> str:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Say a duration with its two largest units: `12 min 4 s`, `3 d 2 h`; never negative."""
+    """A duration for people, in its two largest units: `12 min 4 s`, `3 d 2 h`; never negative."""
     seconds = max(0, round(duration.total_seconds()))
     sizes = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    said: list[str] = []
+    parts: list[str] = []
     for unit, size in sizes:
         count, seconds = divmod(seconds, size)
         if count:
-            said.append(f"{count} {unit}")
-        elif said:
+            parts.append(f"{count} {unit}")
+        elif parts:
             break
-    return " ".join(said[:2]) or "0 s"
+    return " ".join(parts[:2]) or "0 s"
 
 
 def iso(moment: datetime) -> str:
@@ -72,3 +73,21 @@ def iso(moment: datetime) -> str:
 def format_time(moment: datetime) -> str:
     """A time for people anywhere: `2026-11-23 14:02:09 UTC`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def now_utc() -> datetime:
+    """The clock of the whole program; tests hand in another."""
+    return datetime.now(UTC)
+
+
+class Deadline:
+    """`within` from now, of which `spent` has passed already. It goes by the monotonic clock."""
+
+    def __init__(self, within: timedelta, *, spent: timedelta = timedelta(0)) -> None:
+        self._end = monotonic() + (within - spent).total_seconds()
+        self._within = within
+
+    def left(self, *, reserve: timedelta = timedelta(0)) -> timedelta:
+        """What is left when `reserve`, but never more than a quarter of `within`, is kept back; at least zero."""
+        left = timedelta(seconds=self._end - monotonic()) - min(reserve, self._within / 4)
+        return max(timedelta(0), left)

@@ -18,11 +18,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from monitor.checks.credentials import host_of
-from monitor.engine.health import Health, HealthTracker
+from monitor.engine.scheduler import Health, HealthTracker
 from monitor.engine.wiring import Monitor
-from monitor.lib.clock import now_utc
 from monitor.lib.text import one_line
 from monitor.lib.threads import on_daemon_thread
+from monitor.lib.times import now_utc
 from monitor.report.formatting import Redactor
 from monitor.report.overview import Clock, Overview
 from monitor.store.errors import UnknownDatabaseError

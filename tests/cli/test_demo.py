@@ -210,7 +210,7 @@ def test_what_does_not_happen_is_told_and_ends_with_1(
     never = replace(ACTS[0], awaited=frozenset({(SLACK, "opened"), (TELEGRAM, "opened")}))
     monkeypatch.setattr(demo_play, "ACTS", (never,))
     monkeypatch.setattr(demo_play, "_PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(demo, "heed_signals", lambda stop: None)
+    monkeypatch.setattr(demo, "stop_on_signals", lambda stop: None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     with pytest.raises(SystemExit) as ended:

@@ -21,7 +21,7 @@ from monitor.config.settings import Settings
 from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
 from monitor.engine.wiring import build_examiner
-from monitor.lib.clock import now_utc
+from monitor.lib.times import now_utc
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.status_page import StatusPageStandIn

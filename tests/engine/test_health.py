@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.engine.health import HealthTracker
+from monitor.engine.scheduler import HealthTracker
 
 INTERVAL, TIMEOUT = 60.0, 10.0
 

@@ -18,10 +18,9 @@ from loguru import logger
 from monitor.checks.observation import Outcome
 from monitor.config.settings import Settings
 from monitor.engine.cycle import CycleResult
-from monitor.engine.health import HealthTracker
-from monitor.engine.scheduler import BackgroundTask, Scheduler, SlotTrigger
+from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, SlotTrigger
 from monitor.engine.wiring import Monitor, build
-from monitor.lib.clock import now_utc
+from monitor.lib.times import now_utc
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, database, settings, slack, told

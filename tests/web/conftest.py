@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from monitor.engine.health import Health
+from monitor.engine.scheduler import Health
 from monitor.web.app import build_app
 from monitor.web.server import PageServer
 from tests.program import PATIENCE_SECONDS

@@ -21,7 +21,7 @@ import pytest
 
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
-from monitor.engine.health import Health
+from monitor.engine.scheduler import Health
 from monitor.incidents.rules import advance
 from monitor.lib.secret import Secret
 from monitor.report.overview import Overview

@@ -12,8 +12,7 @@ import click
 
 from monitor.cli.options import CommandGroup, config_option, fail, load_settings, reason
 from monitor.engine.wiring import open_store
-from monitor.lib.clock import now_utc
-from monitor.lib.times import format_duration, format_time
+from monitor.lib.times import format_duration, format_time, now_utc
 from monitor.report.values import VERSION, incident_values
 from monitor.store.errors import RefusedFileError
 from monitor.store.store import Store

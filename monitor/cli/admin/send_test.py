@@ -12,9 +12,9 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.cli.options import config_option, load_settings, require_known
 from monitor.engine.delivery import SEND_TIMEOUT
 from monitor.engine.wiring import build_channels
-from monitor.lib.clock import now_utc
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.text import Scrubber
+from monitor.lib.times import now_utc
 
 
 @click.command("test-alerts")

@@ -20,8 +20,8 @@ from monitor.config.settings import Settings
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Result, Round, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build
-from monitor.lib.clock import Deadline, now_utc
 from monitor.lib.exit_status import ExitStatus
+from monitor.lib.times import Deadline, now_utc
 from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Totals
 

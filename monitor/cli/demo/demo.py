@@ -22,7 +22,7 @@ from monitor.cli.demo.screen import Screen
 from monitor.cli.demo.settings import HISTORY
 from monitor.cli.demo.view import View
 from monitor.cli.options import fail
-from monitor.lib.signals import heed_signals
+from monitor.lib.signals import stop_on_signals
 
 if TYPE_CHECKING:
     _Param = click.ParamType[int]
@@ -73,7 +73,7 @@ class _WholeNumber(_Param):
 @click.pass_context
 def command(context: click.Context, *, port: int | None, seconds: int, keep: Path | None) -> None:
     """Watch the whole program at work against stand-ins on this machine; no account needed."""
-    heed_signals(sys.exit)
+    stop_on_signals(sys.exit)
     if keep is not None and keep.exists():
         fail(f"wanted a new file for the history, found {keep}. Next: --keep another one")
     view = View(Screen(sys.stdout))
@@ -103,7 +103,7 @@ async def _until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
         with suppress(RuntimeError):  # the loop has ended already
             loop.call_soon_threadsafe(task.cancel)
 
-    heed_signals(stop)
+    stop_on_signals(stop)
     try:
         return await task
     except asyncio.CancelledError:

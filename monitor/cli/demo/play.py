@@ -25,12 +25,11 @@ from monitor.diagnosis.layers import Layer, LayerResults
 from monitor.diagnosis.verdicts import Verdict, judge
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
-from monitor.engine.health import HealthTracker
-from monitor.engine.scheduler import BackgroundTask, Scheduler
+from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, build_examiner
 from monitor.incidents.state import Incident
-from monitor.lib.clock import now_utc
 from monitor.lib.text import Scrubber
+from monitor.lib.times import now_utc
 from monitor.sandbox.inbox import Received
 
 

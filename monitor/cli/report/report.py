@@ -16,9 +16,8 @@ from rich.console import Console
 from monitor.cli.options import config_option, fail, fail_to_write, load_settings, require_known
 from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Options, parse
 from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
-from monitor.lib.clock import now_utc
 from monitor.lib.files import replace_file
-from monitor.lib.times import format_time
+from monitor.lib.times import format_time, now_utc
 from monitor.report.csv_export import report_csv
 from monitor.report.formatting import format_name
 from monitor.report.overview import open_archive

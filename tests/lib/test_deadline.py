@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from monitor.lib.clock import Deadline
+from monitor.lib.times import Deadline
 
 MINUTE = timedelta(minutes=1)
 
