@@ -45,10 +45,10 @@ def command(context: click.Context) -> None:
     except RefusedFileError as error:
         fail(str(error))
     server = _status_server(monitor, health, lambda: scheduler.missed_checks)
-    beside = _heartbeat(settings, health)
+    background = _heartbeat(settings, health)
     if server is not None:
-        beside["the web server"] = server.serve
-    scheduler = Scheduler(monitor, health=health, clock=now_utc, background=beside)
+        background["the web server"] = server.serve
+    scheduler = Scheduler(monitor, health=health, clock=now_utc, background=background)
     stop_on_signals(scheduler.stop)
     for line in (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)

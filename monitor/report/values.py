@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor.checks.observation import Check, Phases, is_up
 from monitor.incidents.state import Incident
 from monitor.lib.times import iso
 from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.phases import shifts
-from monitor.report.report import DatabaseReport, Report
 from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
+
+if TYPE_CHECKING:
+    from monitor.report.report import DatabaseReport, Report
 
 VERSION = 1
 

@@ -161,7 +161,7 @@ def test_slow_only_is_a_warning(tmp_path: Path, upstash: UpstashStandIn, people:
 
 @pytest.mark.parametrize("words", [("check",), ("check", "--json")])
 def test_an_unusable_configuration_is_unknown(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """Status 3 and an answer in the form that was asked for; the mistakes stand on stderr."""
+    """Status 3 and a result in the format that is wanted; the mistakes are on stderr."""
     done = Program(tmp_path, {"databases": [{"name": "main", "tokn": "x"}]}).end(*words)
     assert done.status == 3
     assert "did you mean token?" in done.stderr

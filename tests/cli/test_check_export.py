@@ -84,9 +84,9 @@ def test_a_file_that_cannot_be_written_changes_no_verdict(
     done = program(tmp_path, upstash, people).end("check", "--metrics", str(tmp_path / "missing" / "upstash.prom"))
     assert done.status == 2
     assert done.stdout.startswith("CRITICAL - ")
-    *logged, said = done.stderr.splitlines()
-    assert said.startswith("wanted to write metrics to ")
-    assert not any("wanted " in line or "Traceback" in line for line in logged)
+    *logged, line = done.stderr.splitlines()
+    assert line.startswith("wanted to write metrics to ")
+    assert not any("wanted " in other or "Traceback" in other for other in logged)
 
 
 def test_a_round_is_pushed_to_a_real_pushgateway(
@@ -153,11 +153,11 @@ def test_a_wrong_option_is_refused_before_anything_is_checked(
     """Status 3, one line, wanted and found; what may be a password is not repeated."""
     with pytest.raises(SystemExit) as end:
         main(["check", *words])
-    said = capsys.readouterr()
-    assert (end.value.code, said.out) == (3, "")
-    assert "wanted the " in said.err
-    assert said.err.count("\n") == 1
-    assert PASSWORD not in said.err
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.out) == (3, "")
+    assert "wanted the " in printed.err
+    assert printed.err.count("\n") == 1
+    assert PASSWORD not in printed.err
 
 
 @pytest.mark.parametrize("words", [(), ("--metrics", "upstash.prom")])

@@ -54,7 +54,7 @@ def as_json(lines: Callable[..., list[str]], level: str = "INFO") -> None:
 def test_the_doctors_keys_are_taken_out_of_the_log(
     lines: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """They stand in no settings, and the doctor who is asked while we run holds them."""
+    """They are in no settings, and the doctor holds them while the monitor runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(name, TOKEN)
     load_settings(click.Context(click.Command("run")), stream=lines.stream)  # type: ignore[attr-defined]
@@ -98,11 +98,11 @@ def test_a_secret_is_not_in_a_message_nor_in_a_traceback(lines: Callable[..., li
     try:
         fails(TOKEN)
     except ValueError as error:
-        logger.opt(exception=error).error("it said {}", TOKEN)
-    said = "\n".join(lines())
-    assert "***" in said
-    assert "ValueError" in said
-    assert "SecretToken" not in said
+        logger.opt(exception=error).error("it failed with {}", TOKEN)
+    text = "\n".join(lines())
+    assert "***" in text
+    assert "ValueError" in text
+    assert "SecretToken" not in text
 
 
 def test_a_line_of_text_cannot_steer_a_terminal(lines: Callable[..., list[str]]) -> None:
@@ -127,8 +127,8 @@ def test_warnings_of_python_become_lines_of_the_log(lines: Callable[..., list[st
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn(f"deprecated, {TOKEN}", DeprecationWarning, stacklevel=1)
-    said = "\n".join(lines())
-    assert "deprecated, ***" in said
+    text = "\n".join(lines())
+    assert "deprecated, ***" in text
 
 
 def test_a_thread_that_crashes_leaves_one_scrubbed_entry(lines: Callable[..., list[str]]) -> None:
@@ -140,9 +140,9 @@ def test_a_thread_that_crashes_leaves_one_scrubbed_entry(lines: Callable[..., li
     thread = threading.Thread(target=crash)
     thread.start()
     thread.join()
-    said = "\n".join(lines())
-    assert "CRITICAL the program failed inside" in said
-    assert "RuntimeError: ***" in said
+    text = "\n".join(lines())
+    assert "CRITICAL the program failed inside" in text
+    assert "RuntimeError: ***" in text
 
 
 class Broken(io.StringIO):

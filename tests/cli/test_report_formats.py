@@ -93,7 +93,7 @@ def test_a_report_shows_what_a_person_asks(capsys: pytest.CaptureFixture[str]) -
     print_report(made(), options(since="2026-10-01", until="2026-10-04"))
     text = capsys.readouterr().out
     folded = " ".join(text.split())
-    for said in (
+    for line in (
         "main 3 d, 2026-10-01 00:00:00 UTC to 2026-10-04 00:00:00 UTC",
         "99.55 % of 2 d 22 h known; 1 h 1 min unknown",
         "4,260, 19 failed: 14 response timed out, 5 connection refused; 60 slow",
@@ -106,7 +106,7 @@ def test_a_report_shows_what_a_person_asks(capsys: pytest.CaptureFixture[str]) -
         "connection refused · since 2026-10-03 23:55:00 UTC · still open after 5 min",
         "nobody checked 1 h 1 min 2026-10-02 16:00:00 UTC to 2026-10-02 17:01:00 UTC",
     ):
-        assert said in folded
+        assert line in folded
     assert "\x1b" not in text
     assert all(len(line) <= 80 and line == line.rstrip() for line in text.splitlines())
 
@@ -154,10 +154,10 @@ def test_failures_and_gaps_have_marks_of_their_own() -> None:
     assert "✗" in rows["02 Oct 02:00"]
     assert "nobody checked" not in rows["02 Oct 02:00"]
     assert "▸" in rows["01 Oct 10:00"]
-    silent = MadeArchive(
+    unchecked = MadeArchive(
         recorded={"main": Recorded(checks=[check(START)], gaps=[Gap(start=START, end=START + DAY)])}
     )
-    text = shown(silent.history("main", start=START, end=START + DAY, grain=Grain.HOUR))
+    text = shown(unchecked.history("main", start=START, end=START + DAY, grain=Grain.HOUR))
     assert text.count("nobody checked") == 23 + 1
     assert "none: no check" not in text
 
@@ -222,7 +222,7 @@ def test_a_claim_is_text_to_paste() -> None:
     stream = io.StringIO()
     show_claim(Console(file=stream, width=100), "main", claim, vantage_point="europe-west4")
     text = stream.getvalue()
-    for said in (
+    for line in (
         "Availability of main, October 2026",
         "(the month is not over)",
         "europe-west4",
@@ -234,7 +234,7 @@ def test_a_claim_is_text_to_paste() -> None:
         "last  2026-10-02 02:13:00 UTC: seen: response timed out",
         "2026-10-02 16:00:00 to 17:01:00 UTC · 1 h 1 min · nobody checked",
     ):
-        assert said in text
+        assert line in text
     assert "our own side (" not in text
 
 
@@ -313,11 +313,11 @@ def test_the_databases_are_those_named_or_those_of_the_settings(capsys: pytest.C
     known = {"configured": ["main", "cache"], "known": ["main", "cache", "old"]}
     assert chosen_names((), **known) == ("main", "cache")
     assert chosen_names(("old", "cache", "old"), **known) == ("old", "cache")
-    for name, said in (("mian", "did you mean main?"), ("zzz", "known are main, cache, old")):
+    for name, hint in (("mian", "did you mean main?"), ("zzz", "known are main, cache, old")):
         with pytest.raises(SystemExit) as ended:
             chosen_names((name,), **known)
         assert ended.value.code == 3
-        assert f"wanted the name of a database, found {name!r}. Next: {said}" in capsys.readouterr().err
+        assert f"wanted the name of a database, found {name!r}. Next: {hint}" in capsys.readouterr().err
 
 
 def test_a_span_without_a_check_is_no_report(capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,14 +326,14 @@ def test_a_span_without_a_check_is_no_report(capsys: pytest.CaptureFixture[str])
         with pytest.raises(SystemExit) as ended:
             print_report(made(), options(**given))
         assert ended.value.code == 3
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert "wanted checks of main, 2026-1" in said.err
-        assert said.err.count("\n") == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "wanted checks of main, 2026-1" in printed.err
+        assert printed.err.count("\n") == 1
 
 
 def test_a_slow_incident_is_not_called_a_failure() -> None:
-    """It has `checks slow`; many incidents are cut with a line that says so."""
+    """It has `checks slow`; many incidents are cut, with a line for the rest."""
     reader = made()
     slow = incident(3, START, START + HOUR, Outcome.SLOW, failed=60)
     slow = type(slow)(**{**{name: getattr(slow, name) for name in slow.__slots__}, "severity": Severity.WARNING})

@@ -28,8 +28,8 @@ def check(at: datetime, outcome: Outcome = Outcome.OK, *, wait: float = 12.0, de
     fine = outcome in (Outcome.OK, Outcome.SLOW)
     phases = Phases(dns=1.2, connect=8.0, tls=9.9, wait=wait, read=0.2, total=wait + 19.3) if fine else Phases()
     status = {Outcome.OK: 200, Outcome.SERVER_ERROR: 503, Outcome.TOKEN_REJECTED: 401}.get(outcome)
-    said = detail or ("" if fine else f"seen: {outcome.words}")
-    return Check(database="main", at=at, outcome=outcome, detail=said, http_status=status, phases=phases)
+    text = detail or ("" if fine else f"seen: {outcome.words}")
+    return Check(database="main", at=at, outcome=outcome, detail=text, http_status=status, phases=phases)
 
 
 def every_minute(

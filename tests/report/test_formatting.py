@@ -17,7 +17,7 @@ USUAL = Phases(dns=1.2, connect=8.0, tls=9.9, wait=10.0, read=0.2, total=29.3)
 
 
 @pytest.mark.parametrize(
-    ("share", "said"),
+    ("share", "text"),
     [
         (1.0, "100 %"),
         (0.9999999, "99.999 %"),
@@ -28,9 +28,9 @@ USUAL = Phases(dns=1.2, connect=8.0, tls=9.9, wait=10.0, read=0.2, total=29.3)
         (None, "–"),
     ],
 )
-def test_a_share_is_cut_and_never_rounded_up(share: float | None, said: str) -> None:
+def test_a_share_is_cut_and_never_rounded_up(share: float | None, text: str) -> None:
     """Only what was never down is 100 %, and a binary fraction takes nothing away."""
-    assert format_share(share) == said
+    assert format_share(share) == text
 
 
 def test_uptime_comes_with_the_time_it_rests_on() -> None:
@@ -68,7 +68,7 @@ def test_a_name_that_steers_a_terminal_is_made_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "text"),
     [
         (Phases(dns=8.9, connect=8.1, tls=9.9, wait=10.1, read=0.2),
          ["dns 1.2 ms → 8.9 ms: your lookup got slower, Upstash's wait did not"]),
@@ -89,9 +89,9 @@ def test_a_name_that_steers_a_terminal_is_made_plain() -> None:
         (Phases(dns=None, connect=None, tls=None, wait=10.0, read=0.2), []),
     ],
 )  # fmt: skip
-def test_the_phase_that_moved_is_named_with_whose_part_it_is(now: Phases, said: list[str]) -> None:
+def test_the_phase_that_moved_is_named_with_whose_part_it_is(now: Phases, text: list[str]) -> None:
     """A longer way explains a longer wait; what moves by itself, and what was not measured, is not named."""
-    assert [str(shift) for shift in shifts(now, USUAL)] == said
+    assert [str(shift) for shift in shifts(now, USUAL)] == text
 
 
 def test_without_a_span_before_nothing_has_moved() -> None:
