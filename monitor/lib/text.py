@@ -124,7 +124,7 @@ def _url_pieces(authority: str, rest: str) -> Iterator[str]:
 
 
 def _forms(piece: str) -> set[str]:
-    """The piece as it checks in URLs, JSON, HTML and reprs; most tokens look the same in all of them."""
+    """The piece as it stands in URLs, JSON, HTML and reprs; most tokens are the same in all of them."""
     raw = piece.encode("utf-8", "surrogatepass")
     escaped = {piece, repr(piece)[1:-1], repr(raw)[2:-1], piece.encode("unicode_escape").decode("ascii")}
     escaped |= {form.replace("'", "\\'") for form in escaped}
