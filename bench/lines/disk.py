@@ -60,7 +60,7 @@ def _fill(plan: Plan, databases: int, checks: int) -> tuple[int, float]:
         before = time.process_time()
         store.record(
             check,
-            lambda state, next_incident, check=check: advance(state, check, alerts, next_incident=next_incident),  # type: ignore[misc]
+            lambda state, next_incident, check=check: advance(state, check, alerts, next_incident=next_incident),  # type: ignore[misc]  # mypy gives a default no type
             interval=_INTERVAL,
         )
         cpu_seconds += time.process_time() - before

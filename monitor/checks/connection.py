@@ -120,7 +120,7 @@ def _ms(start: float | None, end: float | None) -> float | None:
 
 def system_lookup(host: str, port: int) -> Sequence[AddressInfo]:
     """Ask the system's resolver; blocks, raises `socket.gaierror`."""
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # the stubs allow more families
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +147,7 @@ class Resolver:
         """Return the addresses of a host; raises `socket.gaierror`. Cancelling leaves the lookup to itself."""
         with suppress(OSError):
             # An address needs no resolver, and no thread.
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # the stubs allow more families
         lookup = self._under_way.get((host, port))
         stale = lookup is None or perf_counter() - lookup.began > _SHARE_FOR_SECONDS
         if lookup is None or (stale and self._threads < _MOST_THREADS):
@@ -184,7 +184,7 @@ class StampedSocket(socket.socket):
     both at `None`. Made as any socket is.
     """
 
-    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:  # noqa: A002 - the base class calls it that
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
         super().__init__(family, type, proto, fileno)
         self.sent_at: float | None = None
         self.arrived_at: float | None = None

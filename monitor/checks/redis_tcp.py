@@ -138,7 +138,7 @@ class _Reader(asyncio.StreamReader):
 
     _taken = 0
 
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # the base class takes any buffer
         self._taken += len(data)
         if self._taken > _READ_LIMIT_BYTES:
             self.set_exception(ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 64 KiB"))

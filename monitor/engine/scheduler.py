@@ -100,7 +100,7 @@ class HealthTracker:
         return Health(overdue=overdue, databases=len(self._expected), has_checked=self._has_checked)
 
 
-class SlotTrigger(BaseTrigger):  # type: ignore[misc]
+class SlotTrigger(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
     """Every `interval` from `start`. A check in between, made early because of a doubt, shifts no slot."""
 
     def __init__(self, start: datetime, interval: timedelta) -> None:

@@ -180,5 +180,5 @@ class _Handler(BaseHTTPRequestHandler):
             if self.server.listener.stopped.wait(pause):
                 return
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads an access log here."""

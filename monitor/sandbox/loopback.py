@@ -201,5 +201,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             sleep(_DRIP_SECONDS)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads an access log here."""

@@ -78,7 +78,7 @@ def _with_deadline(seconds: float) -> type[asyncio.Protocol]:
     class WithDeadline(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # ours are always TCP
             super().connection_made(transport)
             self._start_deadline()
 

@@ -36,7 +36,7 @@ def notification(
 ) -> Notification:
     at = NOW - timedelta(hours=1) + minute * MINUTE
     facts = {"checks_failed": minute, "detail": f"seen at {minute}", **more}
-    return Notification(kind=kind, created_at=at, database="main", incident=12, cause=cause, **facts)  # type: ignore[arg-type]
+    return Notification(kind=kind, created_at=at, database="main", incident=12, cause=cause, **facts)  # type: ignore[arg-type]  # any facts of a test
 
 
 def waiting(*notifications: Notification) -> list[OutboxMessage]:

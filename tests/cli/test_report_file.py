@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from monitor.checks.observation import Check, Outcome
-from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
-from monitor.incidents.rules import advance
+from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.report.overview import Archive, open_archive
 from monitor.report.report import Period, read_claim
 from monitor.store.rollups.model import Gap, Grain
 from monitor.store.store import Store
+from tests.judging import judge
 from tests.report.made_history import START, MadeArchive, Recorded, check
 
 DAY = timedelta(days=1)
@@ -51,7 +51,7 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
         now[0] = one.at
         store.record(
             one,
-            lambda state, number, one=one: advance(state, one, AlertSettings(), next_incident=number),  # type: ignore[misc]
+            judge(one),
             interval=INTERVAL,
         )
     store.close()

@@ -76,7 +76,7 @@ def print_report(archive: MadeArchive, given: Options, name: str = "main") -> No
 def shown(history: History, *, terminal: bool = False, width: int = 80, encoding: str = "utf-8") -> str:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="")
     colours = "standard" if terminal else None
-    console = Console(file=stream, width=width, highlight=False, force_terminal=terminal, color_system=colours)  # type: ignore[arg-type]
+    console = Console(file=stream, width=width, highlight=False, force_terminal=terminal, color_system=colours)  # type: ignore[arg-type]  # a name of a colour system
     show_history(console, history, now=START + 3 * DAY)
     stream.flush()
     raw = stream.buffer

@@ -51,7 +51,7 @@ class SharedServers:
 
     def set_password(self, token: str) -> None:
         """From now on this is the password of `rediss://`, and no other."""
-        self.admin.execute_command("ACL", "SETUSER", "default", "resetpass", f">{token}")  # type: ignore[no-untyped-call]
+        self.admin.execute_command("ACL", "SETUSER", "default", "resetpass", f">{token}")  # type: ignore[no-untyped-call]  # redis-py has no type here
 
 
 @contextmanager

@@ -20,7 +20,7 @@ CONSOLE = ConsoleDatabase(
 
 def variable(name: str, stored: str, **changes: object) -> Variable:
     deployed = Variable(name=name, stored=Secret(stored), running=Secret(stored), is_running_known=True)
-    return replace(deployed, **changes)  # type: ignore[arg-type] # a test's shorthand
+    return replace(deployed, **changes)  # type: ignore[arg-type]  # a test's shorthand
 
 
 def planned(*variables: Variable, other_hosts: tuple[str, ...] = ()) -> FixPlan:

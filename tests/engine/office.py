@@ -12,13 +12,12 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Check, Outcome
-from monitor.config.settings import AlertSettings
 from monitor.engine.delivery import Deliverer, DeliveryAttempt
-from monitor.incidents.rules import advance
 from monitor.lib.text import Scrubber
 from monitor.sandbox.inbox import InboxStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
+from tests.judging import judge
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 NO_TIME, SECOND, MINUTE = timedelta(0), timedelta(seconds=1), timedelta(minutes=1)
@@ -88,7 +87,7 @@ class Office:
             )
             self.store.record(
                 check,
-                lambda state, number, check=check: advance(state, check, AlertSettings(), next_incident=number),  # type: ignore[misc]
+                judge(check),
                 interval=MINUTE,
             )
             self.now += MINUTE

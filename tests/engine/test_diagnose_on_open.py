@@ -191,7 +191,7 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
         async with watching(
             tmp_path, inbox, {"url": upstash.url, "token": OTHER}, longest_wait=longest_wait
         ) as state:
-            opinions_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]
+            opinions_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]  # a doctor of the test
             await state.check()
             await state.check()
             [text] = await state.arrived(1)
@@ -210,7 +210,7 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
 
     async def held() -> None:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
-            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
+            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
             await state.check()
             await state.check()
             await state.deliver()
@@ -237,7 +237,7 @@ def test_a_crowd_of_incidents_does_not_wait_in_line(
     async def diary() -> list[str]:
         database = {"url": upstash.url, "token": OTHER}
         async with watching(tmp_path, inbox, *(5 * [database])) as state:
-            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]
+            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
             for _ in range(2):
                 await state.check(0, 1, 2, 3, 4)
             return await state.arrived(1)

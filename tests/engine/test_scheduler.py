@@ -226,7 +226,7 @@ def test_checks_go_on_whatever_the_clock_is_set_to(
             await until(lambda: told(inbox) == [(1, "opened")], "the message")
             for number, transition in enumerate(steps, start=4):
                 wall_clock.set_by = transition
-                await until(lambda number=number: len(turns) >= number, "a check by the new clock")  # type: ignore[misc]
+                await until(lambda number=number: len(turns) >= number, "a check by the new clock")  # type: ignore[misc]  # mypy gives a default no type
             stand_in.fault = UpstashFault.NONE
             wall_clock.set_by += timedelta(minutes=1)
             await until(lambda: (1, "closed") in told(inbox), "the second message")
@@ -267,10 +267,10 @@ def test_a_fault_inside_costs_one_check_and_shows_in_the_pulse(
             await until(lambda: turns, "the first check")
             record = monitor.store.record
             # No SQLite error that we have no name for can be had from a real file at will.
-            monitor.store.record = _fail  # type: ignore[method-assign]
+            monitor.store.record = _fail  # type: ignore[method-assign]  # a disk that fails
             await until(lambda: sum("failed inside" in line for line in log) >= 2, "two failures")
             assert not health.health(monotonic() + 6).is_good
-            monitor.store.record = record  # type: ignore[method-assign]
+            monitor.store.record = record  # type: ignore[method-assign]  # a disk that fails
             before = len(turns)
             await until(lambda: len(turns) > before, "a check that is recorded again")
             assert health.health(monotonic() + 3).is_good

@@ -15,8 +15,7 @@ import pytest
 from monitor.alerts.notification import Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Outcome, Phases
-from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
-from monitor.incidents.rules import advance
+from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.lib.secret import Secret
 from monitor.report.overview import Archive, Overview, open_archive
 from monitor.store.errors import (
@@ -30,6 +29,7 @@ from monitor.store.errors import (
 from monitor.store.rollups.model import DatabaseStatus, Gap, Grain
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
+from tests.judging import judge
 
 START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -83,7 +83,7 @@ class Monitored:
             )
             self.store.record(
                 check,
-                lambda state, number, check=check: advance(state, check, AlertSettings(), next_incident=number),  # type: ignore[misc]
+                judge(check),
                 interval=every,
             )
             self.now += every

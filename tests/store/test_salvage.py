@@ -79,7 +79,7 @@ def test_checks_of_two_processes_are_shared_out_as_those_of_one(desk: Desk) -> N
     for number in range(10):
         desk.now = other.now + timedelta(seconds=20)
         # The clock of this one does not move on between its tries, so that it stays in memory.
-        desk.store._file._memory.tried_at = desk.now  # type: ignore[union-attr]
+        desk.store._file._memory.tried_at = desk.now  # type: ignore[union-attr]  # it is on memory here
         desk.check(TIMEOUT if number % 3 == 0 else OK, after=SHORT)
         other.check(OK)
     assert desk.in_memory()

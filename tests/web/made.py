@@ -85,7 +85,7 @@ def incident(number: int, since: datetime, cause: Outcome, **more: object) -> In
         "severity": Severity.WARNING if cause is Outcome.SLOW else Severity.CRITICAL,
         "checks_failed": 17,
     }
-    return Incident(**{**values, **more})  # type: ignore[arg-type]
+    return Incident(**{**values, **more})  # type: ignore[arg-type]  # any values of a test
 
 
 DATABASES = (

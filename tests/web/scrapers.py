@@ -132,7 +132,7 @@ def serving(answer: Callable[[str], Exposition]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(exposition.body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+        def log_message(self, format: str, *args: Any) -> None:
             """Nobody reads an access log here."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -98,7 +98,7 @@ _CHARACTERS = {
 
 def past_of(database: str, end: datetime) -> Iterator[PastCheck]:
     """The checks of one database of the story before `end`, the oldest first."""
-    character, dice = _CHARACTERS[database], random.Random(database)  # noqa: S311 - figures, not secrets
+    character, dice = _CHARACTERS[database], random.Random(database)
     at = end - timedelta(days=DAYS)
     while at < end:
         trouble = next((each for each in character.troubles if _covers(each.days_ago, each.lasted, at, end)), None)

@@ -20,7 +20,7 @@ from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 MAIN, CACHE, WORKER = "main", "cache", "worker"
 SLACK, TELEGRAM = "slack", "telegram"
-_WEATHER = random.Random()  # noqa: S311 - weather, not a secret
+_WEATHER = random.Random()
 
 
 @dataclass(kw_only=True)

@@ -37,7 +37,7 @@ class Buckets:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Buckets) and self.encode() == other.encode()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
 
     def add(self, us: int) -> None:
         bucket = self._bucket(us)
@@ -140,7 +140,7 @@ class Histogram:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self.encode() == other.encode()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
 
     def __repr__(self) -> str:
         return f"Histogram(count={self.count}, sum_ms={self.sum_ms}, max_ms={self.max_ms})"
@@ -213,7 +213,7 @@ class PhaseHistograms:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PhaseHistograms) and self._buckets == other._buckets
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
 
     def add(self, phases: Phases) -> None:
         """Count those that were reached."""
