@@ -173,7 +173,7 @@ class Program:
 
 
 def database(name: str, url: str, token: str = "t0ken", **knobs: Any) -> dict[str, Any]:
-    """An entry of `databases`, looked at every second."""
+    """An entry of `databases`, checked every second."""
     return {"name": name, "url": url, "token": token, "interval": "1s", **knobs}
 
 

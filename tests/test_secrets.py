@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 30
 WINDOW = 10
 
 
-class Indiscreet(ThreadingHTTPServer):
+class LeakyServer(ThreadingHTTPServer):
     """Sends back all that it was sent, in the shape that each kind of caller reads most closely."""
 
     daemon_threads = True
@@ -53,7 +53,7 @@ class Indiscreet(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Indiscreet
+    server: LeakyServer
     shapes: ClassVar[dict[str, tuple[int, Callable[[str], str]]]] = {
         "services": (403, lambda everything: f"invalid_token {everything}"),
         "bot": (400, lambda everything: json.dumps({"ok": False, "error_code": 400, "description": everything})),
@@ -89,8 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def other_side() -> Iterator[Indiscreet]:
-    server = Indiscreet()
+def other_side() -> Iterator[LeakyServer]:
+    server = LeakyServer()
     yield server
     server.shutdown()
     server.server_close()
@@ -99,7 +99,7 @@ def other_side() -> Iterator[Indiscreet]:
 class Program:
     """The program as a person starts it, in a folder of its own, with a secret in every place that takes one."""
 
-    def __init__(self, folder: Path, other_side: Indiscreet) -> None:
+    def __init__(self, folder: Path, other_side: LeakyServer) -> None:
         self.folder = folder
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -150,7 +150,7 @@ logs: {level: DEBUG}
 
 
 @pytest.fixture
-def program(tmp_path: Path, other_side: Indiscreet) -> Program:
+def program(tmp_path: Path, other_side: LeakyServer) -> Program:
     return Program(tmp_path, other_side)
 
 
@@ -171,7 +171,7 @@ def assert_discreet(text: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
-def test_check_gives_no_secret_away(program: Program, other_side: Indiscreet, status: int) -> None:
+def test_check_gives_no_secret_away(program: Program, other_side: LeakyServer, status: int) -> None:
     """Neither the line for a plugin host, nor JSON, log, history, nor the message that another channel gets."""
     other_side.database_status = status
     said = program.run("check", "--within", "20s") + program.run("check", "--json", "--within", "20s")
@@ -183,8 +183,8 @@ def test_check_gives_no_secret_away(program: Program, other_side: Indiscreet, st
     assert_discreet("\n".join(other_side.received), "a message")
 
 
-def test_run_gives_no_secret_away(program: Program, other_side: Indiscreet) -> None:
-    """Hours of DEBUG log in small: looks, refused channels, a heartbeat that fails, the health page, the end."""
+def test_run_gives_no_secret_away(program: Program, other_side: LeakyServer) -> None:
+    """Hours of DEBUG log in small: checks, refused channels, a heartbeat that fails, the health page, the end."""
     process = program.start("run")
     assert process.stdout is not None
     lines: list[str] = []

@@ -40,7 +40,7 @@ DATABASES_EACH = 2
 CALM_AFTER_SECONDS = 120.0
 
 
-class Weather(threading.Thread):
+class FaultSwitcher(threading.Thread):
     """Lets the stand-ins fail and recover in turn until it is told to clear up."""
 
     def __init__(self, stand_ins: list[UpstashStandIn], chance: random.Random) -> None:
@@ -69,10 +69,10 @@ class Weather(threading.Thread):
 
 
 @contextmanager
-def weather(chance: random.Random) -> Iterator[tuple[list[UpstashStandIn], Weather]]:
+def switching_faults(chance: random.Random) -> Iterator[tuple[list[UpstashStandIn], FaultSwitcher]]:
     with ExitStack() as stack:
         stand_ins = [stack.enter_context(UpstashStandIn("t0ken")) for _ in range(STAND_INS)]
-        storm = Weather(stand_ins, chance)
+        storm = FaultSwitcher(stand_ins, chance)
         storm.start()
         try:
             yield stand_ins, storm
@@ -87,7 +87,7 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
     """Every opened and every closed incident reaches the channel, at most one message is repeated per kill, and
     what the history says is what the incidents say."""
     chance = random.Random(seed)
-    with InboxStandIn() as inbox, weather(random.Random(seed + 1)) as (stand_ins, storm):
+    with InboxStandIn() as inbox, switching_faults(random.Random(seed + 1)) as (stand_ins, storm):
         inbox.slack_fault = InboxFault.FLAKY
         names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
         watched = [database(name, url, timeout="2s") for name, url in names]

@@ -42,7 +42,7 @@ def test_a_canary_comes_as_often_as_it_must(
 
 
 def test_a_canary_with_every_check_really_comes_with_every_check() -> None:
-    """Looks come some milliseconds early or late; one that is a hair early must not wait for the next."""
+    """Checks come some milliseconds early or late; one that is a hair early must not wait for the next."""
     early = NOON + MINUTE - timedelta(milliseconds=3)
     assert is_due(FINE, early, every=MINUTE, interval=MINUTE, is_in_doubt=False)
     assert not is_due(FINE, NOON + timedelta(seconds=20), every=MINUTE, interval=MINUTE, is_in_doubt=False)

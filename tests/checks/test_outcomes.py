@@ -21,7 +21,16 @@ from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Observation, Outcome
 from monitor.checks.rest import RestProbeFactory
 from monitor.lib.text import Scrubber
-from tests.checks.rude import Certificates, Guest, Manner, Rude, answer, echo, http, rude
+from tests.checks.faulty_server import (
+    Behaviour,
+    Certificates,
+    FaultyServer,
+    ServerConnection,
+    answer,
+    echo,
+    faulty_server,
+    http,
+)
 
 TOKEN = "AXt0kenOfTheRudeTests_77=="
 TIMEOUT = timedelta(seconds=0.4)
@@ -47,52 +56,52 @@ def look_at(
     return observation, result
 
 
-def say(data: bytes) -> Manner:
-    def manner(guest: Guest) -> None:
-        guest.listen()
-        guest.say(data)
+def say(data: bytes) -> Behaviour:
+    def behaviour(connection: ServerConnection) -> None:
+        connection.read_request()
+        connection.send(data)
 
-    return manner
-
-
-def hang_after(data: bytes) -> Manner:
-    def manner(guest: Guest) -> None:
-        guest.listen()
-        guest.say(data)
-        guest.wait()
-
-    return manner
+    return behaviour
 
 
-def at_once(data: bytes) -> Manner:
+def hang_after(data: bytes) -> Behaviour:
+    def behaviour(connection: ServerConnection) -> None:
+        connection.read_request()
+        connection.send(data)
+        connection.wait()
+
+    return behaviour
+
+
+def at_once(data: bytes) -> Behaviour:
     """Speak first; a connection that is closed with something unread would be reset, and the words be lost."""
 
-    def manner(guest: Guest) -> None:
-        guest.say(data)
-        guest.wait()
+    def behaviour(connection: ServerConnection) -> None:
+        connection.send(data)
+        connection.wait()
 
-    return manner
-
-
-def drip_after(head: bytes, body: bytes) -> Manner:
-    def manner(guest: Guest) -> None:
-        guest.listen()
-        guest.say(head)
-        guest.drip(body)
-
-    return manner
+    return behaviour
 
 
-def reset_after_listening(guest: Guest) -> None:
-    guest.listen()
-    guest.reset()
+def drip_after(head: bytes, body: bytes) -> Behaviour:
+    def behaviour(connection: ServerConnection) -> None:
+        connection.read_request()
+        connection.send(head)
+        connection.drip(body)
+
+    return behaviour
 
 
-def refusal(text: str, status: int = 400) -> Manner:
+def reset_after_listening(connection: ServerConnection) -> None:
+    connection.read_request()
+    connection.reset()
+
+
+def refusal(text: str, status: int = 400) -> Behaviour:
     return answer(json.dumps({"error": text}), status)
 
 
-def result(value: object) -> Manner:
+def result(value: object) -> Behaviour:
     return answer(json.dumps({"result": value}))
 
 
@@ -106,22 +115,35 @@ def bomb() -> bytes:
     return b"".join(packer.compress(bytes(1024 * 1024)) for _ in range(64)) + packer.flush()
 
 
-WELL_MEANT: list[tuple[str, Manner]] = [
+WELL_MEANT: list[tuple[str, Behaviour]] = [
     ("as upstash does", echo),
-    ("without a length", lambda guest: guest.say(http(_echoed(guest)).replace(b"Content-Length", b"X-Length"))),
-    ("http 1.0", lambda guest: guest.say(http(_echoed(guest)).replace(b"HTTP/1.1", b"HTTP/1.0"))),
-    ("gzip", lambda guest: guest.say(http(gzip.compress(_echoed(guest)), head="Content-Encoding: gzip\r\n"))),
+    (
+        "without a length",
+        lambda connection: connection.send(http(_echoed(connection)).replace(b"Content-Length", b"X-Length")),
+    ),
+    ("http 1.0", lambda connection: connection.send(http(_echoed(connection)).replace(b"HTTP/1.1", b"HTTP/1.0"))),
+    (
+        "gzip",
+        lambda connection: connection.send(
+            http(gzip.compress(_echoed(connection)), head="Content-Encoding: gzip\r\n")
+        ),
+    ),
     (
         "deflate",
-        lambda guest: guest.say(http(zlib.compress(_echoed(guest)), head="Content-Encoding: deflate\r\n")),
+        lambda connection: connection.send(
+            http(zlib.compress(_echoed(connection)), head="Content-Encoding: deflate\r\n")
+        ),
     ),
-    ("in chunks", lambda guest: guest.say(_chunked(_echoed(guest)))),
-    ("early hints first", lambda guest: guest.say(b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(_echoed(guest)))),
+    ("in chunks", lambda connection: connection.send(_chunked(_echoed(connection)))),
+    (
+        "early hints first",
+        lambda connection: connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(_echoed(connection))),
+    ),
 ]
 
 
-def _echoed(guest: Guest) -> bytes:
-    return json.dumps({"result": encoded(guest.listen()[1])}).encode()
+def _echoed(connection: ServerConnection) -> bytes:
+    return json.dumps({"result": encoded(connection.read_request()[1])}).encode()
 
 
 def _chunked(body: bytes) -> bytes:
@@ -129,10 +151,10 @@ def _chunked(body: bytes) -> bytes:
     return head + b"".join(b"1\r\n" + bytes([byte]) + b"\r\n" for byte in body) + b"0\r\n\r\n"
 
 
-@pytest.mark.parametrize(("_how", "manner"), WELL_MEANT, ids=[how for how, _ in WELL_MEANT])
-def test_every_well_formed_answer_is_fine(_how: str, manner: Manner) -> None:
+@pytest.mark.parametrize(("_how", "behaviour"), WELL_MEANT, ids=[how for how, _ in WELL_MEANT])
+def test_every_well_formed_answer_is_fine(_how: str, behaviour: Behaviour) -> None:
     """However HTTP wraps it, the nonce that comes back is `ok`, with a latency."""
-    with rude(manner) as server:
+    with faulty_server(behaviour) as server:
         observation, result = look_at(server.url)
     assert result == CheckResult(outcome=Outcome.OK)
     assert observation.phases.latency_ms is not None
@@ -168,7 +190,7 @@ TEXTS: list[tuple[str, int, Outcome]] = [
 @pytest.mark.parametrize(("text", "status", "outcome"), TEXTS)
 def test_an_error_text_is_asked_before_the_status(text: str, status: int, outcome: Outcome) -> None:
     """Known texts decide by their beginning, whatever the status; the status decides for the rest."""
-    with rude(refusal(text, status)) as server:
+    with faulty_server(refusal(text, status)) as server:
         observation, result = look_at(server.url)
     assert result.outcome is outcome
     assert text[:20] in result.detail
@@ -177,7 +199,7 @@ def test_an_error_text_is_asked_before_the_status(text: str, status: int, outcom
 
 
 PAGE = "<html><body>Please log in</body></html>"
-STRANGE: list[tuple[str, Manner, Outcome]] = [
+STRANGE: list[tuple[str, Behaviour, Outcome]] = [
     ("html", answer(PAGE, kind="text/html"), Outcome.NOT_UPSTASH),
     *(
         (f"a redirect {status}", answer("", status, head="Location: /elsewhere\r\n"), Outcome.NOT_UPSTASH)
@@ -235,24 +257,28 @@ STRANGE: list[tuple[str, Manner, Outcome]] = [
     ("half the body of a 503", say(http("{}" * 50, 503)[:-20]), Outcome.SERVER_ERROR),
     ("no status", say(b"HTTP/1.1 abc\r\n\r\n"), Outcome.NOT_UPSTASH),
     ("headers without end", say(b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 50_000), Outcome.NOT_UPSTASH),
-    ("closed at once", lambda guest: None, Outcome.CONNECTION_LOST),
+    ("closed at once", lambda connection: None, Outcome.CONNECTION_LOST),
     ("closed after the request", say(b""), Outcome.CONNECTION_LOST),
     ("reset after the request", reset_after_listening, Outcome.CONNECTION_LOST),
-    ("an endless body", lambda guest: _endless(guest, http("")[:-21] + b"\r\n\r\n"), Outcome.NOT_UPSTASH),
-    ("endless chunks", lambda guest: _endless(guest, _chunked(b"")[:-5]), Outcome.NOT_UPSTASH),
+    (
+        "an endless body",
+        lambda connection: _endless(connection, http("")[:-21] + b"\r\n\r\n"),
+        Outcome.NOT_UPSTASH,
+    ),
+    ("endless chunks", lambda connection: _endless(connection, _chunked(b"")[:-5]), Outcome.NOT_UPSTASH),
 ]
 
 
-def _endless(guest: Guest, head: bytes) -> None:
-    guest.listen()
-    guest.say(head)
-    guest.flood(b"FFFF\r\n" + b"x" * 0xFFFF + b"\r\n")
+def _endless(connection: ServerConnection, head: bytes) -> None:
+    connection.read_request()
+    connection.send(head)
+    connection.flood(b"FFFF\r\n" + b"x" * 0xFFFF + b"\r\n")
 
 
-@pytest.mark.parametrize(("_how", "manner", "outcome"), STRANGE, ids=[how for how, _, _ in STRANGE])
-def test_a_strange_answer_has_its_outcome(_how: str, manner: Manner, outcome: Outcome) -> None:
+@pytest.mark.parametrize(("_how", "behaviour", "outcome"), STRANGE, ids=[how for how, _, _ in STRANGE])
+def test_a_strange_answer_has_its_outcome(_how: str, behaviour: Behaviour, outcome: Outcome) -> None:
     """No answer is taken for a database's that is none, and each is told for what it is."""
-    with rude(manner) as server:
+    with faulty_server(behaviour) as server:
         _, result = look_at(server.url)
         connections = server.connections
     assert result.outcome is outcome
@@ -260,21 +286,21 @@ def test_a_strange_answer_has_its_outcome(_how: str, manner: Manner, outcome: Ou
     assert connections == 1
 
 
-SILENT: list[tuple[str, Manner, str]] = [
-    ("says nothing", lambda guest: guest.wait(), "connected, but no answer within"),
+SILENT: list[tuple[str, Behaviour, str]] = [
+    ("says nothing", lambda connection: connection.wait(), "connected, but no answer within"),
     ("listens and says nothing", hang_after(b""), "connected, but no answer within"),
     ("stops in the status line", hang_after(b"HTTP/1.1 "), "the answer began"),
     ("stops in the headers", hang_after(b"HTTP/1.1 200 OK\r\nX: "), "the answer began"),
     ("stops in the body", hang_after(http("{}" * 50)[:-20]), "the answer began"),
-    ("drips its headers", lambda guest: guest.drip(http("{}" * 500)), "the answer began"),
+    ("drips its headers", lambda connection: connection.drip(http("{}" * 500)), "the answer began"),
     ("drips its body", drip_after(http("x" * 999)[:-999], b"x" * 999), "the answer began"),
 ]
 
 
-@pytest.mark.parametrize(("_how", "manner", "words"), SILENT, ids=[how for how, _, _ in SILENT])
-def test_an_answer_that_does_not_end_ends_at_the_deadline(_how: str, manner: Manner, words: str) -> None:
+@pytest.mark.parametrize(("_how", "behaviour", "words"), SILENT, ids=[how for how, _, _ in SILENT])
+def test_an_answer_that_does_not_end_ends_at_the_deadline(_how: str, behaviour: Behaviour, words: str) -> None:
     """Connected, and then too slow in whatever way: a response timeout, with no latency."""
-    with rude(manner) as server:
+    with faulty_server(behaviour) as server:
         started = monotonic()
         observation, result = look_at(server.url, timeout=TIMEOUT)
         took = monotonic() - started
@@ -313,7 +339,7 @@ def test_a_host_that_takes_no_connection_times_out_while_connecting() -> None:
 
 def test_a_trusted_certificate_is_fine() -> None:
     """The whole way over TLS, with a phase for it."""
-    with rude(echo, tls=CERTIFICATES.server()) as server:
+    with faulty_server(echo, tls=CERTIFICATES.server()) as server:
         observation, result = look_at(server.url)
     assert result.outcome is Outcome.OK
     assert observation.phases.tls is not None
@@ -335,7 +361,7 @@ def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
 ) -> None:
     """Strangers, expired ones, those of tomorrow and those for another name; the token is not sent."""
     tls = CERTIFICATES.server(name, is_trusted=is_trusted, starts=starts, ends=ends)
-    with rude(echo, tls=tls) as server:
+    with faulty_server(echo, tls=tls) as server:
         _, result = look_at(server.url)
         received = server.requests
     assert result.outcome is Outcome.TLS_FAILED
@@ -345,7 +371,7 @@ def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
 
 def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
     """https to a plain HTTP port."""
-    with rude(at_once(http("{}", 400))) as server:
+    with faulty_server(at_once(http("{}", 400))) as server:
         _, result = look_at(server.url.replace("http://", "https://"))
     assert result.outcome is Outcome.TLS_FAILED
     assert "does not speak TLS" in result.detail
@@ -353,15 +379,15 @@ def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
 
 def test_a_handshake_that_hangs_is_a_connection_timeout() -> None:
     """TCP stands, TLS never: no finished handshake before the deadline."""
-    with rude(lambda guest: guest.wait()) as server:
+    with faulty_server(lambda connection: connection.wait()) as server:
         _, result = look_at(server.url.replace("http://", "https://"), timeout=TIMEOUT)
     assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="no TLS handshake within 0.4 s")
 
 
-@pytest.mark.parametrize("manner", [lambda guest: None, Guest.reset])
-def test_a_handshake_that_is_cut_is_a_lost_connection(manner: Manner) -> None:
+@pytest.mark.parametrize("behaviour", [lambda connection: None, ServerConnection.reset])
+def test_a_handshake_that_is_cut_is_a_lost_connection(behaviour: Behaviour) -> None:
     """Closed or reset in the middle of TLS."""
-    with rude(manner) as server:
+    with faulty_server(behaviour) as server:
         _, result = look_at(server.url.replace("http://", "https://"))
     assert result.outcome is Outcome.CONNECTION_LOST
 
@@ -418,7 +444,7 @@ def test_the_name_localhost_is_found_on_both_families() -> None:
         ]
 
     try:
-        server = Rude(echo, family=socket.AF_INET6)
+        server = FaultyServer(echo, family=socket.AF_INET6)
     except OSError:
         pytest.skip("this machine has no IPv6 on loopback")
     try:
@@ -433,6 +459,6 @@ def test_the_name_localhost_is_found_on_both_families() -> None:
 def test_no_noise_raises_anything(noise: bytes, cut: int, as_body: bool) -> None:
     """Whatever bytes come back, the check ends with one outcome that is not fine."""
     data = http(noise)[: len(http(noise)) - cut or None] if as_body else noise
-    with rude(say(data)) as server:
+    with faulty_server(say(data)) as server:
         _, result = look_at(server.url, timeout=timedelta(seconds=2))
     assert result.outcome.family.is_failing

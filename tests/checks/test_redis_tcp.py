@@ -479,8 +479,8 @@ def test_no_check_tells_the_token_when_the_other_side_does(
     assert not any(token[start : start + 8] in said for start in range(len(token) - 8))
 
 
-def test_redis_is_read_in_only_when_a_worker_is_looked_at() -> None:
-    """It is the heaviest library of the house, and most installations never need it."""
+def test_redis_is_imported_only_when_a_worker_is_checked() -> None:
+    """It is the heaviest library of all, and most installations never need it."""
     program = (
         "import sys, monitor.doctor.worker as layer\n"
         "assert 'redis' not in sys.modules, 'read in with the file'\n"

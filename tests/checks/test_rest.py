@@ -17,15 +17,15 @@ import pytest
 from monitor.checks.observation import Observation
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.lib.text import Scrubber
-from tests.checks.rude import Certificates, Guest, Rude, answer, echo, rude
+from tests.checks.faulty_server import Certificates, FaultyServer, ServerConnection, answer, echo, faulty_server
 
 TOKEN = "AXt0kenOfTheLookTests_77=="
 PATIENT = timedelta(seconds=10)
 
 
 @pytest.fixture
-def server() -> Iterator[Rude]:
-    with rude(echo) as server:
+def server() -> Iterator[FaultyServer]:
+    with faulty_server(echo) as server:
         yield server
 
 
@@ -41,7 +41,7 @@ def ping(url: str, *, times: int = 1, timeout: timedelta = PATIENT) -> list[Obse
     return asyncio.run(all_of_them())
 
 
-def test_a_check_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: Rude) -> None:
+def test_a_check_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: FaultyServer) -> None:
     """POST to the root, `["PING", nonce]`, the token in Authorization and nowhere else, no telemetry."""
     ping(server.url)
     [request] = server.requests
@@ -55,7 +55,7 @@ def test_a_check_is_one_ping_with_a_nonce_and_the_token_in_one_header(server: Ru
     assert "upstash-encoding: base64" in head.lower()
 
 
-def test_each_check_has_a_nonce_and_a_connection_of_its_own(server: Rude) -> None:
+def test_each_check_has_a_nonce_and_a_connection_of_its_own(server: FaultyServer) -> None:
     """Lookup, connection and encryption are tested each time; no cache can know the answer."""
     ping(server.url, times=5)
     assert server.connections == 5
@@ -64,14 +64,14 @@ def test_each_check_has_a_nonce_and_a_connection_of_its_own(server: Rude) -> Non
 
 def test_a_failing_check_is_one_request() -> None:
     """The client's hidden retry is off: what is measured happened once."""
-    with rude(answer("no", 502)) as server:
+    with faulty_server(answer("no", 502)) as server:
         [observation] = ping(server.url)
         assert observation.http_status == 502
         assert len(server.requests) == 1
 
 
 def test_proxies_of_the_environment_do_not_change_what_is_measured(
-    server: Rude, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy variable, even one that leads nowhere, is left alone."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
@@ -85,11 +85,11 @@ def test_the_latency_is_the_servers_and_not_the_connections() -> None:
     handshake does not."""
     certificates = Certificates()
 
-    def think(guest: Guest) -> None:
-        guest.server.closing.wait(0.25)
-        echo(guest)
+    def think(connection: ServerConnection) -> None:
+        connection.server.closing.wait(0.25)
+        echo(connection)
 
-    with rude(think, tls=certificates.server()) as server:
+    with faulty_server(think, tls=certificates.server()) as server:
         probes = RestProbeFactory(scrub=Scrubber([TOKEN]), tls=certificates.client())
         observation = asyncio.run(probes.probe(url=server.url, token=TOKEN).ping(timeout=PATIENT))
     phases = observation.phases
@@ -103,7 +103,7 @@ def test_the_latency_is_the_servers_and_not_the_connections() -> None:
 def test_two_hundred_checks_at_a_host_that_hangs_take_no_longer_than_one() -> None:
     """A dead host costs its neighbours nothing: all of them end at the same deadline."""
     timeout = timedelta(seconds=1)
-    with rude(Guest.wait) as server:
+    with faulty_server(ServerConnection.wait) as server:
 
         async def all_at_once() -> list[Observation]:
             probes = RestProbeFactory(scrub=Scrubber([TOKEN]))
@@ -119,9 +119,9 @@ def test_two_hundred_checks_at_a_host_that_hangs_take_no_longer_than_one() -> No
     assert took < 20  # one after the other they would take 200 s
 
 
-def test_a_cancelled_look_leaves_nothing_open() -> None:
-    """Whoever stops the watch stops the check: no task and no connection stays behind."""
-    with rude(Guest.wait) as server:
+def test_a_cancelled_check_leaves_nothing_open() -> None:
+    """Whoever stops the program stops the check: no task and no connection stays behind."""
+    with faulty_server(ServerConnection.wait) as server:
 
         async def look_and_leave() -> int:
             checking = asyncio.create_task(probe(server.url).ping(timeout=PATIENT))
@@ -158,16 +158,16 @@ def child(url: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_an_endless_answer_costs_no_memory(server: Rude) -> None:
+def test_an_endless_answer_costs_no_memory(server: FaultyServer) -> None:
     """A server that never stops is hung up on after a megabyte."""
 
-    def endless(guest: Guest) -> None:
-        guest.listen()
-        guest.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
-        guest.flood(b"x" * 65536)
+    def endless(connection: ServerConnection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+        connection.flood(b"x" * 65536)
 
     usual = int(child(server.url)[-1])
-    server.manner = endless
+    server.behaviour = endless
     _, fault, peak = child(server.url)
     assert fault == "ProbeFault.OVERSIZED"
     assert int(peak) < usual + 16 * 1024
@@ -177,7 +177,7 @@ def test_certificates_named_by_the_environment_are_trusted(tmp_path: Path) -> No
     """`SSL_CERT_FILE` names the authority; without it the same server is refused."""
     certificates = Certificates()
     certificates.save(str(tmp_path / "ca.pem"))
-    with rude(echo, tls=certificates.server()) as server:
+    with faulty_server(echo, tls=certificates.server()) as server:
         assert child(server.url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))[0] == "True"
         assert child(server.url)[:2] == ["False", "ProbeFault.TLS"]
 

@@ -26,8 +26,8 @@ from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import UpstashStandIn
+from tests.checks.faulty_server import Certificates
 from tests.checks.redis_server import RedisServer, redis_server
-from tests.checks.rude import Certificates
 
 _PIECE = 10  # no ten characters of a secret in a row may be shown
 NAME = "merry-cat"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from monitor.sandbox.inbox import InboxStandIn
-from tests.engine.office import Office
+from tests.engine.outbox_setup import OutboxSetup
 
 
 @pytest.fixture
-def office(tmp_path: Path, direct: None) -> Iterator[Office]:
+def outbox(tmp_path: Path, direct: None) -> Iterator[OutboxSetup]:
     with InboxStandIn() as inbox:
-        office = Office(tmp_path / "history.db", inbox)
-        yield office
-        office.close()
+        outbox = OutboxSetup(tmp_path / "history.db", inbox)
+        yield outbox
+        outbox.close()

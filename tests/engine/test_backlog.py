@@ -12,91 +12,91 @@ from monitor.engine.delivery import Deliverer
 from monitor.sandbox.inbox import InboxFault
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
-from tests.engine.office import BAD, MINUTE, SECOND, TROUBLE, Office, Stumbling
+from tests.engine.outbox_setup import BAD, MINUTE, SECOND, TROUBLE, OutboxSetup, RefusingChannel
 
 
-def incidents(office: Office, number: int) -> None:
+def incidents(outbox: OutboxSetup, number: int) -> None:
     """So many databases begin to fail at the same time."""
-    begin = office.now
+    begin = outbox.now
     for each in range(number):
-        office.now = begin
-        office.record(BAD, BAD, database=f"db{each}")
+        outbox.now = begin
+        outbox.record(BAD, BAD, database=f"db{each}")
 
 
-def test_a_backlog_is_told_at_a_gentle_pace(office: Office) -> None:
+def test_a_backlog_is_told_at_a_gentle_pace(outbox: OutboxSetup) -> None:
     """A short burst, and then with a pause between: what both services document, in small."""
-    incidents(office, 8)
+    incidents(outbox, 8)
     pace = timedelta(seconds=0.1)
-    asyncio.run(office.deliverer(pace=pace).send_due())
+    asyncio.run(outbox.deliverer(pace=pace).send_due())
     for service in ("slack", "telegram"):
-        times = [message.at for message in office.inbox.messages if message.service == service]
+        times = [message.at for message in outbox.inbox.messages if message.service == service]
         assert len(times) == 8
         for earlier, later in list(pairwise(times))[4:]:
             assert later - earlier >= pace * 0.9  # a clock may be a little coarse
-        told = [line.rpartition(" / ")[2] for line in office.read(service)]
+        told = [line.rpartition(" / ")[2] for line in outbox.read(service)]
         assert told == [f"incident {number} · opened" for number in range(1, 9)]
 
 
-def test_a_service_in_trouble_is_not_hammered_for_many_incidents(office: Office) -> None:
+def test_a_service_in_trouble_is_not_hammered_for_many_incidents(outbox: OutboxSetup) -> None:
     """Thirty messages wait for an hour: the service is tried no oftener than for a few, with growing pauses."""
-    office.inbox.slack_fault = InboxFault.DOWN
-    incidents(office, 30)
+    outbox.inbox.slack_fault = InboxFault.DOWN
+    incidents(outbox, 30)
     tries: list[int] = []
     for _ in range(60):
-        before = office.inbox.requests
+        before = outbox.inbox.requests
         for _ in range(12):
-            office.deliver()
-            office.now += 5 * SECOND
-        tries.append(office.inbox.requests - before)
+            outbox.deliver()
+            outbox.now += 5 * SECOND
+        tries.append(outbox.inbox.requests - before)
     tries[0] -= 30  # Telegram's
     assert sum(tries) < 400
     assert max(tries[30:]) <= 4
-    office.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = InboxFault.NONE
     for _ in range(60):
-        office.deliver()
-        office.now += 10 * SECOND
-    told = [line.rpartition(" / ")[2] for line in office.read("slack")]
+        outbox.deliver()
+        outbox.now += 10 * SECOND
+    told = [line.rpartition(" / ")[2] for line in outbox.read("slack")]
     assert told == [f"incident {number} · opened" for number in range(1, 31)]
 
 
-def test_news_during_an_outage_is_tried_at_once(office: Office) -> None:
+def test_news_during_an_outage_is_tried_at_once(outbox: OutboxSetup) -> None:
     """The outage may just be over: twenty old messages in their pauses do not hold a new one back."""
-    office.inbox.slack_fault = InboxFault.DOWN
-    incidents(office, 20)
+    outbox.inbox.slack_fault = InboxFault.DOWN
+    incidents(outbox, 20)
     for _ in range(60):
-        office.deliver()
-        office.now += MINUTE / 2
-    office.inbox.slack_fault = InboxFault.NONE
-    office.checks(BAD, BAD, database="new")
-    told = [line.rpartition(" / ")[2] for line in office.read("slack")]
+        outbox.deliver()
+        outbox.now += MINUTE / 2
+    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.checks(BAD, BAD, database="new")
+    told = [line.rpartition(" / ")[2] for line in outbox.read("slack")]
     assert told == [f"incident {number} · opened" for number in range(1, 22)]
 
 
-def test_one_message_that_is_stumbled_over_does_not_stop_the_rest(office: Office) -> None:
+def test_one_message_that_is_refused_does_not_stop_the_rest(outbox: OutboxSetup) -> None:
     """The oldest of four fails for ever, in the midst of an outage for all: the others arrive when it ends."""
-    office.inbox.slack_fault = InboxFault.DOWN
-    incidents(office, 4)
+    outbox.inbox.slack_fault = InboxFault.DOWN
+    incidents(outbox, 4)
     for _ in range(20):
-        office.deliver()
-        office.now += MINUTE
-    office.inbox.slack_fault = InboxFault.NONE
-    office.channels["slack"] = Stumbling(office.channels["slack"], TROUBLE)
+        outbox.deliver()
+        outbox.now += MINUTE
+    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.channels["slack"] = RefusingChannel(outbox.channels["slack"], TROUBLE)
     for _ in range(12):
-        office.deliver()
-        office.now += MINUTE
-    told = sorted(line.rpartition(" / ")[2] for line in office.read("slack"))
+        outbox.deliver()
+        outbox.now += MINUTE
+    told = sorted(line.rpartition(" / ")[2] for line in outbox.read("slack"))
     assert told == ["incident 2 · opened", "incident 3 · opened", "incident 4 · opened"]
 
 
-def test_two_processes_never_send_the_same_message(office: Office) -> None:
+def test_two_processes_never_send_the_same_message(outbox: OutboxSetup) -> None:
     """`run` and a `check` beside it, on one file, with a connection each: every message arrives once."""
-    incidents(office, 12)
+    incidents(outbox, 12)
     others = Store(
-        office.path, channels=list(office.channels), say=lambda level, text: None, clock=lambda: office.now
+        outbox.path, channels=list(outbox.channels), say=lambda level, text: None, clock=lambda: outbox.now
     )
     store_thread = StoreThread()
     beside = Deliverer(
-        office.channels, store=others, store_thread=store_thread, clock=lambda: office.now, pace=timedelta(0)
+        outbox.channels, store=others, store_thread=store_thread, clock=lambda: outbox.now, pace=timedelta(0)
     )
     barrier = threading.Barrier(2)
 
@@ -107,9 +107,9 @@ def test_two_processes_never_send_the_same_message(office: Office) -> None:
     thread = threading.Thread(target=check)
     thread.start()
     barrier.wait(20)
-    office.deliver()
+    outbox.deliver()
     thread.join(60)
     store_thread.stop(others.close)
     for service in ("slack", "telegram"):
-        told = Counter(line.rpartition(" / ")[2] for line in office.read(service))
+        told = Counter(line.rpartition(" / ")[2] for line in outbox.read(service))
         assert told == Counter(f"incident {number} · opened" for number in range(1, 13))

@@ -30,8 +30,8 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 SECONDS, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 
-class Desk:
-    """One database under watch, with a clock that is moved by hand; everything else is real."""
+class CheckSetup:
+    """One database, with a clock that tests move; everything else is real."""
 
     def __init__(
         self, folder: Path, url: str, *, canary: timedelta | None = None, redis: RedisServer | None = None
@@ -85,7 +85,7 @@ class Desk:
         self._open()
 
     def check(self, *, after: timedelta = MINUTE) -> CycleResult:
-        """Let time pass, then look."""
+        """Let time pass, then check."""
         self.now += after
         return asyncio.run(self._cycle.run())
 
@@ -105,33 +105,33 @@ def kinds(cycle_result: CycleResult) -> list[NotificationKind]:
 
 def test_a_full_database_is_found_by_the_canary_alone(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """A diary: one write, then PINGs for an hour; full; told; still full in between; room again; over."""
-    desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    assert desk.check().check.outcome is Outcome.OK
+    setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
+    assert setup.check().check.outcome is Outcome.OK
     assert upstash.billed_commands == 3
-    assert desk.check().check.outcome is Outcome.OK
+    assert setup.check().check.outcome is Outcome.OK
     assert upstash.billed_commands == 3
 
     upstash.fault = UpstashFault.CAPACITY
-    assert desk.check().check.outcome is Outcome.OK  # PING does not notice
-    first = desk.check(after=HOUR)
+    assert setup.check().check.outcome is Outcome.OK  # PING does not notice
+    first = setup.check(after=HOUR)
     assert first.check.outcome is Outcome.CAPACITY_FULL
     assert first.check.detail.startswith("SET: ERR DB capacity quota exceeded")
     assert first.check.latency_ms is not None
     assert first.is_in_doubt
-    second = desk.check(after=10 * SECONDS)
+    second = setup.check(after=10 * SECONDS)
     assert kinds(second) == [NotificationKind.OPENED]
 
-    between = desk.check(after=10 * SECONDS)
+    between = setup.check(after=10 * SECONDS)
     assert between.check.outcome is Outcome.CAPACITY_FULL
     assert between.check.detail.startswith("PING answers; 10 s ago SET: ERR DB")
     assert not between.is_in_doubt
 
     upstash.fault = UpstashFault.NONE
-    assert desk.check(after=10 * SECONDS).check.outcome is Outcome.CAPACITY_FULL  # not asked again yet
-    better = desk.check()
+    assert setup.check(after=10 * SECONDS).check.outcome is Outcome.CAPACITY_FULL  # not asked again yet
+    better = setup.check()
     assert better.check.outcome is Outcome.OK
-    assert kinds(desk.check(after=10 * SECONDS)) == [NotificationKind.CLOSED]
-    desk.close()
+    assert kinds(setup.check(after=10 * SECONDS)) == [NotificationKind.CLOSED]
+    setup.close()
 
 
 @pytest.mark.parametrize(
@@ -146,99 +146,99 @@ def test_what_hides_behind_a_friendly_ping_opens_an_incident(
 ) -> None:
     """Without a canary both databases look fine for ever; with one, two checks decide."""
     upstash.fault = fault
-    plain = Desk(tmp_path, upstash.url)
+    plain = CheckSetup(tmp_path, upstash.url)
     assert plain.check().check.outcome is Outcome.OK
     plain.close()
-    desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    assert desk.check().check.outcome is outcome
-    opened = desk.check(after=10 * SECONDS)
+    setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
+    assert setup.check().check.outcome is outcome
+    opened = setup.check(after=10 * SECONDS)
     assert opened.check.outcome is outcome
     assert kinds(opened) == [NotificationKind.OPENED]
-    desk.close()
+    setup.close()
 
 
 def test_a_read_only_token_is_found_by_the_canary(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """It may PING, and the worker that writes with it fails: permission denied."""
-    desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    desk.set_token(READER)
-    first = desk.check()
+    setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
+    setup.set_token(READER)
+    first = setup.check()
     assert first.check.outcome is Outcome.PERMISSION_DENIED
     assert first.check.detail.startswith("SET: NOPERM")
-    desk.close()
+    setup.close()
 
 
 def test_a_restart_does_not_forget_the_canary(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """Neither that it was sent, which would cost commands at each start, nor that it failed."""
-    desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    desk.check()
-    desk.restart()
-    desk.check()
+    setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
+    setup.check()
+    setup.restart()
+    setup.check()
     assert upstash.billed_commands == 3
     upstash.fault = UpstashFault.CAPACITY
-    desk.check(after=HOUR)
-    desk.check(after=10 * SECONDS)
-    desk.restart()
-    after = desk.check(after=10 * SECONDS)
+    setup.check(after=HOUR)
+    setup.check(after=10 * SECONDS)
+    setup.restart()
+    after = setup.check(after=10 * SECONDS)
     assert after.check.outcome is Outcome.CAPACITY_FULL
     assert after.check.detail.startswith("PING answers; 10 s ago SET: ERR DB")
-    desk.close()
+    setup.close()
 
 
 def test_a_ping_that_fails_is_not_followed_by_a_canary(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """Its outcome stands, nothing is billed, and the canary stays due."""
     upstash.fault = UpstashFault.SERVER_ERROR
-    desk = Desk(tmp_path, upstash.url, canary=HOUR)
-    assert desk.check().check.outcome is Outcome.SERVER_ERROR
+    setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
+    assert setup.check().check.outcome is Outcome.SERVER_ERROR
     assert upstash.requests == 1
     upstash.fault = UpstashFault.NONE
-    assert desk.check().check.canary is not None
-    desk.close()
+    assert setup.check().check.canary is not None
+    setup.close()
 
 
 def test_a_canary_that_hangs_ends_with_the_check(tmp_path: Path) -> None:
     """The whole check keeps its timeout, and the latency is still that of the PING."""
     with RestDatabase() as database:
         database.instead["SET"] = hang
-        desk = Desk(tmp_path, database.url, canary=HOUR)
-        desk.set_token(PLAIN_TOKEN)
-        cycle_result = desk.check()
+        setup = CheckSetup(tmp_path, database.url, canary=HOUR)
+        setup.set_token(PLAIN_TOKEN)
+        cycle_result = setup.check()
         assert cycle_result.check.outcome is Outcome.RESPONSE_TIMEOUT
         assert cycle_result.check.detail.startswith("SET: connected, but no answer within 1.")
         assert cycle_result.check.latency_ms is not None
         assert cycle_result.check.latency_ms < 1000
         assert database.commands == ["PING", "SET", "DEL"]
-        desk.close()
+        setup.close()
 
 
-def test_the_workers_way_is_looked_at_beside_rest(upstash: UpstashStandIn, tmp_path: Path) -> None:
+def test_rediss_is_checked_beside_rest(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """A diary: both fine; the password of the other way is changed; told with the difference; fine again."""
     with redis_server(tmp_path, token=TOKEN) as redis:
         url = upstash.url.replace("127.0.0.1", "localhost")
-        desk = Desk(tmp_path, url, redis=redis)
-        fine = desk.check()
+        setup = CheckSetup(tmp_path, url, redis=redis)
+        fine = setup.check()
         assert (fine.check.outcome, fine.check.detail) == (Outcome.OK, "")
-        desk.set_token(READER)
-        first, second = desk.check(), desk.check(after=10 * SECONDS)
+        setup.set_token(READER)
+        first, second = setup.check(), setup.check(after=10 * SECONDS)
         assert first.check.outcome is Outcome.TOKEN_REJECTED
         assert first.check.detail.startswith("REST answers, rediss:// does not: WRONGPASS")
         assert kinds(second) == [NotificationKind.OPENED]
         assert second.recorded.transition.notifications[0].detail == first.check.detail
-        desk.set_token(TOKEN)
-        desk.check()
-        assert kinds(desk.check(after=10 * SECONDS)) == [NotificationKind.CLOSED]
-        desk.close()
+        setup.set_token(TOKEN)
+        setup.check()
+        assert kinds(setup.check(after=10 * SECONDS)) == [NotificationKind.CLOSED]
+        setup.close()
 
 
 def test_the_workers_way_is_named_when_rest_fails(upstash: UpstashStandIn, tmp_path: Path) -> None:
     """REST hangs or is rejected, and whether the worker would get in stands in the same line."""
     with redis_server(tmp_path, token=TOKEN) as redis:
-        desk = Desk(tmp_path, upstash.url.replace("127.0.0.1", "localhost"), redis=redis)
+        setup = CheckSetup(tmp_path, upstash.url.replace("127.0.0.1", "localhost"), redis=redis)
         upstash.fault = UpstashFault.HANG
-        hung = desk.check()
+        hung = setup.check()
         assert hung.check.outcome is Outcome.RESPONSE_TIMEOUT
         assert hung.check.detail == "connected, but no answer within 2 s; rediss:// answers"
         upstash.fault = UpstashFault.NONE
         upstash.token = "another"
-        rejected = desk.check()
+        rejected = setup.check()
         assert rejected.check.detail == "WRONGPASS invalid or missing auth token; rediss:// answers"
-        desk.close()
+        setup.close()

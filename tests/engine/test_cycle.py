@@ -38,8 +38,8 @@ def connectivity_host() -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
-class Desk:
-    """One database under watch. Time is moved by hand; everything else is real."""
+class CycleSetup:
+    """One database, with a clock that tests move; everything else is real."""
 
     def __init__(
         self, path: Path, url: str, *, connectivity: tuple[str, ...] = (), slow: timedelta | None = None
@@ -104,68 +104,68 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_token_is_rotated_and_the_incident_is_told(upstash: UpstashStandIn, path: Path) -> None:
     """Fine, then rejected: the second rejection opens; the new token closes with the second fine check."""
-    desk = Desk(path, upstash.url)
-    assert desk.check(2) == [Outcome.OK, Outcome.OK]
+    setup = CycleSetup(path, upstash.url)
+    assert setup.check(2) == [Outcome.OK, Outcome.OK]
     upstash.token = "another"
-    first, second = asyncio.run(desk.turns(2))
+    first, second = asyncio.run(setup.turns(2))
     assert first.is_in_doubt
     assert [notification.kind for notification in second.recorded.transition.notifications] == [
         NotificationKind.OPENED
     ]
     assert not second.is_in_doubt
-    first, second = asyncio.run(desk.turns(2, token="another"))
+    first, second = asyncio.run(setup.turns(2, token="another"))
     assert [notification.kind for notification in second.recorded.transition.notifications] == [
         NotificationKind.CLOSED
     ]
-    desk.close()
-    assert [row[1] for row in desk.history()] == ["ok"] * 2 + ["token_rejected"] * 2 + ["ok"] * 2
-    assert desk.history()[0] == ("2026-11-23T14:00:00.000Z", "ok", 1)
+    setup.close()
+    assert [row[1] for row in setup.history()] == ["ok"] * 2 + ["token_rejected"] * 2 + ["ok"] * 2
+    assert setup.history()[0] == ("2026-11-23T14:00:00.000Z", "ok", 1)
 
 
 def test_an_answer_above_the_limit_is_slow(upstash: UpstashStandIn, path: Path) -> None:
     """`slow` is the database's own limit on the latency."""
     upstash.delay_seconds = 0.05
-    desk = Desk(path, upstash.url, slow=timedelta(milliseconds=20))
-    assert desk.check() == [Outcome.SLOW]
-    desk.close()
+    setup = CycleSetup(path, upstash.url, slow=timedelta(milliseconds=20))
+    assert setup.check() == [Outcome.SLOW]
+    setup.close()
 
 
 def test_nothing_is_sent_for_a_value_that_is_malformed(upstash: UpstashStandIn, path: Path) -> None:
     """The outcome says what is wrong, an incident opens at the first check, and the server hears nothing."""
-    desk = Desk(path, upstash.url)
-    [cycle_result] = asyncio.run(desk.turns(token=f"{TOKEN}\n"))
+    setup = CycleSetup(path, upstash.url)
+    [cycle_result] = asyncio.run(setup.turns(token=f"{TOKEN}\n"))
     assert cycle_result.check.outcome is Outcome.TOKEN_MALFORMED
     assert cycle_result.check.detail == "the token ends with a newline"
     assert [notification.kind for notification in cycle_result.recorded.transition.notifications] == [
         NotificationKind.OPENED
     ]
     assert upstash.requests == 0
-    desk.close()
+    setup.close()
 
 
 def test_trouble_is_theirs_while_a_connectivity_host_answers(upstash: UpstashStandIn, path: Path) -> None:
     """The database refuses, the connectivity host accepts: a failure that counts."""
     with connectivity_host() as host:
-        desk = Desk(path, upstash.url, connectivity=(host,))
-        assert desk.check() == [Outcome.OK]
+        setup = CycleSetup(path, upstash.url, connectivity=(host,))
+        assert setup.check() == [Outcome.OK]
         upstash.fault = UpstashFault.REFUSE
-        assert desk.check(3) == [Outcome.CONNECTION_REFUSED] * 3
-        assert desk.store.incidents()
-    desk.close()
+        assert setup.check(3) == [Outcome.CONNECTION_REFUSED] * 3
+        assert setup.store.incidents()
+    setup.close()
 
 
 def test_trouble_is_ours_when_a_connectivity_host_fell_silent_too(upstash: UpstashStandIn, path: Path) -> None:
     """It answered within the last day and does not now: offline, which counts as nothing however often."""
     with connectivity_host() as host:
-        desk = Desk(path, upstash.url, connectivity=(host,))
-        assert desk.check() == [Outcome.OK]
+        setup = CycleSetup(path, upstash.url, connectivity=(host,))
+        assert setup.check() == [Outcome.OK]
     upstash.fault = UpstashFault.REFUSE
-    assert desk.check(6) == [Outcome.OFFLINE] * 6
-    assert desk.store.incidents(closed_too=True) == []
+    assert setup.check(6) == [Outcome.OFFLINE] * 6
+    assert setup.store.incidents(closed_too=True) == []
     upstash.fault = UpstashFault.NONE
-    assert desk.check() == [Outcome.OK]
-    desk.close()
-    assert {row[2] for row in desk.history() if row[1] == "offline"} == {None}
+    assert setup.check() == [Outcome.OK]
+    setup.close()
+    assert {row[2] for row in setup.history() if row[1] == "offline"} == {None}
 
 
 @pytest.mark.parametrize("away", [timedelta(0), 2 * DAY])
@@ -174,30 +174,30 @@ def test_a_connectivity_host_that_never_or_long_ago_answered_excuses_nothing(
 ) -> None:
     """A firewall that lets only Upstash through cannot hide an outage; nor can an answer of two days ago."""
     with connectivity_host() as host:
-        desk = Desk(path, upstash.url, connectivity=(host,))
+        setup = CycleSetup(path, upstash.url, connectivity=(host,))
         if away:
-            assert desk.check() == [Outcome.OK]
-    desk.now += away
+            assert setup.check() == [Outcome.OK]
+    setup.now += away
     upstash.fault = UpstashFault.REFUSE
-    assert desk.check(3) == [Outcome.CONNECTION_REFUSED] * 3
-    desk.close()
+    assert setup.check(3) == [Outcome.CONNECTION_REFUSED] * 3
+    setup.close()
 
 
 def test_without_connectivity_hosts_trouble_is_theirs(upstash: UpstashStandIn, path: Path) -> None:
     """`connectivity: []` turns the question off."""
-    desk = Desk(path, upstash.url)
+    setup = CycleSetup(path, upstash.url)
     upstash.fault = UpstashFault.REFUSE
-    assert desk.check() == [Outcome.CONNECTION_REFUSED]
-    desk.close()
+    assert setup.check() == [Outcome.CONNECTION_REFUSED]
+    setup.close()
 
 
 def test_a_rejected_token_is_not_excused_by_silent_connectivity_hosts(upstash: UpstashStandIn, path: Path) -> None:
     """The database answered, so there is a network; the controls are not even asked."""
     with connectivity_host() as host:
-        desk = Desk(path, upstash.url, connectivity=(host,))
-        assert desk.check() == [Outcome.OK]
-    assert desk.check(token="wrong") == [Outcome.TOKEN_REJECTED]
-    desk.close()
+        setup = CycleSetup(path, upstash.url, connectivity=(host,))
+        assert setup.check() == [Outcome.OK]
+    assert setup.check(token="wrong") == [Outcome.TOKEN_REJECTED]
+    setup.close()
 
 
 @pytest.fixture
@@ -226,21 +226,21 @@ def test_a_bug_in_a_check_counts_against_nobody(
         raise RuntimeError(TOKEN)
 
     monkeypatch.setattr(RestProbe, "ping", broken)
-    desk = Desk(path, upstash.url)
-    [cycle_result] = asyncio.run(desk.turns())
+    setup = CycleSetup(path, upstash.url)
+    [cycle_result] = asyncio.run(setup.turns())
     assert (cycle_result.check.outcome, cycle_result.check.detail) == (Outcome.MONITOR_ERROR, "RuntimeError")
-    assert desk.check(9) == [Outcome.MONITOR_ERROR] * 9
-    assert desk.store.incidents(closed_too=True) == []
-    desk.close()
+    assert setup.check(9) == [Outcome.MONITOR_ERROR] * 9
+    assert setup.store.incidents(closed_too=True) == []
+    setup.close()
 
 
-def test_time_in_which_nobody_looked_is_a_gap(upstash: UpstashStandIn, path: Path) -> None:
+def test_time_without_checks_is_a_gap(upstash: UpstashStandIn, path: Path) -> None:
     """Three intervals without a check are noted as such, and are neither up nor down."""
-    desk = Desk(path, upstash.url)
-    desk.check()
-    desk.now += timedelta(hours=2)
-    [cycle_result] = asyncio.run(desk.turns())
+    setup = CycleSetup(path, upstash.url)
+    setup.check()
+    setup.now += timedelta(hours=2)
+    [cycle_result] = asyncio.run(setup.turns())
     assert cycle_result.recorded.gap == timedelta(hours=2, minutes=1)
-    [cycle_result] = asyncio.run(desk.turns())
+    [cycle_result] = asyncio.run(setup.turns())
     assert cycle_result.recorded.gap is None
-    desk.close()
+    setup.close()

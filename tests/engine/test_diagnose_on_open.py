@@ -1,4 +1,4 @@
-"""The doctor's opinion on its way into the message that opens an incident. Diaries, all parts real."""
+"""The doctor's diagnosis on its way into the message that opens an incident; all parts are real."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def inbox() -> Iterator[InboxStandIn]:
         yield inbox
 
 
-class IncidentState:
-    """A whole monitor whose clock is moved by hand."""
+class MonitorSetup:
+    """A whole monitor whose clock tests move."""
 
     def __init__(self, monitor: Monitor, inbox: InboxStandIn) -> None:
         self.monitor, self.inbox = monitor, inbox
         self.now = START
 
     async def check(self, *numbers: int) -> None:
-        """Ten seconds later, look at these databases, or at the first."""
+        """Ten seconds later, check these databases, or the first."""
         self.now += timedelta(seconds=10)
         for number in numbers or (0,):
             await self.monitor.cycles[number].run()
@@ -80,7 +80,7 @@ async def watching(
     *databases: dict[str, Any],
     longest_wait: timedelta = LONGEST_WAIT,
     port: int = 1,
-) -> AsyncIterator[IncidentState]:
+) -> AsyncIterator[MonitorSetup]:
     config = settings(
         *({"timeout": "2s", "name": f"db{number}", **each} for number, each in enumerate(databases)),
         channels=slack(inbox),
@@ -88,16 +88,16 @@ async def watching(
         doctor={"status_url": "", "worker_port": port},
         history={"path": str(folder / "history.db")},
     )
-    state: IncidentState
+    state: MonitorSetup
     monitor = build(Settings.model_validate(config), clock=lambda: state.now, diagnosis_wait=lambda: longest_wait)
-    state = IncidentState(monitor, inbox)
+    state = MonitorSetup(monitor, inbox)
     try:
         yield state
     finally:
         monitor.close()
 
 
-def opinions_of(cycle: Cycle) -> Diagnoser:
+def diagnoser_of(cycle: Cycle) -> Diagnoser:
     assert cycle._diagnoser is not None
     return cycle._diagnoser
 
@@ -130,7 +130,7 @@ def test_the_message_tells_what_the_layers_saw(
     assert OTHER not in text
 
 
-def test_the_layers_is_climbed_once_from_the_first_doubt_on(
+def test_the_layers_are_examined_once_from_the_first_doubt_on(
     upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
 ) -> None:
     """One knock and one PING of the doctor's for the whole incident, nothing billed, nothing while it is open."""
@@ -191,7 +191,7 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
         async with watching(
             tmp_path, inbox, {"url": upstash.url, "token": OTHER}, longest_wait=longest_wait
         ) as state:
-            opinions_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]  # a doctor of the test
+            diagnoser_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]  # a doctor of the test
             await state.check()
             await state.check()
             [text] = await state.arrived(1)
@@ -210,7 +210,7 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
 
     async def held() -> None:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
-            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
+            diagnoser_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
             await state.check()
             await state.check()
             await state.deliver()
@@ -232,12 +232,12 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
 def test_a_crowd_of_incidents_does_not_wait_in_line(
     upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
 ) -> None:
-    """Four sets of layers at once; the fifth database's message goes at once, without an opinion."""
+    """Four sets of layers at once; the fifth database's message goes at once, without a diagnosis."""
 
     async def diary() -> list[str]:
         database = {"url": upstash.url, "token": OTHER}
         async with watching(tmp_path, inbox, *(5 * [database])) as state:
-            opinions_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
+            diagnoser_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
             for _ in range(2):
                 await state.check(0, 1, 2, 3, 4)
             return await state.arrived(1)
@@ -247,7 +247,7 @@ def test_a_crowd_of_incidents_does_not_wait_in_line(
 
 
 def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path) -> None:
-    """The layers was climbed for nothing, and nobody hears of it."""
+    """The examination was for nothing, and nobody hears of it."""
 
     async def diary() -> None:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": TOKEN}) as state:

@@ -1,4 +1,4 @@
-"""The clock of the always-on mode: slots, doubts, hanging looks, wrong clocks, faults inside, and the end."""
+"""The clock of the always-on mode: slots, doubts, hanging checks, wrong clocks, faults inside, and the end."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def outcomes(folder: Path) -> list[str]:
         (None, 0, 0),
         (None, 61, 120),
         (0, 0.2, 60),  # an ordinary slot
-        (10, 10.1, 60),  # a look for a doubt does not shift the slots
+        (10, 10.1, 60),  # a check for a doubt does not shift the slots
         (59.9, 60, 60),
         (0, 200, 180),  # of slots that have passed the latest
     ],
@@ -187,7 +187,7 @@ def test_a_check_that_hangs_is_never_joined_by_a_second(
 
 
 def test_one_that_hangs_costs_the_others_nothing(tmp_path: Path, stand_in: UpstashStandIn) -> None:
-    """They are looked at in their slots."""
+    """They are checked in their slots."""
     with UpstashStandIn("t0ken") as hanging:
         hanging.fault = UpstashFault.HANG
 
@@ -255,7 +255,7 @@ def test_a_clock_that_runs_a_little_fast_is_no_step(
     assert not any("the clock" in line for line in log)
 
 
-def test_a_fault_inside_costs_one_check_and_shows_in_the_pulse(
+def test_a_fault_inside_costs_one_check_and_shows_in_the_health(
     tmp_path: Path, stand_in: UpstashStandIn, log: list[str]
 ) -> None:
     """Told with its traceback once each time; overdue until a check is recorded again."""

@@ -18,7 +18,7 @@ from upstash_redis.asyncio import Redis as AsyncRedis
 from upstash_redis.errors import UpstashError
 
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from tests.checks.rude import Certificates
+from tests.checks.faulty_server import Certificates
 
 TOKEN = "standard_token"
 READ_ONLY = "read_only_token"

@@ -116,7 +116,7 @@ def test_checks_at_the_same_millisecond_are_all_kept(desk: Desk) -> None:
     assert len(rows(desk, "SELECT * FROM history")) == 4
 
 
-def test_time_in_which_nobody_looked_is_a_gap(desk: Desk) -> None:
+def test_time_without_checks_is_a_gap(desk: Desk) -> None:
     """More than three intervals without a check are noted; a pause of three is not."""
     assert desk.check(OK).gap is None
     assert desk.check(OK, after=3 * INTERVAL).gap is None

@@ -19,7 +19,7 @@ from monitor.checks.connection import StampedSocket, arrival, keep_stamping
 from monitor.checks.observation import Observation
 from monitor.checks.rest import RestProbeFactory
 from monitor.lib.text import Scrubber
-from tests.checks.rude import Certificates, Guest, http, rude
+from tests.checks.faulty_server import Certificates, ServerConnection, faulty_server, http
 
 LONG = timedelta(seconds=30)
 NANOSECONDS = 1_000_000_000
@@ -37,11 +37,11 @@ class Pause:
     said: threading.Event = field(default_factory=threading.Event)
     said_at: float = 0.0
 
-    def manner(self, guest: Guest) -> None:
-        nonce = guest.listen()[1]
+    def behaviour(self, connection: ServerConnection) -> None:
+        nonce = connection.read_request()[1]
         self.asked.set()
         assert self.held.wait(20)
-        guest.say(http(json.dumps({"result": base64.b64encode(nonce.encode()).decode()})))
+        connection.send(http(json.dumps({"result": base64.b64encode(nonce.encode()).decode()})))
         self.said_at = perf_counter()
         self.said.set()
 
@@ -95,7 +95,7 @@ def test_an_answer_that_waits_for_a_busy_loop_is_not_later_for_it() -> None:
         await holding
         return observation
 
-    with rude(pause.manner, tls=certificates.server()) as server:
+    with faulty_server(pause.behaviour, tls=certificates.server()) as server:
         began = perf_counter()
         observation = asyncio.run(check(server.url))
     assert observation.as_expected

@@ -26,7 +26,7 @@ TROUBLE = DeliveryResult(status=DeliveryStatus.RETRY, detail="the service answer
 REFUSAL = DeliveryResult(status=DeliveryStatus.PERMANENT, detail="Slack refused it (400 invalid_blocks)")
 
 
-class Stumbling:
+class RefusingChannel:
     """A channel that has an answer of its own for the first incident, and passes on the rest.
 
     The stand-ins know no message of ours that they would not take.
@@ -45,7 +45,7 @@ class Stumbling:
         return self._channel.send(notification, notes=notes, timeout=timeout)
 
 
-class Office:
+class OutboxSetup:
     """Databases, a Slack channel and a Telegram group, and the outbox between them."""
 
     def __init__(self, path: Path, inbox: InboxStandIn) -> None:
@@ -101,7 +101,7 @@ class Office:
             self.now += MINUTE
 
     def clock(self) -> datetime:
-        """The time, a tick later at each glance."""
+        """The time, a tick later each time it is asked for."""
         self.now += self.tick
         return self.now
 

@@ -29,7 +29,7 @@ OFFLINE = CheckResult(outcome=Outcome.OFFLINE, detail="no connectivity host answ
         (OFFLINE, REFUSED, Outcome.OFFLINE, OFFLINE.detail),
     ],
 )
-def test_the_difference_between_the_ways_is_named(
+def test_the_difference_between_rest_and_rediss_is_named(
     rest: CheckResult, worker: CheckResult, outcome: Outcome, detail: str
 ) -> None:
     """REST's outcome counts where REST fails; what the other way says stands in the detail."""

@@ -18,14 +18,16 @@ from typing import Any
 import trustme
 
 # What is done with one connection, after its request was read where there is one to read.
-Manner = Callable[["Guest"], None]
+Behaviour = Callable[["ServerConnection"], None]
 
 
-class Rude:
-    """Listens on loopback; every connection is treated in the same manner until the manner is changed."""
+class FaultyServer:
+    """Listens on loopback; every connection is treated in the same way until `behaviour` is changed."""
 
-    def __init__(self, manner: Manner, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET) -> None:
-        self.manner = manner
+    def __init__(
+        self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET
+    ) -> None:
+        self.behaviour = behaviour
         self.connections = 0
         self.requests: list[bytes] = []
         self.was_visited = threading.Event()
@@ -61,7 +63,7 @@ class Rude:
             self.was_visited.set()
             self._open.append(connection)
             # Else Nagle's algorithm holds an answer back until the client's kernel has acknowledged the session
-            # tickets of TLS before it, which takes 40 ms while nobody reads them: "said" would not mean "sent".
+            # tickets of TLS before it, which takes 40 ms while nobody reads them: `send` would return long before.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
@@ -70,18 +72,18 @@ class Rude:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
-            self.manner(Guest(connection, self))
+            self.behaviour(ServerConnection(connection, self))
             connection.close()
 
 
 @dataclass
-class Guest:
+class ServerConnection:
     """One connection and the ways to treat it."""
 
     connection: socket.socket
-    server: Rude
+    server: FaultyServer
 
-    def listen(self) -> list[Any]:
+    def read_request(self) -> list[Any]:
         """Read one whole request; return its command."""
         received = b""
         while b"\r\n\r\n" not in received:
@@ -94,7 +96,7 @@ class Guest:
         command: list[Any] = json.loads(body)
         return command
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self.connection.sendall(data)
 
     def drip(self, data: bytes) -> None:
@@ -102,12 +104,12 @@ class Guest:
         for byte in data:
             if self.server.closing.wait(0.05):
                 return
-            self.say(bytes([byte]))
+            self.send(bytes([byte]))
 
     def flood(self, data: bytes) -> None:
         """The same again and again, until the other side hangs up."""
         while not self.server.closing.is_set():
-            self.say(data)
+            self.send(data)
 
     def wait(self) -> None:
         self.server.closing.wait()
@@ -125,27 +127,29 @@ class Guest:
 
 
 @contextmanager
-def rude(manner: Manner, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET) -> Iterator[Rude]:
-    server = Rude(manner, tls=tls, family=family)
+def faulty_server(
+    behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET
+) -> Iterator[FaultyServer]:
+    server = FaultyServer(behaviour, tls=tls, family=family)
     try:
         yield server
     finally:
         server.close()
 
 
-def answer(body: bytes | str, status: int = 200, *, kind: str = "application/json", head: str = "") -> Manner:
+def answer(body: bytes | str, status: int = 200, *, kind: str = "application/json", head: str = "") -> Behaviour:
     """Listen, then say a whole HTTP answer."""
 
-    def manner(guest: Guest) -> None:
-        guest.listen()
-        guest.say(http(body, status, kind=kind, head=head))
+    def behaviour(connection: ServerConnection) -> None:
+        connection.read_request()
+        connection.send(http(body, status, kind=kind, head=head))
 
-    return manner
+    return behaviour
 
 
-def echo(guest: Guest) -> None:
+def echo(connection: ServerConnection) -> None:
     """What a database does: answer PING with what was sent, in base64."""
-    guest.say(http(json.dumps({"result": base64.b64encode(guest.listen()[1].encode()).decode()})))
+    connection.send(http(json.dumps({"result": base64.b64encode(connection.read_request()[1].encode()).decode()})))
 
 
 def http(body: bytes | str, status: int = 200, *, kind: str = "application/json", head: str = "") -> bytes:
