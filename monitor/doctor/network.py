@@ -15,8 +15,8 @@ from aiohappyeyeballs import start_connection
 
 from monitor.checks.classify import classify
 from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwatch, connection_error, lookup_error
-from monitor.checks.network import Backend
 from monitor.checks.observation import Observation, ProbeFault
+from monitor.checks.rest import Backend
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
