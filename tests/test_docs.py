@@ -1,4 +1,4 @@
-"""The papers say what the program does: names, advice and commands in them are held against the code."""
+"""The documentation is true: names, advice, paths and commands in it are held against the code."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from monitor.lib.secret import Secret
 from monitor.lib.times import write_duration
 
 ROOT = Path(__file__).parents[1]
-PAPERS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-EACH_PAPER = pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.relative_to(ROOT).as_posix())
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EACH_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def _sections(text: str) -> dict[str, str]:
@@ -36,35 +36,39 @@ def test_every_outcome_has_an_entry_with_its_advice() -> None:
     assert list(sections) == [outcome.value for outcome in Outcome]
     for outcome in Outcome:
         advice = advise(outcome)
-        for said in (advice.meaning, *advice.next_steps):
-            assert said in sections[outcome.value], f"docs/outcomes.md, {outcome.value}: {said!r} is missing"
+        for text in (advice.meaning, *advice.next_steps):
+            assert text in sections[outcome.value], f"docs/outcomes.md, {outcome.value}: {text!r} is missing"
 
 
-@EACH_PAPER
-def test_links_lead_somewhere(paper: Path) -> None:
+@EACH_DOCUMENT
+def test_links_lead_somewhere(document: Path) -> None:
     """Every link to a file of the project names one that is there."""
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", paper.read_text(encoding="utf-8")):
-        assert (paper.parent / target).exists(), f"{paper.name} links to {target}"
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-@EACH_PAPER
-def test_files_that_are_named_exist(paper: Path) -> None:
+@EACH_DOCUMENT
+def test_files_that_are_named_exist(document: Path) -> None:
     """A path in code font is a path of the project."""
-    for path in re.findall(r"`((?:monitor|tests|docs|bench)/[\w./-]+)`", paper.read_text(encoding="utf-8")):
-        assert (ROOT / path).exists(), f"{paper.name} names {path}"
+    for path in re.findall(
+        r"`((?:monitor|tests|docs|bench|tools)/[\w./-]+)`", document.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / path).exists(), f"{document.name} names {path}"
 
 
-@EACH_PAPER
-def test_commands_that_are_shown_exist(paper: Path) -> None:
-    """`upstash-monitor WORD` and `python -m monitor WORD` name a word of the program."""
-    said = re.findall(r"(?:upstash-monitor|python -m monitor) ([a-z][a-z-]*)", paper.read_text(encoding="utf-8"))
-    assert set(said) <= set(COMMANDS), f"{paper.name} names a word that is not there"
+@EACH_DOCUMENT
+def test_commands_that_are_shown_exist(document: Path) -> None:
+    """After `upstash-monitor` and `python -m monitor` stands one of its commands."""
+    shown = re.findall(
+        r"(?:upstash-monitor|python -m monitor) ([a-z][a-z-]*)", document.read_text(encoding="utf-8")
+    )
+    assert set(shown) <= set(COMMANDS), f"{document.name} names a command that is not there"
 
 
-def test_every_word_is_in_the_readme() -> None:
+def test_every_command_is_in_the_readme() -> None:
     """Whoever reads the README knows all the program can do."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [word for word in COMMANDS if f"`{word}" not in readme] == []
+    assert [command for command in COMMANDS if f"`{command}" not in readme] == []
 
 
 def _rows(heading: str) -> dict[str, str]:
@@ -75,7 +79,7 @@ def _rows(heading: str) -> dict[str, str]:
     return {name.strip().strip("`"): value.strip().replace("`", "") for name, value in cells}
 
 
-def _said(value: Any) -> str:
+def _written(value: Any) -> str:
     if value is None or value is PydanticUndefined:
         return "none" if value is None else ""
     if isinstance(value, Rule):
@@ -85,19 +89,19 @@ def _said(value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal() or "empty"
     if isinstance(value, tuple):
-        return ", ".join(_said(item) for item in value) or "[]"
+        return ", ".join(_written(item) for item in value) or "[]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, str]:
-    return {name: _said(field.default) for name, field in model.model_fields.items()}
+    return {name: _written(field.default) for name, field in model.model_fields.items()}
 
 
-def test_every_knob_is_documented_with_its_default() -> None:
+def test_every_setting_is_documented_with_its_default() -> None:
     """docs/configuration.md has each key of the settings once, and what happens when it is left out."""
     assert _rows("databases") == _defaults(DatabaseSettings)
     assert _rows("alerts") == _defaults(AlertSettings)
-    rest = {name: _said(Settings.model_fields[name].default) for name in ("connectivity", "maintenance")}
+    rest = {name: _written(Settings.model_fields[name].default) for name in ("connectivity", "maintenance")}
     for section in ("history", "page", "heartbeat", "doctor", "logs"):
         model: Any = Settings.model_fields[section].annotation
         assert model is not None
@@ -118,7 +122,7 @@ def test_every_layer_and_every_verdict_has_an_entry() -> None:
     for rule in RULES:
         if (advice := rule.advice) is None:
             continue
-        for said in (advice.meaning, f"*Whose move:* {advice.whose_move.words}.", *advice.next_steps):
-            assert said.replace("{service}", "SERVICE") in text, (
-                f"docs/doctor.md, {rule.code.value}: {said!r} is missing"
+        for sentence in (advice.meaning, f"*Whose move:* {advice.whose_move.words}.", *advice.next_steps):
+            assert sentence.replace("{service}", "SERVICE") in text, (
+                f"docs/doctor.md, {rule.code.value}: {sentence!r} is missing"
             )

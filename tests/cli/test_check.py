@@ -39,53 +39,6 @@ def test_a_healthy_database_is_one_line_and_zero(
     assert people.messages == ()
 
 
-def test_the_document_is_the_contracts(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
-    """`check --json`, version 1: every key, absent figures null, the delivery of this very round."""
-    upstash.token = "another"
-    done = program(tmp_path, upstash, people).end("check", "--json")
-    found = json.loads(done.stdout)
-    assert done.status == 2
-    assert list(found) == ["version", "started_at", "took_ms", "exit_status", "databases", "deliveries"]
-    assert (found["version"], found["exit_status"]) == (1, 2)
-    assert found["started_at"].endswith("Z")
-    [row] = found["databases"]
-    assert list(row) == [
-        "database",
-        "outcome",
-        "family",
-        "ok",
-        "checked_at",
-        "latency_ms",
-        "phases_ms",
-        "http_status",
-        "detail",
-        "checks",
-        "meaning",
-        "whose_move",
-        "next_steps",
-        "incident",
-    ]
-    assert (row["outcome"], row["family"], row["ok"], row["http_status"]) == (
-        "token_rejected",
-        "token",
-        False,
-        401,
-    )
-    assert row["whose_move"] == "yours"
-    assert (row["checks"], row["detail"]) == (2, "WRONGPASS invalid or missing auth token")
-    assert list(row["phases_ms"]) == ["dns", "connect", "tls", "wait", "read", "total"]
-    assert row["phases_ms"]["tls"] is None
-    assert list(row["incident"]) == ["id", "state", "opened_at", "cause"]
-    assert (row["incident"]["id"], row["incident"]["state"]) == (1, "open")
-    [delivery] = found["deliveries"]
-    assert {key: delivery[key] for key in ("channel", "kind", "incident", "sent")} == {
-        "channel": "slack",
-        "kind": "opened",
-        "incident": 1,
-        "sent": True,
-    }
-
-
 def test_rounds_on_one_file_go_on_as_one_process(
     tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
 ) -> None:
