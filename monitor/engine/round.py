@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class RoundResult:
     """What a round found of one database: its last cycle, and how many checks there were."""
 
     cycle_result: CycleResult
@@ -58,7 +58,7 @@ class Round:
         return self.deadline.left(reserve=_FOR_DELIVERY if self.deliverer else _RESERVE).total_seconds()
 
 
-async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
+async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
     """Check, confirm, deliver, and return before the deadline; one result per database, in their order."""
     deliverer = plan.deliverer
     sending = asyncio.create_task(deliverer.work()) if deliverer else None
@@ -76,7 +76,7 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[Result]:
     return results
 
 
-async def _until_decided(cycle: Cycle, plan: Round) -> Result:
+async def _until_decided(cycle: Cycle, plan: Round) -> RoundResult:
     """Check until the rules have decided. A store that fails inside costs no other database its result."""
     checks = 0
     try:
@@ -98,12 +98,14 @@ async def _until_decided(cycle: Cycle, plan: Round) -> Result:
                 break  # what the checks before it saw still stands
             cycle_result = await cycle.record(another, with_slow=with_slow)
             checks += 1
-        return Result(cycle_result=cycle_result, checks=checks)
+        return RoundResult(cycle_result=cycle_result, checks=checks)
     except Exception as error:  # noqa: BLE001 - the round must tell of the other databases
         logger.opt(exception=error).error("recording the check of {} failed inside", cycle.name)
         check = cycle.unfinished(plan.clock(), f"the check could not be recorded ({type(error).__name__})")
         recorded = Recorded(transition=Transition(state=IncidentState()), before=IncidentState())
-        return Result(cycle_result=CycleResult(check=check, recorded=recorded, is_in_doubt=False), checks=checks)
+        return RoundResult(
+            cycle_result=CycleResult(check=check, recorded=recorded, is_in_doubt=False), checks=checks
+        )
 
 
 async def _check(cycle: Cycle, plan: Round) -> Check | None:

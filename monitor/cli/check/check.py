@@ -18,7 +18,7 @@ from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, e
 from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import Settings
 from monitor.engine.delivery import DeliveryAttempt
-from monitor.engine.round import Result, Round, diagnosis_wait, run_round, send_timeout
+from monitor.engine.round import Round, RoundResult, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.times import Deadline, now_utc
@@ -178,7 +178,7 @@ async def _round(
     return _Found(began=began, checked=checked, attempts=attempts, totals=totals)
 
 
-def _checked(result: Result, slow: timedelta | None) -> CheckedDatabase:
+def _checked(result: RoundResult, slow: timedelta | None) -> CheckedDatabase:
     transition = result.cycle_result.recorded.transition
     return CheckedDatabase(
         check=result.cycle_result.check,
