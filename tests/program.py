@@ -1,4 +1,4 @@
-"""The real program as a process of its own in a folder of its own: how it is started, read and ended."""
+"""The real program as a process in a folder of its own: how it is started, its output read, and ended."""
 
 from __future__ import annotations
 
@@ -189,8 +189,7 @@ def told(inbox: InboxStandIn) -> list[tuple[int, str]]:
 
 
 def settings(*databases: Mapping[str, Any], **rest: Any) -> dict[str, Any]:
-    """Settings without connectivity hosts, with the shortest pauses, and without anybody outside whom the doctor
-    asks.
+    """Settings without connectivity hosts, with the shortest pauses, and without a status page on the internet.
 
     The doctor itself is left out too, unless `alerts` says otherwise: it has its own tests.
     """

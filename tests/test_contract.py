@@ -422,7 +422,7 @@ channels:
   - {type: slack, webhook_url: "${SLACK_WEBHOOK_URL}"}
   - {type: telegram, bot_token: "${BOT}", chat_id: "@people", api_url: "https://bot-api.example"}
   - {type: webhook, url: "https://example.com/${UNSET:-hook}"}
-  - {type: log, name: paper$$}
+  - {type: log, name: journal$$}
 connectivity: []
 maintenance: []
 history: {path: other.db, keep: 7d}
@@ -465,7 +465,7 @@ def test_every_key_is_taken_and_no_secret_shown(tmp_path: Path) -> None:
         assert understood[section] == written[section]
     assert understood["databases"] == [{**written["databases"][0], "url": "***", "token": "***"}]
     assert understood["page"] == {"host": "127.0.0.1", "port": 8080, "password": "***"}
-    assert [channel["name"] for channel in understood["channels"]] == ["slack", "telegram", "webhook", "paper$"]
+    assert [channel["name"] for channel in understood["channels"]] == ["slack", "telegram", "webhook", "journal$"]
 
 
 def test_a_rule_without_of_means_so_many_in_a_row(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_procfile_has_one_process_and_hands_signals_on() -> None:
 
 
 def test_railways_start_and_stop(app: Path) -> None:
-    """It watches, answers on Railway's port, warns of a disk without a volume, and ends on SIGTERM."""
+    """It checks, answers on Railway's port, warns of a disk without a volume, and ends on SIGTERM."""
     command = (ROOT / "Procfile").read_text(encoding="utf-8").partition(": ")[2].strip()
     with UpstashStandIn(TOKEN) as upstash:
         (app / "config.yaml").write_text(
@@ -114,8 +114,8 @@ def test_railways_start_and_stop(app: Path) -> None:
         assert TOKEN not in ended.stdout
 
 
-def test_every_word_runs_with_the_pinned_requirements_alone(app: Path) -> None:
-    """Nothing that only developers have is needed by any word."""
+def test_every_command_runs_with_the_pinned_requirements_alone(app: Path) -> None:
+    """Nothing that only developers have is needed by any command."""
     python = app / ".venv" / "bin" / "python"
     for words in (("--help",), ("run", "--help"), ("check", "--help"), ("demo", "--help"), ("config", "schema")):
         done = subprocess.run(

@@ -1,7 +1,7 @@
-"""Looks for secrets in everything that leaves the process: output, files, messages, pages.
+"""No secret is in anything that leaves the process: output, files, messages, pages.
 
-The other sides are as indiscreet as can be: they send back whatever they were sent. What is searched for is spelt
-out here, without the scrubber's own help.
+The servers on the other side send back whatever they were sent. What is searched for is spelt out here, without
+the scrubber's own help.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def test_run_gives_no_secret_away(program: Program, other_side: LeakyServer) -> 
 @pytest.mark.parametrize(
     "words", [("config", "show"), ("config", "check"), ("test-alerts",), ("incidents", "--all", "--json")]
 )
-def test_the_small_words_give_no_secret_away(program: Program, words: tuple[str, ...]) -> None:
+def test_the_other_commands_give_no_secret_away(program: Program, words: tuple[str, ...]) -> None:
     """What the settings hold is shown as set, not as it is; what a channel answered is shown without it."""
     said = program.run(*words)
     assert said.strip()

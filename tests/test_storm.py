@@ -1,6 +1,6 @@
 """Killed at any instant, nothing is lost: the real program, SIGKILL, a channel that fails every other request.
 
-Databases fail and recover all the while. In the end the file and what reached the channel must tell one story.
+Databases fail and recover all the while. In the end the file and what reached the channel must agree.
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ def live_and_die(program: Program, chance: random.Random) -> str:
 
 
 def let_leases_run_out(file: Path) -> None:
-    """As if the last life began a lease later: the times of outbox messages are moved back, nothing else is
-    touched.
-    """
+    """As if the last process had started a lease earlier: the times of the outbox messages are moved back."""
     lease_ms = LEASE.total_seconds() * 1000
     with closing(sqlite3.connect(file)) as shell, shell:
         shell.execute("UPDATE outbox SET tried_ms = tried_ms - ?, due_ms = due_ms - ?", (lease_ms, lease_ms))
