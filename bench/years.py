@@ -18,7 +18,7 @@ from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import add_row
 from monitor.store.tables.incidents import database_id
 from monitor.store.tables.recording import TAIL_INTERVALS, sum_up
-from monitor.store.tables.rollups import COLUMNS, Entry, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.rollups import COLUMNS, RollupRow, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.rows import to_ms
 from monitor.store.tables.spans import Retention, move_retention, move_watermark
 
@@ -106,5 +106,5 @@ def _add_blocks(file: sqlite3.Connection) -> None:
         for slot, *columns in file.execute(rows, (database, RowGrain.ALL)):
             everything = from_columns(*columns).rollup
             fine = Rollup(outcomes={Outcome.OK: everything.outcomes[Outcome.OK]}, latency=everything.latency)
-            writer.add((database, RowGrain.FINE, slot), Entry(rollup=fine))
+            writer.add((database, RowGrain.FINE, slot), RollupRow(rollup=fine))
         writer.flush()

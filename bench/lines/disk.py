@@ -46,7 +46,7 @@ def _fill(plan: Plan, databases: int, checks: int) -> tuple[int, float]:
     path = plan.scratch(f"disk {databases}") / "history.db"
     chance = plan.chance(f"disk {databases}")
     alerts = AlertSettings()
-    store = Store(path, channels=["log"], say=lambda _level, text: say(f"  {text}"), clock=lambda: _START)
+    store = Store(path, channels=["log"], log=lambda _level, text: say(f"  {text}"), clock=lambda: _START)
     cpu_seconds = 0.0
     for number in range(checks):
         turn, which = divmod(number, databases)

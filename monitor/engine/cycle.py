@@ -74,9 +74,9 @@ class Connectivity:
         await asyncio.wait({trying}, timeout=within.total_seconds())
         reached = trying.result() if trying.done() else frozenset[str]()
         if reached:
-            await self._store_thread.run(self._store.note_connectivity, reached, now)
+            await self._store_thread.run(self._store.record_connectivity, reached, now)
             return False
-        heard = await self._store_thread.run(self._store.connectivity_heard, now - _COUNTS_FOR)
+        heard = await self._store_thread.run(self._store.connectivity_answered, now - _COUNTS_FOR)
         return bool(heard & self._hosts)
 
     def refresh(self, now: datetime) -> None:
@@ -102,7 +102,7 @@ class Connectivity:
     async def _refresh(self) -> None:
         reached = await self.start_trying()
         if reached:
-            await self._store_thread.run(self._store.note_connectivity, reached, self._clock())
+            await self._store_thread.run(self._store.record_connectivity, reached, self._clock())
 
 
 class DatabaseChecker:

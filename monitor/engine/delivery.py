@@ -145,7 +145,9 @@ class Deliverer:
 
     async def _deliver(self, delivery: Delivery) -> None:
         result = await self._send(delivery)
-        effect = await self._store_thread.run(self._store.settle, delivery, result, self._clock(), self._jitter())
+        effect = await self._store_thread.run(
+            self._store.acknowledge_delivery, delivery, result, self._clock(), self._jitter()
+        )
         attempt = DeliveryAttempt(channel=delivery.channel, notification=delivery.notification, result=result)
         _log(attempt, effect)
         if effect.broke:
@@ -189,7 +191,7 @@ class Deliverer:
                 f"Mend the settings of {delivery.channel} and restart: what it missed is sent then, up to a day.",
             ),
         )
-        await self._store_thread.run(self._store.tell, notification, channels=others)
+        await self._store_thread.run(self._store.enqueue, notification, channels=others)
         for name in others:
             self._woken[name].set()
 
@@ -208,7 +210,7 @@ def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
         logger.warning("{} not delivered: {}", message, delivery.result.detail)
     if effect.broke:
         logger.error("the channel {} is broken: {}", delivery.channel, delivery.result.detail)
-    if effect.mended:
+    if effect.recovered:
         logger.info("the channel {} works again", delivery.channel)
     if effect.gave_up:
         logger.error("{} given up, {}", message, effect.gave_up)

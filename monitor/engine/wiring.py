@@ -148,7 +148,7 @@ def build(
     *,
     scrub: Scrub | None = None,
     clock: Callable[[], datetime] = now_utc,
-    tell_unwritable: bool = True,
+    notify_unwritable: bool = True,
     send_timeout: Callable[[], timedelta] = usual_send_timeout,
     on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
@@ -161,8 +161,8 @@ def build(
     """
     scrub = scrub or Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
-    store = open_store(settings, clock=clock, tell_unwritable=tell_unwritable)
-    store.wake()
+    store = open_store(settings, clock=clock, notify_unwritable=notify_unwritable)
+    store.retry_now()
     for name, state in store.channel_states().items():
         channel = channels.get(name)
         if state.move is not None and isinstance(channel, TelegramChannel):
@@ -220,15 +220,15 @@ def build(
 
 
 def open_store(
-    settings: Settings, *, clock: Callable[[], datetime] = now_utc, tell_unwritable: bool = True
+    settings: Settings, *, clock: Callable[[], datetime] = now_utc, notify_unwritable: bool = True
 ) -> Store:
     """The store alone, for commands that check nothing; raises `RefusedFileError`."""
     return Store(
         Path(settings.history.path),
         channels=[channel.name for channel in channels_of(settings)],
-        say=log_line,
+        log=log_line,
         clock=clock,
-        tell_unwritable=tell_unwritable,
+        notify_unwritable=notify_unwritable,
     )
 
 

@@ -13,13 +13,13 @@ from monitor.checks.budget import budget
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.store.errors import UnknownDatabaseError
-from monitor.store.queries import Reader, history_of, messages_pending, past_days, status_of, totals_of
-from monitor.store.read_only import open_archive as open_file
+from monitor.store.queries import history_of, past_days, status_of, totals_of
+from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import database_names, find_database
-from monitor.store.tables.outbox import RESULTS, read_tallies
+from monitor.store.tables.outbox import RESULTS, delivery_counts, messages_pending
 from monitor.store.tables.rows import to_ms
 from monitor.store.thread import StoreThread
 
@@ -50,14 +50,14 @@ class Archive:
     """Reads on the caller's thread; what one call returns of a database is of one moment.
 
     Names are those of the settings and of databases that the file still knows; another one raises
-    `UnknownDatabaseError`. A file that cannot be read raises the errors of `read`.
+    `UnknownDatabaseError`. A file that cannot be read raises the errors of its `read`.
     """
 
-    def __init__(self, settings: Settings, *, read: Reader, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, file: Store | ReadOnlyFile, clock: Clock) -> None:
         self._settings = settings
         self._watched = {database.name: database for database in settings.databases}
         self._channels = tuple(channel.name for channel in settings.channels) or (_THE_LOG,)
-        self._read = read
+        self._read = file.read
         self._clock = clock
         self._past: dict[str, _PastDays] = {}
 
@@ -132,7 +132,7 @@ class Archive:
                     totals_of(connection, find_database(connection, name) or _NO_ROW, name)
                     for name in self._watched
                 ),
-                notifications={**zeros, **read_tallies(connection)},
+                notifications={**zeros, **delivery_counts(connection)},
                 outbox_pending=messages_pending(connection),
             )
         )
@@ -158,7 +158,7 @@ class Overview:
 
     def __init__(self, settings: Settings, store: Store, store_thread: StoreThread, clock: Clock) -> None:
         self._settings = settings
-        self._archive = Archive(settings, read=store.read, clock=clock)
+        self._archive = Archive(settings, file=store, clock=clock)
         self._store_thread = store_thread
 
     async def statuses(self) -> tuple[DatabaseStatus, ...]:
@@ -194,8 +194,8 @@ def open_archive(settings: Settings, *, clock: Clock) -> Iterator[Archive]:
     Raises `RefusedFileError`, with what to do next, when there is no file or it cannot be read, and so do the
     methods of the archive.
     """
-    with open_file(Path(settings.history.path)) as read:
-        yield Archive(settings, read=read, clock=clock)
+    with open_read_only(Path(settings.history.path)) as file:
+        yield Archive(settings, file=file, clock=clock)
 
 
 def _schedule(database: DatabaseSettings, settings: Settings) -> Schedule:

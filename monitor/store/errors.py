@@ -1,4 +1,4 @@
-"""What can be wrong with the SQLite file, in our words; what is done about it is decided in `resilient`."""
+"""What can be wrong with the history file, and SQLite's errors sorted into that."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MissingFileError(RefusedFileError):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"wanted a history file at {path}, found none. "
-            "Next: let `run` or `check` look first, or set history.path to where the file is"
+            "Next: start `run` or `check`, or set history.path to where the file is"
         )
 
 
@@ -49,7 +49,7 @@ class UnreadableFileError(RefusedFileError):
     def __init__(self, path: Path, error: sqlite3.Error | OSError) -> None:
         super().__init__(
             f"wanted a history file that can be read at {path}, found: {describe(error)}. "
-            "Next: see to the file, or set history.path to another one"
+            "Next: repair the file or its permissions, or set history.path to another one"
         )
 
 
@@ -67,7 +67,7 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 class Damage(Enum):
-    """The kinds of trouble: the content is broken, another process holds the file, or it cannot be written."""
+    """The kinds of damage: the content is broken, another process holds the file, or it cannot be written."""
 
     CORRUPT = "corrupt"
     LOCKED = "locked"
@@ -90,7 +90,7 @@ _NOT_TEXT = "Could not decode to UTF-8"
 
 
 def damage_of(error: sqlite3.Error | OSError | RefusedFileError) -> Damage | None:
-    """Which kind of trouble it is; `None` for an error that is our own bug, such as wrong SQL."""
+    """Which kind of damage it is; `None` for an error that is our own bug, such as wrong SQL."""
     if isinstance(error, OSError | RefusedFileError):
         return Damage.UNWRITABLE
     code = _code(error)
@@ -103,7 +103,7 @@ def damage_of(error: sqlite3.Error | OSError | RefusedFileError) -> Damage | Non
 
 @contextmanager
 def naming_damage() -> Iterator[None]:
-    """Python stumbles over SQLite's message when it quotes a damaged name; that is damage, and no bug."""
+    """Raise damage for what Python raises when SQLite's message quotes a damaged name: it cannot decode it."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -111,7 +111,7 @@ def naming_damage() -> Iterator[None]:
 
 
 def describe(error: sqlite3.Error | OSError | RefusedFileError) -> str:
-    """The trouble in words, for a log line or a notification; never SQL or data."""
+    """The damage in words, for a log line or a notification; never SQL or data."""
     if isinstance(error, RefusedFileError):
         return "another program's file is in its place"
     if isinstance(error, OSError):

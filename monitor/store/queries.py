@@ -1,7 +1,6 @@
 """Reads the history back, as people ask for it.
 
-What the figures mean is told in `core/history`, how sums and single checks are put together, in `sums`. Each
-function runs in a transaction of its caller's, so that all it reads is of one moment, and changes nothing.
+Each function runs in a transaction of its caller's, so that all it reads is of one moment, and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,35 +9,19 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
 
 from monitor.checks.observation import Check, Family, Phases
 from monitor.store.rollups.histogram import PhaseHistograms
 from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
-from monitor.store.tables.checks import EVER_MS, last_good_check, read_checks, recorded_checks
+from monitor.store.tables.checks import EVER_MS, last_good_check, read_checks, read_rows
 from monitor.store.tables.incidents import incidents_of, open_incident
-from monitor.store.tables.rollups import LENGTH_MS, RowGrain
-from monitor.store.tables.rows import from_ms, reading, to_ms
+from monitor.store.tables.rollups import RollupReader, RowGrain, read_phases, read_rollups
+from monitor.store.tables.rows import from_ms, to_ms
 from monitor.store.tables.spans import is_too_long, read_gaps, read_retention, watermark
-from monitor.store.tables.sums import Sums, cover, read_rollups
 
 # So many checks are read one by one for the medians of their phases; a longer span is read by the day.
 _MOST_CHECKS_READ = 4000
-T_co = TypeVar("T_co", covariant=True)
-T = TypeVar("T")
-
-
-class Query(Protocol[T_co]):
-    """Something to be read, all of it at one moment."""
-
-    def __call__(self, connection: sqlite3.Connection, /) -> T_co: ...
-
-
-class Reader(Protocol):
-    """Whoever has a file open and lets it be read."""
-
-    def __call__(self, query: Query[T], /) -> T: ...
 
 
 def history_of(
@@ -54,25 +37,25 @@ def history_of(
 ) -> History:
     """One database from `start` until before `end`, which must be later.
 
-    With an `interval` a pause that still goes on is a gap as well. With `compare` the time of the same length
-    before is summed up too.
+    With an `interval` a pause that still goes on is a gap as well. With `compare` the span of the same length
+    before it is read too.
     """
-    sums = Sums(connection, database, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain)
-    whole = sums.whole()
+    reader = RollupReader(connection, database, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain)
+    whole = reader.whole()
     found = History(
         database=name,
         grain=grain,
         whole=whole,
-        slices=sums.slices(),
-        incidents=incidents_of(connection, database, start_ms=sums.start_ms, end_ms=sums.end_ms),
+        slices=reader.slices(),
+        incidents=incidents_of(connection, database, start_ms=reader.start_ms, end_ms=reader.end_ms),
         gaps=_gaps(connection, database, whole, interval),
         phases=_phases(connection, database, whole),
     )
     if not compare:
         return found
-    length_ms = sums.end_ms - sums.start_ms
-    earlier = Sums(
-        connection, database, start_ms=sums.start_ms - length_ms, end_ms=sums.start_ms, grain=Grain.DAY
+    length_ms = reader.end_ms - reader.start_ms
+    earlier = RollupReader(
+        connection, database, start_ms=reader.start_ms - length_ms, end_ms=reader.start_ms, grain=Grain.DAY
     ).whole()
     if not earlier.checks and not earlier.uptime.known:
         return found
@@ -90,13 +73,13 @@ def status_of(
 ) -> DatabaseStatus:
     """One database as it is now; `past` are the days before today, as `past_days` reads them."""
     now_ms = to_ms(now) + 1  # so that today is there at midnight too
-    sums = Sums(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
+    reader = RollupReader(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
     return DatabaseStatus(
         database=name,
         latest=_latest(connection, database),
         incident=open_incident(connection, database),
         schedule=schedule,
-        days=(*past, *sums.slices()),
+        days=(*past, *reader.slices()),
     )
 
 
@@ -104,7 +87,7 @@ def past_days(connection: sqlite3.Connection, database: int, *, days: int, now: 
     """So many days before today, the oldest first; they hardly change any more."""
     midnight_ms = _midnight_ms(now)
     first_ms = midnight_ms - days * DAY_MS
-    return Sums(connection, database, start_ms=first_ms, end_ms=midnight_ms, grain=Grain.DAY).slices()
+    return RollupReader(connection, database, start_ms=first_ms, end_ms=midnight_ms, grain=Grain.DAY).slices()
 
 
 def totals_of(connection: sqlite3.Connection, database: int, name: str) -> DatabaseTotals:
@@ -115,10 +98,10 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
             rollup.merge(known)
     until_ms = watermark(connection, database)
     if until_ms is not None:
-        for seen in recorded_checks(connection, database, until_ms, EVER_MS):
-            everything.count(seen.outcome, seen.latency_ms)
-            if seen.outcome.family is Family.FINE:
-                fine.count(seen.outcome, seen.latency_ms)
+        for check in read_rows(connection, database, until_ms, EVER_MS):
+            everything.count(check.outcome, check.latency_ms)
+            if check.outcome.family is Family.FINE:
+                fine.count(check.outcome, check.latency_ms)
     return DatabaseTotals(
         database=name,
         latest=_latest(connection, database),
@@ -129,13 +112,6 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
     )
 
 
-def messages_pending(connection: sqlite3.Connection) -> int:
-    """Messages that wait for their channel."""
-    sql = "SELECT count(*) FROM outbox WHERE delivered_ms IS NULL AND given_up_ms IS NULL"
-    number: int = connection.execute(sql).fetchone()[0]
-    return number
-
-
 def _phases(connection: sqlite3.Connection, database: int, span: Slice) -> Phases | None:
     """The median phases of a span's checks that ended well; `None` when there are none.
 
@@ -144,21 +120,12 @@ def _phases(connection: sqlite3.Connection, database: int, span: Slice) -> Phase
     start_ms, end_ms = to_ms(span.start), to_ms(span.end)
     found = PhaseHistograms()
     if start_ms < read_retention(connection).checks_ms or span.checks > _MOST_CHECKS_READ:
-        days = start_ms // DAY_MS * DAY_MS, -(-end_ms // DAY_MS) * DAY_MS
-        for grain, first_ms, last_ms in cover(*days, (RowGrain.BLOCK, RowGrain.DAY)):
-            length_ms = LENGTH_MS[grain]
-            rows = connection.execute(
-                "SELECT phases FROM rollup WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?"
-                " AND phases IS NOT NULL",
-                (database, grain, first_ms // length_ms, last_ms // length_ms - 1),
-            )
-            with reading("the phases of a day"):
-                for (content,) in rows:
-                    found.merge(PhaseHistograms.decode(content))
+        for phases in read_phases(connection, database, start_ms, end_ms):
+            found.merge(phases)
         start_ms = max(start_ms, watermark(connection, database) or start_ms)
-    for seen in recorded_checks(connection, database, start_ms, end_ms):
-        if ended_well(seen.outcome):
-            found.add(seen.phases)
+    for check in read_rows(connection, database, start_ms, end_ms):
+        if ended_well(check.outcome):
+            found.add(check.phases)
     return found.medians()
 
 
@@ -181,11 +148,9 @@ def _latest(connection: sqlite3.Connection, database: int) -> Check | None:
 
 
 def _last_success(connection: sqlite3.Connection, database: int, until_ms: int | None) -> datetime | None:
-    """From the checks not summed up yet; else by the last hour that had one, so that a long outage is no
-    search.
-    """
-    seen = None if until_ms is None else last_good_check(connection, database, until_ms, EVER_MS)
-    if seen is None:
+    """Of the checks since the watermark, else of the last hour that had one: a long outage is no long search."""
+    last = None if until_ms is None else last_good_check(connection, database, until_ms, EVER_MS)
+    if last is None:
         row = connection.execute(
             "SELECT slot FROM rollup WHERE database_id = ? AND grain = ? AND"
             " (outcomes LIKE '%\"ok\"%' OR outcomes LIKE '%\"slow\"%') ORDER BY slot DESC LIMIT 1",
@@ -194,10 +159,10 @@ def _last_success(connection: sqlite3.Connection, database: int, until_ms: int |
         if row is None:
             return None
         start_ms = row[0] * HOUR_MS
-        seen = last_good_check(connection, database, start_ms, start_ms + HOUR_MS)
-        if seen is None:
+        last = last_good_check(connection, database, start_ms, start_ms + HOUR_MS)
+        if last is None:  # it was deleted, and its hour is all that is known
             return from_ms(start_ms)
-    return from_ms(seen.at_ms)
+    return from_ms(last.at_ms)
 
 
 def _midnight_ms(now: datetime) -> int:

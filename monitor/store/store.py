@@ -1,8 +1,4 @@
-"""The history, the state of every database and the outbox, as the rest of the house asks for them.
-
-Every call is one transaction. Rows are written in `looks`, `watches` and `outbox`, what happens when the file is
-sick is decided in `resilient`; all of it runs on one thread (`keeper`).
-"""
+"""The history, the state of every database and the outbox, as the rest of the program asks for them."""
 
 from __future__ import annotations
 
@@ -11,23 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
 from monitor.incidents.rules import acknowledge
 from monitor.incidents.state import Incident, IncidentState, Transition
-from monitor.store.file.resilient import ResilientFile, Trouble
-from monitor.store.tables import channels as channel_state
-from monitor.store.tables import incidents as states
-from monitor.store.tables import outbox
-from monitor.store.tables import recording as checks
+from monitor.store.file.resilient import FileTrouble, ResilientFile
+from monitor.store.tables import incidents, outbox, recording
+from monitor.store.tables.outbox import ChannelState, DeliveryEffect
 from monitor.store.tables.rows import to_ms
 from monitor.store.tables.spans import is_too_long
-
-if TYPE_CHECKING:
-    from monitor.store.queries import Query
 
 Judge = Callable[[IncidentState, int], Transition]
 T = TypeVar("T")
@@ -37,7 +28,7 @@ _MOST_IN_MEMORY = 100_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """What recording a check led to. `before` is the state it met; `gap` how long nobody had looked."""
+    """What recording a check led to. `before` is the state it met; `gap` how long nobody had checked."""
 
     transition: Transition
     before: IncidentState
@@ -45,12 +36,11 @@ class Recorded:
 
 
 class Store:
-    """The history, the state of every database and the outbox.
+    """The history, the state of every database and the outbox. Every call is one transaction.
 
-    `channels` get an outbox message for each notification. `say(level, text)` takes what an operator should read
-    in the log.
-    `tell_unwritable` also sends a notification when the program goes on from memory; a program that starts afresh
-    every few minutes would repeat it each time.
+    `channels` get an outbox message for each notification. `log(level, text)` takes what an operator should read.
+    `notify_unwritable` also sends a notification when the program goes on from memory; a program that starts
+    afresh every few minutes would repeat it each time.
     Raises `RefusedFileError` when opened on a file that a newer version or another program wrote.
     """
 
@@ -59,16 +49,16 @@ class Store:
         path: Path,
         *,
         channels: Sequence[str],
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
         clock: Callable[[], datetime],
-        tell_unwritable: bool = True,
+        notify_unwritable: bool = True,
     ) -> None:
         self._channels = tuple(channels)
         self._clock = clock
-        self._tell_unwritable = tell_unwritable
+        self._notify_unwritable = notify_unwritable
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
         self._file = ResilientFile(
-            path, clock=clock, say=say, restore=self._restore_states, tell=self._enqueue_notification
+            path, clock=clock, log=log, restore=self._restore_states, notify=self._enqueue_trouble
         )
         self._do = self._file.do
 
@@ -80,30 +70,26 @@ class Store:
     def record(
         self, check: Check, judge: Judge, *, interval: timedelta, hold: timedelta | None = None
     ) -> Recorded:
-        """Add a check, let `judge` move the state, note the incident, pack the outbox messages: all or nothing.
+        """Add a check, let `judge` move the state, note the incident, enqueue the messages: all or nothing.
 
-        `judge(watch, next_incident)` must be pure: it runs inside the transaction, and again after a repair.
-        What opens an incident is held back so long, unless `release` comes before.
+        `judge(state, next_incident)` must be pure: it runs inside the transaction, and again after a repair.
+        What opens an incident is held back for `hold`, unless `release` comes before.
         """
         now = self._clock()
         held = None if hold is None else (now, now + hold)
 
         def work(connection: sqlite3.Connection) -> Recorded:
-            database = states.database_id(connection, check.database)
-            before, seen_at = states.read_state(connection, database)
-            transition = judge(before, states.next_incident(connection))
-            seen_at = checks.add_check(connection, database, check, interval=interval, latest=seen_at)
-            states.write_state(connection, database, transition.state, check.at)
+            database = incidents.database_id(connection, check.database)
+            before, latest = incidents.read_state(connection, database)
+            transition = judge(before, incidents.next_incident(connection))
+            checked_at = recording.add_check(connection, database, check, interval=interval, latest=latest)
+            incidents.write_state(connection, database, transition.state, check.at)
             if transition.incident is not None:
-                states.write_incident(connection, database, transition.incident)
+                incidents.write_incident(connection, database, transition.incident)
             for notification in transition.notifications:
-                outbox.pack(
-                    connection,
-                    notification,
-                    self._channels,
-                    held if notification.kind is NotificationKind.OPENED else None,
-                )
-            pause = timedelta(0) if seen_at is None else check.at - seen_at
+                is_opening = notification.kind is NotificationKind.OPENED
+                outbox.enqueue(connection, notification, self._channels, held if is_opening else None)
+            pause = timedelta(0) if checked_at is None else check.at - checked_at
             gap = pause if is_too_long(pause, interval) else None
             return Recorded(transition=transition, before=before, gap=gap)
 
@@ -114,70 +100,70 @@ class Store:
         return recorded
 
     def state(self, database: str) -> IncidentState:
-        """The state of one database; empty for one never looked at."""
+        """The state of one database; empty for one that was never checked."""
         return self._do(
-            lambda connection: states.read_state(connection, states.database_id(connection, database))[0]
+            lambda connection: incidents.read_state(connection, incidents.database_id(connection, database))[0]
         )
 
     def incidents(self, *, closed_too: bool = False) -> list[tuple[str, Incident]]:
         """Open incidents with their database's name, the newest first."""
-        return self._do(lambda connection: states.read_incidents(connection, closed_too=closed_too))
+        return self._do(lambda connection: incidents.read_incidents(connection, closed_too=closed_too))
 
-    def acknowledge(self, incident: int, now: datetime) -> bool:
+    def acknowledge_incident(self, incident: int, now: datetime) -> bool:
         """True when the incident is open and is now (or was already) acknowledged."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            for name, row in states.read_incidents(connection, closed_too=False):
+            for name, row in incidents.read_incidents(connection, closed_too=False):
                 if row.id == incident:
-                    database = states.database_id(connection, name)
-                    state, seen_at = states.read_state(connection, database)
-                    known = acknowledge(state, now)
-                    states.write_state(connection, database, known, seen_at or now)
-                    if known.incident is not None:
-                        states.write_incident(connection, database, known.incident)
+                    database = incidents.database_id(connection, name)
+                    before, checked_at = incidents.read_state(connection, database)
+                    state = acknowledge(before, now)
+                    incidents.write_state(connection, database, state, checked_at or now)
+                    if state.incident is not None:
+                        incidents.write_incident(connection, database, state.incident)
                     return True
             return False
 
         return self._do(work)
 
-    def tell(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
-        """Pack a notification that no check led to, for all channels or for those named."""
+    def enqueue(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
+        """Add a notification that no check led to, for all channels or for those named."""
         names = self._channels if channels is None else tuple(channels)
-        self._do(lambda connection: outbox.pack(connection, notification, names))
+        self._do(lambda connection: outbox.enqueue(connection, notification, names))
 
     def release(self, incident: int, reword: Callable[[Notification], Notification]) -> None:
-        """Let go what is held of an incident, in other words; `reword` must be pure."""
+        """Make what is held of an incident due, reworded; `reword` must be pure."""
         self._do(lambda connection: outbox.release(connection, incident, reword))
 
-    def wake(self) -> None:
-        """Make what waits long due at once, as at a start: whoever restarts us may have mended a channel."""
-        self._do(outbox.wake)
+    def retry_now(self) -> None:
+        """Make what waits for a later attempt due now, as at a start: a restart may have repaired a channel."""
+        self._do(outbox.retry_now)
 
     def claim(self, channel: str, now: datetime) -> Delivery | None:
-        """The next message due on this channel, leased to the caller."""
+        """The next delivery due on this channel, leased to the caller."""
         return self._do(lambda connection: outbox.claim(connection, channel, now))
 
-    def settle(
+    def acknowledge_delivery(
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
-    ) -> outbox.DeliveryEffect:
+    ) -> DeliveryEffect:
         """Note what the channel answered. `jitter` is a random number from 0 to 1."""
-        return self._do(lambda connection: outbox.settle(connection, delivery, result, now, jitter))
+        return self._do(lambda connection: outbox.acknowledge(connection, delivery, result, now, jitter))
 
     def next_due(self, channel: str) -> datetime | None:
-        """When the channel's next outbox message may be tried; `None` when nothing waits."""
+        """When the channel's next message may be tried; `None` when none waits."""
         return self._do(lambda connection: outbox.next_due(connection, channel))
 
-    def channel_states(self) -> dict[str, channel_state.ChannelState]:
+    def channel_states(self) -> dict[str, ChannelState]:
         """What is remembered of each channel, by name."""
-        return self._do(channel_state.channel_states)
+        return self._do(outbox.channel_states)
 
-    def note_connectivity(self, addresses: Iterable[str], now: datetime) -> None:
-        """These connectivity hosts have just answered."""
+    def record_connectivity(self, addresses: Iterable[str], now: datetime) -> None:
+        """Note that these connectivity hosts have just answered."""
         rows = [(address, to_ms(now)) for address in addresses]
         sql = "INSERT OR REPLACE INTO connectivity_host (address, answered_ms) VALUES (?, ?)"
         self._do(lambda connection: connection.executemany(sql, rows))
 
-    def connectivity_heard(self, since: datetime) -> frozenset[str]:
+    def connectivity_answered(self, since: datetime) -> frozenset[str]:
         """The connectivity hosts that have answered since then."""
         sql = "SELECT address FROM connectivity_host WHERE answered_ms >= ?"
         return frozenset(row[0] for row in self._do(lambda c: c.execute(sql, (to_ms(since),)).fetchall()))
@@ -185,13 +171,13 @@ class Store:
     def prune(self, now: datetime, keep: timedelta) -> int:
         """Delete what is older than `keep` and give the space back; return how many checks were deleted.
 
-        Failing checks are kept ten times as long; what looks add up to is kept for good.
+        Failing checks are kept ten times as long; rollups are kept for good.
         """
 
         def work(connection: sqlite3.Connection) -> int:
             if self.is_in_memory:
-                checks.keep_latest(connection, _MOST_IN_MEMORY)
-            return checks.prune(connection, now, keep)
+                recording.keep_latest(connection, _MOST_IN_MEMORY)
+            return recording.prune(connection, now, keep)
 
         deleted = self._do(work)
         if deleted:
@@ -199,33 +185,31 @@ class Store:
         return deleted
 
     def prune_now_and_then(self, now: datetime, keep: timedelta) -> int:
-        """Prune when the oldest check is a good deal past its time; for a program that starts every few
-        minutes.
-        """
-        is_due = self._do(lambda connection: checks.is_older_than(connection, now, keep * 1.01), only_read=True)
+        """Prune when the oldest check is well past its time, for a program that starts every few minutes."""
+        is_due = self._do(lambda connection: recording.is_older_than(connection, now, keep * 1.01), only_read=True)
         return self.prune(now, keep) if is_due else 0
 
-    def read(self, query: Query[T]) -> T:
-        """What `question` finds in the file, or in memory while that stands in; all of it at one moment.
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What `query` returns, all of it read at one moment, from the file or from memory in its place.
 
-        The questions are those of `history`. Other processes may write meanwhile.
+        Other processes may write meanwhile.
         """
         return self._do(query, only_read=True)
 
     def close(self) -> None:
-        """Commit what is known, or say that it is lost; after this the store cannot be used."""
+        """Commit what is known, or log that it is lost; after this the store cannot be used."""
         self._file.close()
 
     def _restore_states(self, connection: sqlite3.Connection) -> None:
-        """What this process knows of each database is at least as new as what a sick file gave back."""
-        for name, (state, seen_at) in self._states.items():
-            database = states.database_id(connection, name)
-            states.write_state(connection, database, state, seen_at)
+        """What this process knows of each database is at least as new as what a damaged file gave back."""
+        for name, (state, checked_at) in self._states.items():
+            database = incidents.database_id(connection, name)
+            incidents.write_state(connection, database, state, checked_at)
             if state.incident is not None:
-                states.write_incident(connection, database, state.incident)
+                incidents.write_incident(connection, database, state.incident)
 
-    def _enqueue_notification(self, connection: sqlite3.Connection, trouble: Trouble) -> None:
-        if trouble.lasts and not self._tell_unwritable:
+    def _enqueue_trouble(self, connection: sqlite3.Connection, trouble: FileTrouble) -> None:
+        if trouble.lasts and not self._notify_unwritable:
             return
         notification = Notification(
             kind=NotificationKind.MONITOR,
@@ -234,4 +218,4 @@ class Store:
             severity=Severity.WARNING,
             steps=(trouble.next_step,),
         )
-        outbox.pack(connection, notification, self._channels)
+        outbox.enqueue(connection, notification, self._channels)

@@ -1,4 +1,4 @@
-"""The one thread on which the store lives, so that a slow disk neither blocks the loop nor spoils a latency."""
+"""The store thread: the one thread on which the store runs, so that a slow disk never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class StoreThread:
-    """Runs calls on its thread, one after the other, in the order in which they were asked for.
+    """Runs calls on its thread, one after the other, in the order in which they were submitted.
 
     The thread is a daemon: a disk that hangs for ever must not keep the process from ending.
     """
@@ -30,20 +30,20 @@ class StoreThread:
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `call` returns, raise what it raises; a cancelled waiter does not undo the call."""
-        return await asyncio.wrap_future(self._ask(partial(call, *args, **kwargs)))
+        return await asyncio.wrap_future(self._submit(partial(call, *args, **kwargs)))
 
     def stop(self, last: Callable[[], None]) -> None:
-        """Do what was asked for, then `last`, then end the thread. Blocks."""
-        done = self._ask(last)
+        """Run what was submitted, then `last`, then end the thread. Blocks."""
+        done = self._submit(last)
         self._is_stopped = True
         self._calls.put(None)
         self._thread.join()
         done.result()
 
-    def _ask(self, call: Callable[[], T]) -> Future[T]:
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
         if self._is_stopped:
             raise RuntimeError("the store is closed")
-        # It cannot be cancelled, not even while it waits its turn: what was seen must be written.
+        # It cannot be cancelled, not even while it waits in the queue: a check must be written.
         run, future = with_future(call)
         self._calls.put(run)
         return future

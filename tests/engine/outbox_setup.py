@@ -67,14 +67,14 @@ class OutboxSetup:
 
     def open(self) -> None:
         self.store = Store(
-            self.path, channels=list(self.channels), say=lambda level, text: None, clock=lambda: self.now
+            self.path, channels=list(self.channels), log=lambda level, text: None, clock=lambda: self.now
         )
         self.store_thread = StoreThread()
 
     def restart(self) -> None:
         self.close()
         self.open()
-        self.store.wake()
+        self.store.retry_now()
 
     def close(self) -> None:
         self.store_thread.stop(self.store.close)

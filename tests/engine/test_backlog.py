@@ -92,7 +92,7 @@ def test_two_processes_never_send_the_same_message(outbox: OutboxSetup) -> None:
     """`run` and a `check` beside it, on one file, with a connection each: every message arrives once."""
     incidents(outbox, 12)
     others = Store(
-        outbox.path, channels=list(outbox.channels), say=lambda level, text: None, clock=lambda: outbox.now
+        outbox.path, channels=list(outbox.channels), log=lambda level, text: None, clock=lambda: outbox.now
     )
     store_thread = StoreThread()
     beside = Deliverer(

@@ -48,7 +48,7 @@ class CheckSetup:
         self._open()
 
     def _open(self) -> None:
-        self._store = Store(self._path, channels=["log"], say=lambda level, text: None, clock=lambda: self.now)
+        self._store = Store(self._path, channels=["log"], log=lambda level, text: None, clock=lambda: self.now)
         self._store_thread = StoreThread()
         self._cycle = self._make_cycle()
 

@@ -46,7 +46,7 @@ class CycleSetup:
     ) -> None:
         self.path = path
         self.now = START
-        self.store = Store(path, channels=["log"], say=lambda level, text: None, clock=lambda: self.now)
+        self.store = Store(path, channels=["log"], log=lambda level, text: None, clock=lambda: self.now)
         self.store_thread = StoreThread()
         self._url, self._hosts, self._slow = url, connectivity, slow
 

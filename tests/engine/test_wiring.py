@@ -42,7 +42,7 @@ def tell(folder: Path, inbox: InboxStandIn, chat_id: str) -> int:
     before = inbox.requests
     monitor = build(settings)
     try:
-        monitor.store.tell(
+        monitor.store.enqueue(
             Notification(kind=NotificationKind.MONITOR, created_at=datetime.now(UTC), title="a word")
         )
         asyncio.run(monitor.deliverer.send_due())

@@ -57,7 +57,7 @@ class Monitored:
             ),
             history=HistorySettings(path=str(self.path)),
         )
-        self.store = Store(self.path, channels=("slack",), say=lambda level, text: None, clock=self.clock)
+        self.store = Store(self.path, channels=("slack",), log=lambda level, text: None, clock=self.clock)
         self.store_thread = StoreThread()
         self.overview = Overview(self.settings, self.store, self.store_thread, self.clock)
 
@@ -236,7 +236,9 @@ def test_totals_never_fall(monitored: Monitored) -> None:
     for status in (DeliveryStatus.RETRY, DeliveryStatus.CONFIRMED):
         delivery = monitored.store.claim("slack", monitored.now)
         assert delivery is not None
-        monitored.store.settle(delivery, DeliveryResult(status=status, detail="answer"), monitored.now, 0.0)
+        monitored.store.acknowledge_delivery(
+            delivery, DeliveryResult(status=status, detail="answer"), monitored.now, 0.0
+        )
         monitored.now += MINUTE
     before = asyncio.run(monitored.overview.totals())
     main, cache = before.databases
@@ -264,7 +266,7 @@ def test_totals_never_fall(monitored: Monitored) -> None:
 def test_a_database_that_is_no_longer_watched_can_be_asked_for(monitored: Monitored) -> None:
     """By its name, which is on the list; an unknown name is an error that lists the known ones."""
     monitored.checks(OK, OK, database="old")
-    archive = Archive(monitored.settings, read=monitored.store.read, clock=monitored.clock)
+    archive = Archive(monitored.settings, file=monitored.store, clock=monitored.clock)
     assert archive.names() == (
         "main",
         "cache",

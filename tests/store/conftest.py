@@ -38,10 +38,10 @@ class Desk:
         store = Store(
             self.path,
             channels=self.channels,
-            say=lambda level, text: self.said.append((level, text)),
+            log=lambda level, text: self.said.append((level, text)),
             clock=lambda: self.now,
         )
-        store.wake()
+        store.retry_now()
         return store
 
     def restart(self) -> None:
@@ -82,7 +82,7 @@ class Desk:
                 if notification.kind is NotificationKind.MONITOR
                 else f"{notification.incident} {notification.kind.value}"
             )
-            self.store.settle(delivery, CONFIRMED, self.now, 0.0)
+            self.store.acknowledge_delivery(delivery, CONFIRMED, self.now, 0.0)
         return told
 
     def in_memory(self) -> bool:

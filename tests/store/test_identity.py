@@ -12,7 +12,7 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.store.errors import ForeignFileError, NewerFileError
-from monitor.store.file.migrations import MIGRATIONS
+from monitor.store.file.schema import MIGRATIONS
 from tests.program import ROOT
 from tests.store.conftest import INTERVAL, Desk
 

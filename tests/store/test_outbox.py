@@ -26,7 +26,7 @@ def claim(desk: Desk, channel: str = "slack") -> Delivery:
 
 
 def settle(desk: Desk, delivery: Delivery, result: DeliveryResult) -> DeliveryEffect:
-    return desk.store.settle(delivery, result, desk.now, 0.0)
+    return desk.store.acknowledge_delivery(delivery, result, desk.now, 0.0)
 
 
 def test_a_message_stays_until_it_is_confirmed(desk: Desk) -> None:
@@ -143,7 +143,7 @@ def test_a_broken_channel_is_remembered_until_it_works_again(desk: Desk) -> None
     delivery = claim(desk)
     assert not settle(desk, delivery, REFUSED).broke
     desk.restart()
-    assert settle(desk, claim(desk), CONFIRMED).mended
+    assert settle(desk, claim(desk), CONFIRMED).recovered
     assert desk.store.channel_states()["slack"].broken_since is None
 
 
@@ -188,7 +188,7 @@ def test_a_start_wakes_what_waits_and_leaves_what_is_under_way(desk: Desk) -> No
     desk.check(REJECTED, database="other", after=timedelta(seconds=1))
     settle(desk, claim(desk), REFUSED)
     under_way = claim(desk)
-    desk.store.wake()
+    desk.store.retry_now()
     woken = claim(desk)
     assert woken.notification.incident != under_way.notification.incident
     assert desk.store.claim("slack", desk.now) is None
@@ -205,7 +205,7 @@ def test_two_failures_in_a_row_put_everything_off(desk: Desk) -> None:
     assert desk.store.next_due("slack") == desk.now + timedelta(seconds=1)
     desk.now += timedelta(seconds=1)
     settle(desk, claim(desk), CONFIRMED)
-    assert [settle(desk, claim(desk), CONFIRMED).mended for _ in range(2)] == [False, False]
+    assert [settle(desk, claim(desk), CONFIRMED).recovered for _ in range(2)] == [False, False]
     assert desk.store.next_due("slack") is None
 
 
@@ -225,7 +225,7 @@ def test_what_is_due_can_be_claimed_and_nothing_else(desk: Desk, seed: int) -> N
         if held and dice.random() < 0.8:
             wish = DeliveryResult(status=DeliveryStatus.RETRY, detail="429", retry_after=timedelta(seconds=30))
             answer = dice.choice((CONFIRMED, AWAY, AWAY, REFUSED, wish))
-            desk.store.settle(held.pop(dice.randrange(len(held))), answer, desk.now, dice.random())
+            desk.store.acknowledge_delivery(held.pop(dice.randrange(len(held))), answer, desk.now, dice.random())
 
 
 def test_one_success_makes_everything_due(desk: Desk) -> None:

@@ -140,14 +140,14 @@ class AnyLife(RuleBasedStateMachine):
     @rule(data=st.data())
     def acknowledge(self, data: st.DataObject) -> None:
         incident = data.draw(st.sampled_from(sorted(self.opened)))
-        assert self.desk.store.acknowledge(incident, self.desk.now) == (incident not in self.closed)
+        assert self.desk.store.acknowledge_incident(incident, self.desk.now) == (incident not in self.closed)
 
     @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
     def deliver(self, channel: str, arrives: bool) -> None:
         delivery = self.desk.store.claim(channel, self.desk.now)
         if delivery is None:
             return
-        self.desk.store.settle(delivery, CONFIRMED if arrives else AWAY, self.desk.now, 0.5)
+        self.desk.store.acknowledge_delivery(delivery, CONFIRMED if arrives else AWAY, self.desk.now, 0.5)
         if arrives and delivery.notification.incident is not None:
             self.told[channel, delivery.notification.incident, delivery.notification.kind.value] += 1
 

@@ -16,9 +16,9 @@ from monitor.store.rollups.model import DatabaseTotals, Grain, Slice
 from monitor.store.rollups.rollup import HOUR_MS
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import find_database
-from monitor.store.tables.outbox import read_tallies
+from monitor.store.tables.outbox import delivery_counts
+from monitor.store.tables.rollups import RollupReader
 from monitor.store.tables.rows import to_ms
-from monitor.store.tables.sums import Sums
 from tests.store.conftest import INTERVAL, START, Desk
 from tests.store.disks import locked
 from tests.store.timeline import check, expected
@@ -35,7 +35,9 @@ def whole(desk: Desk, name: str = "main") -> Slice:
     """All of the day and the one before."""
     start_ms, end_ms = to_ms(START - timedelta(days=1)), to_ms(START + timedelta(days=1))
     return desk.store.read(
-        lambda c: Sums(c, find_database(c, name) or 0, start_ms=start_ms, end_ms=end_ms, grain=Grain.HOUR).whole()
+        lambda c: RollupReader(
+            c, find_database(c, name) or 0, start_ms=start_ms, end_ms=end_ms, grain=Grain.HOUR
+        ).whole()
     )
 
 
@@ -79,7 +81,7 @@ def test_checks_of_two_processes_are_shared_out_as_those_of_one(desk: Desk) -> N
     for number in range(10):
         desk.now = other.now + timedelta(seconds=20)
         # The clock of this one does not move on between its tries, so that it stays in memory.
-        desk.store._file._memory.tried_at = desk.now  # type: ignore[union-attr]  # it is on memory here
+        desk.store._file._outage.tried_at = desk.now  # type: ignore[union-attr]  # it is on memory here
         desk.check(TIMEOUT if number % 3 == 0 else OK, after=SHORT)
         other.check(OK)
     assert desk.in_memory()
@@ -142,25 +144,25 @@ def test_messages_are_counted_for_good(desk: Desk) -> None:
     away = DeliveryResult(status=DeliveryStatus.RETRY, detail="503")
     delivery = desk.store.claim("slack", desk.now)
     assert delivery is not None
-    desk.store.settle(delivery, away, desk.now, 0.0)
+    desk.store.acknowledge_delivery(delivery, away, desk.now, 0.0)
     desk.check(REJECTED)
     assert desk.deliver() == ["1 opened"]
-    assert desk.store.read(read_tallies) == {("slack", "failed"): 1, ("slack", "sent"): 1}
+    assert desk.store.read(delivery_counts) == {("slack", "failed"): 1, ("slack", "sent"): 1}
     with locked(desk.path):
         desk.checks(OK, OK)
         assert desk.in_memory()
         assert "1 closed" in desk.deliver()
-        in_memory = desk.store.read(read_tallies)["slack", "sent"]
+        in_memory = desk.store.read(delivery_counts)["slack", "sent"]
     desk.check(OK)
     assert not desk.in_memory()
-    assert desk.store.read(read_tallies) == {("slack", "failed"): 1, ("slack", "sent"): in_memory}
+    assert desk.store.read(delivery_counts) == {("slack", "failed"): 1, ("slack", "sent"): in_memory}
     desk.store.close()
     spoil_checks(desk.path)
     desk.restart_after_a_kill()
     desk.check(OK)
     told = desk.deliver()
     desk.store.prune(desk.now + timedelta(days=2000), timedelta(days=1))
-    assert desk.store.read(read_tallies) == {("slack", "failed"): 1, ("slack", "sent"): in_memory + len(told)}
+    assert desk.store.read(delivery_counts) == {("slack", "failed"): 1, ("slack", "sent"): in_memory + len(told)}
 
 
 def spoil_checks(path: Path) -> None:

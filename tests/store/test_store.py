@@ -59,12 +59,12 @@ def test_the_view_incident_log_follows_an_incident_to_its_end(desk: Desk) -> Non
         "checks_failed": 3,
         "acknowledged_at": None,
     }
-    assert desk.store.acknowledge(1, desk.now)
+    assert desk.store.acknowledge_incident(1, desk.now)
     desk.checks(TIMEOUT, OK, OK)
     [row] = rows(desk, "SELECT * FROM incident_log")
     assert (row["closed_at"], row["checks_failed"]) == ("2026-11-23T14:05:00.000Z", 4)
     assert row["acknowledged_at"] == "2026-11-23T14:03:00.000Z"
-    assert not desk.store.acknowledge(1, desk.now)
+    assert not desk.store.acknowledge_incident(1, desk.now)
 
 
 def test_the_view_deliveries_has_a_row_for_each_channel_and_notification(desk: Desk) -> None:
@@ -192,7 +192,7 @@ def test_the_views_can_be_read_in_a_shell_while_we_write(desk: Desk) -> None:
 
 def test_connectivity_hosts_are_remembered_by_when_they_answered(desk: Desk) -> None:
     """Only those that answered since the given moment are returned."""
-    desk.store.note_connectivity(["1.1.1.1:443", "8.8.8.8:443"], START)
-    desk.store.note_connectivity(["8.8.8.8:443"], START + timedelta(hours=5))
-    assert desk.store.connectivity_heard(START + timedelta(hours=1)) == {"8.8.8.8:443"}
-    assert desk.store.connectivity_heard(START) == {"1.1.1.1:443", "8.8.8.8:443"}
+    desk.store.record_connectivity(["1.1.1.1:443", "8.8.8.8:443"], START)
+    desk.store.record_connectivity(["8.8.8.8:443"], START + timedelta(hours=5))
+    assert desk.store.connectivity_answered(START + timedelta(hours=1)) == {"8.8.8.8:443"}
+    assert desk.store.connectivity_answered(START) == {"1.1.1.1:443", "8.8.8.8:443"}

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,13 +19,13 @@ from monitor.store.queries import history_of
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, HOUR_MS
 from monitor.store.tables.checks import read_checks
-from monitor.store.tables.rollups import LENGTH_MS, RowGrain
+from monitor.store.tables.rollups import LENGTH_MS, RollupReader, RowGrain, cover
 from monitor.store.tables.rows import from_ms, to_ms
 from monitor.store.tables.spans import read_gaps
-from monitor.store.tables.sums import Sums, cover
 from tests.store.conftest import START, Desk
 from tests.store.timeline import check, expected
 
+T = TypeVar("T")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BLOCK, DAILY, HOURLY = RowGrain.BLOCK, RowGrain.DAY, RowGrain.HOUR
 OK, SLOW, TIMEOUT, OFFLINE = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT, Outcome.OFFLINE
@@ -54,12 +55,16 @@ class History:
 
     def slices(self, start: datetime, end: datetime, grain: Grain = Grain.HOUR) -> tuple[Slice, ...]:
         return self.desk.store.read(
-            lambda connection: Sums(connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain).slices()
+            lambda connection: RollupReader(
+                connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain
+            ).slices()
         )
 
     def whole(self, start: datetime, end: datetime, grain: Grain = Grain.HOUR) -> Slice:
         return self.desk.store.read(
-            lambda connection: Sums(connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain).whole()
+            lambda connection: RollupReader(
+                connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain
+            ).whole()
         )
 
     def phases(self, start: datetime, end: datetime) -> Phases | None:

@@ -377,7 +377,7 @@ def test_a_real_history_file_is_served(tmp_path: Path) -> None:
         databases=(DatabaseSettings(name="main", url=Secret("https://h"), token=Secret("t")),),
         history=HistorySettings(path=str(tmp_path / "history.db")),
     )
-    store = Store(tmp_path / "history.db", channels=("log",), say=lambda level, text: None, clock=lambda: NOW)
+    store = Store(tmp_path / "history.db", channels=("log",), log=lambda level, text: None, clock=lambda: NOW)
 
     def record(check: Check) -> None:
         store.record(

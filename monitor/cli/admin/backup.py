@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from monitor.cli.options import config_option, fail, fail_to_write, load_settings
-from monitor.store.backup import TakenError, back_up
 from monitor.store.errors import RefusedFileError
+from monitor.store.read_only import TargetExistsError, back_up
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(context: click.Context, file: Path) -> None:
     source = Path(load_settings(context).history.path)
     try:
         size = back_up(source, file)
-    except TakenError:
+    except TargetExistsError:
         fail(f"wanted a new file, found {file} already there. Next: name another; nothing is overwritten")
     except RefusedFileError as error:
         fail(str(error))

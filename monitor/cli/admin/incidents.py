@@ -58,7 +58,9 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
 def acknowledge(context: click.Context, number: str) -> None:
     """Acknowledge incident N: somebody knows of it, no more reminders."""
     with _store(context) as store:
-        is_known = store is not None and _NUMBER.fullmatch(number) and store.acknowledge(int(number), now_utc())
+        is_known = (
+            store is not None and _NUMBER.fullmatch(number) and store.acknowledge_incident(int(number), now_utc())
+        )
         if store is None or not is_known:
             numbers = [] if store is None else [str(incident.id) for _, incident in store.incidents()]
             open_ones = f"open are {', '.join(numbers)}" if numbers else "none is open"

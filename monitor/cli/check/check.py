@@ -148,7 +148,7 @@ async def _round(
     began = now_utc()
     monitor = build(
         settings,
-        tell_unwritable=False,
+        notify_unwritable=False,
         send_timeout=partial(send_timeout, deadline),
         on_delivery=attempts.append,
         diagnosis_wait=partial(diagnosis_wait, deadline) if send else timedelta,
@@ -168,7 +168,7 @@ async def _round(
         if with_totals:
             from monitor.report.overview import Archive  # reading back is no part of a check without metrics
 
-            archive = Archive(settings, read=monitor.store.read, clock=now_utc)
+            archive = Archive(settings, file=monitor.store, clock=now_utc)
             totals = await monitor.store_thread.run(archive.totals)
     finally:
         monitor.stop()

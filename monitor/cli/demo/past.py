@@ -147,7 +147,7 @@ _READ_MS = 0.2
 
 def write_past(settings: Settings, end: datetime) -> None:
     """Fill the history until `end`; some seconds of work. Nobody is told of what happened in it."""
-    store = Store(Path(settings.history.path), channels=(), say=lambda level, text: None, clock=lambda: end)
+    store = Store(Path(settings.history.path), channels=(), log=lambda level, text: None, clock=lambda: end)
     try:
         for database in settings.databases:
             for past in past_of(database.name, end):

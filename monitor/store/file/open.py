@@ -1,13 +1,9 @@
-"""Opens the SQLite file, tells whether it is still the same one, and moves a damaged one aside.
-
-When that is called for is decided in `resilient`; the tables themselves are laid in `schema`.
-"""
+"""Opens the SQLite file, tells whether it is still the same one, and moves a damaged one aside."""
 
 from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -22,8 +18,8 @@ BUSY_TIMEOUT_SECONDS = 2.0
 Identity = tuple[int, int]
 
 
-def open_file(path: Path, *, on_upgrade: Callable[[], None] | None = None) -> sqlite3.Connection:
-    """Open or make the file, folders included, and bring it to this version; `on_upgrade` hears of that before.
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open or make the file, folders included, and bring it to this version.
 
     Raises sqlite3.Error, OSError for a place where no file can be, or `RefusedFileError`.
     """
@@ -32,46 +28,45 @@ def open_file(path: Path, *, on_upgrade: Callable[[], None] | None = None) -> sq
         if not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
         _refuse_others(path)
-    return _opened(_uri(path), on_upgrade)
+    return _open_to_write(_uri(path))
 
 
 def open_memory() -> sqlite3.Connection:
     """An empty database of the same shape that lives as long as its connection.
 
-    `left_behind` and `left_tally` are for the states and the counters that the file had when it was left.
+    `file_state` and `file_delivery_count` are for the rows of `incident_state` and `delivery_count` that the file
+    had when it was left.
     """
-    connection = _opened(":memory:")
-    connection.execute(
-        "CREATE TABLE left_behind (database_id INTEGER PRIMARY KEY, checked_ms INTEGER, state TEXT)"
-    )
-    connection.execute("CREATE TABLE left_tally (channel TEXT, result TEXT, number_then INTEGER)")
+    connection = _open_to_write(":memory:")
+    connection.execute("CREATE TABLE file_state (database_id INTEGER PRIMARY KEY, checked_ms INTEGER, state TEXT)")
+    connection.execute("CREATE TABLE file_delivery_count (channel TEXT, result TEXT, number INTEGER)")
     return connection
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """A sick file, for what it still gives; it is not written to. Raises sqlite3.Error.
+    """A file that may be damaged or locked, for what it still gives; it is not written to. Raises sqlite3.Error.
 
     In a folder that cannot be written even reading is refused, unless SQLite may take the file for immutable; that
     is true enough when nothing waits in its log.
     """
     log = path.with_name(path.name + "-wal")
     try:
-        return _readable(_uri(path, mode="ro"))
+        return _open_readable(_uri(path, mode="ro"))
     except sqlite3.Error as error:
         if damage_of(error) is Damage.LOCKED or (log.exists() and log.stat().st_size):
             raise
-        return _readable(_uri(path, mode="ro", immutable="1"))
+        return _open_readable(_uri(path, mode="ro", immutable="1"))
 
 
 def open_at_rest(path: Path) -> sqlite3.Connection:
-    """A file that is only asked, and beside which nothing shall be left. Raises sqlite3.Error.
+    """A file that is only read, and beside which nothing shall be left. Raises sqlite3.Error.
 
     Without a log nobody has it open, and SQLite may take it for immutable, which makes no log. Whoever begins to
     write just now writes a log first, and the file itself much later than we have read it.
     """
     if path.with_name(path.name + "-wal").exists():
         return open_to_read(path)
-    return _readable(_uri(path, mode="ro", immutable="1"))
+    return _open_readable(_uri(path, mode="ro", immutable="1"))
 
 
 def identity(path: Path) -> Identity | None:
@@ -98,11 +93,11 @@ def set_aside(path: Path, now: datetime) -> Path:
     return aside
 
 
-def _opened(name: str, on_upgrade: Callable[[], None] | None = None) -> sqlite3.Connection:
+def _open_to_write(name: str) -> sqlite3.Connection:
     connection = _connect(name)
     try:
         with naming_damage():
-            prepare(connection, on_upgrade=on_upgrade)
+            prepare(connection)
         # A file can be opened and read though it cannot be written; the first check should not find that out.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
@@ -112,7 +107,7 @@ def _opened(name: str, on_upgrade: Callable[[], None] | None = None) -> sqlite3.
     return connection
 
 
-def _readable(name: str) -> sqlite3.Connection:
+def _open_readable(name: str) -> sqlite3.Connection:
     connection = _connect(name)
     try:
         connection.execute("PRAGMA user_version").fetchone()
@@ -125,12 +120,12 @@ def _readable(name: str) -> sqlite3.Connection:
 def _refuse_others(path: Path) -> None:
     """Before anything could be written: opened for writing, even closing a file may change it or drop its -wal."""
     try:
-        with closing(_readable(_uri(path, mode="ro"))) as connection, naming_damage():
+        with closing(_open_readable(_uri(path, mode="ro"))) as connection, naming_damage():
             refuse_others(connection)
     except sqlite3.Error as error:
         if damage_of(error) is Damage.CORRUPT:
             raise
-        # What else is wrong with it shows when it is opened for good.
+        # What else is wrong with it shows when it is opened to be written.
 
 
 def _connect(name: str) -> sqlite3.Connection:

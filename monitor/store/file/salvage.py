@@ -1,6 +1,6 @@
-"""What a sick file still gives, copied to memory row by row as far as it makes sense.
+"""What a damaged file still gives, copied to memory row by row; and what memory brings back to a file.
 
-When that is called for is decided in `resilient`; how memory comes back to a file, in `merge`.
+Each function runs inside a transaction of the connection that it writes to, which its caller holds.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from typing import Any
 from monitor.incidents.state import IncidentState
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
-from monitor.store.tables import channels as channel_state
-from monitor.store.tables import incidents as states
-from monitor.store.tables import outbox
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
+from monitor.store.tables.incidents import (
+    database_id,
+    next_incident,
+    read_incident,
+    read_state,
+    write_incident,
+    write_state,
+)
+from monitor.store.tables.outbox import read_channel, read_message
 from monitor.store.tables.recording import add_check
-from monitor.store.tables.rollups import Entry, Key, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.rollups import Key, RollupRow, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.rows import to_ms
 from monitor.store.tables.spans import Retention, move_retention, spans
 
@@ -40,95 +46,95 @@ _STATE_TABLES = (
 Read = Callable[[sqlite3.Connection, Any], object]
 # How a row is read back, by the column that names it.
 _READERS: dict[str, tuple[str, Read]] = {
-    "incident_state": ("database_id", states.read_state),
-    "incident": ("id", states.read_incident),
-    "outbox": ("id", outbox.read_message),
-    "channel": ("name", channel_state.read_channel),
+    "incident_state": ("database_id", read_state),
+    "incident": ("id", read_incident),
+    "outbox": ("id", read_message),
+    "channel": ("name", read_channel),
 }
 
 
-def salvage(sick: sqlite3.Connection, memory: sqlite3.Connection) -> None:
-    """Copy the state to an empty database, inside the caller's transaction.
+def salvage_state(source: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+    """Copy everything but checks and rollups to an empty database.
 
     Raises sqlite3.Error when another process has locked the file.
     """
-    # One letter gone must not cost a table.
-    sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    # A letter that is not UTF-8 must not cost a table.
+    source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     memory.execute("DELETE FROM sqlite_sequence")
     for table in _STATE_TABLES:
-        rows = _rows(sick, table)
+        rows = _rows(source, table)
         if rows:
             placeholders = ", ".join("?" * len(rows[0]))
             memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({placeholders})", rows)
-    # What `merge` knows the file by, when it comes back to it.
-    memory.execute("INSERT INTO left_behind SELECT database_id, checked_ms, state FROM incident_state")
+    # By these `replay` tells what other processes have written to the file meanwhile.
+    memory.execute("INSERT INTO file_state SELECT database_id, checked_ms, state FROM incident_state")
     memory.execute(
         "DELETE FROM delivery_count WHERE typeof(channel || result) <> 'text' OR typeof(number) <> 'integer'"
     )
-    memory.execute("INSERT INTO left_tally SELECT channel, result, number FROM delivery_count")
-    _drop_what_makes_no_sense(memory)
-    _match_states_and_incidents(memory)
+    memory.execute("INSERT INTO file_delivery_count SELECT channel, result, number FROM delivery_count")
+    _delete_unreadable(memory)
+    _reconcile_incidents(memory)
 
 
-def salvage_sums(sick: sqlite3.Connection, file: sqlite3.Connection, now_ms: int) -> None:
-    """Carry the sums of a damaged file to the one begun in its place, inside the caller's transaction.
+def salvage_rollups(source: sqlite3.Connection, file: sqlite3.Connection, now_ms: int) -> None:
+    """Copy the rollups of a damaged file to the new one in its place.
 
-    The checks that they are made of stay behind, but for those that were not summed up yet.
+    The checks that they are made of stay in the damaged file; those since the watermark are entered as well.
     """
-    sick.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     rollups = RollupWriter(file)
     homes = {
-        number: states.database_id(file, name) for number, name in _rows(sick, "database") if isinstance(name, str)
+        number: database_id(file, name) for number, name in _rows(source, "database") if isinstance(name, str)
     }
-    _replay_sums(rollups, _readable_sums(sick, homes))
-    for number, since_ms in _rows(sick, "watermark"):
+    _enter_rollups(rollups, _readable_rollups(source, homes))
+    for number, since_ms in _rows(source, "watermark"):
         with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
-            for span in spans(sick, number, since_ms, EVER_MS):
-                rollups.hold(homes[number], span.seen.outcome, span.start_ms, span.end_ms)
+            for span in spans(source, number, since_ms, EVER_MS):
+                rollups.hold(homes[number], span.check.outcome, span.start_ms, span.end_ms)
                 if span.is_inside:
-                    rollups.count(homes[number], span.seen)
+                    rollups.count(homes[number], span.check)
     rollups.flush()
     oldest_ms = moment_of_oldest(file) or now_ms
     move_retention(file, Retention(checks_ms=oldest_ms, failing_ms=oldest_ms))
 
 
-def _readable_sums(sick: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, Entry]]:
-    """The rows that make sense, under the numbers of their new home; days first."""
-    rows = {number: columns for number, *columns in _rows(sick, "rollup")}
-    for database, grain, slot, *columns in sorted(rows.values(), key=lambda row: row[1] != RowGrain.DAY):
+def _readable_rollups(source: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, RollupRow]]:
+    """The rows that can be read, under the numbers that their databases have in the new file; days first."""
+    rows = {number: columns for number, *columns in _rows(source, "rollup")}
+    for database, grain, slot, *columns in sorted(rows.values(), key=lambda columns: columns[1] != RowGrain.DAY):
         if database not in homes or not isinstance(slot, int):
             continue
         try:
-            key, entry = (homes[database], RowGrain(grain), slot), from_columns(*columns)
+            key, row = (homes[database], RowGrain(grain), slot), from_columns(*columns)
         except (DamagedError, ValueError):
             continue
-        if min(entry.rollup.up_ms, entry.rollup.down_ms) >= 0:
-            yield key, entry
+        if min(row.rollup.up_ms, row.rollup.down_ms) >= 0:
+            yield key, row
 
 
-def _replay_sums(rollups: RollupWriter, sums: Iterable[tuple[Key, Entry]]) -> None:
-    """A block becomes what its days say, and a day that cannot be read what its hours say; its phases are lost."""
+def _enter_rollups(rollups: RollupWriter, rows: Iterable[tuple[Key, RollupRow]]) -> None:
+    """A block is made of its days, and a day that cannot be read of its hours, without its phases."""
     days = set()
-    for key, entry in sums:
+    for key, row in rows:
         home, grain, slot = key
         if grain is RowGrain.BLOCK:
             continue
-        rollups.add(key, entry)
+        rollups.add(key, row)
         if grain is RowGrain.DAY:
             days.add(key)
-            rollups.add(key_of(home, RowGrain.BLOCK, slot * DAY_MS), entry)
+            rollups.add(key_of(home, RowGrain.BLOCK, slot * DAY_MS), row)
         elif grain is RowGrain.HOUR and (day := key_of(home, RowGrain.DAY, slot * HOUR_MS)) not in days:
-            rollups.add(day, entry)
-            rollups.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), entry)
+            rollups.add(day, row)
+            rollups.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), row)
 
 
-def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+def _rows(source: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     """The rows of a table that can be read: up to the first hole from the front, and then from the back."""
     rows: list[tuple[Any, ...]] = []
     for order in ("", "ORDER BY rowid DESC"):
         try:
             with naming_damage():
-                rows.extend(sick.execute(f"SELECT * FROM {table} {order}"))
+                rows.extend(source.execute(f"SELECT * FROM {table} {order}"))
         except sqlite3.Error as error:
             if damage_of(error) is Damage.LOCKED:
                 raise
@@ -137,7 +143,7 @@ def _rows(sick: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
+def _delete_unreadable(memory: sqlite3.Connection) -> None:
     memory.execute(
         "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'outbox') OR typeof(seq) <> 'integer'"
     )
@@ -153,25 +159,25 @@ def _drop_what_makes_no_sense(memory: sqlite3.Connection) -> None:
     memory.execute("DELETE FROM database WHERE typeof(name) <> 'text'")
 
 
-def _match_states_and_incidents(memory: sqlite3.Connection) -> None:
-    """An open incident stands in two tables; what one of them lost, the other still knows."""
+def _reconcile_incidents(memory: sqlite3.Connection) -> None:
+    """An open incident is in two tables; what one of them lost, the other still has."""
     for (database,) in memory.execute("SELECT id FROM database").fetchall():
-        state, seen_at = states.read_state(memory, database)
+        state, checked_at = read_state(memory, database)
         if state.incident is not None:
-            states.write_incident(memory, database, state.incident)
+            write_incident(memory, database, state.incident)
         open_ones = [
-            states.read_incident(memory, number)
+            read_incident(memory, number)
             for (number,) in memory.execute(
                 "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id", (database,)
             ).fetchall()
         ]
-        if seen_at is None and open_ones:
-            state, seen_at = IncidentState(incident=open_ones[-1]), open_ones[-1].notified_at
-            states.write_state(memory, database, state, seen_at)
+        if checked_at is None and open_ones:
+            state, checked_at = IncidentState(incident=open_ones[-1]), open_ones[-1].notified_at
+            write_state(memory, database, state, checked_at)
         for incident in open_ones:
             if state.incident is None or incident.id != state.incident.id:
-                over = replace(incident, closed_at=max(incident.opened_at, seen_at or incident.notified_at))
-                states.write_incident(memory, database, over)
+                over = replace(incident, closed_at=max(incident.opened_at, checked_at or incident.notified_at))
+                write_incident(memory, database, over)
 
 
 Numbers = Mapping[int, int]
@@ -181,24 +187,24 @@ _MESSAGE = (
 )
 
 
-def merge(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
-    """Add what is new and bring up to date what the file has already; nothing of the file's own is lost.
+def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Bring what memory holds to the file: add what is new, update what is there; nothing of the file is lost.
 
     An incident keeps its number unless the file gave it to another one meanwhile.
     """
     _replay_counters(memory, file)
     databases = {
-        number: states.database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
+        number: database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
     }
-    incidents = _incidents(memory, file, databases)
-    _states(memory, file, databases, incidents)
-    _messages(memory, file, incidents)
+    incidents = _replay_incidents(memory, file, databases)
+    _replay_states(memory, file, databases, incidents)
+    _replay_messages(memory, file, incidents)
     for table in ("channel", "connectivity_host"):
         _copy(memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
     gaps = memory.execute("SELECT * FROM gap").fetchall()
     _copy([(databases[database], *rest) for database, *rest in gaps], file, "gap")
-    _checks(memory, file, databases)
-    _tallies(memory, file)
+    _replay_checks(memory, file, databases)
+    _replay_delivery_counts(memory, file)
 
 
 def _copy(rows: Iterable[tuple[Any, ...]], file: sqlite3.Connection, table: str) -> None:
@@ -218,20 +224,18 @@ def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> 
             target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
 
 
-def _checks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
-    """Each check finds its place among those of the file and is entered in its sums; memory's own sums end
-    here.
-    """
+def _replay_checks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
+    """Each check finds its place among those of the file and is entered in its rollups; memory's are dropped."""
     for number, home in databases.items():
         for check in read_checks(memory, number):
             add_check(file, home, check)
 
 
-def _tallies(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
-    """Add what was counted since the file was left; one begun anew goes on from there, not from nothing."""
+def _replay_delivery_counts(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Add what was counted since the file was left; a new file goes on from what memory has."""
     for channel, result, number, left in memory.execute(
-        "SELECT channel, result, number, ifnull(left_tally.number_then, 0) FROM delivery_count"
-        " LEFT JOIN left_tally USING (channel, result)"
+        "SELECT channel, result, delivery_count.number, ifnull(file_delivery_count.number, 0) FROM delivery_count"
+        " LEFT JOIN file_delivery_count USING (channel, result)"
     ).fetchall():
         file.execute(
             "INSERT INTO delivery_count (channel, result, number) VALUES (?1, ?2, ?3)"
@@ -240,7 +244,7 @@ def _tallies(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
         )
 
 
-def _incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> Numbers:
+def _replay_incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> Numbers:
     """Write the incidents; return the file's number of each.
 
     Two rows are the same incident when it began in the same database at the same moment.
@@ -250,41 +254,42 @@ def _incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: 
     taken = {row[0] for row in rows}
     numbers = {}
     for number, database in memory.execute("SELECT id, database_id FROM incident ORDER BY id").fetchall():
-        incident, home = states.read_incident(memory, number), databases[database]
-        free = states.next_incident(file) if number in taken else number
+        incident, home = read_incident(memory, number), databases[database]
+        free = next_incident(file) if number in taken else number
         here, closed_ms = known.get((home, to_ms(incident.opened_at)), (free, None))
         numbers[number] = here
         if closed_ms is None or incident.closed_at is not None:  # another process may have seen its end
-            states.write_incident(file, home, replace(incident, id=here))
+            write_incident(file, home, replace(incident, id=here))
     return numbers
 
 
-def _states(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers) -> None:
+def _replay_states(
+    memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers
+) -> None:
     """The state of each database, unless another process has written a later one since we left the file."""
     left = {
-        number: state
-        for number, *state in memory.execute("SELECT database_id, checked_ms, state FROM left_behind")
+        number: state for number, *state in memory.execute("SELECT database_id, checked_ms, state FROM file_state")
     }
     for number in [row[0] for row in memory.execute("SELECT database_id FROM incident_state")]:
-        state, seen_at = states.read_state(memory, number)
+        state, checked_at = read_state(memory, number)
         there = file.execute(
             "SELECT checked_ms, state FROM incident_state WHERE database_id = ?", (databases[number],)
         ).fetchone()
         # The times alone do not tell: the clock may have been set back meanwhile.
         is_untouched = there is None or list(there) == left.get(number)
-        if seen_at is None or not (is_untouched or there[0] <= to_ms(seen_at)):
+        if checked_at is None or not (is_untouched or there[0] <= to_ms(checked_at)):
             continue
         if state.incident is not None:
             state = replace(state, incident=replace(state.incident, id=incidents[state.incident.id]))
-        states.write_state(file, databases[number], state, seen_at)
+        write_state(file, databases[number], state, checked_at)
 
 
-def _messages(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
-    """A outbox message keeps its number where that is free, so that a message on its way finds it again."""
+def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
+    """A message keeps its number where that is free, so that one that is being sent is found again."""
     rows = file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox").fetchall()
     known = {tuple(key): number for number, *key in rows}
     taken = {row[0] for row in rows}
-    for number, channel, incident, kind, notification, created_ms, *fate in memory.execute(
+    for number, channel, incident, kind, notification, created_ms, *progress in memory.execute(
         f"SELECT id, {_MESSAGE} FROM outbox ORDER BY id"
     ).fetchall():
         here = incidents.get(incident, incident)
@@ -293,11 +298,11 @@ def _messages(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: N
             file.execute(
                 "UPDATE outbox SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
                 " given_up_ms = ifnull(?, given_up_ms), last_error = ? WHERE id = ?",
-                (*fate, there),
+                (*progress, there),
             )
             continue
         text = notification if here == incident else _renumbered(notification, here)
-        row = (None if number in taken else number, channel, here, kind, text, created_ms, *fate)
+        row = (None if number in taken else number, channel, here, kind, text, created_ms, *progress)
         file.execute(f"INSERT INTO outbox (id, {_MESSAGE}) VALUES ({', '.join('?' * len(row))})", row)
 
 

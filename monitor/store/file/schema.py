@@ -1,34 +1,133 @@
-"""Brings a file to the shape of this version, or says that it is not ours to write.
+"""The tables and views of the history file, and the numbered migrations that bring a file to them.
 
-Each migration is one transaction and moves `user_version` by one; what they do stands in `migrations`.
+Each migration is one transaction and moves `user_version` by one.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import cache
 
 from monitor.checks.observation import Family, Outcome
 from monitor.store.errors import DamagedError, ForeignFileError, NewerFileError
-from monitor.store.file.migrations import MIGRATIONS, MigrationStep
+from monitor.store.rollups.rollup import HOUR_MS
 
 APPLICATION_ID = 0x55505354  # "UPST", so that `file` and we recognise our own
-# What every version's file has.
-TABLES = frozenset(
-    (
-        "outcome",
-        "database",
-        "check_result",
-        "incident_state",
-        "gap",
-        "incident",
-        "outbox",
-        "channel",
-        "connectivity_host",
-    )
-)
+# A file with these is ours even where the application id was damaged.
+_OUR_TABLES = {"check_result", "incident_state", "outbox"}
+
+_TABLES = """
+CREATE TABLE outcome (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, ok INTEGER);
+CREATE TABLE database (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE rollup (
+  id INTEGER PRIMARY KEY,
+  database_id INTEGER NOT NULL REFERENCES database (id),
+  grain INTEGER NOT NULL,
+  slot INTEGER NOT NULL,
+  outcomes TEXT NOT NULL,
+  up_ms INTEGER NOT NULL,
+  down_ms INTEGER NOT NULL,
+  latency BLOB NOT NULL,
+  phases BLOB,
+  UNIQUE (database_id, grain, slot)
+);
+CREATE TABLE watermark (database_id INTEGER PRIMARY KEY REFERENCES database (id), until_ms INTEGER NOT NULL);
+CREATE TABLE retention (checks_ms INTEGER NOT NULL, failing_ms INTEGER NOT NULL);
+CREATE TABLE check_result (id INTEGER PRIMARY KEY, latency_us INTEGER, other_us INTEGER, phases BLOB);
+CREATE TABLE check_detail (
+  id INTEGER PRIMARY KEY REFERENCES check_result (id),
+  outcome_id INTEGER NOT NULL REFERENCES outcome (id),
+  http_status INTEGER,
+  detail TEXT
+);
+CREATE TABLE gap (
+  database_id INTEGER NOT NULL REFERENCES database (id),
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  PRIMARY KEY (database_id, from_ms)
+) WITHOUT ROWID;
+CREATE TABLE incident_state (
+  database_id INTEGER PRIMARY KEY REFERENCES database (id), checked_ms INTEGER NOT NULL, state TEXT NOT NULL
+);
+CREATE TABLE incident (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  database_id INTEGER NOT NULL REFERENCES database (id),
+  opened_ms INTEGER NOT NULL,
+  notified_ms INTEGER NOT NULL,
+  closed_ms INTEGER,
+  acknowledged_ms INTEGER,
+  cause TEXT NOT NULL,
+  causes TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  checks_failed INTEGER NOT NULL
+);
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  channel TEXT NOT NULL,
+  incident_id INTEGER,
+  kind TEXT NOT NULL,
+  notification TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  tried_ms INTEGER,
+  due_ms INTEGER,
+  delivered_ms INTEGER,
+  given_up_ms INTEGER,
+  last_error TEXT
+);
+CREATE INDEX outbox_waiting ON outbox (channel, id) WHERE delivered_ms IS NULL AND given_up_ms IS NULL;
+CREATE TABLE delivery_count (
+  channel TEXT NOT NULL,
+  result TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (channel, result)
+) WITHOUT ROWID;
+CREATE TABLE channel (
+  name TEXT PRIMARY KEY,
+  broken_ms INTEGER,
+  reason TEXT,
+  chat_id_before TEXT,
+  chat_id TEXT,
+  blocked_ms INTEGER,
+  blocked_until_ms INTEGER
+) WITHOUT ROWID;
+CREATE TABLE connectivity_host (address TEXT PRIMARY KEY, answered_ms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_TIME = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000, 'unixepoch') || printf('.%03dZ', {0} % 1000)"
+
+
+def _moment(column: str) -> str:
+    return _TIME.format(column)
+
+
+# The lowest 22 bits of a check's number are the millisecond within its hour, the others are its hour's row.
+_CHECK_AT = f"(rollup.slot * {HOUR_MS} + (check_result.id & 4194303))"
+
+_VIEWS = f"""
+CREATE VIEW history (database, at, outcome, ok, latency_ms, total_ms, http_status, detail) AS
+  SELECT database.name, {_moment(_CHECK_AT)}, outcome.code, outcome.ok,
+    check_result.latency_us / 1000.0, (ifnull(check_result.latency_us, 0) + check_result.other_us) / 1000.0,
+    CASE WHEN check_detail.id IS NULL THEN 200 ELSE check_detail.http_status END, check_detail.detail
+  FROM check_result
+  JOIN rollup ON rollup.id = check_result.id >> 22
+  JOIN database ON database.id = rollup.database_id
+  LEFT JOIN check_detail ON check_detail.id = check_result.id
+  JOIN outcome ON outcome.id = ifnull(check_detail.outcome_id, (SELECT id FROM outcome WHERE code = 'ok'));
+CREATE VIEW incident_log
+  (id, database, opened_at, closed_at, cause, severity, checks_failed, acknowledged_at) AS
+  SELECT incident.id, database.name, {_moment("opened_ms")}, {_moment("closed_ms")}, cause, severity,
+    checks_failed, {_moment("acknowledged_ms")}
+  FROM incident JOIN database ON database.id = incident.database_id;
+CREATE VIEW deliveries (incident, kind, channel, created_at, delivered_at, attempts, last_error) AS
+  SELECT incident_id, kind, channel, {_moment("created_ms")}, {_moment("delivered_ms")}, attempts, last_error
+  FROM outbox;
+"""
+
+
+# Statements end with a semicolon at the end of a line. A migration that is released is never changed.
+MIGRATIONS: tuple[str, ...] = (_TABLES + _VIEWS,)
 
 
 def refuse_others(connection: sqlite3.Connection) -> None:
@@ -36,46 +135,50 @@ def refuse_others(connection: sqlite3.Connection) -> None:
     version = _version(connection)
     if version > len(MIGRATIONS):
         raise NewerFileError(version, len(MIGRATIONS))
-    # Tables first: another process that makes them now sets the mark in the same transaction.
+    # Tables first: another process that makes them now sets the application id in the same transaction.
     tables = _tables(connection)
-    marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if tables and not marked and not tables >= TABLES:
+    is_marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if tables and not is_marked and not tables >= _OUR_TABLES:
         raise ForeignFileError
 
 
-def prepare(connection: sqlite3.Connection, *, on_upgrade: Callable[[], None] | None = None) -> None:
-    """Bring a file to this version; raises `RefusedFileError` for one that is not ours to write.
+def is_older(connection: sqlite3.Connection) -> bool:
+    """True for a file that `prepare` would upgrade, or lay out."""
+    return _version(connection) < len(MIGRATIONS)
 
-    `on_upgrade` is called before what was written by an older version is rewritten, which may take a while.
-    """
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Bring a file to this version; raises `RefusedFileError` for one that is not ours to write."""
     refuse_others(connection)
     version = _version(connection)
     if version == 0 and not _tables(connection):
         # Must come before the first table is made; the space of pruned checks is given back later.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    # A reader then holds up no writer, and a commit is one append to the log. What a power cut may lose of it is
+    # brought to the disk by `sync` where a message was promised.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if on_upgrade is not None and _is_to_be_rewritten(connection):
-        on_upgrade()
     for number in range(version, len(MIGRATIONS)):
         _migrate(connection, number)
-    if 0 < version < len(MIGRATIONS):
-        with suppress(sqlite3.Error):  # what the old shape took beyond the new one; a courtesy to the disk
-            connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
-    if not is_whole(connection):
-        raise DamagedError("a table is missing or has another shape")
+    require_whole(connection)
     _complete_outcomes(connection)
 
 
 def is_whole(connection: sqlite3.Connection) -> bool:
     """True when every table, index and view is there and reads as we made it; others may have been added."""
-    return _shape(connection) >= _whole_shape()
+    return _shape(connection) >= _whole_shape(MIGRATIONS)
+
+
+def require_whole(connection: sqlite3.Connection) -> None:
+    """Raise `DamagedError` unless `is_whole`."""
+    if not is_whole(connection):
+        raise DamagedError("a table is missing or has another shape")
 
 
 @cache
-def _whole_shape() -> frozenset[tuple[str, str]]:
+def _whole_shape(migrations: tuple[str, ...]) -> frozenset[tuple[str, str]]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        for number in range(len(MIGRATIONS)):
+        for number in range(len(migrations)):
             _migrate(fresh, number)
         return _shape(fresh)
 
@@ -95,23 +198,14 @@ def _tables(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
 
 
-def _complete_outcomes(connection: sqlite3.Connection) -> None:
-    """Outcomes may be added without a migration."""
-    known = {row[0] for row in connection.execute("SELECT code FROM outcome")}
-    missing = [_row(outcome) for outcome in Outcome if outcome.value not in known]
-    if missing:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT OR IGNORE INTO outcome (code, ok) VALUES (?, ?)", missing)
-        connection.execute("COMMIT")
-
-
 def _migrate(connection: sqlite3.Connection, number: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been here between our reading of the version and the lock.
-        if connection.execute("PRAGMA user_version").fetchone()[0] == number:
-            for step in MIGRATIONS[number]:
-                _take(connection, step)
+        if _version(connection) == number:
+            # Not executescript, which would commit first.
+            for statement in filter(str.strip, MIGRATIONS[number].split(";\n")):
+                connection.execute(statement)
             if number == 0:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number + 1}")
@@ -122,26 +216,16 @@ def _migrate(connection: sqlite3.Connection, number: int) -> None:
         raise
 
 
-def _is_to_be_rewritten(connection: sqlite3.Connection) -> bool:
-    """True when it has checks of an older version; read at one moment, for others may be laying the tables."""
-    connection.execute("BEGIN")
-    try:
-        if not 0 < _version(connection) < len(MIGRATIONS):
-            return False
-        return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM check_result)").fetchone()[0])
-    finally:
-        connection.execute("ROLLBACK")
+def _complete_outcomes(connection: sqlite3.Connection) -> None:
+    """Outcomes may be added without a migration."""
+    known = {row[0] for row in connection.execute("SELECT code FROM outcome")}
+    missing = [_outcome_row(outcome) for outcome in Outcome if outcome.value not in known]
+    if missing:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR IGNORE INTO outcome (code, ok) VALUES (?, ?)", missing)
+        connection.execute("COMMIT")
 
 
-def _take(connection: sqlite3.Connection, step: MigrationStep) -> None:
-    if callable(step):
-        step(connection)
-        return
-    # Not executescript, which would commit first.
-    for statement in filter(str.strip, step.split(";\n")):
-        connection.execute(statement)
-
-
-def _row(outcome: Outcome) -> tuple[str, int | None]:
+def _outcome_row(outcome: Outcome) -> tuple[str, int | None]:
     """An unknown outcome is neither up nor down, so that `avg(ok)` leaves it out."""
     return outcome.value, None if outcome.family is Family.UNKNOWN else int(not outcome.family.is_failing)

@@ -1,28 +1,37 @@
-"""Figures of many checks in little space: latencies as a histogram, phases as medians.
-
-What is counted, and for which span of time, is told in `rollup`; nothing here knows looks or hours.
-"""
+"""Figures of many checks in little space: latencies as a histogram, phases as medians."""
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
 from itertools import accumulate
 from operator import add
+from typing import Any
 
 from monitor.checks.observation import Phases
-from monitor.store.rollups.packing import pack_counts, read_varint, unpack_counts, write_varint
 
-# No figure is as large as the end of this bucket; content that says otherwise was not written by us.
+# Each bucket ends so much above the one before; a figure in the middle of it is less than half of that off.
+_FINE = 1.02
+_COARSE = 1.1
+# No figure is as large as the end of this bucket; content that has more was not written by us.
 _MOST_BUCKETS = 4096
+_PHASES = tuple(field.name for field in fields(Phases))
 _log = cache(math.log)
+# Made once: json.dumps and json.loads would look at their options for each row.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_from_json = json.JSONDecoder().decode
 
 
 class Buckets:
-    """How many figures are about how large; a figure is a whole number of microseconds. It grows in place."""
+    """How many figures are about how large; a figure is a whole number of microseconds. It grows in place.
+
+    Bucket 0 holds figures up to 1, bucket n those above growth**(n - 1) and up to growth**n.
+    """
 
     __slots__ = ("_counts", "_first", "_growth", "_log", "count")
 
@@ -34,23 +43,11 @@ class Buckets:
         self._first = 0
         self._counts: list[int] = []
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Buckets) and self.encode() == other.encode()
-
-    __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
-
     def add(self, us: int) -> None:
-        bucket = self._bucket(us)
+        bucket = 0 if us <= 1 else math.ceil(math.log(us) / self._log)
         self._reach(bucket, bucket + 1)
         self._counts[bucket - self._first] += 1
         self.count += 1
-
-    def remove(self, us: int) -> None:
-        bucket = self._bucket(us) - self._first
-        if not 0 <= bucket < len(self._counts) or not self._counts[bucket]:
-            raise ValueError("wanted a figure that was counted")
-        self._counts[bucket] -= 1
-        self.count -= 1
 
     def merge(self, other: Buckets) -> None:
         """Count what the other ones have counted, which must grow alike."""
@@ -76,18 +73,16 @@ class Buckets:
             last -= 1
         return sum(self._counts[: last - self._first])
 
-    def encode(self) -> bytes:
-        """A few bytes that `fill` takes."""
-        return pack_counts(self._first, self._counts)
+    def to_json(self) -> dict[str, Any]:
+        """The number of the first bucket, and the counts of that one and those after it."""
+        return {"first": self._first, "counts": self._counts}
 
-    def fill(self, content: bytes, place: int) -> int:
-        """Hold what `encode` wrote at that place; return the place after it. Raises ValueError for the rest."""
-        self._first, self._counts, place = unpack_counts(content, place, most=_MOST_BUCKETS)
-        self.count = sum(self._counts)
-        return place
-
-    def _bucket(self, us: int) -> int:
-        return 0 if us <= 1 else math.ceil(math.log(us) / self._log)
+    def fill(self, values: Any) -> None:
+        """Hold what `to_json` wrote. Raises ValueError, LookupError or TypeError for anything else."""
+        first, counts = values["first"], values["counts"]
+        if not 0 <= first <= first + len(counts) <= _MOST_BUCKETS or min(counts, default=0) < 0:
+            raise ValueError("wanted the counts of buckets")
+        self._first, self._counts, self.count = int(first), counts, int(sum(counts))
 
     def _middle(self, bucket: int) -> float:
         """As far from the bucket's lower end as from its upper one, by ratio."""
@@ -103,12 +98,6 @@ class Buckets:
         missing = last - self._first - len(self._counts)
         if missing > 0:
             self._counts.extend([0] * missing)
-
-
-# Each bucket ends so much above the one before; a figure in the middle of it is less than half of that off.
-_FINE = 1.02
-_COARSE = 1.1
-_PHASES = tuple(field.name for field in fields(Phases))
 
 
 class Histogram:
@@ -138,7 +127,7 @@ class Histogram:
         return self._max_us / 1000
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Histogram) and self.encode() == other.encode()
+        return isinstance(other, Histogram) and self._to_json() == other._to_json()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
 
@@ -152,24 +141,14 @@ class Histogram:
         self._sum_us += us
         self._max_us = max(self._max_us, us)
 
-    def remove(self, ms: float) -> None:
-        """Take out a figure that was counted; `max_ms` stays. Raises ValueError for one that never was."""
-        us = max(0, round(ms * 1000))
-        self._buckets.remove(us)
-        self._sum_us -= us
-
     def merge(self, other: Histogram) -> None:
         """Count what the other one has counted."""
         self._buckets.merge(other._buckets)
         self._sum_us += other._sum_us
         self._max_us = max(self._max_us, other._max_us)
 
-    def percentile(self, share: float) -> float | None:
-        """The smallest figure that at least `share` (0 to 1) of all are not above; `None` when there is none."""
-        return self.percentiles((share,))[0] if self.count else None
-
     def percentiles(self, shares: Iterable[float]) -> list[float]:
-        """Several at once; there must be a figure."""
+        """For each share (0 to 1) the smallest figure that so many are not above; there must be a figure."""
         count, most = self._buckets.count, self._max_us
         ranks = [max(1, math.ceil(share * count)) for share in shares]
         found = self._buckets.at_ranks(ranks)
@@ -180,25 +159,27 @@ class Histogram:
     def count_at_most(self, ms: float) -> int:
         """How many figures are not above `ms`, each of them taken as up to 1 % off.
 
-        For one `ms` it never falls while figures are added, however large they are.
+        Never less for a larger `ms`. For one `ms` it never falls while figures are added, however large they are:
+        Prometheus takes a count that falls for one that began anew, and counts all of it again.
         """
         return self._buckets.count_at_most(round(ms * 1000))
 
     def encode(self) -> bytes:
-        """A few bytes that `decode` takes; about half a byte for a bucket of an hour, none when empty."""
-        if not self.count:
-            return b""
-        return write_varint(self._sum_us) + write_varint(self._max_us) + self._buckets.encode()
+        """JSON, compressed by zlib: some 110 bytes for sixty checks, none when empty."""
+        return _compress(self._to_json()) if self.count else b""
 
     @classmethod
     def decode(cls, content: bytes) -> Histogram:
-        """What `encode` wrote; raises ValueError for anything that it never writes."""
+        """What `encode` wrote; raises ValueError, LookupError or TypeError for anything else."""
         found = cls()
         if content:
-            found._sum_us, place = read_varint(content, 0)
-            found._max_us, place = read_varint(content, place)
-            found._buckets.fill(content, place)
+            values = _decompress(content)
+            found._buckets.fill(values)
+            found._sum_us, found._max_us = int(values["sum_us"]), int(values["max_us"])
         return found
+
+    def _to_json(self) -> dict[str, Any]:
+        return {"sum_us": self._sum_us, "max_us": self._max_us, **self._buckets.to_json()}
 
 
 class PhaseHistograms:
@@ -207,13 +188,8 @@ class PhaseHistograms:
     __slots__ = ("_buckets",)
 
     def __init__(self) -> None:
-        # By the name of the phase, in no order; one that no check reached is not there.
+        # By the name of the phase; one that no check reached is not there.
         self._buckets: dict[str, Buckets] = {}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PhaseHistograms) and self._buckets == other._buckets
-
-    __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
 
     def add(self, phases: Phases) -> None:
         """Count those that were reached."""
@@ -236,21 +212,19 @@ class PhaseHistograms:
         return Phases(**medians) if medians else None
 
     def encode(self) -> bytes:
-        """The buckets of each phase, one after the other; nothing when none was reached."""
-        if not self._buckets:
-            return b""
-        return b"".join(self._buckets.get(name, _NO_BUCKETS).encode() for name in _PHASES)
+        """The buckets of each phase as JSON, compressed by zlib; nothing when none was reached."""
+        values = {name: self._buckets[name].to_json() for name in _PHASES if name in self._buckets}
+        return _compress(values) if values else b""
 
     @classmethod
     def decode(cls, content: bytes) -> PhaseHistograms:
-        """What `encode` wrote; raises ValueError for anything else."""
+        """What `encode` wrote; raises ValueError, LookupError or TypeError for anything else."""
         found = cls()
-        place = 0
-        for name in _PHASES if content else ():
-            buckets = Buckets(_COARSE)
-            place = buckets.fill(content, place)
-            if buckets.count:
-                found._buckets[name] = buckets
+        if content:
+            for name, values in _decompress(content).items():
+                if name not in _PHASES:
+                    raise ValueError("wanted the name of a phase")
+                found._of(name).fill(values)
         return found
 
     def _of(self, name: str) -> Buckets:
@@ -260,4 +234,17 @@ class PhaseHistograms:
         return buckets
 
 
-_NO_BUCKETS = Buckets(_COARSE)
+def _compress(values: dict[str, Any]) -> bytes:
+    return zlib.compress(_to_json(values).encode())
+
+
+def _decompress(content: bytes) -> dict[str, Any]:
+    """Raises ValueError for what was damaged: zlib's checksum tells, so that numbers need no closer look."""
+    try:
+        text = zlib.decompress(content).decode()
+    except zlib.error as error:
+        raise ValueError("wanted content that zlib wrote") from error
+    values = _from_json(text)
+    if not isinstance(values, dict):
+        raise TypeError("wanted a JSON object")
+    return values

@@ -1,8 +1,4 @@
-"""The shapes in which the history is read: report, page, badges, JSON and metrics speak of the same things.
-
-Only words live here: figures are made in `statistics`, rows are read in `store`, all of it is put together in
-`flow/overview`.
-"""
+"""The shapes in which the history is read, by report, page, badges, JSON and metrics alike."""
 
 from __future__ import annotations
 
@@ -10,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol
 
 from monitor.checks.budget import Budget
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.incidents.state import Incident
+from monitor.store.rollups.histogram import Histogram
 
 
 class Grain(Enum):
@@ -41,7 +37,10 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uptime:
-    """A span of time, shared out. Slow is up; offline, gaps and the time before the first check are unknown."""
+    """How much of a span was up, down, or neither.
+
+    Slow is up; offline, gaps and the time before the first check are unknown.
+    """
 
     up: timedelta
     down: timedelta
@@ -49,7 +48,7 @@ class Uptime:
 
     @property
     def known(self) -> timedelta:
-        """The time that `share` rests on."""
+        """The time of which `share` is a share."""
         return self.up + self.down
 
     @property
@@ -79,7 +78,7 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """A time in which nobody looked."""
+    """A time in which nobody checked."""
 
     start: datetime
     end: datetime
@@ -92,8 +91,7 @@ class History:
     `slices` follow each other without a hole and cover `whole`, empty ones included; the first and the last may be
     shorter than the grain. `incidents` touch the span, the newest first; `gaps` the oldest first, cut to the span.
     `phases` are the medians of checks that ended well, `None` when there were none. The `before` figures are of
-    the
-    span of the same length just before this one; `None` where nobody looked then.
+    the span of the same length just before this one; `None` where nobody checked then.
     """
 
     database: str
@@ -109,7 +107,7 @@ class History:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
-    """When a database is looked at, and what that costs in a month. `canary` and `slow` are `None` when off."""
+    """When a database is checked, and what that costs in a month. `canary` and `slow` are `None` when off."""
 
     interval: timedelta
     timeout: timedelta
@@ -133,24 +131,6 @@ class DatabaseStatus:
     days: tuple[Slice, ...]
 
 
-class Latencies(Protocol):
-    """How latencies are spread, as far as a histogram of metrics has to know it."""
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def sum_ms(self) -> float: ...
-
-    def count_at_most(self, ms: float, /) -> int:
-        """How many took at most so long; never less for a longer time, and never more than `count`.
-
-        For the same time it must not fall when another latency is added, not even by what an approximation is
-        off: Prometheus takes a count that falls for one that began anew, and counts all of it again.
-        """
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseTotals:
     """One database. `outcomes` has all its checks ever by outcome, zeros may be left out.
@@ -162,15 +142,16 @@ class DatabaseTotals:
     database: str
     latest: Check | None
     outcomes: Mapping[Outcome, int]
-    latency: Latencies
+    latency: Histogram
     last_success_at: datetime | None
     is_incident_open: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
-    """Everything that is watched. `notifications` counts tries by channel and result, which is "sent" or "failed".
+    """All databases of the settings, and all messages.
 
+    `notifications` counts attempts by channel and result, which is "sent" or "failed".
     Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
     `outbox_pending` is how many outbox messages wait to be sent or are on their way.
     """

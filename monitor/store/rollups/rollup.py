@@ -1,11 +1,11 @@
-"""What was seen of one database over a stretch of time, summed up, and how such sums add up.
+"""What was recorded of one database over a span of time, summed up, and how such sums add up.
 
-Moments and lengths are whole milliseconds, as in the file. Rows are read and written in `store`.
+Moments and lengths are whole milliseconds, as in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ _MS, _NOTHING = timedelta(milliseconds=1), timedelta(0)
 
 
 def ended_well(outcome: Outcome) -> bool:
-    """Whose latency counts: that of an answer, be it a slow one."""
+    """True where the latency counts: it is that of an answer, be it a slow one."""
     return outcome.family in (Family.FINE, Family.SLOW)
 
 
@@ -43,14 +43,14 @@ class Rollup:
             self.latency.add(latency_ms)
 
     def hold(self, outcome: Outcome, ms: int) -> None:
-        """The state that a check found held so long; a time below zero takes it back."""
+        """The state that a check found held for `ms`; below zero, that is taken out again."""
         if outcome.family.is_failing:
             self.down_ms += ms
         elif outcome.family is not Family.UNKNOWN:
             self.up_ms += ms
 
     def merge(self, other: Rollup) -> None:
-        """All that the other one has seen as well."""
+        """Add all that the other one holds."""
         for outcome, count in other.outcomes.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
         self.up_ms += other.up_ms
@@ -58,7 +58,7 @@ class Rollup:
         self.latency.merge(other.latency)
 
     def slice(self, start: datetime, end: datetime) -> Slice:
-        """As people read it. What is neither up nor down in the time from `start` to `end` is unknown."""
+        """The shape that people read. What is neither up nor down of the time from `start` to `end` is unknown."""
         up, down = self.up_ms * _MS, self.down_ms * _MS
         return Slice(
             start=start,
@@ -75,16 +75,6 @@ def spread(latencies: Histogram) -> Spread | None:
         return None
     p50, p90, p95, p99 = latencies.percentiles((0.5, 0.9, 0.95, 0.99))
     return Spread(checks=latencies.count, p50_ms=p50, p90_ms=p90, p95_ms=p95, p99_ms=p99, max_ms=latencies.max_ms)
-
-
-def outcomes_to_json(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
-    """The counts under the codes that are stable."""
-    return {outcome.value: count for outcome, count in outcomes.items()}
-
-
-def outcomes_from_json(values: Mapping[str, int]) -> dict[Outcome, int]:
-    """What `outcomes_to_json` wrote."""
-    return {Outcome(code): int(count) for code, count in values.items()}
 
 
 def pieces(start_ms: int, end_ms: int, length_ms: int) -> Iterator[tuple[int, int, int]]:

@@ -1,8 +1,10 @@
 """Rows of single checks: how one is laid out in little space, found, read back and deleted.
 
-A check belongs to an hour of its database, whose row in `rollup` says which; its number is that row's and the
-millisecond within the hour. A check without a remark ended as nearly all do: `ok`, status 200, nothing to say.
-What it measured is laid out in `figures`, what looks add up to is kept in `ledger`.
+A check belongs to an hour of its database, which has a row in `rollup`. Its number is the number of that row,
+shifted left by 22 bits, and the millisecond within the hour in those 22 bits (an hour has 3.6 million of them,
+2**22 are 4.2 million). So the number says both when the check was and of which database, takes five or six bytes,
+and puts the checks of an hour side by side. A check without a row in `check_detail` ended as nearly all do:
+`ok`, status 200, no detail.
 Each function runs inside a transaction that its caller holds.
 """
 
@@ -14,121 +16,57 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.checks.observation import Check, Outcome, Phases
-from monitor.store.rollups.packing import read_varint, write_varint
 from monitor.store.rollups.rollup import HOUR_MS
-from monitor.store.tables.rows import from_ms, reading, to_us
+from monitor.store.tables.rows import from_ms, reading
 
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The phases of a check as they stand in its row, in microseconds; in the order of its columns."""
-
-    latency_us: int | None
-    beside_us: int | None
-    phases: bytes | None
-
-    @property
-    def latency_ms(self) -> float | None:
-        return _ms(self.latency_us)
-
-
-def write_figures(phases: Phases) -> Figures:
-    """Latency and total are columns, for the view `history`; the other phases go into a few bytes.
-
-    A phase is its microseconds and one, none is 0. The first byte (`wait`) is needed where the latency does not
-    tell it. Zeros at the end are left out.
-    """
-    wait, read, total = to_us(phases.wait), to_us(phases.read), to_us(phases.total)
-    latency = None if wait is None or read is None else wait + read
-    parts = [
-        to_us(phases.dns),
-        to_us(phases.connect),
-        to_us(phases.tls),
-        read,
-        None if latency is not None else wait,
-    ]
-    while parts and parts[-1] is None:
-        parts.pop()
-    return Figures(
-        latency,
-        None if total is None else total - (latency or 0),
-        b"".join(write_varint(0 if part is None else part + 1) for part in parts) or None,
-    )
-
-
-def read_figures(figures: Figures) -> Phases:
-    """What `write_figures` was given, to the microsecond; raises ValueError for what it never writes."""
-    parts: list[int | None] = []
-    content, place = figures.phases or b"", 0
-    while place < len(content):
-        value, place = read_varint(content, place)
-        parts.append(value - 1 if value else None)
-    dns, connect, tls, read, wait = parts + [None] * (5 - len(parts))
-    latency, beside = figures.latency_us, figures.beside_us
-    if latency is not None and read is not None:
-        wait = latency - read
-    return Phases(
-        dns=_ms(dns),
-        connect=_ms(connect),
-        tls=_ms(tls),
-        wait=_ms(wait),
-        read=_ms(read),
-        total=None if beside is None else _ms(beside + (latency or 0)),
-    )
-
-
-def _ms(us: int | None) -> float | None:
-    return None if us is None else us / 1000
-
-
-# Room for the milliseconds of an hour.
 _BITS = 22
 _LAST_MS = (1 << _BITS) - 1
 # Later than any moment, and as far before 1970.
 EVER_MS = 1 << 50
 GRAIN_HOUR = 0
-# The planner would begin with the checks; there are many of them, and hours are found by an index.
-HOURS_AND_CHECKS = (
+# Left to itself the planner begins with the checks, of which there are many; hours are found by an index.
+_HOURS_AND_CHECKS = (
     "rollup CROSS JOIN check_result ON check_result.id"
     f" BETWEEN rollup.id << {_BITS} AND (rollup.id << {_BITS} | {_LAST_MS})"
 )
-DETAILS = (
+_DETAILS = (
     "LEFT JOIN check_detail ON check_detail.id = check_result.id"
     " LEFT JOIN outcome ON outcome.id = check_detail.outcome_id"
 )
 _OF_DATABASE = f"rollup.database_id = ? AND rollup.grain = {GRAIN_HOUR}"
 _MOMENT = f"rollup.slot * {HOUR_MS} + (check_result.id & {_LAST_MS})"
+# Each takes the three values of `_bound`: by the hour first, so that the index is used, then within that hour.
 _BEFORE = f"rollup.slot <= ? AND (rollup.slot < ? OR check_result.id < (rollup.id << {_BITS} | ?))"
 _FROM = f"rollup.slot >= ? AND (rollup.slot > ? OR check_result.id >= (rollup.id << {_BITS} | ?))"
-_SEEN = f"{_MOMENT}, outcome.code, check_result.latency_us, check_result.beside_us, check_result.phases"
+_FIGURES = "check_result.latency_us, check_result.other_us, check_result.phases"
+_ROW = f"{_MOMENT}, outcome.code, {_FIGURES}"
 _USUAL = (Outcome.OK, 200, "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """When a check was, how it ended and what it measured: all that sums are made of."""
+class CheckRow:
+    """When a check was, how it ended and what it measured: all that rollups are made of."""
 
     at_ms: int
     outcome: Outcome
-    figures: Figures
+    figures: tuple[Any, ...]
 
     @property
     def latency_ms(self) -> float | None:
-        return self.figures.latency_ms
+        return _ms(self.figures[0])
 
     @property
     def phases(self) -> Phases:
         with reading("a check"):
-            return read_figures(self.figures)
+            return from_figures(*self.figures)
 
 
-def add_row(connection: sqlite3.Connection, database: int, at_ms: int, check: Check) -> Seen:
+def add_row(connection: sqlite3.Connection, database: int, at_ms: int, check: Check) -> CheckRow:
     """Add a check at a moment that must be free."""
     number = hour_row(connection, database, at_ms // HOUR_MS) << _BITS | at_ms % HOUR_MS
-    figures = write_figures(check.phases)
+    figures = to_figures(check.phases)
     connection.execute(
-        "INSERT INTO check_result (id, latency_us, beside_us, phases) VALUES (?, ?, ?, ?)",
-        (number, figures.latency_us, figures.beside_us, figures.phases),
+        "INSERT INTO check_result (id, latency_us, other_us, phases) VALUES (?, ?, ?, ?)", (number, *figures)
     )
     if (check.outcome, check.http_status, check.detail) != _USUAL:
         connection.execute(
@@ -136,11 +74,11 @@ def add_row(connection: sqlite3.Connection, database: int, at_ms: int, check: Ch
             " VALUES (?, (SELECT id FROM outcome WHERE code = ?), ?, ?)",
             (number, check.outcome.value, check.http_status, check.detail or None),
         )
-    return Seen(at_ms=at_ms, outcome=check.outcome, figures=figures)
+    return CheckRow(at_ms=at_ms, outcome=check.outcome, figures=figures)
 
 
 def hour_row(connection: sqlite3.Connection, database: int, hour: int) -> int:
-    """The number of an hour's row, made when the hour is seen for the first time."""
+    """The number of an hour's row, made at the first check of the hour."""
     row = connection.execute(
         f"SELECT id FROM rollup WHERE {_OF_DATABASE} AND slot = ?", (database, hour)
     ).fetchone()
@@ -148,7 +86,7 @@ def hour_row(connection: sqlite3.Connection, database: int, hour: int) -> int:
 
 
 def begin_rollup(connection: sqlite3.Connection, database: int, grain: int, slot: int) -> int:
-    """A new row for sums of an hour, a day or all time, empty; its number."""
+    """A new, empty row for the rollup of an hour, a day, a block or all time; its number."""
     number: int
     (number,) = connection.execute(
         "INSERT INTO rollup (database_id, grain, slot, outcomes, up_ms, down_ms, latency)"
@@ -158,17 +96,17 @@ def begin_rollup(connection: sqlite3.Connection, database: int, grain: int, slot
     return number
 
 
-def check_before(connection: sqlite3.Connection, database: int, at_ms: int, *, since_ms: int) -> Seen | None:
+def check_before(connection: sqlite3.Connection, database: int, at_ms: int, *, since_ms: int) -> CheckRow | None:
     """The last check before that moment, from `since_ms` on."""
     return _nearest(connection, f"{_FROM} AND {_BEFORE}", "DESC", (database, *_bound(since_ms), *_bound(at_ms)))
 
 
-def check_from(connection: sqlite3.Connection, database: int, at_ms: int) -> Seen | None:
+def check_from(connection: sqlite3.Connection, database: int, at_ms: int) -> CheckRow | None:
     """The first check from that moment on."""
     return _nearest(connection, _FROM, "ASC", (database, *_bound(at_ms)))
 
 
-def last_good_check(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Seen | None:
+def last_good_check(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> CheckRow | None:
     """The last check of a span that ended well."""
     where = f"{_FROM} AND {_BEFORE} AND (check_detail.id IS NULL OR outcome.ok = 1)"
     return _nearest(connection, where, "DESC", (database, *_bound(start_ms), *_bound(end_ms)))
@@ -183,12 +121,11 @@ def read_checks(
     limit: int = -1,
     newest_first: bool = False,
 ) -> Iterator[Check]:
-    """Looks from the moment `start` until before `end`, in milliseconds; below zero, `limit` is none."""
+    """Checks from the moment `start` until before `end`, in milliseconds; a `limit` below zero is none."""
     order = "DESC" if newest_first else "ASC"
     rows = connection.execute(
         f"SELECT database.name, {_MOMENT}, outcome.code, check_detail.id IS NULL, check_detail.http_status,"
-        " check_detail.detail,"
-        f" check_result.latency_us, check_result.beside_us, check_result.phases FROM {HOURS_AND_CHECKS} {DETAILS}"
+        f" check_detail.detail, {_FIGURES} FROM {_HOURS_AND_CHECKS} {_DETAILS}"
         f" JOIN database ON database.id = rollup.database_id WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
         f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT ?",
         (database, *_bound(start), *_bound(end), limit),
@@ -196,16 +133,16 @@ def read_checks(
     return (_check(*columns) for columns in rows)
 
 
-def recorded_checks(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Seen]:
-    """The checks of a span, the oldest first, without what only people read."""
+def read_rows(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[CheckRow]:
+    """The checks of a span, the oldest first, without status and detail."""
     rows = connection.execute(
-        f"SELECT {_SEEN} FROM {HOURS_AND_CHECKS} {DETAILS} WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
+        f"SELECT {_ROW} FROM {_HOURS_AND_CHECKS} {_DETAILS} WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
         " ORDER BY rollup.slot, check_result.id",
         (database, *_bound(start_ms), *_bound(end_ms)),
     )
     with reading("a check"):
         for columns in rows:
-            yield _seen(*columns)
+            yield _row(*columns)
 
 
 def delete_checks(
@@ -234,7 +171,7 @@ def delete_checks(
 
 
 def moment_of_latest(connection: sqlite3.Connection, number: int) -> int | None:
-    """When the check was that has so many looks after it, of whatever database; `None` when there are fewer."""
+    """When the check was that has `number` checks after it, of any database; `None` when there are fewer."""
     row = connection.execute(
         f"SELECT {_MOMENT} AS at_ms FROM check_result JOIN rollup ON rollup.id = check_result.id >> {_BITS}"
         " ORDER BY at_ms DESC LIMIT 1 OFFSET ?",
@@ -250,18 +187,85 @@ def moment_of_oldest(connection: sqlite3.Connection) -> int | None:
     return oldest
 
 
-def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Iterable[int]) -> Seen | None:
+def to_figures(phases: Phases) -> tuple[int | None, int | None, bytes | None]:
+    """The columns `latency_us`, `other_us` and `phases` of a check.
+
+    `other_us` is the part of the total that is not the latency. `phases` holds `dns`, `connect`, `tls`, `read`,
+    and `wait` where the latency does not tell it: of each the microseconds plus one, or 0 for a phase that was not
+    reached, written as LEB128 varints. Zeros at the end are left out.
+    Six integer columns would be plain SQL, but would take three bytes more a check: SQLite writes a byte of type
+    for each column of each row (sqlite.org/fileformat2.html, "Record Format").
+    """
+    wait, read, total = _us(phases.wait), _us(phases.read), _us(phases.total)
+    latency = None if wait is None or read is None else wait + read
+    parts = [_us(phases.dns), _us(phases.connect), _us(phases.tls), read, wait if latency is None else None]
+    while parts and parts[-1] is None:
+        parts.pop()
+    packed = b"".join(_write_varint(0 if part is None else part + 1) for part in parts)
+    return latency, None if total is None else total - (latency or 0), packed or None
+
+
+def from_figures(latency_us: int | None, other_us: int | None, packed: bytes | None) -> Phases:
+    """What `to_figures` was given, to the microsecond; raises ValueError or TypeError for what it never writes."""
+    dns, connect, tls, read, wait = _read_varints(packed or b"")
+    if latency_us is not None and read is not None:
+        wait = latency_us - read
+    return Phases(
+        dns=_ms(dns),
+        connect=_ms(connect),
+        tls=_ms(tls),
+        wait=_ms(wait),
+        read=_ms(read),
+        total=None if other_us is None else _ms(other_us + (latency_us or 0)),
+    )
+
+
+def _write_varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the highest bit of a byte tells that more follow."""
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+def _read_varints(content: bytes) -> list[int | None]:
+    """Five phases in microseconds; raises ValueError for content that is cut short or has more."""
+    parts: list[int | None] = []
+    value = shift = 0
+    for byte in content:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            parts.append(value - 1 if value else None)
+            value = shift = 0
+    if shift or len(parts) > 5:
+        raise ValueError("wanted the phases of a check")
+    return parts + [None] * (5 - len(parts))
+
+
+def _us(milliseconds: float | None) -> int | None:
+    """Microseconds are as fine as a figure here is true."""
+    return None if milliseconds is None else round(milliseconds * 1000)
+
+
+def _ms(us: int | None) -> float | None:
+    return None if us is None else us / 1000
+
+
+def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Iterable[int]) -> CheckRow | None:
     row = connection.execute(
-        f"SELECT {_SEEN} FROM {HOURS_AND_CHECKS} {DETAILS} WHERE {_OF_DATABASE} AND {where}"
+        f"SELECT {_ROW} FROM {_HOURS_AND_CHECKS} {_DETAILS} WHERE {_OF_DATABASE} AND {where}"
         f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT 1",
         tuple(values),
     ).fetchone()
     with reading("a check"):
-        return None if row is None else _seen(*row)
+        return None if row is None else _row(*row)
 
 
-def _seen(at_ms: int, code: str | None, *figures: Any) -> Seen:
-    return Seen(at_ms=at_ms, outcome=Outcome.OK if code is None else Outcome(code), figures=Figures(*figures))
+def _row(at_ms: int, code: str | None, *figures: Any) -> CheckRow:
+    return CheckRow(at_ms=at_ms, outcome=Outcome.OK if code is None else Outcome(code), figures=figures)
 
 
 def _bound(at_ms: int) -> tuple[int, int, int]:
@@ -278,5 +282,5 @@ def _check(*columns: Any) -> Check:
             outcome=Outcome.OK if is_usual else Outcome(code),
             http_status=200 if is_usual else http_status,
             detail=detail or "",
-            phases=read_figures(Figures(*figures)),
+            phases=from_figures(*figures),
         )

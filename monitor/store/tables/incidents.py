@@ -1,6 +1,6 @@
-"""Rows of databases, their states and their incidents. Each function runs in a transaction that its caller holds.
+"""Rows of databases, their incident states and their incidents.
 
-What moves a state is decided in `core/incident`; single checks are kept in `looks`, outbox messages in `outbox`.
+Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INCIDENT_COLUMNS = (
 
 
 def database_id(connection: sqlite3.Connection, name: str) -> int:
-    """The row of a database, made when it is seen for the first time."""
+    """The row of a database, made at its first check."""
     known = find_database(connection, name)
     if known is not None:
         return known
@@ -32,18 +32,18 @@ def database_id(connection: sqlite3.Connection, name: str) -> int:
 
 
 def find_database(connection: sqlite3.Connection, name: str) -> int | None:
-    """The row of a database; `None` for one never looked at."""
+    """The row of a database; `None` for one that was never checked."""
     row = connection.execute("SELECT id FROM database WHERE name = ?", (name,)).fetchone()
     return None if row is None else int(row[0])
 
 
 def database_names(connection: sqlite3.Connection) -> list[str]:
-    """Every database that was ever looked at, in the order in which that began."""
+    """Every database that was ever checked, in the order in which that began."""
     return [name for (name,) in connection.execute("SELECT name FROM database ORDER BY id")]
 
 
 def read_state(connection: sqlite3.Connection, database: int) -> tuple[IncidentState, datetime | None]:
-    """The state of a database and when it was last looked at."""
+    """The state of a database and when it was last checked."""
     row = connection.execute(
         "SELECT state, checked_ms FROM incident_state WHERE database_id = ?", (database,)
     ).fetchone()
@@ -53,12 +53,11 @@ def read_state(connection: sqlite3.Connection, database: int) -> tuple[IncidentS
         return state_from_json(json.loads(row[0])), from_ms(row[1])
 
 
-def write_state(connection: sqlite3.Connection, database: int, state: IncidentState, seen_at: datetime) -> None:
-    packed = _to_json(state_to_json(state))
+def write_state(connection: sqlite3.Connection, database: int, state: IncidentState, checked_at: datetime) -> None:
     connection.execute(
         "INSERT INTO incident_state (database_id, checked_ms, state) VALUES (?, ?, ?)"
         " ON CONFLICT (database_id) DO UPDATE SET checked_ms = excluded.checked_ms, state = excluded.state",
-        (database, to_ms(seen_at), packed),
+        (database, to_ms(checked_at), _to_json(state_to_json(state))),
     )
 
 
@@ -129,12 +128,12 @@ def read_incident(connection: sqlite3.Connection, number: int) -> Incident:
 
 
 def _incident(*columns: Any) -> Incident:
-    number, opened, told, closed, acknowledged, cause, causes, severity, failed = columns
+    number, opened, notified, closed, acknowledged, cause, causes, severity, failed = columns
     with reading("an incident"):
         return Incident(
             id=number,
             opened_at=from_ms(opened),
-            notified_at=from_ms(told),
+            notified_at=from_ms(notified),
             closed_at=from_ms_or_none(closed),
             acknowledged_at=from_ms_or_none(acknowledged),
             cause=Outcome(cause),

@@ -1,6 +1,6 @@
-"""Rows of outbox messages: packed, claimed, settled. Each function runs in its caller's transaction.
+"""Rows of the outbox: enqueued, claimed, acknowledged; and what is remembered of each channel.
 
-Which outbox messages one message covers and when it is tried again is decided in `core.outbox`.
+Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from monitor.alerts.retry_policy import (
     LEASE,
     LONGEST_PAUSE,
     PAUSE_WHEN_REFUSED,
+    ChatMove,
     Delivery,
     DeliveryResult,
     DeliveryStatus,
@@ -28,7 +29,6 @@ from monitor.alerts.retry_policy import (
     pause_before_retry,
     should_give_up,
 )
-from monitor.store.tables import channels as channel_state
 from monitor.store.tables.rows import from_ms, from_ms_or_none, reading, to_ms
 
 SENT = "sent"
@@ -36,8 +36,8 @@ FAILED = "failed"
 RESULTS = (SENT, FAILED)
 
 
-def tally(connection: sqlite3.Connection, channel: str, *, sent: bool) -> None:
-    """Count one try to deliver a message."""
+def _count_delivery(connection: sqlite3.Connection, channel: str, *, sent: bool) -> None:
+    """Count one attempt to deliver a message."""
     connection.execute(
         "INSERT INTO delivery_count (channel, result, number) VALUES (?, ?, 1)"
         " ON CONFLICT (channel, result) DO UPDATE SET number = number + 1",
@@ -45,8 +45,8 @@ def tally(connection: sqlite3.Connection, channel: str, *, sent: bool) -> None:
     )
 
 
-def read_tallies(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
-    """The tries by channel and result, `sent` or `failed`."""
+def delivery_counts(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """The attempts by channel and result, `sent` or `failed`."""
     rows = connection.execute("SELECT channel, result, number FROM delivery_count ORDER BY channel, result")
     return {(channel, result): number for channel, result, number in rows}
 
@@ -59,21 +59,22 @@ _MESSAGE_COLUMNS = "id, channel, notification, created_ms, attempts, tried_ms, d
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryEffect:
-    """What settling changed, for the log: `gave_up` says why, `broke` or `mended` the channel."""
+    """What an acknowledged delivery changed: why it was given up, whether the channel broke or recovered."""
 
     gave_up: str = ""
     broke: bool = False
-    mended: bool = False
+    recovered: bool = False
 
 
-def pack(
+def enqueue(
     connection: sqlite3.Connection,
     notification: Notification,
     channels: Iterable[str],
     held: tuple[datetime, datetime] | None = None,
 ) -> None:
-    """One outbox message per channel, `held` from one moment to another like one that is on its way, or due at
-    once.
+    """Add one message per channel, due at once, or `held` from one moment to another.
+
+    A held message has the columns of one that is leased, so that `claim` leaves it alone until the lease is over.
     """
     held_ms = (None, None) if held is None else tuple(map(to_ms, held))
     row = (
@@ -91,7 +92,7 @@ def pack(
 
 
 def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> None:
-    """Make what is held of an incident due, in other words; what is on its way by now stays as it is."""
+    """Make what is held of an incident due, reworded; a message that is being sent by now stays as it is."""
     rows = connection.execute(
         f"SELECT id, notification FROM outbox WHERE incident_id = ? AND {_WAITING}"
         " AND attempts = 0 AND tried_ms IS NOT NULL AND last_error IS NULL",
@@ -104,8 +105,8 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
 
 
 def claim(connection: sqlite3.Connection, channel: str, now: datetime) -> Delivery | None:
-    """The next message that is due on this channel, leased so that no other process sends it meanwhile."""
-    if channel_state.is_blocked(connection, channel, now):
+    """The next delivery that is due on this channel, leased so that no other process sends it meanwhile."""
+    if _is_blocked(connection, channel, now):
         return None
     waiting = next_to_try(_by_incident(connection, channel), now)
     if waiting is None:
@@ -118,24 +119,24 @@ def claim(connection: sqlite3.Connection, channel: str, now: datetime) -> Delive
     return delivery
 
 
-def settle(
+def acknowledge(
     connection: sqlite3.Connection, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
 ) -> DeliveryEffect:
-    """Note the channel's answer for every outbox message that the message covered."""
-    tally(connection, delivery.channel, sent=result.status is DeliveryStatus.CONFIRMED)
+    """Note the channel's answer for every message that the delivery covered. `jitter` is from 0 to 1."""
+    _count_delivery(connection, delivery.channel, sent=result.status is DeliveryStatus.CONFIRMED)
     if result.move is not None:
-        channel_state.remember_move(connection, delivery.channel, result.move)
+        _remember_move(connection, delivery.channel, result.move)
     if result.status is DeliveryStatus.CONFIRMED:
         return _confirmed(connection, delivery, now)
     refused = result.status is DeliveryStatus.PERMANENT
-    # A refused outbox message waits too, an hour at a time: whoever mends the channel gets what was missed.
+    # A refused message waits too, an hour at a time: whoever repairs the channel gets what was missed.
     pause = (
         PAUSE_WHEN_REFUSED if refused else pause_before_retry(delivery.attempts + 1, result.retry_after, jitter)
     )
     if _others_failed_just_now(connection, delivery, now):
         _put_off(connection, delivery.channel, now + min(pause, LONGEST_PAUSE))
     if result.retry_after is not None:
-        channel_state.block(connection, delivery.channel, now, now + pause)
+        _block(connection, delivery.channel, now, now + pause)
     if refused and _is_refused_for_itself(connection, delivery, result):
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
@@ -144,30 +145,31 @@ def settle(
     _failed(connection, [each for each in delivery.messages if each not in over], result, now, due_at=now + pause)
     return DeliveryEffect(
         gave_up="a day of trying is over" if over else "",
-        broke=refused and channel_state.mark_broken(connection, delivery.channel, result.detail, now),
+        broke=refused and _mark_broken(connection, delivery.channel, result.detail, now),
     )
 
 
 def next_due(connection: sqlite3.Connection, channel: str) -> datetime | None:
-    """When the channel's next outbox message may be tried, long ago for one that is due; `None` when nothing
-    waits.
-    """
+    """When the channel's next message may be tried, 1970 for one that is due; `None` when none waits."""
     moments = [next_try(waiting) or from_ms(0) for waiting in _by_incident(connection, channel)]
     if not moments:
         return None
-    return max(min(moments), channel_state.blocked_until(connection, channel) or from_ms(0))
+    return max(min(moments), _blocked_until(connection, channel) or from_ms(0))
 
 
-def wake(connection: sqlite3.Connection) -> None:
-    """Make what waits due at once, as at a start: whoever restarts us may have mended a channel.
-
-    A wait that a channel asked for itself is kept.
-    """
+def retry_now(connection: sqlite3.Connection) -> None:
+    """Make every waiting message due, but for those being sent and for a wait that a channel asked for."""
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE {_FREE}")
 
 
+def messages_pending(connection: sqlite3.Connection) -> int:
+    """How many messages wait to be sent or are being sent, on all channels."""
+    number: int = connection.execute(f"SELECT count(*) FROM outbox WHERE {_WAITING}").fetchone()[0]
+    return number
+
+
 def read_message(connection: sqlite3.Connection, number: int) -> OutboxMessage:
-    """The outbox message of that number, waiting or not."""
+    """The message of that number, waiting or not."""
     return _message(
         *connection.execute(f"SELECT {_MESSAGE_COLUMNS} FROM outbox WHERE id = ?", (number,)).fetchone()
     )
@@ -178,9 +180,7 @@ def _as_text(notification: Notification) -> str:
 
 
 def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[OutboxMessage]]:
-    """The channel's waiting outbox messages, grouped by incident, oldest group first; one without incident is
-    alone.
-    """
+    """The channel's waiting messages by incident, the oldest group first; one without an incident is alone."""
     rows = connection.execute(
         f"SELECT {_MESSAGE_COLUMNS} FROM outbox WHERE channel = ? AND {_WAITING} ORDER BY id LIMIT 1000",
         (channel,),
@@ -210,13 +210,13 @@ def _message(*columns: Any) -> OutboxMessage:
 
 
 def _confirmed(connection: sqlite3.Connection, delivery: Delivery, now: datetime) -> DeliveryEffect:
-    """The channel is there again, so nothing that waits for it needs to wait longer."""
+    """The channel works again, so nothing that waits for it needs to wait longer."""
     connection.executemany(
         "UPDATE outbox SET delivered_ms = ?, last_error = NULL WHERE id = ? AND delivered_ms IS NULL",
         [(to_ms(now), message.id) for message in delivery.messages],
     )
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {_FREE}", (delivery.channel,))
-    return DeliveryEffect(mended=channel_state.mark_mended(connection, delivery.channel))
+    return DeliveryEffect(recovered=_mark_recovered(connection, delivery.channel))
 
 
 def _failed(
@@ -227,7 +227,7 @@ def _failed(
     *,
     due_at: datetime | None,
 ) -> None:
-    """Note when they are tried again; without a moment they are given up."""
+    """Note when they are tried again; without `due_at` they are given up."""
     due_ms, given_up_ms = (None, to_ms(now)) if due_at is None else (to_ms(due_at), None)
     connection.executemany(
         f"UPDATE outbox SET tried_ms = ?, due_ms = ?, last_error = ?, given_up_ms = ? WHERE id = ? AND {_WAITING}",
@@ -260,3 +260,84 @@ def _is_refused_for_itself(connection: sqlite3.Connection, delivery: Delivery, r
     refused = [each.tried_at for each in delivery.messages if each.tried_at and each.last_error == result.detail]
     sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ? AND delivered_ms > ?)"
     return any(connection.execute(sql, (delivery.channel, to_ms(moment))).fetchone()[0] for moment in refused)
+
+
+_CHANNEL_COLUMNS = "name, broken_ms, reason, chat_id_before, chat_id"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelState:
+    """What is remembered of a channel: since when and why it is broken, and how its chat moved."""
+
+    name: str
+    broken_since: datetime | None = None
+    reason: str = ""
+    move: ChatMove | None = None
+
+
+def channel_states(connection: sqlite3.Connection) -> dict[str, ChannelState]:
+    """What is remembered of each channel, by name."""
+    rows = connection.execute(f"SELECT {_CHANNEL_COLUMNS} FROM channel")
+    return {row[0]: _channel_state(*row) for row in rows}
+
+
+def read_channel(connection: sqlite3.Connection, name: str) -> ChannelState:
+    """What is remembered of that channel, which must be known."""
+    return _channel_state(
+        *connection.execute(f"SELECT {_CHANNEL_COLUMNS} FROM channel WHERE name = ?", (name,)).fetchone()
+    )
+
+
+def _mark_broken(connection: sqlite3.Connection, channel: str, reason: str, now: datetime) -> bool:
+    """True when the channel was not broken before."""
+    row = connection.execute("SELECT broken_ms FROM channel WHERE name = ?", (channel,)).fetchone()
+    _remember(connection, channel, reason=reason)
+    if row is not None and row[0] is not None:
+        return False
+    _remember(connection, channel, broken_ms=to_ms(now))
+    return True
+
+
+def _mark_recovered(connection: sqlite3.Connection, channel: str) -> bool:
+    """True when the channel was broken before."""
+    sql = "UPDATE channel SET broken_ms = NULL, reason = NULL WHERE name = ? AND broken_ms IS NOT NULL"
+    return bool(connection.execute(sql, (channel,)).rowcount)
+
+
+def _block(connection: sqlite3.Connection, channel: str, now: datetime, until: datetime) -> None:
+    """Note that the channel itself asked to be left alone until then."""
+    _remember(connection, channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(until))
+
+
+def _is_blocked(connection: sqlite3.Connection, channel: str, now: datetime) -> bool:
+    """True during the wait that the channel asked for; a clock that was set back must not hold the channel."""
+    sql = "SELECT blocked_ms, blocked_until_ms FROM channel WHERE name = ?"
+    row = connection.execute(sql, (channel,)).fetchone()
+    return row is not None and row[0] is not None and row[0] <= to_ms(now) < row[1]
+
+
+def _blocked_until(connection: sqlite3.Connection, channel: str) -> datetime | None:
+    """The end of the last wait that the channel asked for, over or not."""
+    row = connection.execute("SELECT blocked_until_ms FROM channel WHERE name = ?", (channel,)).fetchone()
+    return from_ms_or_none(row[0]) if row else None
+
+
+def _remember_move(connection: sqlite3.Connection, channel: str, move: ChatMove) -> None:
+    _remember(connection, channel, chat_id_before=move.old_chat_id, chat_id=move.new_chat_id)
+
+
+def _channel_state(*columns: Any) -> ChannelState:
+    name, broken, reason, old, new = columns
+    with reading("the state of a channel"):
+        return ChannelState(
+            name=name,
+            broken_since=from_ms_or_none(broken),
+            reason=reason or "",
+            move=ChatMove(old_chat_id=old, new_chat_id=new) if old and new else None,
+        )
+
+
+def _remember(connection: sqlite3.Connection, channel: str, **columns: str | int) -> None:
+    connection.execute("INSERT OR IGNORE INTO channel (name) VALUES (?)", (channel,))
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    connection.execute(f"UPDATE channel SET {assignments} WHERE name = ?", (*columns.values(), channel))

@@ -1,8 +1,9 @@
-"""What a check changes in the file beside the state: its row, the gap that it ends, the sums it belongs to.
+"""What a check changes in the file beside the incident state: its row, the gap that it ends, the rollups.
 
-Sums are brought up to date now and then, at the latest when an hour is over: until then the checks since the mark
-`summed` are their tail, and whoever reads the sums reads the tail as well. A check that comes in late, because the
-clock was set back or memory held it, finds its place between its neighbours, and in the sums if they are past it.
+Rollups are brought up to date now and then, at the latest when an hour is over: until then the checks since the
+watermark are their tail, and whoever reads rollups reads the tail as well. A check that comes in late, because the
+clock was set back or memory held it, finds its place between its neighbours, and is entered in the rollups at once
+if it lies before the watermark.
 Each function runs in a transaction that its caller holds.
 """
 
@@ -13,7 +14,14 @@ from datetime import datetime, timedelta
 
 from monitor.checks.observation import Check
 from monitor.store.rollups.rollup import HOUR_MS
-from monitor.store.tables.checks import Seen, add_row, check_before, check_from, delete_checks, moment_of_latest
+from monitor.store.tables.checks import (
+    CheckRow,
+    add_row,
+    check_before,
+    check_from,
+    delete_checks,
+    moment_of_latest,
+)
 from monitor.store.tables.rollups import RollupWriter
 from monitor.store.tables.rows import from_ms_or_none, to_ms
 from monitor.store.tables.spans import (
@@ -28,9 +36,9 @@ from monitor.store.tables.spans import (
     watermark,
 )
 
-# So many intervals make the longest tail: enough that summing up costs little, few enough to be read each time.
+# The longest tail, in intervals: so long that writing rollups costs little, so short that reading it does too.
 TAIL_INTERVALS = 64
-# Failures are rare, and what people ask for later; the rest is summed up.
+# Failures are rare, and what people ask for later.
 _FAILING_KEPT_TIMES = 10
 
 
@@ -42,10 +50,10 @@ def add_check(
     interval: timedelta | None = None,
     latest: datetime | None = None,
 ) -> datetime | None:
-    """Add a check; return when the database was last looked at before it.
+    """Add a check; return when the database was last checked before it.
 
-    `latest` is what the database's state says of that: the row may be gone. Without an `interval` there are no
-    gaps but those already noted.
+    `latest` is what the database's incident state knows of that: the row may be gone. Without an `interval` there
+    are no gaps but those already noted.
     """
     at_ms = to_ms(check.at)
     while (after := check_from(connection, database, at_ms)) is not None and after.at_ms == at_ms:
@@ -58,25 +66,25 @@ def add_check(
         until_ms = at_ms
         move_watermark(connection, database, until_ms)
 
-    past = _Past(connection, database, until_ms)
-    past.count(this)
+    summed = _BeforeWatermark(connection, database, until_ms)
+    summed.count(this)
     since_ms = None if before is None else before.at_ms
     if after is not None:
         if before is not None and not is_gap(connection, database, before.at_ms, after.at_ms):
-            past.hold(before, after.at_ms, back=True)
+            summed.hold(before, after.at_ms, back=True)
         gap_since_ms = end_gap(connection, database, at_ms, for_good=interval is not None)
         since_ms = gap_since_ms if since_ms is None else since_ms
     # Where checks were deleted it cannot be told what was entered for the time around one that comes in late.
     is_placed = before is not None or after is None or not retention.checks_ms
     if latest is not None and is_placed and (since_ms or 0) < to_ms(latest) <= at_ms:
-        # What that check saw is not known any more.
+        # The outcome of that check is not known any more.
         since_ms, before = to_ms(latest), None
     is_known = since_ms is not None and not note_gap(connection, database, since_ms, at_ms, interval)
     if before is not None and is_known:
-        past.hold(before, at_ms)
+        summed.hold(before, at_ms)
     if after is not None and is_placed and not note_gap(connection, database, at_ms, after.at_ms, interval):
-        past.hold(this, after.at_ms)
-    past.flush()
+        summed.hold(this, after.at_ms)
+    summed.flush()
 
     tail_ms = HOUR_MS if interval is None else TAIL_INTERVALS * interval // timedelta(milliseconds=1)
     if at_ms // HOUR_MS > until_ms // HOUR_MS or at_ms - until_ms > tail_ms:
@@ -84,8 +92,8 @@ def add_check(
     return from_ms_or_none(since_ms)
 
 
-class _Past:
-    """The sums up to the mark: what changes there is entered at once, the tail is left alone."""
+class _BeforeWatermark:
+    """The rollups, which a late check changes at once; what lies behind the watermark is left to `sum_up`."""
 
     def __init__(self, connection: sqlite3.Connection, database: int, until_ms: int) -> None:
         self._rollups = RollupWriter(connection)
@@ -93,26 +101,26 @@ class _Past:
         self._until_ms = until_ms
         self.flush = self._rollups.flush
 
-    def count(self, seen: Seen) -> None:
-        if seen.at_ms < self._until_ms:
-            self._rollups.count(self._database, seen)
+    def count(self, check: CheckRow) -> None:
+        if check.at_ms < self._until_ms:
+            self._rollups.count(self._database, check)
 
-    def hold(self, seen: Seen, end_ms: int, *, back: bool = False) -> None:
-        """Until `end_ms` held what a check found; `back` takes that out again."""
+    def hold(self, check: CheckRow, end_ms: int, *, back: bool = False) -> None:
+        """The state that a check found held until `end_ms`; `back` takes that out again."""
         end_ms = min(end_ms, self._until_ms)
-        self._rollups.hold(self._database, seen.outcome, seen.at_ms, end_ms, back=back)
+        self._rollups.hold(self._database, check.outcome, check.at_ms, end_ms, back=back)
 
 
 def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> None:
-    """Bring a database's sums up to date, up to a moment; what is summed up already stays so."""
+    """Enter a database's checks in its rollups, up to a moment, and move the watermark there; never back."""
     since_ms = watermark(connection, database)
     if since_ms is None or until_ms <= since_ms:
         return
     rollups = RollupWriter(connection)
     for span in spans(connection, database, since_ms, until_ms):
         if span.is_inside:
-            rollups.count(database, span.seen)
-        rollups.hold(database, span.seen.outcome, span.start_ms, span.end_ms)
+            rollups.count(database, span.check)
+        rollups.hold(database, span.check.outcome, span.start_ms, span.end_ms)
     rollups.flush()
     move_watermark(connection, database, until_ms)
 
@@ -120,12 +128,12 @@ def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> N
 def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
     """Delete checks and finished outbox messages older than `keep`, failing checks and gaps ten times as old.
 
-    Incidents and sums stay. Return the checks deleted.
+    Incidents and rollups stay. Return how many checks were deleted.
     """
     limit = Retention(checks_ms=_ago(now, keep), failing_ms=_ago(now, keep * _FAILING_KEPT_TIMES))
     known = read_retention(connection)
     deleted = 0
-    for (database,) in connection.execute("SELECT id FROM database").fetchall():
+    for database in _databases(connection):
         # Up to a check that stays, or what held before it would be forgotten.
         following = check_from(connection, database, limit.checks_ms)
         sum_up(connection, database, until_ms=limit.checks_ms if following is None else following.at_ms)
@@ -142,21 +150,25 @@ def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int
 
 
 def is_older_than(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> bool:
-    """True when a check is there that `prune` would delete."""
+    """True when there is a check that `prune` would delete."""
     since_ms = read_retention(connection).checks_ms
     return any(
         check_before(connection, database, _ago(now, keep), since_ms=since_ms)
-        for (database,) in connection.execute("SELECT id FROM database").fetchall()
+        for database in _databases(connection)
     )
 
 
 def keep_latest(connection: sqlite3.Connection, number: int) -> None:
-    """Delete all checks but the latest so many, of whatever database: memory is not a disk."""
+    """Delete all checks but the latest `number`, of whatever database, for a store that is in memory."""
     oldest_ms = moment_of_latest(connection, number)
     if oldest_ms is not None:
-        for (database,) in connection.execute("SELECT id FROM database").fetchall():
+        for database in _databases(connection):
             sum_up(connection, database, until_ms=oldest_ms)
             delete_checks(connection, database, start=0, end=oldest_ms, failing_too=True)
+
+
+def _databases(connection: sqlite3.Connection) -> list[int]:
+    return [number for (number,) in connection.execute("SELECT id FROM database")]
 
 
 def _ago(now: datetime, span: timedelta) -> int:

@@ -1,7 +1,8 @@
-"""Rows of rollups: what each hour, day, block of days and all time saw of a database, up to the mark `summed`.
+"""Rows of rollups: what each hour, day, block of days and all time add up to for a database; written and read.
 
-A check is entered in all four; the phases, which take more room, not in its hour. What the sums mean is told in
-`core/rollup`, when something is entered, in `looks`.
+Rows hold the checks up to the database's watermark. The checks since then are their tail and are read one by one;
+so are those at the edges of a span that begins or ends within an hour.
+Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -17,18 +18,11 @@ from typing import Any
 
 from monitor.checks.observation import Family, Outcome
 from monitor.store.rollups.histogram import Histogram, PhaseHistograms
-from monitor.store.rollups.rollup import (
-    BLOCK_MS,
-    DAY_MS,
-    HOUR_MS,
-    Rollup,
-    ended_well,
-    outcomes_from_json,
-    outcomes_to_json,
-    pieces,
-)
-from monitor.store.tables.checks import GRAIN_HOUR, Seen, begin_rollup
-from monitor.store.tables.rows import reading
+from monitor.store.rollups.model import Grain, Slice
+from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
+from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
+from monitor.store.tables.rows import from_ms, reading
+from monitor.store.tables.spans import read_retention, spans, sum_of, watermark
 
 COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
 
@@ -37,9 +31,9 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class RowGrain(IntEnum):
-    """What stretch of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
+    """What span of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
 
-    A block is sixteen days: of years, few rows are read. `FINE` are the checks of all time that ended fine.
+    A block is sixteen days, so that few rows are read for years. `FINE` holds the checks ever that ended `ok`.
     """
 
     HOUR = GRAIN_HOUR
@@ -50,13 +44,20 @@ class RowGrain(IntEnum):
 
 
 LENGTH_MS = {RowGrain.HOUR: HOUR_MS, RowGrain.DAY: DAY_MS, RowGrain.BLOCK: BLOCK_MS}
+# The rows that have phases; in an hour's they would take too much room.
 _WITH_PHASES = (RowGrain.DAY, RowGrain.BLOCK)
+# From coarse to fine: what a span of hours is put together from.
+_ROWS_OF_SLICES = {Grain.HOUR: (RowGrain.HOUR,), Grain.DAY: (RowGrain.DAY, RowGrain.HOUR)}
+_ROWS_OF_THE_WHOLE = (RowGrain.BLOCK, RowGrain.DAY, RowGrain.HOUR)
 
+# A row, by its database, grain and slot.
 Key = tuple[int, RowGrain, int]
+# Rows of a grain that follow each other: the first moment and the one after the last.
+RowRange = tuple[RowGrain, int, int]
 
 
 @dataclass(kw_only=True, slots=True)
-class Entry:
+class RollupRow:
     """What one row holds, or what is to be added to it; phases are those of a day or a block."""
 
     rollup: Rollup = field(default_factory=Rollup)
@@ -64,31 +65,31 @@ class Entry:
 
 
 class RollupWriter:
-    """What one transaction adds to the sums: gathered here, brought to the rows by `flush`."""
+    """What one transaction adds to the rollups: gathered here, brought to the rows by `flush`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._by_hour: defaultdict[tuple[int, int], Rollup] = defaultdict(Rollup)
         self._phases_by_day: defaultdict[tuple[int, int], PhaseHistograms] = defaultdict(PhaseHistograms)
-        self._by_row: defaultdict[Key, Entry] = defaultdict(Entry)
+        self._by_row: defaultdict[Key, RollupRow] = defaultdict(RollupRow)
 
-    def count(self, database: int, seen: Seen) -> None:
+    def count(self, database: int, check: CheckRow) -> None:
         """Enter one check."""
-        self._by_hour[database, seen.at_ms // HOUR_MS].count(seen.outcome, seen.latency_ms)
-        if seen.outcome.family is Family.FINE:
-            self._by_row[database, RowGrain.FINE, 0].rollup.count(seen.outcome, seen.latency_ms)
-        if ended_well(seen.outcome):
-            self._phases_by_day[database, seen.at_ms // DAY_MS].add(seen.phases)
+        self._by_hour[database, check.at_ms // HOUR_MS].count(check.outcome, check.latency_ms)
+        if check.outcome.family is Family.FINE:
+            self._by_row[database, RowGrain.FINE, 0].rollup.count(check.outcome, check.latency_ms)
+        if ended_well(check.outcome):
+            self._phases_by_day[database, check.at_ms // DAY_MS].add(check.phases)
 
     def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
         """Enter that the state which a check found held for that time; `back` takes it out again."""
         for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
             self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
 
-    def add(self, key: Key, entry: Entry) -> None:
-        """Add sums that come from elsewhere to one row, and to no other."""
-        self._by_row[key].rollup.merge(entry.rollup)
-        self._by_row[key].phases.merge(entry.phases)
+    def add(self, key: Key, more: RollupRow) -> None:
+        """Add what comes from elsewhere to one row, and to no other."""
+        self._by_row[key].rollup.merge(more.rollup)
+        self._by_row[key].phases.merge(more.phases)
 
     def flush(self) -> None:
         """Bring it to the rows of the hours, of their days and blocks, and of all time."""
@@ -100,46 +101,180 @@ class RollupWriter:
             for grain in _WITH_PHASES:
                 self._by_row[key_of(database, grain, day * DAY_MS)].phases.merge(phases)
         for key, more in self._by_row.items():
-            number, entry = self._row(key)
-            entry.rollup.merge(more.rollup)
-            entry.phases.merge(more.phases)
+            number, row = self._read_row(key)
+            row.rollup.merge(more.rollup)
+            row.phases.merge(more.phases)
             self._connection.execute(
                 "UPDATE rollup SET outcomes = ?, up_ms = ?, down_ms = ?, latency = ?, phases = ? WHERE id = ?",
-                (*to_columns(entry), number),
+                (*_to_columns(row), number),
             )
         self._by_hour.clear()
         self._phases_by_day.clear()
         self._by_row.clear()
 
-    def _row(self, key: Key) -> tuple[int, Entry]:
-        row = self._connection.execute(
+    def _read_row(self, key: Key) -> tuple[int, RollupRow]:
+        columns = self._connection.execute(
             f"SELECT id, {COLUMNS} FROM rollup WHERE database_id = ? AND grain = ? AND slot = ?", key
         ).fetchone()
-        if row is None:
-            return begin_rollup(self._connection, *key), Entry()
-        number, *columns = row
-        return number, from_columns(*columns)
+        if columns is None:
+            return begin_rollup(self._connection, *key), RollupRow()
+        number, *rest = columns
+        return number, from_columns(*rest)
 
 
-def to_columns(entry: Entry) -> tuple[Any, ...]:
-    """An entry as it stands in its row."""
-    rollup = entry.rollup
-    outcomes = _to_json(outcomes_to_json(rollup.outcomes))
-    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), entry.phases.encode() or None
+class RollupReader:
+    """What a database adds up to from `start_ms` until before `end_ms`, in slices of a grain and as a whole.
+
+    Where single checks were deleted, a span that begins or ends within an hour is read as if it were the whole
+    hour: `start_ms` and `end_ms` are then moved apart.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int, grain: Grain
+    ) -> None:
+        self._connection = connection
+        self._database = database
+        self._row_grains = _ROWS_OF_SLICES[grain]
+        self._length_ms = LENGTH_MS[self._row_grains[0]]
+        retained_since_ms = read_retention(connection).checks_ms
+        self.start_ms = _floor(start_ms, HOUR_MS) if start_ms < retained_since_ms else start_ms
+        self.end_ms = _ceiling(end_ms, HOUR_MS) if _floor(end_ms, HOUR_MS) < retained_since_ms else end_ms
+        # What is read from single checks, by its moment; the rest are the rows of these hours.
+        self._edges: list[tuple[int, Rollup]] = []
+        self._hours = self._read_edges()
+        self._rows: dict[RowRange, list[tuple[int, Rollup]]] = {}
+
+    def slices(self) -> tuple[Slice, ...]:
+        """One after the other, without a hole."""
+        parts: defaultdict[int, list[Rollup]] = defaultdict(list)
+        for at_ms, part in self._parts(self._row_grains):
+            parts[at_ms // self._length_ms].append(part)
+        return tuple(
+            _sum(parts[number]).slice(from_ms(start), from_ms(end))
+            for number, start, end in pieces(self.start_ms, self.end_ms, self._length_ms)
+        )
+
+    def whole(self) -> Slice:
+        """All of it."""
+        whole = _sum([part for _, part in self._parts(_ROWS_OF_THE_WHOLE)])
+        return whole.slice(from_ms(self.start_ms), from_ms(self.end_ms))
+
+    def _read_edges(self) -> tuple[int, int]:
+        """Read what is not in rows of whole hours; return the first and the last moment of those that are."""
+        first, last = _ceiling(self.start_ms, HOUR_MS), _floor(self.end_ms, HOUR_MS)
+        if first > last:
+            self._add_checks(self.start_ms, self.end_ms)
+            return first, first
+        self._add_checks(self.start_ms, first)
+        tail_end = last
+        if last < self.end_ms:
+            if check_from(self._connection, self._database, self.end_ms) is None:
+                # There is no later check, so that the last hour's row has nothing that does not belong here.
+                last, tail_end = _ceiling(self.end_ms, HOUR_MS), self.end_ms
+            else:
+                self._add_checks(last, self.end_ms)
+        until_ms = watermark(self._connection, self._database)
+        self._add_tail(first if until_ms is None else max(first, until_ms), tail_end)
+        return first, last
+
+    def _add_checks(self, start_ms: int, end_ms: int) -> None:
+        if start_ms < end_ms:
+            self._edges.append((start_ms, sum_of(self._connection, self._database, start_ms, end_ms)))
+
+    def _add_tail(self, start_ms: int, end_ms: int) -> None:
+        if start_ms >= end_ms:
+            return
+        tails: defaultdict[int, Rollup] = defaultdict(Rollup)
+        for span in spans(self._connection, self._database, start_ms, end_ms):
+            if span.is_inside:
+                slot = span.check.at_ms // self._length_ms
+                tails[slot].count(span.check.outcome, span.check.latency_ms)
+            for slot, start, end in pieces(span.start_ms, span.end_ms, self._length_ms):
+                tails[slot].hold(span.check.outcome, end - start)
+        self._edges.extend((slot * self._length_ms, tail) for slot, tail in tails.items())
+
+    def _parts(self, grains: Sequence[RowGrain]) -> Iterator[tuple[int, Rollup]]:
+        """All of the span, in parts, each with a moment of the slice that it belongs to."""
+        yield from self._edges
+        for rows in cover(*self._hours, grains):
+            if rows not in self._rows:
+                self._rows[rows] = list(self._read(*rows))
+            yield from self._rows[rows]
+
+    def _read(self, grain: RowGrain, start_ms: int, end_ms: int) -> Iterator[tuple[int, Rollup]]:
+        length_ms = LENGTH_MS[grain]
+        slots = {"first": start_ms // length_ms, "last": end_ms // length_ms - 1}
+        for slot, rollup in read_rollups(self._connection, self._database, grain, **slots):
+            yield slot * length_ms, rollup
 
 
-def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> Entry:
-    """What `to_columns` wrote."""
-    with reading("the sums of a day"):
+def cover(first_ms: int, last_ms: int, grains: Sequence[RowGrain]) -> Iterator[RowRange]:
+    """The fewest rows that make up a span: of the coarsest grain as many as fit, around them finer ones.
+
+    A span begins and ends with a row of the finest grain.
+    """
+    grain, *finer = grains
+    first, last = _ceiling(first_ms, LENGTH_MS[grain]), _floor(last_ms, LENGTH_MS[grain])
+    if first >= last:
+        first = last = last_ms
+    if finer and first_ms < first:
+        yield from cover(first_ms, first, finer)
+    if first < last:
+        yield grain, first, last
+    if finer and last < last_ms:
+        yield from cover(last, last_ms, finer)
+
+
+def read_rollups(
+    connection: sqlite3.Connection, database: int, grain: RowGrain, *, first: int, last: int
+) -> Iterator[tuple[int, Rollup]]:
+    """The rows of a grain from one slot to another, each with its slot, without phases."""
+    for slot, *columns in connection.execute(
+        "SELECT slot, outcomes, up_ms, down_ms, latency FROM rollup"
+        " WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?",
+        (database, grain, first, last),
+    ):
+        yield slot, _read_rollup(*columns)
+
+
+def read_phases(
+    connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int
+) -> Iterator[PhaseHistograms]:
+    """The phases of all whole days that a span touches, up to the watermark."""
+    days = _floor(start_ms, DAY_MS), _ceiling(end_ms, DAY_MS)
+    for grain, first_ms, last_ms in cover(*days, (RowGrain.BLOCK, RowGrain.DAY)):
+        rows = connection.execute(
+            "SELECT phases FROM rollup WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?"
+            " AND phases IS NOT NULL",
+            (database, grain, first_ms // LENGTH_MS[grain], last_ms // LENGTH_MS[grain] - 1),
+        )
+        with reading("the phases of a day"):
+            for (content,) in rows:
+                yield PhaseHistograms.decode(content)
+
+
+def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> RollupRow:
+    """A row, of its columns in the order of `COLUMNS`; raises `DamagedError` for what was never written."""
+    with reading("the rollup of a day"):
         found = PhaseHistograms.decode(phases or b"")
-    return Entry(rollup=read_rollup(outcomes, up_ms, down_ms, latency), phases=found)
+    return RollupRow(rollup=_read_rollup(outcomes, up_ms, down_ms, latency), phases=found)
 
 
-def read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any) -> Rollup:
-    """The same without phases."""
-    with reading("the sums of an hour or a day"):
+def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
+    """The row of that grain to which a moment belongs."""
+    return database, grain, at_ms // LENGTH_MS[grain]
+
+
+def _to_columns(row: RollupRow) -> tuple[Any, ...]:
+    rollup = row.rollup
+    outcomes = _to_json({outcome.value: count for outcome, count in rollup.outcomes.items()})
+    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), row.phases.encode() or None
+
+
+def _read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any) -> Rollup:
+    with reading("the rollup of an hour or a day"):
         return Rollup(
-            outcomes=dict(_outcomes(outcomes)),
+            outcomes=dict(_read_outcomes(outcomes)),
             up_ms=int(up_ms),
             down_ms=int(down_ms),
             latency=Histogram.decode(latency),
@@ -147,11 +282,23 @@ def read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any) -> Rollup
 
 
 @lru_cache(maxsize=1024)
-def _outcomes(text: str) -> Mapping[Outcome, int]:
-    """Most hours read `{"ok":60}`."""
-    return outcomes_from_json(json.loads(text))
+def _read_outcomes(text: str) -> Mapping[Outcome, int]:
+    """Cached, since most hours read `{"ok":60}`."""
+    return {Outcome(code): int(count) for code, count in json.loads(text).items()}
 
 
-def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
-    """The row of that grain to which a moment belongs."""
-    return database, grain, at_ms // LENGTH_MS[grain]
+def _sum(parts: Sequence[Rollup]) -> Rollup:
+    if len(parts) == 1:
+        return parts[0]
+    whole = Rollup()
+    for part in parts:
+        whole.merge(part)
+    return whole
+
+
+def _floor(ms: int, length_ms: int) -> int:
+    return ms // length_ms * length_ms
+
+
+def _ceiling(ms: int, length_ms: int) -> int:
+    return -(-ms // length_ms) * length_ms

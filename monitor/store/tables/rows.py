@@ -1,6 +1,6 @@
-"""How moments and figures stand in the file, and what a row that cannot be understood becomes.
+"""How moments stand in the file, and what a row that cannot be read back becomes.
 
-Moments are integers of milliseconds since 1970, UTC; figures are integers of microseconds.
+Moments are integers of milliseconds since 1970, UTC.
 """
 
 from __future__ import annotations
@@ -28,14 +28,9 @@ def from_ms_or_none(value: int | None) -> datetime | None:
     return None if value is None else from_ms(value)
 
 
-def to_us(milliseconds: float | None) -> int | None:
-    """Microseconds are as fine as a figure here is true."""
-    return None if milliseconds is None else round(milliseconds * 1000)
-
-
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """A row that we wrote and cannot read back is damage of the file: SQLite keeps no checksums of its own."""
+    """Raise `DamagedError` for a row that we wrote and cannot read back: SQLite keeps no checksums of its own."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:

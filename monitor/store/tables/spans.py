@@ -1,7 +1,7 @@
-"""Single checks as a line of time: each with the time for which the state that it found held.
+"""Single checks in time: each with the span for which the state that it found held, gaps, and what is retained.
 
-That is until the next check of the database, and not at all into a gap. Here only the checks themselves are read;
-what they add up to is kept in `ledger`.
+A state holds until the next check of the database, and not at all into a gap.
+Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from monitor.store.rollups.rollup import Rollup
-from monitor.store.tables.checks import Seen, check_before, check_from, recorded_checks
+from monitor.store.tables.checks import CheckRow, check_before, check_from, read_rows
 
-# Without a look for longer than that, what was seen last says nothing any more.
+# Without a check for longer than that, nothing is known of the time since the last one.
 _AFTER_INTERVALS = 3
 
 
 def is_too_long(pause: timedelta, interval: timedelta) -> bool:
-    """True when nobody looked for so long that nothing is known of the time."""
+    """True when there was no check for so long that nothing is known of the time."""
     return pause > _AFTER_INTERVALS * interval
 
 
@@ -45,7 +45,7 @@ def note_gap(
 
 
 def end_gap(connection: sqlite3.Connection, database: int, at_ms: int, *, for_good: bool) -> int | None:
-    """Somebody did look inside a gap: return when it began. Unless `for_good`, the rest of it stays one."""
+    """End the gap into which a check falls; return when it began. Unless `for_good`, the rest of it stays one."""
     gap = _last_gap(connection, database, before_ms=at_ms)
     if gap is None or gap[1] <= at_ms:
         return None
@@ -100,13 +100,13 @@ def move_retention(connection: sqlite3.Connection, retention: Retention) -> None
 
 
 def watermark(connection: sqlite3.Connection, database: int) -> int | None:
-    """The moment up to which a database's checks are in its sums; `None` before its first check."""
+    """The moment up to which a database's checks are in its rollups; `None` before its first check."""
     row = connection.execute("SELECT until_ms FROM watermark WHERE database_id = ?", (database,)).fetchone()
     return None if row is None else int(row[0])
 
 
 def move_watermark(connection: sqlite3.Connection, database: int, until_ms: int) -> None:
-    """Note that the sums hold all before that moment."""
+    """Note that the rollups hold all before that moment."""
     sql = "INSERT OR REPLACE INTO watermark (database_id, until_ms) VALUES (?, ?)"
     connection.execute(sql, (database, until_ms))
 
@@ -118,7 +118,7 @@ class Span:
     `is_inside` is false for the check before the span, which only reaches into it.
     """
 
-    seen: Seen
+    check: CheckRow
     is_inside: bool
     start_ms: int
     end_ms: int
@@ -132,7 +132,7 @@ def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: 
     """
     before = check_before(connection, database, start_ms, since_ms=read_retention(connection).checks_ms)
     gaps = read_gaps(connection, database, start_ms=start_ms if before is None else before.at_ms, end_ms=end_ms)
-    inside = recorded_checks(connection, database, start_ms, end_ms)
+    inside = read_rows(connection, database, start_ms, end_ms)
     after = check_from(connection, database, end_ms)
     place = 0
     for first, second in _pairs(before, inside, after):
@@ -143,7 +143,7 @@ def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: 
             if place == len(gaps) or gaps[place][0] >= second.at_ms:
                 held_until_ms = second.at_ms
         yield Span(
-            seen=first,
+            check=first,
             is_inside=first is not before,
             start_ms=max(start_ms, first.at_ms),
             end_ms=max(start_ms, min(end_ms, held_until_ms)),
@@ -155,12 +155,14 @@ def sum_of(connection: sqlite3.Connection, database: int, start_ms: int, end_ms:
     rollup = Rollup()
     for span in spans(connection, database, start_ms, end_ms):
         if span.is_inside:
-            rollup.count(span.seen.outcome, span.seen.latency_ms)
-        rollup.hold(span.seen.outcome, span.end_ms - span.start_ms)
+            rollup.count(span.check.outcome, span.check.latency_ms)
+        rollup.hold(span.check.outcome, span.end_ms - span.start_ms)
     return rollup
 
 
-def _pairs(before: Seen | None, inside: Iterator[Seen], after: Seen | None) -> Iterator[tuple[Seen, Seen | None]]:
+def _pairs(
+    before: CheckRow | None, inside: Iterator[CheckRow], after: CheckRow | None
+) -> Iterator[tuple[CheckRow, CheckRow | None]]:
     """Each check with the one that follows it; the last of all has none."""
     first = before
     for second in inside:
