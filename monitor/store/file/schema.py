@@ -159,7 +159,7 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     for number in range(version, len(MIGRATIONS)):
-        _migrate(connection, number)
+        _migrate(connection, number, MIGRATIONS[number])
     require_whole(connection)
     _complete_outcomes(connection)
 
@@ -178,8 +178,8 @@ def require_whole(connection: sqlite3.Connection) -> None:
 @cache
 def _whole_shape(migrations: tuple[str, ...]) -> frozenset[tuple[str, str]]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        for number in range(len(migrations)):
-            _migrate(fresh, number)
+        for number, migration in enumerate(migrations):
+            _migrate(fresh, number, migration)
         return _shape(fresh)
 
 
@@ -198,13 +198,13 @@ def _tables(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
 
 
-def _migrate(connection: sqlite3.Connection, number: int) -> None:
+def _migrate(connection: sqlite3.Connection, number: int, migration: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been here between our reading of the version and the lock.
         if _version(connection) == number:
             # Not executescript, which would commit first.
-            for statement in filter(str.strip, MIGRATIONS[number].split(";\n")):
+            for statement in filter(str.strip, migration.split(";\n")):
                 connection.execute(statement)
             if number == 0:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,8 @@ from monitor.checks.observation import Outcome
 from tests.program import ROOT
 from tests.store.conftest import Desk
 
-EXAMPLES = re.findall(
-    r"```sql\n(.*?)```", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"), flags=re.DOTALL
-)
+TEXT = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```sql\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -31,6 +31,16 @@ def test_every_example_answers(lived_in: Desk, example: str) -> None:
     """With rows, from a file in which something has happened, and while it is open elsewhere."""
     with closing(sqlite3.connect(f"file:{lived_in.path}?mode=ro", uri=True)) as shell:
         assert shell.execute(example).fetchall()
+
+
+def test_rollups_can_be_read_by_a_person(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The example in Python prints the histogram of each row that has one."""
+    for _ in range(130):
+        desk.check(Outcome.OK)
+    monkeypatch.chdir(desk.path.parent)
+    [example] = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    exec(compile(example, "docs/history.md", "exec"), {})
+    assert "'counts': [60]" in capsys.readouterr().out
 
 
 def test_there_are_examples() -> None:
