@@ -24,21 +24,21 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=1)
 
 
-class Desk:
-    """A store, its clock and what it said; made again on the same file, as after a restart."""
+class StoreSetup:
+    """A store, its clock and what it logged; made again on the same file, as after a restart."""
 
     def __init__(self, path: Path, channels: tuple[str, ...] = ("slack", "telegram")) -> None:
         self.path = path
         self.channels = channels
         self.now = START
-        self.said: list[tuple[str, str]] = []
+        self.logged: list[tuple[str, str]] = []
         self.store = self._open()
 
     def _open(self) -> Store:
         store = Store(
             self.path,
             channels=self.channels,
-            log=lambda level, text: self.said.append((level, text)),
+            log=lambda level, text: self.logged.append((level, text)),
             clock=lambda: self.now,
         )
         store.retry_now()
@@ -103,7 +103,7 @@ def judge(check: Check) -> Callable[[IncidentState, int], Transition]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path / "history.db")
-    yield desk
-    desk.store.close()
+def setup(tmp_path: Path) -> Iterator[StoreSetup]:
+    setup = StoreSetup(tmp_path / "history.db")
+    yield setup
+    setup.store.close()

@@ -12,32 +12,32 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from tests.program import ROOT
-from tests.store.conftest import Desk
+from tests.store.conftest import StoreSetup
 
 TEXT = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```sql\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 @pytest.fixture
-def lived_in(desk: Desk) -> Desk:
+def lived_in(setup: StoreSetup) -> StoreSetup:
     """An incident that is over, with messages that arrived at the second try; all of it today."""
-    desk.now = datetime.now(UTC)
-    desk.checks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 2, Outcome.OK, Outcome.OK)
-    return desk
+    setup.now = datetime.now(UTC)
+    setup.checks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 2, Outcome.OK, Outcome.OK)
+    return setup
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[str(number) for number in range(len(EXAMPLES))])
-def test_every_example_answers(lived_in: Desk, example: str) -> None:
+def test_every_example_answers(lived_in: StoreSetup, example: str) -> None:
     """With rows, from a file in which something has happened, and while it is open elsewhere."""
     with closing(sqlite3.connect(f"file:{lived_in.path}?mode=ro", uri=True)) as shell:
         assert shell.execute(example).fetchall()
 
 
-def test_rollups_can_be_read_by_a_person(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_rollups_can_be_read_by_a_person(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """The example in Python prints the histogram of each row that has one."""
     for _ in range(130):
-        desk.check(Outcome.OK)
-    monkeypatch.chdir(desk.path.parent)
+        setup.check(Outcome.OK)
+    monkeypatch.chdir(setup.path.parent)
     [example] = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     exec(compile(example, "docs/history.md", "exec"), {})
     assert "'counts': [60]" in capsys.readouterr().out

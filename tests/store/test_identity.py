@@ -14,7 +14,7 @@ from monitor.checks.observation import Outcome
 from monitor.store.errors import ForeignFileError, NewerFileError
 from monitor.store.file.schema import MIGRATIONS
 from tests.program import ROOT
-from tests.store.conftest import INTERVAL, Desk
+from tests.store.conftest import INTERVAL, StoreSetup
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
 
@@ -25,19 +25,19 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("version", [len(MIGRATIONS) + 1, 99, 2**31 - 1])
 @pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
-def test_a_newer_file_is_refused_and_left_as_it_is(desk: Desk, version: int, *, killed: bool) -> None:
+def test_a_newer_file_is_refused_and_left_as_it_is(setup: StoreSetup, version: int, *, killed: bool) -> None:
     """The text says what was found and what to do; not one byte changes, not even when a log waits beside it."""
-    desk.check(OK)
+    setup.check(OK)
     if not killed:
-        desk.store.close()
-    with closing(sqlite3.connect(desk.path)) as shell:
+        setup.store.close()
+    with closing(sqlite3.connect(setup.path)) as shell:
         shell.execute(f"PRAGMA user_version = {version}")
-        before = contents(desk.path.parent)
+        before = contents(setup.path.parent)
         with pytest.raises(
             NewerFileError, match=f"schema version {version}, this program knows up to {len(MIGRATIONS)}. Next"
         ):
-            Desk(desk.path)
-        assert contents(desk.path.parent) == before
+            StoreSetup(setup.path)
+        assert contents(setup.path.parent) == before
 
 
 def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -47,86 +47,88 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) 
         app.execute("CREATE TABLE customers (name)")
     before = contents(tmp_path)
     with pytest.raises(ForeignFileError, match="another program"):
-        Desk(path)
+        StoreSetup(path)
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])
-def test_a_file_that_is_taken_away_under_our_hands_is_begun_anew(desk: Desk, how: str) -> None:
+def test_a_file_that_is_moved_away_while_open_is_begun_anew(setup: StoreSetup, how: str) -> None:
     """`rm history.db` must not mean writing into nowhere until a restart: the state goes on in a new file."""
-    desk.checks(TIMEOUT, TIMEOUT, TIMEOUT)
-    for part in sorted(desk.path.parent.glob("history.db*")):
+    setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
+    for part in sorted(setup.path.parent.glob("history.db*")):
         if how == "deleted":
             part.unlink()
         else:
             part.rename(part.with_name(part.name.replace("history", "old")))
-    assert desk.checks(TIMEOUT, OK, OK) == ["closed"]
-    assert [level for level, _ in desk.said] == ["WARNING"]
-    desk.restart_after_a_kill()
-    assert desk.deliver() == ["1 missed"]
-    assert desk.outcomes() == ["response_timeout", "ok", "ok"]
-    assert [row.id for _, row in desk.store.incidents(closed_too=True)] == [1]
+    assert setup.checks(TIMEOUT, OK, OK) == ["closed"]
+    assert [level for level, _ in setup.logged] == ["WARNING"]
+    setup.restart_after_a_kill()
+    assert setup.deliver() == ["1 missed"]
+    assert setup.outcomes() == ["response_timeout", "ok", "ok"]
+    assert [row.id for _, row in setup.store.incidents(closed_too=True)] == [1]
 
 
-def test_a_folder_that_is_taken_away_is_made_again(tmp_path: Path) -> None:
+def test_a_folder_that_is_moved_away_is_made_again(tmp_path: Path) -> None:
     """The whole volume was emptied."""
-    desk = Desk(tmp_path / "data" / "history.db")
-    desk.checks(REJECTED, REJECTED)
+    setup = StoreSetup(tmp_path / "data" / "history.db")
+    setup.checks(REJECTED, REJECTED)
     for part in (tmp_path / "data").iterdir():
         part.unlink()
     (tmp_path / "data").rmdir()
-    assert desk.checks(OK, OK) == ["closed"]
-    desk.store.close()
-    assert desk.outcomes() == ["ok", "ok"]
+    assert setup.checks(OK, OK) == ["closed"]
+    setup.store.close()
+    assert setup.outcomes() == ["ok", "ok"]
 
 
-def test_a_file_that_another_one_replaced_is_joined_and_not_overwritten(desk: Desk, tmp_path: Path) -> None:
+def test_a_history_that_replaced_the_file_is_added_to_and_not_overwritten(
+    setup: StoreSetup, tmp_path: Path
+) -> None:
     """A backup was put back while we ran: what it knows stays, what we know comes to it under free numbers."""
-    desk.checks(REJECTED, REJECTED)
-    desk.deliver()
-    backup = Desk(tmp_path / "backup.db")
-    backup.now = desk.now - 100 * INTERVAL
+    setup.checks(REJECTED, REJECTED)
+    setup.deliver()
+    backup = StoreSetup(tmp_path / "backup.db")
+    backup.now = setup.now - 100 * INTERVAL
     backup.checks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
     backup.store.close()
     for part in sorted(tmp_path.glob("history.db*")):
         part.unlink()
-    backup.path.rename(desk.path)
-    assert desk.checks(OK, OK) == ["closed"]
-    assert [(row.id, row.cause) for _, row in desk.store.incidents(closed_too=True)] == [
+    backup.path.rename(setup.path)
+    assert setup.checks(OK, OK) == ["closed"]
+    assert [(row.id, row.cause) for _, row in setup.store.incidents(closed_too=True)] == [
         (2, REJECTED),
         (1, TIMEOUT),
     ]
-    desk.store.close()
-    assert desk.outcomes().count("response_timeout") == 3
+    setup.store.close()
+    assert setup.outcomes().count("response_timeout") == 3
 
 
-def test_a_file_that_something_else_replaced_means_memory(desk: Desk) -> None:
+def test_a_file_that_something_else_replaced_means_memory(setup: StoreSetup) -> None:
     """A newer version has taken over the name: it is not touched, the watch goes on."""
-    desk.checks(REJECTED, REJECTED)
-    for part in desk.path.parent.glob("history.db*"):
+    setup.checks(REJECTED, REJECTED)
+    for part in setup.path.parent.glob("history.db*"):
         part.unlink()
-    with closing(sqlite3.connect(desk.path)) as newer:
+    with closing(sqlite3.connect(setup.path)) as newer:
         newer.execute("PRAGMA user_version = 7")
-    before = desk.path.read_bytes()
-    assert desk.checks(OK, OK) == ["closed"]
-    assert desk.in_memory()
-    desk.store.close()
-    assert desk.path.read_bytes() == before
+    before = setup.path.read_bytes()
+    assert setup.checks(OK, OK) == ["closed"]
+    assert setup.in_memory()
+    setup.store.close()
+    assert setup.path.read_bytes() == before
 
 
 BEGIN_AND_CHECK = """
 import sys
 from pathlib import Path
 from monitor.checks.observation import Outcome
-from tests.store.conftest import Desk
+from tests.store.conftest import StoreSetup
 
 print("ready", flush=True)
 sys.stdin.readline()
-desk = Desk(Path(sys.argv[1]))
+setup = StoreSetup(Path(sys.argv[1]))
 for _ in range(5):
-    desk.check(Outcome.TOKEN_REJECTED, database=sys.argv[2])
-desk.store.close()
-print(desk.said)
+    setup.check(Outcome.TOKEN_REJECTED, database=sys.argv[2])
+setup.store.close()
+print(setup.logged)
 """
 
 

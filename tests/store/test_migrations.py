@@ -23,7 +23,7 @@ from monitor.store.file.open import open_file
 from monitor.store.read_only import open_read_only
 from monitor.store.tables.incidents import database_names
 from tests.program import ROOT
-from tests.store.conftest import Desk
+from tests.store.conftest import StoreSetup
 
 SECOND = """
 CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
@@ -45,10 +45,10 @@ Rows = dict[str, list[tuple[Any, ...]]]
 def path(tmp_path: Path) -> Path:
     """A file of the first version, at rest, with checks, an open incident and messages."""
     path = tmp_path / "history.db"
-    desk = Desk(path)
-    desk.checks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 3, Outcome.OK, Outcome.OK, *[Outcome.TOKEN_REJECTED] * 4)
-    desk.deliver()
-    desk.store.close()
+    setup = StoreSetup(path)
+    setup.checks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 3, Outcome.OK, Outcome.OK, *[Outcome.TOKEN_REJECTED] * 4)
+    setup.deliver()
+    setup.store.close()
     return path
 
 
@@ -77,16 +77,16 @@ def test_an_older_file_is_upgraded_and_nothing_is_lost(path: Path) -> None:
     """Every row of the three views is as before, and the open incident goes on under its number."""
     before = rows_of(path)
     assert all(before.values())
-    desk = Desk(path)
+    setup = StoreSetup(path)
     assert rows_of(path) == before
     assert (version_of(path), notes_of(path)) == (2, 20000)
-    assert desk.shell("PRAGMA integrity_check") == [("ok",)]
-    [(name, incident)] = desk.store.incidents()
-    recorded = [desk.check(Outcome.OK) for _ in range(2)][-1]
+    assert setup.shell("PRAGMA integrity_check") == [("ok",)]
+    [(name, incident)] = setup.store.incidents()
+    recorded = [setup.check(Outcome.OK) for _ in range(2)][-1]
     assert name == "main"
     assert recorded.transition.incident is not None
     assert recorded.transition.incident.id == incident.id
-    desk.store.close()
+    setup.store.close()
 
 
 KILLED = """

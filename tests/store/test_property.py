@@ -1,7 +1,7 @@
 """Whatever happens, in whatever order: the rules hold and every message arrives once (design, 4.1, 4.2, 4.4).
 
-Hypothesis drives looks, clock steps, restarts, locks, acknowledgements and deliveries on a real file; expectations
-are counted here from the checks alone, without the code under test.
+Hypothesis drives checks, clock steps, restarts, locks, acknowledgements and deliveries on a real file; what is
+expected is counted here from the checks alone, without the code under test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from monitor.alerts.notification import NotificationKind
 from monitor.alerts.retry_policy import LEASE, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Family, Outcome
-from tests.store.conftest import Desk
+from tests.store.conftest import StoreSetup
 
 DATABASES = ("main", "other")
 CHANNELS = ("slack", "telegram")
@@ -45,7 +45,7 @@ class AnyLife(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.locker: sqlite3.Connection | None = None
         self.seen = 0
-        self.desk = Desk(Path(self.folder.name) / "history.db", CHANNELS)
+        self.setup = StoreSetup(Path(self.folder.name) / "history.db", CHANNELS)
         self.since_last_decision: dict[str, list[Outcome]] = {name: [] for name in DATABASES}
         self.opened: set[int] = set()
         self.closed: set[int] = set()
@@ -54,14 +54,14 @@ class AnyLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.locker is not None:
             self.file_is_free()
-        self.desk.now += timedelta(minutes=1)
+        self.setup.now += timedelta(minutes=1)
         self.deliver_everything()
-        assert not self.desk.in_memory()
-        assert len(self.desk.outcomes()) == self.seen
+        assert not self.setup.in_memory()
+        assert len(self.setup.outcomes()) == self.seen
         for channel in CHANNELS:
             for incident in self.opened:
                 self.check_telling(channel, incident)
-        self.desk.store.close()
+        self.setup.store.close()
         self.folder.cleanup()
 
     def check_telling(self, channel: str, incident: int) -> None:
@@ -79,12 +79,12 @@ class AnyLife(RuleBasedStateMachine):
             self.check_once(database, outcome)
 
     def check_once(self, database: str, outcome: Outcome) -> None:
-        before = self.desk.store.state(database)
-        recorded = self.desk.check(outcome, database=database, after=timedelta(seconds=10))
+        before = self.setup.store.state(database)
+        recorded = self.setup.check(outcome, database=database, after=timedelta(seconds=10))
         self.seen += 1
         kinds = [notification.kind for notification in recorded.transition.notifications]
         if outcome.family is Family.UNKNOWN:
-            assert self.desk.store.state(database) == before
+            assert self.setup.store.state(database) == before
             assert kinds == []
             return
         seen = self.since_last_decision[database]
@@ -110,23 +110,23 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(minutes=st.integers(-90, 90))
     def clock_jumps(self, minutes: int) -> None:
-        self.desk.now += timedelta(minutes=minutes)
+        self.setup.now += timedelta(minutes=minutes)
 
     # What is in memory only dies with the process, so it is not ended while it cannot reach the file.
     @precondition(lambda self: self.locker is None)
     @rule()
     def restart(self) -> None:
-        self.desk.restart()
+        self.setup.restart()
 
-    @precondition(lambda self: not self.desk.in_memory())
+    @precondition(lambda self: not self.setup.in_memory())
     @rule()
     def restart_after_a_kill(self) -> None:
-        self.desk.restart_after_a_kill()
+        self.setup.restart_after_a_kill()
 
     @precondition(lambda self: self.locker is None)
     @rule()
     def file_is_locked_by_another(self) -> None:
-        self.locker = sqlite3.connect(self.desk.path, isolation_level=None)
+        self.locker = sqlite3.connect(self.setup.path, isolation_level=None)
         self.locker.execute("BEGIN IMMEDIATE")
 
     @precondition(lambda self: self.locker is not None)
@@ -140,28 +140,28 @@ class AnyLife(RuleBasedStateMachine):
     @rule(data=st.data())
     def acknowledge(self, data: st.DataObject) -> None:
         incident = data.draw(st.sampled_from(sorted(self.opened)))
-        assert self.desk.store.acknowledge_incident(incident, self.desk.now) == (incident not in self.closed)
+        assert self.setup.store.acknowledge_incident(incident, self.setup.now) == (incident not in self.closed)
 
     @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
     def deliver(self, channel: str, arrives: bool) -> None:
-        delivery = self.desk.store.claim(channel, self.desk.now)
+        delivery = self.setup.store.claim(channel, self.setup.now)
         if delivery is None:
             return
-        self.desk.store.acknowledge_delivery(delivery, CONFIRMED if arrives else AWAY, self.desk.now, 0.5)
+        self.setup.store.acknowledge_delivery(delivery, CONFIRMED if arrives else AWAY, self.setup.now, 0.5)
         if arrives and delivery.notification.incident is not None:
             self.told[channel, delivery.notification.incident, delivery.notification.kind.value] += 1
 
     def deliver_everything(self) -> None:
         for channel in CHANNELS:
-            while self.desk.store.next_due(channel) is not None:
-                self.desk.now += LEASE + timedelta(minutes=10)
+            while self.setup.store.next_due(channel) is not None:
+                self.setup.now += LEASE + timedelta(minutes=10)
                 self.deliver(channel, arrives=True)
 
     @invariant()
     def every_incident_is_open_or_closed(self) -> None:
-        on_file = {row.id: row.closed_at is not None for _, row in self.desk.store.incidents(closed_too=True)}
+        on_file = {row.id: row.closed_at is not None for _, row in self.setup.store.incidents(closed_too=True)}
         assert on_file == {incident: incident in self.closed for incident in self.opened}
-        held = {state.incident.id for name in DATABASES if (state := self.desk.store.state(name)).incident}
+        held = {state.incident.id for name in DATABASES if (state := self.setup.store.state(name)).incident}
         assert held == self.opened - self.closed
 
 

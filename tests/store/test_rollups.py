@@ -1,4 +1,4 @@
-"""Sums say what single checks say, for any span, in whatever order and by whatever way the checks came in."""
+"""Rollups equal what the single checks add up to, for any span and in whatever order the checks came in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monitor.store.tables.checks import read_checks
 from monitor.store.tables.rollups import LENGTH_MS, RollupReader, RowGrain, cover
 from monitor.store.tables.rows import from_ms, to_ms
 from monitor.store.tables.spans import read_gaps
-from tests.store.conftest import START, Desk
+from tests.store.conftest import START, StoreSetup
 from tests.store.timeline import check, expected
 
 T = TypeVar("T")
@@ -32,43 +32,43 @@ OK, SLOW, TIMEOUT, OFFLINE = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT,
 
 
 class History:
-    """A desk on which any check may be laid, and what must be read from it."""
+    """A store that takes any check, and what must be read from it."""
 
     def __init__(self, path: Path) -> None:
-        self.desk = Desk(path)
+        self.setup = StoreSetup(path)
 
     def check(
         self, at: datetime, outcome: Outcome = OK, latency_ms: float = 20.0, *, interval: timedelta = MINUTE
     ) -> None:
         phases = Phases(dns=0.5, connect=5.0, tls=9.0, wait=latency_ms, read=0.0, total=latency_ms + 15)
         check = Check(database="main", at=at, outcome=outcome, http_status=200, phases=phases)
-        self.desk.now = at
-        self.desk.store.record(check, _judge, interval=interval)
+        self.setup.now = at
+        self.setup.store.record(check, _judge, interval=interval)
 
     def checks(self) -> list[Check]:
         """Single checks, as they stand in the file."""
-        return self.desk.store.read(lambda connection: list(read_checks(connection, 1)))
+        return self.setup.store.read(lambda connection: list(read_checks(connection, 1)))
 
     def gaps(self) -> list[tuple[datetime, datetime]]:
-        found = self.desk.store.read(lambda c: read_gaps(c, 1, start_ms=0, end_ms=1 << 50))
+        found = self.setup.store.read(lambda c: read_gaps(c, 1, start_ms=0, end_ms=1 << 50))
         return [(from_ms(begun), from_ms(over)) for begun, over in found]
 
     def slices(self, start: datetime, end: datetime, grain: Grain = Grain.HOUR) -> tuple[Slice, ...]:
-        return self.desk.store.read(
+        return self.setup.store.read(
             lambda connection: RollupReader(
                 connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain
             ).slices()
         )
 
     def whole(self, start: datetime, end: datetime, grain: Grain = Grain.HOUR) -> Slice:
-        return self.desk.store.read(
+        return self.setup.store.read(
             lambda connection: RollupReader(
                 connection, 1, start_ms=to_ms(start), end_ms=to_ms(end), grain=grain
             ).whole()
         )
 
     def phases(self, start: datetime, end: datetime) -> Phases | None:
-        return self.desk.store.read(
+        return self.setup.store.read(
             lambda connection: history_of(connection, 1, "main", start=start, end=end, grain=Grain.DAY).phases
         )
 
@@ -92,7 +92,7 @@ def _judge(state: IncidentState, _number: int) -> Transition:
 def history(tmp_path: Path) -> Iterator[History]:
     history = History(tmp_path / "history.db")
     yield history
-    history.desk.store.close()
+    history.setup.store.close()
 
 
 def test_a_state_holds_until_the_next_check(history: History) -> None:
@@ -107,8 +107,8 @@ def test_a_state_holds_until_the_next_check(history: History) -> None:
     assert (whole.checks, whole.checks_failed) == (5, 2)
 
 
-def test_time_in_which_nobody_looked_is_neither_up_nor_down(history: History) -> None:
-    """Nor is the time after a check that saw our own side offline, until the next one."""
+def test_a_gap_is_neither_up_nor_down(history: History) -> None:
+    """Nor is the time after a check that found our own network offline, until the next one."""
     for minute, outcome in ((0, OK), (3, OK), (63, TIMEOUT), (64, OFFLINE), (66, OK), (67, OK)):
         history.check(START + minute * MINUTE, outcome)
     whole = history.whole(START, START + 67 * MINUTE)
@@ -125,8 +125,8 @@ def test_intervals_longer_than_an_hour_fill_the_hours_between(history: History) 
     assert all(each.uptime.down == HOUR for each in down)
 
 
-def test_what_was_not_summed_up_yet_is_read_all_the_same(history: History) -> None:
-    """After each single check of two hours, the sums are those of all checks so far."""
+def test_checks_since_the_watermark_are_read_too(history: History) -> None:
+    """After each single check of two hours, the rollups are those of all checks so far."""
     dice = random.Random(1)
     for minute in range(130):
         history.check(START + minute * MINUTE, dice.choice((OK, OK, TIMEOUT)), dice.lognormvariate(3, 0.4))
@@ -145,7 +145,7 @@ def test_a_clock_set_back_changes_what_is_past(history: History) -> None:
     history.compare(START - HOUR, START + 3 * DAY)
 
 
-def test_a_gap_ends_where_somebody_did_look(history: History) -> None:
+def test_a_late_check_within_a_gap_ends_it_there(history: History) -> None:
     """The clock ran ahead and was set right: what was noted as a gap meanwhile is looked at after all."""
     history.check(START)
     history.check(START + 3 * HOUR)
@@ -169,7 +169,7 @@ STEPS = st.lists(
 
 @given(STEPS, st.integers(-100, 100_000), st.integers(1, 200_000), st.integers(0, 3))
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_sums_are_those_of_the_checks(
+def test_rollups_equal_what_the_checks_add_up_to(
     steps: list[tuple[int, Outcome, float]], offset: int, seconds: int, restarts: int
 ) -> None:
     """Whatever was seen, however the clock went, wherever a span begins and ends."""
@@ -180,7 +180,7 @@ def test_sums_are_those_of_the_checks(
             now += timedelta(seconds=transition)
             history.check(now, outcome, latency_ms)
             if restarts and number % (restarts * 10) == 9:
-                history.desk.restart()
+                history.setup.restart()
         for start in (
             START + timedelta(seconds=offset),
             START.replace(hour=0),
@@ -188,10 +188,10 @@ def test_sums_are_those_of_the_checks(
         ):
             history.compare(start, start + timedelta(seconds=seconds))
         assert all(begun < over for begun, over in history.gaps())
-        history.desk.store.close()
+        history.setup.store.close()
 
 
-def test_sums_of_months_are_those_of_the_checks(history: History) -> None:
+def test_rollups_of_months_equal_what_the_checks_add_up_to(history: History) -> None:
     """Wherever a span of weeks begins and ends: at a block of days, within one, within a day of one."""
     dice = random.Random(3)
     for number in range(60 * 8):
@@ -219,14 +219,14 @@ def test_rows_cover_a_span_once_and_are_as_few_as_can_be(first: int, length: int
             assert -(-start // LENGTH_MS[coarser]) >= stop // LENGTH_MS[coarser]
 
 
-def test_pruned_checks_stay_in_the_sums(history: History) -> None:
+def test_pruned_checks_stay_in_the_rollups(history: History) -> None:
     """To the hour: of what was deleted no minute is known, so the span is widened to whole hours."""
     dice = random.Random(2)
     for minute in range(0, 4 * 24 * 60, 3):
         history.check(START + minute * MINUTE, dice.choice((OK, OK, TIMEOUT)), dice.lognormvariate(3, 0.4))
     checks, end = history.checks(), START + 4 * DAY
     before = history.slices(START, end, Grain.DAY), history.slices(START, end, Grain.HOUR)
-    assert history.desk.store.prune(end, DAY) > 900
+    assert history.setup.store.prune(end, DAY) > 900
     assert (history.slices(START, end, Grain.DAY), history.slices(START, end, Grain.HOUR)) == before
     widened = history.whole(START + 90 * MINUTE, START + 150 * MINUTE)
     assert (widened.start, widened.end) == (START + HOUR, START + 3 * HOUR)
@@ -238,7 +238,7 @@ def test_checks_go_on_after_pruning_as_before(history: History) -> None:
     """Late ones too: what is entered twice or taken out of nothing would show."""
     for minute in range(0, 5 * 60, 1):
         history.check(START + minute * MINUTE, TIMEOUT if minute % 50 == 0 else OK)
-    history.desk.store.prune(START + 5 * HOUR, 2 * HOUR)
+    history.setup.store.prune(START + 5 * HOUR, 2 * HOUR)
     for minute in (150, 179, 200, 290, 301, 302):
         history.check(START + minute * MINUTE + timedelta(seconds=20), SLOW)
     for each in history.slices(START, START + 6 * HOUR):
@@ -250,25 +250,25 @@ def test_checks_go_on_after_pruning_as_before(history: History) -> None:
     assert whole.uptime.known == 302 * MINUTE + timedelta(seconds=20)
 
 
-def test_a_keep_shorter_than_an_hour_loses_no_figure(history: History) -> None:
+def test_a_retention_shorter_than_an_hour_loses_no_figure(history: History) -> None:
     """What is deleted before its hour is over was summed up before."""
     for minute in range(125):
         history.check(START + minute * MINUTE, TIMEOUT if minute % 9 == 0 else OK)
         if minute % 20 == 0:
-            history.desk.store.prune(START + minute * MINUTE + timedelta(seconds=30), 10 * MINUTE)
+            history.setup.store.prune(START + minute * MINUTE + timedelta(seconds=30), 10 * MINUTE)
     whole = history.whole(START, START + 125 * MINUTE)
     assert whole.outcomes == {OK: 111, TIMEOUT: 14}
     assert (whole.uptime.up, whole.uptime.down) == (110 * MINUTE, 14 * MINUTE)
 
 
-def test_the_phases_of_a_day_are_kept_when_its_looks_are_gone(history: History) -> None:
+def test_the_phases_of_a_day_stay_when_its_checks_are_pruned(history: History) -> None:
     """As medians of the whole day, within 5 %; failures are not in them."""
     for minute in range(0, 48 * 60, 10):
         history.check(START + minute * MINUTE, OK, 50.0 if minute % 60 else 9_000.0, interval=10 * MINUTE)
     end = START + 2 * DAY
     spans = ((START, end), (START + HOUR, START + 2 * HOUR))
     before = [history.phases(start, stop) for start, stop in spans]
-    history.desk.store.prune(end + 300 * DAY, DAY)
+    history.setup.store.prune(end + 300 * DAY, DAY)
     assert history.checks() == []
     after = [history.phases(start, stop) for start, stop in spans]
     for phases in (*before, *after):
