@@ -83,8 +83,8 @@ def test_the_damaged_file_is_moved_aside_with_its_log(tmp_path: Path, harm: str)
     (tmp_path / "history.db-wal").write_bytes(b"old log")
     setup = StoreSetup(path)
     assert setup.checks(TIMEOUT, TIMEOUT, TIMEOUT) == ["opened"]
-    told, opened = setup.deliver()
-    assert "damaged" in told
+    sent, opened = setup.deliver()
+    assert "damaged" in sent
     assert opened == "1 opened"
     setup.restart()
     assert setup.deliver() == []
@@ -144,9 +144,9 @@ def test_one_message_that_cannot_be_read_does_not_hold_the_others(setup: StoreSe
             "UPDATE outbox SET notification = replace(notification, '\"kind\"', '\"kinb\"') WHERE incident_id = 2"
         )
     setup.restart_after_a_kill()
-    told = setup.deliver()
-    assert [text for text in told if "damaged" not in text] == ["1 opened", "3 opened"]
-    assert len(told) == 3
+    sent = setup.deliver()
+    assert [text for text in sent if "damaged" not in text] == ["1 opened", "3 opened"]
+    assert len(sent) == 3
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def claim(setup: StoreSetup, channel: str = "slack") -> Delivery:
     return delivery
 
 
-def settle(setup: StoreSetup, delivery: Delivery, result: DeliveryResult) -> DeliveryEffect:
+def acknowledge(setup: StoreSetup, delivery: Delivery, result: DeliveryResult) -> DeliveryEffect:
     return setup.store.acknowledge_delivery(delivery, result, setup.now, 0.0)
 
 
@@ -39,7 +39,7 @@ def test_a_message_stays_until_it_is_confirmed(setup: StoreSetup) -> None:
     setup.now += LEASE
     delivery = claim(setup)
     assert delivery.messages[0].attempts == 1
-    settle(setup, delivery, CONFIRMED)
+    acknowledge(setup, delivery, CONFIRMED)
     setup.now += timedelta(days=1)
     assert setup.store.claim("slack", setup.now) is None
 
@@ -47,8 +47,8 @@ def test_a_message_stays_until_it_is_confirmed(setup: StoreSetup) -> None:
 def test_channels_are_independent_of_each_other(setup: StoreSetup) -> None:
     """Slack being away does not hold Telegram."""
     setup.checks(REJECTED, REJECTED)
-    settle(setup, claim(setup), AWAY)
-    settle(setup, claim(setup, "telegram"), CONFIRMED)
+    acknowledge(setup, claim(setup), AWAY)
+    acknowledge(setup, claim(setup, "telegram"), CONFIRMED)
     assert setup.store.next_due("telegram") is None
     assert setup.store.next_due("slack") == setup.now + timedelta(seconds=1)
 
@@ -58,21 +58,21 @@ def test_pauses_double_up_to_five_minutes_for_a_day(setup: StoreSetup) -> None:
     setup.checks(REJECTED, REJECTED)
     pauses = []
     for _ in range(11):
-        settle(setup, claim(setup), AWAY)
+        acknowledge(setup, claim(setup), AWAY)
         due = setup.store.next_due("slack")
         assert due is not None
         pauses.append((due - setup.now) // timedelta(seconds=1))
         setup.now = due
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     setup.now += timedelta(days=1)
-    assert settle(setup, claim(setup), AWAY).gave_up
+    assert acknowledge(setup, claim(setup), AWAY).gave_up
     assert setup.store.next_due("slack") is None
 
 
 def test_a_channel_is_retried_after_the_delay_it_asks_for(setup: StoreSetup) -> None:
     """After a 429 nothing at all is sent on that channel before the wait is over, not even another incident."""
     setup.checks(REJECTED, REJECTED)
-    settle(
+    acknowledge(
         setup,
         claim(setup),
         DeliveryResult(status=DeliveryStatus.RETRY, detail="429", retry_after=timedelta(seconds=30)),
@@ -89,14 +89,14 @@ def test_what_opened_and_closed_while_the_channel_was_away_is_one_message(setup:
     stands.
     """
     setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
-    settle(setup, claim(setup), AWAY)
+    acknowledge(setup, claim(setup), AWAY)
     setup.checks(TIMEOUT, REJECTED, REJECTED, OK, OK)
     setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     missed = claim(setup)
     assert (missed.notification.kind, len(missed.messages)) == (NotificationKind.MISSED, 3)
     assert missed.notification.since is not None
     assert missed.notification.until is not None
-    settle(setup, missed, CONFIRMED)
+    acknowledge(setup, missed, CONFIRMED)
     opened = claim(setup)
     assert (opened.notification.kind, opened.notification.incident) == (NotificationKind.OPENED, 2)
 
@@ -108,7 +108,7 @@ def test_closed_is_not_sent_before_opened(setup: StoreSetup) -> None:
     setup.check(OK, after=timedelta(seconds=1))
     setup.check(OK, after=timedelta(seconds=1))
     assert setup.store.claim("slack", setup.now) is None
-    settle(setup, opening, CONFIRMED)
+    acknowledge(setup, opening, CONFIRMED)
     assert claim(setup).notification.kind is NotificationKind.CLOSED
 
 
@@ -120,13 +120,13 @@ def test_an_hour_without_slack_loses_nothing(setup: StoreSetup) -> None:
     setup.checks(REJECTED, REJECTED)
     while setup.now < end:
         while delivery := setup.store.claim("slack", setup.now):
-            settle(setup, delivery, AWAY)
+            acknowledge(setup, delivery, AWAY)
         setup.now += timedelta(seconds=30)
     setup.now += timedelta(minutes=5)
     told = []
     while delivery := setup.store.claim("slack", setup.now):
         told.append((delivery.notification.incident, delivery.notification.kind.value))
-        settle(setup, delivery, CONFIRMED)
+        acknowledge(setup, delivery, CONFIRMED)
     assert told == [(1, "missed"), (2, "missed"), (3, "missed"), (4, "opened")]
     assert setup.store.next_due("slack") is None
 
@@ -136,14 +136,14 @@ def test_a_broken_channel_is_remembered_until_it_works_again(setup: StoreSetup) 
     it.
     """
     setup.checks(REJECTED, REJECTED)
-    assert settle(setup, claim(setup), REFUSED).broke
+    assert acknowledge(setup, claim(setup), REFUSED).broke
     state = setup.store.channel_states()["slack"]
     assert (state.broken_since, state.reason) == (setup.now, "404 no_service")
     setup.restart()
     delivery = claim(setup)
-    assert not settle(setup, delivery, REFUSED).broke
+    assert not acknowledge(setup, delivery, REFUSED).broke
     setup.restart()
-    assert settle(setup, claim(setup), CONFIRMED).recovered
+    assert acknowledge(setup, claim(setup), CONFIRMED).recovered
     assert setup.store.channel_states()["slack"].broken_since is None
 
 
@@ -152,7 +152,7 @@ def test_telegrams_new_chat_is_remembered(setup: StoreSetup) -> None:
     setup.checks(REJECTED, REJECTED)
     move = ChatMove(old_chat_id="-1234", new_chat_id="-1001234")
     moved = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok", move=move)
-    settle(setup, claim(setup, "telegram"), moved)
+    acknowledge(setup, claim(setup, "telegram"), moved)
     setup.restart()
     assert setup.store.channel_states()["telegram"].move == move
 
@@ -160,7 +160,7 @@ def test_telegrams_new_chat_is_remembered(setup: StoreSetup) -> None:
 def test_a_clock_that_goes_back_does_not_hold_a_message(setup: StoreSetup) -> None:
     """A retry planned for the future of a wrong clock is due at once when the clock is set right."""
     setup.checks(REJECTED, REJECTED)
-    settle(
+    acknowledge(
         setup,
         claim(setup),
         DeliveryResult(status=DeliveryStatus.RETRY, detail="429", retry_after=timedelta(seconds=60)),
@@ -174,8 +174,8 @@ def test_a_late_answer_does_not_undo_a_delivery(setup: StoreSetup) -> None:
     setup.checks(REJECTED, REJECTED)
     slow = claim(setup)
     setup.now += LEASE
-    settle(setup, claim(setup), CONFIRMED)
-    settle(setup, slow, AWAY)
+    acknowledge(setup, claim(setup), CONFIRMED)
+    acknowledge(setup, slow, AWAY)
     assert setup.store.next_due("slack") is None
     setup.now += timedelta(days=1)
     assert setup.store.claim("slack", setup.now) is None
@@ -186,7 +186,7 @@ def test_a_start_makes_waiting_messages_due_but_not_claimed_ones(setup: StoreSet
     setup.checks(REJECTED, REJECTED)
     setup.check(REJECTED, database="other")
     setup.check(REJECTED, database="other", after=timedelta(seconds=1))
-    settle(setup, claim(setup), REFUSED)
+    acknowledge(setup, claim(setup), REFUSED)
     under_way = claim(setup)
     setup.store.retry_now()
     woken = claim(setup)
@@ -199,13 +199,13 @@ def test_two_failures_in_a_row_put_off_the_whole_channel(setup: StoreSetup) -> N
     for name in ("one", "two", "three"):
         setup.check(REJECTED, database=name, after=timedelta(seconds=1))
         setup.check(REJECTED, database=name, after=timedelta(seconds=1))
-    settle(setup, claim(setup), AWAY)
-    settle(setup, claim(setup), AWAY)
+    acknowledge(setup, claim(setup), AWAY)
+    acknowledge(setup, claim(setup), AWAY)
     assert setup.store.claim("slack", setup.now) is None
     assert setup.store.next_due("slack") == setup.now + timedelta(seconds=1)
     setup.now += timedelta(seconds=1)
-    settle(setup, claim(setup), CONFIRMED)
-    assert [settle(setup, claim(setup), CONFIRMED).recovered for _ in range(2)] == [False, False]
+    acknowledge(setup, claim(setup), CONFIRMED)
+    assert [acknowledge(setup, claim(setup), CONFIRMED).recovered for _ in range(2)] == [False, False]
     assert setup.store.next_due("slack") is None
 
 
@@ -233,8 +233,8 @@ def test_one_success_makes_everything_due(setup: StoreSetup) -> None:
     for name in ("one", "two"):
         setup.check(REJECTED, database=name, after=timedelta(seconds=1))
         setup.check(REJECTED, database=name, after=timedelta(seconds=1))
-    settle(setup, claim(setup), AWAY)
-    settle(setup, claim(setup), REFUSED)
+    acknowledge(setup, claim(setup), AWAY)
+    acknowledge(setup, claim(setup), REFUSED)
     setup.now += timedelta(minutes=5)
-    settle(setup, claim(setup), CONFIRMED)
+    acknowledge(setup, claim(setup), CONFIRMED)
     assert claim(setup).notification.database == "two"

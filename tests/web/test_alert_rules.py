@@ -60,7 +60,7 @@ def test_an_open_incident_fires_with_its_causes(rules: Path) -> None:
         "labels": {"database": "main", "severity": "critical"},
         "annotations": {
             "summary": "main has an open incident",
-            "description": "seen in the last quarter of an hour: token_rejected ",
+            "description": "outcomes of the last quarter of an hour: token_rejected ",
         },
     }
     assert alerts(rules, series, "UpstashIncident", told) == ""
