@@ -1,4 +1,4 @@
-"""A Slack inbox on loopback: says `ok` to every message, and notes when it came and what it said."""
+"""A Slack inbox on loopback: answers `ok` to every message, and notes when it came and what it said."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import queue
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
-_GLANCE_SECONDS = 0.2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from monitor.sandbox.server import LoopbackServer
+
+_PATH = "/services/T0/B0/bench"
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Received:
+class TimedMessage:
     """One message: monotonic seconds at its last byte, and all its words."""
 
     at: float
@@ -26,20 +33,18 @@ class Inbox:
     """Used as a context manager; `webhook_url` is for a channel; `address` does for a connectivity host."""
 
     def __init__(self) -> None:
-        self._messages: queue.SimpleQueue[Received] = queue.SimpleQueue()
-        self._server = _Server(("127.0.0.1", 0), self._messages)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self.webhook_url = f"http://{self.address}/services/T0/B0/bench"
+        self._messages: queue.SimpleQueue[TimedMessage] = queue.SimpleQueue()
+        self._server = LoopbackServer(Starlette(routes=[Route(_PATH, self._take, methods=["POST"])]))
+        self.address = self._server.address
+        self.webhook_url = self._server.url + _PATH
 
-    def __enter__(self) -> Inbox:
-        threading.Thread(target=self._server.serve_forever, name="inbox", daemon=True).start()
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
-    def wait_for(self, word: str, *, seconds: float, over: threading.Event | None = None) -> Received | None:
+    def wait_for(self, word: str, *, seconds: float, over: threading.Event | None = None) -> TimedMessage | None:
         """The next message that holds `word`; others before it are dropped.
 
         `None` when the time is up, or `over` is set.
@@ -47,33 +52,16 @@ class Inbox:
         end = monotonic() + seconds
         while monotonic() < end and not (over is not None and over.is_set()):
             with suppress(queue.Empty):
-                message = self._messages.get(timeout=_GLANCE_SECONDS)
+                message = self._messages.get(timeout=_POLL_SECONDS)
                 if word in message.text:
                     return message
         return None
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, address: tuple[str, int], messages: queue.SimpleQueue[Received]) -> None:
-        self.messages = messages
-        super().__init__(address, _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.messages.put(Received(at=monotonic(), text="\n".join(_words(json.loads(body)))))
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nobody reads an access log here."""
+    async def _take(self, request: Request) -> Response:
+        body = await request.body()
+        at = monotonic()
+        self._messages.put(TimedMessage(at=at, text="\n".join(_words(json.loads(body)))))
+        return PlainTextResponse("ok")
 
 
 def _words(value: Any) -> list[str]:

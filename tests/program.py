@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 
 _TELLS = re.compile(r"incident (\d+) · (\w+)")
 ROOT = Path(__file__).parents[1]
@@ -177,12 +177,12 @@ def database(name: str, url: str, token: str = "t0ken", **knobs: Any) -> dict[st
     return {"name": name, "url": url, "token": token, "interval": "1s", **knobs}
 
 
-def slack(inbox: InboxStandIn) -> list[dict[str, str]]:
+def slack(inbox: MessagingStandIn) -> list[dict[str, str]]:
     """An entry of `channels` for that inbox."""
     return [{"type": "slack", "webhook_url": inbox.slack_url}]
 
 
-def told(inbox: InboxStandIn) -> list[tuple[int, str]]:
+def told(inbox: MessagingStandIn) -> list[tuple[int, str]]:
     """Incident and kind of each message that arrived, in order; messages without an incident are left out."""
     found = (_TELLS.search(message.text) for message in inbox.messages)
     return [(int(match[1]), match[2]) for match in found if match]

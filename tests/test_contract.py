@@ -26,7 +26,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.sandbox.inbox import InboxFault, InboxStandIn, Received
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, Program, database, settings, slack
 
@@ -84,8 +84,8 @@ def upstash() -> Iterator[UpstashStandIn]:
 
 
 @pytest.fixture
-def people() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as server:
+def people() -> Iterator[MessagingStandIn]:
+    with MessagingStandIn() as server:
         yield server
 
 
@@ -198,7 +198,9 @@ def test_check_never_runs_longer_than_within(tmp_path: Path, upstash: UpstashSta
     assert done.seconds < 3 + 5  # room for a machine that is busy; a check may take 10 s by default
 
 
-def test_the_other_commands_end_as_promised(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+def test_the_other_commands_end_as_promised(
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
+) -> None:
     """One after the other on one folder; each status is what a script may test for."""
     program = Program(tmp_path, settings(database("main", upstash.url, "AXanother0=="), channels=slack(people)))
     assert program.end("report").status == 3  # there is no history yet
@@ -209,7 +211,7 @@ def test_the_other_commands_end_as_promised(tmp_path: Path, upstash: UpstashStan
     assert program.end("incidents").status == 0
     assert program.end("incidents", "ack", "1").status == 0
     assert program.end("test-alerts").status == 0
-    people.fault = InboxFault.GONE
+    people.fault = MessagingFault.GONE
     assert program.end("test-alerts", "slack").status == 2
     assert program.end("config", "check").status == 0
     assert program.end("config", "show").status == 0
@@ -269,12 +271,12 @@ class Incident:
     program: Program
     opened: dict[str, Any]
     closed: dict[str, Any]
-    messages: tuple[Received, ...]
+    messages: tuple[ReceivedMessage, ...]
 
 
 @pytest.fixture(scope="module")
 def incident(tmp_path_factory: pytest.TempPathFactory) -> Incident:
-    with UpstashStandIn("AXanother0Token0fTests==") as upstash, InboxStandIn() as people:
+    with UpstashStandIn("AXanother0Token0fTests==") as upstash, MessagingStandIn() as people:
         telegram = {
             "type": "telegram",
             "bot_token": BOT_TOKEN,
@@ -624,7 +626,7 @@ class Site:
 
 @contextmanager
 def serving(folder: Path, **environ: str) -> Iterator[Site]:
-    with UpstashStandIn(TOKEN) as upstash, InboxStandIn() as people:
+    with UpstashStandIn(TOKEN) as upstash, MessagingStandIn() as people:
         watched = settings(
             database("main", upstash.url, TOKEN),
             database("cache", upstash.url, "AXanother0Token0fTests=="),
@@ -781,7 +783,7 @@ def test_a_metric_that_is_not_built_yet_is_not_there(site: Site, name: str) -> N
 # ---- Messages --------------------------------------------------------------------------------------------
 
 
-def message(incident: Incident, service: str, kind: str) -> Received:
+def message(incident: Incident, service: str, kind: str) -> ReceivedMessage:
     [found] = [one for one in incident.messages if one.service == service and one.text.endswith(kind)]
     return found
 

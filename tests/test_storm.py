@@ -22,7 +22,7 @@ from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState
-from monitor.sandbox.inbox import InboxFault, InboxStandIn
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import Program, database, settings, slack, told, until
 
@@ -87,8 +87,8 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
     """Every opened and every closed incident reaches the channel, at most one message is repeated per kill, and
     what the history says is what the incidents say."""
     chance = random.Random(seed)
-    with InboxStandIn() as inbox, switching_faults(random.Random(seed + 1)) as (stand_ins, storm):
-        inbox.slack_fault = InboxFault.FLAKY
+    with MessagingStandIn() as inbox, switching_faults(random.Random(seed + 1)) as (stand_ins, storm):
+        inbox.slack_fault = MessagingFault.FLAKY
         names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
         watched = [database(name, url, timeout="2s") for name, url in names]
         # The doctor slows a short life down; the long storm has time for him.
@@ -96,7 +96,7 @@ def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed:
         program = Program(tmp_path, settings(*watched, alerts=alerts, channels=slack(inbox)))
         logs = [live_and_die(program, chance) for _ in range(kills)]
         storm.clear_up()
-        inbox.slack_fault = InboxFault.NONE
+        inbox.slack_fault = MessagingFault.NONE
         if kills < 100:  # waiting for them is for the storm
             let_leases_run_out(program.file)
         with program.running() as last:

@@ -1,4 +1,4 @@
-"""Stand-ins on loopback for Upstash and its console and status page, Railway, Slack and Telegram.
+"""Stand-ins on loopback for Upstash, its console and status page, Railway, Slack and Telegram.
 
-Imports nothing of the house.
+For the demo, the bench and the tests. Imports nothing of the program: a fault of the program must not hide here.
 """

@@ -10,9 +10,15 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.sandbox.loopback import Reply, Request, StandIn, as_json
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-_BASE = "/v2/redis"
+from monitor.sandbox.web_service import WebService
+
 NO_LIMIT = 2**63 - 1
 
 
@@ -49,7 +55,7 @@ class Database:
         self.read_only_rest_token = f"Ag{secrets.token_urlsafe(30)}"
         self.password = secrets.token_hex(16) if is_older else self.rest_token
 
-    def entry(self, *, hides: bool = False) -> dict[str, Any]:
+    def entry(self, *, hides_credentials: bool = False) -> dict[str, Any]:
         """The object of the list and of the database call."""
         credentials = {
             "password": self.password,
@@ -76,7 +82,7 @@ class Database:
             "db_request_limit": self.command_limit,
             "db_disk_threshold": self.storage_limit,
             "securityAddons": {"ipWhitelisting": self.has_allowlist, "vpcPeering": False, "privateLink": False},
-            **(credentials if self.shows_credentials and not hides else {}),
+            **(credentials if self.shows_credentials and not hides_credentials else {}),
             **self.extra,
         }
 
@@ -92,14 +98,21 @@ class Database:
         }
 
 
-class ConsoleStandIn(StandIn):
+class ConsoleStandIn(WebService):
     """An account, opened by its e-mail address and API key."""
 
     def __init__(self, *, email: str, api_key: str) -> None:
         self.email = email
         self.api_key = api_key
         self.databases: list[Database] = []
-        super().__init__()
+        routes = [
+            Route("/v2/redis/databases", self._list),
+            Route("/v2/redis/database/{database_id}", self._show),
+            Route("/v2/redis/stats/{database_id}", self._stats),
+            Route("/v2/redis/reset-password/{database_id}", self._reset_password, methods=["POST"]),
+        ]
+        self._calls = Starlette(routes=routes)
+        super().__init__(self._authorized)
 
     def add(self, endpoint: str, *, rest_token: str, password: str | None = None) -> Database:
         """Add a database; without `password` it is a current one, whose password is its token."""
@@ -113,22 +126,28 @@ class ConsoleStandIn(StandIn):
         self.databases.append(database)
         return database
 
-    def answer(self, request: Request) -> Reply:
+    async def _authorized(self, scope: Scope, receive: Receive, send: Send) -> None:
         pair = base64.b64encode(f"{self.email}:{self.api_key}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {pair}":
-            return as_json("Unauthorized", 401)
-        path, _, query = request.path.partition("?")
-        call, _, identity = path.removeprefix(f"{_BASE}/").partition("/")
-        if (request.method, call) == ("GET", "databases"):
-            return as_json([database.entry() for database in self.databases])
-        database = next((one for one in self.databases if one.database_id == identity), None)
-        if database is None:
-            return as_json("not found", 404)
-        if (request.method, call) == ("GET", "database"):
-            return as_json(database.entry(hides=query == "credentials=hide"))
-        if (request.method, call) == ("GET", "stats"):
-            return as_json(database.stats())
-        if (request.method, call) == ("POST", "reset-password"):
-            database.rotate()
-            return as_json(database.entry())
-        return as_json("method not allowed", 405)
+        is_known = Request(scope).headers.get("authorization") == f"Basic {pair}"
+        await (self._calls if is_known else JSONResponse("Unauthorized", 401))(scope, receive, send)
+
+    def _database(self, request: Request) -> Database:
+        for database in self.databases:
+            if database.database_id == request.path_params["database_id"]:
+                return database
+        raise HTTPException(404)
+
+    async def _list(self, _request: Request) -> Response:
+        return JSONResponse([database.entry() for database in self.databases])
+
+    async def _show(self, request: Request) -> Response:
+        hides_credentials = request.query_params.get("credentials") == "hide"
+        return JSONResponse(self._database(request).entry(hides_credentials=hides_credentials))
+
+    async def _stats(self, request: Request) -> Response:
+        return JSONResponse(self._database(request).stats())
+
+    async def _reset_password(self, request: Request) -> Response:
+        database = self._database(request)
+        database.rotate()
+        return JSONResponse(database.entry())

@@ -1,16 +1,13 @@
-"""The few Redis commands that a stand-in needs, on a dictionary; HTTP is spoken in `upstash`.
-
-Which commands write and which are billed is known here as well.
-"""
+"""The few Redis commands that a stand-in needs, on a dictionary: what they answer, and what Upstash bills."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from time import monotonic, time
+from time import monotonic
 
 
 class CommandError(Exception):
@@ -54,7 +51,6 @@ class Keyspace:
             "PING": _Command(Effect.FREE, 0, 1, lambda *words: words[0] if words else "PONG"),
             "INFO": _Command(Effect.FREE, 0, _ANY, self._info),
             "ECHO": _Command(Effect.READ, 1, 1, lambda word: word),
-            "TIME": _Command(Effect.READ, 0, 0, lambda: [str(int(time())), "0"]),
             "GET": _Command(Effect.READ, 1, 1, self._get),
             "MGET": _Command(Effect.READ, 1, _ANY, lambda *keys: [self._get(key) for key in keys]),
             "EXISTS": _Command(
@@ -65,11 +61,8 @@ class Keyspace:
             "KEYS": _Command(Effect.READ, 1, 1, lambda pattern: list(self._keys(pattern))),
             "SCAN": _Command(Effect.READ, 1, 5, self._scan),
             "SET": _Command(Effect.WRITE, 2, _ANY, self._set),
-            "SETEX": _Command(Effect.WRITE, 3, 3, lambda key, span, value: self._set(key, value, "EX", span)),
             "DEL": _Command(Effect.DELETE, 1, _ANY, self._delete),
             "INCR": _Command(Effect.WRITE, 1, 1, self._increment),
-            "EXPIRE": _Command(Effect.WRITE, 2, 2, self._expire),
-            "FLUSHDB": _Command(Effect.DELETE, 0, 1, self._flush),
         }
 
     def effect(self, name: str) -> Effect | None:
@@ -77,7 +70,7 @@ class Keyspace:
         command = self._commands.get(name.upper())
         return None if command is None else command.effect
 
-    def run(self, words: list[str]) -> Value:
+    def run(self, words: Sequence[str]) -> Value:
         """Run one command; raises `CommandError`."""
         name, arguments = words[0].upper(), words[1:]
         command = self._commands.get(name)
@@ -135,22 +128,11 @@ class Keyspace:
         self._values[key] = (str(value), self._values.get(key, ("", None))[1])
         return value
 
-    def _expire(self, key: str, span: str) -> int:
-        value, seconds = self._get(key), _integer(span)
-        if value is None:
-            return 0
-        self._values[key] = (value, monotonic() + seconds)
-        return 1
-
     def _time_to_live(self, key: str) -> int:
         if self._get(key) is None:
             return -2
         expires = self._values[key][1]
         return -1 if expires is None else round(expires - monotonic())
-
-    def _flush(self, *_mode: str) -> str:
-        self._values.clear()
-        return "OK"
 
     def _info(self, *_sections: str) -> str:
         lines = ("# Server", "redis_version:6.2.6", "redis_mode:standalone", "# Keyspace")

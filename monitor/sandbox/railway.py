@@ -7,159 +7,301 @@ dashboard, and those that the running deployment was started with. A redeploy ta
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
-from monitor.sandbox.graphql import Field, Operation, SyntaxMistakeError, pick, read
-from monitor.sandbox.loopback import Reply, Request, StandIn, as_json
-from monitor.sandbox.railway_service import Deployment, Service
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from monitor.sandbox.web_service import WebService
 
 PROJECT = "0e5b1f0c-1111-4aaa-8bbb-000000000001"
 ENVIRONMENT = "0e5b1f0c-2222-4aaa-8bbb-000000000002"
+_OPERATION = re.compile(r"(query|mutation)\s+(\w+)")
+_FIELD_OF_ALIAS = {"stored": "variables", "unrendered": "variables", "next": "variablesForServiceDeployment"}
+_WORD = re.compile(r"[A-Za-z_]\w*")
+# All fields, arguments and types that the operations below may use: a misspelt one is refused, as by Railway.
+_SCHEMA = set(
+    _WORD.findall("""
+        query mutation true String Int DeploymentListInput VariableCollectionUpsertInput
+        projectToken project services variables variablesForServiceDeployment environment environmentStagedChanges
+        deployments deploymentSnapshot deploymentLogs variableCollectionUpsert serviceInstanceRedeploy
+        projectId environmentId serviceId deploymentId input first limit unrendered decryptVariables
+        edges node id name isSealed status patch createdAt timestamp message severity stored next
+    """)
+)
+
+
+@dataclass(kw_only=True)
+class RailwayDeployment:
+    """One deployment with the variables it was started with. At `ready_at` its status becomes `end_status`."""
+
+    id: str
+    created_at: str
+    variables: dict[str, str]
+    ready_at: float
+    end_status: str = "SUCCESS"
+    is_removed: bool = False
+
+    @property
+    def status(self) -> str:
+        if self.is_removed:
+            return "REMOVED"
+        return self.end_status if monotonic() >= self.ready_at else "BUILDING"
+
+
+@dataclass(kw_only=True)
+class RailwayService:
+    """A service. `stored` variables reach it with the next redeploy; `staged` ones when a person deploys them.
+
+    A value such as `${{NAME}}` refers to another variable of the service. What is in `sealed` is never shown; what
+    the API has in its place is not documented: `sealed_as`, and without it nothing.
+    `deploy_seconds`, `next_end_status` and `is_rendered` (references are resolved in what is kept of it) are for
+    deployments to come.
+    """
+
+    id: str
+    name: str
+    stored: dict[str, str] = field(default_factory=dict)
+    staged: dict[str, str | None] = field(default_factory=dict)
+    sealed: set[str] = field(default_factory=set)
+    sealed_as: dict[str, str | None] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    deployments: list[RailwayDeployment] = field(default_factory=list)
+    deploy_seconds: float = 0.0
+    next_end_status: str = "SUCCESS"
+    is_rendered: bool = True
+    # The server's thread deploys and lists, and so do tests and the demo on theirs.
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def running(self) -> dict[str, str]:
+        """The variables that the service has now."""
+        self.remove_replaced()
+        return next((one.variables for one in reversed(self.deployments) if one.status == "SUCCESS"), {})
+
+    def store(self, variables: Mapping[str, str]) -> None:
+        """Set variables without deploying them."""
+        with self._lock:
+            self.stored.update(variables)
+
+    def stage(self, **variables: str | None) -> None:
+        """Change variables in the dashboard, where they wait for a person's deployment; `None` takes one away."""
+        self.staged.update(variables)
+
+    def deploy(self) -> None:
+        """A person's deployment: with all that is staged, done at once."""
+        for name, value in self.staged.items():
+            if value is None:
+                self.stored.pop(name, None)
+            else:
+                self.stored[name] = value
+        self.staged.clear()
+        self._begin(seconds=0.0, end_status="SUCCESS")
+
+    def redeploy(self) -> None:
+        """The API's redeployment: the present commit with the stored variables, ready after `deploy_seconds`."""
+        self._begin(seconds=self.deploy_seconds, end_status=self.next_end_status)
+
+    def remove_replaced(self) -> None:
+        """When a deployment has succeeded, Railway removes the one before it."""
+        with self._lock:
+            successful = [one for one in self.deployments if one.status == "SUCCESS"]
+            for older in successful[:-1]:
+                older.is_removed = True
+
+    def shown(self, *, is_rendered: bool) -> dict[str, str | None]:
+        """The variables as the API shows them: without the sealed ones, references resolved or not."""
+        shown = {name: value for name, value in self.stored.items() if name not in self.sealed}
+        return {
+            name: self._render(value) if is_rendered else value for name, value in shown.items()
+        } | self.sealed_as
+
+    def _begin(self, *, seconds: float, end_status: str) -> None:
+        with self._lock:
+            number = len(self.deployments)
+            deployment = RailwayDeployment(
+                id=f"0e5b1f0c-{number:04d}-4ddd-8eee-{self.id[-12:]}",
+                created_at=f"2026-11-23T14:{number:02d}:00.000Z",
+                variables={
+                    name: self._render(value) if self.is_rendered else value for name, value in self.stored.items()
+                },
+                ready_at=monotonic() + seconds,
+                end_status=end_status,
+            )
+            self.deployments.append(deployment)
+
+    def _render(self, value: str) -> str:
+        for name, other in self.stored.items():
+            value = value.replace(f"${{{{{name}}}}}", other)
+        return value
 
 
 class _GraphQlError(Exception):
     """What Railway says in its `errors`."""
 
 
-class RailwayStandIn(StandIn):
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation that came in: its kind (`query` or `mutation`), its name and its variables."""
+
+    kind: str
+    name: str
+    variables: Mapping[str, Any]
+
+
+class RailwayStandIn(WebService):
     """The project. `project_token` opens its environment, `account_token` all of it.
 
-    `errors`, by the name of a field, are answered in place of it. With `is_incomplete` the other fields of a
-    question are answered all the same, otherwise none is.
+    Operations are known by their names, which are those of the doctor's client; no GraphQL is parsed.
+    `errors`, by the name of a field, are answered in place of it. With `is_incomplete` the other fields of an
+    operation are answered all the same, otherwise none is.
     """
 
     def __init__(self, *, project_token: str, account_token: str) -> None:
         self.project_token = project_token
         self.account_token = account_token
-        self.services: list[Service] = []
+        self.services: list[RailwayService] = []
         self.errors: dict[str, str] = {}
         self.is_incomplete = False
-        super().__init__()
+        super().__init__(self._answer_operation)
 
-    def add(self, name: str, **variables: str) -> Service:
+    def add(self, name: str, **variables: str) -> RailwayService:
         """Add a service that was deployed with these variables."""
         number = len(self.services)
-        service = Service(id=f"0e5b1f0c-3333-4aaa-8bbb-{number:012d}", name=name)
+        service = RailwayService(id=f"0e5b1f0c-3333-4aaa-8bbb-{number:012d}", name=name)
         service.stored.update(variables)
         service.deploy()
         self.services.append(service)
         return service
 
     def operations(self) -> list[Operation]:
-        """Every operation that came in, read."""
-        return [self._read(request) for request in self.requests]
+        """Every operation that came in."""
+        return [self._read(request.body) for request in self.requests]
 
     def changes(self) -> list[str]:
-        """The names of the mutations that came in, in order."""
-        return [field.name for one in self.operations() if one.kind == "mutation" for field in one.fields]
+        """The fields of the mutations that came in, in order."""
+        return [field for one in self.operations() if one.kind == "mutation" for field in self._fields()[one.name]]
 
-    def answer(self, request: Request) -> Reply:
+    async def _answer_operation(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await self._result(await request.body(), request.headers)(scope, receive, send)
+
+    def _result(self, body: bytes, headers: Mapping[str, str]) -> JSONResponse:
         try:
-            operation = self._read(request)
-        except (SyntaxMistakeError, ValueError, TypeError) as error:
-            return as_json({"errors": [_error(str(error), "GRAPHQL_PARSE_FAILED")]}, 400)
+            operation = self._read(body)
+        except (ValueError, KeyError, TypeError) as error:
+            return JSONResponse({"errors": [_error(str(error), "GRAPHQL_VALIDATION_FAILED")]}, 400)
         data: dict[str, Any] = {}
         errors = []
-        for field in operation.fields:
+        for alias, resolve in self._fields()[operation.name].items():
+            field_name = _FIELD_OF_ALIAS.get(alias, alias)
             try:
-                data[field.alias] = self._field(operation.kind, field, request.headers)
-            except SyntaxMistakeError as error:
-                return as_json({"errors": [_error(str(error), "GRAPHQL_VALIDATION_FAILED")]}, 400)
+                self._check(field_name, headers)
+                data[alias] = resolve(operation.variables)
             except _GraphQlError as error:
-                data[field.alias] = None
-                errors.append({**_error(str(error), "INTERNAL_SERVER_ERROR"), "path": [field.alias]})
+                data[alias] = None
+                errors.append({**_error(str(error), "INTERNAL_SERVER_ERROR"), "path": [alias]})
         if not errors:
-            return as_json({"data": data})
-        return as_json({"data": data if self.is_incomplete else None, "errors": errors})
+            return JSONResponse({"data": data})
+        return JSONResponse({"data": data if self.is_incomplete else None, "errors": errors})
 
-    def _read(self, request: Request) -> Operation:
-        query = json.loads(request.body)
-        return read(query["query"], query.get("variables") or {})
+    def _read(self, body: bytes) -> Operation:
+        """The operation in a request; raises `ValueError` for one that this stand-in or Railway's schema lacks."""
+        request = json.loads(body)
+        document: str = request["query"]
+        named = _OPERATION.match(document)
+        if named is None or named[2] not in self._fields():
+            raise ValueError("wanted one operation, by a name that this stand-in knows")
+        unknown = set(_WORD.findall(document[named.end() :])) - _SCHEMA
+        if unknown:
+            raise ValueError(f'Cannot query field "{min(unknown)}".')
+        return Operation(kind=named[1], name=named[2], variables=request.get("variables") or {})
 
-    def _field(self, kind: str, field: Field, headers: Mapping[str, str]) -> Any:
-        resolvers = {"query": self._queries(), "mutation": self._mutations()}[kind]
-        if field.name not in resolvers:
-            raise SyntaxMistakeError(f'Cannot query field "{field.name}" on type "{kind.title()}".')
-        self._let_in(field, headers)
-        if field.name in self.errors:
-            raise _GraphQlError(self.errors[field.name])
-        return pick(resolvers[field.name](dict(field.arguments)), field.selection, field.name)
+    def _fields(self) -> Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]]:
+        """For each operation the fields that it selects, by their aliases, and what answers them."""
+        return {
+            "TokenScope": {"projectToken": lambda _: {"projectId": PROJECT, "environmentId": ENVIRONMENT}},
+            "ProjectServices": {"project": self._project},
+            "ServiceVariables": {
+                "stored": lambda given: self._service(given).shown(is_rendered=True),
+                "unrendered": lambda given: self._service(given).shown(is_rendered=False),
+                "next": lambda given: self._service(given).shown(is_rendered=True),
+                "environment": self._environment,
+            },
+            "StoredVariables": {"stored": lambda given: self._service(given).shown(is_rendered=True)},
+            "StagedChanges": {"environmentStagedChanges": self._staged_changes},
+            "ServiceDeployments": {"deployments": self._deployments},
+            "DeploymentSnapshot": {"deploymentSnapshot": self._snapshot},
+            "DeploymentLogs": {"deploymentLogs": self._logs},
+            "WriteVariables": {"variableCollectionUpsert": self._upsert},
+            "RedeployService": {"serviceInstanceRedeploy": self._redeploy},
+        }
 
-    def _let_in(self, field: Field, headers: Mapping[str, str]) -> None:
-        is_projects = headers.get("project-access-token") == self.project_token
-        if field.name == "projectToken" and not is_projects:
+    def _check(self, field_name: str, headers: Mapping[str, str]) -> None:
+        is_of_project = headers.get("project-access-token") == self.project_token
+        if field_name == "projectToken" and not is_of_project:
             raise _GraphQlError("Project Token not found")
-        if not is_projects and headers.get("authorization") != f"Bearer {self.account_token}":
+        if not is_of_project and headers.get("authorization") != f"Bearer {self.account_token}":
             raise _GraphQlError("Not Authorized")
-
-    def _queries(self) -> dict[str, Any]:
-        return {
-            "projectToken": lambda _: {"projectId": PROJECT, "environmentId": ENVIRONMENT},
-            "project": self._project,
-            "variables": lambda given: self._service(given).shown(is_rendered=not given.get("unrendered")),
-            "variablesForServiceDeployment": lambda given: self._service(given).shown(is_rendered=True),
-            "environment": self._environment,
-            "environmentStagedChanges": self._staged_changes,
-            "deployments": self._deployments,
-            "deploymentSnapshot": self._snapshot,
-            "deploymentLogs": self._logs,
-        }
-
-    def _mutations(self) -> dict[str, Any]:
-        return {
-            "variableCollectionUpsert": self._upsert,
-            "serviceInstanceRedeploy": lambda given: self._service({**given, "projectId": PROJECT}).redeploy(),
-            "variableDelete": self._delete,
-        }
+        if field_name in self.errors:
+            raise _GraphQlError(self.errors[field_name])
 
     def _project(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if given.get("id") != PROJECT:
+        if given.get("projectId") != PROJECT:
             raise _GraphQlError("Project not found")
-        return {
-            "id": PROJECT,
-            "name": "example",
-            "services": _connection([one.identity() for one in self.services]),
-        }
+        return {"services": _connection([{"id": one.id, "name": one.name} for one in self.services])}
 
     def _environment(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if given.get("id") != ENVIRONMENT:
-            raise _GraphQlError("Environment not found")
-        listed = [entry for service in self.services for entry in service.listed()]
-        return {
-            "id": ENVIRONMENT,
-            "name": "production",
-            "variables": lambda given: _connection(listed[: given.get("first", 100)]),
-        }
+        self._check_environment(given)
+        variables = [
+            {"name": name, "serviceId": service.id, "isSealed": name in service.sealed}
+            for service in self.services
+            for name in service.stored
+        ]
+        return {"variables": _connection(variables)}
 
     def _staged_changes(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if given.get("environmentId") != ENVIRONMENT:
-            raise _GraphQlError("Environment not found")
-        staged = [service for service in self.services if service.staged]
-
-        def patch(given: Mapping[str, Any]) -> dict[str, Any]:
-            is_clear = given.get("decryptVariables") is True
-            return {"services": {one.id: one.patch(is_clear=is_clear) for one in staged}} if staged else {}
-
-        return {"id": "<empty>" if not staged else "patch", "status": "STAGED", "patch": patch}
+        self._check_environment(given)
+        services = {
+            service.id: {
+                "variables": {
+                    name: None if value is None else {"value": value} for name, value in service.staged.items()
+                }
+            }
+            for service in self.services
+            if service.staged
+        }
+        return {"status": "STAGED", "patch": {"services": services} if services else {}}
 
     def _deployments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         service = self._service(given["input"])
-        service.settle()
-        newest_first = [one.identity() for one in reversed(service.deployments)]
-        return _connection(newest_first[: given.get("first", 20)])
+        service.remove_replaced()
+        return _connection(
+            [
+                {"id": one.id, "status": one.status, "createdAt": one.created_at}
+                for one in reversed(service.deployments)
+            ]
+        )
 
     def _snapshot(self, given: Mapping[str, Any]) -> dict[str, Any]:
         service, deployment = self._deployment(given["deploymentId"])
-        shown = {name: value for name, value in deployment.variables.items() if name not in service.sealed}
-        return {"id": "snapshot", "variables": shown}
+        return {
+            "variables": {
+                name: value for name, value in deployment.variables.items() if name not in service.sealed
+            }
+        }
 
     def _logs(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
         service, _ = self._deployment(given["deploymentId"])
-        lines = service.log[-given.get("limit", 100) :]
         return [
-            {"timestamp": "2026-11-23T14:00:00.000Z", "message": line, "severity": "info", "attributes": []}
-            for line in lines
+            {"timestamp": "2026-11-23T14:00:00.000Z", "message": line, "severity": "info"}
+            for line in service.log[-given.get("limit", 100) :]
         ]
 
     def _upsert(self, given: Mapping[str, Any]) -> bool:
@@ -175,30 +317,32 @@ class RailwayStandIn(StandIn):
             service.redeploy()
         return True
 
-    def _delete(self, given: Mapping[str, Any]) -> bool:
-        return self._service(given["input"]).stored.pop(given["input"]["name"], None) is not None
+    def _redeploy(self, given: Mapping[str, Any]) -> bool:
+        self._service({**given, "projectId": PROJECT}).redeploy()
+        return True
 
-    def _service(self, given: Mapping[str, Any]) -> Service:
+    def _check_environment(self, given: Mapping[str, Any]) -> None:
+        if given.get("environmentId") != ENVIRONMENT:
+            raise _GraphQlError("Environment not found")
+
+    def _service(self, given: Mapping[str, Any]) -> RailwayService:
         if given.get("projectId") != PROJECT or given.get("environmentId") != ENVIRONMENT:
             raise _GraphQlError("Not Authorized")
-        service = next((one for one in self.services if one.id == given.get("serviceId")), None)
-        if service is None:
-            raise _GraphQlError("Service not found")
-        return service
+        for service in self.services:
+            if service.id == given.get("serviceId"):
+                return service
+        raise _GraphQlError("Service not found")
 
-    def _deployment(self, identity: str) -> tuple[Service, Deployment]:
+    def _deployment(self, deployment_id: str) -> tuple[RailwayService, RailwayDeployment]:
         for service in self.services:
             for deployment in service.deployments:
-                if deployment.id == identity:
+                if deployment.id == deployment_id:
                     return service, deployment
         raise _GraphQlError("Deployment not found")
 
 
-def _connection(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "edges": [{"node": one, "cursor": str(number)} for number, one in enumerate(found)],
-        "pageInfo": {"hasNextPage": False, "endCursor": None},
-    }
+def _connection(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"edges": [{"node": node} for node in nodes], "pageInfo": {"hasNextPage": False, "endCursor": None}}
 
 
 def _error(message: str, code: str) -> dict[str, Any]:

@@ -1,18 +1,24 @@
 """A stand-in for Upstash's status page, an Atlassian Statuspage, with trouble that can be posted while it runs.
 
-Groups and names are those of the real page; more regions would teach nothing.
+Groups and names are those of the real page; more regions would test nothing new.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from monitor.sandbox.loopback import Reply, Request, StandIn, as_json
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from monitor.sandbox.web_service import WebService
 
 PATH = "/api/v2/summary.json"
 VIRGINIA = "N. Virginia, USA (us-east-1)"
 IRELAND = "Ireland (eu-west-1)"
 QSTASH = "EU-CENTRAL-1"
+_OPERATIONAL = "operational"
 _GROUPS = {
     "Redis Global": (VIRGINIA, IRELAND),
     "Redis Regional": ("AWS US-EAST-1", "GCP US-CENTRAL-1"),
@@ -22,13 +28,13 @@ _GROUPS = {
 _TIME = "2026-11-23T14:00:00.000Z"
 
 
-class StatusPageStandIn(StandIn):
-    """The page. `status_of` and `incidents` may be changed at any time."""
+class StatusPageStandIn(WebService):
+    """The page. `status_of`, by the name of a component, and `incidents` may be changed at any time."""
 
     def __init__(self) -> None:
         self.status_of: dict[str, str] = {}
         self.incidents: list[dict[str, Any]] = []
-        super().__init__()
+        super().__init__(Starlette(routes=[Route(PATH, self._summary)]))
 
     def post_incident(self, name: str, *components: str, status: str = "investigating") -> None:
         """Post an unresolved incident that touches components by their names."""
@@ -50,33 +56,46 @@ class StatusPageStandIn(StandIn):
         )
 
     def resolve(self) -> None:
-        """All is well again."""
+        """All incidents are over and every component is operational."""
         self.status_of.clear()
         self.incidents.clear()
 
     def components(self) -> list[dict[str, Any]]:
-        """Groups and leaves, as the page lists them, and one component that is in no group."""
+        """Groups and what is in them, as the page lists them, and one component that is in no group."""
         found = [self._component("Upstash Console", "console")]
-        for number, (group, leaves) in enumerate(_GROUPS.items()):
+        for number, (name, members) in enumerate(_GROUPS.items()):
             group_id = f"group{number}"
             children = [
-                self._component(leaf, f"{group_id}leaf{index}", group_id=group_id)
-                for index, leaf in enumerate(leaves)
+                self._component(member, f"{group_id}leaf{index}", group_id=group_id)
+                for index, member in enumerate(members)
             ]
-            worst = next(
-                (child["status"] for child in children if child["status"] != "operational"), "operational"
-            )
-            found.append({**self._component(group, group_id), "group": True, "status": worst})
-            found[-1]["components"] = [child["id"] for child in children]
+            troubles = (child["status"] for child in children if child["status"] != _OPERATIONAL)
+            group = {"group": True, "components": [child["id"] for child in children]}
+            found += [{**self._component(name, group_id), **group, "status": next(troubles, _OPERATIONAL)}]
             found += children
         return found
 
-    def answer(self, request: Request) -> Reply:
-        if request.method != "GET" or request.path != PATH:
-            return as_json({"error": "not found"}, 404)
+    def _component(self, name: str, component_id: str, *, group_id: str | None = None) -> dict[str, Any]:
+        return {
+            "id": component_id,
+            "name": name,
+            "status": self.status_of.get(name, _OPERATIONAL),
+            "created_at": _TIME,
+            "updated_at": _TIME,
+            "position": 1,
+            "description": None,
+            "showcase": False,
+            "start_date": None,
+            "group_id": group_id,
+            "page_id": "upstash",
+            "group": False,
+            "only_show_if_degraded": False,
+        }
+
+    async def _summary(self, _request: Request) -> JSONResponse:
         components = self.components()
-        is_fine = all(component["status"] == "operational" for component in components) and not self.incidents
-        return as_json(
+        is_fine = not self.incidents and all(one["status"] == _OPERATIONAL for one in components)
+        return JSONResponse(
             {
                 "page": {
                     "id": "upstash",
@@ -93,20 +112,3 @@ class StatusPageStandIn(StandIn):
                 },
             }
         )
-
-    def _component(self, name: str, identity: str, *, group_id: str | None = None) -> dict[str, Any]:
-        return {
-            "id": identity,
-            "name": name,
-            "status": self.status_of.get(name, "operational"),
-            "created_at": _TIME,
-            "updated_at": _TIME,
-            "position": 1,
-            "description": None,
-            "showcase": False,
-            "start_date": None,
-            "group_id": group_id,
-            "page_id": "upstash",
-            "group": False,
-            "only_show_if_degraded": False,
-        }

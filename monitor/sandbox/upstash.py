@@ -1,21 +1,29 @@
 """A stand-in for one Upstash database on loopback, with faults that can be switched while it runs.
 
-Its commands are in `keyspace`, the shapes of requests and replies in `restapi`, sockets in `listener`. It imports
-nothing of the house: a fault of ours must not hide here.
+What is documented of the REST API is followed (upstash.com/docs/redis/features/restapi); where the documents are
+silent, the wording is our own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
 import ssl
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Self
+from urllib.parse import unquote
 
-from monitor.sandbox import restapi
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
 from monitor.sandbox.keyspace import CommandError, Effect, Keyspace, Value
-from monitor.sandbox.listener import Listener, Reply, Request
-from monitor.sandbox.restapi import Call, Failed, MalformedError
+from monitor.sandbox.server import HangUp, LoopbackServer
 
 _WRONG_TOKEN = "WRONGPASS invalid or missing auth token"
 _HELP = "https://upstash.com/docs/redis/troubleshooting"
@@ -24,7 +32,7 @@ _RESTRICTED = ("KEYS", "SCAN")
 
 
 class UpstashFault(Enum):
-    """What the stand-in does instead of answering well."""
+    """What the stand-in does instead of answering. A request that hangs is answered when the fault changes."""
 
     NONE = "none"
     HANG = "hang"
@@ -42,7 +50,7 @@ class UpstashFault(Enum):
 
 @dataclass(frozen=True)
 class _Refusal:
-    """The database's own text, and the commands it is said to."""
+    """The database's own text, and the commands that it refuses with it."""
 
     text: str
     concerns: Callable[[Effect], bool] = lambda effect: True
@@ -51,6 +59,7 @@ class _Refusal:
 _QUOTA = (
     f"ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See {_HELP}/max_requests_limit for details"
 )
+_NO_PERMISSION = _Refusal("NOPERM this user has no permissions to run the '{command}' command")
 _REFUSALS = {
     UpstashFault.QUOTA: _Refusal(_QUOTA),
     UpstashFault.QUOTA_BUT_PING: _Refusal(_QUOTA, lambda effect: effect is not Effect.FREE),
@@ -67,15 +76,33 @@ _REFUSALS = {
         f"See {_HELP}/db_capacity_quota_exceeded for details",
         lambda effect: effect is Effect.WRITE,
     ),
-    UpstashFault.NO_PERMISSION: _Refusal("NOPERM this user has no permissions to run the '{command}' command"),
+    UpstashFault.NO_PERMISSION: _NO_PERMISSION,
 }
-_PAGES = {
-    UpstashFault.SERVER_ERROR: Reply(status=503, body=b"upstream connect error", kind="text/plain"),
-    UpstashFault.RATE_LIMIT: Reply(status=429, body=b"Too Many Requests", kind="text/plain"),
-    UpstashFault.HTML: Reply(
-        status=200, body=b"<html><body>Log in to this network</body></html>", kind="text/html"
-    ),
+_PAGES: dict[UpstashFault, Response] = {
+    UpstashFault.SERVER_ERROR: PlainTextResponse("upstream connect error", 503),
+    UpstashFault.RATE_LIMIT: PlainTextResponse("Too Many Requests", 429),
+    # Who hangs when the host begins to refuse.
+    UpstashFault.REFUSE: HangUp(),
+    UpstashFault.HTML: HTMLResponse("<html><body>Log in to this network</body></html>"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A command that was refused or went wrong; the text is the database's."""
+
+    text: str
+
+
+Result = Value | Failed
+
+
+class RestError(Exception):
+    """A request that is refused as a whole; the text is for the answer's `error`."""
+
+    def __init__(self, text: str, *, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class UpstashStandIn:
@@ -99,24 +126,32 @@ class UpstashStandIn:
         self.silent_on: frozenset[str] = frozenset()
         self.delay_seconds = 0.0
         self.keyspace = Keyspace()
-        self.requests = 0
         self.billed_commands = 0
         self._fault = UpstashFault.NONE
-        self._changed = threading.Condition()
-        self._one_at_a_time = threading.Lock()
-        self._listener = Listener("stand-in upstash", self._answer, port=port, tls=tls)
+        methods = ["GET", "POST", "PUT"]  # HEAD comes with GET
+        routes = [
+            Route("/pipeline", self._pipeline, methods=methods),
+            Route("/multi-exec", self._transaction, methods=methods),
+            Route("/{command:path}", self._command, methods=methods),
+        ]
+        self._api = Starlette(routes=routes, exception_handlers={RestError: _error})
+        self._server = LoopbackServer(self._answer, port=port, tls=tls)
 
     @property
     def port(self) -> int:
-        return self._listener.port
+        return self._server.port
 
     @property
     def address(self) -> str:
-        return self._listener.address
+        return self._server.address
 
     @property
     def url(self) -> str:
-        return self._listener.url
+        return self._server.url
+
+    @property
+    def requests(self) -> int:
+        return len(self._server.requests)
 
     @property
     def fault(self) -> UpstashFault:
@@ -125,89 +160,145 @@ class UpstashStandIn:
     @fault.setter
     def fault(self, fault: UpstashFault) -> None:
         """Switch; requests that hang are released."""
-        with self._changed:
-            self._fault = fault
-            self._changed.notify_all()
+        self._fault = fault
+        self._server.notify()
         if fault is UpstashFault.REFUSE:
-            self._listener.stop()
+            self._server.stop()
         else:
-            self._listener.start()
+            self._server.start()
 
-    def __enter__(self) -> UpstashStandIn:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Stop listening, let hanging requests go and cut every connection."""
+        """Stop listening and cut every connection."""
         self.fault = UpstashFault.REFUSE
 
-    def _answer(self, request: Request) -> Reply | None:
-        fault = self._wait()
-        if fault is UpstashFault.REFUSE:
-            return None
-        if fault in _PAGES:
-            return _PAGES[fault]
-        if request.method not in restapi.METHODS:
-            return Reply(status=405, body=b"")
-        call = Call(request)
-        token = call.token
-        if not token or token not in (self.token, self.read_only_token):
-            return restapi.error(401, _WRONG_TOKEN)
-        try:
-            call.check_format()
-            commands = call.commands()
-        except MalformedError as error:
-            return restapi.error(400, str(error))
-        if not self.silent_on.isdisjoint(words[0].upper() for words in commands):
-            with self._changed:
-                self._changed.wait_for(lambda: self._fault is UpstashFault.REFUSE)
-            return None
-        return self._run(call, commands, fault, may_write=token == self.token)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+        await self._server.wait_until(lambda: self._fault is not UpstashFault.HANG)
+        await _PAGES.get(self._fault, self._api)(scope, receive, send)
 
-    def _wait(self) -> UpstashFault:
-        with self._changed:
-            self.requests += 1
-            if self.delay_seconds:
-                self._changed.wait_for(lambda: self._fault is UpstashFault.REFUSE, self.delay_seconds)
-            self._changed.wait_for(lambda: self._fault is not UpstashFault.HANG)
-            return self._fault
+    async def _command(self, request: Request) -> Response:
+        """One command, in the path or in the body."""
+        may_write = self._may_write(request)
+        words = _words_of(request, await request.body())
+        await self._keep_silent([words])
+        result = self._run(words, may_write=may_write)
+        return JSONResponse(_shown(result, request), 400 if isinstance(result, Failed) else 200)
 
-    def _run(self, call: Call, commands: list[list[str]], fault: UpstashFault, *, may_write: bool) -> Reply:
-        if not call.is_transaction:
-            return call.reply([self._one(words, fault, may_write=may_write) for words in commands])
+    async def _pipeline(self, request: Request) -> Response:
+        """Several commands, each for itself."""
+        may_write = self._may_write(request)
+        commands = _commands_in(await request.body())
+        await self._keep_silent(commands)
+        return JSONResponse([_shown(self._run(words, may_write=may_write), request) for words in commands])
+
+    async def _transaction(self, request: Request) -> Response:
+        """Several commands, discarded as a whole where one of them is refused or unknown."""
+        may_write = self._may_write(request)
+        commands = _commands_in(await request.body())
+        await self._keep_silent(commands)
         for words in commands:
-            refused = self._refused(words[0], fault, may_write=may_write)
-            if refused is None and self.keyspace.effect(words[0]) is None:
-                refused = Failed(text=f"ERR Command is not available: '{words[0].upper()[:40]}'")
+            refused = self._refused(words[0], may_write=may_write)
             if refused is not None:
-                return restapi.error(400, refused.text)  # discarded as a whole
-        with self._one_at_a_time:
-            return call.reply([self._execute(words) for words in commands])
+                raise RestError(refused.text)
+            if self.keyspace.effect(words[0]) is None:
+                raise RestError(f"ERR Command is not available: '{words[0].upper()[:40]}'")
+        return JSONResponse([_shown(self._execute(words), request) for words in commands])
 
-    def _one(self, words: list[str], fault: UpstashFault, *, may_write: bool) -> Value | Failed:
-        refused = self._refused(words[0], fault, may_write=may_write)
-        if refused is not None:
-            return refused
-        with self._one_at_a_time:
-            return self._execute(words)
+    def _may_write(self, request: Request) -> bool:
+        """Whether the token, from the header or from `_token` in the URL, is the standard one."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip() if scheme.lower() == "bearer" else request.query_params.get("_token", "")
+        if not token or token not in (self.token, self.read_only_token):
+            raise RestError(_WRONG_TOKEN, status=401)
+        return token == self.token
 
-    def _refused(self, name: str, fault: UpstashFault, *, may_write: bool) -> Failed | None:
+    async def _keep_silent(self, commands: Sequence[Sequence[str]]) -> None:
+        """Wait for the end where one of the commands is among those that are never answered."""
+        if not self.silent_on.isdisjoint(words[0].upper() for words in commands):
+            await self._server.wait_until(lambda: False)
+
+    def _run(self, words: Sequence[str], *, may_write: bool) -> Result:
+        return self._refused(words[0], may_write=may_write) or self._execute(words)
+
+    def _refused(self, name: str, *, may_write: bool) -> Failed | None:
         effect = self.keyspace.effect(name)
         if effect is None:
             return None
-        refusal = _REFUSALS.get(fault)
+        refusal = _REFUSALS.get(self._fault)
         if refusal is None and not may_write and (effect.is_change or name.upper() in _RESTRICTED):
-            refusal = _REFUSALS[UpstashFault.NO_PERMISSION]
+            refusal = _NO_PERMISSION
         if refusal is None or not refusal.concerns(effect):
             return None
         return Failed(text=refusal.text.format(command=name.lower()))
 
-    def _execute(self, words: list[str]) -> Value | Failed:
+    def _execute(self, words: Sequence[str]) -> Result:
         if self.keyspace.effect(words[0]) not in (None, Effect.FREE):
             self.billed_commands += 1
         try:
             return self.keyspace.run(words)
         except CommandError as error:
             return Failed(text=str(error))
+
+
+async def _error(_request: Request, error: Exception) -> Response:
+    """The shape of everything that is refused as a whole."""
+    return JSONResponse({"error": str(error)}, error.status if isinstance(error, RestError) else 500)
+
+
+def _words_of(request: Request, body: bytes) -> list[str]:
+    path = request.scope["raw_path"].decode("ascii").strip("/")
+    has_body = request.method in ("POST", "PUT")
+    if not path and has_body:
+        return _words(_json(body))
+    words = [unquote(word) for word in path.split("/")]
+    if has_body and body:
+        words.append(body.decode("utf-8", "replace"))
+    # What follows a value in the body stands in the query: /set/foo?EX=100.
+    for name, value in request.query_params.multi_items():
+        if name != "_token":
+            words += [name, value] if value else [name]
+    return words
+
+
+def _commands_in(body: bytes) -> list[list[str]]:
+    rows = _json(body)
+    if not isinstance(rows, list):
+        raise RestError("ERR wanted an array of commands")
+    return [_words(row) for row in rows]
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise RestError("ERR failed to parse the request body as JSON") from None
+
+
+def _words(row: Any) -> list[str]:
+    if not isinstance(row, list) or not row or not all(isinstance(word, str | int | float) for word in row):
+        raise RestError("ERR wanted a command as an array of strings and numbers")
+    return [word if isinstance(word, str) else json.dumps(word) for word in row]
+
+
+def _shown(result: Result, request: Request) -> dict[str, Any]:
+    """One result, with strings in base64 where the request asks for it, as Upstash's own client does."""
+    if isinstance(result, Failed):
+        return {"error": result.text}
+    is_encoded = request.headers.get("upstash-encoding", "").lower() == "base64"
+    return {"result": _encoded(result) if is_encoded else result}
+
+
+def _encoded(value: Value) -> Value:
+    """Upstash encodes every string of a result but the plain OK."""
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    if isinstance(value, str) and value != "OK":
+        return base64.b64encode(value.encode()).decode()
+    return value

@@ -15,7 +15,7 @@ from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Outcome
 from monitor.lib.text import Scrubber
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 
 # Far longer than loopback ever takes; a test that runs into it has failed.
 LONG = timedelta(seconds=20)
@@ -64,16 +64,16 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inbox() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as inbox:
+def inbox() -> Iterator[MessagingStandIn]:
+    with MessagingStandIn() as inbox:
         yield inbox
 
 
-def slack(inbox: InboxStandIn) -> SlackChannel:
+def slack(inbox: MessagingStandIn) -> SlackChannel:
     return SlackChannel(name="slack", webhook_url=inbox.slack_url, scrub=Scrubber([inbox.slack_url]))
 
 
-def telegram(inbox: InboxStandIn) -> TelegramChannel:
+def telegram(inbox: MessagingStandIn) -> TelegramChannel:
     return TelegramChannel(
         name="telegram",
         bot_token=inbox.bot_token,
@@ -83,5 +83,5 @@ def telegram(inbox: InboxStandIn) -> TelegramChannel:
     )
 
 
-def both(inbox: InboxStandIn) -> tuple[Channel, Channel]:
+def both(inbox: MessagingStandIn) -> tuple[Channel, Channel]:
     return slack(inbox), telegram(inbox)

@@ -11,6 +11,8 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from monitor.alerts.retry_policy import ChatMove, DeliveryStatus
 from monitor.alerts.slack import SlackChannel
@@ -18,8 +20,8 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
 from monitor.engine.scheduler import Heartbeat
 from monitor.lib.text import Scrubber
-from monitor.sandbox.inbox import InboxFault, InboxStandIn
-from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
+from monitor.sandbox.server import LoopbackServer
 from tests.alerts.conftest import CLOSED, LONG, OPENED, telegram
 
 CONFIRMED, RETRY, PERMANENT = DeliveryStatus.CONFIRMED, DeliveryStatus.RETRY, DeliveryStatus.PERMANENT
@@ -28,44 +30,40 @@ PATH = "/services/T0TEST99/B0TEST77/pathOfTheTest0123456789"
 PORTAL = "<html><body>Welcome! Please log in.</body></html>"
 
 
-class Service:
+class Service(LoopbackServer):
     """A service that gives the replies it was told to give, one after the other, the last one for ever."""
 
     def __init__(self) -> None:
-        self.replies: list[Reply] = [Reply(status=200, body="ok")]
-        self.requests: list[Request] = []
-        self.listener = Listener("service", self._answer)
-        self.scrub = Scrubber([self.listener.url + PATH, TOKEN])
+        self.replies: list[Response] = [PlainTextResponse("ok")]
+        super().__init__(self._reply)
+        self.scrub = Scrubber([self.url + PATH, TOKEN])
 
-    def _answer(self, request: Request) -> Reply:
-        self.requests.append(request)
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+    async def _reply(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        await reply(scope, receive, send)
 
     def answers(self, status: int, body: str, **headers: str) -> None:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.replies = [Reply(status=status, body=body, headers=names)]
+        self.replies = [Response(body, status, names, media_type="application/json")]
 
     @property
     def bodies(self) -> list[dict[str, object]]:
         return [json.loads(request.body) for request in self.requests]
 
     def slack(self) -> SlackChannel:
-        return SlackChannel(name="slack", webhook_url=self.listener.url + PATH, scrub=self.scrub)
+        return SlackChannel(name="slack", webhook_url=self.url + PATH, scrub=self.scrub)
 
     def telegram(self) -> TelegramChannel:
-        return TelegramChannel(
-            name="telegram", bot_token=TOKEN, chat_id="-42", api_url=self.listener.url, scrub=self.scrub
-        )
+        return TelegramChannel(name="telegram", bot_token=TOKEN, chat_id="-42", api_url=self.url, scrub=self.scrub)
 
     def webhook(self) -> WebhookChannel:
-        return WebhookChannel(name="webhook", url=self.listener.url + PATH)
+        return WebhookChannel(name="webhook", url=self.url + PATH)
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    service = Service()
-    yield service
-    service.listener.stop()
+    with Service() as service:
+        yield service
 
 
 @pytest.mark.parametrize(
@@ -220,7 +218,7 @@ def test_telegrams_own_pause_comes_before_the_header(service: Service) -> None:
 
 def test_slack_gets_plain_text_when_it_refuses_the_blocks(service: Service) -> None:
     """What, since when, and the number: short, without blocks; the alert arrives."""
-    service.replies = [Reply(status=400, body="invalid_blocks"), Reply(status=200, body="ok")]
+    service.replies = [Response("invalid_blocks", 400), Response("ok", 200)]
     assert service.slack().send(OPENED, timeout=LONG).status is CONFIRMED
     first, second = service.bodies
     assert "blocks" in first
@@ -243,9 +241,9 @@ def test_slack_gets_plain_text_when_it_refuses_the_blocks(service: Service) -> N
 def test_telegram_gets_plain_text_when_it_refuses_the_form(service: Service, description: str) -> None:
     """The same, without parse_mode; and only once: a second refusal is final."""
     service.replies = [
-        Reply(status=400, body=failed(400, description)),
-        Reply(status=200, body='{"ok": true}'),
-        Reply(status=400, body=failed(400, description)),
+        Response(failed(400, description), 400),
+        Response('{"ok": true}', 200),
+        Response(failed(400, description), 400),
     ]
     assert service.telegram().send(OPENED, timeout=LONG).status is CONFIRMED
     second = service.bodies[1]
@@ -256,9 +254,9 @@ def test_telegram_gets_plain_text_when_it_refuses_the_form(service: Service, des
     assert len(service.requests) == 4
 
 
-def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
+def test_a_chat_that_moved_is_followed(inbox: MessagingStandIn) -> None:
     """Telegram names the new id; the message goes there at once, and the next one goes there directly."""
-    inbox.telegram_fault = InboxFault.MIGRATED
+    inbox.telegram_fault = MessagingFault.MIGRATED
     channel = telegram(inbox)
     move = ChatMove(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id)
     result = channel.send(OPENED, timeout=LONG)
@@ -268,9 +266,9 @@ def test_a_chat_that_moved_is_followed(inbox: InboxStandIn) -> None:
     assert inbox.requests == 3
 
 
-def test_a_move_that_is_remembered_saves_a_request(inbox: InboxStandIn) -> None:
+def test_a_move_that_is_remembered_saves_a_request(inbox: MessagingStandIn) -> None:
     """After a restart; but not when the settings name another chat by now."""
-    inbox.telegram_fault = InboxFault.MIGRATED
+    inbox.telegram_fault = MessagingFault.MIGRATED
     channel = telegram(inbox)
     channel.follow(ChatMove(old_chat_id="-1", new_chat_id="-2"))
     channel.follow(ChatMove(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id))
@@ -278,19 +276,17 @@ def test_a_move_that_is_remembered_saves_a_request(inbox: InboxStandIn) -> None:
     assert inbox.requests == 1
 
 
-@pytest.mark.parametrize(
-    "second", [Reply(status=429, body=failed(429, "wait", retry_after=3)), Reply(status=502, body=PORTAL)]
-)
+@pytest.mark.parametrize("second", [Response(failed(429, "wait", retry_after=3), 429), Response(PORTAL, 502)])
 def test_a_move_is_remembered_even_if_the_new_chat_does_not_take_the_message(
-    service: Service, second: Reply
+    service: Service, second: Response
 ) -> None:
     """And a service that names a new id for each new id is not followed for ever."""
     moved = failed(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-100)
-    service.replies = [Reply(status=400, body=moved), second]
+    service.replies = [Response(moved, 400), second]
     result = service.telegram().send(OPENED, timeout=LONG)
     assert (result.status, result.move) == (RETRY, ChatMove(old_chat_id="-42", new_chat_id="-100"))
     assert [body["chat_id"] for body in service.bodies] == ["-42", "-100"]
-    service.replies = [Reply(status=400, body=moved)]
+    service.replies = [Response(moved, 400)]
     assert service.telegram().send(OPENED, timeout=LONG).status is PERMANENT
     assert len(service.requests) == 4
 
@@ -315,6 +311,6 @@ def test_no_result_holds_a_secret(
 def test_a_heartbeat_is_confirmed_by_any_2xx(service: Service, status: int, wanted: DeliveryStatus) -> None:
     """Everything else is only noted: the switch itself raises the alarm when pings stay away."""
     service.answers(status, "OK")
-    result = Heartbeat(url=service.listener.url + PATH).ping(timeout=LONG)
+    result = Heartbeat(url=service.url + PATH).ping(timeout=LONG)
     assert (result.status, result.detail) == (wanted, f"answered {status}")
     assert service.requests[0].method == "GET"

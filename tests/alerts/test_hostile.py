@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.responses import Response
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryStatus
@@ -19,8 +20,8 @@ from monitor.alerts.telegram import as_html
 from monitor.alerts.text import clean, compose, plain_text, short_text
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.observation import Outcome
-from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.sandbox.messaging import MessagingStandIn
+from monitor.sandbox.server import LoopbackServer
 from tests.alerts.conftest import LONG, MONITOR, OPENED, SINCE, both, slack, telegram
 
 HOSTILE = (
@@ -71,7 +72,7 @@ def strings(value: object) -> Iterator[str]:
         yield value
 
 
-def check(inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...]) -> None:
+def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...]) -> None:
     """Taken by both services at the first try, with nobody mentioned and no foreign text become markup."""
     message = compose(notification, notes)
     html = as_html(message)
@@ -99,7 +100,7 @@ def check(inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
-def test_hostile_text_in_every_field_is_inert_and_taken(inbox: InboxStandIn, text: str) -> None:
+def test_hostile_text_in_every_field_is_inert_and_taken(inbox: MessagingStandIn, text: str) -> None:
     """No mention, no link, no style; never above a limit, never refused for its form."""
     for notification in fields(text):
         check(inbox, notification, (text, text, text, text))
@@ -124,7 +125,7 @@ NOTIFICATIONS = st.builds(
 NOTES = st.lists(st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)), max_size=5).map(tuple)
 
 
-def test_any_text_in_any_field_is_inert_and_taken(inbox: InboxStandIn) -> None:
+def test_any_text_in_any_field_is_inert_and_taken(inbox: MessagingStandIn) -> None:
     """The same for whatever hypothesis thinks of."""
 
     @given(notification=NOTIFICATIONS, notes=NOTES)
@@ -150,7 +151,7 @@ def test_a_message_that_is_full_everywhere_fits_into_telegram() -> None:
     assert len(shown.encode("utf-16-le")) // 2 <= 4096
 
 
-def test_a_step_begins_no_style_in_slack(inbox: InboxStandIn) -> None:
+def test_a_step_begins_no_style_in_slack(inbox: MessagingStandIn) -> None:
     """Steps stand in markup; a variable's name keeps its underscores, foreign asterisks have no effect."""
     step = "Set UPSTASH_REDIS_REST_TOKEN, not *bold* _it_ ~no~ `code`"
     slack(inbox).send(replace(MONITOR, steps=(step,)), timeout=LONG)
@@ -158,7 +159,7 @@ def test_a_step_begins_no_style_in_slack(inbox: InboxStandIn) -> None:
     assert text == "*Next*\n1. Set UPSTASH_REDIS_REST_TOKEN, not ∗bold∗ ＿it＿ ∼no∼ 'code'"
 
 
-def test_a_name_in_telegram_mentions_nobody(inbox: InboxStandIn) -> None:
+def test_a_name_in_telegram_mentions_nobody(inbox: MessagingStandIn) -> None:
     """Outside of code an invisible mark keeps @ann from being a mention; the error text is code, and as it was."""
     telegram(inbox).send(replace(OPENED, database="@ann", detail="ask @bob"), timeout=LONG)
     [message] = inbox.messages
@@ -192,20 +193,11 @@ def test_foreign_text_is_cleaned_and_cut(text: str, limit: int, shown: str) -> N
 
 def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
     """The notification's fields, and ready-made lines; nothing that a strict JSON reader refuses."""
-    received: list[Request] = []
-
-    def take(request: Request) -> Reply:
-        received.append(request)
-        return Reply(status=204, body="")
-
-    receiver = Listener("receiver", take)
-    try:
+    with LoopbackServer(Response(status_code=204)) as receiver:
         hook = WebhookChannel(name="hook", url=receiver.url + "/hook")
         notification = replace(OPENED, detail="\ud800 WRONGPASS\x1b[2J " + "x" * 1000)
         assert hook.send(notification, notes=("a line",), timeout=LONG).status is DeliveryStatus.CONFIRMED
-    finally:
-        receiver.stop()
-    body = json.loads(received[0].body)
+    body = json.loads(receiver.requests[0].body)
     assert body.pop("detail").startswith("WRONGPASS [2J xxx")
     meaning, whose = body["facts"][2:]
     steps = body.pop("next_steps")

@@ -10,7 +10,7 @@ import pytest
 from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Outcome
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from tests.alerts.conftest import (
     CHANGED,
     CLOSED,
@@ -201,7 +201,7 @@ EACH_KIND = pytest.mark.parametrize(
 
 @EACH_KIND
 def test_a_message_as_slack_gets_it(
-    inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
+    inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
 ) -> None:
     """Blocks, and the same words as a fallback for notifications; links stay folded, names are not linked."""
     assert slack(inbox).send(notification, notes=notes, timeout=LONG).status is DeliveryStatus.CONFIRMED
@@ -214,7 +214,7 @@ def test_a_message_as_slack_gets_it(
 
 @EACH_KIND
 def test_a_message_as_telegram_gets_it(
-    inbox: InboxStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
+    inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
 ) -> None:
     """HTML without a preview of links."""
     assert telegram(inbox).send(notification, notes=notes, timeout=LONG).status is DeliveryStatus.CONFIRMED
@@ -227,7 +227,7 @@ def test_a_message_as_telegram_gets_it(
     }
 
 
-def test_the_status_page_is_a_link(inbox: InboxStandIn) -> None:
+def test_the_status_page_is_a_link(inbox: MessagingStandIn) -> None:
     """In Slack a URL in markup is only a link when it says so; it is our own, and the only one."""
     notification = replace(OPENED, cause=Outcome.SERVER_ERROR, causes=(Outcome.SERVER_ERROR,))
     slack(inbox).send(notification, timeout=LONG)
@@ -237,7 +237,7 @@ def test_the_status_page_is_a_link(inbox: InboxStandIn) -> None:
     assert "1. See whether Upstash knows of it: https://status.upstash.com." in message.text.splitlines()
 
 
-def test_a_long_name_leaves_room_for_what_happened(inbox: InboxStandIn) -> None:
+def test_a_long_name_leaves_room_for_what_happened(inbox: MessagingStandIn) -> None:
     """A name of 200 characters is cut, not the words behind it."""
     for channel in (slack(inbox), telegram(inbox)):
         channel.send(replace(MISSED, database="n" * 200), timeout=LONG)

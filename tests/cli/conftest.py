@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 
 
@@ -17,6 +17,6 @@ def upstash(request: pytest.FixtureRequest) -> Iterator[UpstashStandIn]:
 
 
 @pytest.fixture
-def people() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as server:
+def people() -> Iterator[MessagingStandIn]:
+    with MessagingStandIn() as server:
         yield server

@@ -10,22 +10,21 @@ from pathlib import Path
 import pytest
 
 from monitor.lib.exit_status import ExitStatus, worst
-from monitor.sandbox import inbox
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
 
 
-def program(folder: Path, upstash: UpstashStandIn, people: InboxStandIn, **rest: object) -> Program:
+def program(folder: Path, upstash: UpstashStandIn, people: MessagingStandIn, **rest: object) -> Program:
     return Program(
         folder, settings(database("main", upstash.url, TOKEN, timeout="1s"), channels=slack(people), **rest)
     )
 
 
 def test_a_healthy_database_is_one_line_and_zero(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """The line a plugin host reads, performance data behind the bar, nothing on stderr, no message."""
     done = program(tmp_path, upstash, people).end("check")
@@ -40,7 +39,7 @@ def test_a_healthy_database_is_one_line_and_zero(
 
 
 def test_rounds_on_one_file_go_on_as_one_process(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """Opened in one round, quiet in the next, closed by `run`; the next incident has the next number."""
     monitor = program(tmp_path, upstash, people)
@@ -63,7 +62,7 @@ def test_rounds_on_one_file_go_on_as_one_process(
 
 
 def test_an_empty_folder_each_time_still_decides(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """A cron service without a volume: three timeouts are seen, confirmed and sent within one run."""
     upstash.fault = UpstashFault.HANG
@@ -80,7 +79,7 @@ def test_an_empty_folder_each_time_still_decides(
     ("fault", "status"), [(UpstashFault.NONE, 0), (UpstashFault.SERVER_ERROR, 2), (UpstashFault.QUOTA, 2)]
 )
 def test_exit_zero_is_for_platforms_that_call_a_failing_database_a_crash(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: UpstashFault, status: int
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn, fault: UpstashFault, status: int
 ) -> None:
     """`--exit-zero` turns 1 and 2 into 0 and changes nothing else."""
     upstash.fault = fault
@@ -102,7 +101,7 @@ def test_what_is_down_outranks_what_is_not_known() -> None:
         assert worst([status[code] for code in codes]) is status[expected]
 
 
-def test_slow_only_is_a_warning(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+def test_slow_only_is_a_warning(tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn) -> None:
     """Status 1, and the limit stands in the performance data."""
     upstash.delay_seconds = 0.05
     monitor = Program(tmp_path, settings(database("main", upstash.url, TOKEN, slow="10ms")))
@@ -128,7 +127,7 @@ def test_an_unusable_configuration_is_unknown(tmp_path: Path, words: tuple[str, 
 
 
 def test_without_alerts_the_message_waits_for_the_next_round(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """`--no-alerts` sends nothing and loses nothing."""
     upstash.token = "another"
@@ -144,7 +143,7 @@ def test_without_alerts_the_message_waits_for_the_next_round(
     [(UpstashFault.NONE, "HTTP ✓ · token ✗ · rediss:// ✗"), (UpstashFault.HANG, "HTTP ✗ · token – · rediss:// ✗")],
 )
 def test_the_doctors_layers_are_in_the_message_of_the_same_round(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, fault: UpstashFault, layers: str
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn, fault: UpstashFault, layers: str
 ) -> None:
     """The round does not end before the message that waited for the doctor has gone."""
     upstash.token, upstash.fault = "another", fault
@@ -156,11 +155,11 @@ def test_the_doctors_layers_are_in_the_message_of_the_same_round(
 
 
 def test_a_round_ends_in_time_whatever_hangs(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """Neither a database that hangs nor a Slack that drips holds it beyond `--within`."""
     upstash.fault = UpstashFault.HANG
-    people.fault = inbox.InboxFault.DRIP
+    people.fault = MessagingFault.DRIP
     hanging = database("main", upstash.url, TOKEN, timeout="60s")
     monitor = Program(tmp_path, settings(hanging, channels=slack(people)))
     done = monitor.end("check", "--within", "3s")
@@ -169,7 +168,9 @@ def test_a_round_ends_in_time_whatever_hangs(
     assert done.seconds < PATIENCE_SECONDS
 
 
-def test_two_rounds_at_once_share_one_file(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+def test_two_rounds_at_once_share_one_file(
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
+) -> None:
     """An overlap of cron runs neither fails nor tells one incident under two numbers."""
     upstash.token = "another"
     monitor = program(tmp_path, upstash, people)
@@ -180,7 +181,7 @@ def test_two_rounds_at_once_share_one_file(tmp_path: Path, upstash: UpstashStand
 
 
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """Only the databases that are named are checked."""
     monitor = program(tmp_path, upstash, people)

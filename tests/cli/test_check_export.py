@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.cli.main import main
-from monitor.sandbox.inbox import InboxStandIn
-from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.sandbox.messaging import MessagingStandIn
+from monitor.sandbox.server import Drip, LoopbackServer
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, Program, database, settings, slack
 from tests.web.scrapers import get, promtool, pushgateway, read
@@ -20,7 +20,7 @@ PASSWORD = "pa55wordOfTheGateway"
 MAIN = frozenset({("database", "main")})
 
 
-def program(folder: Path, upstash: UpstashStandIn, people: InboxStandIn) -> Program:
+def program(folder: Path, upstash: UpstashStandIn, people: MessagingStandIn) -> Program:
     databases = [database(name, upstash.url, TOKEN, timeout="2s") for name in ("main", "cache")]
     return Program(folder, settings(*databases, channels=slack(people)))
 
@@ -37,7 +37,9 @@ def outcomes(file: Path, name: str) -> dict[str, float]:
     }
 
 
-def test_the_file_has_what_the_round_found(tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn) -> None:
+def test_the_file_has_what_the_round_found(
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
+) -> None:
     """Fine, failing, fine: counters go on over the rounds, gauges are the latest, the status is as ever."""
     monitor, file = program(tmp_path, upstash, people), tmp_path / "upstash.prom"
     done = monitor.end("check", "--metrics", str(file))
@@ -67,7 +69,7 @@ def test_the_file_has_what_the_round_found(tmp_path: Path, upstash: UpstashStand
 
 
 def test_only_the_databases_that_are_named_are_in_the_file(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """The others were not checked; their series would show them as they were long ago."""
     monitor, file = program(tmp_path, upstash, people), tmp_path / "upstash.prom"
@@ -77,7 +79,7 @@ def test_only_the_databases_that_are_named_are_in_the_file(
 
 
 def test_a_file_that_cannot_be_written_changes_no_verdict(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """stderr has it in one line; the line for the plugin host and the status are about the databases."""
     upstash.fault = UpstashFault.QUOTA
@@ -90,7 +92,7 @@ def test_a_file_that_cannot_be_written_changes_no_verdict(
 
 
 def test_a_round_is_pushed_to_a_real_pushgateway(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """Under the job upstash-monitor, beside the file, with one JSON document on stdout as before."""
     monitor, file = program(tmp_path, upstash, people), tmp_path / "upstash.prom"
@@ -106,22 +108,13 @@ def test_a_round_is_pushed_to_a_real_pushgateway(
 
 
 def test_a_gateway_that_hangs_neither_holds_the_end_nor_changes_the_verdict(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """The answer comes first, the push has what is left of `--within`, and no password is printed."""
-    requests: list[Request] = []
-
-    def drip(request: Request) -> Reply:
-        requests.append(request)
-        return Reply(status=200, body=" " * 1000, drip_seconds=1.0)
-
-    gateway = Listener("gateway", drip)
-    try:
+    with LoopbackServer(Drip(1.0)) as gateway:
         url = gateway.url.replace("://", f"://ops:{PASSWORD}@")
         done = program(tmp_path, upstash, people).end("check", "--within", "8s", "--push", url)
-    finally:
-        gateway.stop()
-    assert [request.method for request in requests] == ["PUT"]
+    assert [request.method for request in gateway.requests] == ["PUT"]
     assert done.status == 0
     assert done.stdout.startswith("OK - ")
     assert "no whole answer within" in done.stderr
@@ -130,7 +123,7 @@ def test_a_gateway_that_hangs_neither_holds_the_end_nor_changes_the_verdict(
 
 
 def test_checks_end_early_enough_for_the_push(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """A database that hangs until the end of the round does not take the push its time."""
     upstash.fault = UpstashFault.HANG
@@ -162,7 +155,7 @@ def test_a_wrong_option_is_refused_before_anything_is_checked(
 
 @pytest.mark.parametrize("words", [(), ("--metrics", "upstash.prom")])
 def test_a_check_loads_no_more_than_it_needs(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn, words: tuple[str, ...]
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn, words: tuple[str, ...]
 ) -> None:
     """The client library is 30 ms that a check without metrics does not pay; none of them loads the web server."""
     monitor = program(tmp_path, upstash, people)

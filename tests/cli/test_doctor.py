@@ -15,8 +15,7 @@ import trustme
 from redis import Redis
 
 from monitor.sandbox.console import ConsoleStandIn, Database
-from monitor.sandbox.railway import RailwayStandIn
-from monitor.sandbox.railway_service import Service
+from monitor.sandbox.railway import RailwayService, RailwayStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.redis_server import RedisServer, redis_server
@@ -32,7 +31,7 @@ class DoctorCase:
 
     upstash: UpstashStandIn
     database: Database
-    worker: Service
+    worker: RailwayService
     railway: RailwayStandIn
     page: StatusPageStandIn
     redis: RedisServer

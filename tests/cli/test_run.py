@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sandbox import inbox
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import Program, Running, database, settings, slack, told, until
 
@@ -53,10 +52,10 @@ def test_a_signal_ends_it_cleanly_with_everything_committed(
 
 
 def test_it_ends_in_time_while_a_check_and_a_message_hang(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """A database that hangs, a Slack that drips; the message waits for the next start and arrives then."""
-    people.fault = inbox.InboxFault.DRIP
+    people.fault = MessagingFault.DRIP
     upstash.token = "another"
     program = Program(
         tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s"), channels=slack(people))
@@ -68,7 +67,7 @@ def test_it_ends_in_time_while_a_check_and_a_message_hang(
         ended = running.end(signal.SIGTERM, signal.SIGTERM)
     assert ended.status == 0
     assert ended.seconds < FIVE_SECONDS
-    people.fault = inbox.InboxFault.NONE
+    people.fault = MessagingFault.NONE
     upstash.fault = UpstashFault.NONE
     with program.running() as running:
         running.wait_for("incident 1 opened delivered")
@@ -77,7 +76,7 @@ def test_it_ends_in_time_while_a_check_and_a_message_hang(
 
 
 def test_the_start_line_names_the_databases_and_the_channels(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """What, how often, through which channels, where the file is; on Railway a disk without a volume."""
     program = Program(
@@ -114,7 +113,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, 
 
 
 def test_an_unwritable_history_stops_neither_checks_nor_alerts(
-    tmp_path: Path, upstash: UpstashStandIn, people: InboxStandIn
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """A folder is where the file should be: it goes on from memory, logs that once, and alerts as ever."""
     (tmp_path / "history.db").mkdir()

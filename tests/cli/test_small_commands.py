@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sandbox.inbox import InboxFault, InboxStandIn
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import ROOT, Program, database, settings, slack, told
 
@@ -49,7 +49,7 @@ def test_config_schema_describes_the_file_as_it_is_written(tmp_path: Path) -> No
     assert {"databases", "defaults", "alerts", "channels", "history"} <= set(described["properties"])
 
 
-def test_an_incident_is_listed_acknowledged_and_listed_as_known(tmp_path: Path, people: InboxStandIn) -> None:
+def test_an_incident_is_listed_acknowledged_and_listed_as_known(tmp_path: Path, people: MessagingStandIn) -> None:
     """`incidents`, `--json`, `ack N`; a number that is not open is answered with those that are."""
     with UpstashStandIn("another") as upstash:
         program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
@@ -103,13 +103,13 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     assert script.stdout.startswith("#compdef upstash-monitor")
 
 
-def test_a_test_message_shows_each_channels_answer(tmp_path: Path, people: InboxStandIn) -> None:
+def test_a_test_message_shows_each_channels_answer(tmp_path: Path, people: MessagingStandIn) -> None:
     """Delivered and marked as a test message: 0; refused: 2, with what to do; a channel nobody knows: 3."""
     program = Program(tmp_path, settings(database("main", "https://h.upstash.io"), channels=slack(people)))
     good = program.end("test-alerts")
     assert (good.status, good.stdout) == (0, "slack: delivered (ok)\n")
     assert "a test message for slack; nothing is wrong" in people.messages[0].text
-    people.fault = InboxFault.GONE
+    people.fault = MessagingFault.GONE
     bad = program.end("test-alerts", "slack")
     assert bad.status == 2
     assert "NOT delivered (Slack refused it (404 no_service): the webhook was removed" in bad.stdout

@@ -15,7 +15,7 @@ from monitor.diagnosis.layers import Fact, Layer, LayerState
 from monitor.doctor.console import ConsoleKey, ConsoleResult, read_console
 from monitor.lib.secret import Secret
 from monitor.sandbox.console import NO_LIMIT, ConsoleStandIn, Database
-from monitor.sandbox.loopback import Mood
+from monitor.sandbox.web_service import WebFault
 
 EMAIL, API_KEY = "owner@example.com", "k3y-0f-the-wh0le-acc0unt-7f3a"
 HOST = "merry-cat-12345.upstash.io"
@@ -80,7 +80,7 @@ def test_only_calls_that_read_are_made(account: AccountWithDatabase) -> None:
     account.database.rotate()
     account.check()
     identity = account.database.database_id
-    calls = [(request.method, request.path) for request in account.console.requests]
+    calls = [(request.method, request.target) for request in account.console.requests]
     assert (
         calls
         == [
@@ -242,11 +242,13 @@ def test_a_wrong_key_is_unknown(account: AccountWithDatabase) -> None:
     assert found.result.detail == "not read: the key is not accepted (401)"
 
 
-@pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
+@pytest.mark.parametrize(
+    "fault", [fault for fault in WebFault if fault not in (WebFault.NONE, WebFault.HANG, WebFault.DRIP)]
+)
 @pytest.mark.parametrize("part", ["/v2/redis/databases", "/v2/redis/database/"])
-def test_an_odd_answer_is_unknown(account: AccountWithDatabase, mood: Mood, part: str) -> None:
+def test_an_odd_answer_is_unknown(account: AccountWithDatabase, fault: WebFault, part: str) -> None:
     """403, 404, 429, 5xx, HTML, cut or foreign JSON, at either call: no verdict, and nothing to compare with."""
-    account.console.mood_of[part] = mood
+    account.console.fault_of[part] = fault
     found = account.check()
     assert (found.result.state, found.result.facts, found.database) == (
         LayerState.UNKNOWN,
@@ -256,13 +258,13 @@ def test_an_odd_answer_is_unknown(account: AccountWithDatabase, mood: Mood, part
     assert found.result.detail.startswith("not read: ")
 
 
-@pytest.mark.parametrize("mood", [mood for mood in Mood if mood is not Mood.WELL])
-def test_without_its_stats_the_rest_is_known(account: AccountWithDatabase, mood: Mood) -> None:
+@pytest.mark.parametrize("fault", [fault for fault in WebFault if fault is not WebFault.NONE])
+def test_without_its_stats_the_rest_is_known(account: AccountWithDatabase, fault: WebFault) -> None:
     """The state and the token are worth having without the usage."""
-    account.console.mood_of["/v2/redis/stats/"] = mood
+    account.console.fault_of["/v2/redis/stats/"] = fault
     found = account.check(timeout=timedelta(seconds=1))
     assert state_and_facts(found) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
-    assert mood is Mood.OTHER_SHAPE or "usage not read" in found.result.detail
+    assert fault is WebFault.OTHER_SHAPE or "usage not read" in found.result.detail
 
 
 @pytest.mark.parametrize("identity", ["../reset-password/x", "", None, 7, "x" * 65, "another"])
@@ -271,7 +273,7 @@ def test_an_odd_id_is_never_put_into_a_path(account: AccountWithDatabase, identi
     account.database.extra = {"database_id": identity}
     found = account.check()
     assert found.result.state is LayerState.UNKNOWN
-    assert {request.path.split("/")[3] for request in account.console.requests} <= {"databases", "database"}
+    assert {request.target.split("/")[3] for request in account.console.requests} <= {"databases", "database"}
 
 
 @pytest.mark.parametrize(
@@ -289,13 +291,13 @@ def test_fields_of_another_type_are_left_out(account: AccountWithDatabase, extra
     assert state_and_facts(found) == (LayerState.PASSED, {Fact.CONSOLE_TOKEN_IS_OURS})
 
 
-@pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
+@pytest.mark.parametrize("fault", [WebFault.HANG, WebFault.DRIP])
 @pytest.mark.parametrize("part", ["/v2/redis/databases", "/v2/redis/database/", "/v2/redis/stats/"])
 def test_a_console_that_hangs_or_drips_ends_at_the_timeout(
-    account: AccountWithDatabase, mood: Mood, part: str
+    account: AccountWithDatabase, fault: WebFault, part: str
 ) -> None:
     """At whichever call: the time given is for all of them together."""
-    account.console.mood_of[part] = mood
+    account.console.fault_of[part] = fault
     began = monotonic()
     account.check(timeout=timedelta(seconds=0.5))
     assert monotonic() - began < 5

@@ -22,8 +22,8 @@ from monitor.doctor.railway import Railway, RailwayAccess
 from monitor.doctor.worker_variables import ExpectedValues, FixPlan, plan_fix
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
-from monitor.sandbox.loopback import Mood
 from monitor.sandbox.railway import RailwayStandIn
+from monitor.sandbox.web_service import WebFault
 
 HOST = "merry-cat-12345.upstash.io"
 URL = f"https://{HOST}"
@@ -135,8 +135,8 @@ def test_a_worker_with_an_old_token_is_fixed(case: FixCase) -> None:
 def test_only_what_is_wrong_is_written_and_nothing_is_replaced(case: FixCase) -> None:
     """The request to Railway names one variable, skips deploys, and does not ask for the rest to be deleted."""
     case.apply_fix()
-    write = next(one for one in case.api.operations() if one.kind == "mutation").fields[0]
-    change = write.arguments["input"]
+    write = next(one for one in case.api.operations() if one.kind == "mutation")
+    change = write.variables["input"]
     assert change["variables"] == {"UPSTASH_REDIS_REST_TOKEN": NEW}
     assert change["skipDeploys"] is True
     assert "replace" not in change
@@ -245,7 +245,7 @@ def test_a_staged_change_is_named_by_its_layer(case: FixCase) -> None:
 @pytest.mark.parametrize("status", ["FAILED", "CRASHED"])
 def test_a_deployment_that_fails_ends_the_wait(case: FixCase, status: str) -> None:
     """There is nothing to wait for; the next step is to read Railway's logs."""
-    case.worker.next_ends = status
+    case.worker.next_end_status = status
     result = case.apply_fix()
     assert steps_of(result)[-1] == (FixStep.CHECK, False)
     assert f"The new deployment of service worker {status.lower()}." in result.steps[-1].detail
@@ -266,11 +266,11 @@ def test_when_railway_refuses_the_write_nothing_was_done(case: FixCase) -> None:
     assert case.api.changes() == [WRITES]
 
 
-@pytest.mark.parametrize("mood", [Mood.CUT, Mood.SERVER_ERROR, Mood.HTML, Mood.HANG])
-def test_when_the_answer_to_the_write_is_lost_the_detail_claims_nothing(case: FixCase, mood: Mood) -> None:
+@pytest.mark.parametrize("fault", [WebFault.CUT, WebFault.SERVER_ERROR, WebFault.HTML, WebFault.HANG])
+def test_when_the_answer_to_the_write_is_lost_the_detail_claims_nothing(case: FixCase, fault: WebFault) -> None:
     """Nobody knows whether it was done."""
     plan = case.plan()
-    case.api.mood_of[WRITES] = mood
+    case.api.fault_of[WRITES] = fault
     began = monotonic()
     result = case.apply_fix(plan, step_timeout=timedelta(seconds=0.5))
     assert monotonic() - began < 10
@@ -306,9 +306,9 @@ def test_a_request_that_fails_while_waiting_is_made_again(case: FixCase) -> None
 
     def pass_time() -> None:
         if case.now == 5:
-            case.api.mood = Mood.RATE_LIMITED
+            case.api.fault = WebFault.RATE_LIMITED
         if case.now == 20:
-            case.api.mood = Mood.WELL
+            case.api.fault = WebFault.NONE
             case.worker.deployments[-1].ready_at = 0.0
 
     case.after_sleep = pass_time

@@ -10,8 +10,8 @@ import pytest
 
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerState
 from monitor.doctor.examine import WITHIN
-from monitor.sandbox.loopback import Mood
 from monitor.sandbox.upstash import UpstashFault
+from monitor.sandbox.web_service import WebFault
 from tests.checks.listener import Listener, hang, port_that_drops
 from tests.doctor.examined_database import ExaminedDatabase
 
@@ -56,9 +56,9 @@ HANGS: list[tuple[Layer, Trouble]] = [
     (Layer.WRITING, _silent_on("SET")),
     (Layer.WORKER, _no_handshake_for_the_worker),
     (Layer.WORKER, _no_login_for_the_worker),
-    (Layer.STATUS_PAGE, lambda examined, _stack: setattr(examined.page, "mood", Mood.HANG)),
-    (Layer.CONSOLE, lambda examined, _stack: setattr(examined.console, "mood", Mood.HANG)),
-    (Layer.PLATFORM, lambda examined, _stack: setattr(examined.railway, "mood", Mood.HANG)),
+    (Layer.STATUS_PAGE, lambda examined, _stack: setattr(examined.page, "fault", WebFault.HANG)),
+    (Layer.CONSOLE, lambda examined, _stack: setattr(examined.console, "fault", WebFault.HANG)),
+    (Layer.PLATFORM, lambda examined, _stack: setattr(examined.railway, "fault", WebFault.HANG)),
 ]
 
 
@@ -92,7 +92,7 @@ def test_when_everything_hangs_the_doctor_ends_all_the_same(examined: ExaminedDa
     with port_that_drops() as port:
         examined.connectivity = [f"127.0.0.1:{port}"]
         for service in (examined.page, examined.console, examined.railway):
-            service.mood = Mood.HANG
+            service.fault = WebFault.HANG
         layers = examined.examine(within=timedelta(seconds=0.3))
     known = [result.layer for result in layers.layers if result.detail != "not known within 0.3 s"]
     assert known == [Layer.CONFIGURATION]

@@ -16,9 +16,8 @@ from monitor.doctor.railway import Railway, RailwayAccess
 from monitor.doctor.worker_variables import ExpectedValues
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
-from monitor.sandbox.loopback import Mood
-from monitor.sandbox.railway import ENVIRONMENT, PROJECT, RailwayStandIn
-from monitor.sandbox.railway_service import Service
+from monitor.sandbox.railway import ENVIRONMENT, PROJECT, RailwayService, RailwayStandIn
+from monitor.sandbox.web_service import WebFault
 
 HOST = "merry-cat-12345.upstash.io"
 URL = f"https://{HOST}"
@@ -48,7 +47,7 @@ class Project:
     def __init__(self, api: RailwayStandIn) -> None:
         self.api = api
         api.add("web", UPSTASH_REDIS_REST_URL="https://other.upstash.io", UPSTASH_REDIS_REST_TOKEN="AXother")
-        self.worker: Service = api.add(
+        self.worker: RailwayService = api.add(
             "worker",
             UPSTASH_REDIS_REST_URL=URL,
             UPSTASH_REDIS_REST_TOKEN=NEW,
@@ -220,7 +219,7 @@ def test_a_service_that_was_never_deployed_is_shown_as_such(project: Project) ->
 
 def test_a_crashed_deployment_is_shown_with_its_log(project: Project) -> None:
     """What it was started with is what the worker had."""
-    project.worker.next_ends = "CRASHED"
+    project.worker.next_end_status = "CRASHED"
     project.worker.redeploy()
     project.worker.log.append("redis: NOAUTH Authentication required")
     found = project.check()
@@ -268,11 +267,13 @@ def test_a_token_without_access_is_unknown(project: Project) -> None:
     assert found.result.detail == "not read: RAILWAY_API_TOKEN does not open this"
 
 
-@pytest.mark.parametrize("mood", [mood for mood in Mood if mood not in (Mood.WELL, Mood.HANG, Mood.DRIP)])
+@pytest.mark.parametrize(
+    "fault", [fault for fault in WebFault if fault not in (WebFault.NONE, WebFault.HANG, WebFault.DRIP)]
+)
 @pytest.mark.parametrize("part", ["projectToken", "services", "stored: variables"])
-def test_an_odd_answer_is_unknown(project: Project, mood: Mood, part: str) -> None:
+def test_an_odd_answer_is_unknown(project: Project, fault: WebFault, part: str) -> None:
     """At whichever question that the layer cannot do without: no facts, no variables for a fix."""
-    project.api.mood_of[part] = mood
+    project.api.fault_of[part] = fault
     found = project.check()
     assert state_and_facts(found) == (LayerState.UNKNOWN, set())
     assert found.variables is None
@@ -282,11 +283,11 @@ def test_an_odd_answer_is_unknown(project: Project, mood: Mood, part: str) -> No
 OPTIONAL = ["environmentStagedChanges", "deployments(", "deploymentSnapshot", "deploymentLogs"]
 
 
-@pytest.mark.parametrize("mood", [Mood.HTML, Mood.OTHER_SHAPE, Mood.HANG])
+@pytest.mark.parametrize("fault", [WebFault.HTML, WebFault.OTHER_SHAPE, WebFault.HANG])
 @pytest.mark.parametrize("part", OPTIONAL)
-def test_without_the_other_answers_the_variables_are_known(project: Project, mood: Mood, part: str) -> None:
+def test_without_the_other_answers_the_variables_are_known(project: Project, fault: WebFault, part: str) -> None:
     """One question that hangs or fails costs only its own answer."""
-    project.api.mood_of[part] = mood
+    project.api.fault_of[part] = fault
     project.worker.log.append("redis: WRONGPASS")
     del project.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
     found = project.check(timeout=timedelta(seconds=1.5))
@@ -344,14 +345,14 @@ def test_a_rate_limit_is_recognised_in_either_form(project: Project, message: st
     """With status 429 and Retry-After, or among the errors of status 200."""
     project.api.errors["projectToken"] = message
     assert project.check().result.detail == "not read: it limits the rate"
-    project.api.mood = Mood.RATE_LIMITED
+    project.api.fault = WebFault.RATE_LIMITED
     assert project.check().result.detail == "not read: it limits the rate (429, again in 7 s)"
 
 
-@pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
-def test_an_api_that_hangs_or_drips_ends_at_the_timeout(project: Project, mood: Mood) -> None:
+@pytest.mark.parametrize("fault", [WebFault.HANG, WebFault.DRIP])
+def test_an_api_that_hangs_or_drips_ends_at_the_timeout(project: Project, fault: WebFault) -> None:
     """The time given is for all questions together."""
-    project.api.mood = mood
+    project.api.fault = fault
     began = monotonic()
     assert state_and_facts(project.check(timeout=SHORT)) == (LayerState.UNKNOWN, set())
     assert monotonic() - began < 6

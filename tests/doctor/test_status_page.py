@@ -7,11 +7,12 @@ from datetime import timedelta
 from time import monotonic
 
 import pytest
+from starlette.responses import JSONResponse
 
 from monitor.diagnosis.layers import Fact, Layer, LayerState
 from monitor.doctor.status_page import read_status_page
-from monitor.sandbox.loopback import Mood, as_json
 from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
+from monitor.sandbox.web_service import WebFault
 
 LONG = timedelta(seconds=20)
 TROUBLE = frozenset({Fact.TROUBLE_POSTED})
@@ -28,7 +29,7 @@ def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
     result = read_status_page(page.url + "/", timeout=LONG)
     assert (result.layer, result.state, result.facts) == (Layer.STATUS_PAGE, LayerState.PASSED, frozenset())
     assert result.detail == "all 4 Redis components are operational"
-    assert [(request.method, request.path) for request in page.requests] == [("GET", PATH)]
+    assert [(request.method, request.target) for request in page.requests] == [("GET", PATH)]
     assert "authorization" not in page.requests[0].headers
 
 
@@ -88,24 +89,24 @@ def test_a_status_nobody_knows_is_unknown(page: StatusPageStandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mood", "words"),
+    ("fault", "words"),
     [
-        (Mood.HTML, "the answer is not JSON"),
-        (Mood.NOT_JSON, "the answer is not JSON"),
-        (Mood.DEEP, "the answer is not JSON"),
-        (Mood.OTHER_SHAPE, "its answer has another shape than a Statuspage's"),
-        (Mood.REDIRECT, "it answers with a redirect (302)"),
-        (Mood.FORBIDDEN, "it refuses this (403)"),
-        (Mood.NOT_FOUND, "there is no such thing (404)"),
-        (Mood.RATE_LIMITED, "it limits the rate (429, again in 7 s)"),
-        (Mood.SERVER_ERROR, "it has a fault of its own (500)"),
-        (Mood.UNAVAILABLE, "it has a fault of its own (503)"),
-        (Mood.CUT, "no HTTP answer came back"),
+        (WebFault.HTML, "the answer is not JSON"),
+        (WebFault.NOT_JSON, "the answer is not JSON"),
+        (WebFault.DEEP, "the answer is not JSON"),
+        (WebFault.OTHER_SHAPE, "its answer has another shape than a Statuspage's"),
+        (WebFault.REDIRECT, "it answers with a redirect (302)"),
+        (WebFault.FORBIDDEN, "it refuses this (403)"),
+        (WebFault.NOT_FOUND, "there is no such thing (404)"),
+        (WebFault.RATE_LIMITED, "it limits the rate (429, again in 7 s)"),
+        (WebFault.SERVER_ERROR, "it has a fault of its own (500)"),
+        (WebFault.UNAVAILABLE, "it has a fault of its own (503)"),
+        (WebFault.CUT, "no HTTP answer came back"),
     ],
 )
-def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: str) -> None:
+def test_an_odd_answer_is_unknown(page: StatusPageStandIn, fault: WebFault, words: str) -> None:
     """Whatever comes back is in the detail and fails nothing."""
-    page.mood = mood
+    page.fault = fault
     result = read_status_page(page.url, timeout=LONG)
     assert (result.state, result.facts, result.detail) == (LayerState.UNKNOWN, frozenset(), f"not read: {words}")
 
@@ -123,13 +124,11 @@ def test_an_odd_answer_is_unknown(page: StatusPageStandIn, mood: Mood, words: st
         {"incidents": [{"name": None, "status": 3, "components": [{}]}]},
     ],
 )
-def test_a_summary_of_another_shape_is_unknown(
-    page: StatusPageStandIn, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_summary_of_another_shape_is_unknown(page: StatusPageStandIn, change: dict[str, object]) -> None:
     """The JSON of a page that is not a Statuspage, or not any more, breaks nothing."""
     # What the page answers is the point here, so its own answer is bent.
     summary = {"components": page.components(), "incidents": [], **change}
-    monkeypatch.setattr(page, "answer", lambda _: as_json(summary))
+    page.app = JSONResponse(summary)
     result = read_status_page(page.url, timeout=LONG)
     assert (result.state, result.facts) == (LayerState.UNKNOWN, frozenset())
 
@@ -142,10 +141,10 @@ def test_hostile_names_stay_on_one_printable_line(page: StatusPageStandIn) -> No
     assert len(result.detail) < 100
 
 
-@pytest.mark.parametrize("mood", [Mood.HANG, Mood.DRIP])
-def test_a_page_that_hangs_or_drips_ends_at_the_timeout(page: StatusPageStandIn, mood: Mood) -> None:
+@pytest.mark.parametrize("fault", [WebFault.HANG, WebFault.DRIP])
+def test_a_page_that_hangs_or_drips_ends_at_the_timeout(page: StatusPageStandIn, fault: WebFault) -> None:
     """The layer is unknown after the time it was given."""
-    page.mood = mood
+    page.fault = fault
     began = monotonic()
     result = read_status_page(page.url, timeout=timedelta(seconds=0.3))
     assert monotonic() - began < 5

@@ -33,7 +33,7 @@ def _offline(examined: ExaminedDatabase) -> None:
     examined.upstash.fault = UpstashFault.REFUSE
     examined.worker_port = port_that_refuses()
     for service in (examined.page, examined.console, examined.railway):
-        service.close()
+        service.stop()
 
 
 def _staged_first_time(examined: ExaminedDatabase) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from tests.engine.outbox_setup import OutboxSetup
 
 
 @pytest.fixture
 def outbox(tmp_path: Path, direct: None) -> Iterator[OutboxSetup]:
-    with InboxStandIn() as inbox:
+    with MessagingStandIn() as inbox:
         outbox = OutboxSetup(tmp_path / "history.db", inbox)
         yield outbox
         outbox.close()

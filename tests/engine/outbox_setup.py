@@ -14,7 +14,7 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Check, Outcome
 from monitor.engine.delivery import Deliverer, DeliveryAttempt
 from monitor.lib.text import Scrubber
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from tests.judging import judge
@@ -48,7 +48,7 @@ class RefusingChannel:
 class OutboxSetup:
     """Databases, a Slack channel and a Telegram group, and the outbox between them."""
 
-    def __init__(self, path: Path, inbox: InboxStandIn) -> None:
+    def __init__(self, path: Path, inbox: MessagingStandIn) -> None:
         self.path, self.inbox = path, inbox
         self.now = START
         self.tick = NO_TIME

@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from monitor.engine.delivery import Deliverer
-from monitor.sandbox.inbox import InboxFault
+from monitor.sandbox.messaging import MessagingFault
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from tests.engine.outbox_setup import BAD, MINUTE, SECOND, TROUBLE, OutboxSetup, RefusingChannel
@@ -39,7 +39,7 @@ def test_a_backlog_is_told_at_a_gentle_pace(outbox: OutboxSetup) -> None:
 
 def test_a_service_in_trouble_is_not_hammered_for_many_incidents(outbox: OutboxSetup) -> None:
     """Thirty messages wait for an hour: the service is tried no oftener than for a few, with growing pauses."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     incidents(outbox, 30)
     tries: list[int] = []
     for _ in range(60):
@@ -51,7 +51,7 @@ def test_a_service_in_trouble_is_not_hammered_for_many_incidents(outbox: OutboxS
     tries[0] -= 30  # Telegram's
     assert sum(tries) < 400
     assert max(tries[30:]) <= 4
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     for _ in range(60):
         outbox.deliver()
         outbox.now += 10 * SECOND
@@ -61,12 +61,12 @@ def test_a_service_in_trouble_is_not_hammered_for_many_incidents(outbox: OutboxS
 
 def test_news_during_an_outage_is_tried_at_once(outbox: OutboxSetup) -> None:
     """The outage may just be over: twenty old messages in their pauses do not hold a new one back."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     incidents(outbox, 20)
     for _ in range(60):
         outbox.deliver()
         outbox.now += MINUTE / 2
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.checks(BAD, BAD, database="new")
     told = [line.rpartition(" / ")[2] for line in outbox.read("slack")]
     assert told == [f"incident {number} · opened" for number in range(1, 22)]
@@ -74,12 +74,12 @@ def test_news_during_an_outage_is_tried_at_once(outbox: OutboxSetup) -> None:
 
 def test_one_message_that_is_refused_does_not_stop_the_rest(outbox: OutboxSetup) -> None:
     """The oldest of four fails for ever, in the midst of an outage for all: the others arrive when it ends."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     incidents(outbox, 4)
     for _ in range(20):
         outbox.deliver()
         outbox.now += MINUTE
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.channels["slack"] = RefusingChannel(outbox.channels["slack"], TROUBLE)
     for _ in range(12):
         outbox.deliver()

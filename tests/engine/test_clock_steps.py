@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import Program, database, settings, slack, told, until
 
@@ -27,7 +27,7 @@ def _library() -> str | None:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[tuple[Program, Path, UpstashStandIn, InboxStandIn]]:
+def program(tmp_path: Path) -> Iterator[tuple[Program, Path, UpstashStandIn, MessagingStandIn]]:
     library = _library()
     if library is None:
         pytest.skip("wanted libfaketime, found none. Next: apt-get install faketime")
@@ -35,7 +35,7 @@ def program(tmp_path: Path) -> Iterator[tuple[Program, Path, UpstashStandIn, Inb
     shift.write_text("+0\n")
     home = tmp_path / "home"
     home.mkdir()
-    with UpstashStandIn(TOKEN) as upstash, InboxStandIn() as people:
+    with UpstashStandIn(TOKEN) as upstash, MessagingStandIn() as people:
         yield (
             Program(
                 home,
@@ -53,7 +53,7 @@ def program(tmp_path: Path) -> Iterator[tuple[Program, Path, UpstashStandIn, Inb
 
 @pytest.mark.parametrize("steps", [("+3600", "+0"), ("-3600", "+0")], ids=["forward and back", "back and forward"])
 def test_checks_and_alerts_go_on_when_the_clock_jumps(
-    program: tuple[Program, Path, UpstashStandIn, InboxStandIn], steps: tuple[str, str]
+    program: tuple[Program, Path, UpstashStandIn, MessagingStandIn], steps: tuple[str, str]
 ) -> None:
     """An hour forth and back in the middle of an incident: checks go on, one opening and one end are told."""
     monitor, shift, upstash, people = program

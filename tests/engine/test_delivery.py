@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from time import monotonic
 
-from monitor.sandbox.inbox import InboxFault
+from monitor.sandbox.messaging import MessagingFault
 from tests.engine.outbox_setup import (
     BAD,
     GOOD,
@@ -23,12 +23,12 @@ from tests.engine.outbox_setup import (
 
 def test_slack_is_away_for_an_hour_and_nothing_is_lost(outbox: OutboxSetup) -> None:
     """What came and went is told once, as missed; what is still wrong as it stands; Telegram had it all."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     outbox.checks(BAD, BAD, *[BAD] * 9, GOOD, GOOD)
     outbox.checks(*[GOOD] * 30)
     outbox.checks(BAD, BAD, *[BAD] * 15)
     assert outbox.read("slack") == []
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.checks(*[BAD] * 6)
     assert outbox.read("slack") == [
         "main: you missed this: down 14:00 to 14:11 UTC (token rejected), fine again / incident 1 · missed",
@@ -48,7 +48,7 @@ def test_slack_is_away_for_an_hour_and_nothing_is_lost(outbox: OutboxSetup) -> N
 
 def test_the_pauses_grow_to_five_minutes(outbox: OutboxSetup) -> None:
     """A service in trouble is not hammered: 1 s, 2 s, 4 s and so on, and from some point every five minutes."""
-    outbox.inbox.fault = InboxFault.DOWN
+    outbox.inbox.fault = MessagingFault.DOWN
     outbox.checks(BAD, BAD)
     start = outbox.now
     tries: list[float] = []
@@ -66,11 +66,11 @@ def test_the_pauses_grow_to_five_minutes(outbox: OutboxSetup) -> None:
 
 def test_after_a_day_a_message_is_given_up(outbox: OutboxSetup) -> None:
     """Nobody wants yesterday's alarm as news; the next incident is tried afresh."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     outbox.checks(BAD, BAD)
     outbox.now += timedelta(hours=25)
     outbox.deliver()
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.now += timedelta(hours=1)
     outbox.deliver()
     assert outbox.read("slack") == []
@@ -80,7 +80,7 @@ def test_after_a_day_a_message_is_given_up(outbox: OutboxSetup) -> None:
 
 def test_a_broken_channel_is_told_through_the_others_once(outbox: OutboxSetup) -> None:
     """A revoked webhook: Telegram hears of it, with the reason, and each later message there has a line on it."""
-    outbox.inbox.slack_fault = InboxFault.GONE
+    outbox.inbox.slack_fault = MessagingFault.GONE
     outbox.checks(BAD, BAD)
     outbox.deliver()
     outbox.checks(GOOD, GOOD)
@@ -95,9 +95,9 @@ def test_a_broken_channel_is_told_through_the_others_once(outbox: OutboxSetup) -
 
 def test_a_channel_that_was_mended_gets_what_it_missed(outbox: OutboxSetup) -> None:
     """A restart with a new webhook: what happened in between arrives, once."""
-    outbox.inbox.slack_fault = InboxFault.GONE
+    outbox.inbox.slack_fault = MessagingFault.GONE
     outbox.checks(BAD, BAD, GOOD, GOOD)
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.restart()
     outbox.deliver()
     assert outbox.read("slack") == [
@@ -109,7 +109,7 @@ def test_a_channel_that_was_mended_gets_what_it_missed(outbox: OutboxSetup) -> N
 
 def test_a_channel_that_hangs_holds_up_no_other(outbox: OutboxSetup) -> None:
     """Telegram has all its messages while Slack still says nothing to the first."""
-    outbox.inbox.slack_fault = InboxFault.HANG
+    outbox.inbox.slack_fault = MessagingFault.HANG
     outbox.record(BAD, BAD)
     outbox.record(BAD, BAD, database="other")
     asyncio.run(outbox.deliverer(timeout=SECOND).send_due())
@@ -123,9 +123,9 @@ def test_a_channel_that_hangs_holds_up_no_other(outbox: OutboxSetup) -> None:
 
 def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(outbox: OutboxSetup) -> None:
     """Slack took the message and the connection broke before its `ok`: it is sent again, with the same number."""
-    outbox.inbox.slack_fault = InboxFault.UNHEARD
+    outbox.inbox.slack_fault = MessagingFault.ANSWER_LOST
     outbox.checks(BAD, BAD)
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.now += MINUTE
     outbox.deliver()
     assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"] * 2
@@ -133,11 +133,11 @@ def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(outbox: OutboxSetup
 
 def test_the_wait_that_a_service_asks_for_is_kept(outbox: OutboxSetup) -> None:
     """`Retry-After: 180` holds the whole channel for three minutes, also for messages that come meanwhile."""
-    outbox.inbox.slack_fault = InboxFault.RATE_LIMITED
+    outbox.inbox.slack_fault = MessagingFault.RATE_LIMITED
     outbox.inbox.retry_after_seconds = 180
     outbox.checks(BAD, BAD)
     before = outbox.inbox.requests
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.checks(BAD, BAD, database="other")
     assert outbox.read("slack") == []
     assert outbox.inbox.requests == before + 1  # Telegram's
@@ -159,9 +159,9 @@ def test_a_message_that_a_service_refuses_holds_up_no_other(outbox: OutboxSetup)
 
 def test_what_waited_of_an_open_incident_is_told_as_it_stands(outbox: OutboxSetup) -> None:
     """Opened, changed and reminded of while Slack was away: one message, with the cause before."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     outbox.checks(*[TIMEOUT] * 3, *[BAD] * 70)
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.checks(*[BAD] * 6)
     assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"]
     lines = outbox.texts("slack")[0].splitlines()
@@ -174,11 +174,11 @@ def test_what_waited_of_an_open_incident_is_told_as_it_stands(outbox: OutboxSetu
 
 def test_many_incidents_of_an_hour_arrive_in_their_order(outbox: OutboxSetup) -> None:
     """Three came and went, the fourth goes on: three times missed, once opened, as they happened."""
-    outbox.inbox.slack_fault = InboxFault.DOWN
+    outbox.inbox.slack_fault = MessagingFault.DOWN
     for _ in range(3):
         outbox.checks(BAD, BAD, BAD, GOOD, GOOD, *[GOOD] * 15)
     outbox.checks(BAD, BAD)
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.checks(*[BAD] * 6)
     told = [line.rpartition(" / ")[2] for line in outbox.read("slack")]
     assert told == ["incident 1 · missed", "incident 2 · missed", "incident 3 · missed", "incident 4 · opened"]
@@ -186,7 +186,7 @@ def test_many_incidents_of_an_hour_arrive_in_their_order(outbox: OutboxSetup) ->
 
 def test_a_notification_about_a_broken_channel_says_it_once(outbox: OutboxSetup) -> None:
     """The message that Slack is broken has no footnote which says the same again."""
-    outbox.inbox.slack_fault = InboxFault.GONE
+    outbox.inbox.slack_fault = MessagingFault.GONE
     outbox.checks(BAD, BAD)
     outbox.deliver()
     assert outbox.texts("telegram")[1].splitlines() == [
@@ -199,9 +199,9 @@ def test_a_notification_about_a_broken_channel_says_it_once(outbox: OutboxSetup)
 
 def test_a_channel_mended_without_us_gets_everything_with_the_next_news(outbox: OutboxSetup) -> None:
     """The bot is back in its group: no restart, and not an hour's wait either; what is older comes first."""
-    outbox.inbox.telegram_fault = InboxFault.GONE
+    outbox.inbox.telegram_fault = MessagingFault.GONE
     outbox.checks(BAD, BAD, GOOD, GOOD)
-    outbox.inbox.telegram_fault = InboxFault.NONE
+    outbox.inbox.telegram_fault = MessagingFault.NONE
     outbox.checks(BAD, BAD)
     told = [line.rpartition(" / ")[2] for line in outbox.read("telegram")]
     assert told == ["incident 1 · missed", "incident 2 · opened"]
@@ -242,10 +242,10 @@ def test_what_a_kill_left_under_way_is_sent_again_once(outbox: OutboxSetup) -> N
 
 def test_a_wait_that_was_asked_for_outlives_a_restart(outbox: OutboxSetup) -> None:
     """A `check` every five minutes is a restart every five minutes: it keeps the wait as well."""
-    outbox.inbox.slack_fault = InboxFault.RATE_LIMITED
+    outbox.inbox.slack_fault = MessagingFault.RATE_LIMITED
     outbox.inbox.retry_after_seconds = 900
     outbox.checks(BAD, BAD)
-    outbox.inbox.slack_fault = InboxFault.NONE
+    outbox.inbox.slack_fault = MessagingFault.NONE
     for _ in range(2):
         outbox.now += 5 * MINUTE
         outbox.restart()
@@ -258,7 +258,7 @@ def test_a_wait_that_was_asked_for_outlives_a_restart(outbox: OutboxSetup) -> No
 
 def test_the_work_goes_on_by_itself_after_a_failure(outbox: OutboxSetup) -> None:
     """Nobody wakes the deliverer: a second after Slack's 503 it tries again. Real time, about a second of it."""
-    outbox.inbox.fault = InboxFault.FLAKY
+    outbox.inbox.fault = MessagingFault.FLAKY
     outbox.record(BAD, BAD)
     began = monotonic()
     began_at = outbox.now

@@ -18,7 +18,7 @@ from monitor.diagnosis.verdicts import RULES, VerdictCode
 from monitor.engine.cycle import Cycle
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.engine.wiring import Monitor, build
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.redis_server import redis_server
 from tests.program import settings, slack
@@ -43,15 +43,15 @@ def upstash() -> Iterator[UpstashStandIn]:
 
 
 @pytest.fixture
-def inbox() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as inbox:
+def inbox() -> Iterator[MessagingStandIn]:
+    with MessagingStandIn() as inbox:
         yield inbox
 
 
 class MonitorSetup:
     """A whole monitor whose clock tests move."""
 
-    def __init__(self, monitor: Monitor, inbox: InboxStandIn) -> None:
+    def __init__(self, monitor: Monitor, inbox: MessagingStandIn) -> None:
         self.monitor, self.inbox = monitor, inbox
         self.now = START
 
@@ -76,7 +76,7 @@ class MonitorSetup:
 @asynccontextmanager
 async def watching(
     folder: Path,
-    inbox: InboxStandIn,
+    inbox: MessagingStandIn,
     *databases: dict[str, Any],
     longest_wait: timedelta = LONGEST_WAIT,
     port: int = 1,
@@ -103,7 +103,7 @@ def diagnoser_of(cycle: Cycle) -> Diagnoser:
 
 
 def test_the_message_tells_what_the_layers_saw(
-    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """REST rejects the token and rediss:// takes it: the message says that, whose move it is, and every layer."""
     ca = trustme.CA()
@@ -131,7 +131,7 @@ def test_the_message_tells_what_the_layers_saw(
 
 
 def test_the_layers_are_examined_once_from_the_first_doubt_on(
-    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
 ) -> None:
     """One knock and one PING of the doctor's for the whole incident, nothing billed, nothing while it is open."""
 
@@ -150,7 +150,7 @@ def test_the_layers_are_examined_once_from_the_first_doubt_on(
 
 
 def test_nothing_is_sent_with_values_that_are_malformed(
-    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
 ) -> None:
     """The layers at the host are left out, as the check itself leaves them out."""
 
@@ -182,7 +182,7 @@ class Stuck:
 
 @pytest.mark.parametrize("doctor", [Stuck(), Stuck(RuntimeError("ill"))], ids=["hangs", "fails inside"])
 def test_a_doctor_who_does_not_know_holds_nothing_up(
-    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path, doctor: Stuck
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path, doctor: Stuck
 ) -> None:
     """The message goes when the patience is over, at once if the doctor fails, and is as it would be without."""
 
@@ -204,7 +204,7 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
 
 
 def test_a_kill_while_the_message_is_held_does_not_lose_it(
-    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
 ) -> None:
     """Whoever starts next sends it as it is, once the longest wait is over."""
 
@@ -230,7 +230,7 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
 
 
 def test_a_crowd_of_incidents_does_not_wait_in_line(
-    upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
 ) -> None:
     """Four sets of layers at once; the fifth database's message goes at once, without a diagnosis."""
 
@@ -246,7 +246,7 @@ def test_a_crowd_of_incidents_does_not_wait_in_line(
     assert "db4: token rejected" in text
 
 
-def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: InboxStandIn, tmp_path: Path) -> None:
+def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path) -> None:
     """The examination was for nothing, and nobody hears of it."""
 
     async def diary() -> None:

@@ -21,7 +21,7 @@ from monitor.engine.cycle import CycleResult
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, SlotTrigger
 from monitor.engine.wiring import Monitor, build
 from monitor.lib.times import now_utc
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import PATIENCE_SECONDS, database, settings, slack, told
 
@@ -158,7 +158,7 @@ def test_a_doubt_is_settled_at_once_and_then_the_slots_go_on(tmp_path: Path, sta
 
     async def scenario() -> None:
         main = database("main", stand_in.url, interval="1h")
-        with InboxStandIn() as inbox:
+        with MessagingStandIn() as inbox:
             async with watching(settings(main, channels=slack(inbox)), tmp_path, on_check=turns.append):
                 await until(lambda: told(inbox) == [(1, "opened")], "the message")
                 await asyncio.sleep(0.3)
@@ -219,7 +219,7 @@ def test_checks_go_on_whatever_the_clock_is_set_to(
     stand_in.fault = UpstashFault.SERVER_ERROR
     turns: list[CycleResult] = []
 
-    async def scenario(inbox: InboxStandIn) -> None:
+    async def scenario(inbox: MessagingStandIn) -> None:
         main = database("main", stand_in.url, interval="20s")
         config = settings(main, channels=slack(inbox))
         async with watching(config, tmp_path, clock=wall_clock, on_check=turns.append):
@@ -231,7 +231,7 @@ def test_checks_go_on_whatever_the_clock_is_set_to(
             wall_clock.set_by += timedelta(minutes=1)
             await until(lambda: (1, "closed") in told(inbox), "the second message")
 
-    with InboxStandIn() as inbox:
+    with MessagingStandIn() as inbox:
         asyncio.run(scenario(inbox))
         assert [news for news in told(inbox) if news[1] != "reminder"] == [(1, "opened"), (1, "closed")]
     assert sorted(outcomes(tmp_path)) == sorted(cycle_result.check.outcome.value for cycle_result in turns)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.sandbox.inbox import InboxStandIn
+from monitor.sandbox.messaging import MessagingStandIn
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,6 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inbox() -> Iterator[InboxStandIn]:
-    with InboxStandIn() as inbox:
+def inbox() -> Iterator[MessagingStandIn]:
+    with MessagingStandIn() as inbox:
         yield inbox

@@ -17,10 +17,11 @@ from time import monotonic, sleep
 
 import pytest
 import trustme
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from monitor.lib.bounded_http import NoAnswerError, ask
-from monitor.sandbox.inbox import InboxFault, InboxStandIn
-from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
+from monitor.sandbox.server import LoopbackServer
 from tests.alerts.conftest import LONG
 
 SHORT = timedelta(seconds=0.3)
@@ -28,25 +29,10 @@ SECRET = "pathOfTheTest0123456789"
 PATH = f"/services/T0TEST99/B0TEST77/{SECRET}"
 
 
-class Host:
-    """Answers as it is told to and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.reply: Reply | None = Reply(status=200, body="ok")
-        self.requests: list[Request] = []
-        self.listener = Listener("host", self._answer)
-        self.url = self.listener.url + PATH
-
-    def _answer(self, request: Request) -> Reply | None:
-        self.requests.append(request)
-        return self.reply
-
-
 @pytest.fixture
-def host() -> Iterator[Host]:
-    host = Host()
-    yield host
-    host.listener.stop()
+def host() -> Iterator[LoopbackServer]:
+    with LoopbackServer(PlainTextResponse("ok")) as host:
+        yield host
 
 
 @contextmanager
@@ -116,19 +102,19 @@ def wait_for_threads_to_end() -> None:
         sleep(0.01)
 
 
-def test_an_answer_has_status_headers_and_body(host: Host) -> None:
+def test_an_answer_has_status_headers_and_body(host: LoopbackServer) -> None:
     """Header names in lower case; the request says who asks, and posts JSON."""
-    host.reply = Reply(status=404, body="näh", kind="text/plain", headers={"Retry-After": "3"})
-    answer = ask("POST", host.url, timeout=LONG, json={"text": "ü"})
+    host.app = PlainTextResponse("näh", 404, {"Retry-After": "3"})
+    answer = ask("POST", host.url + PATH, timeout=LONG, json={"text": "ü"})
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (404, "näh", "3")
     [request] = host.requests
     assert (request.method, request.target, request.body) == ("POST", PATH, b'{"text": "\\u00fc"}')
     assert request.headers["user-agent"] == "upstash-monitor"
-    assert request.kind == "application/json"
+    assert request.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("fault", [InboxFault.DRIP, InboxFault.HANG])
-def test_a_host_that_drips_or_hangs_ends_by_the_wall_clock(inbox: InboxStandIn, fault: InboxFault) -> None:
+@pytest.mark.parametrize("fault", [MessagingFault.DRIP, MessagingFault.HANG])
+def test_a_host_that_drips_or_hangs_ends_by_the_wall_clock(inbox: MessagingStandIn, fault: MessagingFault) -> None:
     """A byte now and then resets a client library's timeouts; here it does not, and no thread stays behind."""
     inbox.fault = fault
     inbox.drip_seconds = 0.05
@@ -151,36 +137,36 @@ def test_a_body_that_drips_over_tls_is_cut_as_well(
         wait_for_threads_to_end()
 
 
-def test_a_proxy_that_drips_is_cut_as_well(inbox: InboxStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_drips_is_cut_as_well(inbox: MessagingStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection to a proxy is a connection like any other."""
-    inbox.fault = InboxFault.DRIP
+    inbox.fault = MessagingFault.DRIP
     inbox.drip_seconds = 0.05
     monkeypatch.setenv("HTTP_PROXY", inbox.telegram_api_url)
     assert no_answer(f"http://slack.example{PATH}", timeout=SHORT).startswith("no whole answer")
     wait_for_threads_to_end()
 
 
-def test_no_time_is_no_request(host: Host) -> None:
+def test_no_time_is_no_request(host: LoopbackServer) -> None:
     """A second try that would begin after the end is not begun."""
-    assert no_answer(host.url, timeout=timedelta(0)) == "no time was left to send it"
-    assert no_answer(host.url, timeout=timedelta(seconds=-1)) == "no time was left to send it"
+    assert no_answer(host.url + PATH, timeout=timedelta(0)) == "no time was left to send it"
+    assert no_answer(host.url + PATH, timeout=timedelta(seconds=-1)) == "no time was left to send it"
     assert host.requests == []
 
 
-def test_a_redirect_is_an_answer_and_not_an_order(host: Host) -> None:
+def test_a_redirect_is_an_answer_and_not_an_order(host: LoopbackServer) -> None:
     """The message, and the secret in its URL, go nowhere else."""
-    host.reply = Reply(status=307, body="", headers={"Location": f"{host.listener.url}/elsewhere"})
-    assert ask("POST", host.url, timeout=LONG, json={}).status == 307
+    host.app = RedirectResponse(f"{host.url}/elsewhere", 307)
+    assert ask("POST", host.url + PATH, timeout=LONG, json={}).status == 307
     assert [request.target for request in host.requests] == [PATH]
 
 
-def test_what_is_read_is_bounded(host: Host) -> None:
+def test_what_is_read_is_bounded(host: LoopbackServer) -> None:
     """64 KiB of a long answer, also when a small one unpacks to a large one."""
-    host.reply = Reply(status=200, body="x" * 1_000_000)
-    assert len(ask("POST", host.url, timeout=LONG).body) == 64 * 1024
+    host.app = Response("x" * 1_000_000)
+    assert len(ask("POST", host.url + PATH, timeout=LONG).body) == 64 * 1024
     bomb = gzip.compress(b"\0" * 50_000_000)
-    host.reply = Reply(status=200, body=bomb, headers={"Content-Encoding": "gzip"})
-    assert len(ask("POST", host.url, timeout=LONG).body) == 64 * 1024
+    host.app = Response(bomb, headers={"Content-Encoding": "gzip"})
+    assert len(ask("POST", host.url + PATH, timeout=LONG).body) == 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -202,10 +188,10 @@ def test_half_an_answer_is_none(answer: bytes, said: str) -> None:
         assert no_answer(f"http://127.0.0.1:{port}{PATH}") == said
 
 
-def test_a_port_that_nobody_listens_on(host: Host) -> None:
+def test_a_port_that_nobody_listens_on(host: LoopbackServer) -> None:
     """The everyday failure, in two words and without the address."""
-    host.listener.stop()
-    assert no_answer(host.url) == "no connection"
+    host.stop()
+    assert no_answer(host.url + PATH) == "no connection"
 
 
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,43 +234,45 @@ def test_certificates_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     assert said == "the certificates that this environment names cannot be read"
 
 
-def test_messages_go_through_the_environments_proxy(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_go_through_the_environments_proxy(host: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only a proxy leads outside; NO_PROXY makes exceptions."""
-    monkeypatch.setenv("HTTP_PROXY", host.listener.url)
+    monkeypatch.setenv("HTTP_PROXY", host.url)
     assert ask("POST", f"http://slack.example{PATH}", timeout=LONG).status == 200
     assert host.requests[0].target == f"http://slack.example{PATH}"
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert ask("POST", host.url, timeout=LONG).status == 200
+    assert ask("POST", host.url + PATH, timeout=LONG).status == 200
     assert host.requests[1].target == PATH
 
 
-def test_a_proxy_that_is_not_there_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_not_there_is_named(host: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nobody looks for the fault at Slack; a SOCKS proxy is one that we cannot use."""
-    host.listener.stop()
-    monkeypatch.setenv("HTTP_PROXY", host.listener.url)
+    host.stop()
+    monkeypatch.setenv("HTTP_PROXY", host.url)
     assert no_answer(f"http://slack.example{PATH}") == "the proxy of this environment does not let it through"
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
     said = no_answer(f"http://slack.example{PATH}")
     assert said == "the proxy of this environment is of a kind that is not supported"
 
 
-def test_a_library_that_cannot_be_imported_is_told_at_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_cannot_be_imported_is_told_at_once(
+    host: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An update that replaces files under a running program must not cost ten seconds per message. A mock: the
     tests cannot do without the library."""
     monkeypatch.setitem(sys.modules, "requests", None)
-    said = no_answer(host.url)
+    said = no_answer(host.url + PATH)
     assert said == "this installation is not whole (requests cannot be imported)"
 
 
 def test_no_password_is_sent_that_nobody_asked_for(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A .netrc that happens to know the host stays at home; what stands in the URL itself is sent."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    ask("POST", host.url, timeout=LONG)
+    ask("POST", host.url + PATH, timeout=LONG)
     ask("POST", host.url.replace("://", "://ann:p%40ss@"), timeout=LONG)
     first, second = host.requests
     assert "authorization" not in first.headers

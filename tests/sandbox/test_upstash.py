@@ -229,21 +229,6 @@ def test_every_string_but_ok_is_encoded_on_demand(database: UpstashStandIn) -> N
     ]
 
 
-def test_the_binary_format_is_resp2(database: UpstashStandIn) -> None:
-    """As a client on TCP would read it; not together with base64, and no third format."""
-    headers = {**BEARER, "Upstash-Response-Format": "resp2"}
-    status, body, answered = ask(database, "GET", "/set/key/word", headers=headers)
-    assert (status, body, answered["Content-Type"]) == (200, b"+OK\r\n", "application/octet-stream")
-    assert ask(database, "GET", "/mget/key/none", headers=headers)[1] == b"*2\r\n$4\r\nword\r\n$-1\r\n"
-    assert ask(database, "GET", "/exists/key", headers=headers)[1] == b":1\r\n"
-    assert ask(database, "GET", "/get", headers=headers)[:2] == (
-        400,
-        b"-ERR wrong number of arguments for 'get' command\r\n",
-    )
-    assert ask(database, "GET", "/ping", headers={**headers, "Upstash-Encoding": "base64"})[0] == 400
-    assert ask(database, "GET", "/ping", headers={**BEARER, "Upstash-Response-Format": "xml"})[0] == 400
-
-
 @pytest.mark.parametrize(
     ("body", "beginning"),
     [

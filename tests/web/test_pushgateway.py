@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from starlette.responses import Response
 
-from monitor.sandbox.listener import Listener, Reply, Request
+from monitor.sandbox.server import Drip, HangUp, LoopbackServer
 from monitor.web.metrics.export import PushFailedError, Pushgateway
 from monitor.web.metrics.exposition import Exposition, render
 from tests.program import PATIENCE_SECONDS
@@ -21,25 +22,10 @@ PASSWORD = "pa55wordOfTheGateway"
 BODY = render(TOTALS)
 
 
-class Gateway:
-    """Answers with `reply` and keeps the requests."""
-
-    def __init__(self) -> None:
-        self.reply: Reply | None = Reply(status=200, body="")
-        self.requests: list[Request] = []
-        self.listener = Listener("gateway", self._answer)
-        self.url = self.listener.url
-
-    def _answer(self, request: Request) -> Reply | None:
-        self.requests.append(request)
-        return self.reply
-
-
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    gateway = Gateway()
-    yield gateway
-    gateway.listener.stop()
+def gateway() -> Iterator[LoopbackServer]:
+    with LoopbackServer(Response()) as gateway:
+        yield gateway
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +56,7 @@ def failure(url: str, exposition: Exposition = BODY, *, timeout: timedelta = LON
         ("/metrics/jobs", "/metrics/jobs/metrics/job/upstash-monitor"),
     ],
 )
-def test_the_body_is_put_to_the_group(gateway: Gateway, path: str, asked: str) -> None:
+def test_the_body_is_put_to_the_group(gateway: LoopbackServer, path: str, asked: str) -> None:
     """Byte by byte, with its content type, to our own group unless the URL names another."""
     Pushgateway(gateway.url + path).push(BODY, timeout=LONG)
     [request] = gateway.requests
@@ -79,7 +65,7 @@ def test_the_body_is_put_to_the_group(gateway: Gateway, path: str, asked: str) -
     assert request.headers["content-type"] == BODY.content_type
 
 
-def test_user_and_password_go_into_the_header(gateway: Gateway) -> None:
+def test_user_and_password_go_into_the_header(gateway: LoopbackServer) -> None:
     """As a browser would send them."""
     Pushgateway(gateway.url.replace("://", f"://ops:{PASSWORD}@")).push(BODY, timeout=LONG)
     wanted = base64.b64encode(f"ops:{PASSWORD}".encode()).decode()
@@ -96,23 +82,23 @@ def test_user_and_password_go_into_the_header(gateway: Gateway) -> None:
         (503, "answered 503. Next: check the URL"),
     ],
 )
-def test_a_refusal_is_reported_with_a_next_step(gateway: Gateway, status: int, message: str) -> None:
+def test_a_refusal_is_reported_with_a_next_step(gateway: LoopbackServer, status: int, message: str) -> None:
     """Without a word of what it answered: that may repeat what it was sent."""
-    gateway.reply = Reply(status=status, body=PASSWORD, headers={"Location": "https://127.0.0.1/elsewhere"})
+    gateway.app = Response(PASSWORD, status, {"Location": "https://127.0.0.1/elsewhere"})
     assert message in failure(gateway.url.replace("://", f"://ops:{PASSWORD}@"))
     assert len(gateway.requests) == 1
 
 
-def test_a_gateway_that_hangs_or_is_gone_is_reported(gateway: Gateway) -> None:
+def test_a_gateway_that_hangs_or_is_gone_is_reported(gateway: LoopbackServer) -> None:
     """Within the time that it was given; a busy machine may not even see the first byte by then."""
-    gateway.reply = Reply(status=200, body=" " * 1000, drip_seconds=1.0)
+    gateway.app = Drip(1.0)
     url = gateway.url.replace("://", f"://ops:{PASSWORD}@")
     message = failure(url, timeout=timedelta(seconds=0.3))
     assert "no whole answer within 0.3 s" in message or "no answer in time" in message
-    gateway.reply = None
+    gateway.app = HangUp()
     assert "no HTTP answer" in failure(url)
     assert "no time was left" in failure(url, timeout=timedelta(0))
-    gateway.listener.stop()
+    gateway.stop()
     assert "no connection" in failure(url)
 
 

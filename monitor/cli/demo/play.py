@@ -30,7 +30,7 @@ from monitor.engine.wiring import Monitor, build, build_examiner
 from monitor.incidents.state import Incident
 from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
-from monitor.sandbox.inbox import Received
+from monitor.sandbox.messaging import ReceivedMessage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ _READING_SECONDS, _READING_A_LADDER_SECONDS = 1.5, 3.0
 _PATIENCE_SECONDS = 20.0
 
 
-_Event = CycleResult | DeliveryAttempt | Received | Examined | None
+_Event = CycleResult | DeliveryAttempt | ReceivedMessage | Examined | None
 _EXAMINED = "the doctor's verdict"
 
 
@@ -87,7 +87,7 @@ class Performance:
         """Every act in its turn, with the history in `folder`. Raises `StoryError` and `UnusablePortError`."""
         loop = asyncio.get_running_loop()
 
-        def on_message(received: Received) -> None:
+        def on_message(received: ReceivedMessage) -> None:
             with suppress(RuntimeError):  # the loop has ended already
                 loop.call_soon_threadsafe(self._events.put_nowait, received)
 
@@ -203,7 +203,7 @@ class Performance:
             case DeliveryAttempt():
                 self._view.attempt(event)
                 return None
-            case Received():
+            case ReceivedMessage():
                 self._view.message(event, act, monotonic() - self._act_began)
                 self._read_until = monotonic() + self._pace * _READING_SECONDS
                 lines = event.text.splitlines()

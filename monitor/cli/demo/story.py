@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from monitor.sandbox.console import ConsoleStandIn, Database
-from monitor.sandbox.inbox import InboxFault, InboxStandIn, Received
-from monitor.sandbox.railway import RailwayStandIn
-from monitor.sandbox.railway_service import Service
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
+from monitor.sandbox.railway import RailwayService, RailwayStandIn
 from monitor.sandbox.status_page import VIRGINIA, StatusPageStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
@@ -32,12 +31,12 @@ class Stage:
 
     main: UpstashStandIn
     cache: UpstashStandIn
-    inbox: InboxStandIn
+    inbox: MessagingStandIn
     page: StatusPageStandIn
     console: ConsoleStandIn
     railway: RailwayStandIn
     entry: Database
-    worker: Service
+    worker: RailwayService
     deployed_token: str
 
     @property
@@ -56,7 +55,7 @@ class Stage:
 
 
 @contextmanager
-def staged(on_message: Callable[[Received], None]) -> Iterator[Stage]:
+def staged(on_message: Callable[[ReceivedMessage], None]) -> Iterator[Stage]:
     """The stand-ins, listening on loopback until the end of the block.
 
     `on_message` is called from a thread of the inbox for each message that was taken.
@@ -64,7 +63,7 @@ def staged(on_message: Callable[[Received], None]) -> Iterator[Stage]:
     with (
         UpstashStandIn(_new_token()) as main,
         UpstashStandIn(_new_token()) as cache,
-        InboxStandIn(on_message=on_message) as inbox,
+        MessagingStandIn(on_message=on_message) as inbox,
         StatusPageStandIn() as page,
         ConsoleStandIn(email="you@example.com", api_key=_new_token()) as console,
         RailwayStandIn(project_token=_new_token(), account_token=_new_token()) as railway,
@@ -118,12 +117,12 @@ def _answer(stage: Stage) -> None:
 
 
 def _reset_token_while_slack_is_down(stage: Stage) -> None:
-    stage.inbox.slack_fault = InboxFault.DOWN
+    stage.inbox.slack_fault = MessagingFault.DOWN
     stage.main.token = stage.entry.rest_token = stage.entry.password = _new_token()
 
 
 def _slack_is_back(stage: Stage) -> None:
-    stage.inbox.slack_fault = InboxFault.NONE
+    stage.inbox.slack_fault = MessagingFault.NONE
 
 
 def _put_in_new_token(stage: Stage) -> None:

@@ -25,7 +25,7 @@ from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, write_duration
-from monitor.sandbox.inbox import Received
+from monitor.sandbox.messaging import ReceivedMessage
 
 _SPARKS = 8
 _TOP_MS = 80.0
@@ -121,7 +121,7 @@ class View:
         name = _NAMES.get(delivery.channel, delivery.channel)
         self.note(f"{name} did not take it: {delivery.result.detail}. It waits in the outbox.", Tone.WARN)
 
-    def message(self, received: Received, act: Act, seconds: float) -> None:
+    def message(self, received: ReceivedMessage, act: Act, seconds: float) -> None:
         """A message as it reads where it arrived, in full for one service and in short for the other."""
         name, after = _NAMES.get(received.service, received.service), f"{seconds:.1f} s after {act.event}"
         self._tally.messages[name] += 1

@@ -1,6 +1,6 @@
 """What Slack's incoming webhooks take and refuse, and how a message they took reads.
 
-Listening and faults are in `inbox`. Limits and answers follow docs.slack.dev (Block Kit reference, incoming
+Limits and answers follow docs.slack.dev (Block Kit reference, incoming
 webhooks); where the documents are silent, this is the stricter of two readings.
 """
 
@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 _BLOCKS_LIMIT = 50
 _ATTACHMENTS_LIMIT = 100
@@ -29,22 +28,20 @@ _BOLD = re.compile(r"(?<!\w)\*(\S(?:[^*\n]*\S)?)\*(?!\w)")
 Json = Mapping[str, Any]
 
 
-class RefusedError(Exception):
+class SlackRefusal(Exception):
     """What is not posted; the text is Slack's own word for it, the body of a 400."""
 
 
-def read(body: bytes, kind: str) -> dict[str, Any]:
-    """The payload of a request that Slack would post; raises `RefusedError`."""
+def read(body: bytes) -> dict[str, Any]:
+    """The payload of a request that Slack would post; raises `SlackRefusal`."""
     try:
-        text = body.decode("utf-8")
-        if kind.startswith("application/x-www-form-urlencoded"):
-            text = parse_qs(text, strict_parsing=True)["payload"][0]
-        payload = json.loads(text)
+        payload = json.loads(body.decode("utf-8"))
+        # A lone surrogate is valid JSON and no text.
         json.dumps(payload, ensure_ascii=False).encode("utf-8")
-    except (ValueError, KeyError, RecursionError):
-        raise RefusedError("invalid_payload") from None
+    except (ValueError, RecursionError):
+        raise SlackRefusal("invalid_payload") from None
     if not isinstance(payload, dict):
-        raise RefusedError("invalid_payload")
+        raise SlackRefusal("invalid_payload")
     _check(payload)
     return payload
 
@@ -79,11 +76,11 @@ def _rendered(part: Json) -> str:
         return str(part["alt_text"])
     text = str(part["text"])
     if part["type"] == "mrkdwn":
-        text = _BOLD.sub(r"\1", _CONTROL.sub(_host_and_port, text))
+        text = _BOLD.sub(r"\1", _CONTROL.sub(_replacement, text))
     return html.unescape(text)
 
 
-def _host_and_port(found: re.Match[str]) -> str:
+def _replacement(found: re.Match[str]) -> str:
     what, label = found.group(1), found.group(2)
     return label or (f"@{what[1:]}" if what[0] in "!@" else what)
 
@@ -92,13 +89,13 @@ def _check(payload: Json) -> None:
     text, blocks = payload.get("text"), payload.get("blocks")
     attachments = payload.get("attachments")
     if not isinstance(text, str | None) or not isinstance(attachments, list | None):
-        raise RefusedError("invalid_payload")
+        raise SlackRefusal("invalid_payload")
     if attachments is not None and len(attachments) > _ATTACHMENTS_LIMIT:
-        raise RefusedError("too_many_attachments")
+        raise SlackRefusal("too_many_attachments")
     if blocks is not None and not (isinstance(blocks, list) and _are_blocks(blocks)):
-        raise RefusedError("invalid_blocks")
+        raise SlackRefusal("invalid_blocks")
     if not (text and text.strip()) and not blocks and not attachments:
-        raise RefusedError("no_text")
+        raise SlackRefusal("no_text")
 
 
 def _are_blocks(blocks: list[Any]) -> bool:

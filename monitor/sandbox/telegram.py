@@ -1,6 +1,6 @@
 """What Telegram's `sendMessage` takes and refuses, and how a message it took reads.
 
-Listening and faults are in `inbox`. Limits and texts follow core.telegram.org/bots/api; unlike the real service,
+Limits and texts follow core.telegram.org/bots/api; unlike the real service,
 which shows them as they are, stray `<`, `>` and `&` and unknown entities are refused, as its documents ask for.
 """
 
@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 _MENTION = re.compile(r"(?<!\w)@[a-zA-Z0-9_]{2,32}\b")
 
 
-class RefusedError(Exception):
+class TelegramRefusal(Exception):
     """What is not sent; the text is the `description` of a 400, `parameters` what goes with it."""
 
     def __init__(self, description: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -41,7 +41,7 @@ class RefusedError(Exception):
 
 
 def parameters(query: str, body: bytes, kind: str) -> dict[str, Any]:
-    """The parameters of a call, from URL, form or JSON; raises `RefusedError`."""
+    """The parameters of a call, from URL, form or JSON; raises `TelegramRefusal`."""
     values: dict[str, Any] = dict(parse_qsl(query))
     try:
         text = body.decode("utf-8")
@@ -51,11 +51,11 @@ def parameters(query: str, body: bytes, kind: str) -> dict[str, Any]:
         else:
             given = dict(parse_qsl(text))
     except UnicodeError:
-        raise RefusedError("Bad Request: strings must be encoded in UTF-8") from None
+        raise TelegramRefusal("Bad Request: strings must be encoded in UTF-8") from None
     except (ValueError, RecursionError):
-        raise RefusedError("Bad Request: can't parse JSON object") from None
+        raise TelegramRefusal("Bad Request: can't parse JSON object") from None
     if not isinstance(given, dict):
-        raise RefusedError("Bad Request: wrong parameters")
+        raise TelegramRefusal("Bad Request: wrong parameters")
     return {**values, **given}
 
 
@@ -68,18 +68,18 @@ class Shown:
 
 
 def read(values: Mapping[str, Any]) -> Shown:
-    """The message as it will be shown; raises `RefusedError`."""
+    """The message as it will be shown; raises `TelegramRefusal`."""
     text, mode = values.get("text", ""), values.get("parse_mode", "")
     if not isinstance(text, str) or not isinstance(mode, str):
-        raise RefusedError("Bad Request: wrong type of the parameter")
+        raise TelegramRefusal("Bad Request: wrong type of the parameter")
     if mode.lower() not in ("", "html"):
-        raise RefusedError("Bad Request: unsupported parse_mode")
+        raise TelegramRefusal("Bad Request: unsupported parse_mode")
     shown, outside_code = _parsed(text) if mode else (text, text)
     shown = shown.strip()
     if not shown:
-        raise RefusedError("Bad Request: message text is empty")
+        raise TelegramRefusal("Bad Request: message text is empty")
     if len(shown.encode("utf-16-le")) // 2 > _TEXT_LIMIT:
-        raise RefusedError("Bad Request: message is too long")
+        raise TelegramRefusal("Bad Request: message is too long")
     return Shown(text=shown, mentions=tuple(_MENTION.findall(outside_code)))
 
 
@@ -128,5 +128,5 @@ def _check_tag(tag: str, attributes: str, offset: str) -> None:
         raise _broken(f'Unexpected attributes of the tag "{tag}" {offset}')
 
 
-def _broken(what: str) -> RefusedError:
-    return RefusedError(f"Bad Request: can't parse entities: {what}")
+def _broken(what: str) -> TelegramRefusal:
+    return TelegramRefusal(f"Bad Request: can't parse entities: {what}")
