@@ -6,6 +6,7 @@ The packages and their order are those of CONTRIBUTING.md and docs/decisions/000
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -220,3 +221,13 @@ def test_a_module_opens_with_what_it_is(source: Source) -> None:
     """It opens with a sentence, and its name is that of its idea, not `utils`."""
     assert ast.get_docstring(source.tree), f"{source.path} has no opening sentence"
     assert source.name.rpartition(".")[2] not in ("utils", "helpers", "common", "misc")
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    """Whoever reads a class name in one module must not have to ask which of two it is."""
+    defined: dict[str, set[str]] = defaultdict(set)
+    for source in SOURCES:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined[node.name].add(source.path)
+    assert {name: paths for name, paths in defined.items() if len(paths) > 1} == {}

@@ -159,7 +159,7 @@ class MessagingStandIn:
         """One request at Slack."""
         try:
             payload = slack.read(await request.body())
-        except slack.SlackRefusal as error:
+        except slack.SlackRefusedError as error:
             return PlainTextResponse(str(error), 400)
         self._take("slack", slack.shown(payload), slack.mentions(payload), payload)
         return PlainTextResponse("ok")
@@ -179,7 +179,7 @@ class MessagingStandIn:
             )
             self._check_chat(str(values.get("chat_id", "")))
             shown = telegram.read(values)
-        except telegram.TelegramRefusal as error:
+        except telegram.TelegramRefusedError as error:
             return _failed(400, str(error), error.parameters)
         number, at = self._take("telegram", shown.text, shown.mentions, values)
         chat = {"id": int(values["chat_id"]), "type": "group", "title": "Stand-in"}
@@ -187,14 +187,14 @@ class MessagingStandIn:
 
     def _check_chat(self, chat_id: str) -> None:
         if not chat_id:
-            raise telegram.TelegramRefusal("Bad Request: chat_id is empty")
+            raise telegram.TelegramRefusedError("Bad Request: chat_id is empty")
         if self.telegram_fault is MessagingFault.MIGRATED and chat_id == self.chat_id:
-            raise telegram.TelegramRefusal(
+            raise telegram.TelegramRefusedError(
                 "Bad Request: group chat was upgraded to a supergroup chat",
                 {"migrate_to_chat_id": int(self.migrated_chat_id)},
             )
         if chat_id not in (self.chat_id, self.migrated_chat_id):
-            raise telegram.TelegramRefusal("Bad Request: chat not found")
+            raise telegram.TelegramRefusedError("Bad Request: chat not found")
 
     def _take(
         self, service: str, text: str, mentions: tuple[str, ...], payload: Mapping[str, Any]

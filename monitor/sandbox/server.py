@@ -155,7 +155,8 @@ class LoopbackServer:
         self._loop.remove_reader(listening)
         await asyncio.sleep(0)
         server.close()
-        # Connections are told of their end in the loop's next round; a new one has its protocol a few rounds later.
+        # Connections are told of their end in the loop's next round; a new one has its protocol a few rounds
+        # later.
         for _ in range(_ROUNDS_TO_END):
             for connection in state.connections.copy():
                 connection.transport.abort()

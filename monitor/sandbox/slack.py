@@ -28,20 +28,20 @@ _BOLD = re.compile(r"(?<!\w)\*(\S(?:[^*\n]*\S)?)\*(?!\w)")
 Json = Mapping[str, Any]
 
 
-class SlackRefusal(Exception):
+class SlackRefusedError(Exception):
     """What is not posted; the text is Slack's own word for it, the body of a 400."""
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """The payload of a request that Slack would post; raises `SlackRefusal`."""
+    """The payload of a request that Slack would post; raises `SlackRefusedError`."""
     try:
         payload = json.loads(body.decode("utf-8"))
         # A lone surrogate is valid JSON and no text.
         json.dumps(payload, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
-        raise SlackRefusal("invalid_payload") from None
+        raise SlackRefusedError("invalid_payload") from None
     if not isinstance(payload, dict):
-        raise SlackRefusal("invalid_payload")
+        raise SlackRefusedError("invalid_payload")
     _check(payload)
     return payload
 
@@ -89,13 +89,13 @@ def _check(payload: Json) -> None:
     text, blocks = payload.get("text"), payload.get("blocks")
     attachments = payload.get("attachments")
     if not isinstance(text, str | None) or not isinstance(attachments, list | None):
-        raise SlackRefusal("invalid_payload")
+        raise SlackRefusedError("invalid_payload")
     if attachments is not None and len(attachments) > _ATTACHMENTS_LIMIT:
-        raise SlackRefusal("too_many_attachments")
+        raise SlackRefusedError("too_many_attachments")
     if blocks is not None and not (isinstance(blocks, list) and _are_blocks(blocks)):
-        raise SlackRefusal("invalid_blocks")
+        raise SlackRefusedError("invalid_blocks")
     if not (text and text.strip()) and not blocks and not attachments:
-        raise SlackRefusal("no_text")
+        raise SlackRefusedError("no_text")
 
 
 def _are_blocks(blocks: list[Any]) -> bool:

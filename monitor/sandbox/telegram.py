@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 _MENTION = re.compile(r"(?<!\w)@[a-zA-Z0-9_]{2,32}\b")
 
 
-class TelegramRefusal(Exception):
+class TelegramRefusedError(Exception):
     """What is not sent; the text is the `description` of a 400, `parameters` what goes with it."""
 
     def __init__(self, description: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -41,7 +41,7 @@ class TelegramRefusal(Exception):
 
 
 def parameters(query: str, body: bytes, kind: str) -> dict[str, Any]:
-    """The parameters of a call, from URL, form or JSON; raises `TelegramRefusal`."""
+    """The parameters of a call, from URL, form or JSON; raises `TelegramRefusedError`."""
     values: dict[str, Any] = dict(parse_qsl(query))
     try:
         text = body.decode("utf-8")
@@ -51,11 +51,11 @@ def parameters(query: str, body: bytes, kind: str) -> dict[str, Any]:
         else:
             given = dict(parse_qsl(text))
     except UnicodeError:
-        raise TelegramRefusal("Bad Request: strings must be encoded in UTF-8") from None
+        raise TelegramRefusedError("Bad Request: strings must be encoded in UTF-8") from None
     except (ValueError, RecursionError):
-        raise TelegramRefusal("Bad Request: can't parse JSON object") from None
+        raise TelegramRefusedError("Bad Request: can't parse JSON object") from None
     if not isinstance(given, dict):
-        raise TelegramRefusal("Bad Request: wrong parameters")
+        raise TelegramRefusedError("Bad Request: wrong parameters")
     return {**values, **given}
 
 
@@ -68,18 +68,18 @@ class Shown:
 
 
 def read(values: Mapping[str, Any]) -> Shown:
-    """The message as it will be shown; raises `TelegramRefusal`."""
+    """The message as it will be shown; raises `TelegramRefusedError`."""
     text, mode = values.get("text", ""), values.get("parse_mode", "")
     if not isinstance(text, str) or not isinstance(mode, str):
-        raise TelegramRefusal("Bad Request: wrong type of the parameter")
+        raise TelegramRefusedError("Bad Request: wrong type of the parameter")
     if mode.lower() not in ("", "html"):
-        raise TelegramRefusal("Bad Request: unsupported parse_mode")
+        raise TelegramRefusedError("Bad Request: unsupported parse_mode")
     shown, outside_code = _parsed(text) if mode else (text, text)
     shown = shown.strip()
     if not shown:
-        raise TelegramRefusal("Bad Request: message text is empty")
+        raise TelegramRefusedError("Bad Request: message text is empty")
     if len(shown.encode("utf-16-le")) // 2 > _TEXT_LIMIT:
-        raise TelegramRefusal("Bad Request: message is too long")
+        raise TelegramRefusedError("Bad Request: message is too long")
     return Shown(text=shown, mentions=tuple(_MENTION.findall(outside_code)))
 
 
@@ -128,5 +128,5 @@ def _check_tag(tag: str, attributes: str, offset: str) -> None:
         raise _broken(f'Unexpected attributes of the tag "{tag}" {offset}')
 
 
-def _broken(what: str) -> TelegramRefusal:
-    return TelegramRefusal(f"Bad Request: can't parse entities: {what}")
+def _broken(what: str) -> TelegramRefusedError:
+    return TelegramRefusedError(f"Bad Request: can't parse entities: {what}")
