@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.lib.times import to_ms
 from monitor.store.file.open import open_file
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import add_row
 from monitor.store.tables.incidents import database_id
 from monitor.store.tables.recording import TAIL_INTERVALS, sum_up
 from monitor.store.tables.rollups import COLUMNS, RollupRow, RollupWriter, RowGrain, from_columns, key_of
-from monitor.store.tables.rows import to_ms
 from monitor.store.tables.spans import Retention, move_retention, move_watermark
 
 # Where every history ends; a whole minute within an hour and a day, as it is in life.

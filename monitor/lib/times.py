@@ -18,6 +18,8 @@ _UNITS = {
 # The grammar as a regular expression that editors understand as well; a lone 0 is taken too.
 PATTERN = "".join(f"([0-9]+{unit})?" for unit in _UNITS)
 _PARTS = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _SMALLEST = _UNITS["ms"]
 _LONGEST = timedelta(days=365 * 100)
 
@@ -91,3 +93,17 @@ class Deadline:
         """What is left when `reserve`, but never more than a quarter of `within`, is kept back; at least zero."""
         left = timedelta(seconds=self._end - monotonic()) - min(reserve, self._within / 4)
         return max(timedelta(0), left)
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970; exact, unlike a float."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_ms(value: int) -> datetime:
+    """The moment so many milliseconds after 1970, UTC."""
+    return _EPOCH + value * _MILLISECOND
+
+
+def from_ms_or_none(value: int | None) -> datetime | None:
+    return None if value is None else from_ms(value)

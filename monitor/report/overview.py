@@ -12,6 +12,7 @@ from typing import Any
 from monitor.checks.budget import budget
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
+from monitor.lib.times import to_ms
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.queries import history_of, past_days, status_of, totals_of
 from monitor.store.read_only import ReadOnlyFile, open_read_only
@@ -20,7 +21,6 @@ from monitor.store.store import Store
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import database_names, find_database
 from monitor.store.tables.outbox import RESULTS, delivery_counts, messages_pending
-from monitor.store.tables.rows import to_ms
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90

@@ -122,3 +122,12 @@ def describe(error: sqlite3.Error | OSError | RefusedFileError) -> str:
 def _code(error: sqlite3.Error) -> int:
     """The primary result code; the upper bits only refine it (sqlite.org/rescode.html)."""
     return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Raise `DamagedError` for a row that we wrote and cannot read back: SQLite keeps no checksums of its own."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise DamagedError(f"{what} cannot be read") from error

@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.checks.observation import Check, Family, Phases
+from monitor.lib.times import from_ms, to_ms
 from monitor.store.rollups.histogram import PhaseHistograms
 from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
 from monitor.store.tables.checks import EVER_MS, last_good_check, read_checks, read_rows
 from monitor.store.tables.incidents import incidents_of, open_incident
 from monitor.store.tables.rollups import RollupReader, RowGrain, read_phases, read_rollups
-from monitor.store.tables.rows import from_ms, to_ms
 from monitor.store.tables.spans import is_too_long, read_gaps, read_retention, watermark
 
 # So many checks are read one by one for the medians of their phases; a longer span is read by the day.

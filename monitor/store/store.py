@@ -14,10 +14,10 @@ from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
 from monitor.incidents.rules import acknowledge
 from monitor.incidents.state import Incident, IncidentState, Transition
+from monitor.lib.times import to_ms
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import incidents, outbox, recording
 from monitor.store.tables.outbox import ChannelState, DeliveryEffect
-from monitor.store.tables.rows import to_ms
 from monitor.store.tables.spans import is_too_long
 
 Judge = Callable[[IncidentState, int], Transition]

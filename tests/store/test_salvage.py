@@ -11,6 +11,7 @@ import pytest
 
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Outcome
+from monitor.lib.times import to_ms
 from monitor.store.queries import totals_of
 from monitor.store.rollups.model import DatabaseTotals, Grain, Slice
 from monitor.store.rollups.rollup import HOUR_MS
@@ -18,7 +19,6 @@ from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import find_database
 from monitor.store.tables.outbox import delivery_counts
 from monitor.store.tables.rollups import RollupReader
-from monitor.store.tables.rows import to_ms
 from tests.store.conftest import INTERVAL, START, StoreSetup
 from tests.store.disks import locked
 from tests.store.timeline import check, expected

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage
 from monitor.store.file.open import Identity, identity, open_file, open_memory, open_to_read, set_aside
 from monitor.store.file.salvage import replay, salvage_rollups, salvage_state
 from monitor.store.file.schema import is_whole
-from monitor.store.tables.rows import to_ms
 
 T = TypeVar("T")
 # A lock is gone after a moment, a full or read-only disk is not.

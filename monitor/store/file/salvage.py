@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.incidents.state import IncidentState
+from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
@@ -27,7 +28,6 @@ from monitor.store.tables.incidents import (
 from monitor.store.tables.outbox import read_channel, read_message
 from monitor.store.tables.recording import add_check
 from monitor.store.tables.rollups import Key, RollupRow, RollupWriter, RowGrain, from_columns, key_of
-from monitor.store.tables.rows import to_ms
 from monitor.store.tables.spans import Retention, move_retention, spans
 
 # Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.lib.times import from_ms
+from monitor.store.errors import reading
 from monitor.store.rollups.rollup import HOUR_MS
-from monitor.store.tables.rows import from_ms, reading
 
 _BITS = 22
 _LAST_MS = (1 << _BITS) - 1

@@ -13,7 +13,8 @@ from typing import Any
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Outcome
 from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
-from monitor.store.tables.rows import from_ms, from_ms_or_none, reading, to_ms
+from monitor.lib.times import from_ms, from_ms_or_none, to_ms
+from monitor.store.errors import reading
 
 # Made once: json.dumps would make one for each check.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode

@@ -29,7 +29,8 @@ from monitor.alerts.retry_policy import (
     pause_before_retry,
     should_give_up,
 )
-from monitor.store.tables.rows import from_ms, from_ms_or_none, reading, to_ms
+from monitor.lib.times import from_ms, from_ms_or_none, to_ms
+from monitor.store.errors import reading
 
 SENT = "sent"
 FAILED = "failed"

@@ -13,6 +13,7 @@ import sqlite3
 from datetime import datetime, timedelta
 
 from monitor.checks.observation import Check
+from monitor.lib.times import from_ms_or_none, to_ms
 from monitor.store.rollups.rollup import HOUR_MS
 from monitor.store.tables.checks import (
     CheckRow,
@@ -23,7 +24,6 @@ from monitor.store.tables.checks import (
     moment_of_latest,
 )
 from monitor.store.tables.rollups import RollupWriter
-from monitor.store.tables.rows import from_ms_or_none, to_ms
 from monitor.store.tables.spans import (
     Retention,
     end_gap,

@@ -17,11 +17,12 @@ from functools import lru_cache
 from typing import Any
 
 from monitor.checks.observation import Family, Outcome
+from monitor.lib.times import from_ms
+from monitor.store.errors import reading
 from monitor.store.rollups.histogram import Histogram, PhaseHistograms
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
 from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
-from monitor.store.tables.rows import from_ms, reading
 from monitor.store.tables.spans import read_retention, spans, sum_of, watermark
 
 COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
