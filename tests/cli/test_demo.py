@@ -136,10 +136,10 @@ def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
 
 
 def test_the_last_page_adds_up(showing: Ended) -> None:
-    """Looks, incidents, messages, and what it cost."""
+    """Checks, incidents, messages, and what it cost."""
     page = showing.stdout.split("What you saw")[1]
     checks = len(re.findall(r"^ +[\d.]+ s  main ", showing.stdout, re.MULTILINE))
-    assert f"main         {checks} looks: " in page
+    assert f"main         {checks} checks: " in page
     assert re.search(r"incident 1 +main: response timed out, over after \d+ s\n", page)
     assert re.search(r"incident 2 +main: token rejected, over after \d+ s\n", page)
     assert "4 in Slack, 4 in Telegram" in page

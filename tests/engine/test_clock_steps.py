@@ -65,7 +65,7 @@ def test_checks_and_alerts_go_on_when_the_clock_jumps(
             shift.write_text(f"{transition}\n")
             running.wait_for("the clock was set", times=number)
             before = upstash.requests
-            until(lambda: upstash.requests >= before + 3, "looks after the clock was set")  # noqa: B023 - called at once
+            until(lambda: upstash.requests >= before + 3, "checks after the clock was set")  # noqa: B023 - called at once
         upstash.token = TOKEN
         running.wait_for("incident 1 closed delivered")
         running.end()

@@ -230,7 +230,7 @@ def test_the_latency_of_metrics_is_of_fine_checks_alone(monitored: Monitored) ->
 
 
 def test_totals_never_fall(monitored: Monitored) -> None:
-    """Looks, latencies and messages are counted for good, whatever is pruned."""
+    """Checks, latencies and messages are counted for good, whatever is pruned."""
     monitored.checks(*[OK] * 100, TIMEOUT, TIMEOUT, TIMEOUT)
     last_success = START + 99 * MINUTE
     for status in (DeliveryStatus.RETRY, DeliveryStatus.CONFIRMED):

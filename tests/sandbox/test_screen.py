@@ -18,7 +18,7 @@ from monitor.checks.observation import Outcome
 from monitor.cli.demo.screen import Line, Screen, Tone, slack_lines, sparkline, telegram_lines, width_of, wrapped
 
 NOW = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
-NOTICE = Notification(
+OPENED = Notification(
     kind=NotificationKind.OPENED,
     created_at=NOW,
     database="main",
@@ -117,21 +117,21 @@ def test_a_sparkline_shows_the_last_values() -> None:
 
 def test_a_slack_message_reads_as_slack_shows_it() -> None:
     """Blocks with space between them, the headline bold, the tail small, no markup and no entities left."""
-    lines = slack_lines(payload(compose(NOTICE)))
+    lines = slack_lines(payload(compose(OPENED)))
     assert lines[0] == Line("🔴 main: token rejected", Tone.BOLD)
     assert lines[1] == Line("")
     assert Line("WRONGPASS <b>& *co</b>") in lines
     assert Line("Next", Tone.BOLD) in lines
     assert lines[-2:] == [Line(""), Line("incident 12 · opened", Tone.DIM)]
     assert slack_lines({"text": "a &lt;b&gt;\nc"}) == [Line("a <b>"), Line("c")]
-    down = replace(NOTICE, cause=Outcome.SERVER_ERROR)
+    down = replace(OPENED, cause=Outcome.SERVER_ERROR)
     link = Line("1. See whether Upstash knows of it: https://status.upstash.com.")
     assert link in slack_lines(payload(compose(down)))
 
 
 def test_a_telegram_message_reads_as_telegram_shows_it() -> None:
     """Line by line, without tags and entities."""
-    lines = telegram_lines({"text": as_html(compose(NOTICE)), "parse_mode": "HTML"})
+    lines = telegram_lines({"text": as_html(compose(OPENED)), "parse_mode": "HTML"})
     assert lines[0] == Line("🔴 main: token rejected", Tone.BOLD)
     assert Line("WRONGPASS <b>& *co</b>", Tone.DIM) in lines
     assert lines[-1] == Line("incident 12 · opened", Tone.DIM)

@@ -47,7 +47,7 @@ def settle_in(lived_in: tuple[Path, datetime], tmp_path: Path) -> Callable[[], S
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("while_open", [False, True], ids=["before the start", "under our hands"])
+@pytest.mark.parametrize("while_open", [False, True], ids=["before the start", "while open"])
 def test_whatever_happens_to_the_bytes_checks_and_alerts_go_on(
     settle_in: Callable[[], StoreSetup], tmp_path: Path, harm: str, seed: int, *, while_open: bool
 ) -> None:
@@ -154,7 +154,7 @@ def test_one_message_that_cannot_be_read_does_not_hold_the_others(setup: StoreSe
     ["DROP TABLE outbox", "DROP VIEW history", "ALTER TABLE incident_state RENAME COLUMN state TO states"],
 )
 def test_a_file_with_another_shape_is_a_damaged_one(setup: StoreSetup, sql: str) -> None:
-    """Somebody was in there with a shell; under our hands as well as before the start."""
+    """Somebody was in there with a shell; while it is open as well as before the start."""
     setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     with closing(sqlite3.connect(setup.path)) as shell, shell:
         shell.execute(sql)

@@ -1,4 +1,4 @@
-"""How the demo is shown: looks, messages and the sum of it all as lines on a screen.
+"""How the demo is shown: checks, messages and their totals as lines on a screen.
 
 What happens is decided in `sandbox/story` and played in `demo`; how lines are drawn, in `sandbox/screen`.
 """
@@ -175,7 +175,7 @@ class View:
         for database in (MAIN, CACHE):
             checks = tally.checks[database]
             told = ", ".join(f"{count} {words}" for words, count in checks.most_common())
-            self._fact(database, f"{checks.total()} looks: {told}")
+            self._fact(database, f"{checks.total()} checks: {told}")
         for name, incident in reversed(ending.incidents):
             end = f"over after {_span(incident)}" if incident.closed_at else "still open"
             self._fact(f"incident {incident.id}", f"{name}: {incident.cause.words}, {end}")

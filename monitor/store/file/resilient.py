@@ -148,7 +148,7 @@ class ResilientFile:
             return damage_of(error)
 
     def _is_damaged_for_others(self) -> bool:
-        """Our own connection has read the schema long ago, and does not notice what became of it since."""
+        """Our own connection read the schema long ago, and does not notice what became of it since."""
         if identity(self._path) != self._identity:
             return False
         try:
