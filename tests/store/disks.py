@@ -1,4 +1,4 @@
-"""Sick disks for the tests of the store: locked by somebody else, full, read-only, damaged; nothing else."""
+"""Files in trouble for the tests of the store: locked by somebody else, on a full or read-only disk, damaged."""
 
 from __future__ import annotations
 

@@ -33,14 +33,18 @@ def test_every_example_answers(lived_in: StoreSetup, example: str) -> None:
         assert shell.execute(example).fetchall()
 
 
-def test_rollups_can_be_read_by_a_person(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """The example in Python prints the histogram of each row that has one."""
+def test_rollups_and_phases_can_be_read_by_a_person(
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The examples in Python print the histogram of each row that has one, and the phases of each check."""
     for _ in range(130):
         setup.check(Outcome.OK)
     monkeypatch.chdir(setup.path.parent)
-    [example] = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    exec(compile(example, "docs/history.md", "exec"), {})
-    assert "'counts': [60]" in capsys.readouterr().out
+    for example in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL):
+        exec(compile(example, "docs/history.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "'counts': [60]" in printed
+    assert printed.count("[100, 1000, 2000, 500]") == 130
 
 
 def test_there_are_examples() -> None:

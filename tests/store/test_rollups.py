@@ -146,7 +146,7 @@ def test_a_clock_set_back_changes_what_is_past(history: History) -> None:
 
 
 def test_a_late_check_within_a_gap_ends_it_there(history: History) -> None:
-    """The clock ran ahead and was set right: what was noted as a gap meanwhile is looked at after all."""
+    """The clock ran ahead and was set right: what was noted as a gap meanwhile is checked after all."""
     history.check(START)
     history.check(START + 3 * HOUR)
     assert history.gaps() == [(START, START + 3 * HOUR)]
