@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from html import escape
 from typing import Any
 
 from monitor.alerts.channel import try_again
@@ -103,18 +102,18 @@ def as_html(message: MessageText) -> str:
     lines = [
         f"{message.symbol} <b>{_inert(message.headline)}</b>",
         *map(_inert, message.facts),
-        *((f"<code>{escape(message.detail)}</code>",) if message.detail else ()),
+        *((f"<code>{_escape(message.detail)}</code>",) if message.detail else ()),
         *map(_inert, message.explanation),
         *steps,
         *(f"<i>{_inert(line)}</i>" for line in message.notes),
-        f"<code>{escape(message.reference)}</code>",
+        f"<code>{_escape(message.reference)}</code>",
     ]
     return "\n".join(lines)
 
 
 def _inert(text: str) -> str:
     """Text in which Telegram finds neither a tag nor a name to mention."""
-    return _MENTION.sub(f"@{_WORD_JOINER}", escape(text))
+    return _MENTION.sub(f"@{_WORD_JOINER}", _escape(text))
 
 
 def _reply(answer: Answer) -> dict[str, Any]:
@@ -134,3 +133,9 @@ def _parameters(reply: dict[str, Any]) -> dict[str, Any]:
 def _is_about_form(reply: dict[str, Any]) -> bool:
     error = str(reply.get("description", "")).lower()
     return "parse entities" in error or "too long" in error
+
+
+def _escape(text: str) -> str:
+    import html  # half a megabyte of entities, for those who have a message to send
+
+    return html.escape(text)

@@ -147,6 +147,6 @@ class Diagnoser:
 def _with_diagnosis(diagnosis: Diagnosis | None, notification: Notification) -> Notification:
     if diagnosis is None:
         return notification
-    from monitor.alerts.notification import with_diagnosis
+    from monitor.alerts.explain import with_diagnosis
 
     return with_diagnosis(notification, diagnosis)

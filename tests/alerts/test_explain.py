@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json, with_diagnosis
+from monitor.alerts.explain import with_diagnosis
+from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.text import explanation, next_steps
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerResults, LayerState
