@@ -15,8 +15,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from monitor.cli.demo import demo
-from monitor.cli.demo import play as demo_play
-from monitor.cli.demo.story import ACTS, SLACK, TELEGRAM
+from monitor.cli.demo.story import SLACK, STEPS, TELEGRAM
 from monitor.cli.main import main
 from tests.program import PATIENCE_SECONDS, Ended, Program, until
 
@@ -66,31 +65,36 @@ def showing(place_of_the_showing: Place) -> Ended:
     return place_of_the_showing.end("demo", "--seconds", "6")
 
 
+def _steps(text: str) -> list[str]:
+    """What is shown in each of the six steps, the summary with the last of them."""
+    return re.split(r"^Step (?=\d of 6 · )", text, flags=re.MULTILINE)[1:]
+
+
 def _outcomes(text: str, database: str) -> list[str]:
     """What the checks of one database said, repetitions folded."""
-    line = re.compile(rf"^ +[\d.]+ s  {database:<5}  .{{8}}  .{{6}}  (\S.*?)(?:  .*)?$", re.MULTILINE)
+    line = re.compile(rf"^ +[\d.]+ s  {database:<5}  .{{6}}  (\S.*?)(?:  .*)?$", re.MULTILINE)
     return [outcome for outcome, _ in groupby(line.findall(text))]
 
 
 def test_the_story_is_told_to_its_end(showing: Ended) -> None:
-    """Exit status 0, all six acts in their order, a last page, and not a word on stderr."""
+    """Exit status 0, all six steps in their order, a summary, and not a word on stderr."""
     assert showing.stderr == ""
     assert showing.status == 0
-    acts = re.findall(r"^── Act (\d) of 6 · .+ ─+$", showing.stdout, re.MULTILINE)
-    assert acts == ["1", "2", "3", "4", "5", "6"]
+    steps = re.findall(r"^Step (\d) of 6 · .+ ─+$", showing.stdout, re.MULTILINE)
+    assert steps == ["1", "2", "3", "4", "5", "6"]
     assert "What you saw" in showing.stdout
 
 
 def test_the_checks_tell_what_happens_to_main(showing: Ended) -> None:
-    """Fine, silent, fine, a token that is not valid any more, fine; and cache is looked at in every act."""
+    """Fine, silent, fine, a token that is not valid any more, fine; and cache is checked in every step."""
     seen = _outcomes(showing.stdout, "main")
     wanted = iter(seen)
     for outcome in ("ok", "response timed out", "ok", "token rejected", "ok"):
         assert outcome in wanted, seen
     assert seen[-1] == "ok"
-    for act in re.split(r"^── ", showing.stdout, flags=re.MULTILINE)[1:7]:
-        assert "cache" in act
-        assert _outcomes(act, "cache") == ["ok"]
+    for step in _steps(showing.stdout):
+        assert "cache" in step
+        assert _outcomes(step, "cache") == ["ok"]
 
 
 def test_messages_arrive_in_their_order_and_are_shown_in_full(showing: Ended) -> None:
@@ -114,38 +118,39 @@ def test_messages_arrive_in_their_order_and_are_shown_in_full(showing: Ended) ->
 
 def test_the_new_token_arrives_by_a_deployment(showing: Ended) -> None:
     """The program is stopped and started on the same history, which remembers the open incident."""
-    act = showing.stdout.split("Act 6 of 6")[1]
-    stopped, started = act.index("→ stopped"), act.index("→ started with the new token; it remembers incident 2\n")
-    assert stopped < started < act.index("incident 2 closed")
+    step = _steps(showing.stdout)[5]
+    stopped = step.index("→ stopped")
+    started = step.index("→ started with the new token; it remembers incident 2\n")
+    assert stopped < started < step.index("incident 2 closed")
 
 
 def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
     """After the message its layers and its verdict: Upstash's move while the host is silent, then the token's."""
-    acts = re.split(r"^── ", showing.stdout, flags=re.MULTILINE)[1:7]
-    assert ["─ verdict ─" in act for act in acts] == [False, True, False, True, False, False]
-    silent, reset = acts[1], acts[3]
-    for act, message in ((silent, "incident 1 · opened"), (reset, "incident 2 · opened")):
-        assert act.index(message) < act.index("✓  configuration") < act.index("─ verdict ─")
-        assert "the worker's connection" not in act
+    steps = _steps(showing.stdout)
+    assert ["─ verdict ─" in step for step in steps] == [False, True, False, True, False, False]
+    silent, rotated = steps[1], steps[3]
+    for step, message in ((silent, "incident 1 · opened"), (rotated, "incident 2 · opened")):
+        assert step.index(message) < step.index("✓  configuration") < step.index("─ verdict ─")
+        assert "the worker's connection" not in step
     assert re.search(r"✗  HTTP without a token +connected, but no answer within 0\.5 s", silent)
     assert "│ Upstash has posted trouble with Redis on its status page" in silent
     assert "│ whose move: Upstash " in silent.partition("─ verdict ─")[2]
-    assert re.search(r"✗  token +WRONGPASS invalid or missing auth token", reset)
-    assert "│ The console has a newer token than the worker. " in reset
-    assert "│ whose move: yours " in reset.partition("─ verdict ─")[2]
+    assert re.search(r"✗  token +WRONGPASS invalid or missing auth token", rotated)
+    assert "│ The console has a newer token than the worker. " in rotated
+    assert "│ whose move: yours " in rotated.partition("─ verdict ─")[2]
 
 
-def test_the_last_page_adds_up(showing: Ended) -> None:
+def test_the_summary_adds_up(showing: Ended) -> None:
     """Checks, incidents, messages, and what it cost."""
-    page = showing.stdout.split("What you saw")[1]
+    summary = showing.stdout.split("What you saw")[1]
     checks = len(re.findall(r"^ +[\d.]+ s  main ", showing.stdout, re.MULTILINE))
-    assert f"main         {checks} checks: " in page
-    assert re.search(r"incident 1 +main: response timed out, over after \d+ s\n", page)
-    assert re.search(r"incident 2 +main: token rejected, over after \d+ s\n", page)
-    assert "4 in Slack, 4 in Telegram" in page
-    assert "0 commands" in page
+    assert f"main           {checks} checks: " in summary
+    assert re.search(r"incident 1 +main: response timed out, over after \d+ s *\n", summary)
+    assert re.search(r"incident 2 +main: token rejected, over after \d+ s *\n", summary)
+    assert "4 in Slack, 4 in Telegram" in summary
+    assert "0 commands" in summary
     for word in ("init", "config check", "test-alerts", "run", "doctor"):
-        assert f"python -m monitor {word}" in page
+        assert f"python -m monitor {word}" in summary
 
 
 def test_a_log_file_can_show_it(showing: Ended) -> None:
@@ -170,7 +175,7 @@ def test_nothing_is_left_behind(showing: Ended, place_of_the_showing: Place) -> 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly(place: Place, sign: signal.Signals) -> None:
-    """In the middle of an act, more than once: status 0, nothing left, no traceback; meanwhile it was healthy."""
+    """In the middle of a step, more than once: status 0, nothing left, no traceback; meanwhile it was healthy."""
     with place.running("demo", "--port", "0") as running:
         running.wait_for("cache ")
         address = re.findall(r"curl (http://127\.0\.0\.1:\d+/healthz)", running.said)[0]
@@ -179,7 +184,7 @@ def test_a_signal_ends_it_cleanly(place: Place, sign: signal.Signals) -> None:
         assert len(place.left_behind()) == 2
         ended = running.end(sign, sign)
     assert ended.status == 0
-    assert ended.stdout.endswith("\n\n  Stopped before the end. Nothing is left behind.")
+    assert ended.stdout.endswith("\n\nStopped before the end. Nothing is left behind.")
     assert "Traceback" not in ended.stdout
     assert place.left_behind() == ["config.yaml"]
 
@@ -206,10 +211,10 @@ def test_what_does_not_happen_is_told_and_ends_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A message that never comes is waited for, for a while, and then missed by its name; all is put away."""
-    # The script and its patience are patched, since the real one is made to be fulfilled; signals are pytest's.
-    never = replace(ACTS[0], awaited=frozenset({(SLACK, "opened"), (TELEGRAM, "opened")}))
-    monkeypatch.setattr(demo_play, "ACTS", (never,))
-    monkeypatch.setattr(demo_play, "_PATIENCE_SECONDS", 0.5)
+    # The steps and their grace are patched, since the real ones are made to be fulfilled; signals are pytest's.
+    never = replace(STEPS[0], awaited=frozenset({(SLACK, "opened"), (TELEGRAM, "opened")}))
+    monkeypatch.setattr(demo, "STEPS", (never,))
+    monkeypatch.setattr(demo, "_GRACE_SECONDS", 0.5)
     monkeypatch.setattr(demo, "stop_on_signals", lambda stop: None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -217,13 +222,15 @@ def test_what_does_not_happen_is_told_and_ends_with_1(
         main(["demo", "--seconds", "5"])
     assert ended.value.code == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"All is well: slack: opened and telegram: opened did not come within [12] s\.", said)
+    assert re.search(
+        r"Both databases answer: slack: opened and telegram: opened did not come within [12] s\.", said
+    )
     assert "What you saw" not in said
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_in_use_is_told(place: Place) -> None:
-    """Status 3 and what to do, before the first act."""
+    """Status 3 and what to do, before the first step."""
     with place.running("demo", "--port", "0") as running:
         running.wait_for("curl ")
         port = re.findall(r"127\.0\.0\.1:(\d+)/healthz", running.said)[0]

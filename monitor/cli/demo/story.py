@@ -1,7 +1,4 @@
-"""The script of the demo: what goes wrong in which act, and which messages must arrive before the next one.
-
-The program that is watched, and how the acts are shown, is known to `commands/demo` alone.
-"""
+"""What happens in the demo: the stand-ins, the settings of the program that checks them, and the steps."""
 
 from __future__ import annotations
 
@@ -10,7 +7,10 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
+from monitor.config.settings import Settings
 from monitor.sandbox.console import ConsoleStandIn, Database
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 from monitor.sandbox.railway import RailwayService, RailwayStandIn
@@ -19,19 +19,19 @@ from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 MAIN, CACHE, WORKER = "main", "cache", "worker"
 SLACK, TELEGRAM = "slack", "telegram"
-_WEATHER = random.Random()
+HISTORY = "history.db"
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """Two databases, an inbox, and whom the doctor asks about main: status page, console, and Railway.
+class StandIns:
+    """Two databases, Slack and Telegram, and whom the doctor asks about main: status page, console, and Railway.
 
-    `deployed_token` is what the program that watches main was given, and the worker that uses it.
+    `deployed_token` is what the program that checks main was given, and the worker that uses it.
     """
 
     main: UpstashStandIn
     cache: UpstashStandIn
-    inbox: MessagingStandIn
+    messaging: MessagingStandIn
     page: StatusPageStandIn
     console: ConsoleStandIn
     railway: RailwayStandIn
@@ -40,7 +40,7 @@ class Stage:
     deployed_token: str
 
     @property
-    def keys(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
         """What opens the console and Railway, by the names that the doctor looks for."""
         return {
             "UPSTASH_EMAIL": self.console.email,
@@ -48,30 +48,30 @@ class Stage:
             "RAILWAY_TOKEN": self.railway.project_token,
         }
 
-    def make_weather(self) -> None:
+    def vary_latency(self) -> None:
         """Answers take as long as they do from another town, and never quite the same."""
-        self.main.delay_seconds = _WEATHER.triangular(0.012, 0.045, 0.020)
-        self.cache.delay_seconds = _WEATHER.triangular(0.004, 0.015, 0.006)
+        self.main.delay_seconds = random.triangular(0.012, 0.045, 0.020)
+        self.cache.delay_seconds = random.triangular(0.004, 0.015, 0.006)
 
 
 @contextmanager
-def staged(on_message: Callable[[ReceivedMessage], None]) -> Iterator[Stage]:
+def stand_ins(on_message: Callable[[ReceivedMessage], None]) -> Iterator[StandIns]:
     """The stand-ins, listening on loopback until the end of the block.
 
-    `on_message` is called from a thread of the inbox for each message that was taken.
+    `on_message` is called in another thread for each message that was taken.
     """
     with (
         UpstashStandIn(_new_token()) as main,
         UpstashStandIn(_new_token()) as cache,
-        MessagingStandIn(on_message=on_message) as inbox,
+        MessagingStandIn(on_message=on_message) as messaging,
         StatusPageStandIn() as page,
         ConsoleStandIn(email="you@example.com", api_key=_new_token()) as console,
         RailwayStandIn(project_token=_new_token(), account_token=_new_token()) as railway,
     ):
-        stage = Stage(
+        made = StandIns(
             main=main,
             cache=cache,
-            inbox=inbox,
+            messaging=messaging,
             page=page,
             console=console,
             railway=railway,
@@ -79,114 +79,151 @@ def staged(on_message: Callable[[ReceivedMessage], None]) -> Iterator[Stage]:
             worker=railway.add(WORKER, UPSTASH_REDIS_REST_URL=main.url, UPSTASH_REDIS_REST_TOKEN=main.token),
             deployed_token=main.token,
         )
-        stage.make_weather()
-        yield stage
+        made.vary_latency()
+        yield made
+
+
+def settings_for(made: StandIns, folder: Path, *, pace: float) -> Settings:
+    """What `run` would read from config.yaml. Intervals and timeouts go with `pace`, the rules are as usual."""
+    usual = {
+        "interval": timedelta(seconds=max(1.0, pace)),
+        "timeout": timedelta(seconds=round(max(0.5, pace), 1)),
+    }
+    telegram = {
+        "bot_token": made.messaging.bot_token,
+        "chat_id": made.messaging.chat_id,
+        "api_url": made.messaging.telegram_api_url,
+    }
+    return Settings.model_validate(
+        {
+            "databases": [
+                {"name": MAIN, "url": made.main.url, "token": made.deployed_token, **usual},
+                {"name": CACHE, "url": made.cache.url, "token": made.cache.token, **usual},
+            ],
+            "alerts": {"confirm_interval": timedelta(seconds=pace / 2)},
+            "channels": [
+                {"type": SLACK, "webhook_url": made.messaging.slack_url},
+                {"type": TELEGRAM, **telegram},
+            ],
+            "connectivity": [made.cache.address],
+            # Everybody whom the doctor would ask, so that it asks nobody else.
+            "doctor": {
+                "service": WORKER,
+                "worker_port": made.main.port,
+                "status_url": made.page.url,
+                "console_url": made.console.url,
+                "railway_url": made.railway.url,
+            },
+            "history": {"path": str(folder / HISTORY)},
+            "logs": {"level": "ERROR"},
+        }
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act:
-    """`cue` happens at the beginning. Over when the `awaited` messages are there: service and last word.
+class Step:
+    """`change` happens at the beginning. Over when the `awaited` messages are there: service and last word.
 
-    `share` is its part of the story's time, `event` what times are told from; `frame` is the service whose
-    message is shown in full, and after it what the doctor finds, where `is_examined`.
+    `share` is its part of the demo's time, `event` what times are counted from; `shown_in` is the service whose
+    message is shown in full, and after it the doctor's diagnosis, where `is_diagnosed`.
     """
 
     title: str
     caption: str
     event: str
     share: float
-    cue: Callable[[Stage], None] = lambda stage: None
+    change: Callable[[StandIns], None] = lambda made: None
     awaited: frozenset[tuple[str, str]] = frozenset()
-    frame: str = SLACK
+    shown_in: str = SLACK
     is_deployment: bool = False
-    is_examined: bool = False
+    is_diagnosed: bool = False
 
 
 def _new_token() -> str:
     return f"demo_{secrets.token_hex(16)}"
 
 
-def _hang(stage: Stage) -> None:
-    stage.main.fault = UpstashFault.HANG
-    stage.page.post_incident("Redis databases do not answer", VIRGINIA)
+def _hang(made: StandIns) -> None:
+    made.main.fault = UpstashFault.HANG
+    made.page.post_incident("Redis databases do not answer", VIRGINIA)
 
 
-def _answer(stage: Stage) -> None:
-    stage.main.fault = UpstashFault.NONE
-    stage.page.resolve()
+def _answer(made: StandIns) -> None:
+    made.main.fault = UpstashFault.NONE
+    made.page.resolve()
 
 
-def _reset_token_while_slack_is_down(stage: Stage) -> None:
-    stage.inbox.slack_fault = MessagingFault.DOWN
-    stage.main.token = stage.entry.rest_token = stage.entry.password = _new_token()
+def _rotate_token_while_slack_is_down(made: StandIns) -> None:
+    made.messaging.slack_fault = MessagingFault.DOWN
+    made.main.token = made.entry.rest_token = made.entry.password = _new_token()
 
 
-def _slack_is_back(stage: Stage) -> None:
-    stage.inbox.slack_fault = MessagingFault.NONE
+def _bring_slack_back(made: StandIns) -> None:
+    made.messaging.slack_fault = MessagingFault.NONE
 
 
-def _put_in_new_token(stage: Stage) -> None:
-    stage.deployed_token = stage.main.token
-    stage.worker.store({"UPSTASH_REDIS_REST_TOKEN": stage.deployed_token})
-    stage.worker.deploy()
+def _deploy_new_token(made: StandIns) -> None:
+    made.deployed_token = made.main.token
+    made.worker.store({"UPSTASH_REDIS_REST_TOKEN": made.deployed_token})
+    made.worker.deploy()
 
 
-def _both(word: str) -> frozenset[tuple[str, str]]:
+def _in_both(word: str) -> frozenset[tuple[str, str]]:
     return frozenset({(SLACK, word), (TELEGRAM, word)})
 
 
-ACTS = (
-    Act(
-        title="All is well",
+STEPS = (
+    Step(
+        title="Both databases answer",
         caption="Each check is one PING over a fresh connection. Upstash does not bill it.",
         event="the start",
         share=0.12,
     ),
-    Act(
+    Step(
         title="The host of main stops answering",
-        caption="It takes connections and says nothing. One timeout wakes nobody; the next checks come sooner, "
-        "and three of five open an incident. Meanwhile cache is looked at as punctually as before.",
-        event="the host fell silent",
+        caption="It accepts connections and never answers. One timeout alerts nobody; the next checks come "
+        "sooner, and three of five open an incident. Meanwhile cache is checked as punctually as before.",
+        event="the hang began",
         share=0.27,
-        cue=_hang,
-        awaited=_both("opened"),
-        is_examined=True,
+        change=_hang,
+        awaited=_in_both("opened"),
+        is_diagnosed=True,
     ),
-    Act(
+    Step(
         title="main answers again",
         caption="Two fine checks in a row close the incident.",
         event="it was back",
         share=0.13,
-        cue=_answer,
-        awaited=_both("closed"),
+        change=_answer,
+        awaited=_in_both("closed"),
     ),
-    Act(
-        title="The token is reset, and Slack is down as well",
-        caption="Somebody pressed the button in the console; the variable still holds the old token. Telegram is "
-        "told, Slack answers 503, and what Slack should have had waits in the outbox.",
-        event="the token was reset",
+    Step(
+        title="The token is rotated, and Slack is down as well",
+        caption="Somebody has reset the token in the console; the variable still holds the old one. The message "
+        "reaches Telegram. Slack answers 503, and its message waits in the outbox.",
+        event="the token was rotated",
         share=0.20,
-        cue=_reset_token_while_slack_is_down,
+        change=_rotate_token_while_slack_is_down,
         awaited=frozenset({(TELEGRAM, "opened")}),
-        frame=TELEGRAM,
-        is_examined=True,
+        shown_in=TELEGRAM,
+        is_diagnosed=True,
     ),
-    Act(
+    Step(
         title="Slack is back",
-        caption="Nothing is lost: the outbox is tried again after 1 s, 2 s, 4 s, and so on.",
+        caption="Nothing is lost: a message in the outbox is tried again after 1 s, 2 s, 4 s, and so on.",
         event="Slack was back",
         share=0.12,
-        cue=_slack_is_back,
+        change=_bring_slack_back,
         awaited=frozenset({(SLACK, "opened")}),
     ),
-    Act(
+    Step(
         title="The new token is deployed",
         caption="The platform stops the program and starts it with the new variable, on the same history file.",
         event="the deployment began",
         share=0.16,
-        cue=_put_in_new_token,
-        awaited=_both("closed"),
-        frame=TELEGRAM,
+        change=_deploy_new_token,
+        awaited=_in_both("closed"),
+        shown_in=TELEGRAM,
         is_deployment=True,
     ),
 )
