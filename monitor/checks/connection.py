@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 Lookup = Callable[[str, int], Sequence[AddressInfo]]
-# What the kernel hands over beside the bytes: level, type, data.
+# What the kernel returns beside the bytes: level, type, data.
 Ancillary = Sequence[tuple[int, int, bytes]]
 
 # A check that comes later than this asks again: the resolver may have recovered meanwhile.

@@ -215,7 +215,7 @@ class Exchange:
     complete: bool = False
 
 
-# The client hands nothing through to its transport, so the exchange of the request under way is kept here.
+# The client passes nothing on to its transport, so the exchange of the request under way is kept here.
 current_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 

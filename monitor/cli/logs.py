@@ -58,7 +58,7 @@ def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
 
 
 class _Bridge(logging.Handler):
-    """Hands records of the standard library's logging over to loguru."""
+    """Passes records of the standard library's logging on to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         depth, frame = 1, inspect.currentframe()
