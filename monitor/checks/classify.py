@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
-from monitor.checks.observation import Observation, Outcome, ProbeFault
+from monitor.checks.observation import Fact, Observation, Outcome, ProbeFault
 from monitor.lib.text import one_line
 
 DETAIL_LIMIT = 200
@@ -19,10 +19,11 @@ DETAIL_LIMIT = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckResult:
-    """An outcome and a detail: in one short line without secrets, what was seen."""
+    """An outcome, a detail (in one short line without secrets, what was seen), and facts for the verdict."""
 
     outcome: Outcome
     detail: str = ""
+    facts: frozenset[Fact] = frozenset()
 
 
 _KNOWN_PREFIXES: tuple[tuple[str, Outcome], ...] = (
@@ -44,6 +45,7 @@ _FAULTS: dict[ProbeFault, tuple[Outcome, str]] = {
     ProbeFault.REFUSED: (Outcome.CONNECTION_REFUSED, "connection refused"),
     ProbeFault.UNREACHABLE: (Outcome.NETWORK_UNREACHABLE, "no route to the host"),
     ProbeFault.CONNECT_TIMEOUT: (Outcome.CONNECTION_TIMEOUT, "no connection before the deadline"),
+    ProbeFault.TLS_TIMEOUT: (Outcome.TLS_TIMEOUT, "the handshake did not end before the deadline"),
     ProbeFault.TLS: (Outcome.TLS_FAILED, "the TLS handshake failed"),
     ProbeFault.LOST: (Outcome.CONNECTION_LOST, "the connection was cut"),
     ProbeFault.RESPONSE_TIMEOUT: (Outcome.RESPONSE_TIMEOUT, "no whole answer before the deadline"),

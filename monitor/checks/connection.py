@@ -97,7 +97,7 @@ class Stopwatch:
         if self.connected is None:
             return ProbeError(ProbeFault.CONNECT_TIMEOUT, f"no connection {within}")
         if self.encrypting is not None and self.encrypted is None:
-            return ProbeError(ProbeFault.CONNECT_TIMEOUT, f"no TLS handshake {within}")
+            return ProbeError(ProbeFault.TLS_TIMEOUT, f"the handshake did not end {within}")
         if self.first_byte is None:
             return ProbeError(ProbeFault.RESPONSE_TIMEOUT, f"connected, but no answer {within}")
         return ProbeError(ProbeFault.RESPONSE_TIMEOUT, f"the answer began, but was not complete {within}")

@@ -40,15 +40,20 @@ class Outcome(Enum):
     SUSPENDED = "suspended"
     CAPACITY_FULL = "capacity_full"
     RATE_LIMITED = "rate_limited"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
     DNS_NOT_FOUND = "dns_not_found"
     DNS_FAILED = "dns_failed"
     CONNECTION_REFUSED = "connection_refused"
     NETWORK_UNREACHABLE = "network_unreachable"
     CONNECTION_TIMEOUT = "connection_timeout"
+    TLS_TIMEOUT = "tls_timeout"
     TLS_FAILED = "tls_failed"
     CONNECTION_LOST = "connection_lost"
     RESPONSE_TIMEOUT = "response_timeout"
     SERVER_ERROR = "server_error"
+    UNAVAILABLE = "unavailable"
+    STALE_READ = "stale_read"
+    ACCESS_DENIED = "access_denied"
     NOT_UPSTASH = "not_upstash"
     COMMAND_ERROR = "command_error"
     OFFLINE = "offline"
@@ -77,15 +82,20 @@ _FAMILIES = {
     Outcome.SUSPENDED: Family.QUOTA,
     Outcome.CAPACITY_FULL: Family.QUOTA,
     Outcome.RATE_LIMITED: Family.QUOTA,
+    Outcome.TOO_MANY_CONNECTIONS: Family.QUOTA,
     Outcome.DNS_NOT_FOUND: Family.NETWORK,
     Outcome.DNS_FAILED: Family.NETWORK,
     Outcome.CONNECTION_REFUSED: Family.NETWORK,
     Outcome.NETWORK_UNREACHABLE: Family.NETWORK,
     Outcome.CONNECTION_TIMEOUT: Family.NETWORK,
+    Outcome.TLS_TIMEOUT: Family.NETWORK,
     Outcome.TLS_FAILED: Family.NETWORK,
     Outcome.CONNECTION_LOST: Family.NETWORK,
     Outcome.RESPONSE_TIMEOUT: Family.NETWORK,
     Outcome.SERVER_ERROR: Family.SERVICE,
+    Outcome.UNAVAILABLE: Family.SERVICE,
+    Outcome.STALE_READ: Family.SERVICE,
+    Outcome.ACCESS_DENIED: Family.SERVICE,
     Outcome.NOT_UPSTASH: Family.SERVICE,
     Outcome.COMMAND_ERROR: Family.SERVICE,
     Outcome.OFFLINE: Family.UNKNOWN,
@@ -99,13 +109,78 @@ _WORDS = {
     Outcome.DNS_FAILED: "host name lookup failed",
     Outcome.CONNECTION_TIMEOUT: "connection timed out",
     Outcome.RESPONSE_TIMEOUT: "response timed out",
+    Outcome.TLS_TIMEOUT: "TLS handshake timed out",
     Outcome.TLS_FAILED: "TLS failed",
+    Outcome.UNAVAILABLE: "database unavailable",
+    Outcome.STALE_READ: "stale read",
     Outcome.NOT_UPSTASH: "not an Upstash answer",
     Outcome.MONITOR_ERROR: "monitor error",
     Outcome.OFFLINE: "monitor offline",
     Outcome.CAPACITY_FULL: "database full",
     Outcome.SUSPENDED: "database suspended",
 }
+
+
+class Fact(Enum):
+    """What a check or a layer found beyond its outcome; a closed set, so that verdicts can be rules over it."""
+
+    # What stands at the place of the URL or the token.
+    PLACEHOLDER = "placeholder"  # `undefined`, `your-token-here`
+    MASKED = "masked"  # asterisks or bullets, copied from a field that hides its value
+    SWAPPED = "swapped"  # the URL in the token's place and the token in the URL's
+    REDIS_PORT_IN_URL = "redis_port_in_url"  # 6379 behind an Upstash host: REST is on 443
+    TOKEN_IS_READ_ONLY = "token_is_read_only"
+    TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
+    TOKEN_IS_A_PASSWORD = "token_is_a_password"  # 32 hex digits: an old database's TCP password
+    NEWLINE_AROUND_TOKEN = "newline_around_token"  # URL parsers drop it, so TCP works where REST does not
+    # What the network showed.
+    NAME_FILTERED = "name_filtered"  # a public name leads to 0.0.0.0 or 127.0.0.1
+    IPV4_FAILS = "ipv4_fails"  # one address family does not get through TLS while the other does
+    IPV6_FAILS = "ipv6_fails"
+    NOT_TLS = "not_tls"  # the port does not speak TLS
+    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
+    CERTIFICATE_OUT_OF_DATE = "certificate_out_of_date"  # expired, or not valid yet
+    CERTIFICATE_OF_ANOTHER_NAME = "certificate_of_another_name"
+    CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
+    # What answered in place of an Upstash database.
+    WALL = "wall"  # a 401 page, or one that is no Upstash answer: a proxy's or a portal's
+    PROXY_ASKS_LOGIN = "proxy_asks_login"  # 407
+    PORTAL = "portal"  # 511: a network that asks to log in first
+    BLOCKED_BY_LAW = "blocked_by_law"  # 451
+    REDIRECT_TO_HTTPS = "redirect_to_https"  # of the same host
+    REDIRECT = "redirect"
+    # What the database's error text told.
+    USER_MAY_BE_DISABLED = "user_may_be_disabled"  # the WRONGPASS text that names a user
+    BANDWIDTH = "bandwidth"
+    DAILY_LIMIT = "daily_limit"
+    TOO_LARGE = "too_large"  # request, record or key
+    NOT_OVER_REST = "not_over_rest"  # a command that REST does not have
+    UNKNOWN_TEXT = "unknown_text"  # on nobody's list
+    # What the canary met.
+    KEY_NOT_ALLOWED = "key_not_allowed"  # NOPERM for the canary's own key, not for the command
+    DELETE_NOT_ALLOWED = "delete_not_allowed"
+    # The worker's way.
+    WORKER_AUTH_REJECTED = "worker_auth_rejected"
+    WORKER_AS_READ_ONLY = "worker_as_read_only"  # rejected for `default`, accepted for `default_ro`
+    WORKER_URL_BROKEN = "worker_url_broken"  # what a worker builds from the values leads to no host or another
+    WORKER_NOT_CONNECTED = "worker_not_connected"  # no TCP connection stood
+    WORKER_NOT_ENCRYPTED = "worker_not_encrypted"  # TCP stood, TLS did not
+    WORKER_ON_LEGACY_PORT = "worker_on_legacy_port"
+    # What Upstash and the platform say.
+    TROUBLE_POSTED = "trouble_posted"
+    CONSOLE_HAS_NO_SUCH_DATABASE = "console_has_no_such_database"
+    CONSOLE_TOKEN_DIFFERS = "console_token_differs"
+    CONSOLE_TOKEN_IS_OURS = "console_token_is_ours"
+    CONSOLE_HIDES_TOKEN = "console_hides_token"  # credential protection
+    CONSOLE_SUSPENDED = "console_suspended"
+    CONSOLE_ALLOWLIST = "console_allowlist"
+    CONSOLE_COMMANDS_USED_UP = "console_commands_used_up"
+    CONSOLE_STORAGE_FULL = "console_storage_full"
+    WORKER_VARIABLE_MISSING = "worker_variable_missing"
+    WORKER_VARIABLE_SEALED = "worker_variable_sealed"
+    WORKER_VARIABLE_STAGED = "worker_variable_staged"  # set, but the running deployment has another value
+    WORKER_VARIABLE_DIFFERS = "worker_variable_differs"  # from what this process sees
+    WORKER_VARIABLE_IS_THE_CONSOLES = "worker_variable_is_the_consoles"
 
 
 class ProbeFault(Enum):
@@ -116,6 +191,7 @@ class ProbeFault(Enum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     CONNECT_TIMEOUT = "connect_timeout"
+    TLS_TIMEOUT = "tls_timeout"
     TLS = "tls"
     LOST = "lost"
     RESPONSE_TIMEOUT = "response_timeout"
@@ -149,11 +225,13 @@ class Observation:
     `fault` is set when no whole answer arrived; `description` then tells in a few words what was seen.
     `error_text` is the text of an Upstash-shaped `{"error": …}` body.
     `as_expected` means that the body held exactly the value that was asked for; `content_type` is noted if not.
+    `facts` are what the network or the answer showed beside it.
     Secrets are already taken out of every text in here.
     """
 
     phases: Phases = Phases()
     fault: ProbeFault | None = None
+    facts: frozenset[Fact] = frozenset()
     http_status: int | None = None
     error_text: str | None = None
     as_expected: bool = False
@@ -172,7 +250,10 @@ class CanaryResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One check with its outcome, as it is stored and counted. `canary` is set when it wrote a key."""
+    """One check with its outcome, as it is stored and counted. `canary` is set when it wrote a key.
+
+    `facts` are what the verdict asks for beside the outcome; they are not stored with the check.
+    """
 
     database: str
     at: datetime
@@ -181,6 +262,7 @@ class Check:
     http_status: int | None = None
     phases: Phases = Phases()
     canary: CanaryResult | None = None
+    facts: frozenset[Fact] = frozenset()
 
     @property
     def latency_ms(self) -> float | None:

@@ -128,6 +128,11 @@ _ADVICE: dict[Outcome, Advice] = {
         "Look at what sends so many requests; lengthen the interval if it is this monitor.",
         STATUS_PAGE,
     ),
+    Outcome.TOO_MANY_CONNECTIONS: advice(
+        _YOURS,
+        "The database has as many connections as it may have, and takes no more.",
+        "Look for clients that open connections and never close them; use one pool for each process.",
+    ),
     Outcome.DNS_NOT_FOUND: advice(
         _YOURS,
         "The host name does not exist: mistyped, or the database was deleted, archived or has expired.",
@@ -158,6 +163,12 @@ _ADVICE: dict[Outcome, Advice] = {
         STATUS_PAGE,
         ALLOWLIST,
     ),
+    Outcome.TLS_TIMEOUT: advice(
+        _UNSURE,
+        "The connection stood, but the TLS handshake did not end before the deadline.",
+        STATUS_PAGE,
+        "Check the way there: an MTU that is too large and inspection of TLS both look like this.",
+    ),
     Outcome.TLS_FAILED: advice(
         _UNSURE,
         "The connection could not be encrypted with a certificate this machine trusts.",
@@ -182,6 +193,24 @@ _ADVICE: dict[Outcome, Advice] = {
         "The service answered that it has a fault of its own.",
         STATUS_PAGE,
         "If nothing is posted there, write to Upstash support with the times of this incident.",
+    ),
+    Outcome.UNAVAILABLE: advice(
+        _UPSTASH,
+        "The database answers that it cannot serve now: it loads, fails over, or has lost its primary.",
+        STATUS_PAGE,
+        "It passes by itself as a rule; the detail is the database's own text.",
+    ),
+    Outcome.STALE_READ: advice(
+        _UPSTASH,
+        "A key was written, and read back as nothing or as another value: a replica lags, or keys are evicted.",
+        "Look at the console's usage page: with eviction on, a full database drops new keys.",
+        STATUS_PAGE,
+    ),
+    Outcome.ACCESS_DENIED: advice(
+        _YOURS,
+        "Something on the way, or the database's edge, does not let this caller through.",
+        ALLOWLIST,
+        "Look for a proxy or firewall on the way that answers in its place.",
     ),
     Outcome.NOT_UPSTASH: advice(
         _YOURS,

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Fact, Outcome
 
 
 class Layer(Enum):
@@ -19,6 +19,7 @@ class Layer(Enum):
     ENCRYPTION = "encryption"
     HTTP = "http"
     TOKEN = "token"
+    PING = "ping"
     READING = "reading"
     WRITING = "writing"
     WORKER = "worker"
@@ -41,6 +42,7 @@ _WORDS = {
     Layer.CONNECTIVITY: "our network",
     Layer.CONNECTION: "connection on 443",
     Layer.HTTP: "HTTP without a token",
+    Layer.PING: "PING",
     Layer.WORKER: "the worker's connection",
     Layer.STATUS_PAGE: "Upstash's status page",
     Layer.CONSOLE: "the Upstash console",
@@ -53,7 +55,8 @@ _NEEDS = {
     Layer.ENCRYPTION: (Layer.CONNECTION,),
     Layer.HTTP: (Layer.ENCRYPTION,),
     Layer.TOKEN: (Layer.CONFIGURATION, Layer.HTTP),
-    Layer.READING: (Layer.TOKEN,),
+    Layer.PING: (Layer.TOKEN,),
+    Layer.READING: (Layer.PING,),
     Layer.WRITING: (Layer.READING,),
     Layer.WORKER: (Layer.LOOKUP,),
 }
@@ -67,34 +70,6 @@ class LayerState(Enum):
     SKIPPED = "skipped"
     NOT_APPLICABLE = "not_applicable"
     UNKNOWN = "unknown"
-
-
-class Fact(Enum):
-    """What a layer found beyond passing or failing. The set is closed, so that verdicts can be rules over it."""
-
-    TOKEN_IS_READ_ONLY = "token_is_read_only"
-    TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
-    TOKEN_IS_A_PASSWORD = "token_is_a_password"  # 32 hex digits: an old database's TCP password
-    NEWLINE_AROUND_TOKEN = "newline_around_token"  # URL parsers drop it, so TCP works where REST does not
-    CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
-    WORKER_AUTH_REJECTED = "worker_auth_rejected"
-    WORKER_AS_READ_ONLY = "worker_as_read_only"  # rejected for `default`, accepted for `default_ro`
-    WORKER_URL_BROKEN = "worker_url_broken"  # what a worker builds from the values leads to no host or another
-    WORKER_NOT_CONNECTED = "worker_not_connected"
-    WORKER_ON_LEGACY_PORT = "worker_on_legacy_port"
-    TROUBLE_POSTED = "trouble_posted"
-    CONSOLE_HAS_NO_SUCH_DATABASE = "console_has_no_such_database"
-    CONSOLE_TOKEN_DIFFERS = "console_token_differs"
-    CONSOLE_TOKEN_IS_OURS = "console_token_is_ours"
-    CONSOLE_SUSPENDED = "console_suspended"
-    CONSOLE_ALLOWLIST = "console_allowlist"
-    CONSOLE_COMMANDS_USED_UP = "console_commands_used_up"
-    CONSOLE_STORAGE_FULL = "console_storage_full"
-    WORKER_VARIABLE_MISSING = "worker_variable_missing"
-    WORKER_VARIABLE_SEALED = "worker_variable_sealed"
-    WORKER_VARIABLE_STAGED = "worker_variable_staged"  # set, but the running deployment has another value
-    WORKER_VARIABLE_DIFFERS = "worker_variable_differs"  # from what this process sees
-    WORKER_VARIABLE_IS_THE_CONSOLES = "worker_variable_is_the_consoles"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +127,7 @@ REST_LAYERS = (
     Layer.ENCRYPTION,
     Layer.HTTP,
     Layer.TOKEN,
+    Layer.PING,
     Layer.READING,
     Layer.WRITING,
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from monitor.checks.observation import Family, Outcome
+from monitor.checks.observation import Fact, Family, Outcome
 from monitor.diagnosis.advice import (
     ALLOWLIST,
     ASK_WHO_RESET,
@@ -20,7 +20,7 @@ from monitor.diagnosis.advice import (
     advice,
     advise,
 )
-from monitor.diagnosis.layers import Fact, Layer, LayerResults, LayerState
+from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.lib.exit_status import ExitStatus, worst
 
 
@@ -134,7 +134,7 @@ def _has_network(layers: LayerResults) -> bool:
 
 
 def _rest_works(layers: LayerResults) -> bool:
-    return layers.passed(Layer.TOKEN) and layers.outcome() is None
+    return layers.passed(Layer.PING) and layers.outcome() is None
 
 
 def _rest_reads(layers: LayerResults) -> bool:
@@ -266,7 +266,7 @@ RULES: tuple[VerdictRule, ...] = (
     VerdictRule(
         code=VerdictCode.QUOTA_BEHIND_PING,
         fits=lambda layers: (
-            layers.passed(Layer.TOKEN)
+            layers.passed(Layer.PING)
             and (
                 _ended(layers, Outcome.QUOTA_EXCEEDED)
                 # The console's count is no proof against a command that was answered.
@@ -417,7 +417,7 @@ RULES: tuple[VerdictRule, ...] = (
     VerdictRule(
         code=VerdictCode.SLOW,
         fits=lambda layers: (
-            layers.result_of(Layer.TOKEN).outcome is Outcome.SLOW and not layers.failed(Layer.WORKER)
+            layers.result_of(Layer.PING).outcome is Outcome.SLOW and not layers.failed(Layer.WORKER)
         ),
         advice=advise(Outcome.SLOW),
     ),

@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
+from monitor.checks.observation import Fact
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.web import WebError, fetch, read_json
 from monitor.lib.secret import Secret
 from monitor.lib.times import Deadline

@@ -26,7 +26,7 @@ from monitor.doctor.rest import (
     examine_configuration,
     examine_http,
     examine_reading,
-    examine_token,
+    examine_token_and_ping,
     examine_writing,
 )
 from monitor.doctor.status_page import read_status_page
@@ -143,6 +143,7 @@ class _LayerProbes:
         self._timeout = min(database.timeout, _LAYER_TIMEOUT)
         self._endpoint = endpoint_of(self._url)
         self._addresses: tuple[AddressInfo, ...] = ()
+        self._ping = LayerResult(layer=Layer.PING, state=LayerState.UNKNOWN)
         self.console: ConsoleDatabase | None = None
         self.variables: Mapping[str, Variable] | None = None
 
@@ -188,9 +189,20 @@ class _LayerProbes:
     def _rest(self, endpoint: Endpoint) -> dict[Layer, LayerProbe]:
         # With the URL as it should be, so that a malformed one still shows what is behind it.
         probe = self._examiner.probes.probe(url=endpoint.url, token=self._token)
+
+        async def token() -> LayerResult:
+            result, self._ping = await examine_token_and_ping(
+                probe, timeout=self._timeout, slow=self._database.slow
+            )
+            return result
+
+        async def ping() -> LayerResult:
+            return self._ping
+
         return {
             Layer.HTTP: lambda: examine_http(probe, timeout=self._timeout),
-            Layer.TOKEN: lambda: examine_token(probe, timeout=self._timeout, slow=self._database.slow),
+            Layer.TOKEN: token,
+            Layer.PING: ping,
             Layer.READING: lambda: examine_reading(probe, timeout=self._timeout),
             Layer.WRITING: lambda: examine_writing(probe, timeout=self._timeout),
         }

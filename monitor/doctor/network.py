@@ -15,9 +15,9 @@ from aiohappyeyeballs import start_connection
 
 from monitor.checks.classify import classify
 from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwatch, connection_error, lookup_error
-from monitor.checks.observation import Observation, ProbeFault
+from monitor.checks.observation import Fact, Observation, ProbeFault
 from monitor.checks.rest import Backend
-from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
 ENDS_SOON = timedelta(days=14)
@@ -92,9 +92,7 @@ async def examine_encryption(
             encrypted = await stream.start_tls(tls, server_hostname=host)
         session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
     except TimeoutError:
-        missing = "no TLS handshake" if watch.connected else "no connection"
-        late = ProbeError(ProbeFault.CONNECT_TIMEOUT, f"{missing} within {_seconds(timeout)}")
-        return _failed(Layer.ENCRYPTION, late)
+        return _failed(Layer.ENCRYPTION, watch.error_at_deadline(timeout))
     except ProbeError as error:
         return _failed(Layer.ENCRYPTION, error)
     finally:

@@ -1,4 +1,4 @@
-"""The layers of configuration and REST, a function each: HTTP without a token, the token, reading, writing."""
+"""The layers of configuration and REST: HTTP without a token, the token and PING, reading, writing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from http import HTTPStatus
 from monitor.checks.canary import judge_canary
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import host_of, inspect, number_in
-from monitor.checks.observation import Observation, Outcome
+from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe
-from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 
-_WEB_PAGES = ("text/html", "application/xhtml+xml")
+# The database says these to those whose token it has accepted.
+_AFTER_LOGIN = frozenset(
+    {
+        Outcome.PERMISSION_DENIED,
+        Outcome.QUOTA_EXCEEDED,
+        Outcome.CAPACITY_FULL,
+        Outcome.UNAVAILABLE,
+        Outcome.COMMAND_ERROR,
+    }
+)
 _URL_SAFE = re.compile(r"^[A-Za-z0-9_-]+={0,2}$")
 _PASSWORD = re.compile(r"^[0-9A-Fa-f]{32}$")
 _DROPPED_BY_URL_PARSERS = "\t\r\n"
@@ -40,20 +49,25 @@ def examine_configuration(url: str, token: str) -> LayerResult:
 
 
 async def examine_http(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
-    """Who answers without a token: an Upstash endpoint says 401 in JSON, whatever the token may be."""
+    """Whether anything answers HTTP; passed with any answer, since the request with the token tells what it is."""
     observation = await probe.ping_without_token(timeout=timeout)
-    state, detail, outcome = _judge_without_token(observation, classify(observation, slow=None))
-    return LayerResult(layer=Layer.HTTP, state=state, detail=detail, outcome=outcome)
+    if observation.http_status is None:
+        return _layer_result(Layer.HTTP, classify(observation, slow=None))
+    return LayerResult(layer=Layer.HTTP, state=LayerState.PASSED, detail=_describe_answer(observation))
 
 
-async def examine_token(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None) -> LayerResult:
-    """Whether the token is accepted, with the same `PING` as every check."""
+async def examine_token_and_ping(
+    probe: RestProbe, *, timeout: timedelta, slow: timedelta | None
+) -> tuple[LayerResult, LayerResult]:
+    """Whether the token is accepted, and whether the same `PING` as every check's is answered: one request."""
     observation = await probe.ping(timeout=timeout)
     result = classify(observation, slow=slow)
+    if result.outcome is Outcome.TOKEN_REJECTED:
+        return _layer_result(Layer.TOKEN, result), LayerResult(layer=Layer.PING, state=LayerState.SKIPPED)
     latency_ms = observation.phases.latency_ms
     if result.outcome is Outcome.OK and latency_ms is not None:
-        result = CheckResult(outcome=Outcome.OK, detail=f"PING answered in {latency_ms:.1f} ms")
-    return _layer_result(Layer.TOKEN, result)
+        result = CheckResult(outcome=Outcome.OK, detail=f"answered in {latency_ms:.1f} ms")
+    return _judge_token(result.outcome), _layer_result(Layer.PING, result)
 
 
 async def examine_reading(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
@@ -114,20 +128,24 @@ def _layer_result(layer: Layer, result: CheckResult) -> LayerResult:
         state=LayerState.FAILED if result.outcome.family.is_failing else LayerState.PASSED,
         detail=result.detail,
         outcome=None if result.outcome is Outcome.OK else result.outcome,
+        facts=result.facts,
     )
 
 
-def _judge_without_token(observation: Observation, result: CheckResult) -> tuple[LayerState, str, Outcome | None]:
-    status = observation.http_status
-    is_redirect = status is not None and 300 <= status < 400
-    if observation.fault is not None or result.outcome is Outcome.SERVER_ERROR:
-        return LayerState.FAILED, result.detail, result.outcome
+def _judge_token(outcome: Outcome) -> LayerResult:
+    """What an answer that is no refusal of the token says about the token."""
+    if not outcome.family.is_failing or outcome in _AFTER_LOGIN:
+        return LayerResult(layer=Layer.TOKEN, state=LayerState.PASSED, detail="accepted")
+    return LayerResult(layer=Layer.TOKEN, state=LayerState.UNKNOWN, detail="nothing was said about it")
+
+
+def _describe_answer(observation: Observation) -> str:
+    """What the answer to a request without a token suggests about who gave it."""
+    status, text = observation.http_status, observation.error_text
     if observation.as_expected:
-        return LayerState.PASSED, "answers PING without a token: an emulator, or open to everybody", None
-    if observation.error_text is not None and status == HTTPStatus.UNAUTHORIZED:
-        return LayerState.PASSED, "401 in JSON: the edge is alive and asks for a token", None
-    if observation.error_text is not None and status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST):
-        return LayerState.PASSED, f"{status} in JSON where Upstash says 401: an emulator?", None
-    if observation.content_type in _WEB_PAGES or is_redirect:
-        return LayerState.FAILED, result.detail, Outcome.NOT_UPSTASH
-    return LayerState.UNKNOWN, result.detail, None
+        return "answers PING without a token: an emulator, or open to everybody"
+    if text is not None and status == HTTPStatus.UNAUTHORIZED:
+        return "401 in JSON: asks for a token"
+    if text is not None:
+        return f"{status} in JSON, where Upstash says 401"
+    return f"{status}: {observation.description}" if observation.description else str(status)

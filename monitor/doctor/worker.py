@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import READ_ONLY_USER, host_of, legacy_port
-from monitor.checks.observation import Observation, Outcome, ProbeFault
+from monitor.checks.observation import Fact, Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
-from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.lib.times import Deadline
 
 _USER = "default"  # of the URL that a worker builds

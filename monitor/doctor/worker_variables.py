@@ -9,7 +9,8 @@ from enum import Enum
 from urllib.parse import unquote, urlsplit
 
 from monitor.checks.credentials import host_of, inspect
-from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerState
+from monitor.checks.observation import Fact
+from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.lib.secret import Secret
 

@@ -153,6 +153,7 @@ class DatabaseChecker:
             http_status=observation.http_status,
             phases=observation.phases,
             canary=canary,
+            facts=result.facts,
         )
 
     async def _await_ping(self, pinging: asyncio.Future[Observation]) -> Observation:
@@ -296,7 +297,7 @@ class Cycle:
         return await self._checker.check(at, state, is_in_doubt=is_in_doubt(state, self._alerts))
 
     def _check_of(self, at: datetime, result: CheckResult) -> Check:
-        return Check(database=self.name, at=at, outcome=result.outcome, detail=result.detail)
+        return Check(database=self.name, at=at, outcome=result.outcome, detail=result.detail, facts=result.facts)
 
     def _judge(self, check: Check) -> Callable[[IncidentState, int], Transition]:
         return lambda state, number: advance(state, check, self._alerts, next_incident=number)

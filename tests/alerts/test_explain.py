@@ -9,8 +9,8 @@ import pytest
 from monitor.alerts.explain import with_diagnosis
 from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.text import explanation, next_steps
-from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import Fact, Layer, LayerResult, LayerResults, LayerState
+from monitor.checks.observation import Fact, Outcome
+from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.verdicts import Diagnosis, VerdictCode, judge
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

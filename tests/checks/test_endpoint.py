@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.checks.credentials import endpoint_of, host_of, inspect_for_worker, legacy_port, worker_url
-from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import Fact, Layer, LayerState
+from monitor.checks.observation import Fact, Outcome
+from monitor.diagnosis.layers import Layer, LayerState
 from monitor.doctor.rest import examine_configuration, hints
 
 HOST = "us1-merry-cat-30690.upstash.io"

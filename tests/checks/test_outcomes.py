@@ -377,11 +377,11 @@ def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
     assert "does not speak TLS" in result.detail
 
 
-def test_a_handshake_that_hangs_is_a_connection_timeout() -> None:
+def test_a_handshake_that_hangs_is_a_tls_timeout() -> None:
     """TCP stands, TLS never: no finished handshake before the deadline."""
     with faulty_server(lambda connection: connection.wait()) as server:
         _, result = look_at(server.url.replace("http://", "https://"), timeout=TIMEOUT)
-    assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="no TLS handshake within 0.4 s")
+    assert result == CheckResult(outcome=Outcome.TLS_TIMEOUT, detail="the handshake did not end within 0.4 s")
 
 
 @pytest.mark.parametrize("behaviour", [lambda connection: None, ServerConnection.reset])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import monitor.diagnosis
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Fact, Outcome
 from monitor.diagnosis.advice import advise
-from monitor.diagnosis.layers import REST_LAYERS, Fact, Layer, LayerResult, LayerResults, LayerState, blocked_by
+from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.verdicts import RULES, VerdictCode, judge
 
 GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_LAYERS, Layer.WORKER, Layer.STATUS_PAGE), LayerState.PASSED)
@@ -46,7 +46,7 @@ def layers(
 
 
 FAILED, UNKNOWN = LayerState.FAILED, LayerState.UNKNOWN
-BROKEN = (Layer.HTTP, Outcome.SERVER_ERROR)
+BROKEN = (Layer.PING, Outcome.SERVER_ERROR)
 REJECTED = (Layer.TOKEN, Outcome.TOKEN_REJECTED)
 TIMED_OUT = (Layer.CONNECTION, Outcome.CONNECTION_TIMEOUT)
 ROWS: list[tuple[LayerResults, VerdictCode]] = [
@@ -91,14 +91,14 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
         VerdictCode.DATABASE_GONE,
     ),
     (layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
-    (layers(Layer.TOKEN, Outcome.SUSPENDED), VerdictCode.SUSPENDED),
+    (layers(Layer.PING, Outcome.SUSPENDED), VerdictCode.SUSPENDED),
     (layers(Layer.WRITING, Outcome.QUOTA_EXCEEDED), VerdictCode.QUOTA_BEHIND_PING),
     (
         layers(facts=(Fact.CONSOLE_COMMANDS_USED_UP,), billed=LayerState.NOT_APPLICABLE),
         VerdictCode.QUOTA_BEHIND_PING,
     ),
     (layers(facts=(Fact.CONSOLE_COMMANDS_USED_UP,)), VerdictCode.ALL_GOOD),
-    (layers(Layer.TOKEN, Outcome.QUOTA_EXCEEDED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(Layer.PING, Outcome.QUOTA_EXCEEDED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.WRITING, Outcome.CAPACITY_FULL), VerdictCode.DATABASE_FULL),
     (layers(facts=(Fact.CONSOLE_STORAGE_FULL,), billed=LayerState.NOT_APPLICABLE), VerdictCode.DATABASE_FULL),
     (layers(facts=(Fact.CONSOLE_STORAGE_FULL,)), VerdictCode.ALL_GOOD),
@@ -107,7 +107,7 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
         layers(Layer.WRITING, Outcome.PERMISSION_DENIED, facts=(Fact.WORKER_AS_READ_ONLY,), worker=FAILED),
         VerdictCode.WORKER_READ_ONLY,
     ),
-    (layers(Layer.TOKEN, Outcome.PERMISSION_DENIED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(Layer.PING, Outcome.PERMISSION_DENIED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.HTTP, Outcome.SERVER_ERROR, facts=(Fact.TROUBLE_POSTED,)), VerdictCode.PROVIDER_TROUBLE),
     (layers(*TIMED_OUT, facts=(Fact.CONSOLE_ALLOWLIST,), worker=FAILED), VerdictCode.ADDRESS_NOT_ALLOWED),
     (layers(*TIMED_OUT, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
@@ -154,7 +154,7 @@ def test_a_slow_database_is_a_verdict_of_its_own() -> None:
         database="main",
         layers=tuple(
             LayerResult(
-                layer=layer, state=LayerState.PASSED, outcome=Outcome.SLOW if layer is Layer.TOKEN else None
+                layer=layer, state=LayerState.PASSED, outcome=Outcome.SLOW if layer is Layer.PING else None
             )
             for layer in REST_LAYERS
         ),
@@ -201,6 +201,7 @@ def test_a_failed_layer_stops_what_depends_on_it_and_nothing_else() -> None:
         Layer.ENCRYPTION,
         Layer.HTTP,
         Layer.TOKEN,
+        Layer.PING,
         Layer.READING,
         Layer.WRITING,
     ]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, Layer, LayerState
+from monitor.checks.observation import Fact
+from monitor.diagnosis.layers import Layer, LayerState
 from monitor.doctor.console import ConsoleKey, ConsoleResult, read_console
 from monitor.lib.secret import Secret
 from monitor.sandbox.console import NO_LIMIT, ConsoleStandIn, Database

@@ -9,7 +9,8 @@ from time import monotonic
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, Layer, LayerState
+from monitor.checks.observation import Fact
+from monitor.diagnosis.layers import Layer, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.platform import PlatformResult, read_platform
 from monitor.doctor.railway import Railway, RailwayAccess

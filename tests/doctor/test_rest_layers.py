@@ -15,7 +15,7 @@ import pytest
 from monitor.checks.observation import Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
-from monitor.doctor.rest import examine_http, examine_reading, examine_token, examine_writing
+from monitor.doctor.rest import examine_http, examine_reading, examine_token_and_ping, examine_writing
 from monitor.lib.text import Scrubber
 from tests.checks.listener import port_that_refuses
 from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal
@@ -26,7 +26,15 @@ CAPACITY = "ERR DB capacity quota exceeded. Threshold: 1 bytes, Usage: 2 bytes"
 QUOTA = "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See https://upstash.com"
 NOPERM = "NOPERM this user has no permissions to run the 'set' command"
 
-see_any_token = partial(examine_token, slow=None)
+
+async def examine_token(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None = None) -> LayerResult:
+    """The layer of the token alone."""
+    return (await examine_token_and_ping(probe, timeout=timeout, slow=slow))[0]
+
+
+async def examine_ping(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None = None) -> LayerResult:
+    """The layer of PING alone."""
+    return (await examine_token_and_ping(probe, timeout=timeout, slow=slow))[1]
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ def test_401_in_json_proves_the_edge_alive(database: RestDatabase) -> None:
     """That is what Upstash says to whoever comes without a token, whatever the token is worth."""
     result = examine(examine_http, database)
     assert (result.layer, result.state, result.outcome) == (Layer.HTTP, LayerState.PASSED, None)
-    assert result.detail == "401 in JSON: the edge is alive and asks for a token"
+    assert result.detail == "401 in JSON: asks for a token"
 
 
 def test_the_request_without_a_token_does_not_hold_it(database: RestDatabase) -> None:
@@ -78,57 +86,49 @@ def test_http_is_examined_with_a_token_that_cannot_be_sent(database: RestDatabas
 
 
 @pytest.mark.parametrize(
-    ("answer", "state", "outcome"),
+    "answer",
     [
-        (refusal("Unauthorized", 401), LayerState.PASSED, None),
-        (refusal("Missing/Invalid authorization header", 400), LayerState.PASSED, None),
-        (refusal("Unauthorized", 200), LayerState.PASSED, None),
-        (lambda database: database._run(database.received[-1].words), LayerState.PASSED, None),
-        (
-            Answer(status=200, body="<html>log in</html>", kind="text/html; charset=utf-8"),
-            LayerState.FAILED,
-            "html",
-        ),
-        (Answer(status=401, body="<html>proxy</html>", kind="TEXT/HTML"), LayerState.FAILED, "html"),
-        (Answer(status=403, body="<html>no</html>", kind="text/html"), LayerState.FAILED, "html"),
-        (
-            Answer(status=302, body="", kind="", headers=(("Location", "https://console.upstash.com"),)),
-            LayerState.FAILED,
-            "html",
-        ),
-        (Answer(status=308, body="{}"), LayerState.FAILED, "html"),
-        (Answer(status=500, body="<html>oh</html>", kind="text/html"), LayerState.FAILED, "server"),
-        (Answer(status=503, body="{}"), LayerState.FAILED, "server"),
-        (refusal("upstream down", 502), LayerState.FAILED, "server"),
-        (Answer(status=401, body="Unauthorized", kind="text/plain"), LayerState.UNKNOWN, None),
-        (Answer(status=401, body=""), LayerState.UNKNOWN, None),
-        (Answer(status=404, body='{"message":"not found"}'), LayerState.UNKNOWN, None),
-        (refusal("no such thing", 404), LayerState.UNKNOWN, None),
-        (Answer(status=429, body="{}"), LayerState.UNKNOWN, None),
-        (Answer(status=200, body="{}"), LayerState.UNKNOWN, None),
-        (Answer(status=200, body='{"result":"PONG"}'), LayerState.UNKNOWN, None),
-        (None, LayerState.FAILED, "lost"),
+        refusal("Unauthorized", 401),
+        refusal("Missing/Invalid authorization header", 400),
+        refusal("Unauthorized", 200),
+        lambda database: database._run(database.received[-1].words),
+        Answer(status=200, body="<html>log in</html>", kind="text/html; charset=utf-8"),
+        Answer(status=401, body="<html>proxy</html>", kind="TEXT/HTML"),
+        Answer(status=403, body="<html>no</html>", kind="text/html"),
+        Answer(status=302, body="", kind="", headers=(("Location", "https://console.upstash.com"),)),
+        Answer(status=308, body="{}"),
+        Answer(status=500, body="", kind="text/plain"),
+        Answer(status=503, body="{}"),
+        refusal("upstream down", 502),
+        Answer(status=401, body=""),
+        Answer(status=404, body='{"message":"not found"}'),
+        Answer(status=429, body="{}"),
+        Answer(status=200, body='{"result":"PONG"}'),
     ],
 )
-def test_who_answers_without_a_token_is_recognised(
-    database: RestDatabase, answer: Instead, state: LayerState, outcome: str | None
-) -> None:
-    """Upstash, an emulator, a web page, trouble; and what nobody knows stays unknown and stops nothing."""
-    names = {"html": Outcome.NOT_UPSTASH, "server": Outcome.SERVER_ERROR, "lost": Outcome.CONNECTION_LOST}
+def test_any_answer_shows_that_http_stands(database: RestDatabase, answer: Instead) -> None:
+    """What a request without a token meets proves nothing against the one with it, which decides."""
     database.door = answer
     result = examine(examine_http, database)
-    assert (result.state, result.outcome) == (state, names[outcome] if outcome else None)
+    assert (result.state, result.outcome) == (LayerState.PASSED, None)
     assert result.detail
     assert result.detail.isprintable()
+
+
+def test_http_fails_where_no_answer_comes(database: RestDatabase) -> None:
+    """The connection was cut before a status line."""
+    database.door = None
+    result = examine(examine_http, database)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_LOST)
 
 
 def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:
     """It passes, since the edge answers, but Upstash does not answer like this."""
     database.door = refusal("Missing/Invalid authorization header", 400)
-    assert examine(examine_http, database).detail == "400 in JSON where Upstash says 401: an emulator?"
+    assert examine(examine_http, database).detail == "400 in JSON, where Upstash says 401"
 
 
-@pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
+@pytest.mark.parametrize("layer", [examine_http, examine_ping, examine_reading, examine_writing])
 def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
     database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]]
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_host_that_hangs_ends_each_layer_at_the_deadline(
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.RESPONSE_TIMEOUT)
 
 
-@pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
+@pytest.mark.parametrize("layer", [examine_http, examine_ping, examine_reading, examine_writing])
 def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[LayerResult]]) -> None:
     """The layer below may have passed a moment ago."""
     result = examine(layer, f"http://127.0.0.1:{port_that_refuses()}")
@@ -150,45 +150,47 @@ def test_a_port_that_refuses_fails_each_layer(layer: Callable[..., Awaitable[Lay
 
 def test_a_good_token_passes(database: RestDatabase) -> None:
     """The same `PING` as every check, with its latency."""
-    result = examine(see_any_token, database)
-    assert (result.layer, result.state, result.outcome) == (Layer.TOKEN, LayerState.PASSED, None)
-    assert result.detail.startswith("PING answered in ")
+    result = examine(examine_ping, database)
+    assert (result.layer, result.state, result.outcome) == (Layer.PING, LayerState.PASSED, None)
+    assert result.detail.startswith("answered in ")
+    assert examine(examine_token, database).state is LayerState.PASSED
 
 
 def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> None:
     """The verdicts have a row for a database that works, but slower than the limit that was set."""
-    result = examine(partial(examine_token, slow=timedelta(microseconds=1)), database)
+    result = examine(partial(examine_ping, slow=timedelta(microseconds=1)), database)
     assert (result.state, result.outcome) == (LayerState.PASSED, Outcome.SLOW)
     assert "the limit is" in result.detail
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("answer", "token", "outcome"),
     [
-        (refusal("WRONGPASS invalid or missing auth token", 401), Outcome.TOKEN_REJECTED),
-        (refusal(NOPERM), Outcome.PERMISSION_DENIED),
-        (refusal(QUOTA), Outcome.QUOTA_EXCEEDED),
-        (refusal("ERR This database has been suspended for exceeding the budget"), Outcome.SUSPENDED),
-        (Answer(status=429, body=""), Outcome.RATE_LIMITED),
-        (Answer(status=502, body=""), Outcome.SERVER_ERROR),
-        (Answer(body='{"result":"UE9ORw=="}'), Outcome.NOT_UPSTASH),
-        (refusal("ERR unknown command"), Outcome.COMMAND_ERROR),
-        (None, Outcome.CONNECTION_LOST),
+        (refusal(NOPERM), "passed", Outcome.PERMISSION_DENIED),
+        (refusal(QUOTA), "passed", Outcome.QUOTA_EXCEEDED),
+        (refusal("ERR unknown command"), "passed", Outcome.COMMAND_ERROR),
+        (refusal("ERR This database has been suspended for exceeding"), "unknown", Outcome.SUSPENDED),
+        (Answer(status=429, body=""), "unknown", Outcome.RATE_LIMITED),
+        (Answer(status=502, body=""), "unknown", Outcome.SERVER_ERROR),
+        (Answer(body='{"result":"UE9ORw=="}'), "unknown", Outcome.NOT_UPSTASH),
+        (None, "unknown", Outcome.CONNECTION_LOST),
     ],
 )
-def test_a_token_that_is_not_accepted_fails_with_the_checks_outcome(
-    database: RestDatabase, answer: Instead, outcome: Outcome
+def test_ping_fails_with_the_checks_outcome_and_the_token_by_what_was_shown(
+    database: RestDatabase, answer: Instead, token: str, outcome: Outcome
 ) -> None:
-    """The same rules as for a check decide."""
+    """A database that refuses the command has accepted the token; where nothing was said of it, it is unknown."""
     database.instead = {"PING": answer}
-    result = examine(see_any_token, database)
+    result = examine(examine_ping, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
+    assert examine(examine_token, database).state is LayerState(token)
 
 
-def test_a_wrong_token_fails(database: RestDatabase) -> None:
+def test_a_wrong_token_fails_and_leaves_ping_out(database: RestDatabase) -> None:
     """The database answers what it answers to every unknown token."""
-    result = examine(see_any_token, database, token="AnotherToken-of_nobody")
+    result = examine(examine_token, database, token="AnotherToken-of_nobody")
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TOKEN_REJECTED)
+    assert examine(examine_ping, database, token="AnotherToken-of_nobody").state is LayerState.SKIPPED
 
 
 def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
@@ -305,7 +307,7 @@ def test_a_write_that_was_done_though_its_answer_was_lost_is_undone(database: Re
     assert database.keyspace.run(["DBSIZE"]) == 0
 
 
-@pytest.mark.parametrize("layer", [examine_http, see_any_token, examine_reading, examine_writing])
+@pytest.mark.parametrize("layer", [examine_http, examine_ping, examine_reading, examine_writing])
 def test_no_layer_shows_the_token_when_the_server_repeats_it(
     database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]]
 ) -> None:

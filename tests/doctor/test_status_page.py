@@ -9,7 +9,8 @@ from time import monotonic
 import pytest
 from starlette.responses import JSONResponse
 
-from monitor.diagnosis.layers import Fact, Layer, LayerState
+from monitor.checks.observation import Fact
+from monitor.diagnosis.layers import Layer, LayerState
 from monitor.doctor.status_page import read_status_page
 from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
 from monitor.sandbox.web_service import WebFault

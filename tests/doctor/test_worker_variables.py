@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.diagnosis.layers import Fact, LayerState
+from monitor.checks.observation import Fact
+from monitor.diagnosis.layers import LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.worker_variables import TOKEN_NAME, URL_NAME, ExpectedValues, Variable, compare
 from monitor.lib.secret import Secret

@@ -122,7 +122,7 @@ def test_the_message_tells_what_the_layers_saw(
     with redis_server(tmp_path, token=OTHER, ca=ca) as redis:
         text = asyncio.run(diary(redis.port))
     assert "db0: token rejected" in text
-    assert "doctor: configuration ✓ · lookup ✓ · connection ✓ · HTTP ✓ · token ✗ · rediss:// ✓" in text
+    assert "doctor: configuration ✓ · lookup ✓ · connection ✓ · HTTP ✓ · token ✗ · PING – · rediss:// ✓" in text
     assert "whose move: yours" in text
     [rule] = [rule for rule in RULES if rule.code is VerdictCode.REST_TOKEN_WRONG]
     assert rule.advice is not None
