@@ -76,7 +76,6 @@ NOT_BUILT_YET: dict[str, Any] = {
         """,
     # Variables that are to count with any file that does not set their key.
     "environment": {"PORT": "8080", "HEARTBEAT_URL": "https://heartbeat.example/ping"},
-    "database": {"KV_REST_API_URL": "https://h.upstash.io", "KV_REST_API_TOKEN": "AXt"},
     "addresses": (("GET", "/openapi.json", 404), ("POST", "/incidents/1/ack", 405)),
     "metrics": ("upstash_probe_last_timestamp_seconds", "process_", 'severity="'),
     "messages": ("· your move",),
@@ -506,6 +505,15 @@ def test_a_variable_that_is_not_set_is_a_mistake_but_for_a_database(tmp_path: Pa
     assert (refused.status, "NOT_SET" in refused.stderr) == (3, True)
 
 
+def test_the_variables_of_vercels_integration_count_too(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """Without `databases`, and only where neither of Upstash's own names is set."""
+    vercel = {"KV_REST_API_URL": upstash.url, "KV_REST_API_TOKEN": TOKEN}
+    for more, outcome in (({}, "ok"), ({"UPSTASH_REDIS_REST_TOKEN": TOKEN}, "url_missing")):
+        done = Program(tmp_path, {}, **vercel, **more).end("check", "--json", "--no-alerts")
+        [row] = json.loads(done.stdout)["databases"]
+        assert (row["database"], row["outcome"]) == ("main", outcome)
+
+
 def test_all_mistakes_are_told_at_once_with_place_and_nearest_name(tmp_path: Path) -> None:
     """One line each: wanted, found, next."""
     mistaken = {"databases": [{"name": "main", "tokn": "x"}], "alerts": {"slow": 3}, "logs": {"level": "LOUD"}}
@@ -527,11 +535,9 @@ def test_a_setting_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_variable_that_is_not_built_yet_changes_nothing(tmp_path: Path) -> None:
-    """Neither the port nor the heartbeat count with a file that does not set them; KV_… names no database."""
+    """Neither the port nor the heartbeat count with a file that does not set them."""
     found = shown(Program(tmp_path, {}, **CREDENTIALS, **NOT_BUILT_YET["environment"]))
     assert ("port" in found["page"], found["heartbeat"]) == (False, {})
-    done = Program(tmp_path, {}, **NOT_BUILT_YET["database"]).end("check", "--json", "--no-alerts")
-    assert json.loads(done.stdout)["databases"][0]["outcome"] == "url_missing"
 
 
 # ---- The SQLite file -------------------------------------------------------------------------------------

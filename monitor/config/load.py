@@ -20,7 +20,11 @@ _REFERENCE = re.compile(rf"\$\$|\$\{{(?P<name>{_NAME})(?::-(?P<default>(?:\$\$|[
 
 
 _USUAL_FILE = "config.yaml"
-_USUAL_DATABASE = {"name": "main", "url": "${UPSTASH_REDIS_REST_URL}", "token": "${UPSTASH_REDIS_REST_TOKEN}"}
+# Where URL and token stand without `databases`: the first pair of which something is set, else the first pair.
+_USUAL_PAIRS = (
+    ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
+    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # Vercel's integration
+)
 # Which channels there are without `channels`, and the variables that must be set for each.
 _USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
     (("SLACK_WEBHOOK_URL",), {"type": "slack", "webhook_url": "${SLACK_WEBHOOK_URL}"}),
@@ -79,7 +83,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     settings = _validated(Settings, values, (), mistakes)
     if settings is None or mistakes.by_place:
         raise ConfigMistakesError(mistakes.in_order())
-    return Configuration(settings=settings, origins=mistakes)
+    return Configuration(settings=_with_variables(settings, mistakes), origins=mistakes)
 
 
 def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -94,7 +98,10 @@ def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
 def _implied(environ: Mapping[str, str]) -> dict[str, Any]:
     """What the environment gives where the file has nothing."""
     channels = [channel for needed, channel in _USUAL_CHANNELS if all(environ.get(name) for name in needed)]
-    return {"databases": [_USUAL_DATABASE], "channels": channels}
+    pairs = (pair for pair in _USUAL_PAIRS if any(environ.get(name, "").strip() for name in pair))
+    url, token = next(pairs, _USUAL_PAIRS[0])
+    database = {"name": "main", "url": f"${{{url}}}", "token": f"${{{token}}}"}
+    return {"databases": [database], "channels": channels}
 
 
 def _keep_history_on_the_volume(values: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -133,6 +140,19 @@ def _find_equal_names(values: dict[str, Any], mistakes: Mistakes) -> None:
                 mistakes.add((key, number, "name"), wanted="a name that no other has", found=found, next_step=step)
             elif isinstance(name, str):
                 names.add(name)
+
+
+def _with_variables(settings: Settings, mistakes: Mistakes) -> Settings:
+    """The settings with the names of the variables that each database was read from."""
+
+    def variable(number: int, key: str) -> str:
+        return next(iter(mistakes.variables.get(("databases", number, key), ())), "")
+
+    databases = tuple(
+        database.with_variables(url=variable(number, "url"), token=variable(number, "token"))
+        for number, database in enumerate(settings.databases)
+    )
+    return settings.model_copy(update={"databases": databases})
 
 
 def _validated(model: type[Section], values: Any, place: Place, mistakes: Mistakes) -> Section | None:

@@ -9,7 +9,7 @@ import os
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from monitor.config.setting_types import (
     Address,
@@ -56,9 +56,28 @@ class DatabaseSettings(DatabaseDefaults):
     name: Name = Field(description="A short unique name; messages begin with it.")
     url: SecretText = Field(Secret(""), description="The REST URL, https://HOST.")
     token: SecretText = Field(Secret(""), description="The REST token.")
+    # Private, so that no file can set them and the JSON Schema does not show them; a copy keeps them.
+    _url_variable: str = PrivateAttr("")
+    _token_variable: str = PrivateAttr("")
+
+    @property
+    def url_variable(self) -> str:
+        """The environment variable that the URL is read from, the first of several; empty: it is in the file."""
+        return self._url_variable
+
+    @property
+    def token_variable(self) -> str:
+        """The environment variable that the token is read from, as `url_variable`."""
+        return self._token_variable
+
+    def with_variables(self, *, url: str, token: str) -> Self:
+        """The same database, read from the environment variables of these names."""
+        copy = self.model_copy()
+        copy._url_variable, copy._token_variable = url, token
+        return copy
 
     def with_credentials(self, *, url: str, token: str) -> Self:
-        """The same database with other credentials."""
+        """The same database with other credentials; its variables are still those that it was read from."""
         return self.model_copy(update={"url": Secret(url), "token": Secret(token)})
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+import yaml
 
 from monitor.checks.observation import Outcome
 from monitor.config.load import load
 from monitor.config.mistakes import ConfigMistakesError
-from monitor.config.settings import SlackSettings, TelegramSettings
+from monitor.config.settings import DatabaseSettings, SlackSettings, TelegramSettings
 
 DURATION = "wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d"
 OF_A_DATABASE = "wanted one of name, url, token, interval, timeout, slow, canary, worker"
@@ -206,6 +207,74 @@ def test_variables_are_put_in_once_and_as_they_are(
     file = tmp_path / "config.yaml"
     file.write_text(f"databases:\n  - {{name: main, token: '{written}'}}\n", encoding="utf-8")
     assert load(file, environ).databases[0].token.reveal() == becomes
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "names"),
+    [
+        ("${CACHE_URL}", "${CACHE_REST_TOKEN}", ("CACHE_URL", "CACHE_REST_TOKEN")),
+        ("https://${HOST}:${PORT}", "${A:-x}", ("HOST", "A")),
+        ("https://h.upstash.io", "AXt", ("", "")),
+        ("https://h.upstash.io", "a$$b", ("", "")),
+        (None, None, ("", "")),
+    ],
+)
+def test_a_database_knows_the_variables_that_it_is_read_from(
+    tmp_path: Path, url: str | None, token: str | None, names: tuple[str, str]
+) -> None:
+    """Set or not, and the first of several; a copy with other credentials keeps the names."""
+    written = {key: value for key, value in (("url", url), ("token", token)) if value is not None}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"databases": [{"name": "other"}, {"name": "main", **written}]}), "utf-8")
+    other, database = load(file, {"CACHE_URL": "https://h.upstash.io"}).databases
+    assert (database.url_variable, database.token_variable) == names
+    renewed = database.with_credentials(url="https://i.upstash.io", token="AXu")
+    assert (renewed.url_variable, renewed.token_variable) == names
+    assert (other.url_variable, other.token_variable) == ("", "")
+
+
+UPSTASH_PAIR, VERCEL_PAIR = (
+    ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
+    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ((), UPSTASH_PAIR),
+        (UPSTASH_PAIR, UPSTASH_PAIR),
+        (VERCEL_PAIR, VERCEL_PAIR),
+        (("KV_REST_API_TOKEN",), VERCEL_PAIR),
+        ((*UPSTASH_PAIR, *VERCEL_PAIR), UPSTASH_PAIR),
+        (("UPSTASH_REDIS_REST_TOKEN", *VERCEL_PAIR), UPSTASH_PAIR),
+    ],
+)
+def test_without_databases_the_pair_of_variables_that_is_set_counts(
+    given: tuple[str, ...], names: tuple[str, str]
+) -> None:
+    """Upstash's names, else those of Vercel's integration; half of a pair is not filled up from the other."""
+    [database] = load(None, {name: f"value of {name}" for name in given}).databases
+    assert (database.url_variable, database.token_variable) == names
+    assert database.url.reveal() == (f"value of {names[0]}" if names[0] in given else "")
+    assert database.token.reveal() == (f"value of {names[1]}" if names[1] in given else "")
+
+
+def test_variables_that_are_set_to_nothing_do_not_hide_the_other_pair() -> None:
+    """A template often sets them empty."""
+    empty = dict.fromkeys(UPSTASH_PAIR, " ")
+    assert load(None, {**empty, "KV_REST_API_URL": "https://h.upstash.io"}).databases[0].token_variable == (
+        "KV_REST_API_TOKEN"
+    )
+    assert load(None, empty).databases[0].url_variable == "UPSTASH_REDIS_REST_URL"
+
+
+def test_no_file_can_say_which_variables_a_database_is_read_from(tmp_path: Path) -> None:
+    """They are found out; as keys they are unknown, and no editor proposes them."""
+    for key in ("url_variable", "_url_variable", "token_variable"):
+        [told] = mistakes(tmp_path, f"databases:\n  - {{name: main, {key}: X}}\n")
+        assert OF_A_DATABASE in told
+    assert not [name for name in DatabaseSettings.model_fields if "variable" in name]
 
 
 def test_a_rule_without_of_wants_its_failures_in_a_row(tmp_path: Path) -> None:
