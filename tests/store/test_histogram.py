@@ -151,10 +151,13 @@ def test_any_content_is_decoded_or_refused(content: bytes) -> None:
 
 BUCKETS_OF_ANOTHER_SHAPE: tuple[object, ...] = (
     {},
-    {"first": -1, "counts": [1]},
-    {"first": 0, "counts": [1, -1]},
-    {"first": 4096, "counts": [1]},
-    {"first": 0, "counts": ["1"]},
+    {"first": -1, "bytes": 1, "counts": "01"},
+    {"first": 0, "bytes": 1, "counts": "01-1"},
+    {"first": 4096, "bytes": 1, "counts": "01"},
+    {"first": 0, "bytes": 1, "counts": [1]},
+    {"first": 0, "bytes": 2, "counts": "000100"},
+    {"first": 0, "bytes": 3, "counts": "000001"},
+    {"first": 0, "bytes": 0, "counts": "01"},
     [],
     7,
 )
@@ -166,19 +169,21 @@ def test_json_of_another_shape_is_refused(buckets: object) -> None:
     latency = {"sum_us": 1, "max_us": 1, **buckets} if isinstance(buckets, dict) else buckets
     with pytest.raises((ValueError, LookupError, TypeError)):
         Histogram.decode(zlib.compress(json.dumps(latency).encode()))
-    for phases in ({"dns": buckets}, {"another": {"first": 0, "counts": [1]}}):
+    for phases in ({"dns": buckets}, {"another": {"first": 0, "bytes": 1, "counts": "01"}}):
         with pytest.raises((ValueError, LookupError, TypeError)):
             PhaseHistograms.decode(zlib.compress(json.dumps(phases).encode()))
 
 
 def test_a_person_can_read_what_is_stored() -> None:
-    """zlib over JSON: the first bucket's number and the counts from there on, the sum and the maximum."""
+    """zlib over JSON: the first bucket's number and the counts from there on, each of so many bytes,
+    the sum and the maximum."""
     content = of([20.0, 20.0, 21.0]).encode()
     assert json.loads(zlib.decompress(content)) == {
         "sum_us": 61000,
         "max_us": 21000,
         "first": 501,
-        "counts": [2, 0, 1],
+        "bytes": 1,
+        "counts": "020001",
     }
 
 

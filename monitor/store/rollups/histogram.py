@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import fields
-from functools import cache
 from itertools import accumulate
 from operator import add
-from typing import Any
+from typing import Any, Self
 
 from monitor.checks.observation import Phases
 
-# Each bucket ends so much above the one before; a figure in the middle of it is less than half of that off.
-_FINE = 1.02
-_COARSE = 1.1
+# How `struct` names whole numbers of so many bytes.
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 # No figure is as large as the end of this bucket; content that has more was not written by us.
 _MOST_BUCKETS = 4096
 _PHASES = tuple(field.name for field in fields(Phases))
-_log = cache(math.log)
 # Made once: json.dumps and json.loads would look at their options for each row.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _from_json = json.JSONDecoder().decode
@@ -30,27 +28,28 @@ _from_json = json.JSONDecoder().decode
 class Buckets:
     """How many figures are about how large; a figure is a whole number of microseconds. It grows in place.
 
-    Bucket 0 holds figures up to 1, bucket n those above growth**(n - 1) and up to growth**n.
+    Bucket 0 holds figures up to 1, bucket n those above growth**(n - 1) and up to growth**n. So a figure in the
+    middle of a bucket is less than half of the growth off.
     """
 
-    __slots__ = ("_counts", "_first", "_growth", "_log", "count")
+    __slots__ = ("_counts", "_first", "count")
+    growth = 1.1
+    log = math.log(growth)
 
-    def __init__(self, growth: float) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self._growth = growth
-        self._log = _log(growth)
         # The counts of neighbouring buckets, the first of them by its number; dense, so that they add up quickly.
         self._first = 0
         self._counts: list[int] = []
 
-    def add(self, us: int) -> None:
-        bucket = 0 if us <= 1 else math.ceil(math.log(us) / self._log)
+    def add_us(self, us: int) -> None:
+        bucket = 0 if us <= 1 else math.ceil(math.log(us) / self.log)
         self._reach(bucket, bucket + 1)
         self._counts[bucket - self._first] += 1
         self.count += 1
 
-    def merge(self, other: Buckets) -> None:
-        """Count what the other ones have counted, which must grow alike."""
+    def merge(self, other: Self) -> None:
+        """Count what the other ones have counted."""
         if not self.count:
             self._first, self._counts, self.count = other._first, other._counts.copy(), other.count
         elif other.count:
@@ -66,27 +65,29 @@ class Buckets:
         first, middle = self._first, self._middle
         return [middle(first + bisect_left(below, rank)) for rank in ranks]
 
-    def count_at_most(self, us: float) -> int:
-        """How many figures are in buckets whose middle is not above that."""
-        last = self._first + len(self._counts)
-        while last > self._first and self._middle(last - 1) > us:
-            last -= 1
-        return sum(self._counts[: last - self._first])
-
     def to_json(self) -> dict[str, Any]:
-        """The number of the first bucket, and the counts of that one and those after it."""
-        return {"first": self._first, "counts": self._counts}
+        """The number of the first bucket; the counts of that one and those after it, each of so many bytes.
+
+        They are hexadecimal digits, because a list of numbers takes three times as long to read.
+        """
+        most = max(self._counts, default=0)
+        size = next(size for size in _CODES if most < 1 << 8 * size)
+        counts = struct.pack(f">{len(self._counts)}{_CODES[size]}", *self._counts)
+        return {"first": self._first, "bytes": size, "counts": counts.hex()}
 
     def fill(self, values: Any) -> None:
-        """Hold what `to_json` wrote. Raises ValueError, LookupError or TypeError for anything else."""
-        first, counts = values["first"], values["counts"]
-        if not 0 <= first <= first + len(counts) <= _MOST_BUCKETS or min(counts, default=0) < 0:
+        """Hold what `to_json` gave. Raises ValueError, LookupError or TypeError for anything else."""
+        first, size, content = values["first"], values["bytes"], bytes.fromhex(values["counts"])
+        code, (number, rest) = _CODES[size], divmod(len(content), size)
+        if rest or not 0 <= first <= first + number <= _MOST_BUCKETS:
             raise ValueError("wanted the counts of buckets")
-        self._first, self._counts, self.count = int(first), counts, int(sum(counts))
+        self._first, self._counts = int(first), [*struct.unpack(f">{number}{code}", content)]
+        self.count = sum(self._counts)
 
     def _middle(self, bucket: int) -> float:
         """As far from the bucket's lower end as from its upper one, by ratio."""
-        return 2 * self._growth**bucket / (self._growth + 1)
+        growth = self.growth
+        return 2 * growth**bucket / (growth + 1)
 
     def _reach(self, first: int, last: int) -> None:
         """Hold counts for the buckets from `first` until before `last`."""
@@ -100,22 +101,20 @@ class Buckets:
             self._counts.extend([0] * missing)
 
 
-class Histogram:
+class Histogram(Buckets):
     """Latencies in milliseconds, held to the microsecond. It grows in place: `add` and `merge` change it.
 
     Percentiles are at most 1 % off; `count`, `sum_ms` and `max_ms` are exact, however often histograms are merged.
     """
 
-    __slots__ = ("_buckets", "_max_us", "_sum_us")
+    __slots__ = ("_max_us", "_sum_us")
+    growth = 1.02
+    log = math.log(growth)
 
     def __init__(self) -> None:
-        self._buckets = Buckets(_FINE)
+        super().__init__()
         self._sum_us = 0
         self._max_us = 0
-
-    @property
-    def count(self) -> int:
-        return self._buckets.count
 
     @property
     def sum_ms(self) -> float:
@@ -127,7 +126,7 @@ class Histogram:
         return self._max_us / 1000
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Histogram) and self._to_json() == other._to_json()
+        return isinstance(other, Histogram) and self.to_json() == other.to_json()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed
 
@@ -137,24 +136,22 @@ class Histogram:
     def add(self, ms: float) -> None:
         """Count one figure; below a microsecond it counts as none."""
         us = max(0, round(ms * 1000))
-        self._buckets.add(us)
+        self.add_us(us)
         self._sum_us += us
         self._max_us = max(self._max_us, us)
 
     def merge(self, other: Histogram) -> None:
         """Count what the other one has counted."""
-        self._buckets.merge(other._buckets)
+        super().merge(other)
         self._sum_us += other._sum_us
         self._max_us = max(self._max_us, other._max_us)
 
     def percentiles(self, shares: Iterable[float]) -> list[float]:
         """For each share (0 to 1) the smallest figure that so many are not above; there must be a figure."""
-        count, most = self._buckets.count, self._max_us
-        ranks = [max(1, math.ceil(share * count)) for share in shares]
-        found = self._buckets.at_ranks(ranks)
-        return [
-            min(us, most) / 1000 if rank < count else most / 1000 for rank, us in zip(ranks, found, strict=True)
-        ]
+        count, most = self.count, self._max_us
+        ranks = [math.ceil(share * count) or 1 for share in shares]
+        found = self.at_ranks(ranks)
+        return [(us if us < most and rank < count else most) / 1000 for rank, us in zip(ranks, found, strict=True)]
 
     def count_at_most(self, ms: float) -> int:
         """How many figures are not above `ms`, each of them taken as up to 1 % off.
@@ -162,24 +159,29 @@ class Histogram:
         Never less for a larger `ms`. For one `ms` it never falls while figures are added, however large they are:
         Prometheus takes a count that falls for one that began anew, and counts all of it again.
         """
-        return self._buckets.count_at_most(round(ms * 1000))
+        us, last = round(ms * 1000), self._first + len(self._counts)
+        while last > self._first and self._middle(last - 1) > us:
+            last -= 1
+        return sum(self._counts[: last - self._first])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sum_us": self._sum_us, "max_us": self._max_us, **super().to_json()}
+
+    def fill(self, values: Any) -> None:
+        super().fill(values)
+        self._sum_us, self._max_us = int(values["sum_us"]), int(values["max_us"])
 
     def encode(self) -> bytes:
         """JSON, compressed by zlib: some 110 bytes for sixty checks, none when empty."""
-        return _compress(self._to_json()) if self.count else b""
+        return _compress(self.to_json()) if self.count else b""
 
     @classmethod
     def decode(cls, content: bytes) -> Histogram:
         """What `encode` wrote; raises ValueError, LookupError or TypeError for anything else."""
         found = cls()
         if content:
-            values = _decompress(content)
-            found._buckets.fill(values)
-            found._sum_us, found._max_us = int(values["sum_us"]), int(values["max_us"])
+            found.fill(_decompress(content))
         return found
-
-    def _to_json(self) -> dict[str, Any]:
-        return {"sum_us": self._sum_us, "max_us": self._max_us, **self._buckets.to_json()}
 
 
 class PhaseHistograms:
@@ -196,7 +198,7 @@ class PhaseHistograms:
         for name in _PHASES:
             ms = getattr(phases, name)
             if ms is not None:
-                self._of(name).add(round(ms * 1000))
+                self._of(name).add_us(round(ms * 1000))
 
     def merge(self, other: PhaseHistograms) -> None:
         """Count what the other ones have counted."""
@@ -230,7 +232,7 @@ class PhaseHistograms:
     def _of(self, name: str) -> Buckets:
         buckets = self._buckets.get(name)
         if buckets is None:
-            buckets = self._buckets[name] = Buckets(_COARSE)
+            buckets = self._buckets[name] = Buckets()
         return buckets
 
 
@@ -241,10 +243,10 @@ def _compress(values: dict[str, Any]) -> bytes:
 def _decompress(content: bytes) -> dict[str, Any]:
     """Raises ValueError for what was damaged: zlib's checksum tells, so that numbers need no closer look."""
     try:
-        text = zlib.decompress(content).decode()
+        text = zlib.decompress(content)
     except zlib.error as error:
         raise ValueError("wanted content that zlib wrote") from error
-    values = _from_json(text)
+    values = _from_json(text.decode())
     if not isinstance(values, dict):
         raise TypeError("wanted a JSON object")
     return values

@@ -230,12 +230,14 @@ def read_rollups(
     connection: sqlite3.Connection, database: int, grain: RowGrain, *, first: int, last: int
 ) -> Iterator[tuple[int, Rollup]]:
     """The rows of a grain from one slot to another, each with its slot, without phases."""
-    for slot, *columns in connection.execute(
+    rows = connection.execute(
         "SELECT slot, outcomes, up_ms, down_ms, latency FROM rollup"
         " WHERE database_id = ? AND grain = ? AND slot BETWEEN ? AND ?",
         (database, grain, first, last),
-    ):
-        yield slot, _read_rollup(*columns)
+    )
+    with reading("the rollup of an hour or a day"):
+        for slot, *columns in rows:
+            yield slot, _read_rollup(*columns)
 
 
 def read_phases(
@@ -256,9 +258,10 @@ def read_phases(
 
 def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> RollupRow:
     """A row, of its columns in the order of `COLUMNS`; raises `DamagedError` for what was never written."""
-    with reading("the rollup of a day"):
-        found = PhaseHistograms.decode(phases or b"")
-    return RollupRow(rollup=_read_rollup(outcomes, up_ms, down_ms, latency), phases=found)
+    with reading("the rollup of an hour or a day"):
+        return RollupRow(
+            rollup=_read_rollup(outcomes, up_ms, down_ms, latency), phases=PhaseHistograms.decode(phases or b"")
+        )
 
 
 def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
@@ -273,13 +276,12 @@ def _to_columns(row: RollupRow) -> tuple[Any, ...]:
 
 
 def _read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any) -> Rollup:
-    with reading("the rollup of an hour or a day"):
-        return Rollup(
-            outcomes=dict(_read_outcomes(outcomes)),
-            up_ms=int(up_ms),
-            down_ms=int(down_ms),
-            latency=Histogram.decode(latency),
-        )
+    return Rollup(
+        outcomes=dict(_read_outcomes(outcomes)),
+        up_ms=int(up_ms),
+        down_ms=int(down_ms),
+        latency=Histogram.decode(latency),
+    )
 
 
 @lru_cache(maxsize=1024)
