@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +13,21 @@ import pytest
 from monitor.lib.exit_status import ExitStatus, worst
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from tests.program import PATIENCE_SECONDS, Program, database, settings, slack, told
+from tests.program import PATIENCE_SECONDS, ROOT, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
+# Importing click waits, as on a disk that is slow, and takes no CPU time.
+SLOW_DISK = """
+import sys, time
+
+class SlowDisk:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "click":
+            time.sleep(1.2)
+
+sys.meta_path.insert(0, SlowDisk)
+"""
 
 
 def program(folder: Path, upstash: UpstashStandIn, people: MessagingStandIn, **rest: object) -> Program:
@@ -166,6 +179,16 @@ def test_a_round_ends_in_time_whatever_hangs(
     assert done.status == 3
     assert done.stdout.startswith("UNKNOWN - main monitor error")
     assert done.seconds < PATIENCE_SECONDS
+
+
+def test_what_a_slow_start_takes_counts(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """`--within` is from the start of the process by the clock on the wall: waiting for a disk is in it."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_DISK, encoding="utf-8")
+    monitor = Program(
+        tmp_path, settings(database("main", upstash.url, TOKEN)), PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
+    )
+    done = monitor.end("check", "--json")
+    assert json.loads(done.stdout)["took_ms"] >= 1200
 
 
 def test_two_rounds_at_once_share_one_file(

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from time import process_time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from monitor.cli import STARTED
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
 from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import Settings
@@ -91,8 +92,8 @@ def command(
     gateway: Pushgateway | None,
 ) -> None:
     """Check each database once, go on with those in doubt until decided, alert, and end."""
-    # Starting Python and importing ourselves has cost time already, mostly CPU time.
-    spent = timedelta(seconds=process_time())
+    # Starting Python and importing ourselves has taken time already.
+    spent = timedelta(seconds=monotonic() - STARTED)
     deadline = Deadline(within, spent=spent)
     printer = ResultPrinter(deadline.left().total_seconds(), as_json=as_json)
     settings = load_settings(context, on_mistake=printer.print_unknown)
