@@ -153,7 +153,7 @@ def require_known(
     for name in names:
         if name not in known:
             near = nearest(name, known)
-            hint = f"did you mean {near}?" if near else f"known are {', '.join(known)}"
+            hint = f"did you mean {near}?" if near else f"name one of {', '.join(known)}"
             # Names that only the history file knows may be anybody's.
             text = one_line(f"wanted the name of a {what}, found {name!r}. Next: {hint}", _LINE_LIMIT)
             if on_mistake is not None:

@@ -188,7 +188,8 @@ class Deliverer:
             severity=Severity.WARNING,
             detail=delivery.result.detail,
             steps=(
-                f"Mend the settings of {delivery.channel} and restart: what it missed is sent then, up to a day.",
+                f"Correct the settings of {delivery.channel} and restart: "
+                "what it missed is sent then, up to a day.",
             ),
         )
         await self._store_thread.run(self._store.enqueue, notification, channels=others)

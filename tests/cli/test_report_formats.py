@@ -313,7 +313,7 @@ def test_the_databases_are_those_named_or_those_of_the_settings(capsys: pytest.C
     known = {"configured": ["main", "cache"], "known": ["main", "cache", "old"]}
     assert chosen_names((), **known) == ("main", "cache")
     assert chosen_names(("old", "cache", "old"), **known) == ("old", "cache")
-    for name, hint in (("mian", "did you mean main?"), ("zzz", "known are main, cache, old")):
+    for name, hint in (("mian", "did you mean main?"), ("zzz", "name one of main, cache, old")):
         with pytest.raises(SystemExit) as ended:
             chosen_names((name,), **known)
         assert ended.value.code == 3

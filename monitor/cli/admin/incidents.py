@@ -67,7 +67,8 @@ def acknowledge(context: click.Context, number: str) -> None:
             fail(f"wanted the number of an open incident, found {number!r}. Next: {open_ones}")
         if store.is_in_memory:
             fail(
-                "wanted to write it into the history file, found that it cannot be written. Next: mend that first"
+                "wanted to write it into the history file, found that it cannot be written. "
+                "Next: make it writable or free its disk, then acknowledge again"
             )
     click.echo(f"incident {number} acknowledged; no more reminders, its end will be reported")
 
