@@ -149,7 +149,7 @@ def _layer_table(layers: LayerResults, *, symbols: bool) -> Table:
         table.add_row(
             Text(symbol if symbols else word, style=style),
             Text(result.layer.words, style=dim or ("bold" if result.state is LayerState.FAILED else "")),
-            Text(_detail(result, layers), style=dim),
+            Text(_told(result, layers), style=dim),
             Text("" if result.took_ms is None else _format_ms(result.took_ms), style="dim"),
         )
     return table
@@ -168,6 +168,14 @@ def _verdict_panel(verdict: Verdict, *, symbols: bool) -> RenderableType:
     if not symbols:
         return Group(*lines)
     return Panel(Group(*lines), title="verdict", title_align="left", border_style=colour, expand=False)
+
+
+def _told(result: LayerResult, layers: LayerResults) -> str:
+    """The detail, behind the outcome's own words where that is why the layer failed."""
+    detail = _detail(result, layers)
+    if result.state is not LayerState.FAILED or result.outcome is None:
+        return detail
+    return ": ".join(filter(None, (result.outcome.words, detail)))
 
 
 def _detail(result: LayerResult, layers: LayerResults) -> str:

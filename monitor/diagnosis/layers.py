@@ -40,7 +40,6 @@ class Layer(Enum):
 
 _WORDS = {
     Layer.CONNECTIVITY: "our network",
-    Layer.CONNECTION: "connection on 443",
     Layer.HTTP: "HTTP without a token",
     Layer.PING: "PING",
     Layer.WORKER: "the worker's connection",

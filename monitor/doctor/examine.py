@@ -14,7 +14,8 @@ from loguru import logger
 
 from monitor.checks.connection import AddressInfo
 from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.credentials import Endpoint, endpoint_of, host_of
+from monitor.checks.credentials import Endpoint, endpoint_of, host_of, inspect
+from monitor.checks.observation import Observation
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
@@ -26,24 +27,27 @@ from monitor.doctor.rest import (
     examine_configuration,
     examine_http,
     examine_reading,
-    examine_token_and_ping,
     examine_writing,
+    judge_token_and_ping,
 )
 from monitor.doctor.status_page import read_status_page
 from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.lib.secret import Secret
 from monitor.lib.threads import on_daemon_thread
+from monitor.lib.times import Deadline
 
 WITHIN = timedelta(seconds=28)
 # Each layer has its own end, so that a host that hangs leaves time to examine everything else.
 _LAYER_TIMEOUT = timedelta(seconds=5)
 OTHERS_TIMEOUT = timedelta(seconds=10)
+_RESERVE = timedelta(milliseconds=250)
 
 # Examines one layer. `took_ms` is filled in by whoever calls it.
 LayerProbe = Callable[[], Awaitable[LayerResult]]
 # Not a need, since a failure there stops nothing, but a layer that knows more once the other is done.
 _AFTER = {Layer.PLATFORM: Layer.CONSOLE, Layer.WORKER: Layer.LOOKUP}
 _NO_HOST = "no host can be read off the URL"
+_NOT_UPSTASH = "not Upstash's host"
 
 
 async def examine_layers(database: str, probes: Mapping[Layer, LayerProbe], *, within: timedelta) -> LayerResults:
@@ -117,7 +121,7 @@ class Examiner:
         within: timedelta = WITHIN,
     ) -> Examination:
         """Examine the layers of one database, some left out; ends after at most `within`. Raises nothing."""
-        all_probes = _LayerProbes(self, database)
+        all_probes = _LayerProbes(self, database, Deadline(within))
         probes = {layer: probe for layer, probe in all_probes.by_layer().items() if layer not in without}
         layers = await examine_layers(database.name, probes, within=within)
         return Examination(layers=layers, console=all_probes.console, variables=all_probes.variables)
@@ -135,15 +139,17 @@ class Examination:
 class _LayerProbes:
     """The probes of one examination, and what the earlier ones leave for the later ones."""
 
-    def __init__(self, examiner: Examiner, database: DatabaseSettings) -> None:
+    def __init__(self, examiner: Examiner, database: DatabaseSettings, deadline: Deadline) -> None:
         self._examiner = examiner
         self._database = database
+        self._deadline = deadline
         self._url = database.url.reveal()
         self._token = database.token.reveal()
         self._timeout = min(database.timeout, _LAYER_TIMEOUT)
         self._endpoint = endpoint_of(self._url)
+        self._is_upstash = _is_upstash(self._url, examiner.doctor)
         self._addresses: tuple[AddressInfo, ...] = ()
-        self._ping = LayerResult(layer=Layer.PING, state=LayerState.UNKNOWN)
+        self._ping: Observation | None = None
         self.console: ConsoleDatabase | None = None
         self.variables: Mapping[str, Variable] | None = None
 
@@ -190,19 +196,27 @@ class _LayerProbes:
         # With the URL as it should be, so that a malformed one still shows what is behind it.
         probe = self._examiner.probes.probe(url=endpoint.url, token=self._token)
 
-        async def token() -> LayerResult:
-            result, self._ping = await examine_token_and_ping(
-                probe, timeout=self._timeout, slow=self._database.slow
-            )
-            return result
-
-        async def ping() -> LayerResult:
+        async def ping() -> Observation:
+            """The request with the token, made once, whichever layer asks first."""
+            if self._ping is None:
+                # What is left, so that what was seen is not lost at the end; but in no time everybody is late.
+                left = max(self._deadline.left(reserve=_RESERVE), self._timeout / 2)
+                self._ping = await probe.ping(timeout=min(self._timeout, left))
             return self._ping
 
+        async def http() -> LayerResult:
+            # Half, since the request with the token decides and needs time after it: in an alert's examination
+            # of 8 s these two come last, after up to 1.5 s each for connection and encryption.
+            is_sendable = inspect(self._url, self._token) is None
+            return await examine_http(probe, timeout=self._timeout / 2, ping=ping if is_sendable else None)
+
+        async def token_and_ping(number: int) -> LayerResult:
+            return judge_token_and_ping(await ping(), slow=self._database.slow)[number]
+
         return {
-            Layer.HTTP: lambda: examine_http(probe, timeout=self._timeout),
-            Layer.TOKEN: token,
-            Layer.PING: ping,
+            Layer.HTTP: http,
+            Layer.TOKEN: partial(token_and_ping, 0),
+            Layer.PING: partial(token_and_ping, 1),
             Layer.READING: lambda: examine_reading(probe, timeout=self._timeout),
             Layer.WRITING: lambda: examine_writing(probe, timeout=self._timeout),
         }
@@ -222,6 +236,11 @@ class _LayerProbes:
         )
 
     async def _worker(self) -> LayerResult:
+        if not self._database.worker:
+            if self._endpoint is not None and not self._endpoint.is_encrypted:
+                return _not_applicable(Layer.WORKER, "http:// in the URL: no rediss:// belongs to it")
+            if not self._is_upstash:
+                return _not_applicable(Layer.WORKER, "not Upstash's host; `worker: true` asks for it all the same")
         # redis-py is 10 MB that only this layer needs.
         from monitor.checks.redis_tcp import WorkerProbe
         from monitor.doctor.worker import examine_worker
@@ -237,11 +256,15 @@ class _LayerProbes:
         return await examine_worker(probe, timeout=self._timeout)
 
     async def _status_page(self) -> LayerResult:
+        if not self._is_upstash:
+            return _not_applicable(Layer.STATUS_PAGE, _NOT_UPSTASH)
         url, timeout = self._examiner.doctor.status_url, self._examiner.others_timeout
         return await on_daemon_thread(lambda: read_status_page(url, timeout=timeout), name="status page")
 
     async def _console(self) -> LayerResult:
         key, endpoint = self._examiner.console, self._endpoint
+        if not self._is_upstash:
+            return _not_applicable(Layer.CONSOLE, _NOT_UPSTASH)
         if key is None:
             return _not_applicable(Layer.CONSOLE, "UPSTASH_EMAIL and UPSTASH_API_KEY are not set")
         if endpoint is None:
@@ -268,6 +291,13 @@ class _LayerProbes:
         found = await read_platform(railway, expected, timeout=timeout, other_hosts=others)
         self.variables = found.variables
         return found.result
+
+
+def _is_upstash(url: str, doctor: DoctorSettings) -> bool:
+    """Whether Upstash runs the host, as far as it can be told. A console of one's own knows its databases."""
+    host = host_of(url)
+    is_known = host is None or host.endswith((".upstash.io", ".kv.vercel-storage.com"))
+    return is_known or doctor.console_url != DoctorSettings.model_fields["console_url"].default
 
 
 def _not_applicable(layer: Layer, detail: str) -> LayerResult:

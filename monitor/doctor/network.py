@@ -6,10 +6,10 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohappyeyeballs import start_connection
 
@@ -20,17 +20,27 @@ from monitor.checks.rest import Backend
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
+_Key = TypeVar("_Key", bound=Hashable)
+_Result = TypeVar("_Result")
 ENDS_SOON = timedelta(days=14)
 
 _FAMILIES = {int(socket.AF_INET): "IPv4", int(socket.AF_INET6): "IPv6"}
+_FAILS = {"IPv4": Fact.IPV4_FAILS, "IPv6": Fact.IPV6_FAILS}
 _MOST_ADDRESSES_NAMED = 4
 _MOST_NAMES = 2
 _NAME_LENGTH = 60
-# Once one address accepted, the others get this much longer: a family whose packets are dropped must not cost the
-# whole deadline.
-_GRACE_SECONDS = 1.0
+# Once one got through, the others get this much longer: a family whose packets are dropped must not cost the whole
+# deadline.
+_GRACE_SECONDS = 1.5
 # Of several failures the one that got furthest tells most: a refusal came from the host itself.
-_FURTHEST = (ProbeFault.REFUSED, ProbeFault.LOST, ProbeFault.CONNECT_TIMEOUT, ProbeFault.UNREACHABLE)
+_FURTHEST = (
+    ProbeFault.TLS,
+    ProbeFault.TLS_TIMEOUT,
+    ProbeFault.LOST,
+    ProbeFault.REFUSED,
+    ProbeFault.CONNECT_TIMEOUT,
+    ProbeFault.UNREACHABLE,
+)
 _WORDS = {
     ProbeFault.REFUSED: "refused",
     ProbeFault.LOST: "was reset",
@@ -66,13 +76,16 @@ async def examine_connection(
 
     Passed when at least one does.
     """
-    errors = await _try_all(addresses, timeout.total_seconds())
+    late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
+    ended = await _try_all(
+        {address: _connect(address) for address in addresses}, timeout=timeout, late=lambda _address, _waited: late
+    )
+    errors = {address: error for address, error in ended.items() if isinstance(error, ProbeError)}
     accepting = tuple(address for address in addresses if address not in errors)
     words = _format_connections(addresses, errors)
     if accepting:
         return _passed(Layer.CONNECTION, words), accepting
-    telling = min((error.fault for error in errors.values()), key=_FURTHEST.index)
-    return _failed(Layer.CONNECTION, ProbeError(telling, words)), ()
+    return _failed(Layer.CONNECTION, _telling(errors.values()), words), ()
 
 
 async def examine_encryption(
@@ -83,71 +96,108 @@ async def examine_encryption(
     tls: ssl.SSLContext,
     now: datetime,
 ) -> LayerResult:
-    """Whether the host has a certificate for its name that `tls` trusts, and until when it is valid."""
-    watch = Stopwatch()
-    backend = Backend(Resolver(lambda _host, _port: addresses), watch)
-    try:
-        async with asyncio.timeout(timeout.total_seconds()):
-            stream = await backend.connect_tcp(host, addresses[0][4][1])
-            encrypted = await stream.start_tls(tls, server_hostname=host)
-        session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
-    except TimeoutError:
-        return _failed(Layer.ENCRYPTION, watch.error_at_deadline(timeout))
-    except ProbeError as error:
-        return _failed(Layer.ENCRYPTION, error)
-    finally:
-        backend.abort()
-    certificate = session.getpeercert() or {}
-    left = _end_of(certificate) - now
-    words = (
-        f"issued by {_issuer(certificate)} for {_names(certificate)}",
-        f"{left.days} day{'' if left.days == 1 else 's'} left",
-        (session.version() or "an unknown protocol").replace("TLSv", "TLS "),
+    """Whether the host has a certificate for its name that `tls` trusts, and until when it is valid.
+
+    Each address family is tried on its own: a handshake needs larger packets than a connection does, and a way
+    that drops those lets the connection stand. Passed when one family gets through, since clients may take it.
+    """
+    families = tuple(dict.fromkeys(map(_family, addresses)))
+    watches = {family: Stopwatch() for family in families}
+    ended = await _try_all(
+        {
+            family: _encrypt(host, [each for each in addresses if _family(each) == family], tls, watches[family])
+            for family in families
+        },
+        timeout=timeout,
+        late=lambda family, waited: watches[family].error_at_deadline(waited),
     )
-    facts = frozenset({Fact.CERTIFICATE_ENDS_SOON} if left < ENDS_SOON else ())
-    return _passed(Layer.ENCRYPTION, " · ".join(words), facts)
+    errors = {family: error for family, error in ended.items() if isinstance(error, ProbeError)}
+    sessions = {family: session for family, session in ended.items() if isinstance(session, ssl.SSLObject)}
+    words = {family: error.description for family, error in errors.items()}
+    if not sessions:
+        return _failed(Layer.ENCRYPTION, _telling(errors.values()), _by_family(words))
+    certificates = {family: session.getpeercert() or {} for family, session in sessions.items()}
+    words |= {family: _describe(sessions[family], certificates[family], now) for family in sessions}
+    facts = {_FAILS[family] for family in errors}
+    if any(_end_of(certificate) - now < ENDS_SOON for certificate in certificates.values()):
+        facts.add(Fact.CERTIFICATE_ENDS_SOON)
+    return _passed(Layer.ENCRYPTION, _by_family(words), frozenset(facts))
 
 
 def _passed(layer: Layer, detail: str, facts: frozenset[Fact] = frozenset()) -> LayerResult:
     return LayerResult(layer=layer, state=LayerState.PASSED, detail=detail, facts=facts)
 
 
-def _failed(layer: Layer, error: ProbeError) -> LayerResult:
-    result = classify(Observation(fault=error.fault, description=error.description), slow=None)
-    return LayerResult(layer=layer, state=LayerState.FAILED, detail=result.detail, outcome=result.outcome)
+def _failed(layer: Layer, error: ProbeError, detail: str | None = None) -> LayerResult:
+    description = error.description if detail is None else detail
+    result = classify(Observation(fault=error.fault, description=description), slow=None)
+    return LayerResult(
+        layer=layer, state=LayerState.FAILED, detail=result.detail, outcome=result.outcome, facts=result.facts
+    )
 
 
 def _seconds(timeout: timedelta) -> str:
     return f"{timeout.total_seconds():g} s"
 
 
-async def _try_all(addresses: Sequence[AddressInfo], seconds: float) -> dict[AddressInfo, ProbeError]:
-    """The addresses that did not accept a connection in time, and why."""
-    tries = {address: asyncio.create_task(_try(address)) for address in addresses}
-    waiting = set(tries.values())
-    end = perf_counter() + seconds
+async def _try_all(
+    tries: Mapping[_Key, Coroutine[Any, Any, _Result | ProbeError]],
+    *,
+    timeout: timedelta,
+    late: Callable[[_Key, timedelta], ProbeError],
+) -> dict[_Key, _Result | ProbeError]:
+    """Try all at once; return what each came to. `late` words an end without a result, after so long."""
+    tasks = {key: asyncio.create_task(one) for key, one in tries.items()}
+    waiting = set(tasks.values())
+    began = perf_counter()
+    end = began + timeout.total_seconds()
     try:
         while waiting and perf_counter() < end:
             done, waiting = await asyncio.wait(
                 waiting, timeout=end - perf_counter(), return_when=asyncio.FIRST_COMPLETED
             )
-            if any(task.result() is None for task in done):
+            if not all(isinstance(task.result(), ProbeError) for task in done):
                 end = min(end, perf_counter() + _GRACE_SECONDS)
     finally:
         for task in waiting:
             task.cancel()
-    late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
-    errors = {address: late if task in waiting else task.result() for address, task in tries.items()}
-    return {address: error for address, error in errors.items() if error is not None}
+    waited = timedelta(seconds=round(perf_counter() - began, 1))
+    return {key: late(key, waited) if task in waiting else task.result() for key, task in tasks.items()}
 
 
-async def _try(address: AddressInfo) -> ProbeError | None:
+async def _connect(address: AddressInfo) -> ProbeError | None:
     try:
         sock = await start_connection([address])
     except OSError as error:
         return connection_error(error)
     sock.close()
     return None
+
+
+async def _encrypt(
+    host: str, addresses: Sequence[AddressInfo], tls: ssl.SSLContext, watch: Stopwatch
+) -> ssl.SSLObject | ProbeError:
+    backend = Backend(Resolver(lambda _host, _port: addresses), watch)
+    try:
+        stream = await backend.connect_tcp(host, addresses[0][4][1])
+        encrypted = await stream.start_tls(tls, server_hostname=host)
+        session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
+    except ProbeError as error:
+        return error
+    finally:
+        backend.abort()
+    return session
+
+
+def _telling(errors: Collection[ProbeError]) -> ProbeError:
+    return min(errors, key=lambda error: _FURTHEST.index(error.fault))
+
+
+def _by_family(words: Mapping[str, str]) -> str:
+    """`IPv6: the handshake did not end within 5 s; IPv4: issued by …`; without the families where they agree."""
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{family}: {text}" for family, text in words.items())
 
 
 def _is_address(host: str) -> bool:
@@ -159,7 +209,7 @@ def _is_address(host: str) -> bool:
 
 
 def _family(address: AddressInfo) -> str:
-    return _FAMILIES.get(int(address[0]), "another family")
+    return _FAMILIES[int(address[0])]
 
 
 def _format_addresses(addresses: Sequence[AddressInfo]) -> str:
@@ -173,16 +223,16 @@ def _format_addresses(addresses: Sequence[AddressInfo]) -> str:
 
 
 def _format_connections(addresses: Sequence[AddressInfo], errors: Mapping[AddressInfo, ProbeError]) -> str:
-    """`2 of 3 addresses: IPv6 has no route`; for a single address that failed, its own error."""
-    if len(addresses) == 1:
-        return next((error.description for error in errors.values()), "1 of 1 address")
+    """`2 of 3 addresses on port 443: IPv6 has no route`; why all of them failed alike, the outcome says."""
     failures = [
         _format_failure(family, [address for address in addresses if _family(address) == family], errors)
         for family in dict.fromkeys(map(_family, addresses))
     ]
-    failed = ", ".join(filter(None, failures))
+    is_alike = len(errors) == len(addresses) and len({error.fault for error in errors.values()}) == 1
+    failed = "" if is_alike else ", ".join(filter(None, failures))
     accepting = len(addresses) - len(errors)
-    return f"{accepting or 'none'} of {len(addresses)} addresses" + (f": {failed}" if failed else "")
+    count = f"{len(addresses)} address{'' if len(addresses) == 1 else 'es'}"
+    return f"{accepting or 'none'} of {count} on port {addresses[0][4][1]}" + (f": {failed}" if failed else "")
 
 
 def _format_failure(
@@ -193,6 +243,17 @@ def _format_failure(
         return ""
     words = " or ".join(dict.fromkeys(_WORDS[fault] for fault in faults))
     return f"{family} {words}" if len(faults) == len(addresses) else f"{len(faults)} of {family} {words}"
+
+
+def _describe(session: ssl.SSLObject, certificate: Mapping[str, Any], now: datetime) -> str:
+    """`issued by … for … · 61 days left · TLS 1.3`."""
+    days = (_end_of(certificate) - now).days
+    parts = (
+        f"issued by {_issuer(certificate)} for {_names(certificate)}",
+        f"{days} day{'' if days == 1 else 's'} left",
+        (session.version() or "an unknown protocol").replace("TLSv", "TLS "),
+    )
+    return " · ".join(parts)
 
 
 def _end_of(certificate: Mapping[str, Any]) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -48,19 +49,28 @@ def examine_configuration(url: str, token: str) -> LayerResult:
     )
 
 
-async def examine_http(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
-    """Whether anything answers HTTP; passed with any answer, since the request with the token tells what it is."""
+async def examine_http(
+    probe: RestProbe, *, timeout: timedelta, ping: Callable[[], Awaitable[Observation]] | None
+) -> LayerResult:
+    """Whether anything answers HTTP; passed with any answer, since the request with the token tells what it is.
+
+    Some edges answer nobody who comes without a token, so `ping`, which brings it, is asked before the layer
+    fails; `None` where the token cannot be sent.
+    """
     observation = await probe.ping_without_token(timeout=timeout)
-    if observation.http_status is None:
-        return _layer_result(Layer.HTTP, classify(observation, slow=None))
-    return LayerResult(layer=Layer.HTTP, state=LayerState.PASSED, detail=_describe_answer(observation))
+    if observation.http_status is not None:
+        return LayerResult(layer=Layer.HTTP, state=LayerState.PASSED, detail=_describe_answer(observation))
+    if ping is not None:
+        observation = await ping()
+    if observation.http_status is not None:
+        return LayerResult(
+            layer=Layer.HTTP, state=LayerState.PASSED, detail="no answer without a token, but one with it"
+        )
+    return _layer_result(Layer.HTTP, classify(observation, slow=None))
 
 
-async def examine_token_and_ping(
-    probe: RestProbe, *, timeout: timedelta, slow: timedelta | None
-) -> tuple[LayerResult, LayerResult]:
+def judge_token_and_ping(observation: Observation, *, slow: timedelta | None) -> tuple[LayerResult, LayerResult]:
     """Whether the token is accepted, and whether the same `PING` as every check's is answered: one request."""
-    observation = await probe.ping(timeout=timeout)
     result = classify(observation, slow=slow)
     if result.outcome is Outcome.TOKEN_REJECTED:
         return _layer_result(Layer.TOKEN, result), LayerResult(layer=Layer.PING, state=LayerState.SKIPPED)

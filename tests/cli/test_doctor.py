@@ -93,7 +93,7 @@ def case(tmp_path: Path) -> Iterator[DoctorCase]:
         page = stack.enter_context(StatusPageStandIn())
         host = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         settings: dict[str, Any] = {
-            "databases": [{"name": "main", "url": upstash.url, "token": TOKEN, "timeout": "2s"}],
+            "databases": [{"name": "main", "url": upstash.url, "token": TOKEN, "timeout": "2s", "worker": True}],
             "connectivity": [f"127.0.0.1:{host.getsockname()[1]}"],
             "doctor": {
                 "worker_port": redis.port,

@@ -17,7 +17,16 @@ from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Fact, Outcome
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.network import examine_connection, examine_encryption, examine_lookup
-from tests.checks.listener import Listener, close_at_once, hang, http, port_that_drops, port_that_refuses, say
+from tests.checks.listener import (
+    Conduct,
+    Listener,
+    close_at_once,
+    hang,
+    http,
+    port_that_drops,
+    port_that_refuses,
+    say,
+)
 
 HOST = "merry-cat-30690.upstash.io"
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -129,7 +138,8 @@ def test_a_single_address_of_either_family_is_enough(host: str) -> None:
     """On a host or a network with one family only, the other is not missed."""
     with Listener(close_at_once, host=host) as server:
         result, standing = connected(address(server.port, host))
-    assert (result.layer, result.state, result.detail) == (Layer.CONNECTION, LayerState.PASSED, "1 of 1 address")
+    assert (result.layer, result.state) == (Layer.CONNECTION, LayerState.PASSED)
+    assert result.detail == f"1 of 1 address on port {server.port}"
     assert standing == (address(server.port, host),)
 
 
@@ -137,27 +147,28 @@ def test_a_connection_passes_with_one_family_and_shows_why_the_other_fails() -> 
     """Railway has no outbound IPv6 unless it is turned on; checks work without it, but a person may wonder."""
     with Listener(close_at_once) as one, Listener(close_at_once) as two:
         result, standing = connected(NO_ROUTE, address(one.port), address(two.port))
-    assert (result.state, result.detail) == (LayerState.PASSED, "2 of 3 addresses: IPv6 has no route")
+    assert (result.state, result.detail) == (LayerState.PASSED, "2 of 3 addresses on port 443: IPv6 has no route")
     assert standing == (address(one.port), address(two.port))
     assert result.outcome is None
 
 
 def test_all_addresses_are_tried_at_once() -> None:
-    """One that hangs does not keep the others waiting, and costs a second at most once another one accepted."""
+    """One that hangs does not keep the others waiting, and costs little once another one accepted."""
     with port_that_drops() as port, Listener(close_at_once) as server:
         begun = monotonic()
         result, standing = connected(address(port), address(server.port), address(port_that_refuses()))
         assert monotonic() - begun < 10
     assert (result.state, standing) == (LayerState.PASSED, (address(server.port),))
-    assert result.detail == "1 of 3 addresses: 2 of IPv4 did not answer or refused"
+    assert result.detail == f"1 of 3 addresses on port {port}: 2 of IPv4 did not answer or refused"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_refused_connection_fails(host: str) -> None:
-    """The detail of a single address is its own error."""
-    result, standing = connected(address(port_that_refuses(host), host))
+    """The outcome says why; the detail names the port that was tried."""
+    port = port_that_refuses(host)
+    result, standing = connected(address(port, host))
     assert (result.state, result.outcome, standing) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED, ())
-    assert result.detail == "connection refused"
+    assert result.detail == f"none of 1 address on port {port}"
 
 
 def test_a_port_that_drops_everything_fails_at_the_deadline() -> None:
@@ -167,7 +178,7 @@ def test_a_port_that_drops_everything_fails_at_the_deadline() -> None:
         result, _ = connected(address(port), timeout=SHORT)
         assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_TIMEOUT)
-    assert result.detail == "no connection before the deadline"
+    assert result.detail == f"none of 1 address on port {port}"
 
 
 def test_without_a_route_nothing_is_reached() -> None:
@@ -180,7 +191,7 @@ def test_of_several_failures_the_one_that_got_furthest_is_the_outcome() -> None:
     """A refusal came from the host itself; a missing route for another family matters little beside it."""
     result, _ = connected(NO_ROUTE, address(port_that_refuses()))
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
-    assert result.detail == "none of 2 addresses: IPv6 has no route, IPv4 refused"
+    assert result.detail == "none of 2 addresses on port 443: IPv6 has no route, IPv4 refused"
 
 
 class Certificates:
@@ -304,6 +315,69 @@ def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates)
         assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_TIMEOUT)
     assert result.detail == "the handshake did not end within 0.3 s"
+
+
+def read_and_close(connection: socket.socket) -> None:
+    """Take the first bytes, and close in good order."""
+    connection.recv(4096)
+
+
+Conducts = Callable[[ssl.SSLContext], tuple[Conduct, ssl.SSLContext | None]]
+FAILING: dict[str, tuple[Conducts, Outcome, str]] = {
+    "hangs": (lambda _tls: (hang, None), Outcome.TLS_TIMEOUT, "the handshake did not end within 1.5 s"),
+    "is cut": (
+        lambda _tls: (read_and_close, None),
+        Outcome.CONNECTION_LOST,
+        "the connection was cut during the TLS handshake",
+    ),
+    "is another": (lambda _tls: (hang, Certificates().server(HOST)), Outcome.TLS_FAILED, "certificate refused: "),
+}
+
+
+@pytest.mark.parametrize(("failing", "fact"), [("::1", Fact.IPV6_FAILS), ("127.0.0.1", Fact.IPV4_FAILS)])
+@pytest.mark.parametrize("trouble", FAILING)
+def test_each_family_is_encrypted_on_its_own(
+    certificates: Certificates, trouble: str, failing: str, fact: Fact
+) -> None:
+    """A client that takes the one family fails and one that takes the other does not: both are told."""
+    make, _, words = FAILING[trouble]
+    conduct, tls = make(certificates.server(HOST))
+    working = "127.0.0.1" if failing == "::1" else "::1"
+    begun = monotonic()
+    with (
+        Listener(conduct, host=failing, tls=tls) as bad,
+        Listener(hang, host=working, tls=certificates.server(HOST)) as good,
+    ):
+        both = [address(bad.port, failing), address(good.port, working)]
+        result = asyncio.run(examine_encryption(HOST, both, timeout=LONG, tls=certificates.trust, now=NOW))
+    assert monotonic() - begun < 10
+    assert (result.state, result.outcome, result.facts) == (LayerState.PASSED, None, frozenset({fact}))
+    first, second = ("IPv6", "IPv4") if failing == "::1" else ("IPv4", "IPv6")
+    assert result.detail.startswith(f"{first}: {words}")
+    assert f"; {second}: issued by trustme" in result.detail
+
+
+@pytest.mark.parametrize("trouble", FAILING)
+def test_where_neither_family_is_encrypted_none_is_blamed(certificates: Certificates, trouble: str) -> None:
+    """The same trouble is told once, and the outcome is that of the one that got furthest."""
+    make, outcome, words = FAILING[trouble]
+    conduct, tls = make(certificates.server(HOST))
+    with Listener(conduct, host="::1", tls=tls) as one, Listener(conduct, tls=tls) as other:
+        both = [address(one.port, "::1"), address(other.port)]
+        short = timedelta(seconds=1.5)
+        result = asyncio.run(examine_encryption(HOST, both, timeout=short, tls=certificates.trust, now=NOW))
+    assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
+    assert result.detail.startswith(words)
+    assert not {Fact.IPV4_FAILS, Fact.IPV6_FAILS} & result.facts
+
+
+def test_of_two_families_that_work_one_certificate_is_told(certificates: Certificates) -> None:
+    """Usually it is the same one; where it is not, both are described."""
+    tls = certificates.server(HOST)
+    with Listener(hang, host="::1", tls=tls) as one, Listener(hang, tls=tls) as other:
+        both = [address(one.port, "::1"), address(other.port)]
+        result = asyncio.run(examine_encryption(HOST, both, timeout=LONG, tls=certificates.trust, now=NOW))
+    assert (result.state, result.detail.count("issued by")) == (LayerState.PASSED, 1)
 
 
 def test_an_address_that_went_away_in_between_fails(certificates: Certificates) -> None:

@@ -15,7 +15,8 @@ import pytest
 from monitor.checks.observation import Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
-from monitor.doctor.rest import examine_http, examine_reading, examine_token_and_ping, examine_writing
+from monitor.doctor import rest
+from monitor.doctor.rest import examine_reading, examine_writing, judge_token_and_ping
 from monitor.lib.text import Scrubber
 from tests.checks.listener import port_that_refuses
 from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal
@@ -27,14 +28,19 @@ QUOTA = "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See http
 NOPERM = "NOPERM this user has no permissions to run the 'set' command"
 
 
+async def examine_http(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
+    """The layer of HTTP, with the request with the token behind it."""
+    return await rest.examine_http(probe, timeout=timeout, ping=partial(probe.ping, timeout=timeout))
+
+
 async def examine_token(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None = None) -> LayerResult:
     """The layer of the token alone."""
-    return (await examine_token_and_ping(probe, timeout=timeout, slow=slow))[0]
+    return judge_token_and_ping(await probe.ping(timeout=timeout), slow=slow)[0]
 
 
 async def examine_ping(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None = None) -> LayerResult:
     """The layer of PING alone."""
-    return (await examine_token_and_ping(probe, timeout=timeout, slow=slow))[1]
+    return judge_token_and_ping(await probe.ping(timeout=timeout), slow=slow)[1]
 
 
 @pytest.fixture
@@ -116,10 +122,23 @@ def test_any_answer_shows_that_http_stands(database: RestDatabase, answer: Inste
 
 
 def test_http_fails_where_no_answer_comes(database: RestDatabase) -> None:
-    """The connection was cut before a status line."""
-    database.door = None
+    """The connection was cut before a status line, with and without a token."""
+    database.door, database.instead = None, {"PING": None}
     result = examine(examine_http, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_LOST)
+
+
+@pytest.mark.parametrize("door", [None, hang])
+@pytest.mark.parametrize("instead", [{}, {"PING": Answer(status=502)}, {"PING": refusal("WRONGPASS nobody", 401)}])
+def test_an_edge_that_answers_only_those_with_a_token_speaks_http(
+    database: RestDatabase, door: Instead, instead: dict[str, Instead]
+) -> None:
+    """nginx has a status of its own for hanging up on strangers (444). The token's answer decides the rest."""
+    database.door, database.instead = door, instead
+    result = examine(examine_http, database, timeout=timedelta(seconds=1) if door else LONG)
+    assert (result.state, result.outcome) == (LayerState.PASSED, None)
+    assert result.detail == "no answer without a token, but one with it"
+    assert len(database.received) == 2
 
 
 def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:

@@ -112,7 +112,7 @@ def test_the_message_tells_what_the_layers_saw(
 
     async def diary(port: int) -> str:
         url = upstash.url.replace("127.0.0.1", "localhost")
-        async with watching(tmp_path, inbox, {"url": url, "token": OTHER}, port=port) as state:
+        async with watching(tmp_path, inbox, {"url": url, "token": OTHER, "worker": True}, port=port) as state:
             await state.check()
             assert upstash.requests >= 1
             await state.check()
