@@ -22,10 +22,10 @@ from monitor.sandbox.messaging import MessagingStandIn
 _TELLS = re.compile(r"incident (\d+) · (\w+)")
 ROOT = Path(__file__).parents[1]
 # Generous: the machine may be busy. A test that waits this long has failed.
-PATIENCE_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 30.0
 
 
-def until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+def until(condition: Callable[[], object], what: str, *, seconds: float = LONGEST_WAIT_SECONDS) -> None:
     """Wait until it holds; say what did not when it does not."""
     end = monotonic() + seconds
     while not condition():
@@ -103,16 +103,16 @@ class Running:
         started = monotonic()
         for sign in signs or (signal.SIGTERM,):
             self.process.send_signal(sign)
-        status = self.process.wait(PATIENCE_SECONDS)
+        status = self.process.wait(LONGEST_WAIT_SECONDS)
         seconds = monotonic() - started
-        self._reader.join(PATIENCE_SECONDS)
+        self._reader.join(LONGEST_WAIT_SECONDS)
         return Ended(status=status, stdout=self.said, stderr="", seconds=seconds)
 
     def kill(self) -> None:
         """SIGKILL, whatever it is doing; and whatever it has said held no secret."""
         self.process.kill()
-        self.process.wait(PATIENCE_SECONDS)
-        self._reader.join(PATIENCE_SECONDS)
+        self.process.wait(LONGEST_WAIT_SECONDS)
+        self._reader.join(LONGEST_WAIT_SECONDS)
         assert_discreet(self.said, self._secrets, "the log")
 
 
@@ -163,7 +163,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS + 60,
+            timeout=LONGEST_WAIT_SECONDS + 60,
             check=False,
         )
         assert_discreet(done.stdout + done.stderr, self._secrets, " ".join(words))

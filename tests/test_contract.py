@@ -28,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from tests.program import PATIENCE_SECONDS, Program, database, settings, slack
+from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack
 
 TOKEN = "AXcontract0Token0fTests=="
 PASSWORD = "pg-contract-4f5a6b7c"
@@ -629,7 +629,7 @@ class Site:
 
     def ask(self, method: str, path: str, **headers: str) -> tuple[int, str, str]:
         """Status, content type and body."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=LONGEST_WAIT_SECONDS)) as connection:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.getheader("Content-Type", ""), answer.read().decode()
@@ -782,7 +782,7 @@ def test_the_metrics_have_these_values(site: Site) -> None:
     assert {"ok", "slow", "token_rejected", "offline"} <= set(values("upstash_probe_outcomes", "outcome"))
     assert values("upstash_notifications", "result") == {"sent": 1, "failed": 0}
     seen = values("upstash_probe_last_success_timestamp_seconds", "database")["main"]
-    assert abs(datetime.now(UTC).timestamp() - seen) < PATIENCE_SECONDS
+    assert abs(datetime.now(UTC).timestamp() - seen) < LONGEST_WAIT_SECONDS
 
 
 @pytest.mark.parametrize("name", NOT_BUILT_YET["metrics"])

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 from monitor.sandbox.upstash import UpstashStandIn
-from tests.program import PATIENCE_SECONDS, ROOT, Running
+from tests.program import LONGEST_WAIT_SECONDS, ROOT, Running
 
 TOKEN = "AXprocfile0Token1234"
 
@@ -106,7 +106,7 @@ def test_railways_start_and_stop(app: Path) -> None:
             assert "no Railway volume" in running.said
             [line] = [line for line in running.lines if "/healthz on port" in line]
             port = line.rpartition(" ")[2]
-            with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE_SECONDS) as answer:
+            with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=LONGEST_WAIT_SECONDS) as answer:
                 assert answer.status == 200
             ended = running.end(signal.SIGTERM)
         assert ended.status == 0

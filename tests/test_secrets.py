@@ -29,7 +29,7 @@ HOOK_PATH = "wh-9f8e7d6c5b4a39281706"
 PING_PATH = "5f1c0c0e-beef-4a4a-9d9d-0123456789ab"
 PAGE_PASSWORD = "Pg-7d1c2b3a4958e6f0+aa"
 SECRETS = (TOKEN, SLACK_PATH, BOT_TOKEN, HOOK_PATH, PING_PATH, PAGE_PASSWORD)
-PATIENCE_SECONDS = 30
+LONGEST_WAIT_SECONDS = 30
 WINDOW = 10
 
 
@@ -140,7 +140,7 @@ logs: {level: DEBUG}
         )
 
     def run(self, *words: str) -> str:
-        return self.start(*words).communicate(timeout=PATIENCE_SECONDS)[0]
+        return self.start(*words).communicate(timeout=LONGEST_WAIT_SECONDS)[0]
 
     def files(self) -> str:
         """Every file that the program left, byte by byte."""
@@ -191,12 +191,12 @@ def test_run_gives_no_secret_away(program: Program, other_side: LeakyServer) -> 
     reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     reader.start()
     expected = ("is broken", "the heartbeat URL was not reached", "incident 1 opened delivered")
-    end = monotonic() + PATIENCE_SECONDS
+    end = monotonic() + LONGEST_WAIT_SECONDS
     while monotonic() < end and not all(any(words in line for line in lines) for words in expected):
         sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_SECONDS) == 0
-    reader.join(PATIENCE_SECONDS)
+    assert process.wait(LONGEST_WAIT_SECONDS) == 0
+    reader.join(LONGEST_WAIT_SECONDS)
     process.stdout.close()
     said = "".join(lines)
     for words in expected:

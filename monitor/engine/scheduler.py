@@ -170,8 +170,8 @@ class Scheduler:
         self._schedule()
         self._scheduler.start()
         helpers = [
-            asyncio.create_task(self._monitor.deliverer.work(), name="the delivering"),
-            asyncio.create_task(self._watch_the_clock(), name="the watching of the clock"),
+            asyncio.create_task(self._monitor.deliverer.work(), name="delivering messages"),
+            asyncio.create_task(self._watch_the_clock(), name="watching the clock"),
             *(asyncio.create_task(work(), name=name) for name, work in self._background.items()),
         ]
         stopping = asyncio.create_task(self._stop.wait())
@@ -218,7 +218,7 @@ class Scheduler:
                 misfire_grace_time=math.ceil(cycle.interval.total_seconds()),
             )
         self._scheduler.add_job(
-            self._prune, SlotTrigger(now + _PRUNE_EVERY, _PRUNE_EVERY), name="the deleting of old checks"
+            self._prune, SlotTrigger(now + _PRUNE_EVERY, _PRUNE_EVERY), name="deleting old checks"
         )
 
     def _slots(self, now: datetime) -> Iterator[tuple[Cycle, SlotTrigger]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -12,25 +12,9 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.text import explanation, facts, headline, next_steps, reference
 from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import advise
+from tests.alerts.conftest import CHANGED, CLOSED, OPENED, REJECTED, REMINDER, SINCE, TIMEOUT
 
-SINCE = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
-TIMEOUT, REJECTED, SLOW = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED, Outcome.SLOW
-OPENED = Notification(
-    kind=NotificationKind.OPENED,
-    created_at=SINCE + timedelta(seconds=10),
-    database="main",
-    incident=12,
-    cause=REJECTED,
-    causes=(REJECTED,),
-    since=SINCE,
-    checks_failed=2,
-    detail="WRONGPASS invalid or missing auth token",
-)
-CHANGED = replace(
-    OPENED, kind=NotificationKind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, checks_failed=9
-)
-REMINDER = replace(OPENED, kind=NotificationKind.REMINDER, created_at=SINCE + timedelta(hours=1))
-CLOSED = replace(CHANGED, kind=NotificationKind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
+SLOW = Outcome.SLOW
 MISSED = replace(CLOSED, kind=NotificationKind.MISSED, causes=(REJECTED,))
 MONITOR = Notification(
     kind=NotificationKind.MONITOR, created_at=SINCE, title="upstash-monitor: a word", steps=("Do this.",)

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 import pytest
 import trustme
 
-_PATIENCE_SECONDS = 20
+_LONGEST_WAIT_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _start(program: str, folder: Path, port: int, users: str) -> subprocess.Pope
     )
     with (folder / "redis.log").open("ab") as log:
         process = subprocess.Popen([program, str(settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    end = monotonic() + _PATIENCE_SECONDS
+    end = monotonic() + _LONGEST_WAIT_SECONDS
     while process.poll() is None and monotonic() < end:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -35,13 +35,13 @@ from tests.checks.faulty_server import (
 TOKEN = "AXt0kenOfTheRudeTests_77=="
 TIMEOUT = timedelta(seconds=0.4)
 # For manners that are told by what they say and not by the deadline: the machine may be busy.
-PATIENT = timedelta(seconds=10)
+LONG = timedelta(seconds=10)
 CERTIFICATES = Certificates()
 OVERSIZED = b"x" * (2 * 1024 * 1024)
 
 
 def look_at(
-    url: str, *, timeout: timedelta = PATIENT, resolver: Resolver | None = None
+    url: str, *, timeout: timedelta = LONG, resolver: Resolver | None = None
 ) -> tuple[Observation, CheckResult]:
     """One check; whatever it returns holds neither token nor host, in one short line."""
     probes = RestProbeFactory(scrub=Scrubber([TOKEN]), tls=CERTIFICATES.client(), resolver=resolver)

@@ -20,7 +20,7 @@ from monitor.lib.text import Scrubber
 from tests.checks.faulty_server import Certificates, FaultyServer, ServerConnection, answer, echo, faulty_server
 
 TOKEN = "AXt0kenOfTheLookTests_77=="
-PATIENT = timedelta(seconds=10)
+LONG = timedelta(seconds=10)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def probe(url: str) -> RestProbe:
     return RestProbeFactory(scrub=Scrubber([TOKEN])).probe(url=url, token=TOKEN)
 
 
-def ping(url: str, *, times: int = 1, timeout: timedelta = PATIENT) -> list[Observation]:
+def ping(url: str, *, times: int = 1, timeout: timedelta = LONG) -> list[Observation]:
     async def all_of_them() -> list[Observation]:
         one = probe(url)
         return [await one.ping(timeout=timeout) for _ in range(times)]
@@ -91,7 +91,7 @@ def test_the_latency_is_the_servers_and_not_the_connections() -> None:
 
     with faulty_server(think, tls=certificates.server()) as server:
         probes = RestProbeFactory(scrub=Scrubber([TOKEN]), tls=certificates.client())
-        observation = asyncio.run(probes.probe(url=server.url, token=TOKEN).ping(timeout=PATIENT))
+        observation = asyncio.run(probes.probe(url=server.url, token=TOKEN).ping(timeout=LONG))
     phases = observation.phases
     assert phases.latency_ms is not None
     assert phases.latency_ms >= 240
@@ -124,7 +124,7 @@ def test_a_cancelled_check_leaves_nothing_open() -> None:
     with faulty_server(ServerConnection.wait) as server:
 
         async def look_and_leave() -> int:
-            checking = asyncio.create_task(probe(server.url).ping(timeout=PATIENT))
+            checking = asyncio.create_task(probe(server.url).ping(timeout=LONG))
             await asyncio.to_thread(server.was_visited.wait, 10)
             checking.cancel()
             await asyncio.wait({checking})

@@ -13,7 +13,7 @@ import pytest
 from monitor.lib.exit_status import ExitStatus, worst
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from tests.program import PATIENCE_SECONDS, ROOT, Program, database, settings, slack, told
+from tests.program import LONGEST_WAIT_SECONDS, ROOT, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
 # Importing click waits, as on a disk that is slow, and takes no CPU time.
@@ -178,7 +178,7 @@ def test_a_round_ends_in_time_whatever_hangs(
     done = monitor.end("check", "--within", "3s")
     assert done.status == 3
     assert done.stdout.startswith("UNKNOWN - main monitor error")
-    assert done.seconds < PATIENCE_SECONDS
+    assert done.seconds < LONGEST_WAIT_SECONDS
 
 
 def test_what_a_slow_start_takes_counts(tmp_path: Path, upstash: UpstashStandIn) -> None:
@@ -198,7 +198,7 @@ def test_two_rounds_at_once_share_one_file(
     upstash.token = "another"
     monitor = program(tmp_path, upstash, people)
     with monitor.running("check") as one, monitor.running("check") as other:
-        statuses = [each.process.wait(PATIENCE_SECONDS) for each in (one, other)]
+        statuses = [each.process.wait(LONGEST_WAIT_SECONDS) for each in (one, other)]
     assert statuses == [2, 2]
     assert set(told(people)) == {(1, "opened")}
 

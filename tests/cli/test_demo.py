@@ -17,7 +17,7 @@ import pytest
 from monitor.cli.demo import demo
 from monitor.cli.demo.story import SLACK, STEPS, TELEGRAM
 from monitor.cli.main import main
-from tests.program import PATIENCE_SECONDS, Ended, Program, until
+from tests.program import LONGEST_WAIT_SECONDS, Ended, Program, until
 
 # What a developer's shell may hold; none of it concerns the demo, and nobody listens on port 9.
 ENVIRONMENT = {
@@ -201,7 +201,7 @@ def test_it_needs_nobody_to_read_it(place: Place, redirection: str) -> None:
         if redirection == ">&-":
             until(lambda: any(place.temporary.glob("*/history.db")), "the history")
             process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=PATIENCE_SECONDS)[1]
+        said = process.communicate(timeout=LONGEST_WAIT_SECONDS)[1]
     assert (process.returncode, said) == (0, b"")
     (place.folder / "first").unlink(missing_ok=True)
     assert place.left_behind() == ["config.yaml"]

@@ -25,7 +25,7 @@ from tests.program import settings, slack
 
 TOKEN, OTHER = "AXopinionToken-0f_the_tests", "AXotherToken-0f_the_tests"
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-PATIENCE_SECONDS = 20.0
+LONGEST_WAIT_SECONDS = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ class MonitorSetup:
 
     async def arrived(self, count: int) -> list[str]:
         """Deliver what is due until so many messages have come."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
             while len(self.inbox.messages) < count:
                 await self.deliver()
                 await asyncio.sleep(0.01)
@@ -184,7 +184,7 @@ class Stuck:
 def test_a_doctor_who_does_not_know_holds_nothing_up(
     upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path, doctor: Stuck
 ) -> None:
-    """The message goes when the patience is over, at once if the doctor fails, and is as it would be without."""
+    """The message goes when the longest wait is over, at once if the doctor fails, and is as without it."""
 
     async def diary() -> str:
         longest_wait = timedelta(seconds=0.2)

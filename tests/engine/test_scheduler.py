@@ -23,7 +23,7 @@ from monitor.engine.wiring import Monitor, build
 from monitor.lib.times import now_utc
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from tests.program import PATIENCE_SECONDS, database, settings, slack, told
+from tests.program import LONGEST_WAIT_SECONDS, database, settings, slack, told
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -99,7 +99,7 @@ async def watching(
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    end = monotonic() + PATIENCE_SECONDS
+    end = monotonic() + LONGEST_WAIT_SECONDS
     while not condition():
         assert monotonic() < end, f"waited in vain for {what}"
         await asyncio.sleep(0.01)
@@ -321,7 +321,7 @@ def test_a_stop_before_the_start_is_heeded(tmp_path: Path, stand_in: UpstashStan
     monitor = build(known)
     scheduler = Scheduler(monitor, health=HealthTracker(), clock=now_utc)
     scheduler.stop()
-    asyncio.run(asyncio.wait_for(scheduler.run(), PATIENCE_SECONDS))
+    asyncio.run(asyncio.wait_for(scheduler.run(), LONGEST_WAIT_SECONDS))
     monitor.close()
     scheduler.stop()
     assert stand_in.requests == 0

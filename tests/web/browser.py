@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
-from tests.program import PATIENCE_SECONDS, until
+from tests.program import LONGEST_WAIT_SECONDS, until
 
 _SWITCHES = (
     "--headless=new",
@@ -79,7 +79,7 @@ class Browser:
         order = {"id": number, "method": method, "params": params} | ({"sessionId": session} if session else {})
         os.write(self._orders, json.dumps(order).encode() + b"\0")
         try:
-            found = answer.get(timeout=PATIENCE_SECONDS)
+            found = answer.get(timeout=LONGEST_WAIT_SECONDS)
         except Empty:
             raise BrowserError(f"no answer to {method} (the browser's status is {self._process.poll()})") from None
         if "error" in found:

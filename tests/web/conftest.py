@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from monitor.engine.scheduler import Health
 from monitor.web.app import build_app
 from monitor.web.server import PageServer
-from tests.program import PATIENCE_SECONDS
+from tests.program import LONGEST_WAIT_SECONDS
 from tests.web import browser as chromium
 from tests.web.figures import MISSED_CHECKS
 from tests.web.made import DATABASES, HIDDEN_HOST, HOSTILE, NOW, MadeOverview
@@ -48,7 +48,7 @@ class Site:
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> HttpAnswer:
         """One request on a connection of its own; `if_none_match` is the header If-None-Match."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=LONGEST_WAIT_SECONDS)
         try:
             connection.request(
                 method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
@@ -72,7 +72,7 @@ def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
         yield server.port
     finally:
         loop.call_soon_threadsafe(task.cancel)
-        thread.join(PATIENCE_SECONDS)
+        thread.join(LONGEST_WAIT_SECONDS)
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.run_until_complete(asyncio.sleep(0))  # connections that were cut learn of it
         loop.close()

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.web.metrics.exposition import Exposition
-from tests.program import PATIENCE_SECONDS, Running
+from tests.program import LONGEST_WAIT_SECONDS, Running
 from tests.web.figures import Series
 
 # What Prometheus says of a scrape by itself, and the labels it adds to everything.
@@ -30,7 +30,7 @@ _ADDED = {"__name__", "job", "instance"}
 
 def get(address: str, path: str) -> tuple[int, str]:
     """Status and body; no proxy of this machine's environment is asked."""
-    connection = http.client.HTTPConnection(address, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(address, timeout=LONGEST_WAIT_SECONDS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

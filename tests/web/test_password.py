@@ -17,7 +17,7 @@ from monitor.config.load import load
 from monitor.config.mistakes import ConfigMistakesError
 from monitor.config.settings import Settings
 from monitor.sandbox.upstash import UpstashStandIn
-from tests.program import PATIENCE_SECONDS, Program, database, settings
+from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings
 
 PASSWORD = "op3n-$es@me${X}-9f27"
 DATABASE = {"UPSTASH_REDIS_REST_URL": "https://x.upstash.io", "UPSTASH_REDIS_REST_TOKEN": "t"}
@@ -82,7 +82,7 @@ def upstash() -> Iterator[UpstashStandIn]:
 
 
 def status_of(port: int, path: str, **headers: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    connection = HTTPConnection("127.0.0.1", port, timeout=LONGEST_WAIT_SECONDS)
     try:
         connection.request("GET", path, headers=headers)
         return connection.getresponse().status

@@ -13,11 +13,11 @@ import pytest
 from monitor.checks.observation import Outcome
 from monitor.web.metrics.export import Pushgateway
 from monitor.web.metrics.exposition import Exposition, label_value, render
-from tests.program import PATIENCE_SECONDS, until
+from tests.program import LONGEST_WAIT_SECONDS, until
 from tests.web.figures import HOSTILE, MISSED_CHECKS, TOTALS, Series, check, expected, totals_of
 from tests.web.scrapers import Prometheus, get, prometheus, pushgateway, serving
 
-LONG = timedelta(seconds=PATIENCE_SECONDS)
+LONG = timedelta(seconds=LONGEST_WAIT_SECONDS)
 
 
 def job(name: str, address: str, **rest: object) -> dict[str, object]:

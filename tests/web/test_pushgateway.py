@@ -14,10 +14,10 @@ from starlette.responses import Response
 from monitor.sandbox.server import Drip, HangUp, LoopbackServer
 from monitor.web.metrics.export import PushFailedError, Pushgateway
 from monitor.web.metrics.exposition import Exposition, render
-from tests.program import PATIENCE_SECONDS
+from tests.program import LONGEST_WAIT_SECONDS
 from tests.web.figures import TOTALS
 
-LONG = timedelta(seconds=PATIENCE_SECONDS)
+LONG = timedelta(seconds=LONGEST_WAIT_SECONDS)
 PASSWORD = "pa55wordOfTheGateway"
 BODY = render(TOTALS)
 

@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.program import PATIENCE_SECONDS, until
+from tests.program import LONGEST_WAIT_SECONDS, until
 from tests.web.conftest import Site, build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview
 
@@ -61,7 +61,7 @@ def test_a_client_that_does_not_read_is_cut_off(hasty: Site) -> None:
     """Answers that nobody takes do not pile up: the connection is cut, not only closed."""
     with socket.socket() as visitor:
         visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        visitor.settimeout(PATIENCE_SECONDS)
+        visitor.settimeout(LONGEST_WAIT_SECONDS)
         visitor.connect(("127.0.0.1", hasty.port))
         visitor.setblocking(False)
 
@@ -80,7 +80,7 @@ def test_a_client_that_does_not_read_is_cut_off(hasty: Site) -> None:
 
 def test_a_connection_can_be_used_again(site: Site) -> None:
     """As browsers do."""
-    with closing(HTTPConnection("127.0.0.1", site.port, timeout=PATIENCE_SECONDS)) as visitor:
+    with closing(HTTPConnection("127.0.0.1", site.port, timeout=LONGEST_WAIT_SECONDS)) as visitor:
         visitor.connect()
         one = visitor.sock.getsockname()
         for _ in range(5):
