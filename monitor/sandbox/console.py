@@ -1,6 +1,6 @@
 """A stand-in for the Upstash Developer API: an account with databases whose state can be changed while it runs.
 
-It also has the call that resets a password, so that tests can see that it is never made.
+It has the calls that read, and of their answers the fields that the program reads.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NO_LIMIT = 2**63 - 1
 class Database:
     """One database as the console has it; every field may be changed at any time.
 
-    On an older database the password differs from the REST token.
+    On an older database the password differs from the REST token. `extra` replaces fields of the API's answer.
     """
 
     endpoint: str
     rest_token: str
-    read_only_rest_token: str
     password: str
     database_id: str
+    read_only_rest_token: str = field(default_factory=lambda: f"Ag{secrets.token_urlsafe(30)}")
     state: str = "active"
     modifying_state: str = ""
     type: str = "free"
@@ -55,7 +55,7 @@ class Database:
         self.read_only_rest_token = f"Ag{secrets.token_urlsafe(30)}"
         self.password = secrets.token_hex(16) if is_older else self.rest_token
 
-    def entry(self, *, hides_credentials: bool = False) -> dict[str, Any]:
+    def entry(self) -> dict[str, Any]:
         """The object of the list and of the database call."""
         credentials = {
             "password": self.password,
@@ -64,37 +64,25 @@ class Database:
         }
         return {
             "database_id": self.database_id,
-            "database_name": "main",
-            "region": "global",
-            "port": 6379,
-            "creation_time": 1753207106,
-            "budget": self.budget,
+            "endpoint": self.endpoint,
             "state": self.state,
             "modifying_state": self.modifying_state,
-            "endpoint": self.endpoint,
-            "tls": True,
             "type": self.type,
             "eviction": self.eviction,
-            "primary_region": "us-east-1",
-            "read_regions": ["eu-west-1"],
-            "user_email": "somebody@example.com",
-            "db_max_clients": 10_000,
+            "budget": self.budget,
             "db_request_limit": self.command_limit,
             "db_disk_threshold": self.storage_limit,
-            "securityAddons": {"ipWhitelisting": self.has_allowlist, "vpcPeering": False, "privateLink": False},
-            **(credentials if self.shows_credentials and not hides_credentials else {}),
+            "securityAddons": {"ipWhitelisting": self.has_allowlist},
+            **(credentials if self.shows_credentials else {}),
             **self.extra,
         }
 
     def stats(self) -> dict[str, Any]:
-        """The object of the stats call, without the series over time."""
+        """The object of the stats call."""
         return {
-            "daily_net_commands": 7,
             "total_monthly_requests": self.commands_used,
-            "total_monthly_bandwidth": 7,
             "total_monthly_billing": self.billing,
             "current_storage": self.storage_used,
-            "connection_count": [{"x": "2026-11-23 15:12:52.799480932 +0000 UTC", "y": 0}],
         }
 
 
@@ -109,7 +97,6 @@ class ConsoleStandIn(WebService):
             Route("/v2/redis/databases", self._list),
             Route("/v2/redis/database/{database_id}", self._show),
             Route("/v2/redis/stats/{database_id}", self._stats),
-            Route("/v2/redis/reset-password/{database_id}", self._reset_password, methods=["POST"]),
         ]
         self._calls = Starlette(routes=routes)
         super().__init__(self._authorized)
@@ -119,7 +106,6 @@ class ConsoleStandIn(WebService):
         database = Database(
             endpoint=endpoint,
             rest_token=rest_token,
-            read_only_rest_token=f"Ag{secrets.token_urlsafe(30)}",
             password=rest_token if password is None else password,
             database_id=f"6gcefvfd-9627-2tz5-4l71-{len(self.databases):012d}",
         )
@@ -141,13 +127,7 @@ class ConsoleStandIn(WebService):
         return JSONResponse([database.entry() for database in self.databases])
 
     async def _show(self, request: Request) -> Response:
-        hides_credentials = request.query_params.get("credentials") == "hide"
-        return JSONResponse(self._database(request).entry(hides_credentials=hides_credentials))
+        return JSONResponse(self._database(request).entry())
 
     async def _stats(self, request: Request) -> Response:
         return JSONResponse(self._database(request).stats())
-
-    async def _reset_password(self, request: Request) -> Response:
-        database = self._database(request)
-        database.rotate()
-        return JSONResponse(database.entry())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from monitor.sandbox import slack, telegram
-from monitor.sandbox.server import Drip, HangUp, LoopbackServer, RecordedRequest
+from monitor.sandbox.server import Drip, FaultyServer, HangUp, RecordedRequest
 
 _SLACK_PATH = "/services/T0SANDBOX/B0SANDBOX/standInForTheRealOne0123"
 _BOT_TOKEN = "110201543:AAstandInForTheRealOne-0123456789ab"
@@ -28,7 +29,7 @@ class MessagingFault(Enum):
     """What a service does instead of taking messages."""
 
     NONE = "none"
-    # 503, always or for every other request, beginning with the next one.
+    # 503, always or for every other request.
     DOWN = "down"
     FLAKY = "flaky"
     # 429, asking for `retry_after_seconds`.
@@ -82,12 +83,8 @@ class MessagingStandIn:
         self._on_message = on_message
         self._messages: list[ReceivedMessage] = []
         self._lock = threading.Lock()
-        slack_routes = [Route(_SLACK_PATH, self._post, methods=["POST"])]
-        telegram_routes = [Route("/bot{token}/{method}", self._call, methods=["GET", "POST"])]
-        self._slack = _Service(
-            Starlette(routes=slack_routes, exception_handlers={404: _no_service}), self, self._slack_refusal
-        )
-        self._telegram = _Service(Starlette(routes=telegram_routes), self, self._telegram_refusal)
+        self._slack = _Service(self, Route(_SLACK_PATH, self._post, methods=["POST"]))
+        self._telegram = _Service(self, Route("/bot{token}/sendMessage", self._send_message, methods=["POST"]))
 
     @property
     def slack_url(self) -> str:
@@ -113,7 +110,7 @@ class MessagingStandIn:
 
     @slack_fault.setter
     def slack_fault(self, fault: MessagingFault) -> None:
-        self._slack.switch(fault)
+        self._slack.fault = fault
 
     @property
     def telegram_fault(self) -> MessagingFault:
@@ -121,7 +118,7 @@ class MessagingStandIn:
 
     @telegram_fault.setter
     def telegram_fault(self, fault: MessagingFault) -> None:
-        self._telegram.switch(fault)
+        self._telegram.fault = fault
 
     @property
     def fault(self) -> MessagingFault:
@@ -130,71 +127,42 @@ class MessagingStandIn:
 
     @fault.setter
     def fault(self, fault: MessagingFault) -> None:
-        self._slack.switch(fault)
-        self._telegram.switch(fault)
+        self._slack.fault = self._telegram.fault = fault
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop listening and cut every connection."""
-        self.fault = MessagingFault.REFUSE
-
-    def _slack_refusal(self, fault: MessagingFault) -> Response | None:
-        if fault is MessagingFault.RATE_LIMITED:
-            return PlainTextResponse("rate_limited", 429, self._retry_after())
-        return PlainTextResponse("no_service", 404) if fault is MessagingFault.GONE else None
-
-    def _telegram_refusal(self, fault: MessagingFault) -> Response | None:
-        if fault is MessagingFault.RATE_LIMITED:
-            seconds = self.retry_after_seconds
-            text, parameters = f"Too Many Requests: retry after {seconds}", {"retry_after": seconds}
-            return _failed(429, text, parameters, self._retry_after())
-        return _failed(401, "Unauthorized") if fault is MessagingFault.GONE else None
+        self._slack.stop()
+        self._telegram.stop()
 
     async def _post(self, request: Request) -> Response:
-        """One request at Slack."""
-        try:
-            payload = slack.read(await request.body())
-        except slack.SlackRefusedError as error:
-            return PlainTextResponse(str(error), 400)
+        """A message to Slack."""
+        payload = _json_object(await request.body())
+        if payload is None:
+            raise slack.SlackRefusedError("invalid_payload")
+        slack.check(payload)
         self._take("slack", slack.shown(payload), slack.mentions(payload), payload)
         return PlainTextResponse("ok")
 
-    async def _call(self, request: Request) -> Response:
-        """One request at Telegram."""
-        token, method = request.path_params["token"], request.path_params["method"].lower()
-        if token != self.bot_token:
+    async def _send_message(self, request: Request) -> Response:
+        """A message to Telegram."""
+        if request.path_params["token"] != self.bot_token:
             return _failed(401, "Unauthorized")
-        if method == "getme":
-            return _result({"id": int(token.partition(":")[0]), "is_bot": True, "first_name": "Stand-in"})
-        if method != "sendmessage":
-            return _failed(404, "Not Found: method not found")
-        try:
-            values = telegram.parameters(
-                request.url.query, await request.body(), request.headers.get("content-type", "")
-            )
-            self._check_chat(str(values.get("chat_id", "")))
-            shown = telegram.read(values)
-        except telegram.TelegramRefusedError as error:
-            return _failed(400, str(error), error.parameters)
-        number, at = self._take("telegram", shown.text, shown.mentions, values)
-        chat = {"id": int(values["chat_id"]), "type": "group", "title": "Stand-in"}
-        return _result({"message_id": number, "chat": chat, "date": int(at.timestamp()), "text": shown.text})
-
-    def _check_chat(self, chat_id: str) -> None:
-        if not chat_id:
-            raise telegram.TelegramRefusedError("Bad Request: chat_id is empty")
+        values = _json_object(await request.body())
+        if values is None:
+            raise telegram.TelegramRefusedError("can't parse JSON object")
+        chat_id = str(values.get("chat_id", ""))
         if self.telegram_fault is MessagingFault.MIGRATED and chat_id == self.chat_id:
-            raise telegram.TelegramRefusedError(
-                "Bad Request: group chat was upgraded to a supergroup chat",
-                {"migrate_to_chat_id": int(self.migrated_chat_id)},
-            )
+            migrated = {"migrate_to_chat_id": int(self.migrated_chat_id)}
+            raise telegram.TelegramRefusedError("group chat was upgraded to a supergroup chat", migrated)
         if chat_id not in (self.chat_id, self.migrated_chat_id):
-            raise telegram.TelegramRefusedError("Bad Request: chat not found")
+            raise telegram.TelegramRefusedError("chat not found" if chat_id else "chat_id is empty")
+        text, mentions = telegram.read(values)
+        number, at = self._take("telegram", text, mentions, values)
+        chat = {"id": int(chat_id), "type": "group", "title": "Stand-in"}
+        result = {"message_id": number, "chat": chat, "date": int(at.timestamp()), "text": text}
+        return JSONResponse({"ok": True, "result": result})
 
     def _take(
         self, service: str, text: str, mentions: tuple[str, ...], payload: Mapping[str, Any]
@@ -208,29 +176,14 @@ class MessagingStandIn:
                 self._on_message(message)
             return len(self._messages), at
 
-    def _retry_after(self) -> dict[str, str]:
-        return {"Retry-After": str(self.retry_after_seconds)}
 
+class _Service(FaultyServer[MessagingFault]):
+    """One of the two services."""
 
-class _Service(LoopbackServer):
-    """One of the two services, and what its fault does before a request is read."""
-
-    def __init__(
-        self, app: Starlette, owner: MessagingStandIn, refusal: Callable[[MessagingFault], Response | None]
-    ) -> None:
-        self.fault = MessagingFault.NONE
+    def __init__(self, owner: MessagingStandIn, route: Route) -> None:
         self._owner = owner
-        self._refusal = refusal
-        self._is_next_down = True
-        super().__init__(app)
-
-    def switch(self, fault: MessagingFault) -> None:
-        self.fault, self._is_next_down = fault, True
-        self.notify()
-        if fault is MessagingFault.REFUSE:
-            self.stop()
-        else:
-            self.start()
+        refusals = {slack.SlackRefusedError: _refused, telegram.TelegramRefusedError: _refused}
+        super().__init__(Starlette(routes=[route], exception_handlers=refusals), MessagingFault.NONE)
 
     async def respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         """What the fault has in place of an answer, or the service's own."""
@@ -239,16 +192,24 @@ class _Service(LoopbackServer):
             await self.app(scope, receive, _discard)
         if fault is MessagingFault.HANG:
             await self.wait_until(lambda: self.fault is not MessagingFault.HANG)
-        response = self._fault_response(fault, request.target) or self._refusal(fault) or self.app
-        await response(scope, receive, send)
+        await (self._fault_response(fault, request.target) or self.app)(scope, receive, send)
 
     def _fault_response(self, fault: MessagingFault, target: str) -> Response | None:
-        if fault is MessagingFault.FLAKY:
-            fault = MessagingFault.DOWN if self._is_next_down else MessagingFault.NONE
-            self._is_next_down = not self._is_next_down
+        seconds = self._owner.retry_after_seconds
+        is_slack = target.startswith(_SLACK_PATH)
         match fault:
             case MessagingFault.DOWN:
                 return PlainTextResponse("Service Unavailable", 503)
+            case MessagingFault.FLAKY if len(self.requests) % 2:
+                return PlainTextResponse("Service Unavailable", 503)
+            case MessagingFault.RATE_LIMITED:
+                headers = {"Retry-After": str(seconds)}
+                if is_slack:
+                    return PlainTextResponse("rate_limited", 429, headers)
+                text = f"Too Many Requests: retry after {seconds}"
+                return _failed(429, text, {"retry_after": seconds}, headers)
+            case MessagingFault.GONE:
+                return PlainTextResponse("no_service", 404) if is_slack else _failed(401, "Unauthorized")
             case MessagingFault.CAPTIVE_PORTAL:
                 return HTMLResponse(_PORTAL)
             case MessagingFault.REDIRECT:
@@ -260,16 +221,19 @@ class _Service(LoopbackServer):
         return None
 
 
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    """The object in a body, `None` for anything else."""
+    try:
+        value = json.loads(body)
+        # Half of a surrogate pair is valid JSON and no text.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 async def _discard(_message: Message) -> None:
     """Send nothing."""
-
-
-async def _no_service(_request: Request, _error: Exception) -> Response:
-    return PlainTextResponse("no_service", 404)
-
-
-def _result(result: Mapping[str, Any]) -> Response:
-    return JSONResponse({"ok": True, "result": result})
 
 
 def _failed(
@@ -280,3 +244,10 @@ def _failed(
 ) -> Response:
     body = {"ok": False, "error_code": status, "description": description}
     return JSONResponse({**body, "parameters": parameters} if parameters else body, status, headers)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """The answer to a message that breaks a rule of its service."""
+    if isinstance(error, telegram.TelegramRefusedError):
+        return _failed(400, str(error), error.parameters)
+    return PlainTextResponse(str(error), 400)

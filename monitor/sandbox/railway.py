@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from monitor.sandbox.web_service import WebService
 
@@ -41,17 +43,14 @@ _SCHEMA = set(
 class RailwayDeployment:
     """One deployment with the variables it was started with. At `ready_at` its status becomes `end_status`."""
 
-    id: str
-    created_at: str
     variables: dict[str, str]
     ready_at: float
     end_status: str = "SUCCESS"
-    is_removed: bool = False
+    id: str = field(default_factory=lambda: str(uuid4()))
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     @property
     def status(self) -> str:
-        if self.is_removed:
-            return "REMOVED"
         return self.end_status if monotonic() >= self.ready_at else "BUILDING"
 
 
@@ -65,8 +64,8 @@ class RailwayService:
     deployments to come.
     """
 
-    id: str
     name: str
+    id: str = field(default_factory=lambda: str(uuid4()))
     stored: dict[str, str] = field(default_factory=dict)
     staged: dict[str, str | None] = field(default_factory=dict)
     sealed: set[str] = field(default_factory=set)
@@ -76,19 +75,24 @@ class RailwayService:
     deploy_seconds: float = 0.0
     next_end_status: str = "SUCCESS"
     is_rendered: bool = True
-    # The server's thread deploys and lists, and so do tests and the demo on theirs.
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def running(self) -> dict[str, str]:
         """The variables that the service has now."""
-        self.remove_replaced()
         return next((one.variables for one in reversed(self.deployments) if one.status == "SUCCESS"), {})
+
+    def statuses(self) -> list[str]:
+        """One for each deployment. When one has succeeded, Railway removes the one before it."""
+        statuses = [one.status for one in self.deployments]
+        return [
+            "REMOVED" if status == "SUCCESS" and "SUCCESS" in statuses[number:] else status
+            for number, status in enumerate(statuses, start=1)
+        ]
 
     def store(self, variables: Mapping[str, str]) -> None:
         """Set variables without deploying them."""
-        with self._lock:
-            self.stored.update(variables)
+        # Not changed in place: the server's thread may be reading them.
+        self.stored = {**self.stored, **variables}
 
     def stage(self, **variables: str | None) -> None:
         """Change variables in the dashboard, where they wait for a person's deployment; `None` takes one away."""
@@ -96,50 +100,34 @@ class RailwayService:
 
     def deploy(self) -> None:
         """A person's deployment: with all that is staged, done at once."""
-        for name, value in self.staged.items():
-            if value is None:
-                self.stored.pop(name, None)
-            else:
-                self.stored[name] = value
-        self.staged.clear()
+        changed = {**self.stored, **self.staged}
+        self.stored = {name: value for name, value in changed.items() if value is not None}
+        self.staged = {}
         self._begin(seconds=0.0, end_status="SUCCESS")
 
     def redeploy(self) -> None:
         """The API's redeployment: the present commit with the stored variables, ready after `deploy_seconds`."""
         self._begin(seconds=self.deploy_seconds, end_status=self.next_end_status)
 
-    def remove_replaced(self) -> None:
-        """When a deployment has succeeded, Railway removes the one before it."""
-        with self._lock:
-            successful = [one for one in self.deployments if one.status == "SUCCESS"]
-            for older in successful[:-1]:
-                older.is_removed = True
-
     def shown(self, *, is_rendered: bool) -> dict[str, str | None]:
         """The variables as the API shows them: without the sealed ones, references resolved or not."""
-        shown = {name: value for name, value in self.stored.items() if name not in self.sealed}
-        return {
-            name: self._render(value) if is_rendered else value for name, value in shown.items()
-        } | self.sealed_as
+        values = self._rendered() if is_rendered else self.stored
+        return {name: value for name, value in values.items() if name not in self.sealed} | self.sealed_as
 
     def _begin(self, *, seconds: float, end_status: str) -> None:
-        with self._lock:
-            number = len(self.deployments)
-            deployment = RailwayDeployment(
-                id=f"0e5b1f0c-{number:04d}-4ddd-8eee-{self.id[-12:]}",
-                created_at=f"2026-11-23T14:{number:02d}:00.000Z",
-                variables={
-                    name: self._render(value) if self.is_rendered else value for name, value in self.stored.items()
-                },
-                ready_at=monotonic() + seconds,
-                end_status=end_status,
-            )
-            self.deployments.append(deployment)
+        variables = self._rendered() if self.is_rendered else dict(self.stored)
+        ready_at = monotonic() + seconds
+        self.deployments.append(RailwayDeployment(variables=variables, ready_at=ready_at, end_status=end_status))
 
-    def _render(self, value: str) -> str:
-        for name, other in self.stored.items():
-            value = value.replace(f"${{{{{name}}}}}", other)
-        return value
+    def _rendered(self) -> dict[str, str]:
+        return {name: _render(value, self.stored) for name, value in self.stored.items()}
+
+
+def _render(value: str, variables: Mapping[str, str]) -> str:
+    """The value with the references in it resolved."""
+    for name, other in variables.items():
+        value = value.replace(f"${{{{{name}}}}}", other)
+    return value
 
 
 class _GraphQlError(Exception):
@@ -169,13 +157,29 @@ class RailwayStandIn(WebService):
         self.services: list[RailwayService] = []
         self.errors: dict[str, str] = {}
         self.is_incomplete = False
-        super().__init__(self._answer_operation)
+        # For each operation the fields that it selects, by their aliases, and what answers them.
+        self._operations: dict[str, dict[str, Callable[[Mapping[str, Any]], Any]]] = {
+            "TokenScope": {"projectToken": lambda _: {"projectId": PROJECT, "environmentId": ENVIRONMENT}},
+            "ProjectServices": {"project": self._project},
+            "ServiceVariables": {
+                "stored": self._variables,
+                "unrendered": lambda given: self._service(given).shown(is_rendered=False),
+                "next": self._variables,
+                "environment": self._environment,
+            },
+            "StoredVariables": {"stored": self._variables},
+            "StagedChanges": {"environmentStagedChanges": self._staged_changes},
+            "ServiceDeployments": {"deployments": self._deployments},
+            "DeploymentSnapshot": {"deploymentSnapshot": self._snapshot},
+            "DeploymentLogs": {"deploymentLogs": self._logs},
+            "WriteVariables": {"variableCollectionUpsert": self._upsert},
+            "RedeployService": {"serviceInstanceRedeploy": self._redeploy},
+        }
+        super().__init__(Starlette(routes=[Route("/{path:path}", self._answer_operation, methods=["POST"])]))
 
     def add(self, name: str, **variables: str) -> RailwayService:
         """Add a service that was deployed with these variables."""
-        number = len(self.services)
-        service = RailwayService(id=f"0e5b1f0c-3333-4aaa-8bbb-{number:012d}", name=name)
-        service.stored.update(variables)
+        service = RailwayService(name=name, stored=variables)
         service.deploy()
         self.services.append(service)
         return service
@@ -186,27 +190,22 @@ class RailwayStandIn(WebService):
 
     def changes(self) -> list[str]:
         """The fields of the mutations that came in, in order."""
-        return [field for one in self.operations() if one.kind == "mutation" for field in self._fields()[one.name]]
+        return [name for one in self.operations() if one.kind == "mutation" for name in self._operations[one.name]]
 
-    async def _answer_operation(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        await self._result(await request.body(), request.headers)(scope, receive, send)
-
-    def _result(self, body: bytes, headers: Mapping[str, str]) -> JSONResponse:
+    async def _answer_operation(self, request: Request) -> Response:
         try:
-            operation = self._read(body)
+            operation = self._read(await request.body())
         except (ValueError, KeyError, TypeError) as error:
-            return JSONResponse({"errors": [_error(str(error), "GRAPHQL_VALIDATION_FAILED")]}, 400)
+            return JSONResponse({"errors": [{"message": str(error)}]}, 400)
         data: dict[str, Any] = {}
         errors = []
-        for alias, resolve in self._fields()[operation.name].items():
-            field_name = _FIELD_OF_ALIAS.get(alias, alias)
+        for alias, resolve in self._operations[operation.name].items():
             try:
-                self._check(field_name, headers)
+                self._check(_FIELD_OF_ALIAS.get(alias, alias), request.headers)
                 data[alias] = resolve(operation.variables)
             except _GraphQlError as error:
                 data[alias] = None
-                errors.append({**_error(str(error), "INTERNAL_SERVER_ERROR"), "path": [alias]})
+                errors.append({"message": str(error), "path": [alias]})
         if not errors:
             return JSONResponse({"data": data})
         return JSONResponse({"data": data if self.is_incomplete else None, "errors": errors})
@@ -216,32 +215,12 @@ class RailwayStandIn(WebService):
         request = json.loads(body)
         document: str = request["query"]
         named = _OPERATION.match(document)
-        if named is None or named[2] not in self._fields():
+        if named is None or named[2] not in self._operations:
             raise ValueError("wanted one operation, by a name that this stand-in knows")
         unknown = set(_WORD.findall(document[named.end() :])) - _SCHEMA
         if unknown:
             raise ValueError(f'Cannot query field "{min(unknown)}".')
         return Operation(kind=named[1], name=named[2], variables=request.get("variables") or {})
-
-    def _fields(self) -> Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]]:
-        """For each operation the fields that it selects, by their aliases, and what answers them."""
-        return {
-            "TokenScope": {"projectToken": lambda _: {"projectId": PROJECT, "environmentId": ENVIRONMENT}},
-            "ProjectServices": {"project": self._project},
-            "ServiceVariables": {
-                "stored": lambda given: self._service(given).shown(is_rendered=True),
-                "unrendered": lambda given: self._service(given).shown(is_rendered=False),
-                "next": lambda given: self._service(given).shown(is_rendered=True),
-                "environment": self._environment,
-            },
-            "StoredVariables": {"stored": lambda given: self._service(given).shown(is_rendered=True)},
-            "StagedChanges": {"environmentStagedChanges": self._staged_changes},
-            "ServiceDeployments": {"deployments": self._deployments},
-            "DeploymentSnapshot": {"deploymentSnapshot": self._snapshot},
-            "DeploymentLogs": {"deploymentLogs": self._logs},
-            "WriteVariables": {"variableCollectionUpsert": self._upsert},
-            "RedeployService": {"serviceInstanceRedeploy": self._redeploy},
-        }
 
     def _check(self, field_name: str, headers: Mapping[str, str]) -> None:
         is_of_project = headers.get("project-access-token") == self.project_token
@@ -256,6 +235,9 @@ class RailwayStandIn(WebService):
         if given.get("projectId") != PROJECT:
             raise _GraphQlError("Project not found")
         return {"services": _connection([{"id": one.id, "name": one.name} for one in self.services])}
+
+    def _variables(self, given: Mapping[str, Any]) -> dict[str, str | None]:
+        return self._service(given).shown(is_rendered=True)
 
     def _environment(self, given: Mapping[str, Any]) -> dict[str, Any]:
         self._check_environment(given)
@@ -281,37 +263,32 @@ class RailwayStandIn(WebService):
 
     def _deployments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         service = self._service(given["input"])
-        service.remove_replaced()
-        return _connection(
-            [
-                {"id": one.id, "status": one.status, "createdAt": one.created_at}
-                for one in reversed(service.deployments)
-            ]
-        )
+        listed = [
+            {"id": one.id, "status": status, "createdAt": one.created_at}
+            for one, status in zip(service.deployments, service.statuses(), strict=True)
+        ]
+        return _connection(listed[::-1])
 
     def _snapshot(self, given: Mapping[str, Any]) -> dict[str, Any]:
         service, deployment = self._deployment(given["deploymentId"])
-        return {
-            "variables": {
-                name: value for name, value in deployment.variables.items() if name not in service.sealed
-            }
-        }
+        shown = {name: value for name, value in deployment.variables.items() if name not in service.sealed}
+        return {"variables": shown}
 
     def _logs(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
         service, _ = self._deployment(given["deploymentId"])
-        return [
-            {"timestamp": "2026-11-23T14:00:00.000Z", "message": line, "severity": "info"}
-            for line in service.log[-given.get("limit", 100) :]
-        ]
+        time = "2026-11-23T14:00:00.000Z"
+        lines = service.log[-given.get("limit", 100) :]
+        return [{"timestamp": time, "message": line, "severity": "info"} for line in lines]
 
     def _upsert(self, given: Mapping[str, Any]) -> bool:
+        """As documented: `replace` deletes what is not named, and without `skipDeploys` it deploys."""
         change = dict(given["input"])
         service = self._service(change)
         unknown = set(change) - {"projectId", "environmentId", "serviceId", "variables", "replace", "skipDeploys"}
         if unknown:
-            raise _GraphQlError(f"Field {sorted(unknown)[0]} is not defined by type VariableCollectionUpsertInput")
+            raise _GraphQlError(f"Field {min(unknown)} is not defined by type VariableCollectionUpsertInput")
         if change.get("replace"):
-            service.stored.clear()
+            service.stored = {}
         service.store(change["variables"])
         if not change.get("skipDeploys"):
             service.redeploy()
@@ -342,8 +319,4 @@ class RailwayStandIn(WebService):
 
 
 def _connection(nodes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"edges": [{"node": node} for node in nodes], "pageInfo": {"hasNextPage": False, "endCursor": None}}
-
-
-def _error(message: str, code: str) -> dict[str, Any]:
-    return {"message": message, "extensions": {"code": code}, "traceId": "0123456789"}
+    return {"edges": [{"node": node} for node in nodes]}

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from enum import Enum
+from typing import Generic, Self, TypeVar
 
 import uvicorn
 from starlette.requests import Request
@@ -22,6 +23,7 @@ _BACKLOG = 512
 _ROUNDS_TO_END = 5
 # Only a client or `stop` ends a connection; uvicorn's own five seconds could meet a request on its way.
 _KEEP_ALIVE_SECONDS = 3600
+_FaultT = TypeVar("_FaultT", bound=Enum)
 _DRIPPING = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10000\r\n\r\n".ljust(10_000)
 
 
@@ -184,6 +186,30 @@ class LoopbackServer:
     async def respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request that was recorded."""
         await self.app(scope, receive, send)
+
+
+class FaultyServer(LoopbackServer, Generic[_FaultT]):
+    """A service with a `fault` that may be switched at any time from any thread.
+
+    A fault with the value `refuse` closes its port. Whoever waits for one to end is woken by each switch.
+    """
+
+    def __init__(self, app: ASGIApp, fault: _FaultT, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self._fault = fault
+        super().__init__(app, port=port, tls=tls)
+
+    @property
+    def fault(self) -> _FaultT:
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: _FaultT) -> None:
+        self._fault = fault
+        if fault.value == "refuse":
+            self.stop()
+        else:
+            self.start()
+            self.notify()
 
 
 class _Connection(H11Protocol):

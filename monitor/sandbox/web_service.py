@@ -7,7 +7,7 @@ from enum import Enum
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor.sandbox.server import Drip, HangUp, LoopbackServer, RecordedRequest
+from monitor.sandbox.server import Drip, FaultyServer, HangUp, RecordedRequest
 
 
 class WebFault(Enum):
@@ -45,25 +45,12 @@ _RESPONSES: dict[WebFault, Response] = {
 }
 
 
-class WebService(LoopbackServer):
-    """One service. `fault` and `fault_of` may be changed at any time from any thread.
-
-    `fault_of` has faults for the requests whose target or body holds a text; they come before `fault`.
-    """
+class WebService(FaultyServer[WebFault]):
+    """One service. `fault_of` has faults for the requests whose target or body holds a text, before `fault`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.fault_of: dict[str, WebFault] = {}
-        self._fault = WebFault.NONE
-        super().__init__(app)
-
-    @property
-    def fault(self) -> WebFault:
-        return self._fault
-
-    @fault.setter
-    def fault(self, fault: WebFault) -> None:
-        self._fault = fault
-        self.notify()
+        super().__init__(app, WebFault.NONE)
 
     async def respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         """The fault that is set for this request, or the service's own answer."""
@@ -75,4 +62,4 @@ class WebService(LoopbackServer):
 
     def _fault_for(self, request: RecordedRequest) -> WebFault:
         text = f"{request.target} {request.body.decode('utf-8', 'replace')}"
-        return next((fault for part, fault in self.fault_of.items() if part in text), self._fault)
+        return next((fault for part, fault in self.fault_of.items() if part in text), self.fault)

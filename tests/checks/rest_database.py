@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from monitor.sandbox.keyspace import CommandError, Keyspace
+from monitor.sandbox.upstash import CommandError, Keyspace
 
 TOKEN = "AToken-of_the_Test01=="
 

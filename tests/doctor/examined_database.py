@@ -128,7 +128,6 @@ class ExaminedDatabase:
         """Set variables of the worker and deploy them."""
         self.worker.store(variables)
         self.worker.deploy()
-        self.worker.remove_replaced()
 
     def without_keys(self) -> None:
         """Take away the keys of the console and of Railway."""

@@ -189,7 +189,7 @@ def test_a_ping_that_fails_is_not_followed_by_a_canary(upstash: UpstashStandIn, 
     upstash.fault = UpstashFault.SERVER_ERROR
     setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
     assert setup.check().check.outcome is Outcome.SERVER_ERROR
-    assert upstash.requests == 1
+    assert len(upstash.requests) == 1
     upstash.fault = UpstashFault.NONE
     assert setup.check().check.canary is not None
     setup.close()

@@ -139,7 +139,7 @@ def test_nothing_is_sent_for_a_value_that_is_malformed(upstash: UpstashStandIn, 
     assert [notification.kind for notification in cycle_result.recorded.transition.notifications] == [
         NotificationKind.OPENED
     ]
-    assert upstash.requests == 0
+    assert len(upstash.requests) == 0
     setup.close()
 
 

@@ -15,9 +15,6 @@ import pytest
 
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 
-JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
-
 
 @pytest.fixture
 def inbox() -> Iterator[MessagingStandIn]:
@@ -25,13 +22,13 @@ def inbox() -> Iterator[MessagingStandIn]:
         yield inbox
 
 
-def ask(url: str, body: bytes = b"", kind: str = JSON) -> tuple[int, dict[str, str], str]:
+def ask(url: str, body: bytes = b"") -> tuple[int, dict[str, str], str]:
     """Status, headers in lower case and body of one POST."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     connection = HTTPConnection(parts.hostname, parts.port, timeout=10)
     try:
-        connection.request("POST", f"{parts.path}?{parts.query}", body, {"Content-Type": kind})
+        connection.request("POST", f"{parts.path}?{parts.query}", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
     finally:
@@ -44,9 +41,9 @@ def post(inbox: MessagingStandIn, payload: Any) -> tuple[int, str]:
     return status, body
 
 
-def call(inbox: MessagingStandIn, method: str = "sendMessage", **values: Any) -> dict[str, Any]:
-    """Telegram's answer to a call."""
-    url = f"{inbox.telegram_api_url}/bot{inbox.bot_token}/{method}"
+def call(inbox: MessagingStandIn, **values: Any) -> dict[str, Any]:
+    """Telegram's answer to a message."""
+    url = f"{inbox.telegram_api_url}/bot{inbox.bot_token}/sendMessage"
     status, _, body = ask(url, json.dumps({"chat_id": inbox.chat_id, **values}).encode())
     reply: dict[str, Any] = json.loads(body)
     assert status == (200 if reply["ok"] else reply["error_code"])
@@ -73,8 +70,7 @@ def test_both_services_take_a_good_message(inbox: MessagingStandIn) -> None:
     blocks = [
         {"type": "header", "text": plain("a &amp; b")},
         {"type": "section", "text": marked("*Next*\n<https://status.upstash.com> &lt;x&gt;")},
-        {"type": "divider"},
-        {"type": "section", "fields": [marked("one"), plain("two", emoji=False)]},
+        {"type": "section", "text": plain("two", emoji=False)},
         {"type": "context", "elements": [plain("incident 12 · opened")]},
     ]
     assert post(inbox, {"text": "fallback", "blocks": blocks}) == (200, "ok")
@@ -82,7 +78,7 @@ def test_both_services_take_a_good_message(inbox: MessagingStandIn) -> None:
     assert reply["result"]["text"] == "a & b"
     slack, telegram = inbox.messages
     assert (slack.service, telegram.service) == ("slack", "telegram")
-    assert slack.text == "a & b\nNext\nhttps://status.upstash.com <x>\none\ntwo\nincident 12 · opened"
+    assert slack.text == "a & b\nNext\nhttps://status.upstash.com <x>\ntwo\nincident 12 · opened"
     assert slack.payload["blocks"] == blocks
     assert telegram.text == "a & b"
     assert telegram.payload["parse_mode"] == "HTML"
@@ -96,10 +92,7 @@ def test_both_services_take_a_good_message(inbox: MessagingStandIn) -> None:
         {"type": "header", "text": plain("x" * 150)},
         {"type": "section", "text": plain("x" * 3000)},
         {"type": "section", "text": marked("x" * 3000, verbatim=True)},
-        {"type": "section", "fields": [plain("x" * 1000)] * 10},
         {"type": "context", "elements": [marked("x")] * 10},
-        {"type": "context", "elements": [{"type": "image", "image_url": "https://x", "alt_text": "y"}]},
-        {"type": "divider", "block_id": "line"},
     ],
 )
 def test_slack_takes_blocks_up_to_the_limit(inbox: MessagingStandIn, block: dict[str, Any]) -> None:
@@ -122,9 +115,7 @@ def test_slack_takes_blocks_up_to_the_limit(inbox: MessagingStandIn, block: dict
         {"type": "section", "text": plain("x", emoji="no")},
         {"type": "section", "text": {"type": "plain_text", "text": 5}},
         {"type": "section"},
-        {"type": "section", "fields": []},
-        {"type": "section", "fields": [plain("x")] * 11},
-        {"type": "section", "fields": [plain("x" * 2001)]},
+        {"type": "section", "fields": [plain("never posted")]},
         {"type": "section", "text": plain("x"), "colour": "red"},
         {"type": "context", "elements": []},
         {"type": "context", "elements": [plain("x")] * 11},
@@ -147,10 +138,8 @@ def test_slack_refuses_blocks_that_break_a_rule(inbox: MessagingStandIn, block: 
         ({"text": "  "}, "no_text"),
         ({"blocks": []}, "no_text"),
         ({"text": 5}, "invalid_payload"),
-        ({"text": "x", "attachments": "x"}, "invalid_payload"),
-        ({"text": "x", "attachments": [{}] * 101}, "too_many_attachments"),
         ({"text": "x", "blocks": {}}, "invalid_blocks"),
-        ({"text": "x", "blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
+        ({"text": "x", "blocks": [{"type": "section", "text": plain("x")}] * 51}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "section", "text": plain("x" * 2900)}] * 5}, "invalid_blocks"),
         ({"text": "a lone \ud800"}, "invalid_payload"),
         ([], "invalid_payload"),
@@ -168,7 +157,7 @@ def test_slack_reads_json_and_nothing_else(inbox: MessagingStandIn) -> None:
     assert ask(inbox.slack_url, b'{"text": "a & b"}')[::2] == (200, "ok")
     assert ask(inbox.slack_url, b"{'text': 'x'}")[::2] == (400, "invalid_payload")
     assert ask(inbox.slack_url, b"\xff")[::2] == (400, "invalid_payload")
-    assert ask(inbox.slack_url + "x", b'{"text": "x"}')[::2] == (404, "no_service")
+    assert ask(inbox.slack_url + "x", b'{"text": "x"}')[0] == 404
 
 
 def test_telegram_counts_what_is_shown_in_utf16(inbox: MessagingStandIn) -> None:
@@ -185,15 +174,13 @@ def test_telegram_counts_what_is_shown_in_utf16(inbox: MessagingStandIn) -> None
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("<b>a <i>b</i></b> <u>c</u><s>d</s><tg-spoiler>e</tg-spoiler>", "a b cde"),
-        ('<a href="https://status.upstash.com">status</a>', "status"),
-        ('<pre><code class="language-python">x</code></pre>', "x"),
-        ("<blockquote expandable>q</blockquote>", "q"),
+        ("<b>a <i>b</i></b>", "a b"),
+        ("<pre><code>x</code></pre>", "x"),
         ("&lt;b&gt; &quot;&amp;&quot; &#39;&#x27;", "<b> \"&\" ''"),
     ],
 )
 def test_telegram_takes_its_own_html(inbox: MessagingStandIn, text: str, shown: str) -> None:
-    """Every documented tag and entity."""
+    """Every tag that the program sends, and every entity."""
     assert html(inbox, text) == shown
 
 
@@ -207,7 +194,7 @@ def test_telegram_takes_its_own_html(inbox: MessagingStandIn, text: str, shown: 
         ("<h1>a</h1>", 'Unsupported start tag "h1" at byte offset 0'),
         ("<script>", 'Unsupported start tag "script" at byte offset 0'),
         ('<b class="x">a</b>', 'Unexpected attributes of the tag "b" at byte offset 0'),
-        ("<a>b</a>", 'Unexpected attributes of the tag "a" at byte offset 0'),
+        ("<a>b</a>", 'Unsupported start tag "a" at byte offset 0'),
         ("a < b", "Character '<' is reserved and must be escaped at byte offset 2"),
         ("a > b", "Character '>' is reserved and must be escaped at byte offset 2"),
         ("a & b", "Character '&' is reserved and must be escaped at byte offset 2"),
@@ -222,24 +209,22 @@ def test_telegram_refuses_broken_html(inbox: MessagingStandIn, text: str, reason
 
 
 def test_telegram_refuses_the_wrong_place_and_the_wrong_key(inbox: MessagingStandIn) -> None:
-    """Another chat, another token, another method, another mode, other than UTF-8."""
+    """Another chat, another token, another method, another mode, no text."""
     assert call(inbox, text="x", chat_id="-1")["description"] == "Bad Request: chat not found"
     assert call(inbox, text="x", chat_id="")["description"] == "Bad Request: chat_id is empty"
     assert call(inbox, text="x", chat_id=int(inbox.chat_id))["ok"]
-    assert call(inbox, "sendPhoto")["error_code"] == 404
-    assert call(inbox, "getMe")["result"]["is_bot"]
     assert call(inbox, text="x", parse_mode="Markdown")["description"] == "Bad Request: unsupported parse_mode"
     assert call(inbox, text=5)["description"] == "Bad Request: wrong type of the parameter"
-    assert call(inbox, text="\ud800")["description"] == "Bad Request: strings must be encoded in UTF-8"
+    assert call(inbox, text="\ud800")["description"] == "Bad Request: can't parse JSON object"
     status, _, body = ask(f"{inbox.telegram_api_url}/bot1:x/sendMessage", b"{}")
     assert (status, json.loads(body)["description"]) == (401, "Unauthorized")
     url = f"{inbox.telegram_api_url}/bot{inbox.bot_token}/sendMessage"
-    assert ask(f"{url}?chat_id={inbox.chat_id}&text=x", kind=FORM)[0] == 200
-    assert ask(url, b"{", JSON)[0] == 400
-    assert ask(url, b"[]", JSON)[0] == 400
+    assert ask(url, b"{")[0] == 400
+    assert ask(url, b"[]")[0] == 400
+    assert ask(url.replace("sendMessage", "sendPhoto"), b"{}")[0] == 404
 
 
-def test_it_notifications_whom_a_message_would_call(inbox: MessagingStandIn) -> None:
+def test_it_notes_whom_a_message_would_call(inbox: MessagingStandIn) -> None:
     """Slack's `<!channel>` and `<@U1>` in markup, Telegram's @name outside of code; escaped or quoted ones not."""
     text = "<!channel> <@U1|ann> &lt;!here&gt; <https://x>"
     post(inbox, {"text": text, "blocks": [{"type": "section", "text": marked("<!here|all>")}]})
