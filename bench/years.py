@@ -19,7 +19,7 @@ from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import add_row
 from monitor.store.tables.incidents import database_id
 from monitor.store.tables.recording import TAIL_INTERVALS, sum_up
-from monitor.store.tables.rollups import COLUMNS, RollupRow, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.rollups import COLUMNS, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.spans import Retention, move_retention, move_watermark
 
 # Where every history ends; a whole minute within an hour and a day, as it is in life.
@@ -104,7 +104,7 @@ def _add_blocks(file: sqlite3.Connection) -> None:
         for slot, *columns in file.execute(rows, (database, RowGrain.DAY)):
             writer.add(key_of(database, RowGrain.BLOCK, slot * DAY_MS), from_columns(*columns))
         for slot, *columns in file.execute(rows, (database, RowGrain.ALL)):
-            everything = from_columns(*columns).rollup
+            everything = from_columns(*columns)
             fine = Rollup(outcomes={Outcome.OK: everything.outcomes[Outcome.OK]}, latency=everything.latency)
-            writer.add((database, RowGrain.FINE, slot), RollupRow(rollup=fine))
+            writer.add((database, RowGrain.FINE, slot), fine)
         writer.flush()

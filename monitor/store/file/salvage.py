@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from monitor.incidents.state import IncidentState
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
-from monitor.store.rollups.rollup import DAY_MS, HOUR_MS
+from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
 from monitor.store.tables.incidents import (
     database_id,
@@ -27,7 +27,7 @@ from monitor.store.tables.incidents import (
 )
 from monitor.store.tables.outbox import read_channel, read_message
 from monitor.store.tables.recording import add_check
-from monitor.store.tables.rollups import Key, RollupRow, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.rollups import Key, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.spans import Retention, move_retention, spans
 
 # Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.
@@ -62,10 +62,7 @@ def salvage_state(source: sqlite3.Connection, memory: sqlite3.Connection) -> Non
     source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     memory.execute("DELETE FROM sqlite_sequence")
     for table in _STATE_TABLES:
-        rows = _rows(source, table)
-        if rows:
-            placeholders = ", ".join("?" * len(rows[0]))
-            memory.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({placeholders})", rows)
+        _copy("INSERT OR IGNORE", _rows(source, table), memory, table)
     # By these `replay` tells what other processes have written to the file meanwhile.
     memory.execute("INSERT INTO file_state SELECT database_id, checked_ms, state FROM incident_state")
     memory.execute(
@@ -90,15 +87,13 @@ def salvage_rollups(source: sqlite3.Connection, file: sqlite3.Connection, now_ms
     for number, since_ms in _rows(source, "watermark"):
         with suppress(sqlite3.Error, TypeError, KeyError), naming_damage():  # as far as it can be read
             for span in spans(source, number, since_ms, EVER_MS):
-                rollups.hold(homes[number], span.check.outcome, span.start_ms, span.end_ms)
-                if span.is_inside:
-                    rollups.count(homes[number], span.check)
+                rollups.enter(homes[number], span)
     rollups.flush()
     oldest_ms = moment_of_oldest(file) or now_ms
     move_retention(file, Retention(checks_ms=oldest_ms, failing_ms=oldest_ms))
 
 
-def _readable_rollups(source: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, RollupRow]]:
+def _readable_rollups(source: sqlite3.Connection, homes: Mapping[Any, int]) -> Iterator[tuple[Key, Rollup]]:
     """The rows that can be read, under the numbers that their databases have in the new file; days first."""
     rows = {number: columns for number, *columns in _rows(source, "rollup")}
     for database, grain, slot, *columns in sorted(rows.values(), key=lambda columns: columns[1] != RowGrain.DAY):
@@ -108,11 +103,11 @@ def _readable_rollups(source: sqlite3.Connection, homes: Mapping[Any, int]) -> I
             key, row = (homes[database], RowGrain(grain), slot), from_columns(*columns)
         except (DamagedError, ValueError):
             continue
-        if min(row.rollup.up_ms, row.rollup.down_ms) >= 0:
+        if min(row.up_ms, row.down_ms) >= 0:
             yield key, row
 
 
-def _enter_rollups(rollups: RollupWriter, rows: Iterable[tuple[Key, RollupRow]]) -> None:
+def _enter_rollups(rollups: RollupWriter, rows: Iterable[tuple[Key, Rollup]]) -> None:
     """A block is made of its days, and a day that cannot be read of its hours, without its phases."""
     days = set()
     for key, row in rows:
@@ -200,16 +195,19 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     _replay_states(memory, file, databases, incidents)
     _replay_messages(memory, file, incidents)
     for table in ("channel", "connectivity_host"):
-        _copy(memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
-    gaps = memory.execute("SELECT * FROM gap").fetchall()
-    _copy([(databases[database], *rest) for database, *rest in gaps], file, "gap")
-    _replay_checks(memory, file, databases)
+        _copy("INSERT OR REPLACE", memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
+    gaps = [(databases[database], *rest) for database, *rest in memory.execute("SELECT * FROM gap")]
+    _copy("INSERT OR REPLACE", gaps, file, "gap")
+    # Each check finds its place among those of the file and is entered in its rollups; memory's are dropped.
+    for number, home in databases.items():
+        for check in read_checks(memory, number):
+            add_check(file, home, check)
     _replay_delivery_counts(memory, file)
 
 
-def _copy(rows: Iterable[tuple[Any, ...]], file: sqlite3.Connection, table: str) -> None:
-    placeholders = ", ".join("?" for _ in file.execute(f"PRAGMA table_info ({table})"))
-    file.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({placeholders})", rows)
+def _copy(insert: str, rows: Sequence[tuple[Any, ...]], target: sqlite3.Connection, table: str) -> None:
+    if rows:
+        target.executemany(f"{insert} INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
@@ -222,13 +220,6 @@ def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> 
             target.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
         elif known[0] < last:
             target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
-
-
-def _replay_checks(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> None:
-    """Each check finds its place among those of the file and is entered in its rollups; memory's are dropped."""
-    for number, home in databases.items():
-        for check in read_checks(memory, number):
-            add_check(file, home, check)
 
 
 def _replay_delivery_counts(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:

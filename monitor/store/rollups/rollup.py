@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from monitor.checks.observation import Family, Outcome
-from monitor.store.rollups.histogram import Histogram
+from monitor.store.rollups.histogram import Histogram, PhaseHistograms
 from monitor.store.rollups.model import Slice, Spread, Uptime
 
 HOUR_MS = 3_600_000
@@ -28,16 +28,17 @@ def ended_well(outcome: Outcome) -> bool:
 class Rollup:
     """Checks by outcome, the time known to be up and down, and the latencies of checks that ended well.
 
-    It grows in place.
+    Phases are those of days and blocks only. It grows in place.
     """
 
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     up_ms: int = 0
     down_ms: int = 0
     latency: Histogram = field(default_factory=Histogram)
+    phases: PhaseHistograms = field(default_factory=PhaseHistograms)
 
     def count(self, outcome: Outcome, latency_ms: float | None) -> None:
-        """One more check."""
+        """One more check, without its phases."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         if latency_ms is not None and ended_well(outcome):
             self.latency.add(latency_ms)
@@ -56,6 +57,7 @@ class Rollup:
         self.up_ms += other.up_ms
         self.down_ms += other.down_ms
         self.latency.merge(other.latency)
+        self.phases.merge(other.phases)
 
     def slice(self, start: datetime, end: datetime) -> Slice:
         """The shape that people read. What is neither up nor down of the time from `start` to `end` is unknown."""

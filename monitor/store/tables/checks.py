@@ -5,7 +5,6 @@ shifted left by 22 bits, and the millisecond within the hour in those 22 bits (a
 2**22 are 4.2 million). So the number says both when the check was and of which database, takes five or six bytes,
 and puts the checks of an hour side by side. A check without a row in `check_detail` ended as nearly all do:
 `ok`, status 200, no detail.
-Each function runs inside a transaction that its caller holds.
 """
 
 from __future__ import annotations

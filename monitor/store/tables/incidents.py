@@ -1,7 +1,4 @@
-"""Rows of databases, their incident states and their incidents.
-
-Each function runs in a transaction that its caller holds.
-"""
+"""Rows of databases, their incident states and their incidents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Rows of the outbox: enqueued, claimed, acknowledged; and what is remembered of each channel.
-
-Each function runs in a transaction that its caller holds.
-"""
+"""Rows of the outbox: enqueued, claimed, acknowledged; and what is remembered of each channel."""
 
 from __future__ import annotations
 
@@ -35,15 +32,6 @@ from monitor.store.errors import reading
 SENT = "sent"
 FAILED = "failed"
 RESULTS = (SENT, FAILED)
-
-
-def _count_delivery(connection: sqlite3.Connection, channel: str, *, sent: bool) -> None:
-    """Count one attempt to deliver a message."""
-    connection.execute(
-        "INSERT INTO delivery_count (channel, result, number) VALUES (?, ?, 1)"
-        " ON CONFLICT (channel, result) DO UPDATE SET number = number + 1",
-        (channel, SENT if sent else FAILED),
-    )
 
 
 def delivery_counts(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
@@ -124,9 +112,14 @@ def acknowledge(
     connection: sqlite3.Connection, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
 ) -> DeliveryEffect:
     """Note the channel's answer for every message that the delivery covered. `jitter` is from 0 to 1."""
-    _count_delivery(connection, delivery.channel, sent=result.status is DeliveryStatus.CONFIRMED)
+    connection.execute(
+        "INSERT INTO delivery_count (channel, result, number) VALUES (?, ?, 1)"
+        " ON CONFLICT (channel, result) DO UPDATE SET number = number + 1",
+        (delivery.channel, SENT if result.status is DeliveryStatus.CONFIRMED else FAILED),
+    )
     if result.move is not None:
-        _remember_move(connection, delivery.channel, result.move)
+        old, new = result.move.old_chat_id, result.move.new_chat_id
+        _remember(connection, delivery.channel, chat_id_before=old, chat_id=new)
     if result.status is DeliveryStatus.CONFIRMED:
         return _confirmed(connection, delivery, now)
     refused = result.status is DeliveryStatus.PERMANENT
@@ -137,7 +130,8 @@ def acknowledge(
     if _others_failed_just_now(connection, delivery, now):
         _put_off(connection, delivery.channel, now + min(pause, LONGEST_PAUSE))
     if result.retry_after is not None:
-        _block(connection, delivery.channel, now, now + pause)
+        # The channel itself asked to be left alone.
+        _remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + pause))
     if refused and _is_refused_for_itself(connection, delivery, result):
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
@@ -291,23 +285,15 @@ def read_channel(connection: sqlite3.Connection, name: str) -> ChannelState:
 
 def _mark_broken(connection: sqlite3.Connection, channel: str, reason: str, now: datetime) -> bool:
     """True when the channel was not broken before."""
-    row = connection.execute("SELECT broken_ms FROM channel WHERE name = ?", (channel,)).fetchone()
     _remember(connection, channel, reason=reason)
-    if row is not None and row[0] is not None:
-        return False
-    _remember(connection, channel, broken_ms=to_ms(now))
-    return True
+    sql = "UPDATE channel SET broken_ms = ? WHERE name = ? AND broken_ms IS NULL"
+    return bool(connection.execute(sql, (to_ms(now), channel)).rowcount)
 
 
 def _mark_recovered(connection: sqlite3.Connection, channel: str) -> bool:
     """True when the channel was broken before."""
     sql = "UPDATE channel SET broken_ms = NULL, reason = NULL WHERE name = ? AND broken_ms IS NOT NULL"
     return bool(connection.execute(sql, (channel,)).rowcount)
-
-
-def _block(connection: sqlite3.Connection, channel: str, now: datetime, until: datetime) -> None:
-    """Note that the channel itself asked to be left alone until then."""
-    _remember(connection, channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(until))
 
 
 def _is_blocked(connection: sqlite3.Connection, channel: str, now: datetime) -> bool:
@@ -321,10 +307,6 @@ def _blocked_until(connection: sqlite3.Connection, channel: str) -> datetime | N
     """The end of the last wait that the channel asked for, over or not."""
     row = connection.execute("SELECT blocked_until_ms FROM channel WHERE name = ?", (channel,)).fetchone()
     return from_ms_or_none(row[0]) if row else None
-
-
-def _remember_move(connection: sqlite3.Connection, channel: str, move: ChatMove) -> None:
-    _remember(connection, channel, chat_id_before=move.old_chat_id, chat_id=move.new_chat_id)
 
 
 def _channel_state(*columns: Any) -> ChannelState:

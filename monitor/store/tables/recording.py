@@ -4,7 +4,6 @@ Rollups are brought up to date now and then, at the latest when an hour is over:
 watermark are their tail, and whoever reads rollups reads the tail as well. A check that comes in late, because the
 clock was set back or memory held it, finds its place between its neighbours, and is entered in the rollups at once
 if it lies before the watermark.
-Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from monitor.checks.observation import Check
 from monitor.lib.times import from_ms_or_none, to_ms
 from monitor.store.rollups.rollup import HOUR_MS
 from monitor.store.tables.checks import (
-    CheckRow,
     add_row,
     check_before,
     check_from,
@@ -66,12 +64,15 @@ def add_check(
         until_ms = at_ms
         move_watermark(connection, database, until_ms)
 
-    summed = _BeforeWatermark(connection, database, until_ms)
-    summed.count(this)
+    # A late check changes the rollups at once; what lies behind the watermark is left to `sum_up`.
+    rollups = RollupWriter(connection)
+    if at_ms < until_ms:
+        rollups.count(database, this)
     since_ms = None if before is None else before.at_ms
     if after is not None:
         if before is not None and not is_gap(connection, database, before.at_ms, after.at_ms):
-            summed.hold(before, after.at_ms, back=True)
+            end_ms = min(after.at_ms, until_ms)
+            rollups.hold(database, before.outcome, before.at_ms, end_ms, back=True)
         gap_since_ms = end_gap(connection, database, at_ms, for_good=interval is not None)
         since_ms = gap_since_ms if since_ms is None else since_ms
     # Where checks were deleted it cannot be told what was entered for the time around one that comes in late.
@@ -81,34 +82,15 @@ def add_check(
         since_ms, before = to_ms(latest), None
     is_known = since_ms is not None and not note_gap(connection, database, since_ms, at_ms, interval)
     if before is not None and is_known:
-        summed.hold(before, at_ms)
+        rollups.hold(database, before.outcome, before.at_ms, min(at_ms, until_ms))
     if after is not None and is_placed and not note_gap(connection, database, at_ms, after.at_ms, interval):
-        summed.hold(this, after.at_ms)
-    summed.flush()
+        rollups.hold(database, this.outcome, at_ms, min(after.at_ms, until_ms))
+    rollups.flush()
 
     tail_ms = HOUR_MS if interval is None else TAIL_INTERVALS * interval // timedelta(milliseconds=1)
     if at_ms // HOUR_MS > until_ms // HOUR_MS or at_ms - until_ms > tail_ms:
         sum_up(connection, database, until_ms=at_ms)
     return from_ms_or_none(since_ms)
-
-
-class _BeforeWatermark:
-    """The rollups, which a late check changes at once; what lies behind the watermark is left to `sum_up`."""
-
-    def __init__(self, connection: sqlite3.Connection, database: int, until_ms: int) -> None:
-        self._rollups = RollupWriter(connection)
-        self._database = database
-        self._until_ms = until_ms
-        self.flush = self._rollups.flush
-
-    def count(self, check: CheckRow) -> None:
-        if check.at_ms < self._until_ms:
-            self._rollups.count(self._database, check)
-
-    def hold(self, check: CheckRow, end_ms: int, *, back: bool = False) -> None:
-        """The state that a check found held until `end_ms`; `back` takes that out again."""
-        end_ms = min(end_ms, self._until_ms)
-        self._rollups.hold(self._database, check.outcome, check.at_ms, end_ms, back=back)
 
 
 def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> None:
@@ -118,9 +100,7 @@ def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> N
         return
     rollups = RollupWriter(connection)
     for span in spans(connection, database, since_ms, until_ms):
-        if span.is_inside:
-            rollups.count(database, span.check)
-        rollups.hold(database, span.check.outcome, span.start_ms, span.end_ms)
+        rollups.enter(database, span)
     rollups.flush()
     move_watermark(connection, database, until_ms)
 

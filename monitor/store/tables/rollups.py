@@ -2,7 +2,6 @@
 
 Rows hold the checks up to the database's watermark. The checks since then are their tail and are read one by one;
 so are those at the edges of a span that begins or ends within an hour.
-Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -23,7 +21,7 @@ from monitor.store.rollups.histogram import Histogram, PhaseHistograms
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
 from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
-from monitor.store.tables.spans import read_retention, spans, sum_of, watermark
+from monitor.store.tables.spans import Span, read_retention, spans, watermark
 
 COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
 
@@ -53,16 +51,6 @@ _ROWS_OF_THE_WHOLE = (RowGrain.BLOCK, RowGrain.DAY, RowGrain.HOUR)
 
 # A row, by its database, grain and slot.
 Key = tuple[int, RowGrain, int]
-# Rows of a grain that follow each other: the first moment and the one after the last.
-RowRange = tuple[RowGrain, int, int]
-
-
-@dataclass(kw_only=True, slots=True)
-class RollupRow:
-    """What one row holds, or what is to be added to it; phases are those of a day or a block."""
-
-    rollup: Rollup = field(default_factory=Rollup)
-    phases: PhaseHistograms = field(default_factory=PhaseHistograms)
 
 
 class RollupWriter:
@@ -72,13 +60,19 @@ class RollupWriter:
         self._connection = connection
         self._by_hour: defaultdict[tuple[int, int], Rollup] = defaultdict(Rollup)
         self._phases_by_day: defaultdict[tuple[int, int], PhaseHistograms] = defaultdict(PhaseHistograms)
-        self._by_row: defaultdict[Key, RollupRow] = defaultdict(RollupRow)
+        self._by_row: defaultdict[Key, Rollup] = defaultdict(Rollup)
+
+    def enter(self, database: int, span: Span) -> None:
+        """Enter the time for which a check's state held, and the check itself if it is inside."""
+        self.hold(database, span.check.outcome, span.start_ms, span.end_ms)
+        if span.is_inside:
+            self.count(database, span.check)
 
     def count(self, database: int, check: CheckRow) -> None:
         """Enter one check."""
         self._by_hour[database, check.at_ms // HOUR_MS].count(check.outcome, check.latency_ms)
         if check.outcome.family is Family.FINE:
-            self._by_row[database, RowGrain.FINE, 0].rollup.count(check.outcome, check.latency_ms)
+            self._by_row[database, RowGrain.FINE, 0].count(check.outcome, check.latency_ms)
         if ended_well(check.outcome):
             self._phases_by_day[database, check.at_ms // DAY_MS].add(check.phases)
 
@@ -87,24 +81,22 @@ class RollupWriter:
         for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
             self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
 
-    def add(self, key: Key, more: RollupRow) -> None:
+    def add(self, key: Key, more: Rollup) -> None:
         """Add what comes from elsewhere to one row, and to no other."""
-        self._by_row[key].rollup.merge(more.rollup)
-        self._by_row[key].phases.merge(more.phases)
+        self._by_row[key].merge(more)
 
     def flush(self) -> None:
         """Bring it to the rows of the hours, of their days and blocks, and of all time."""
         for (database, hour), rollup in self._by_hour.items():
             for grain in LENGTH_MS:
-                self._by_row[key_of(database, grain, hour * HOUR_MS)].rollup.merge(rollup)
-            self._by_row[database, RowGrain.ALL, 0].rollup.merge(rollup)
+                self._by_row[key_of(database, grain, hour * HOUR_MS)].merge(rollup)
+            self._by_row[database, RowGrain.ALL, 0].merge(rollup)
         for (database, day), phases in self._phases_by_day.items():
             for grain in _WITH_PHASES:
                 self._by_row[key_of(database, grain, day * DAY_MS)].phases.merge(phases)
         for key, more in self._by_row.items():
             number, row = self._read_row(key)
-            row.rollup.merge(more.rollup)
-            row.phases.merge(more.phases)
+            row.merge(more)
             self._connection.execute(
                 "UPDATE rollup SET outcomes = ?, up_ms = ?, down_ms = ?, latency = ?, phases = ? WHERE id = ?",
                 (*_to_columns(row), number),
@@ -113,12 +105,12 @@ class RollupWriter:
         self._phases_by_day.clear()
         self._by_row.clear()
 
-    def _read_row(self, key: Key) -> tuple[int, RollupRow]:
+    def _read_row(self, key: Key) -> tuple[int, Rollup]:
         columns = self._connection.execute(
             f"SELECT id, {COLUMNS} FROM rollup WHERE database_id = ? AND grain = ? AND slot = ?", key
         ).fetchone()
         if columns is None:
-            return begin_rollup(self._connection, *key), RollupRow()
+            return begin_rollup(self._connection, *key), Rollup()
         number, *rest = columns
         return number, from_columns(*rest)
 
@@ -143,7 +135,6 @@ class RollupReader:
         # What is read from single checks, by its moment; the rest are the rows of these hours.
         self._edges: list[tuple[int, Rollup]] = []
         self._hours = self._read_edges()
-        self._rows: dict[RowRange, list[tuple[int, Rollup]]] = {}
 
     def slices(self) -> tuple[Slice, ...]:
         """One after the other, without a hole."""
@@ -175,44 +166,36 @@ class RollupReader:
             else:
                 self._add_checks(last, self.end_ms)
         until_ms = watermark(self._connection, self._database)
-        self._add_tail(first if until_ms is None else max(first, until_ms), tail_end)
+        self._add_checks(first if until_ms is None else max(first, until_ms), tail_end)
         return first, last
 
     def _add_checks(self, start_ms: int, end_ms: int) -> None:
-        if start_ms < end_ms:
-            self._edges.append((start_ms, sum_of(self._connection, self._database, start_ms, end_ms)))
-
-    def _add_tail(self, start_ms: int, end_ms: int) -> None:
         if start_ms >= end_ms:
             return
-        tails: defaultdict[int, Rollup] = defaultdict(Rollup)
+        found: defaultdict[int, Rollup] = defaultdict(Rollup)
         for span in spans(self._connection, self._database, start_ms, end_ms):
             if span.is_inside:
                 slot = span.check.at_ms // self._length_ms
-                tails[slot].count(span.check.outcome, span.check.latency_ms)
+                found[slot].count(span.check.outcome, span.check.latency_ms)
             for slot, start, end in pieces(span.start_ms, span.end_ms, self._length_ms):
-                tails[slot].hold(span.check.outcome, end - start)
-        self._edges.extend((slot * self._length_ms, tail) for slot, tail in tails.items())
+                found[slot].hold(span.check.outcome, end - start)
+        self._edges.extend((slot * self._length_ms, rollup) for slot, rollup in found.items())
 
     def _parts(self, grains: Sequence[RowGrain]) -> Iterator[tuple[int, Rollup]]:
         """All of the span, in parts, each with a moment of the slice that it belongs to."""
         yield from self._edges
-        for rows in cover(*self._hours, grains):
-            if rows not in self._rows:
-                self._rows[rows] = list(self._read(*rows))
-            yield from self._rows[rows]
-
-    def _read(self, grain: RowGrain, start_ms: int, end_ms: int) -> Iterator[tuple[int, Rollup]]:
-        length_ms = LENGTH_MS[grain]
-        slots = {"first": start_ms // length_ms, "last": end_ms // length_ms - 1}
-        for slot, rollup in read_rollups(self._connection, self._database, grain, **slots):
-            yield slot * length_ms, rollup
+        for grain, start_ms, end_ms in cover(*self._hours, grains):
+            length_ms = LENGTH_MS[grain]
+            slots = {"first": start_ms // length_ms, "last": end_ms // length_ms - 1}
+            for slot, rollup in read_rollups(self._connection, self._database, grain, **slots):
+                yield slot * length_ms, rollup
 
 
-def cover(first_ms: int, last_ms: int, grains: Sequence[RowGrain]) -> Iterator[RowRange]:
+def cover(first_ms: int, last_ms: int, grains: Sequence[RowGrain]) -> Iterator[tuple[RowGrain, int, int]]:
     """The fewest rows that make up a span: of the coarsest grain as many as fit, around them finer ones.
 
-    A span begins and ends with a row of the finest grain.
+    A span begins and ends with a row of the finest grain. Rows that follow each other come as their grain, the
+    first moment and the one after the last.
     """
     grain, *finer = grains
     first, last = _ceiling(first_ms, LENGTH_MS[grain]), _floor(last_ms, LENGTH_MS[grain])
@@ -256,12 +239,10 @@ def read_phases(
                 yield PhaseHistograms.decode(content)
 
 
-def from_columns(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any) -> RollupRow:
-    """A row, of its columns in the order of `COLUMNS`; raises `DamagedError` for what was never written."""
+def from_columns(*columns: Any) -> Rollup:
+    """A row, of its `COLUMNS`; raises `DamagedError` for what was never written."""
     with reading("the rollup of an hour or a day"):
-        return RollupRow(
-            rollup=_read_rollup(outcomes, up_ms, down_ms, latency), phases=PhaseHistograms.decode(phases or b"")
-        )
+        return _read_rollup(*columns)
 
 
 def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
@@ -269,18 +250,18 @@ def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
     return database, grain, at_ms // LENGTH_MS[grain]
 
 
-def _to_columns(row: RollupRow) -> tuple[Any, ...]:
-    rollup = row.rollup
+def _to_columns(rollup: Rollup) -> tuple[Any, ...]:
     outcomes = _to_json({outcome.value: count for outcome, count in rollup.outcomes.items()})
-    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), row.phases.encode() or None
+    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), rollup.phases.encode() or None
 
 
-def _read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any) -> Rollup:
+def _read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any = None) -> Rollup:
     return Rollup(
         outcomes=dict(_read_outcomes(outcomes)),
         up_ms=int(up_ms),
         down_ms=int(down_ms),
         latency=Histogram.decode(latency),
+        phases=PhaseHistograms.decode(phases or b""),
     )
 
 

@@ -1,7 +1,6 @@
 """Single checks in time: each with the span for which the state that it found held, gaps, and what is retained.
 
 A state holds until the next check of the database, and not at all into a gap.
-Each function runs in a transaction that its caller holds.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from monitor.store.rollups.rollup import Rollup
 from monitor.store.tables.checks import CheckRow, check_before, check_from, read_rows
 
 # Without a check for longer than that, nothing is known of the time since the last one.
@@ -135,39 +133,20 @@ def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: 
     inside = read_rows(connection, database, start_ms, end_ms)
     after = check_from(connection, database, end_ms)
     place = 0
-    for first, second in _pairs(before, inside, after):
-        held_until_ms = first.at_ms
-        if second is not None:
-            while place < len(gaps) and gaps[place][1] <= first.at_ms:
+    check = next(inside, None) if before is None else before
+    while check is not None:
+        following = next(inside, None)
+        until = following or after
+        held_until_ms = check.at_ms
+        if until is not None:
+            while place < len(gaps) and gaps[place][1] <= check.at_ms:
                 place += 1
-            if place == len(gaps) or gaps[place][0] >= second.at_ms:
-                held_until_ms = second.at_ms
+            if place == len(gaps) or gaps[place][0] >= until.at_ms:
+                held_until_ms = until.at_ms
         yield Span(
-            check=first,
-            is_inside=first is not before,
-            start_ms=max(start_ms, first.at_ms),
+            check=check,
+            is_inside=check is not before,
+            start_ms=max(start_ms, check.at_ms),
             end_ms=max(start_ms, min(end_ms, held_until_ms)),
         )
-
-
-def sum_of(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Rollup:
-    """What the single checks of a span add up to."""
-    rollup = Rollup()
-    for span in spans(connection, database, start_ms, end_ms):
-        if span.is_inside:
-            rollup.count(span.check.outcome, span.check.latency_ms)
-        rollup.hold(span.check.outcome, span.end_ms - span.start_ms)
-    return rollup
-
-
-def _pairs(
-    before: CheckRow | None, inside: Iterator[CheckRow], after: CheckRow | None
-) -> Iterator[tuple[CheckRow, CheckRow | None]]:
-    """Each check with the one that follows it; the last of all has none."""
-    first = before
-    for second in inside:
-        if first is not None:
-            yield first, second
-        first = second
-    if first is not None:
-        yield first, after
+        check = following
