@@ -43,6 +43,7 @@ _NEXT_ADDRESS_AFTER_SECONDS = 0.25
 # Linux, asm-generic/socket.h; Python has no name for it. Where the number is unknown, no stamp comes.
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
+_HEAD_BYTES = 64
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 _NOT_FOUND = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
@@ -180,14 +181,16 @@ class Resolver:
 class StampedSocket(socket.socket):
     """`sent_at` and `arrived_at` are seconds of `perf_counter`, and `None` until bytes went that way.
 
+    `head` is what arrived first, as it came: below TLS, so that it shows what answered a handshake without TLS.
     asyncio's selector loop reads and writes through `recv`, `recv_into` and `send`; a loop that does not leaves
-    both at `None`. Made as any socket is.
+    all three as they are. Made as any socket is.
     """
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
         super().__init__(family, type, proto, fileno)
         self.sent_at: float | None = None
         self.arrived_at: float | None = None
+        self.head = b""
         with suppress(OSError):  # another system than Linux
             self.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
@@ -198,16 +201,17 @@ class StampedSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         data, ancillary, *_ = self.recvmsg(size, _ANCILLARY_BYTES, flags)
-        self._note(ancillary)
+        self._note(ancillary, data)
         return data
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         view = memoryview(buffer)
         count, ancillary, *_ = self.recvmsg_into([view[:nbytes] if nbytes else view], _ANCILLARY_BYTES, flags)
-        self._note(ancillary)
+        self._note(ancillary, view[:count])
         return count
 
-    def _note(self, ancillary: Ancillary) -> None:
+    def _note(self, ancillary: Ancillary, data: bytes | memoryview) -> None:
+        self.head += data[: _HEAD_BYTES - len(self.head)]
         self.arrived_at = arrival(
             ancillary, now=perf_counter(), now_ns=time.time_ns(), not_before=self.sent_at or 0.0
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.checks.connection import (
     ProbeError,
@@ -30,8 +30,18 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
     from redis.exceptions import RedisError
 
+# What asyncio returns for a connection.
+_Connected = tuple[asyncio.Transport, asyncio.BaseProtocol]
 _READ_LIMIT_BYTES = 64 * 1024
+_LONG_HANDSHAKE_SECONDS = 1.0
+_ANSWER_BYTES = 64
+_NO_TLS = "the port speaks Redis without TLS"
+_FULL = "ERR max number of clients reached"
 _REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind it, and redis-py takes its own
+
+
+class _FullError(Exception):
+    """A Redis at its limit of connections, which it tells unencrypted before anything was said to it."""
 
 
 class WorkerProbe:
@@ -68,7 +78,8 @@ class WorkerProbe:
     ) -> Observation:
         """Log in with the worker's URL, send `PING` with a nonce and wait for it, at most `timeout` in all.
 
-        Another `port` or `user` than the worker's may be tried. `phases.tls` is set once the connection stood.
+        Another `port` or `user` than the worker's may be tried. `phases.connect` is set once a connection stood,
+        `phases.tls` once it was encrypted.
         Raises nothing for whatever the network or the other side does.
         """
         url = worker_url(self.url, self.token, port or self.port, user=user)
@@ -80,6 +91,8 @@ class WorkerProbe:
             error = stopwatch.error_at_deadline(timeout)
         except ProbeError as caught:
             error = caught
+        except _FullError as full:
+            return Observation(phases=stopwatch.phases(complete=False), error_text=self._scrub(str(full)))
         return Observation(
             phases=stopwatch.phases(complete=False), fault=error.fault, description=error.description
         )
@@ -123,11 +136,15 @@ class WorkerProbe:
         loop = asyncio.get_running_loop()
         reader = _Reader(limit=_READ_LIMIT_BYTES, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        handshake = loop.create_connection(lambda: protocol, sock=sock, ssl=self._tls, server_hostname=host)
         try:
-            transport, _ = await loop.create_connection(
-                lambda: protocol, sock=sock, ssl=self._tls, server_hostname=host
-            )
+            transport, _ = await _unless_in_plain(asyncio.ensure_future(handshake), sock.getpeername())
         except OSError as error:
+            text = _error_in_plain(sock.head)
+            if text.startswith(_FULL):
+                raise _FullError(text) from error
+            if text:
+                raise ProbeError(ProbeFault.TLS, _NO_TLS) from error
             raise lost_connection_error(error, "the connection was cut during the TLS handshake") from error
         stopwatch.encrypted = perf_counter()
         return sock, reader, _Writer(transport, protocol, reader, loop)
@@ -180,6 +197,48 @@ def _connection_class() -> Callable[..., Connection]:
             self._reader, self._writer = self._streams
 
     return OverConnection
+
+
+async def _unless_in_plain(handshake: asyncio.Future[_Connected], peer: tuple[Any, ...]) -> _Connected:
+    """The end of the handshake; raises `ProbeError` where it hangs since a Redis without TLS listens there.
+
+    That one waits for the end of a line and looks for it up to the first zero byte, which comes early in a
+    handshake (measured with 7.0). So it is asked on a connection of its own, without a secret, once the handshake
+    takes unusually long.
+    """
+    asking = asyncio.ensure_future(_is_redis_in_plain(peer))
+    both: set[asyncio.Future[Any]] = {handshake, asking}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not handshake.done() and asking.result():
+            raise ProbeError(ProbeFault.TLS, _NO_TLS)
+        return await handshake
+    finally:
+        asking.cancel()
+        handshake.cancel()
+
+
+async def _is_redis_in_plain(peer: tuple[Any, ...]) -> bool:
+    await asyncio.sleep(_LONG_HANDSHAKE_SECONDS)
+    try:
+        reader, writer = await asyncio.open_connection(*peer[:2])
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        return (await reader.read(_ANSWER_BYTES)).startswith((b"+PONG", b"-"))
+    except OSError:
+        return False
+    finally:
+        writer.transport.abort()
+
+
+def _error_in_plain(head: bytes) -> str:
+    """The error of a Redis that answered a TLS handshake in its own protocol; empty for anything else.
+
+    A Redis at its limit of clients answers each new one with an error and closes, before anything was sent.
+    """
+    return head[1:].decode("ascii", "replace").strip() if head.startswith(b"-") else ""
 
 
 def _error_text(error: RedisError) -> str:

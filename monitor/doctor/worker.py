@@ -29,20 +29,35 @@ class _Login:
 
     @property
     def is_unconnected(self) -> bool:
-        """True when no encrypted connection came about, and the network or the port is to blame."""
-        return self.observation.phases.tls is None and self.observation.fault in _NO_CONNECTION
+        """True when no TCP connection stood."""
+        return self.observation.phases.connect is None and self.observation.fault in _NO_CONNECTION
 
     @property
-    def words(self) -> str:
+    def is_unencrypted(self) -> bool:
+        """True when a TCP connection stood and was not encrypted, for whatever reason."""
+        return self.observation.phases.connect is not None and self.observation.phases.tls is None
+
+    @property
+    def met_nobody(self) -> bool:
+        """True when nothing came back on an encrypted connection: the database may listen on another port."""
+        return self.is_unconnected or (
+            self.is_unencrypted and self.observation.fault in (ProbeFault.LOST, ProbeFault.TLS_TIMEOUT)
+        )
+
+    def describe(self, outcome: Outcome | None) -> str:
+        """What it came to, in words that are read behind those of `outcome`."""
         where = f"port {self.port}" + (f" as {self.user}" if self.user != _USER else "")
-        what = "AUTH and PING work" if self.result.outcome is Outcome.OK else self.result.detail
-        return f"{where}: {what}"
+        if self.result.outcome is Outcome.OK:
+            return f"{where}: AUTH and PING work"
+        if self.result.outcome is outcome:
+            return ": ".join(filter(None, (where, self.result.detail)))
+        return ": ".join(filter(None, (where, self.result.outcome.words, self.result.detail)))
 
 
 async def examine_worker(probe: WorkerProbe, *, timeout: timedelta) -> LayerResult:
     """Whether a worker gets in, all attempts within `timeout`.
 
-    When the port accepts no connection, the port of older databases is tried; the layer passes on it, with a fact.
+    When nobody is met on the port, the port of older databases is tried; the layer passes on it, with a fact.
     When the token is refused, the user of read-only tokens is tried; the layer fails all the same, with a fact.
     """
     if probe.mistake is not None:
@@ -53,20 +68,20 @@ async def examine_worker(probe: WorkerProbe, *, timeout: timedelta) -> LayerResu
         other_port = None
     # A port that drops everything must leave time for the other.
     logins = [await _log_in(probe, probe.port, _USER, timeout / 2 if other_port else timeout)]
-    if other_port and logins[0].is_unconnected:
+    if other_port and logins[0].met_nobody:
         logins.append(await _log_in(probe, other_port, _USER, _left(deadline)))
-    decisive = logins[0] if logins[-1].is_unconnected else logins[-1]
-    outcome = decisive.result.outcome
+    decisive = logins[0] if logins[-1].met_nobody else logins[-1]
+    outcome = None if decisive.result.outcome is Outcome.OK else decisive.result.outcome
     if outcome is Outcome.TOKEN_REJECTED:
         as_reader = await _log_in(probe, decisive.port, READ_ONLY_USER, _left(deadline))
         if as_reader.result.outcome in _LOGGED_IN:
             logins.append(as_reader)
     return LayerResult(
         layer=Layer.WORKER,
-        state=LayerState.PASSED if outcome is Outcome.OK else LayerState.FAILED,
-        detail="; ".join(login.words for login in logins),
-        outcome=None if outcome is Outcome.OK else outcome,
-        facts=frozenset(_facts(decisive, logins)),
+        state=LayerState.FAILED if outcome else LayerState.PASSED,
+        detail="; ".join(login.describe(outcome) for login in logins),
+        outcome=outcome,
+        facts=decisive.result.facts.union(_facts(decisive, logins)),
     )
 
 
@@ -79,6 +94,8 @@ def _facts(decisive: _Login, logins: Sequence[_Login]) -> Iterator[Fact]:
     outcome = decisive.result.outcome
     if decisive.is_unconnected:
         yield Fact.WORKER_NOT_CONNECTED
+    if decisive.is_unencrypted:
+        yield Fact.WORKER_NOT_ENCRYPTED
     if outcome is Outcome.TOKEN_REJECTED:
         yield Fact.WORKER_AUTH_REJECTED
     if outcome is Outcome.OK and decisive is not logins[0]:

@@ -1,4 +1,4 @@
-"""A real redis-server with TLS on loopback, with the users that a database at Upstash has."""
+"""A real redis-server on loopback, with TLS as a rule, with the users that a database at Upstash has."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ def redis_server(
     names: Sequence[str] = ("localhost", "127.0.0.1", "::1"),
     ca: trustme.CA | None = None,
     rights: str = "on +@all",
+    is_encrypted: bool = True,
+    most_clients: int = 100,
 ) -> Iterator[RedisServer]:
     """A server for as long as the block lasts; skips the test where redis-server is not installed.
 
@@ -56,7 +58,8 @@ def redis_server(
     # A free port may be taken by somebody else between finding and using it.
     for _ in range(5):
         port = _free_port()
-        process = _start(program, folder, port, users)
+        ports = f"port 0\ntls-port {port}" if is_encrypted else f"port {port}"
+        process = _start(program, folder, port, f"{ports}\nmaxclients {most_clients}\n{users}")
         if process is not None:
             break
     else:
@@ -76,14 +79,14 @@ def _write_certificates(folder: Path, ca: trustme.CA, names: Sequence[str]) -> N
     chain.write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
 
 
-def _start(program: str, folder: Path, port: int, users: str) -> subprocess.Popen[bytes] | None:
+def _start(program: str, folder: Path, port: int, special: str) -> subprocess.Popen[bytes] | None:
     """The server once it accepts connections; `None` when it ended instead."""
     settings = folder / "redis.conf"
     settings.write_text(
-        f"port 0\ntls-port {port}\nbind 127.0.0.1 -::1\n"
+        "bind 127.0.0.1 -::1\n"
         f"tls-cert-file {folder / 'redis.pem'}\ntls-key-file {folder / 'redis.key'}\n"
         f"tls-ca-cert-file {folder / 'ca.pem'}\ntls-auth-clients no\n"
-        f'save ""\nappendonly no\ndir {folder}\nlogfile {folder / "redis.log"}\n{users}',
+        f'save ""\nappendonly no\ndir {folder}\nlogfile {folder / "redis.log"}\n{special}',
         encoding="utf-8",
     )
     with (folder / "redis.log").open("ab") as log:

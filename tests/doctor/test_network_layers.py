@@ -324,7 +324,7 @@ def read_and_close(connection: socket.socket) -> None:
 
 Conducts = Callable[[ssl.SSLContext], tuple[Conduct, ssl.SSLContext | None]]
 FAILING: dict[str, tuple[Conducts, Outcome, str]] = {
-    "hangs": (lambda _tls: (hang, None), Outcome.TLS_TIMEOUT, "the handshake did not end within 1.5 s"),
+    "hangs": (lambda _tls: (hang, None), Outcome.TLS_TIMEOUT, "the handshake did not end within 1."),
     "is cut": (
         lambda _tls: (read_and_close, None),
         Outcome.CONNECTION_LOST,
