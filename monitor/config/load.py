@@ -128,7 +128,7 @@ def _apply_defaults(values: dict[str, Any], mistakes: Mistakes) -> None:
 
 
 def _find_equal_names(values: dict[str, Any], mistakes: Mistakes) -> None:
-    """The model would find them too, without their place."""
+    """Databases and channels are known by their names; the model alone does not ask for different ones."""
     for key in ("databases", "channels"):
         entries = values[key] if isinstance(values[key], list) else []
         names: set[str] = set()

@@ -184,8 +184,6 @@ def explain(error: ValidationError, place: Place, mistakes: Mistakes) -> None:
                 continue  # it is there, misspelt
             case "union_tag_invalid" | "union_tag_not_found":
                 _one_of(list(CHANNELS), (*where, "type"), detail["input"].get("type"), mistakes)
-            case "value_error" if not where:
-                continue  # two of one name: told before, with their places
             case "literal_error":
                 words = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
                 _one_of(words, where, detail["input"], mistakes)

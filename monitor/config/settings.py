@@ -199,10 +199,6 @@ class LogsSettings(_Section):
     format: Literal["text", "json"] = Field("text", description="text for people, json for Railway.")
 
 
-def _first_repeated(names: list[str]) -> str | None:
-    return next((name for index, name in enumerate(names) if name in names[:index]), None)
-
-
 class Settings(_Section):
     """The settings of the whole program."""
 
@@ -219,17 +215,6 @@ class Settings(_Section):
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     doctor: DoctorSettings = DoctorSettings()
     logs: LogsSettings = LogsSettings()
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        for kind, names in (
-            ("databases", [database.name for database in self.databases]),
-            ("channels", [channel.name for channel in self.channels]),
-        ):
-            repeated = _first_repeated(names)
-            if repeated is not None:
-                raise ValueError(f"two {kind} are named {repeated!r}; wanted unique names")
-        return self
 
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never leave the process, for the scrubber."""

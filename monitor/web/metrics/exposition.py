@@ -95,12 +95,24 @@ class _TotalsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         databases = [(label_value(row.database), row) for row in self._totals.databases]
         known = [(label, check) for label, row in databases if (check := _known(row)) is not None]
-        yield _success(known)
+        yield _gauge(
+            "upstash_probe_success",
+            "Whether the latest check found the database usable (a slow answer is one). Missing while unknown.",
+            ((label, float(bool(is_up(check.outcome.family)))) for label, check in known),
+        )
         yield _duration(databases)
         yield _phases(known)
         yield _outcomes(databases)
-        yield _last_success(databases)
-        yield _incidents(databases)
+        yield _gauge(
+            "upstash_probe_last_success_timestamp_seconds",
+            "When a check last ended well, in seconds since 1970. Missing before the first.",
+            ((label, row.last_success_at.timestamp()) for label, row in databases if row.last_success_at),
+        )
+        yield _gauge(
+            "upstash_incident_open",
+            "Whether the database has an open incident.",
+            ((label, float(row.is_incident_open)) for label, row in databases),
+        )
         yield _notifications(self._totals)
         yield GaugeMetricFamily(
             "upstash_outbox_pending",
@@ -123,14 +135,10 @@ def _known(row: DatabaseTotals) -> Check | None:
     return None if row.latest is None or is_up(row.latest.outcome.family) is None else row.latest
 
 
-def _success(known: Iterable[tuple[str, Check]]) -> Metric:
-    family = GaugeMetricFamily(
-        "upstash_probe_success",
-        "Whether the latest check found the database usable (a slow answer is one). Missing while unknown.",
-        labels=["database"],
-    )
-    for label, check in known:
-        family.add_metric([label], 1 if is_up(check.outcome.family) else 0)
+def _gauge(name: str, documentation: str, values: Iterable[tuple[str, float]]) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=["database"])
+    for label, value in values:
+        family.add_metric([label], value)
     return family
 
 
@@ -168,27 +176,6 @@ def _outcomes(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     for label, row in databases:
         for outcome in Outcome:
             family.add_metric([label, outcome.value], row.outcomes.get(outcome, 0))
-    return family
-
-
-def _last_success(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
-    family = GaugeMetricFamily(
-        "upstash_probe_last_success_timestamp_seconds",
-        "When a check last ended well, in seconds since 1970. Missing before the first.",
-        labels=["database"],
-    )
-    for label, row in databases:
-        if row.last_success_at is not None:
-            family.add_metric([label], row.last_success_at.timestamp())
-    return family
-
-
-def _incidents(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
-    family = GaugeMetricFamily(
-        "upstash_incident_open", "Whether the database has an open incident.", labels=["database"]
-    )
-    for label, row in databases:
-        family.add_metric([label], int(row.is_incident_open))
     return family
 
 
