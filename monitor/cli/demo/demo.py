@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,13 +18,13 @@ import click
 
 from monitor.alerts.notification import NotificationKind
 from monitor.cli.demo.made_history import write_history
-from monitor.cli.demo.story import CACHE, HISTORY, MAIN, STEPS, StandIns, Step, settings_for, stand_ins
+from monitor.cli.demo.story import CACHE, HISTORY, MAIN, STEPS, WORKER, StandIns, Step, settings_for, stand_ins
 from monitor.cli.demo.view import DemoResult, View, open_console
 from monitor.cli.logs import set_up
 from monitor.cli.options import fail
 from monitor.config.settings import Settings
 from monitor.diagnosis.layers import Layer, LayerResults
-from monitor.diagnosis.verdicts import Verdict, judge
+from monitor.diagnosis.verdicts import judge
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
@@ -119,15 +118,7 @@ class _UnusablePortError(Exception):
     """The port cannot be listened on; the text says what was wanted, found, and what to do next."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Diagnosis:
-    """What the doctor found."""
-
-    layers: LayerResults
-    verdict: Verdict
-
-
-_Event = CycleResult | DeliveryAttempt | ReceivedMessage | _Diagnosis | None
+_Event = CycleResult | DeliveryAttempt | ReceivedMessage | LayerResults | None
 
 
 class _Demo:
@@ -257,8 +248,7 @@ class _Demo:
         examiner = build_examiner(settings, clock=now_utc, environ=made.environ)
         database = next(database for database in settings.databases if database.name == MAIN)
         found = await examiner.examine(database, without=(Layer.WORKER,))
-        verdict = judge(found.layers, service=settings.doctor.service)
-        self._events.put_nowait(_Diagnosis(layers=found.layers, verdict=verdict))
+        self._events.put_nowait(found.layers)
 
     def _show(self, event: _Event, step: Step) -> object:
         """Show one event and return what the step may wait for."""
@@ -274,8 +264,8 @@ class _Demo:
                 self._read_until = monotonic() + self._pace * _READING_SECONDS
                 lines = event.text.splitlines()
                 return (event.service, lines[-1].split()[-1]) if f" {MAIN}: " in lines[0] else None
-            case _Diagnosis():
-                self._view.diagnosis(event.layers, event.verdict)
+            case LayerResults():
+                self._view.diagnosis(event, judge(event, service=WORKER))
                 self._read_until = monotonic() + self._pace * _READING_A_DIAGNOSIS_SECONDS
                 return _DIAGNOSIS
             case None:
