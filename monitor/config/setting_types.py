@@ -101,7 +101,8 @@ def _chat_id(value: str) -> str:
     return value
 
 
-def _url(value: str) -> str:
+def web_url(value: str) -> str:
+    """The value, if it is a URL for HTTP with a host; raises `ValueError`, without the value."""
     wanted = "wanted a URL such as https://host/path, without quotes or spaces around it"
     try:
         parts = urlsplit(value)
@@ -122,7 +123,7 @@ def _mask(value: Secret) -> str:
 
 
 def _secret_url(value: Secret) -> Secret:
-    _url(value.reveal())
+    web_url(value.reveal())
     return value
 
 
@@ -133,7 +134,7 @@ def _password(value: Secret | None) -> Secret | None:
 
 
 def _bot_api_url(value: str) -> str:
-    if _BOT_IN_PATH.search(_url(value)):
+    if _BOT_IN_PATH.search(web_url(value)):
         raise ValueError("wanted the server alone, such as https://api.telegram.org; the token has its own key")
     return value
 

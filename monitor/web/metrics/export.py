@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from monitor.config.setting_types import web_url
 from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.lib.files import replace_file
 from monitor.lib.secret import Secret
@@ -40,7 +41,6 @@ def write(path: Path, body: bytes) -> None:
 # Without `instance`: whichever container ran the last round, the figures are of the same monitor. Whoever runs
 # several monitors adds labels in the URL.
 _GROUP = "/metrics/job/upstash-monitor"
-_URL = re.compile(r"https?://[^\s\"'`<>?#]+", re.IGNORECASE)
 _HAS_GROUP = re.compile(r"/metrics/job(@base64)?/[^/]")
 _NEXT_STEPS = {
     HTTPStatus.BAD_REQUEST: "read its log, it did not accept what was sent",
@@ -83,12 +83,10 @@ def _message(found: str, next_step: str) -> str:
 
 def _with_group(url: str) -> str:
     try:
-        parts = urlsplit(url)
-        fits = _URL.fullmatch(url) and parts.hostname and parts.port != 0
+        parts = urlsplit(web_url(url))
     except ValueError:
-        fits = None
-    if not fits:
-        # `from None`, for the other one's text may hold a password.
-        raise ValueError("wanted the URL of a Pushgateway, such as http://HOST:9091, without a query") from None
+        parts = None
+    if parts is None or "?" in url or "#" in url:
+        raise ValueError("wanted the URL of a Pushgateway, such as http://HOST:9091, without a query")
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if _HAS_GROUP.search(path) else path + _GROUP))
