@@ -59,11 +59,10 @@ class Buckets:
             self._counts[here] = map(add, self._counts[here], other._counts)
             self.count += other.count
 
-    def at_ranks(self, ranks: Iterable[int]) -> list[float]:
-        """The figures of these ranks, counted from 1: the middle of the bucket that each is in."""
-        below = list(accumulate(self._counts))
-        first, middle = self._first, self._middle
-        return [middle(first + bisect_left(below, rank)) for rank in ranks]
+    def median(self) -> float:
+        """The middle of the bucket that holds it."""
+        place = bisect_left(list(accumulate(self._counts)), math.ceil(self.count / 2))
+        return self._middle(self._first + place)
 
     def to_json(self) -> dict[str, Any]:
         """The number of the first bucket; the counts of that one and those after it, each of so many bytes.
@@ -148,10 +147,13 @@ class Histogram(Buckets):
 
     def percentiles(self, shares: Iterable[float]) -> list[float]:
         """For each share (0 to 1) the smallest figure that so many are not above; there must be a figure."""
-        count, most = self.count, self._max_us
-        ranks = [math.ceil(share * count) or 1 for share in shares]
-        found = self.at_ranks(ranks)
-        return [(us if us < most and rank < count else most) / 1000 for rank, us in zip(ranks, found, strict=True)]
+        count, most, below = self.count, self._max_us, list(accumulate(self._counts))
+        found = []
+        for share in shares:
+            rank = math.ceil(share * count) or 1
+            us = self._middle(self._first + bisect_left(below, rank)) if rank < count else most
+            found.append(min(us, most) / 1000)
+        return found
 
     def count_at_most(self, ms: float) -> int:
         """How many figures are not above `ms`, each of them taken as up to 1 % off.
@@ -207,10 +209,7 @@ class PhaseHistograms:
 
     def medians(self) -> Phases | None:
         """The median of each phase; `None` when nothing was counted."""
-        medians = {
-            name: buckets.at_ranks([math.ceil(buckets.count / 2)])[0] / 1000
-            for name, buckets in self._buckets.items()
-        }
+        medians = {name: buckets.median() / 1000 for name, buckets in self._buckets.items()}
         return Phases(**medians) if medians else None
 
     def encode(self) -> bytes:
