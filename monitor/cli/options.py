@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
-from monitor.cli.logs import set_up
-from monitor.config.load import Configuration, locate, read
-from monitor.config.mistakes import ConfigMistakesError, Mistake, nearest
-from monitor.config.settings import DatabaseSettings, Settings
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.text import Scrubber, one_line
 from monitor.lib.times import parse_duration
@@ -25,8 +21,12 @@ _LINE_LIMIT = 2000
 # What opens the doctor's other sources; they are in no settings.
 _DOCTOR_KEYS = ("UPSTASH_API_KEY", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 
-# click's parameter types are generic for a type checker since 8.2, and never at run time.
 if TYPE_CHECKING:
+    from monitor.config.load import Configuration
+    from monitor.config.mistakes import Mistake
+    from monitor.config.settings import DatabaseSettings, Settings
+
+    # click's parameter types are generic for a type checker since 8.2, and never at run time.
     _Param = click.ParamType[timedelta]
 else:
     _Param = click.ParamType
@@ -51,6 +51,8 @@ class CommandGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, known = args[0] if args else "", self.list_commands(ctx)
         if name and not name.startswith("-") and name not in known and not ctx.resilient_parsing:
+            from monitor.config.mistakes import nearest
+
             near = nearest(name, known)
             step = f". Next: did you mean {near}?" if near else ""
             ctx.fail(f"wanted one of {', '.join(known)}, found {name!r}{step}")
@@ -96,6 +98,8 @@ def config_option(command: F) -> F:
 
 def settings_source(context: click.Context) -> Path | str:
     """The file the settings come from, or `environment`."""
+    from monitor.config.load import locate
+
     return locate(context.find_root().obj, os.environ) or "environment"
 
 
@@ -107,6 +111,11 @@ def read_settings(
     Mistakes are printed on stderr, each on its line, and end the program with status 3; `on_mistake` is called
     before with the first of them.
     """
+    # pydantic and loguru take half a second of CPU on a slow machine: `--help` and each press of Tab would wait.
+    from monitor.cli.logs import set_up
+    from monitor.config.load import locate, read
+    from monitor.config.mistakes import ConfigMistakesError
+
     try:
         configuration = read(locate(context.find_root().obj, os.environ), os.environ)
     except ConfigMistakesError as error:
@@ -152,6 +161,8 @@ def require_known(
     """End with status 3 at a name that is not known, with the nearest one or all that are."""
     for name in names:
         if name not in known:
+            from monitor.config.mistakes import nearest
+
             near = nearest(name, known)
             hint = f"did you mean {near}?" if near else f"name one of {', '.join(known)}"
             # Names that only the history file knows may be anybody's.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,14 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     assert (unknown.status, unknown.stderr) == (0, "")
     script = Program(tmp_path, {}, _UPSTASH_MONITOR_COMPLETE="zsh_source").end()
     assert script.stdout.startswith("#compdef upstash-monitor")
+
+
+def test_help_and_completion_do_not_wait_for_heavy_libraries() -> None:
+    """Each press of Tab starts the program: settings and log are imported by the command that needs them."""
+    heavy = "{'pydantic', 'yaml', 'loguru', 'asyncio', 'rich'}"
+    code = f"import sys, monitor.cli.main; print(*{heavy} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_a_test_message_shows_each_channels_answer(tmp_path: Path, people: MessagingStandIn) -> None:
