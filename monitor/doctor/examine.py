@@ -40,7 +40,7 @@ WITHIN = timedelta(seconds=28)
 # Each layer has its own end, so that a host that hangs leaves time to examine everything else.
 _LAYER_TIMEOUT = timedelta(seconds=5)
 OTHERS_TIMEOUT = timedelta(seconds=10)
-_RESERVE = timedelta(milliseconds=250)
+_RESERVE = timedelta(milliseconds=500)
 
 # Examines one layer. `took_ms` is filled in by whoever calls it.
 LayerProbe = Callable[[], Awaitable[LayerResult]]
@@ -199,7 +199,8 @@ class _LayerProbes:
         async def ping() -> Observation:
             """The request with the token, made once, whichever layer asks first."""
             if self._ping is None:
-                # What is left, so that what was seen is not lost at the end; but in no time everybody is late.
+                # It ends before the examination does, so that what was seen is told; but not so early that
+                # anybody would be late.
                 left = max(self._deadline.left(reserve=_RESERVE), self._timeout / 2)
                 self._ping = await probe.ping(timeout=min(self._timeout, left))
             return self._ping

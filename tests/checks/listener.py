@@ -18,12 +18,15 @@ UNAUTHORIZED = '{"error":"WRONGPASS invalid or missing auth token"}'
 class Listener:
     """Listens until the block is left; connections are held for as long as their conduct lasts."""
 
-    def __init__(self, conduct: Conduct, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, conduct: Conduct, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.closing = threading.Event()
         self.connections = 0
         self._conduct = conduct
         self._tls = tls
-        self._server = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._server = socket.create_server((host, port), family=family)
         self._open: list[socket.socket] = []
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()

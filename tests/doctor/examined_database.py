@@ -68,7 +68,7 @@ def open_shared_servers(folder: Path) -> Iterator[SharedServers]:
 
 
 class ExaminedDatabase:
-    """Everything works until a test changes it. Names resolve to loopback, except those in `gone`."""
+    """Everything works until a test changes it. Names lead to `addresses`, unless in `gone`."""
 
     def __init__(self, shared: SharedServers, stack: ExitStack) -> None:
         self.shared = shared
@@ -94,6 +94,7 @@ class ExaminedDatabase:
         self.settings: dict[str, Any] = {"timeout": "5s"}
         self.others_timeout = OTHERS_TIMEOUT
         self.gone: set[str] = set()
+        self.addresses = ["127.0.0.1"]
         self.resolver_answers = threading.Event()
         self.resolver_answers.set()
         stack.callback(self.resolver_answers.set)
@@ -169,4 +170,10 @@ class ExaminedDatabase:
         self.resolver_answers.wait()
         if host in self.gone:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        return [address_info(address, port) for address in self.addresses]
+
+
+def address_info(address: str, port: int) -> AddressInfo:
+    if ":" in address:
+        return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))

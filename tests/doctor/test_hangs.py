@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from monitor.checks.observation import Fact, Outcome
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerState
 from monitor.doctor.examine import WITHIN
 from monitor.sandbox.upstash import UpstashFault
@@ -80,6 +81,27 @@ def test_a_layer_that_hangs_costs_itself_and_what_needs_it(
         trouble(examined, stack)
         layers = examined.examine()
     assert {result.layer: result.state for result in layers.layers} == wanted, layers
+    assert not [result for result in layers.layers if result.detail.startswith("not known within")]
+
+
+def test_one_family_whose_handshake_hangs_is_told_apart(examined: ExaminedDatabase) -> None:
+    """Checks take the family that the resolver names first, and hang with it; the other one works."""
+    examined.settings["timeout"] = SHORT
+    examined.addresses = ["::1", "127.0.0.1"]
+    with Listener(hang, host="::1", port=examined.port):
+        layers = examined.examine(is_billed=False)
+    assert layers.passed(Layer.CONNECTION, Layer.ENCRYPTION)
+    assert layers.has(Fact.IPV6_FAILS)
+    assert not layers.has(Fact.IPV4_FAILS)
+    assert layers.outcome() is Outcome.TLS_TIMEOUT
+
+
+def test_an_alerts_examination_has_time_for_the_request_with_the_token(examined: ExaminedDatabase) -> None:
+    """Of its 8 s a layer may take 5: a host that hangs on strangers and on the token is known all the same."""
+    examined.settings["timeout"] = SHORT
+    examined.upstash.fault = UpstashFault.HANG
+    layers = examined.examine(is_billed=False, within=SHORT * 8 / 5)
+    assert (layers.failed(Layer.HTTP), layers.outcome()) == (True, Outcome.RESPONSE_TIMEOUT)
     assert not [result for result in layers.layers if result.detail.startswith("not known within")]
 
 
