@@ -9,11 +9,12 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from monitor.checks.canary import judge_canary
-from monitor.checks.classify import CheckResult, classify
+from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
 from monitor.checks.credentials import host_of, inspect, number_in
 from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.lib.text import one_line
 
 # The database says these to those whose token it has accepted.
 _AFTER_LOGIN = frozenset(
@@ -157,5 +158,5 @@ def _describe_answer(observation: Observation) -> str:
     if text is not None and status == HTTPStatus.UNAUTHORIZED:
         return "401 in JSON: asks for a token"
     if text is not None:
-        return f"{status} in JSON, where Upstash says 401"
+        return one_line(f"{status} in JSON: {text}", DETAIL_LIMIT)
     return f"{status}: {observation.description}" if observation.description else str(status)

@@ -142,9 +142,9 @@ def test_an_edge_that_answers_only_those_with_a_token_speaks_http(
 
 
 def test_an_answer_without_a_token_is_noted_as_an_emulators(database: RestDatabase) -> None:
-    """It passes, since the edge answers, but Upstash does not answer like this."""
+    """It passes, since the edge answers; what it says shows that it is not Upstash's."""
     database.door = refusal("Missing/Invalid authorization header", 400)
-    assert examine(examine_http, database).detail == "400 in JSON, where Upstash says 401"
+    assert examine(examine_http, database).detail == "400 in JSON: Missing/Invalid authorization header"
 
 
 @pytest.mark.parametrize("layer", [examine_http, examine_ping, examine_reading, examine_writing])
