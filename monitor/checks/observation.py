@@ -175,12 +175,18 @@ class Fact(Enum):
     CONSOLE_SUSPENDED = "console_suspended"
     CONSOLE_ALLOWLIST = "console_allowlist"
     CONSOLE_COMMANDS_USED_UP = "console_commands_used_up"
+    CONSOLE_BANDWIDTH_USED_UP = "console_bandwidth_used_up"
     CONSOLE_STORAGE_FULL = "console_storage_full"
     WORKER_VARIABLE_MISSING = "worker_variable_missing"
     WORKER_VARIABLE_SEALED = "worker_variable_sealed"
     WORKER_VARIABLE_STAGED = "worker_variable_staged"  # set, but the running deployment has another value
     WORKER_VARIABLE_DIFFERS = "worker_variable_differs"  # from what this process sees
     WORKER_VARIABLE_IS_THE_CONSOLES = "worker_variable_is_the_consoles"
+    # The worker's token was tried with the database. An ACL user's differs from the console's by design.
+    WORKER_HAS_ANOTHER_TOKEN = "worker_has_another_token"  # than here and in the console, and it is accepted
+    WORKER_TOKEN_REFUSED = "worker_token_refused"
+    WORKER_USER_MAY_BE_DISABLED = "worker_user_may_be_disabled"  # the same, in words that fit a user switched off
+    WORKER_USES_ANOTHER_DATABASE = "worker_uses_another_database"  # its URL's host is another, and accepts it
 
 
 class ProbeFault(Enum):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from time import monotonic
 from typing import Any
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.checks.credentials import host_of
+from monitor.checks.observation import Fact
 from monitor.cli.options import chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove
@@ -25,8 +27,9 @@ from monitor.diagnosis.layers import LayerResult, LayerResults, LayerState, bloc
 from monitor.diagnosis.verdicts import Verdict, judge, worst_status
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.examine import Examination
-from monitor.doctor.fix import FixResult, apply_fix
-from monitor.doctor.worker_variables import FixPlan, plan_fix
+from monitor.doctor.fix import STEP_TIMEOUT, FixResult, apply_fix
+from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
+from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.engine.wiring import build_examiner
 from monitor.lib.times import iso, now_utc
 
@@ -54,14 +57,15 @@ def offer_fix(
 
     `None` when nothing was done, for whatever reason; the reason is printed.
     """
-    console_database, variables = examination.console, examination.variables
+    console_database, variables = examination.expected.console, examination.variables
     if console_database is None or variables is None:
-        click.echo(f"{database.name}: no fix, since the console's values or the worker's could not be read")
+        hides = examination.layers.has(Fact.CONSOLE_HIDES_TOKEN)
+        what = "the console does not show the token" if hides else "the console's values could not be read"
+        what = "the worker's variables could not be read" if console_database is not None else what
+        click.echo(f"{database.name}: no fix, since {what}; nothing was changed")
         return None
-    urls = (one.url.reveal() for one in settings.databases if one.name != database.name)
-    others = frozenset(filter(None, map(host_of, urls)))
-    plan = plan_fix(variables, console_database, service=settings.doctor.service, other_hosts=others)
-    click.echo(f"{database.name}: the fix would")
+    plan = asyncio.run(_plan(settings, database, examination.expected, console_database, variables))
+    click.echo(f"{database.name}: the fix would" if plan.redeploys else f"{database.name}: no fix")
     for line in plan.lines():
         click.echo(f"  - {line}")
     if not plan.redeploys:
@@ -77,6 +81,24 @@ def offer_fix(
     verdict = judge(result.layers, service=settings.doctor.service)
     show(console, result.layers, verdict)
     return verdict
+
+
+async def _plan(
+    settings: Settings,
+    database: DatabaseSettings,
+    expected: ExpectedValues,
+    console_database: ConsoleDatabase,
+    variables: Mapping[str, Variable],
+) -> FixPlan:
+    """The plan, once the database was asked what it accepts."""
+    credentials = credentials_for_plan(variables, expected, console_database)
+    secrets = [secret.reveal() for one in credentials for secret in (one.url, one.token) if secret]
+    tester = build_examiner(settings, clock=now_utc, more_secrets=secrets).tester()
+    attempts = await tester.try_all(credentials, timeout=min(database.timeout, STEP_TIMEOUT))
+    urls = (one.url.reveal() for one in settings.databases)
+    others = frozenset(filter(None, map(host_of, urls))) - {expected.host}
+    service = settings.doctor.service
+    return plan_fix(variables, expected, console_database, attempts, service=service, other_hosts=others)
 
 
 async def _apply(
@@ -201,7 +223,9 @@ def _can_show_symbols(console: Console) -> bool:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--fix", is_flag=True, help="Put the console's values into the worker's variables, after asking.")
+@click.option(
+    "--fix", is_flag=True, help="Replace what the database refuses of the worker's values, after asking."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before --fix acts.")
 @config_option
 @click.pass_context

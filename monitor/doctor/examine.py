@@ -31,6 +31,7 @@ from monitor.doctor.rest import (
     judge_token_and_ping,
 )
 from monitor.doctor.status_page import read_status_page
+from monitor.doctor.tried_values import Attempts, Credentials, CredentialsTester
 from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.lib.secret import Secret
 from monitor.lib.threads import on_daemon_thread
@@ -41,6 +42,8 @@ WITHIN = timedelta(seconds=28)
 _LAYER_TIMEOUT = timedelta(seconds=5)
 OTHERS_TIMEOUT = timedelta(seconds=10)
 _RESERVE = timedelta(milliseconds=500)
+# Of the worker's values, in the platform's layer: short, so that a host that hangs does not cost that layer.
+_TRY_TIMEOUT = timedelta(seconds=3)
 
 # Examines one layer. `took_ms` is filled in by whoever calls it.
 LayerProbe = Callable[[], Awaitable[LayerResult]]
@@ -121,26 +124,39 @@ class Examiner:
         within: timedelta = WITHIN,
     ) -> Examination:
         """Examine the layers of one database, some left out; ends after at most `within`. Raises nothing."""
-        all_probes = _LayerProbes(self, database, Deadline(within))
+        may_send = Layer.TOKEN not in without
+        all_probes = _LayerProbes(self, database, Deadline(within), may_send=may_send)
         probes = {layer: probe for layer, probe in all_probes.by_layer().items() if layer not in without}
         layers = await examine_layers(database.name, probes, within=within)
-        return Examination(layers=layers, console=all_probes.console, variables=all_probes.variables)
+        return Examination(layers=layers, expected=all_probes.expected(), variables=all_probes.variables)
+
+    def tester(self) -> CredentialsTester:
+        """What tries a worker's values with the database."""
+        return CredentialsTester(
+            probes=self.probes,
+            worker_port=self.doctor.worker_port,
+            worker_tls=self.worker_tls,
+            scrub=self.scrub,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Examination:
-    """The layers, and what a fix needs of console and platform; `None` where they were not read."""
+    """The layers, and what a fix needs of console and platform; `variables` is `None` where they were not read."""
 
     layers: LayerResults
-    console: ConsoleDatabase | None
+    expected: ExpectedValues
     variables: Mapping[str, Variable] | None
 
 
 class _LayerProbes:
     """The probes of one examination, and what the earlier ones leave for the later ones."""
 
-    def __init__(self, examiner: Examiner, database: DatabaseSettings, deadline: Deadline) -> None:
+    def __init__(
+        self, examiner: Examiner, database: DatabaseSettings, deadline: Deadline, *, may_send: bool
+    ) -> None:
         self._examiner = examiner
+        self._may_send = may_send
         self._database = database
         self._deadline = deadline
         self._url = database.url.reveal()
@@ -150,7 +166,7 @@ class _LayerProbes:
         self._is_upstash = _is_upstash(self._url, examiner.doctor)
         self._addresses: tuple[AddressInfo, ...] = ()
         self._ping: Observation | None = None
-        self.console: ConsoleDatabase | None = None
+        self._console_database: ConsoleDatabase | None = None
         self.variables: Mapping[str, Variable] | None = None
 
     def by_layer(self) -> dict[Layer, LayerProbe]:
@@ -280,18 +296,35 @@ class _LayerProbes:
             ),
             name="console",
         )
-        self.console = found.database
+        self._console_database = found.database
         return found.result
 
     async def _platform(self) -> LayerResult:
         railway, timeout = self._examiner.railway, self._examiner.others_timeout
         if railway is None:
             return _not_applicable(Layer.PLATFORM, "RAILWAY_TOKEN is not set")
-        expected = ExpectedValues(url=self._url, token=Secret(self._token), console=self.console)
         others = frozenset(self._examiner.hosts) - {host_of(self._url)}
-        found = await read_platform(railway, expected, timeout=timeout, other_hosts=others)
+        found = await read_platform(
+            railway, self.expected(), timeout=timeout, try_all=self._try_all, other_hosts=others
+        )
         self.variables = found.variables
         return found.result
+
+    async def _try_all(self, credentials: Collection[Credentials]) -> Attempts:
+        if not self._may_send:
+            return {}
+        timeout = min(self._timeout, _TRY_TIMEOUT, self._deadline.left(reserve=_RESERVE))
+        return await self._examiner.tester().try_all(credentials, timeout=timeout)
+
+    def expected(self) -> ExpectedValues:
+        """What the worker's values are compared with, as far as it is known by now."""
+        return ExpectedValues(
+            url=self._url,
+            token=Secret(self._token),
+            url_variable=self._database.url_variable,
+            token_variable=self._database.token_variable,
+            console=self._console_database,
+        )
 
 
 def _is_upstash(url: str, doctor: DoctorSettings) -> bool:

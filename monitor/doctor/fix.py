@@ -1,4 +1,4 @@
-"""The fix: writes the console's URL and token into the worker's variables, redeploys, and checks again.
+"""The fix: writes what the plan says into the worker's variables, reads it back, redeploys, and checks again.
 
 Nothing else on Railway is changed, and no password is ever reset.
 """
@@ -15,9 +15,9 @@ from loguru import logger
 
 from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.diagnosis.verdicts import VerdictCode, judge
+from monitor.doctor.fix_plan import FixPlan, PlannedWrite
 from monitor.doctor.railway import Deployment, Railway
 from monitor.doctor.web import WebError
-from monitor.doctor.worker_variables import FixPlan
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import Deadline
 
@@ -34,6 +34,7 @@ class FixStep(Enum):
     """What a fix does, in this order."""
 
     WRITE = "write"
+    READ_BACK = "read_back"
     REDEPLOY = "redeploy"
     CHECK = "check"
 
@@ -73,7 +74,7 @@ async def apply_fix(
     if not plan.redeploys:
         return FixResult(steps=())
     fix = _Fix(plan, railway, examine, step_timeout)
-    is_done = await fix.write() and await fix.redeploy()
+    is_done = await fix.write() and await fix.read_back() and await fix.redeploy()
     if is_done:
         end = clock() + recheck_for.total_seconds()
         while not await fix.check():
@@ -112,8 +113,12 @@ class _Fix:
         try:
             # Without it nobody could tell the new deployment from the old one.
             self._before = await self._newest_deployment()
+            changed = await self._changed_since()
         except WebError as error:
             return self._note(FixStep.WRITE, f"Railway: {error}. Nothing was changed.", succeeded=False)
+        if changed:
+            detail = f"{' and '.join(changed)} of service {self._plan.service} changed since. Nothing was written."
+            return self._note(FixStep.WRITE, detail, succeeded=False)
         if not self._plan.writes:
             return True
         names = " and ".join(write.name for write in self._plan.writes)
@@ -126,6 +131,30 @@ class _Fix:
             detail = f"{names} of service {self._plan.service} {fate}; the service was not redeployed."
             return self._note(FixStep.WRITE, f"Railway: {error}. {detail}", succeeded=False)
         return self._note(FixStep.WRITE, f"Wrote {names} of service {self._plan.service}.", succeeded=True)
+
+    async def read_back(self) -> bool:
+        """Read what was written; false when Railway has another value."""
+        if not self._plan.writes:
+            return True
+        service = self._plan.service
+        try:
+            stored = (await self._ask(self._railway.variables)).stored
+        except WebError as error:
+            # Railway has confirmed the write, so it goes on.
+            detail = f"Railway: {error}. Whether service {service} has the new value was not read back."
+            self._note(FixStep.READ_BACK, detail, succeeded=False)
+            return True
+        names = " and ".join(write.name for write in self._plan.writes)
+        wrong = [one.name for one in self._plan.writes if not one.value.is_same_as(stored.get(one.name, ""))]
+        if wrong:
+            detail = (
+                f"Railway shows another value of {' and '.join(wrong)} of service {service} than was written; "
+                "the service was not redeployed. See its variables on Railway."
+            )
+            return self._note(FixStep.READ_BACK, detail, succeeded=False)
+        shas = " and ".join(write.value.fingerprint() for write in self._plan.writes)
+        detail = f"Read back: Railway has the new value of {names} (sha256 {shas})."
+        return self._note(FixStep.READ_BACK, detail, succeeded=True)
 
     async def redeploy(self) -> bool:
         """Ask for the deployment; false when that failed."""
@@ -162,7 +191,7 @@ class _Fix:
         self.layers = await self._examine()
         if not _works(self.layers):
             return False
-        detail = f"Service {service} was deployed with the console's URL and token, and everything examined works."
+        detail = f"Service {service} was deployed, and everything examined works."
         return self._note(FixStep.CHECK, detail, succeeded=True)
 
     def give_up(self, after: timedelta) -> None:
@@ -182,6 +211,13 @@ class _Fix:
         detail = f"Not everything works after {seconds}. {left} Run the doctor again in a while."
         self._note(FixStep.CHECK, detail, succeeded=False)
 
+    async def _changed_since(self) -> list[str]:
+        """The variables to be written that are not as they were when the plan was made; raises `WebError`."""
+        if not self._plan.writes:
+            return []
+        stored = (await self._ask(self._railway.variables)).stored
+        return [one.name for one in self._plan.writes if stored.get(one.name) != _text(one)]
+
     async def _newest_deployment(self) -> Deployment | None:
         deployments = await self._ask(self._railway.deployments)
         return deployments[0] if deployments else None
@@ -194,6 +230,10 @@ class _Fix:
         self.steps.append(FixStepResult(step=step, succeeded=succeeded, detail=detail))
         logger.log("INFO" if succeeded else "WARNING", "fix: {}", detail)
         return succeeded
+
+
+def _text(write: PlannedWrite) -> str | None:
+    return None if write.old is None else write.old.reveal()
 
 
 def _works(layers: LayerResults) -> bool:

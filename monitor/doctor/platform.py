@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.railway import Deployment, Railway, ServiceVariables
+from monitor.doctor.tried_values import Attempts, Credentials
 from monitor.doctor.web import WebError
 from monitor.doctor.worker_variables import (
-    TOKEN_NAME,
-    URL_NAME,
     ExpectedValues,
     Variable,
     compare,
-    is_redis_url,
+    credentials_to_try,
+    find_pairs,
+    redis_urls,
 )
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber, mask_credentials, one_line
@@ -52,11 +53,17 @@ class PlatformResult:
 
 
 async def read_platform(
-    railway: Railway, expected: ExpectedValues, *, timeout: timedelta, other_hosts: Collection[str] = frozenset()
+    railway: Railway,
+    expected: ExpectedValues,
+    *,
+    timeout: timedelta,
+    try_all: Callable[[Collection[Credentials]], Awaitable[Attempts]],
+    other_hosts: Collection[str] = frozenset(),
 ) -> PlatformResult:
-    """The worker's variables compared with ours and the console's. Takes at most `timeout`.
+    """The worker's variables compared with ours and the console's. Takes at most `timeout`, and `try_all`'s time.
 
-    `other_hosts`: see `compare`. Anything unexpected is unknown, never a verdict.
+    `try_all` asks the database what it accepts. `other_hosts`: see `compare`. Anything unexpected is unknown and
+    never a verdict.
     """
     deadline = Deadline(timeout)
     try:
@@ -64,8 +71,9 @@ async def read_platform(
     except WebError as error:
         unknown = LayerResult(layer=Layer.PLATFORM, state=LayerState.UNKNOWN, detail=f"not read: {error}")
         return PlatformResult(result=unknown)
-    variables = service.variables()
-    compared = compare(variables, expected, other_hosts=other_hosts)
+    variables = service.variables(expected)
+    attempts = await try_all(credentials_to_try(variables, expected))
+    compared = compare(variables, expected, attempts, other_hosts=other_hosts)
     parts = [f"service {railway.service}: {compared.detail}"]
     if compared.state is not LayerState.NOT_APPLICABLE:
         parts += service.format_deployments()
@@ -102,13 +110,15 @@ class _ServiceAnswers:
     running: Mapping[str, str] | None
     log: Sequence[str]
 
-    def variables(self) -> dict[str, Variable]:
-        """The variables that can lead to a database."""
-        names = [URL_NAME, TOKEN_NAME]
-        values = {**self.set_variables.stored, **self.staged}
-        names += [name for name, value in values.items() if is_redis_url(value)]
-        found = {name: self._variable(name) for name in dict.fromkeys(names)}
-        return {name: variable for name, variable in found.items() if variable.is_sealed or variable.value}
+    def variables(self, expected: ExpectedValues) -> dict[str, Variable]:
+        """The variables that have to do with this database."""
+        names = {**self.set_variables.stored, **self.staged, **dict.fromkeys(self.set_variables.sealed)}
+        own = (expected.url_variable, expected.token_variable)
+        known = {name: self._variable(name) for name in (*names, *filter(None, own))}
+        relevant = [name for pair in find_pairs(known, expected) for name in (pair.url, pair.token) if name]
+        relevant += [variable.name for variable in redis_urls(known, expected.host)]
+        found = {name: known.get(name) or self._variable(name) for name in dict.fromkeys(relevant)}
+        return {name: one for name, one in found.items() if one.is_set or one.running}
 
     def _variable(self, name: str) -> Variable:
         variables = self.set_variables

@@ -1,9 +1,9 @@
-"""A worker's variables on its platform: what is wrong with them, and what `doctor --fix` writes in their place."""
+"""A worker's variables on its platform: which of them lead to one database, and what is wrong with them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote, urlsplit
@@ -12,13 +12,14 @@ from monitor.checks.credentials import host_of, inspect
 from monitor.checks.observation import Fact
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.console import ConsoleDatabase
+from monitor.doctor.tried_values import NOT_TRIED, Attempt, Attempts, AttemptState, Credentials
 from monitor.lib.secret import Secret
 
-URL_NAME = "UPSTASH_REDIS_REST_URL"
-TOKEN_NAME = "UPSTASH_REDIS_REST_TOKEN"
 # In place of a value that is in order, so that the other one is inspected alone.
 _ANY_URL, _ANY_TOKEN = "https://example.com", "token"
 _OLD_PASSWORD = re.compile(r"[0-9a-f]{32}")
+# As Upstash and Vercel name the two, with whatever stands in front: CACHE_REST_URL goes with CACHE_REST_TOKEN.
+_END_OF_URL_NAME = re.compile(r"(?:(?<=REST_)|(?<=REST_API_))URL$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,11 @@ class Variable:
         return "" if self.value is None else self.value.reveal()
 
     @property
+    def is_set(self) -> bool:
+        """True when the service has it, its value shown or not."""
+        return self.is_sealed or bool(self.value)
+
+    @property
     def is_undeployed(self) -> bool:
         """True when it is set, and a deployment would change what the worker has."""
         if self.value is None:
@@ -63,6 +69,8 @@ class VariableProblem(Enum):
     MALFORMED = "is malformed"
     DIFFERS = "is different from here"
     NOT_THE_CONSOLES = "is different from the console's"
+    REFUSED = "is refused by the database"
+    NOT_TRIED = "is different, and whether the database accepts it is not known"
     SEALED = "is not shown, as sealed variables are not"
 
 
@@ -74,15 +82,22 @@ _FACTS = {
     VariableProblem.DIFFERS: Fact.WORKER_VARIABLE_DIFFERS,
     VariableProblem.SEALED: Fact.WORKER_VARIABLE_SEALED,
 }
-_FoundProblem = tuple[str, VariableProblem, str]  # name, problem, detail
+_NOT_KNOWN = frozenset({VariableProblem.NOT_TRIED, VariableProblem.SEALED})
+_THE_CONSOLES, _AS_HERE = "the console's", "the same as here"
+_NOTHING_TO_COMPARE = "set, with nothing to compare"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpectedValues:
-    """What the worker's values are compared with: this process's, and the console's where they are known."""
+    """What the worker's values are compared with: this process's, and the console's where they are known.
+
+    `url_variable` and `token_variable` are this database's own; empty where a value is written in the file.
+    """
 
     url: str
     token: Secret
+    url_variable: str
+    token_variable: str
     console: ConsoleDatabase | None = None
 
     @property
@@ -94,99 +109,304 @@ class ExpectedValues:
         """False when this process's own values are malformed or missing: then nothing is compared with them."""
         return inspect(self.url, self.token.reveal()) is None
 
+    @property
+    def right_url(self) -> str:
+        """The database's REST URL, as it should stand where the console is known."""
+        return self.url if self.console is None else self.console.url
+
+    def is_consoles_token(self, text: str) -> bool:
+        """True for one of the REST tokens that the console shows."""
+        return self.console is not None and self.console.accepts_over_rest(text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariablePair:
+    """The names of the variables from which a service reads one database; empty where a name is not known."""
+
+    url: str
+    token: str
+
+
+def find_pairs(variables: Mapping[str, Variable], expected: ExpectedValues) -> tuple[VariablePair, ...]:
+    """The pairs through which the service reads this database; none where no name is known.
+
+    By the names that this process reads, unless the URL there leads elsewhere and another variable's leads here: a
+    service may use other names. Where nothing leads here, the names of this process are those that are missing.
+    """
+    own = VariablePair(url=expected.url_variable, token=expected.token_variable)
+    own_url, host = variable_of(variables, own.url), expected.host
+    if own_url.is_set and host_of(own_url.text) in (None, host):
+        return (_completed(own.url, variables, expected),)
+    by_host = tuple(
+        _completed(name, variables, expected)
+        for name, variable in variables.items()
+        if host and _is_rest_url(variable.text) and host_of(variable.text) == host
+    )
+    return by_host or ((own,) if own.url or own.token else ())
+
+
+def _completed(url: str, variables: Mapping[str, Variable], expected: ExpectedValues) -> VariablePair:
+    """With the token's name: this process's own, the URL's sibling, or one that holds a token known here."""
+    own_url, own_token = expected.url_variable, expected.token_variable
+    if own_token and url == own_url:
+        return VariablePair(url=url, token=own_token)
+    sibling = _END_OF_URL_NAME.sub("TOKEN", url) if _END_OF_URL_NAME.search(url) else ""
+    known = next((name for name, one in variables.items() if _is_known_token(one.text, expected)), "")
+    # Beside a URL of its own that leads elsewhere, the own token is that database's.
+    is_own_free = variable_of(variables, own_token).is_set and not variable_of(variables, own_url).is_set
+    if variable_of(variables, sibling).is_set:
+        return VariablePair(url=url, token=sibling)
+    return VariablePair(url=url, token=known or (own_token if is_own_free else sibling))
+
+
+def _is_known_token(text: str, expected: ExpectedValues) -> bool:
+    return bool(text.strip()) and (expected.token.is_same_as(text) or expected.is_consoles_token(text))
+
+
+def variable_of(variables: Mapping[str, Variable], name: str) -> Variable:
+    """The variable of that name, or one that is not set."""
+    return variables.get(name, Variable(name=name))
+
+
+def credentials_of(
+    variables: Mapping[str, Variable], pair: VariablePair, expected: ExpectedValues
+) -> tuple[Credentials, ...]:
+    """What a service has in a pair, where there is a token: as a person sees it set, as stored, as it runs.
+
+    A token without a URL goes with this database's. Behind a sealed URL may be any host.
+    """
+    url, token = variable_of(variables, pair.url), variable_of(variables, pair.token)
+    if url.is_sealed and url.value is None:
+        return ()
+    running_url = url.running if url.is_running_known else url.stored
+    usual = Secret(expected.right_url)
+    sides = ((url.value, token.value), (url.stored, token.stored), (running_url, token.running))
+    return tuple(
+        dict.fromkeys(
+            Credentials(url=address if address and not is_blank(address) else usual, token=value)
+            for address, value in sides
+            if value is not None and not is_blank(value)
+        )
+    )
+
+
+def credentials_to_try(variables: Mapping[str, Variable], expected: ExpectedValues) -> tuple[Credentials, ...]:
+    """What has to be tried before the variables can be compared: all but what is known to be this database's."""
+    pairs = find_pairs(variables, expected)
+    return tuple(
+        dict.fromkeys(
+            [
+                *(
+                    credentials
+                    for pair in pairs
+                    for credentials in credentials_of(variables, pair, expected)
+                    if not _is_known(credentials, expected)
+                ),
+                *(Credentials(url=one.value) for one in redis_urls(variables, expected.host) if one.value),
+            ]
+        )
+    )
+
+
+def _is_known(credentials: Credentials, expected: ExpectedValues) -> bool:
+    token = credentials.token.reveal() if credentials.token else ""
+    if host_of(credentials.url.reveal()) != expected.host:
+        return False
+    return expected.is_consoles_token(token) or (expected.console is None and expected.token.is_same_as(token))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Finding:
+    """What was found of one variable: a problem, or what it is where there is none."""
+
+    name: str
+    problem: VariableProblem | None = None
+    words: str = ""
+    facts: frozenset[Fact] = frozenset()
+
 
 def compare(
-    variables: Mapping[str, Variable], expected: ExpectedValues, *, other_hosts: Collection[str] = frozenset()
+    variables: Mapping[str, Variable],
+    expected: ExpectedValues,
+    attempts: Attempts,
+    *,
+    other_hosts: Collection[str] = frozenset(),
 ) -> LayerResult:
     """The platform's layer as far as the variables for one database tell, in words without values.
 
-    `other_hosts` are those of the other databases in the settings: a worker that uses one of them is in order.
+    `attempts` are those of `credentials_to_try`. `other_hosts` are those of the other databases in the settings: a
+    worker that uses one of them is in order.
     """
-    urls = _redis_urls(variables, expected.host)
-    if not urls and host_of(variables.get(URL_NAME, Variable(name=URL_NAME)).text) in other_hosts:
+    urls, pairs = redis_urls(variables, expected.host), find_pairs(variables, expected)
+    if not urls and any(host_of(variable_of(variables, pair.url).text) in other_hosts for pair in pairs):
         return _result(LayerState.NOT_APPLICABLE, "it uses another of the databases that are watched")
-    problems = list(_pair_problems(variables, expected, is_needed=not urls))
-    problems += [problem for variable in urls for problem in _redis_url_problems(variable, expected)]
-    facts = {_FACTS[problem] for _, problem, _ in problems if problem in _FACTS}
-    if _is_the_consoles(variables, urls, expected):
+    if not urls and not pairs:
+        return _result(LayerState.UNKNOWN, "no variable holds this database's URL, and their names are not known")
+    found = [
+        finding
+        for pair in pairs
+        for finding in _pair_findings(pair, variables, expected, attempts, is_needed=not urls)
+    ]
+    for variable in urls:
+        attempt = attempts.get(Credentials(url=Secret(variable.text)), NOT_TRIED)
+        found += _redis_url_findings(variable, expected, attempt)
+    facts = {fact for finding in found for fact in finding.facts}
+    facts |= {_FACTS[finding.problem] for finding in found if finding.problem in _FACTS}
+    if _are_the_consoles(variables, pairs, expected):
         facts.add(Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
+    return _summarize(found, facts)
+
+
+def _summarize(found: Collection[_Finding], facts: Collection[Fact]) -> LayerResult:
+    problems = [(one, one.problem) for one in found if one.problem is not None]
     if problems:
-        is_only_sealed = all(problem is VariableProblem.SEALED for _, problem, _ in problems)
-        words = ", ".join(f"{name} {problem.value}{detail}" for name, problem, detail in problems)
-        return _result(LayerState.UNKNOWN if is_only_sealed else LayerState.FAILED, words, facts)
-    pair = [name for name in (URL_NAME, TOKEN_NAME) if name in variables]
-    names = list(dict.fromkeys([*pair, *(variable.name for variable in urls)]))
-    subject = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
-    if expected.console is None and not expected.is_well_formed:
-        return _result(LayerState.UNKNOWN, f"{subject} set, with nothing to compare")
-    same_as = "the console's" if Fact.WORKER_VARIABLE_IS_THE_CONSOLES in facts else "the same as here"
-    return _result(LayerState.PASSED, f"{subject} {same_as}", facts)
+        is_unknown = all(problem in _NOT_KNOWN for _, problem in problems)
+        words = ", ".join(f"{one.name} {problem.value}{one.words}" for one, problem in problems)
+        return _result(LayerState.UNKNOWN if is_unknown else LayerState.FAILED, words, facts)
+    names: dict[str, list[str]] = {}
+    for one in found:
+        names.setdefault(one.words, []).append(one.name)
+    subjects = (
+        f"{' and '.join(some)} {'is' if len(some) == 1 else 'are'} {words}" for words, some in names.items()
+    )
+    state = LayerState.UNKNOWN if _NOTHING_TO_COMPARE in names else LayerState.PASSED
+    return _result(state, ", ".join(subjects), facts)
 
 
 def _result(state: LayerState, detail: str, facts: Collection[Fact] = ()) -> LayerResult:
     return LayerResult(layer=Layer.PLATFORM, state=state, detail=detail, facts=frozenset(facts))
 
 
-def _pair_problems(
-    variables: Mapping[str, Variable], expected: ExpectedValues, *, is_needed: bool
-) -> Iterator[_FoundProblem]:
-    for name in (URL_NAME, TOKEN_NAME):
-        variable = variables.get(name, Variable(name=name))
+def _pair_findings(
+    pair: VariablePair,
+    variables: Mapping[str, Variable],
+    expected: ExpectedValues,
+    attempts: Attempts,
+    *,
+    is_needed: bool,
+) -> Iterator[_Finding]:
+    url, token = variable_of(variables, pair.url), variable_of(variables, pair.token)
+    seen = next(iter(credentials_of(variables, pair, expected)), None)
+    attempt = NOT_TRIED if seen is None else attempts.get(seen, NOT_TRIED)
+    is_elsewhere = host_of(url.text) not in (None, expected.host)
+    if is_elsewhere and attempt.state is AttemptState.ACCEPTED:
+        facts = frozenset({Fact.WORKER_USES_ANOTHER_DATABASE})
+        yield from (_Finding(name=one.name, words="another database's", facts=facts) for one in (url, token))
+        return
+    for variable in (url, token):
+        if not variable.name:
+            continue
         if variable.is_sealed and variable.value is None:
-            yield name, VariableProblem.SEALED, ""
-        elif variable.text.strip():
-            yield from _value_problems(variable, expected)
-        elif is_needed:
-            yield name, VariableProblem.MISSING, ""
+            yield _Finding(name=variable.name, problem=VariableProblem.SEALED)
+        elif not variable.text.strip():
+            if is_needed:
+                yield _Finding(name=variable.name, problem=VariableProblem.MISSING)
+        elif variable is url:
+            yield from _url_findings(url, expected)
+        elif not is_elsewhere or _is_known_token(token.text, expected):
+            yield from _token_findings(token, expected, attempt)
 
 
-def _value_problems(variable: Variable, expected: ExpectedValues) -> Iterator[_FoundProblem]:
-    value = variable.text
-    is_url = variable.name == URL_NAME
+def _url_findings(variable: Variable, expected: ExpectedValues) -> Iterator[_Finding]:
+    name, value, console = variable.name, variable.text, expected.console
     if variable.is_undeployed:
-        yield variable.name, VariableProblem.STAGED, ""
-    mistake = inspect(value, _ANY_TOKEN) if is_url else inspect(_ANY_URL, value)
+        yield _Finding(name=name, problem=VariableProblem.STAGED)
+    mistake = inspect(value, _ANY_TOKEN)
     if mistake is not None:
-        yield variable.name, VariableProblem.MALFORMED, f" ({mistake.detail})"
-        return
-    if expected.console is not None:
-        if _is_right(variable.name, value, expected.console):
-            return
-        yield variable.name, VariableProblem.NOT_THE_CONSOLES, ""
-    is_same = _is_same_url(value, expected.url) if is_url else expected.token.is_same_as(value)
-    if expected.is_well_formed and not is_same:
-        yield variable.name, VariableProblem.DIFFERS, ""
+        yield _Finding(name=name, problem=VariableProblem.MALFORMED, words=f" ({mistake.detail})")
+    elif console is not None and is_same_url(value, console.url):
+        yield _Finding(name=name, words=_THE_CONSOLES)
+    elif console is None and is_same_url(value, expected.url):
+        yield _Finding(name=name, words=_AS_HERE)
+    elif console is None and not expected.is_well_formed:
+        yield _Finding(name=name, words=_NOTHING_TO_COMPARE)
+    else:
+        yield from _differing(name, expected, is_same=is_same_url(value, expected.url))
 
 
-def _redis_url_problems(variable: Variable, expected: ExpectedValues) -> Iterator[_FoundProblem]:
-    password = _password_in(variable.text)
-    differs = expected.is_well_formed and not expected.token.is_same_as(password)
+def _token_findings(variable: Variable, expected: ExpectedValues, attempt: Attempt) -> Iterator[_Finding]:
+    name, value = variable.name, variable.text
     if variable.is_undeployed:
-        yield variable.name, VariableProblem.STAGED, ""
-    if expected.console is not None:
-        if expected.console.accepts_over_tcp(password):
-            return
-        yield variable.name, VariableProblem.NOT_THE_CONSOLES, ""
+        yield _Finding(name=name, problem=VariableProblem.STAGED)
+    mistake = inspect(_ANY_URL, value)
+    if mistake is not None:
+        yield _Finding(name=name, problem=VariableProblem.MALFORMED, words=f" ({mistake.detail})")
+    elif expected.is_consoles_token(value):
+        yield _Finding(name=name, words=_THE_CONSOLES)
+    elif expected.console is None and expected.token.is_same_as(value):
+        yield _Finding(name=name, words=_AS_HERE)
+    else:
+        yield from _tried(name, expected, attempt, is_same=expected.token.is_same_as(value), what="token")
+
+
+def _redis_url_findings(variable: Variable, expected: ExpectedValues, attempt: Attempt) -> Iterator[_Finding]:
+    name, password = variable.name, password_in(variable.text)
+    is_same = expected.token.is_same_as(password)
+    if variable.is_undeployed:
+        yield _Finding(name=name, problem=VariableProblem.STAGED)
+    if expected.console is not None and expected.console.accepts_over_tcp(password):
+        yield _Finding(name=name, words=_THE_CONSOLES)
+    elif expected.console is None and is_same:
+        yield _Finding(name=name, words=_AS_HERE)
     # On an older database the password is another value than the token, and both are right.
-    elif _OLD_PASSWORD.fullmatch(password):
-        return
-    if differs:
-        yield variable.name, VariableProblem.DIFFERS, ""
+    elif (
+        expected.console is None and attempt.state is AttemptState.NOT_TRIED and _OLD_PASSWORD.fullmatch(password)
+    ):
+        yield _Finding(name=name, words="an older database's by its form")
+    else:
+        # Over rediss:// every refusal is worded so that it fits a user who is switched off.
+        if attempt.state is AttemptState.MAY_BE_DISABLED:
+            attempt = Attempt(state=AttemptState.REFUSED, detail=attempt.detail)
+        yield from _tried(name, expected, attempt, is_same=is_same, what="password")
 
 
-def _is_the_consoles(
-    variables: Mapping[str, Variable], urls: Sequence[Variable], expected: ExpectedValues
+def _tried(
+    name: str, expected: ExpectedValues, attempt: Attempt, *, is_same: bool, what: str
+) -> Iterator[_Finding]:
+    """A secret that is not the console's, by what the database answered to it."""
+    match attempt.state:
+        case AttemptState.ACCEPTED if is_same:
+            yield _Finding(name=name, words=_AS_HERE)
+        case AttemptState.ACCEPTED:
+            facts = frozenset({Fact.WORKER_HAS_ANOTHER_TOKEN})
+            yield _Finding(name=name, words=f"another {what} that works", facts=facts)
+        case AttemptState.NOT_TRIED if expected.console is None and not expected.is_well_formed:
+            yield _Finding(name=name, words=_NOTHING_TO_COMPARE)
+        case AttemptState.NOT_TRIED:
+            yield _Finding(name=name, problem=VariableProblem.NOT_TRIED, words=f" ({attempt.detail})")
+        case _:
+            is_perhaps_disabled = attempt.state is AttemptState.MAY_BE_DISABLED
+            more = {Fact.WORKER_USER_MAY_BE_DISABLED} if is_perhaps_disabled else set()
+            yield from _differing(name, expected, is_same=is_same, facts={Fact.WORKER_TOKEN_REFUSED, *more})
+
+
+def _differing(
+    name: str, expected: ExpectedValues, *, is_same: bool, facts: Collection[Fact] = ()
+) -> Iterator[_Finding]:
+    """From the console's where that is known, and from this process's where that can be right."""
+    problems = []
+    if expected.console is not None:
+        problems.append(VariableProblem.NOT_THE_CONSOLES)
+    if expected.is_well_formed and not is_same:
+        problems.append(VariableProblem.DIFFERS)
+    for problem in problems or (VariableProblem.REFUSED,):
+        yield _Finding(name=name, problem=problem, facts=frozenset(facts))
+
+
+def _are_the_consoles(
+    variables: Mapping[str, Variable], pairs: Collection[VariablePair], expected: ExpectedValues
 ) -> bool:
     console = expected.console
     if console is None:
         return False
-    url, token = (variables.get(name, Variable(name=name)).text for name in (URL_NAME, TOKEN_NAME))
-    if url or token:
-        return _is_same_url(url, console.url) and console.accepts_over_rest(token)
-    return bool(urls) and all(console.accepts_over_tcp(_password_in(variable.text)) for variable in urls)
+    texts = [[variable_of(variables, name).text for name in (pair.url, pair.token)] for pair in pairs]
+    if any(url or token for url, token in texts):
+        return any(is_same_url(url, console.url) and console.accepts_over_rest(token) for url, token in texts)
+    urls = redis_urls(variables, expected.host)
+    return bool(urls) and all(console.accepts_over_tcp(password_in(variable.text)) for variable in urls)
 
 
-def _redis_urls(variables: Mapping[str, Variable], host: str | None) -> list[Variable]:
+def redis_urls(variables: Mapping[str, Variable], host: str | None) -> list[Variable]:
     """The variables such as `REDIS_URL` that hold a redis:// or rediss:// URL of this host."""
     return [
         variable
@@ -199,126 +419,22 @@ def is_redis_url(value: str) -> bool:
     return value.strip().lower().startswith(("redis://", "rediss://"))
 
 
-def _is_same_url(one: str, other: str) -> bool:
+def _is_rest_url(value: str) -> bool:
+    return value.strip().lower().startswith(("http://", "https://"))
+
+
+def is_same_url(one: str, other: str) -> bool:
     """True when two well-formed REST URLs are the same but for a slash at the end."""
     return one.rstrip("/").lower() == other.rstrip("/").lower()
 
 
-def _is_right(name: str, value: str, console: ConsoleDatabase) -> bool:
-    """True when this value of one of the pair is the console's."""
-    return _is_same_url(value, console.url) if name == URL_NAME else console.accepts_over_rest(value)
+def is_blank(value: Secret | None) -> bool:
+    return value is None or not value.reveal().strip()
 
 
-def _password_in(url: str) -> str:
+def password_in(url: str) -> str:
     """The password in a redis:// or rediss:// URL, without its percent-encoding."""
     try:
         return unquote(urlsplit(url.strip()).password or "")
     except ValueError:
         return ""
-
-
-class WriteReason(Enum):
-    """Why a variable is written."""
-
-    MISSING = "not set"
-    DIFFERENT = "different from the console's"
-    ANOTHER_HOST = "the URL of another host"
-    REFERENCE = "a reference to another variable, which the value replaces"
-    SEALED = "not shown, as sealed variables are not, so it cannot be compared"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedWrite:
-    """One variable that gets a new value."""
-
-    name: str
-    reason: WriteReason
-    value: Secret
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FixPlan:
-    """What a fix will do to one service, to be shown before it is done.
-
-    `by_hand` are variables that hold the host with another password: only a person knows how they are made.
-    """
-
-    service: str
-    writes: tuple[PlannedWrite, ...] = ()
-    right: tuple[str, ...] = ()
-    by_hand: tuple[str, ...] = ()
-    redeploys: bool = False
-    refusal: str = ""
-
-    def lines(self) -> tuple[str, ...]:
-        """The plan for people; no value stands in it."""
-        if self.refusal:
-            return (self.refusal,)
-        of_service = f"of service {self.service}"
-        return (
-            *(f"write {write.name} {of_service}: it is {write.reason.value}" for write in self.writes),
-            *(f"leave {name} {of_service}: it is the console's already" for name in self.right),
-            *(
-                f"leave {name} {of_service}: its password is another, to be changed by hand"
-                for name in self.by_hand
-            ),
-            f"redeploy service {self.service}" if self.redeploys else "nothing is left for this fix to do",
-        )
-
-
-def plan_fix(
-    variables: Mapping[str, Variable],
-    console: ConsoleDatabase,
-    *,
-    service: str,
-    other_hosts: Collection[str] = frozenset(),
-) -> FixPlan:
-    """The smallest change after which a redeployed service has the console's URL and token."""
-    present = variables.get(URL_NAME)
-    if present is not None and present.stored is not None and host_of(present.stored.reveal()) in other_hosts:
-        refusal = f"service {service} uses another of the databases that are watched; nothing is changed"
-        return FixPlan(service=service, refusal=refusal)
-    urls = _redis_urls(variables, host_of(console.url))
-    writes: list[PlannedWrite] = []
-    right: list[str] = []
-    for name, wanted in ((URL_NAME, Secret(console.url)), (TOKEN_NAME, console.rest_token)):
-        reason = _write_reason(variables.get(name, Variable(name=name)), console)
-        if reason is None:
-            right.append(name)
-        # A worker that reads a whole rediss:// URL need not have the pair.
-        elif reason is not WriteReason.MISSING or not urls:
-            writes.append(PlannedWrite(name=name, reason=reason, value=wanted))
-    accepted = [variable for variable in urls if _is_accepted(variable, console)]
-    left_alone = [*(variables[name] for name in right), *accepted]
-    return FixPlan(
-        service=service,
-        writes=tuple(writes),
-        right=tuple(right),
-        by_hand=tuple(
-            variable.name for variable in urls if variable not in accepted and not variable.is_reference
-        ),
-        redeploys=bool(writes) or any(_is_not_running(variable) for variable in left_alone),
-    )
-
-
-def _write_reason(variable: Variable, console: ConsoleDatabase) -> WriteReason | None:
-    if variable.stored is None:
-        return WriteReason.SEALED if variable.is_sealed else WriteReason.MISSING
-    value = variable.stored.reveal()
-    if not value.strip():
-        return WriteReason.MISSING
-    if _is_right(variable.name, value, console):
-        return None
-    if variable.is_reference:
-        return WriteReason.REFERENCE
-    if variable.name == URL_NAME and host_of(value) not in (None, host_of(console.url)):
-        return WriteReason.ANOTHER_HOST
-    return WriteReason.DIFFERENT
-
-
-def _is_not_running(variable: Variable) -> bool:
-    return not variable.is_running_known or variable.running != variable.stored
-
-
-def _is_accepted(variable: Variable, console: ConsoleDatabase) -> bool:
-    return variable.stored is not None and console.accepts_over_tcp(_password_in(variable.stored.reveal()))

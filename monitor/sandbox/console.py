@@ -41,6 +41,8 @@ class Database:
     has_allowlist: bool = False
     commands_used: int = 1200
     command_limit: int = 500_000
+    bandwidth_used: int = 7
+    bandwidth_limit_gb: int = 50
     budget: int = 0
     billing: float = 0.0
     storage_used: int = 1024 * 1024
@@ -72,6 +74,7 @@ class Database:
             "budget": self.budget,
             "db_request_limit": self.command_limit,
             "db_disk_threshold": self.storage_limit,
+            "db_monthly_bandwidth_limit": self.bandwidth_limit_gb,
             "securityAddons": {"ipWhitelisting": self.has_allowlist},
             **(credentials if self.shows_credentials else {}),
             **self.extra,
@@ -81,6 +84,7 @@ class Database:
         """The object of the stats call."""
         return {
             "total_monthly_requests": self.commands_used,
+            "total_monthly_bandwidth": self.bandwidth_used,
             "total_monthly_billing": self.billing,
             "current_storage": self.storage_used,
         }

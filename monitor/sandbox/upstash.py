@@ -140,7 +140,8 @@ class UpstashStandIn(FaultyServer[UpstashFault]):
     """One database; `url` and `token` are what a client needs. Encrypted with `tls`.
 
     `fault`, `delay_seconds`, `token`, `read_only_token` and `silent_on`, commands that are never answered, may be
-    changed at any time from any thread. `billed_commands` counts what Upstash would have charged for.
+    changed at any time from any thread. `acl_tokens` are those of ACL users (`ACL RESTTOKEN`): true while the user
+    is on, false when it was switched off. `billed_commands` counts what Upstash would have charged for.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class UpstashStandIn(FaultyServer[UpstashFault]):
     ) -> None:
         self.token = token
         self.read_only_token = read_only_token
+        self.acl_tokens: dict[str, bool] = {}
         self.silent_on: frozenset[str] = frozenset()
         self.delay_seconds = 0.0
         self.keyspace = Keyspace()
@@ -170,13 +172,16 @@ class UpstashStandIn(FaultyServer[UpstashFault]):
 
     async def _command(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token or token not in (self.token, self.read_only_token):
+        if self.acl_tokens.get(token) is False:
+            raise CommandError("WRONGPASS invalid username-password pair or user is disabled", status=401)
+        is_known = token in (self.token, self.read_only_token, *self.acl_tokens)
+        if scheme.lower() != "bearer" or not token or not is_known:
             raise CommandError("WRONGPASS invalid or missing auth token", status=401)
         words = _words(await request.body())
         name = words[0].upper()
         if name in self.silent_on:
             await self.wait_until(lambda: False)
-        refusal = _REFUSALS.get(self.fault, None if token == self.token else _READ_ONLY)
+        refusal = _REFUSALS.get(self.fault, _READ_ONLY if token == self.read_only_token else None)
         if refusal is not None and name in refusal.commands:
             raise CommandError(refusal.text.format(command=name.lower()))
         self.billed_commands += name in _COMMANDS - _FREE

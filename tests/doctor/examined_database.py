@@ -162,7 +162,9 @@ class ExaminedDatabase:
         probes = RestProbeFactory(scrub=examiner.scrub, resolver=Resolver(self.lookup))
         examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
         without = frozenset[Layer]() if is_billed else BILLED_LAYERS
-        examined = await examiner.examine(settings.databases[0], without=without, within=within)
+        # As where both are read from the environment.
+        database = settings.databases[0].with_variables(url="UPSTASH_REDIS_REST_URL", token=TOKEN_NAME)
+        examined = await examiner.examine(database, without=without, within=within)
         return examined.layers
 
     def lookup(self, host: str, port: int) -> Sequence[AddressInfo]:

@@ -6,7 +6,7 @@ The clock is the test's own: the two minutes pass in a moment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from time import monotonic
 
@@ -17,9 +17,11 @@ from monitor.checks.observation import Outcome
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.fix import FixResult, FixStep, apply_fix
+from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
 from monitor.doctor.platform import read_platform
 from monitor.doctor.railway import Railway, RailwayAccess
-from monitor.doctor.worker_variables import ExpectedValues, FixPlan, plan_fix
+from monitor.doctor.tried_values import Attempt, Attempts, AttemptState, Credentials
+from monitor.doctor.worker_variables import ExpectedValues
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
 from monitor.sandbox.railway import RailwayStandIn
@@ -37,6 +39,20 @@ CONSOLE = ConsoleDatabase(
     password=Secret(NEW),
 )
 WRITES, REDEPLOYS = "variableCollectionUpsert", "serviceInstanceRedeploy"
+
+
+async def answers(credentials: Collection[Credentials]) -> Attempts:
+    """What a database with the new token answers."""
+    new = Secret(NEW)
+    states = {one: AttemptState.ACCEPTED if one.token == new else AttemptState.REFUSED for one in credentials}
+    return {one: Attempt(state=state) for one, state in states.items()}
+
+
+def expected_with(token: str) -> ExpectedValues:
+    names = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
+    return ExpectedValues(
+        url=URL, token=Secret(token), url_variable=names[0], token_variable=names[1], console=CONSOLE
+    )
 
 
 class FixCase:
@@ -67,15 +83,16 @@ class FixCase:
         layers = [LayerResult(layer=layer, state=LayerState.PASSED) for layer in REST_LAYERS]
         if not self.works:
             layers[5] = LayerResult(layer=Layer.TOKEN, state=LayerState.FAILED, outcome=Outcome.TOKEN_REJECTED)
-        expected = ExpectedValues(url=URL, token=Secret(NEW), console=CONSOLE)
-        layers.append((await read_platform(self.railway, expected, timeout=LONG)).result)
+        found = await read_platform(self.railway, expected_with(NEW), timeout=LONG, try_all=answers)
+        layers.append(found.result)
         return LayerResults(database="main", layers=tuple(layers))
 
     def plan(self) -> FixPlan:
-        expected = ExpectedValues(url=URL, token=Secret(OLD), console=CONSOLE)
-        variables = asyncio.run(read_platform(self.railway, expected, timeout=LONG)).variables
-        assert variables is not None
-        return plan_fix(variables, CONSOLE, service="worker")
+        expected = expected_with(OLD)
+        found = asyncio.run(read_platform(self.railway, expected, timeout=LONG, try_all=answers))
+        assert found.variables is not None
+        attempts = asyncio.run(answers(credentials_for_plan(found.variables, expected, CONSOLE)))
+        return plan_fix(found.variables, expected, CONSOLE, attempts, service="worker")
 
     def apply_fix(self, plan: FixPlan | None = None, *, step_timeout: timedelta = LONG) -> FixResult:
         """Apply a fix; none may show a value, or change anything else."""
@@ -119,7 +136,8 @@ def case() -> Iterator[FixCase]:
 def test_a_worker_with_an_old_token_is_fixed(case: FixCase) -> None:
     """Written without a deployment of its own, deployed once, checked until it works; the log has each step."""
     result = case.apply_fix()
-    assert steps_of(result) == [(FixStep.WRITE, True), (FixStep.REDEPLOY, True), (FixStep.CHECK, True)]
+    done = [(step, True) for step in (FixStep.WRITE, FixStep.READ_BACK, FixStep.REDEPLOY, FixStep.CHECK)]
+    assert steps_of(result) == done
     assert is_fixed(result)
     assert result.layers is not None
     assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == NEW
@@ -127,8 +145,10 @@ def test_a_worker_with_an_old_token_is_fixed(case: FixCase) -> None:
     assert len(case.worker.deployments) == 2
     assert [line.strip() for line in case.log] == [
         "INFO fix: Wrote UPSTASH_REDIS_REST_TOKEN of service worker.",
+        "INFO fix: Read back: Railway has the new value of UPSTASH_REDIS_REST_TOKEN (sha256 "
+        f"{Secret(NEW).fingerprint()}).",
         "INFO fix: Asked Railway to redeploy service worker.",
-        "INFO fix: Service worker was deployed with the console's URL and token, and everything examined works.",
+        "INFO fix: Service worker was deployed, and everything examined works.",
     ]
 
 
@@ -171,12 +191,51 @@ def test_missing_variables_are_added(case: FixCase) -> None:
     assert case.worker.running["UPSTASH_REDIS_REST_URL"] == URL
 
 
-def test_a_sealed_variable_is_written_and_counts_as_right_when_the_deployment_runs(case: FixCase) -> None:
-    """Its value cannot be read back; that a new deployment runs and REST works is all that can be known."""
+def test_a_sealed_variable_is_not_written(case: FixCase) -> None:
+    """Nobody can see whether its value works, so a person has to change it."""
     case.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
-    result = case.apply_fix()
-    assert is_fixed(result)
-    assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == NEW
+    assert (case.apply_fix().steps, case.api.changes()) == ((), [])
+
+
+def test_what_changed_since_it_was_tried_is_not_overwritten(case: FixCase) -> None:
+    """Somebody set another token while the question was open: that one was not tried."""
+    plan = case.plan()
+    case.worker.store({"UPSTASH_REDIS_REST_TOKEN": "AXacl33333333333333333333333333"})
+    result = case.apply_fix(plan)
+    assert steps_of(result) == [(FixStep.WRITE, False)]
+    assert result.steps[0].detail == (
+        "UPSTASH_REDIS_REST_TOKEN of service worker changed since. Nothing was written."
+    )
+    assert case.api.changes() == []
+
+
+def test_a_write_that_railway_does_not_show_is_told(case: FixCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confirmed, and not there when it is read back: nothing is deployed on top of it."""
+    plan = case.plan()
+    monkeypatch.setattr(case.worker, "store", lambda _: None)
+    result = case.apply_fix(plan)
+    assert steps_of(result) == [(FixStep.WRITE, True), (FixStep.READ_BACK, False)]
+    assert result.steps[1].detail.startswith(
+        "Railway shows another value of UPSTASH_REDIS_REST_TOKEN of service worker than was written"
+    )
+    assert case.api.changes() == [WRITES]
+
+
+def test_a_write_that_cannot_be_read_back_is_deployed_all_the_same(
+    case: FixCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Railway has confirmed it; that it was not read back is told."""
+    plan, store = case.plan(), case.worker.store
+
+    def store_and_fail(values: dict[str, str]) -> None:
+        store(values)
+        case.api.errors["variables"] = "Problem processing request"
+
+    monkeypatch.setattr(case.worker, "store", store_and_fail)
+    case.works = False
+    result = case.apply_fix(plan)
+    assert steps_of(result)[:3] == [(FixStep.WRITE, True), (FixStep.READ_BACK, False), (FixStep.REDEPLOY, True)]
+    assert "was not read back" in result.steps[1].detail
 
 
 def test_nothing_is_examined_before_the_new_deployment_runs(case: FixCase) -> None:
@@ -282,9 +341,9 @@ def test_when_the_redeployment_is_refused_the_variables_are_written(case: FixCas
     """The details name what was done and what was not."""
     case.api.errors[REDEPLOYS] = "Not Authorized"
     result = case.apply_fix()
-    assert steps_of(result) == [(FixStep.WRITE, True), (FixStep.REDEPLOY, False)]
+    assert steps_of(result) == [(FixStep.WRITE, True), (FixStep.READ_BACK, True), (FixStep.REDEPLOY, False)]
     assert (
-        "The variables are written but not deployed; service worker was not redeployed." in result.steps[1].detail
+        "The variables are written but not deployed; service worker was not redeployed." in result.steps[2].detail
     )
     assert case.worker.stored["UPSTASH_REDIS_REST_TOKEN"] == NEW
     assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == OLD

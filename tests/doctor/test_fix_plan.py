@@ -1,21 +1,41 @@
-"""The plan of a fix: the smallest change after which a redeployed worker has the console's URL and token."""
+"""The plan of a fix: it writes what is missing or was refused when it was tried, and leaves alone what works."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitor.doctor.console import ConsoleDatabase
-from monitor.doctor.worker_variables import TOKEN_NAME, URL_NAME, FixPlan, Variable, WriteReason, plan_fix
+from monitor.doctor.fix_plan import (
+    FixPlan,
+    LeaveReason,
+    WriteReason,
+    credentials_for_plan,
+    new_credentials,
+    plan_fix,
+)
+from monitor.doctor.tried_values import Attempt, AttemptState, Credentials
+from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.lib.secret import Secret
 
-HOST = "merry-cat-12345.upstash.io"
+URL_NAME, TOKEN_NAME = "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"
+HOST, OTHER_HOST = "merry-cat-12345.upstash.io", "gone-dog-1.upstash.io"
 URL = f"https://{HOST}"
 OLD, NEW, READ_ONLY = "AXold0000000000000000000", "AXnew1111111111111111111", "AgRO2222222222222222222"
+ACL, PASSWORD = "AXacl3333333333333333333", "0123456789abcdef0123456789abcdef"
 CONSOLE = ConsoleDatabase(
-    url=URL, rest_token=Secret(NEW), read_only_rest_token=Secret(READ_ONLY), password=Secret(NEW)
+    url=URL, rest_token=Secret(NEW), read_only_rest_token=Secret(READ_ONLY), password=Secret(PASSWORD)
 )
+EXPECTED = ExpectedValues(
+    url=URL, token=Secret(OLD), url_variable=URL_NAME, token_variable=TOKEN_NAME, console=CONSOLE
+)
+ACCEPTED, REFUSED = AttemptState.ACCEPTED, AttemptState.REFUSED
+MAY_BE_DISABLED, NOT_TRIED = AttemptState.MAY_BE_DISABLED, AttemptState.NOT_TRIED
+ANSWERS = {NEW: ACCEPTED, READ_ONLY: ACCEPTED, ACL: ACCEPTED}  # every other token is refused
 
 
 def variable(name: str, stored: str, **changes: object) -> Variable:
@@ -23,94 +43,280 @@ def variable(name: str, stored: str, **changes: object) -> Variable:
     return replace(deployed, **changes)  # type: ignore[arg-type]  # a test's shorthand
 
 
-def planned(*variables: Variable, other_hosts: tuple[str, ...] = ()) -> FixPlan:
-    plan = plan_fix({one.name: one for one in variables}, CONSOLE, service="worker", other_hosts=other_hosts)
-    for value in (OLD, NEW):
+def token(stored: str, **changes: object) -> Variable:
+    return variable(TOKEN_NAME, stored, **changes)
+
+
+def planned(
+    *variables: Variable,
+    answers: Mapping[str, AttemptState] | None = None,
+    expected: ExpectedValues = EXPECTED,
+    other_hosts: tuple[str, ...] = (),
+) -> FixPlan:
+    """The plan, where the database answers to each token as `ANSWERS` and `answers` have it."""
+    by_name = {one.name: one for one in variables}
+    known = {**ANSWERS, **(answers or {})}
+    attempts = {
+        one: Attempt(state=known.get(one.token.reveal() if one.token else "", REFUSED), detail="as it said")
+        for one in credentials_for_plan(by_name, expected, CONSOLE)
+    }
+    plan = plan_fix(by_name, expected, CONSOLE, attempts, service="worker", other_hosts=other_hosts)
+    for value in (OLD, NEW, READ_ONLY, ACL, PASSWORD):
         assert value not in f"{plan!r} {plan.lines()}"
     return plan
 
 
+def left(plan: FixPlan) -> dict[str, LeaveReason]:
+    return {one.name: one.reason for one in plan.left}
+
+
 RIGHT_URL = variable(URL_NAME, URL)
-RIGHT_TOKEN = variable(TOKEN_NAME, NEW)
-ROWS: list[tuple[str, tuple[Variable, ...], dict[str, WriteReason], bool]] = [
-    ("nothing is amiss", (RIGHT_URL, RIGHT_TOKEN), {}, False),
-    ("an old token", (RIGHT_URL, variable(TOKEN_NAME, OLD)), {TOKEN_NAME: WriteReason.DIFFERENT}, True),
-    ("nothing is set", (), {URL_NAME: WriteReason.MISSING, TOKEN_NAME: WriteReason.MISSING}, True),
-    ("whitespace", (RIGHT_URL, variable(TOKEN_NAME, " ")), {TOKEN_NAME: WriteReason.MISSING}, True),
-    ("a newline", (RIGHT_URL, variable(TOKEN_NAME, f"{NEW}\n")), {TOKEN_NAME: WriteReason.DIFFERENT}, True),
-    (
-        "another host",
-        (variable(URL_NAME, "https://gone-dog-1.upstash.io"), RIGHT_TOKEN),
-        {URL_NAME: WriteReason.ANOTHER_HOST},
-        True,
-    ),
-    (
-        "a reference",
-        (RIGHT_URL, variable(TOKEN_NAME, OLD, is_reference=True)),
-        {TOKEN_NAME: WriteReason.REFERENCE},
-        True,
-    ),
-    ("a reference that is right", (RIGHT_URL, variable(TOKEN_NAME, NEW, is_reference=True)), {}, False),
-    (
-        "sealed",
-        (RIGHT_URL, Variable(name=TOKEN_NAME, is_sealed=True)),
-        {TOKEN_NAME: WriteReason.SEALED},
-        True,
-    ),
-    ("a read-only token was chosen by a person", (RIGHT_URL, variable(TOKEN_NAME, READ_ONLY)), {}, False),
-    ("stored and not deployed", (RIGHT_URL, variable(TOKEN_NAME, NEW, running=Secret(OLD))), {}, True),
-    (
-        "staged by a person, which a redeploy does not take",
-        (RIGHT_URL, variable(TOKEN_NAME, OLD, staged=Secret(NEW))),
-        {TOKEN_NAME: WriteReason.DIFFERENT},
-        True,
-    ),
-    ("what runs is not known", (RIGHT_URL, replace(RIGHT_TOKEN, is_running_known=False, running=None)), {}, True),
-]
+RIGHT_TOKEN = token(NEW)
+WRITES: list[tuple[str, tuple[Variable, ...], dict[str, WriteReason]]] = [
+    ("an old token", (RIGHT_URL, token(OLD)), {TOKEN_NAME: WriteReason.REFUSED}),
+    ("nothing is set", (), {URL_NAME: WriteReason.MISSING, TOKEN_NAME: WriteReason.MISSING}),
+    ("whitespace", (RIGHT_URL, token(" ")), {TOKEN_NAME: WriteReason.MISSING}),
+    ("no URL", (token(OLD),), {URL_NAME: WriteReason.MISSING, TOKEN_NAME: WriteReason.REFUSED}),
+    ("no URL, and a token that works", (token(ACL),), {URL_NAME: WriteReason.MISSING}),
+    ("no token", (RIGHT_URL,), {TOKEN_NAME: WriteReason.MISSING}),
+    ("a reference", (RIGHT_URL, token(OLD, is_reference=True)), {TOKEN_NAME: WriteReason.REFERENCE}),
+    ("the right one is staged", (RIGHT_URL, token(OLD, staged=Secret(NEW))), {TOKEN_NAME: WriteReason.REFUSED}),
+    ("what runs is not known", (RIGHT_URL, token(OLD, running=None, is_running_known=False)), {
+        TOKEN_NAME: WriteReason.REFUSED
+    }),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("variables", "writes", "redeploys"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
-)
-def test_a_plan_writes_what_is_wrong_and_leaves_what_is_right(
-    variables: tuple[Variable, ...], writes: dict[str, WriteReason], redeploys: bool
+@pytest.mark.parametrize(("variables", "writes"), [row[1:] for row in WRITES], ids=[row[0] for row in WRITES])
+def test_what_is_missing_or_was_refused_is_written(
+    variables: tuple[Variable, ...], writes: dict[str, WriteReason]
 ) -> None:
-    """Each variable is written or left, with the reason; a redeploy comes where it changes something."""
+    """With the console's values, and then deployed."""
     plan = planned(*variables)
     assert {write.name: write.reason for write in plan.writes} == writes
     assert {write.value.reveal() for write in plan.writes} <= {URL, NEW}
-    assert set(plan.right) == {URL_NAME, TOKEN_NAME} - set(writes)
-    assert plan.redeploys is redeploys
+    assert plan.redeploys
 
 
-def test_a_rediss_url_is_never_rewritten() -> None:
-    """Only a person knows how it is made; the plan says so, and a worker without the pair gets none."""
-    name = "REDIS_URL"
-    old = variable(name, f"rediss://default:{OLD}@{HOST}:6379")
-    plan = planned(old)
-    assert (plan.writes, plan.by_hand, plan.redeploys) == ((), (name,), False)
-    assert plan.lines() == (
-        "leave REDIS_URL of service worker: its password is another, to be changed by hand",
-        "nothing is left for this fix to do",
+LEFT: list[tuple[str, tuple[Variable, ...], LeaveReason]] = [
+    ("the console's", (RIGHT_URL, RIGHT_TOKEN), LeaveReason.RIGHT),
+    ("a reference that is right", (RIGHT_URL, token(NEW, is_reference=True)), LeaveReason.RIGHT),
+    ("a read-only token was chosen by a person", (RIGHT_URL, token(READ_ONLY)), LeaveReason.RIGHT),
+    ("an ACL user's token", (RIGHT_URL, token(ACL)), LeaveReason.ACCEPTED),
+    ("a reference to an ACL user's token", (RIGHT_URL, token(ACL, is_reference=True)), LeaveReason.ACCEPTED),
+    ("an ACL user's token runs", (RIGHT_URL, token(OLD, running=Secret(ACL))), LeaveReason.IN_USE),
+    ("an ACL user's token is staged", (RIGHT_URL, token(OLD, staged=Secret(ACL))), LeaveReason.IN_USE),
+    ("it was taken away, and what runs works", (RIGHT_URL, token(" ", running=Secret(ACL))), LeaveReason.IN_USE),
+    ("sealed", (RIGHT_URL, Variable(name=TOKEN_NAME, is_sealed=True)), LeaveReason.SEALED),
+    ("behind a sealed URL", (Variable(name=URL_NAME, is_sealed=True), token(OLD)), LeaveReason.NOT_TRIED),
+    ("no token behind a sealed URL", (Variable(name=URL_NAME, is_sealed=True),), LeaveReason.NOT_TRIED),
+    ("of another host", (variable(URL_NAME, f"https://{OTHER_HOST}"), token(OLD)), LeaveReason.ELSEWHERE),
+    ("missing, of another host", (variable(URL_NAME, f"https://{OTHER_HOST}"),), LeaveReason.ELSEWHERE),
+    ("the password of an older database", (RIGHT_URL, token(PASSWORD)), LeaveReason.PASSWORD),
+]
+
+
+@pytest.mark.parametrize(("variables", "reason"), [row[1:] for row in LEFT], ids=[row[0] for row in LEFT])
+def test_a_token_that_works_or_was_not_tried_is_left_alone(
+    variables: tuple[Variable, ...], reason: LeaveReason
+) -> None:
+    """The console's token has full rights: over an ACL user's it would give the worker more than was meant."""
+    plan = planned(*variables)
+    assert (plan.writes, plan.redeploys) == ((), False)
+    assert left(plan)[TOKEN_NAME] is reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (ACCEPTED, LeaveReason.ACCEPTED),
+        (MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
+        (NOT_TRIED, LeaveReason.NOT_TRIED),
+    ],
+)
+def test_the_answer_of_the_database_decides(answer: AttemptState, reason: LeaveReason) -> None:
+    """Whatever the console says: only a plain refusal lets a token be replaced, and the line has the answer."""
+    plan = planned(RIGHT_URL, token(OLD), answers={OLD: answer})
+    assert (plan.writes, plan.redeploys, left(plan)[TOKEN_NAME]) == ((), False, reason)
+    assert "(as it said)" in plan.lines()[1]
+
+
+def test_a_user_that_may_be_switched_off_is_named() -> None:
+    """The console's token would work, and would have all rights in place of that user's."""
+    plan = planned(RIGHT_URL, token(OLD), answers={OLD: MAY_BE_DISABLED})
+    assert (
+        "may be an ACL user's token that was switched off; the console's token has full rights" in plan.lines()[1]
     )
-    assert planned(variable(name, f"rediss://default:{NEW}@{HOST}:6379")).by_hand == ()
-    # Put together from the pair by reference, it follows the pair.
-    plan = planned(RIGHT_URL, variable(TOKEN_NAME, OLD), replace(old, is_reference=True))
-    assert (plan.by_hand, [write.name for write in plan.writes]) == ((), [TOKEN_NAME])
+
+
+@pytest.mark.parametrize("answer", [REFUSED, MAY_BE_DISABLED, NOT_TRIED])
+def test_nothing_is_written_while_the_database_does_not_take_the_new_token(answer: AttemptState) -> None:
+    """The console may be ahead of the database, or of another account."""
+    for variables in ((RIGHT_URL, token(OLD)), ()):
+        plan = planned(*variables, answers={NEW: answer})
+        assert (plan.writes, plan.redeploys) == ((), False)
+        assert plan.lines()[-1].endswith("so nothing is written")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (f'"{URL}"', LeaveReason.MALFORMED),
+        ("undefined", LeaveReason.MALFORMED),
+        (f"{URL}:444", LeaveReason.URL_WORKS),
+        (f"https://{OTHER_HOST}", LeaveReason.ELSEWHERE),
+        (f"{URL}/", LeaveReason.RIGHT),
+    ],
+)
+def test_a_url_that_is_there_is_never_written(url: str, reason: LeaveReason) -> None:
+    """No database can refuse a URL, so what is meant by it only a person knows."""
+    plan = planned(variable(URL_NAME, url), RIGHT_TOKEN)
+    assert (plan.writes, left(plan)[URL_NAME]) == ((), reason)
+
+
+def test_what_is_right_and_not_deployed_is_deployed_unless_something_else_works() -> None:
+    """A person has set the token and not deployed; what runs in its place was refused, or is not known."""
+    assert planned(RIGHT_URL, token(NEW, running=Secret(OLD))).redeploys
+    assert planned(RIGHT_URL, token(NEW, running=None, is_running_known=False)).redeploys
+    assert not planned(RIGHT_URL, token(NEW, running=Secret(ACL))).redeploys
+    assert not planned(RIGHT_URL, token(NEW, running=Secret(OLD)), answers={OLD: NOT_TRIED}).redeploys
+    assert not planned(RIGHT_URL, token(NEW, running=Secret(OLD)), answers={NEW: REFUSED}).redeploys
+
+
+@pytest.mark.parametrize(
+    ("password", "answer", "reason"),
+    [
+        (NEW, REFUSED, LeaveReason.RIGHT),
+        (PASSWORD, REFUSED, LeaveReason.RIGHT),
+        (OLD, ACCEPTED, LeaveReason.ACCEPTED),
+        (OLD, REFUSED, LeaveReason.REDIS_URL),
+        (OLD, NOT_TRIED, LeaveReason.NOT_TRIED),
+    ],
+)
+def test_a_rediss_url_is_never_rewritten(password: str, answer: AttemptState, reason: LeaveReason) -> None:
+    """Only a person knows how it is made; the plan says so, and a worker without the pair gets none."""
+    plan = planned(variable("REDIS_URL", f"rediss://default:{password}@{HOST}:6379"), answers={"": answer})
+    assert (plan.writes, plan.redeploys, left(plan)) == ((), False, {"REDIS_URL": reason})
+
+
+def test_a_rediss_url_that_follows_the_pair_by_reference_is_not_mentioned() -> None:
+    """Put together from the pair, it changes with it."""
+    url = variable("REDIS_URL", f"rediss://default:{OLD}@{HOST}:6379", is_reference=True)
+    plan = planned(RIGHT_URL, token(OLD), url)
+    assert (set(left(plan)), [write.name for write in plan.writes]) == ({URL_NAME}, [TOKEN_NAME])
 
 
 def test_a_worker_of_another_watched_database_is_left_alone() -> None:
     """Its variables are right for that one; to write ours over them would break it."""
-    other = "gone-dog-1.upstash.io"
-    plan = planned(variable(URL_NAME, f"https://{other}"), variable(TOKEN_NAME, OLD), other_hosts=(other,))
+    plan = planned(variable(URL_NAME, f"https://{OTHER_HOST}"), token(OLD), other_hosts=(OTHER_HOST,))
     assert (plan.writes, plan.redeploys) == ((), False)
     assert plan.lines() == ("service worker uses another of the databases that are watched; nothing is changed",)
 
 
+def test_this_databases_own_names_are_written() -> None:
+    """It is read from CACHE_URL and CACHE_REST_TOKEN; Upstash's names stand for another database."""
+    expected = replace(EXPECTED, url_variable="CACHE_URL", token_variable="CACHE_REST_TOKEN")
+    others = (variable(URL_NAME, f"https://{OTHER_HOST}"), token(OLD))
+    plan = planned(variable("CACHE_URL", URL), variable("CACHE_REST_TOKEN", OLD), *others, expected=expected)
+    assert [write.name for write in plan.writes] == ["CACHE_REST_TOKEN"]
+    plan = planned(*others, expected=expected)
+    assert [write.name for write in plan.writes] == ["CACHE_URL", "CACHE_REST_TOKEN"]
+
+
+def test_without_a_name_nothing_is_written() -> None:
+    """The values are written in the file here: the worker's are found by the host, or by nobody."""
+    nameless = replace(EXPECTED, url_variable="", token_variable="")
+    shop = (variable("SHOP_URL", URL), variable("SHOP_SECRET", "AXelse444444444444444444"))
+    plan = planned(*shop, expected=nameless)
+    assert (plan.writes, left(plan)["the token"]) == ((), LeaveReason.NO_NAME)
+    plan = planned(variable("PORT", "8080"), expected=nameless)
+    assert plan.writes == ()
+    assert "set them by hand" in plan.lines()[0]
+    plan = planned(
+        shop[0], variable("SHOP_SECRET", OLD), expected=nameless
+    )  # by the very token that is refused here
+    assert [write.name for write in plan.writes] == ["SHOP_SECRET"]
+    plan = planned(RIGHT_URL, token(OLD), expected=nameless)
+    assert [write.name for write in plan.writes] == [TOKEN_NAME]
+
+
 def test_a_plan_reads_as_what_will_be_done() -> None:
-    """The command shows these lines and asks."""
-    assert planned(RIGHT_URL, variable(TOKEN_NAME, OLD)).lines() == (
-        "write UPSTASH_REDIS_REST_TOKEN of service worker: it is different from the console's",
+    """The command shows these lines and asks. Old and new value are told apart by their fingerprints."""
+    assert planned(RIGHT_URL, token(OLD)).lines() == (
+        "write UPSTASH_REDIS_REST_TOKEN of service worker: the database refuses its value "
+        f"(sha256 {Secret(OLD).fingerprint()} becomes {Secret(NEW).fingerprint()})",
         "leave UPSTASH_REDIS_REST_URL of service worker: it is the console's already",
         "redeploy service worker",
     )
+    assert "(sha256 nothing becomes " in planned(RIGHT_URL).lines()[0]
+
+
+TEXTS = st.sampled_from([OLD, NEW, READ_ONLY, ACL, PASSWORD, f"{NEW}\n", f'"{ACL}"', " ", "undefined"])
+URLS = st.sampled_from(
+    [URL, f"{URL}/", f"https://{OTHER_HOST}", f'"{URL}"', "undefined", " ", f"rediss://default:{OLD}@{HOST}:6379"]
+)
+NAMES = st.sampled_from(["", URL_NAME, "CACHE_REST_URL", "SHOP_URL"])
+
+
+@st.composite
+def services(draw: st.DrawFn, name: str, texts: st.SearchStrategy[str]) -> Variable:
+    """A variable with anything in its three places."""
+    places = [draw(st.none() | texts) for _ in range(3)]
+    stored, staged, running = (None if text is None else Secret(text) for text in places)
+    if draw(st.booleans()) and stored is None:
+        return Variable(name=name, is_sealed=True)
+    return Variable(
+        name=name,
+        stored=stored,
+        staged=staged,
+        running=running,
+        is_running_known=running is not None,
+        is_reference=draw(st.booleans()),
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_no_plan_writes_over_what_was_accepted_or_not_tried(data: st.DataObject) -> None:
+    """For any variables, any names, any answers of the database and any values of the console."""
+    pairs = [(URL_NAME, TOKEN_NAME), ("CACHE_REST_URL", "CACHE_REST_TOKEN"), ("SHOP_URL", "SHOP_SECRET")]
+    variables = {}
+    for url, secret in pairs:
+        if data.draw(st.booleans()):
+            variables[url] = data.draw(services(url, URLS))
+        if data.draw(st.booleans()):
+            variables[secret] = data.draw(services(secret, TEXTS))
+    own = dict([*pairs, ("", "")])
+    name = data.draw(NAMES)
+    console = replace(CONSOLE, rest_token=Secret(data.draw(st.sampled_from([NEW, OLD, ACL]))))
+    expected = ExpectedValues(
+        url=data.draw(st.sampled_from([URL, f"{URL}\n"])),
+        token=Secret(data.draw(TEXTS)),
+        url_variable=name,
+        token_variable=own[name],
+        console=console,
+    )
+    tried = credentials_for_plan(variables, expected, console)
+    attempts = {
+        one: Attempt(state=data.draw(st.sampled_from(AttemptState))) for one in tried if data.draw(st.booleans())
+    }
+    plan = plan_fix(variables, expected, console, attempts, service="worker")
+    states = {one: attempts.get(one, Attempt(state=NOT_TRIED)).state for one in tried}
+    if plan.writes:
+        assert states[new_credentials(console)] is ACCEPTED
+    for write in plan.writes:
+        had = variables.get(write.name, Variable(name=write.name))
+        assert not (had.is_sealed and had.stored is None)
+        for value in (had.stored, had.staged, had.running):
+            if value is None or not value.reveal().strip() or value == write.value:
+                continue
+            if write.value.reveal() == URL:
+                assert value.reveal().rstrip("/") == URL  # no other URL is replaced
+                continue
+            answers = [state for one, state in states.items() if _is_of(one, value)]
+            assert answers
+            assert set(answers) == {REFUSED}
+
+
+def _is_of(credentials: Credentials, token: Secret) -> bool:
+    return credentials.token == token

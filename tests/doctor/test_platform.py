@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from time import monotonic
 
@@ -14,6 +14,7 @@ from monitor.diagnosis.layers import Layer, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.platform import PlatformResult, read_platform
 from monitor.doctor.railway import Railway, RailwayAccess
+from monitor.doctor.tried_values import Attempt, Attempts, AttemptState, Credentials
 from monitor.doctor.worker_variables import ExpectedValues
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
@@ -39,6 +40,8 @@ FACTS = {
     "differs": Fact.WORKER_VARIABLE_DIFFERS,
     "sealed": Fact.WORKER_VARIABLE_SEALED,
     "the console's": Fact.WORKER_VARIABLE_IS_THE_CONSOLES,
+    "refused": Fact.WORKER_TOKEN_REFUSED,
+    "works": Fact.WORKER_HAS_ANOTHER_TOKEN,
 }
 
 
@@ -47,6 +50,7 @@ class Project:
 
     def __init__(self, api: RailwayStandIn) -> None:
         self.api = api
+        self.answer = AttemptState.REFUSED
         api.add("web", UPSTASH_REDIS_REST_URL="https://other.upstash.io", UPSTASH_REDIS_REST_TOKEN="AXother")
         self.worker: RailwayService = api.add(
             "worker",
@@ -71,8 +75,19 @@ class Project:
         timeout: timedelta = LONG,
     ) -> PlatformResult:
         """Read the platform; the result may hold no secret, and nothing may be changed."""
-        expected = ExpectedValues(url=URL, token=Secret(token), console=console)
-        found = asyncio.run(read_platform(railway or self.railway(), expected, timeout=timeout))
+        expected = ExpectedValues(
+            url=URL,
+            token=Secret(token),
+            url_variable="UPSTASH_REDIS_REST_URL",
+            token_variable="UPSTASH_REDIS_REST_TOKEN",
+            console=console,
+        )
+
+        async def answers(credentials: Collection[Credentials]) -> Attempts:
+            return {one: Attempt(state=self.answer) for one in credentials}
+
+        reading = read_platform(railway or self.railway(), expected, timeout=timeout, try_all=answers)
+        found = asyncio.run(reading)
         shown = f"{found!r} {found.result.detail}"
         assert not [secret for secret in SECRETS if secret in shown]
         assert found.result.layer is Layer.PLATFORM
@@ -108,7 +123,7 @@ def test_the_console_has_a_newer_token_than_the_worker(project: Project) -> None
     project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     project.worker.deploy()
     found = project.check(OLD, console=CONSOLE)
-    assert state_and_facts(found) == (LayerState.FAILED, set())
+    assert state_and_facts(found) == (LayerState.FAILED, {"refused"})
     assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in found.result.detail
 
     project.worker.stage(UPSTASH_REDIS_REST_TOKEN=NEW)
@@ -146,12 +161,38 @@ def test_missing_and_different_values_are_distinguished(project: Project) -> Non
     """The other service of the project has its own variables, which are nobody's business here."""
     project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
     project.worker.deploy()
-    assert state_and_facts(project.check()) == (LayerState.FAILED, {"differs"})
+    assert state_and_facts(project.check()) == (LayerState.FAILED, {"differs", "refused"})
     del project.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
     project.worker.deploy()
     found = project.check()
     assert state_and_facts(found) == (LayerState.FAILED, {"missing"})
     assert found.result.detail.startswith("service worker: UPSTASH_REDIS_REST_TOKEN is not set")
+
+
+def test_another_token_that_the_database_accepts_passes(project: Project) -> None:
+    """An ACL user's on the worker, the console's here; where it could not be tried, nothing is known of it."""
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": OLD})
+    project.worker.deploy()
+    project.answer = AttemptState.ACCEPTED
+    for console in (None, CONSOLE):
+        found = project.check(console=console)
+        assert state_and_facts(found) == (LayerState.PASSED, {"works"})
+        assert "UPSTASH_REDIS_REST_TOKEN is another token that works" in found.result.detail
+    project.answer = AttemptState.NOT_TRIED
+    assert state_and_facts(project.check()) == (LayerState.UNKNOWN, set())
+
+
+def test_only_what_has_to_do_with_this_database_is_kept(project: Project) -> None:
+    """The worker's other secrets do not leave this layer."""
+    project.worker.store({"CACHE_REST_URL": URL, "CACHE_REST_TOKEN": OLD, "REDIS_URL": f"rediss://x:{OLD}@{HOST}"})
+    found = project.check()
+    names = {"UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "REDIS_URL"}
+    assert found.variables is not None
+    assert set(found.variables) == names
+    project.worker.store({"UPSTASH_REDIS_REST_URL": "https://other.upstash.io"})
+    found = project.check()
+    assert found.variables is not None
+    assert set(found.variables) == {"CACHE_REST_URL", "CACHE_REST_TOKEN", "REDIS_URL"}
 
 
 def test_a_sealed_variable_is_not_called_missing(project: Project) -> None:
@@ -173,7 +214,7 @@ def test_a_rediss_url_is_compared_by_its_password(project: Project) -> None:
     assert found.result.detail == "service worker: REDIS_URL is the console's"
     project.worker.store({"SECRET": OLD})
     project.worker.deploy()
-    assert state_and_facts(project.check(console=CONSOLE)) == (LayerState.FAILED, {"differs"})
+    assert state_and_facts(project.check(console=CONSOLE)) == (LayerState.FAILED, {"differs", "refused"})
     assert found.variables is not None
     assert found.variables["REDIS_URL"].is_reference
 

@@ -1,0 +1,301 @@
+"""The plan of a fix: what `doctor --fix` writes into a service's variables, and why it leaves the others alone.
+
+Written is only what is missing or was refused by the database when it was tried. A value that is accepted stays,
+whatever the console says: an ACL user's token differs from the console's, which has full rights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from monitor.checks.credentials import host_of, inspect
+from monitor.doctor.console import ConsoleDatabase
+from monitor.doctor.tried_values import NOT_TRIED, Attempts, AttemptState, Credentials
+from monitor.doctor.worker_variables import (
+    ExpectedValues,
+    Variable,
+    VariablePair,
+    credentials_of,
+    find_pairs,
+    is_blank,
+    is_same_url,
+    password_in,
+    redis_urls,
+    variable_of,
+)
+from monitor.lib.secret import Secret
+
+
+class WriteReason(Enum):
+    """Why a variable is written."""
+
+    MISSING = "it is not set"
+    REFUSED = "the database refuses its value"
+    REFERENCE = "the database refuses what its reference to another variable stands for, and loses the reference"
+
+
+class LeaveReason(Enum):
+    """Why a variable is left alone."""
+
+    RIGHT = "it is the console's already"
+    ACCEPTED = "the database accepts it"
+    IN_USE = "the database accepts what runs or is staged in its place"
+    MAY_BE_DISABLED = (
+        "it may be an ACL user's token that was switched off; the console's token has full rights: "
+        "change it by hand if that is meant"
+    )
+    NOT_TRIED = "whether the database accepts it is not known, so it is to be changed by hand"
+    PASSWORD = "it is the database's password, which rediss:// accepts and REST does not: to be changed by hand"
+    SEALED = "it is sealed, so nobody can see whether it works: to be changed by hand"
+    ELSEWHERE = "its URL leads to another host: to be changed by hand if this database is meant"
+    MALFORMED = "it is malformed: to be changed by hand"
+    URL_WORKS = "it leads to this database"
+    REDIS_URL = "the database refuses it, and only a person knows how it is made: to be changed by hand"
+    NO_NAME = "which variable the service reads the token from is not known: to be set by hand"
+
+    @property
+    def is_by_hand(self) -> bool:
+        """True where a person has to do something."""
+        return "by hand" in self.value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedWrite:
+    """One variable that gets a new value; `old` is what it has stored, `None` where that is nothing."""
+
+    name: str
+    reason: WriteReason
+    value: Secret
+    old: Secret | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftAlone:
+    """One variable that is not written; `detail` is what more is known, without values."""
+
+    name: str
+    reason: LeaveReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixPlan:
+    """What a fix will do to one service, to be shown before it is done. `refusal`: why it will do nothing."""
+
+    service: str
+    writes: tuple[PlannedWrite, ...] = ()
+    left: tuple[LeftAlone, ...] = ()
+    redeploys: bool = False
+    refusal: str = ""
+
+    def lines(self) -> tuple[str, ...]:
+        """The plan for people. Values are told apart by the beginning of their SHA-256, and not shown."""
+        of_service = f"of service {self.service}"
+        lines = []
+        for write in self.writes:
+            old = "nothing" if write.old is None else write.old.fingerprint()
+            change = f"sha256 {old} becomes {write.value.fingerprint()}"
+            lines.append(f"write {write.name} {of_service}: {write.reason.value} ({change})")
+        for one in self.left:
+            detail = f" ({one.detail})" if one.detail else ""
+            lines.append(f"leave {one.name} {of_service}: {one.reason.value}{detail}")
+        if self.refusal:
+            return (*lines, self.refusal)
+        last = f"redeploy service {self.service}" if self.redeploys else "nothing is left for this fix to do"
+        return (*lines, last)
+
+
+_Decision = PlannedWrite | LeftAlone
+
+
+def credentials_for_plan(
+    variables: Mapping[str, Variable], expected: ExpectedValues, console: ConsoleDatabase
+) -> tuple[Credentials, ...]:
+    """What has to be tried before anything is written: all that a write could replace, and the new token."""
+    pairs = find_pairs(variables, expected)
+    present = [one for pair in pairs for one in credentials_of(variables, pair, expected)]
+    present += [Credentials(url=one.value) for one in redis_urls(variables, host_of(console.url)) if one.value]
+    return tuple(dict.fromkeys([*present, new_credentials(console)]))
+
+
+def new_credentials(console: ConsoleDatabase) -> Credentials:
+    """What a fix would write."""
+    return Credentials(url=Secret(console.url), token=console.rest_token)
+
+
+def plan_fix(
+    variables: Mapping[str, Variable],
+    expected: ExpectedValues,
+    console: ConsoleDatabase,
+    attempts: Attempts,
+    *,
+    service: str,
+    other_hosts: Collection[str] = frozenset(),
+) -> FixPlan:
+    """The smallest change after which a redeployed service has a URL and a token that the database accepts.
+
+    `attempts` are those of `credentials_for_plan`.
+    """
+    pairs = find_pairs(variables, expected)
+    if any(_host(variable_of(variables, pair.url)) in other_hosts for pair in pairs):
+        return _refused(service, f"service {service} uses another of the databases that are watched")
+    urls = redis_urls(variables, host_of(console.url))
+    if not pairs and not urls:
+        return _refused(
+            service,
+            f"no variable of service {service} holds this database's URL, and under which names it reads URL and "
+            "token is not known, since they are written in the file here: set them by hand",
+        )
+    plan = _Plan(variables, expected, console, attempts)
+    decisions = [decision for pair in pairs for decision in plan.decide(pair)]
+    writes = tuple(
+        one
+        for one in decisions
+        # A worker that reads a whole rediss:// URL need not have the pair.
+        if isinstance(one, PlannedWrite) and not (urls and one.reason is WriteReason.MISSING)
+    )
+    left = (
+        *(one for one in decisions if isinstance(one, LeftAlone)),
+        *(plan.decide_redis_url(one) for one in urls if not one.is_reference),
+    )
+    new = attempts.get(new_credentials(console), NOT_TRIED)
+    if writes and new.state is not AttemptState.ACCEPTED:
+        what = "refuses" if new.state is AttemptState.REFUSED else "did not accept"
+        refusal = f"the database {what} the console's token ({new.detail}), so nothing is written"
+        return FixPlan(service=service, left=left, refusal=refusal)
+    redeploys = bool(writes) or any(plan.is_to_be_deployed(pair) for pair in pairs)
+    return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys)
+
+
+def _refused(service: str, why: str) -> FixPlan:
+    return FixPlan(service=service, refusal=f"{why}; nothing is changed")
+
+
+class _Plan:
+    """The decisions on one pair after the other."""
+
+    def __init__(
+        self,
+        variables: Mapping[str, Variable],
+        expected: ExpectedValues,
+        console: ConsoleDatabase,
+        attempts: Attempts,
+    ) -> None:
+        self._variables = variables
+        self._expected = expected
+        self._console = console
+        self._attempts = attempts
+
+    def decide(self, pair: VariablePair) -> Iterator[_Decision]:
+        url, token = variable_of(self._variables, pair.url), variable_of(self._variables, pair.token)
+        on_url = self._decide_url(url) if pair.url else None
+        if on_url is not None:
+            yield on_url
+        if not pair.token:
+            yield LeftAlone(name="the token", reason=LeaveReason.NO_NAME)
+        elif isinstance(on_url, LeftAlone) and on_url.reason is LeaveReason.ELSEWHERE:
+            yield LeftAlone(name=token.name, reason=LeaveReason.ELSEWHERE)
+        elif isinstance(on_url, LeftAlone) and on_url.reason is LeaveReason.SEALED:
+            yield LeftAlone(name=token.name, reason=LeaveReason.NOT_TRIED, detail="its URL is sealed")
+        else:
+            yield self._decide_token(token, credentials_of(self._variables, pair, self._expected))
+
+    def decide_redis_url(self, variable: Variable) -> LeftAlone:
+        """Never written."""
+        if self._console.accepts_over_tcp(password_in(variable.text)):
+            return LeftAlone(name=variable.name, reason=LeaveReason.RIGHT)
+        attempt = self._attempts.get(Credentials(url=Secret(variable.text)), NOT_TRIED)
+        reasons = {AttemptState.ACCEPTED: LeaveReason.ACCEPTED, AttemptState.NOT_TRIED: LeaveReason.NOT_TRIED}
+        reason = reasons.get(attempt.state, LeaveReason.REDIS_URL)
+        return LeftAlone(name=variable.name, reason=reason, detail=attempt.detail)
+
+    def is_to_be_deployed(self, pair: VariablePair) -> bool:
+        """Whether what is stored is the console's and accepted, and what runs was refused or is not known."""
+        url, token = (variable_of(self._variables, name) for name in (pair.url, pair.token))
+        if url.stored is None or token.stored is None or not self._is_consoles(token.stored):
+            return False
+        stored = Credentials(url=url.stored, token=token.stored)
+        if not _is_console_url(url.stored, self._console) or self._state(stored) is not AttemptState.ACCEPTED:
+            return False
+        if not (_is_not_running(url) or _is_not_running(token)):
+            return False
+        present = credentials_of(self._variables, pair, self._expected)
+        return all(self._state(one) is AttemptState.REFUSED for one in present if one != stored)
+
+    def _decide_url(self, variable: Variable) -> _Decision:
+        """A URL is written where there is none: whether another one is meant, no answer of a database tells."""
+        if variable.is_sealed and variable.stored is None:
+            return LeftAlone(name=variable.name, reason=LeaveReason.SEALED)
+        for one in _values(variable):
+            text = one.reveal()
+            if _is_console_url(one, self._console):
+                continue
+            if host_of(text) not in (None, host_of(self._console.url)):
+                return LeftAlone(name=variable.name, reason=LeaveReason.ELSEWHERE)
+            mistake = inspect(text, "token")
+            if mistake is not None:
+                return LeftAlone(name=variable.name, reason=LeaveReason.MALFORMED, detail=mistake.detail)
+            return LeftAlone(name=variable.name, reason=LeaveReason.URL_WORKS)
+        if is_blank(variable.stored):
+            return PlannedWrite(
+                name=variable.name,
+                reason=WriteReason.MISSING,
+                value=Secret(self._console.url),
+                old=variable.stored,
+            )
+        return LeftAlone(name=variable.name, reason=LeaveReason.RIGHT)
+
+    def _decide_token(self, variable: Variable, present: Collection[Credentials]) -> _Decision:
+        name, new = variable.name, self._console.rest_token
+        if variable.is_sealed and variable.stored is None:
+            return LeftAlone(name=name, reason=LeaveReason.SEALED)
+        if variable.stored is not None and self._is_consoles(variable.stored):
+            return LeftAlone(name=name, reason=LeaveReason.RIGHT)
+        # All that a write and its deployment replace: also what runs, and what a person has staged.
+        replaced = [one for one in present if one.token is not None and one.token != new]
+        if not {one.token for one in present}.issuperset(_values(variable)):
+            return LeftAlone(name=name, reason=LeaveReason.NOT_TRIED)
+        if any(one.token and self._is_password(one.token) for one in replaced):
+            return LeftAlone(name=name, reason=LeaveReason.PASSWORD)
+        for state, reason in (
+            (AttemptState.ACCEPTED, LeaveReason.ACCEPTED),
+            (AttemptState.MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
+            (AttemptState.NOT_TRIED, LeaveReason.NOT_TRIED),
+        ):
+            found = next((one for one in replaced if self._state(one) is state), None)
+            if found is not None:
+                is_in_use = state is AttemptState.ACCEPTED and found.token != variable.stored
+                detail = self._attempts.get(found, NOT_TRIED).detail
+                return LeftAlone(name=name, reason=LeaveReason.IN_USE if is_in_use else reason, detail=detail)
+        write_reason = WriteReason.REFERENCE if variable.is_reference else WriteReason.REFUSED
+        if is_blank(variable.stored):
+            write_reason = WriteReason.MISSING
+        return PlannedWrite(name=name, reason=write_reason, value=new, old=variable.stored)
+
+    def _state(self, credentials: Credentials) -> AttemptState:
+        return self._attempts.get(credentials, NOT_TRIED).state
+
+    def _is_consoles(self, token: Secret) -> bool:
+        return self._console.accepts_over_rest(token.reveal())
+
+    def _is_password(self, token: Secret) -> bool:
+        return self._console.accepts_over_tcp(token.reveal()) and not self._is_consoles(token)
+
+
+def _values(variable: Variable) -> list[Secret]:
+    """What stands in a variable, in whichever of its three places."""
+    return [one for one in (variable.stored, variable.staged, variable.running) if one and not is_blank(one)]
+
+
+def _is_console_url(value: Secret, console: ConsoleDatabase) -> bool:
+    return is_same_url(value.reveal(), console.url)
+
+
+def _is_not_running(variable: Variable) -> bool:
+    return not variable.is_running_known or variable.running != variable.stored
+
+
+def _host(variable: Variable) -> str | None:
+    return host_of(variable.text)

@@ -1,0 +1,159 @@
+"""What the database answers to the values that a service has: each is sent as a worker would send it.
+
+A token that differs from the console's may be an ACL user's, and right. Only the database knows, so it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from urllib.parse import urlsplit
+
+from monitor.checks.classify import CheckResult, classify
+from monitor.checks.credentials import READ_ONLY_USER, Endpoint, endpoint_of
+from monitor.checks.observation import Fact, Outcome
+from monitor.checks.rest import RestProbeFactory
+from monitor.lib.secret import Secret
+from monitor.lib.text import Scrubber
+
+# Whoever may not run PING has shown a token that is good. Other refusals may come before the token is looked at.
+_ACCEPTED = (Outcome.OK, Outcome.SLOW, Outcome.PERMISSION_DENIED)
+_DEFAULT_USER = "default"
+_REDIS_PORT = 6379
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """A URL and a token as they stand in two variables; `token` is `None` where the URL holds it (`rediss://`)."""
+
+    url: Secret
+    token: Secret | None = None
+
+
+class AttemptState(Enum):
+    """What the database answered. `MAY_BE_DISABLED`: refused in words that also fit a user who is switched off."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    MAY_BE_DISABLED = "may_be_disabled"
+    NOT_TRIED = "not_tried"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """How one attempt ended. `detail` is the answer, or why there is none, in one line without secrets."""
+
+    state: AttemptState
+    detail: str = ""
+
+
+NOT_TRIED = Attempt(state=AttemptState.NOT_TRIED, detail="it was not tried")
+Attempts = Mapping[Credentials, Attempt]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialsTester:
+    """Sends `PING` with credentials to the host in their URL, and to no other. Nothing is billed.
+
+    `worker_port` is the port of the `rediss://` URL that a worker builds from URL and token.
+    """
+
+    probes: RestProbeFactory
+    worker_port: int
+    worker_tls: ssl.SSLContext | None
+    scrub: Callable[[str], str]
+
+    async def try_all(self, credentials: Iterable[Credentials], *, timeout: timedelta) -> Attempts:
+        """Try them side by side, each for at most `timeout`. Raises nothing."""
+        distinct = list(dict.fromkeys(credentials))
+        attempts = await asyncio.gather(*(self._try(one, timeout) for one in distinct))
+        return dict(zip(distinct, attempts, strict=True))
+
+    async def _try(self, credentials: Credentials, timeout: timedelta) -> Attempt:
+        url, token = credentials.url.reveal(), credentials.token
+        # The other side may repeat what was sent to it.
+        scrub = Scrubber([url, *([token.reveal()] if token else [])])
+        if token is None:
+            attempt = await self._try_redis_url(url, timeout)
+        else:
+            attempt = await self._try_pair(url, token.reveal(), timeout)
+        return Attempt(state=attempt.state, detail=scrub(attempt.detail))
+
+    async def _try_pair(self, url: str, token: str, timeout: timedelta) -> Attempt:
+        """Over REST, and over `rediss://` where a worker can build such a URL: one of the two is enough."""
+        endpoint = endpoint_of(url)
+        if endpoint is None:
+            return _not_tried("no host can be read off its URL")
+        over_rest, over_tcp = await asyncio.gather(
+            self._try_rest(endpoint, token, timeout), self._try_built_url(endpoint, url, token, timeout)
+        )
+        # A refusal over rediss:// alone decides nothing: on older databases the password is another value.
+        return over_tcp if over_tcp.state is AttemptState.ACCEPTED else over_rest
+
+    async def _try_rest(self, endpoint: Endpoint, token: str, timeout: timedelta) -> Attempt:
+        # Many clients drop whitespace around a header's value, so that such a token works for them.
+        core = token.strip()
+        if not core.isascii() or not core.isprintable():
+            return _not_tried("it holds characters that cannot be sent")
+        probe = self.probes.probe(url=endpoint.url, token=core)
+        attempt = _judge(classify(await probe.ping(timeout=timeout), slow=None))
+        if attempt.state is AttemptState.ACCEPTED and core != token:
+            return Attempt(state=attempt.state, detail="without the whitespace around it")
+        return attempt
+
+    async def _try_built_url(self, endpoint: Endpoint, url: str, token: str, timeout: timedelta) -> Attempt:
+        """As a worker that builds `rediss://default:TOKEN@HOST` from the pair, with the user of readers too."""
+        if not endpoint.is_encrypted:
+            return _not_tried("no rediss:// belongs to http://")
+        return await self._log_in(url, token, self.worker_port, (_DEFAULT_USER, READ_ONLY_USER), timeout)
+
+    async def _try_redis_url(self, url: str, timeout: timedelta) -> Attempt:
+        try:
+            parts = urlsplit(url.strip())
+            host, port, user, password = parts.hostname, parts.port, parts.username, parts.password
+        except ValueError:
+            return _not_tried("it is not a URL")
+        if parts.scheme != "rediss":
+            return _not_tried("it is not encrypted")
+        if not host or not password:
+            return _not_tried("it has no host or no password")
+        users = (user or _DEFAULT_USER,)
+        return await self._log_in(f"https://{host}", password, port or _REDIS_PORT, users, timeout)
+
+    async def _log_in(
+        self, url: str, token: str, port: int, users: tuple[str, ...], timeout: timedelta
+    ) -> Attempt:
+        # redis-py is 10 MB that only this needs.
+        from monitor.checks.redis_tcp import WorkerProbe
+
+        probe = WorkerProbe(
+            url=url, token=token, port=port, scrub=self.scrub, tls=self.worker_tls, resolver=self.probes.resolver
+        )
+        if probe.mistake is not None:
+            return _not_tried(probe.mistake.detail)
+        attempts = []
+        for user in users:
+            attempts.append(_judge(classify(await probe.ping(timeout=timeout / len(users), user=user), slow=None)))
+            if attempts[-1].state in (AttemptState.ACCEPTED, AttemptState.NOT_TRIED):
+                break
+        return attempts[-1]
+
+
+def _judge(result: CheckResult) -> Attempt:
+    words = f"{result.outcome.words}: {result.detail}" if result.detail else result.outcome.words
+    if result.outcome in _ACCEPTED:
+        return Attempt(state=AttemptState.ACCEPTED)
+    if result.outcome is not Outcome.TOKEN_REJECTED:
+        return _not_tried(words)
+    is_perhaps_disabled = Fact.USER_MAY_BE_DISABLED in result.facts or "user is disabled" in result.detail.lower()
+    return Attempt(
+        state=AttemptState.MAY_BE_DISABLED if is_perhaps_disabled else AttemptState.REFUSED, detail=words
+    )
+
+
+def _not_tried(why: str) -> Attempt:
+    return Attempt(state=AttemptState.NOT_TRIED, detail=why)
