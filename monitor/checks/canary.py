@@ -7,6 +7,7 @@ PING alone is fine on a full database, with a spent quota and with a read-only t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
@@ -41,7 +42,8 @@ def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
         result = classify(observation, slow=None)
         if result.outcome is not Outcome.OK:
             rest = "; the key expires within a minute" if command == "DEL" else ""
-            return CheckResult(outcome=result.outcome, detail=f"{command}: {result.detail}{rest}")
+            detail = f"{command}: {result.detail}" if result.detail else command
+            return CheckResult(outcome=result.outcome, detail=f"{detail}{rest}", facts=result.facts)
     return CheckResult(outcome=Outcome.OK, detail="a key was written, read back and deleted")
 
 
@@ -60,18 +62,14 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
     if not rest.outcome.family.is_failing:
         if not worker_fails:
             return rest
-        detail = one_line(f"REST answers, rediss:// does not: {_describe(worker)}", DETAIL_LIMIT)
-        return CheckResult(outcome=worker.outcome, detail=detail)
+        detail = "REST answers, rediss:// does not" + (f": {worker.detail}" if worker.detail else "")
+        return replace(worker, detail=one_line(detail, DETAIL_LIMIT))
     if not worker_fails:
         difference = "rediss:// answers"
     elif worker.outcome is rest.outcome:
         difference = "rediss:// the same"
     else:
-        difference = one_line(f"rediss://: {_describe(worker)}", DETAIL_LIMIT // 2)
+        difference = one_line(f"rediss://: {worker.summary}", DETAIL_LIMIT // 2)
     # A long text of REST's is shortened, so that the difference is read.
-    text = one_line(_describe(rest), DETAIL_LIMIT - len(difference) - 2)
-    return CheckResult(outcome=rest.outcome, detail=f"{text}; {difference}")
-
-
-def _describe(result: CheckResult) -> str:
-    return result.detail or result.outcome.words
+    text = one_line(rest.detail, DETAIL_LIMIT - len(difference) - 2)
+    return replace(rest, detail=f"{text}; {difference}" if text else difference)

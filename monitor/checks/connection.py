@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import errno
+import ipaddress
 import re
 import socket
 import ssl
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohappyeyeballs import start_connection
 
-from monitor.checks.observation import Phases, ProbeFault
+from monitor.checks.observation import Fact, Phases, ProbeFault
 from monitor.lib.threads import on_daemon_thread
 
 if TYPE_CHECKING:
@@ -47,42 +48,58 @@ _HEAD_BYTES = 64
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 _NOT_FOUND = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-_UNREACHABLE = {
-    errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
-    errno.ENETDOWN,
-    errno.EHOSTDOWN,
-    errno.EADDRNOTAVAIL,
-    errno.EACCES,
-    errno.EPERM,
-}
 # Of several addresses the one that got furthest tells most; IPv6 without a route tells little.
 _CONNECTION_FAULTS: tuple[tuple[set[int], ProbeFault, str], ...] = (
-    ({errno.ECONNREFUSED}, ProbeFault.REFUSED, "connection refused"),
-    ({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}, ProbeFault.LOST, "the connection was reset at once"),
-    ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up connecting"),
-    (_UNREACHABLE, ProbeFault.UNREACHABLE, "no route to the host"),
+    ({errno.ECONNREFUSED}, ProbeFault.REFUSED, ""),
+    ({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}, ProbeFault.LOST, "reset at once"),
+    ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up"),
+    ({errno.EACCES, errno.EPERM}, ProbeFault.UNREACHABLE, "this machine does not permit it"),
+    ({errno.EHOSTUNREACH, errno.EHOSTDOWN}, ProbeFault.UNREACHABLE, "no route to the host"),
+    ({errno.EADDRNOTAVAIL}, ProbeFault.UNREACHABLE, "this machine has no address of that kind"),
+    ({errno.ENETUNREACH, errno.ENETDOWN}, ProbeFault.UNREACHABLE, ""),
 )
+CLOSED_EARLY = "closed before the answer was complete"
+CUT_DURING_HANDSHAKE = "cut during the TLS handshake"
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+_LOOKUP_FAILURES = {
+    socket.EAI_AGAIN: "the resolver gives no answer now",
+    socket.EAI_FAIL: "the resolver says that it cannot",
+}
+# OpenSSL's reasons for bytes that are no TLS, by version.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "BAD_RECORD_TYPE")
+# X509_V_ERR_…: has expired, is not yet valid, or a field of its time cannot be read; names an other host, mail or
+# address. Everything else is a chain that does not end at a certificate this machine trusts.
+_OUT_OF_DATE = (9, 10, 13, 14)
+_OF_ANOTHER_NAME = (62, 63, 64)
 _NAME_IN_CERTIFICATE_ERROR = re.compile(r"certificate is not valid for '[^']*'")
+# Names that a hosts file or a network of one's own leads to this very machine, for good reason.
+_PRIVATE_DOMAINS = (".localhost", ".localdomain", ".local", ".internal", ".lan", ".home.arpa", ".test", ".flycast")
 
 
 class ProbeError(Exception):
-    """A probe ended before a whole answer was there; `description` holds no secret and no host name."""
+    """A probe ended before a whole answer was there; `description` holds no secret and no host name.
 
-    def __init__(self, fault: ProbeFault, description: str) -> None:
+    It is read behind the outcome's words, and empty where it would repeat them.
+    """
+
+    def __init__(self, fault: ProbeFault, description: str, *facts: Fact) -> None:
         super().__init__(description)
         self.fault = fault
         self.description = description
+        self.facts = frozenset(facts)
 
 
 class Stopwatch:
-    """The moments of one check, in seconds of `perf_counter`; phases are their differences."""
+    """The moments of one check, in seconds of `perf_counter`; phases are their differences.
+
+    `sinkhole` is the address of this very machine that a public name was found to lead to, if it does.
+    """
 
     def __init__(self) -> None:
         self.started = perf_counter()
         self.resolving: float | None = None
         self.resolved: float | None = None
+        self.sinkhole = ""
         self.connected: float | None = None
         self.encrypting: float | None = None
         self.encrypted: float | None = None
@@ -96,12 +113,22 @@ class Stopwatch:
         if self.resolved is None:
             return ProbeError(ProbeFault.DNS_FAILED, f"the resolver did not answer {within}")
         if self.connected is None:
-            return ProbeError(ProbeFault.CONNECT_TIMEOUT, f"no connection {within}")
+            return ProbeError(ProbeFault.CONNECT_TIMEOUT, f"the host did not answer {within}")
         if self.encrypting is not None and self.encrypted is None:
-            return ProbeError(ProbeFault.TLS_TIMEOUT, f"the handshake did not end {within}")
+            return ProbeError(ProbeFault.TLS_TIMEOUT, f"not ended {within}")
         if self.first_byte is None:
             return ProbeError(ProbeFault.RESPONSE_TIMEOUT, f"connected, but no answer {within}")
         return ProbeError(ProbeFault.RESPONSE_TIMEOUT, f"the answer began, but was not complete {within}")
+
+    def explain(self, error: ProbeError) -> ProbeError:
+        """The error, with more to it where nothing could be sent since the name leads to this machine."""
+        if not self.sinkhole or self.sent is not None:
+            return error
+        description = error.description
+        if self.connected is None:
+            description += ", and " if description else ""
+            description += f"the name leads to {self.sinkhole}, which is this machine"
+        return ProbeError(error.fault, description, Fact.NAME_FILTERED, *error.facts)
 
     def phases(self, *, complete: bool) -> Phases:
         """The phases in milliseconds; `read` only when the whole answer arrived."""
@@ -270,6 +297,7 @@ async def look_up_and_connect(resolver: Resolver, host: str, port: int, stopwatc
     except socket.gaierror as error:
         raise lookup_error(error) from error
     stopwatch.resolved = perf_counter()
+    stopwatch.sinkhole = sinkhole(host, addresses)
     try:
         sock = await connect(addresses)
     except OSError as error:
@@ -281,8 +309,31 @@ async def look_up_and_connect(resolver: Resolver, host: str, port: int, stopwatc
 def lookup_error(error: socket.gaierror) -> ProbeError:
     """The fault of a lookup: the name does not exist, or the resolver failed."""
     if error.errno in _NOT_FOUND:
-        return ProbeError(ProbeFault.DNS_NOT_FOUND, "the host name does not exist")
-    return ProbeError(ProbeFault.DNS_FAILED, "the resolver failed: " + _system_words(error))
+        return ProbeError(ProbeFault.DNS_NOT_FOUND, "")
+    return ProbeError(ProbeFault.DNS_FAILED, _LOOKUP_FAILURES.get(error.errno or 0) or _system_words(error))
+
+
+def sinkhole(host: str, addresses: Sequence[AddressInfo]) -> str:
+    """The address of this very machine to which a public name leads and nowhere else; empty for any other name.
+
+    Filters of names answer with `0.0.0.0`, `127.0.0.1` or their likes in IPv6 for what they block.
+    """
+    name = host.lower().removesuffix(".")
+    if "." not in name or name.endswith(_PRIVATE_DOMAINS) or is_address(name):
+        return ""
+    found = [ipaddress.ip_address(address[4][0].partition("%")[0]) for address in addresses]
+    plain = [address.ipv4_mapped or address if address.version == 6 else address for address in found]
+    nowhere = all(address.is_loopback or address.is_unspecified for address in plain)
+    return str(plain[0]) if plain and nowhere else ""
+
+
+def is_address(host: str) -> bool:
+    """True for an IP address, which no resolver is asked for."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def connection_error(error: OSError) -> ProbeError:
@@ -292,17 +343,15 @@ def connection_error(error: OSError) -> ProbeError:
     for known, fault, description in _CONNECTION_FAULTS:
         if codes & known:
             return ProbeError(fault, description)
-    return ProbeError(ProbeFault.UNREACHABLE, "no connection: " + _system_words(error))
+    return ProbeError(ProbeFault.UNREACHABLE, _system_words(error))
 
 
-def lost_connection_error(
-    error: Exception, description: str = "the connection was cut before the answer was complete"
-) -> ProbeError:
+def lost_connection_error(error: Exception, description: str = "cut before the answer was complete") -> ProbeError:
     """The fault of a connection that broke off, or whose TLS handshake did not end."""
     if isinstance(error, ssl.SSLError):
         return _tls_error(error)
     if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
-        description = description.replace("was cut", "was reset")
+        description = description.replace("cut", "reset", 1)
     return ProbeError(ProbeFault.LOST, description)
 
 
@@ -311,14 +360,18 @@ def _tls_error(error: ssl.SSLError) -> ProbeError:
     if isinstance(error, ssl.SSLCertVerificationError):
         # The text names the host, which pages must not show; the code's words are enough.
         reason = _NAME_IN_CERTIFICATE_ERROR.sub("certificate is for another name", error.verify_message)
-        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}")
+        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}", _certificate_fact(error.verify_code))
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return ProbeError(ProbeFault.LOST, "the connection was cut during the TLS handshake")
-    reason = (error.reason or "handshake failed").replace("_", " ").lower()
-    is_not_tls = error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
-    return ProbeError(
-        ProbeFault.TLS, f"TLS: {reason}{' (the other side does not speak TLS)' if is_not_tls else ''}"
-    )
+        return ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
+    if error.reason in _NOT_TLS:
+        return ProbeError(ProbeFault.TLS, "the port answers unencrypted", Fact.NOT_TLS)
+    return ProbeError(ProbeFault.TLS, (error.reason or "").replace("_", " ").lower())
+
+
+def _certificate_fact(code: int) -> Fact:
+    if code in _OUT_OF_DATE:
+        return Fact.CERTIFICATE_OUT_OF_DATE
+    return Fact.CERTIFICATE_OF_ANOTHER_NAME if code in _OF_ANOTHER_NAME else Fact.CERTIFICATE_UNTRUSTED
 
 
 def _system_words(error: OSError) -> str:

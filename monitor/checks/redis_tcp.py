@@ -16,6 +16,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from monitor.checks.connection import (
+    CLOSED_EARLY,
+    CUT_DURING_HANDSHAKE,
     ProbeError,
     Resolver,
     StampedSocket,
@@ -24,7 +26,7 @@ from monitor.checks.connection import (
     lost_connection_error,
 )
 from monitor.checks.credentials import inspect_for_worker, worker_url
-from monitor.checks.observation import Observation, ProbeFault
+from monitor.checks.observation import Fact, Observation, ProbeFault
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
@@ -35,7 +37,7 @@ _Connected = tuple[asyncio.Transport, asyncio.BaseProtocol]
 _READ_LIMIT_BYTES = 64 * 1024
 _LONG_HANDSHAKE_SECONDS = 1.0
 _ANSWER_BYTES = 64
-_NO_TLS = "the port speaks Redis without TLS"
+_NO_TLS = "the port speaks Redis unencrypted"
 _FULL = "ERR max number of clients reached"
 _REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind it, and redis-py takes its own
 
@@ -93,8 +95,12 @@ class WorkerProbe:
             error = caught
         except _FullError as full:
             return Observation(phases=stopwatch.phases(complete=False), error_text=self._scrub(str(full)))
+        error = stopwatch.explain(error)
         return Observation(
-            phases=stopwatch.phases(complete=False), fault=error.fault, description=error.description
+            phases=stopwatch.phases(complete=False),
+            fault=error.fault,
+            description=error.description,
+            facts=error.facts,
         )
 
     async def _ping(self, url: str, stopwatch: Stopwatch) -> Observation:
@@ -114,7 +120,7 @@ class WorkerProbe:
             answer = await connection.read_response()
         except (InvalidResponse, ValueError, RecursionError) as error:
             # The other side's bytes stand in the texts of these.
-            raise ProbeError(ProbeFault.NOT_HTTP, "the answer is not Redis's protocol") from error
+            raise ProbeError(ProbeFault.NOT_HTTP, "not Redis's protocol") from error
         except RedisError as error:
             stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
             return Observation(phases=stopwatch.phases(complete=True), error_text=self._scrub(_error_text(error)))
@@ -122,7 +128,7 @@ class WorkerProbe:
             await connection.disconnect(nowait=True)
             writer.close()
         stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
-        description = "" if answer == nonce.encode() else "PING was not answered with what was sent"
+        description = "" if answer == nonce.encode() else "PING brought back something else than was sent"
         return Observation(
             phases=stopwatch.phases(complete=True), as_expected=not description, description=description
         )
@@ -144,8 +150,8 @@ class WorkerProbe:
             if text.startswith(_FULL):
                 raise _FullError(text) from error
             if text:
-                raise ProbeError(ProbeFault.TLS, _NO_TLS) from error
-            raise lost_connection_error(error, "the connection was cut during the TLS handshake") from error
+                raise ProbeError(ProbeFault.TLS, _NO_TLS, Fact.NOT_TLS) from error
+            raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
         stopwatch.encrypted = perf_counter()
         return sock, reader, _Writer(transport, protocol, reader, loop)
 
@@ -158,7 +164,7 @@ class _Reader(asyncio.StreamReader):
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # the base class takes any buffer
         self._taken += len(data)
         if self._taken > _READ_LIMIT_BYTES:
-            self.set_exception(ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 64 KiB"))
+            self.set_exception(ProbeError(ProbeFault.OVERSIZED, "larger than 64 KiB"))
         else:
             super().feed_data(data)
 
@@ -211,7 +217,7 @@ async def _unless_in_plain(handshake: asyncio.Future[_Connected], peer: tuple[An
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not handshake.done() and asking.result():
-            raise ProbeError(ProbeFault.TLS, _NO_TLS)
+            raise ProbeError(ProbeFault.TLS, _NO_TLS, Fact.NOT_TLS)
         return await handshake
     finally:
         asking.cancel()
@@ -250,5 +256,5 @@ def _error_text(error: RedisError) -> str:
     if isinstance(error, ResponseError):
         return str(error)
     if isinstance(error, AuthenticationError):
-        raise ProbeError(ProbeFault.NOT_HTTP, "the login was answered with something else than OK") from error
-    raise ProbeError(ProbeFault.LOST, "the connection was closed before the answer was complete") from error
+        raise ProbeError(ProbeFault.NOT_HTTP, "the login brought something else than OK") from error
+    raise ProbeError(ProbeFault.LOST, CLOSED_EARLY) from error

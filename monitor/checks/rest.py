@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import os
 import secrets
 import ssl
@@ -18,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, cast
@@ -29,7 +27,17 @@ from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
 from upstash_redis.http import make_headers
 
+from monitor.checks.answer import (
+    HTTPS_OF_THE_SAME_HOST,
+    Exchange,
+    describe,
+    error_text,
+    media_type,
+    redirect_target,
+)
 from monitor.checks.connection import (
+    CLOSED_EARLY,
+    CUT_DURING_HANDSHAKE,
     ProbeError,
     Resolver,
     StampedSocket,
@@ -39,15 +47,16 @@ from monitor.checks.connection import (
     look_up_and_connect,
     lost_connection_error,
 )
-from monitor.checks.observation import Observation, ProbeFault
+from monitor.checks.observation import Fact, Observation, ProbeFault
 from monitor.lib.times import Deadline
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
 READ_LIMIT_BYTES = 1024 * 1024
 _HTTP = b"HTTP/"
-_CUT_DURING_HANDSHAKE = "the connection was cut during the TLS handshake"
-_EXCERPT_LENGTH = 120
+# The answer is already unpacked, and httpx would do it again, without a limit. It follows no redirect here, but
+# reads the target all the same and raises where that is no URL.
+_KEPT_FROM_HTTPX = (b"content-encoding", b"location")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEY_PREFIX = "upstash-monitor:canary:"
 _KEY_EXPIRES_SECONDS = 60  # should the deletion fail
@@ -109,12 +118,12 @@ class _Connection(asyncio.Protocol):
             self._stopwatch.first_byte = self._stopwatch.last_byte
         self._count += len(data)
         if self._count > READ_LIMIT_BYTES:
-            self._fail(ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB"))
+            self._fail(ProbeError(ProbeFault.OVERSIZED, "larger than 1 MiB"))
             return
         # The first bytes tell a Redis or SSH server at once, not at the deadline. They may come one by one.
         self._head += data[: len(_HTTP) - len(self._head)]
         if not _HTTP.startswith(self._head):
-            self._fail(ProbeError(ProbeFault.NOT_HTTP, "the answer is not HTTP"))
+            self._fail(ProbeError(ProbeFault.NOT_HTTP, "not HTTP"))
             return
         self._received += data
         self._changed.set()
@@ -191,9 +200,9 @@ class Stream(httpcore.AsyncNetworkStream):
                     server_hostname=(server_hostname or "").strip("[]"),
                 )
             except OSError as error:
-                raise lost_connection_error(error, _CUT_DURING_HANDSHAKE) from error
+                raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
         if connection.transport is None:
-            raise ProbeError(ProbeFault.LOST, _CUT_DURING_HANDSHAKE)
+            raise ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
         self._stopwatch.encrypted = perf_counter()
         return self
 
@@ -201,18 +210,6 @@ class Stream(httpcore.AsyncNetworkStream):
         if info == "ssl_object" and self._connection.transport is not None:
             return self._connection.transport.get_extra_info("ssl_object")
         return None
-
-
-@dataclass(kw_only=True, slots=True)
-class Exchange:
-    """What one request met on its way; filled in by the transport."""
-
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-    status: int | None = None
-    content_type: str = ""
-    sync_token: str = ""
-    body: bytes = b""
-    complete: bool = False
 
 
 # The client passes nothing on to its transport, so the exchange of the request under way is kept here.
@@ -255,6 +252,7 @@ class Transport(httpx.AsyncBaseTransport):
             exchange.status = response.status
             headers = httpx.Headers(response.headers)
             exchange.content_type = headers.get("content-type", "")
+            exchange.location = headers.get("location", "")
             exchange.sync_token = headers.get("upstash-sync-token", "").encode("ascii", "ignore").decode("ascii")
             raw = b"".join([chunk async for chunk in response.aiter_stream()])
         except httpcore.RemoteProtocolError as error:
@@ -263,16 +261,15 @@ class Transport(httpx.AsyncBaseTransport):
             backend.abort()
         exchange.body = _unpack(raw, headers.get("content-encoding", ""))
         exchange.complete = True
-        # Already unpacked, so httpx must not do it again, without a limit.
-        kept = [(name, value) for name, value in response.headers if name.lower() != b"content-encoding"]
+        kept = [(name, value) for name, value in response.headers if name.lower() not in _KEPT_FROM_HTTPX]
         return httpx.Response(exchange.status, headers=kept, content=exchange.body)
 
 
 def _protocol_error(error: httpcore.RemoteProtocolError) -> ProbeError:
     """Of what h11 calls a protocol error, tell an early end from an answer that is not HTTP, by its wording."""
     if "closed connection" in str(error) or "disconnected" in str(error):
-        return ProbeError(ProbeFault.LOST, "the connection was closed before the answer was complete")
-    return ProbeError(ProbeFault.NOT_HTTP, "the answer is not valid HTTP")
+        return ProbeError(ProbeFault.LOST, CLOSED_EARLY)
+    return ProbeError(ProbeFault.NOT_HTTP, "not valid HTTP")
 
 
 def _unpack(raw: bytes, encoding: str) -> bytes:
@@ -281,16 +278,16 @@ def _unpack(raw: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return raw
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ProbeError(ProbeFault.NOT_HTTP, "the answer is in an encoding that was not asked for")
+        raise ProbeError(ProbeFault.NOT_HTTP, "in an encoding that was not asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         body = unpacker.decompress(raw, READ_LIMIT_BYTES + 1)
     except zlib.error as error:
-        raise ProbeError(ProbeFault.NOT_HTTP, "the answer is not validly compressed") from error
+        raise ProbeError(ProbeFault.NOT_HTTP, "not validly compressed") from error
     if len(body) > READ_LIMIT_BYTES:
-        raise ProbeError(ProbeFault.OVERSIZED, "the answer is larger than 1 MiB when unpacked")
+        raise ProbeError(ProbeFault.OVERSIZED, "larger than 1 MiB when unpacked")
     if not unpacker.eof:
-        raise ProbeError(ProbeFault.LOST, "the compressed answer was cut short")
+        raise ProbeError(ProbeFault.LOST, "the compressed body was cut short")
     return body
 
 
@@ -410,9 +407,11 @@ class RestProbe:
         return self._answer(exchange, as_expected=answer in expected)
 
     def _failure(self, exchange: Exchange, error: ProbeError) -> Observation:
+        error = exchange.stopwatch.explain(error)
         return Observation(
             phases=exchange.stopwatch.phases(complete=False),
             fault=error.fault,
+            facts=error.facts,
             http_status=exchange.status,
             description=self._scrub(error.description),
         )
@@ -421,13 +420,16 @@ class RestProbe:
         phases = exchange.stopwatch.phases(complete=True)
         if as_expected:
             return Observation(phases=phases, http_status=exchange.status, as_expected=True)
-        text = _error_text(exchange.body)
+        text = error_text(exchange)
+        target = redirect_target(exchange, self._client._url)
+        redirect = Fact.REDIRECT_TO_HTTPS if target == HTTPS_OF_THE_SAME_HOST else Fact.REDIRECT
         return Observation(
             phases=phases,
+            facts=frozenset({redirect} if target else ()),
             http_status=exchange.status,
             error_text=None if text is None else self._scrub(text),
-            content_type=self._scrub(_media_type(exchange)),
-            description=self._scrub(_describe(exchange)),
+            content_type=self._scrub(media_type(exchange)),
+            description=self._scrub(f"a redirect to {target}" if target else describe(exchange)),
         )
 
 
@@ -446,26 +448,3 @@ def _without_proxies_and_certificates() -> Iterator[None]:
     finally:
         del os.environ["SSL_CERT_DIR"]
         os.environ.update(held)
-
-
-def _error_text(body: bytes) -> str | None:
-    """The text of an Upstash-shaped `{"error": "…"}` body, or `None` for any other body."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    error = value.get("error") if isinstance(value, dict) else None
-    return error if isinstance(error, str) and error.strip() else None
-
-
-def _media_type(exchange: Exchange) -> str:
-    return exchange.content_type.split(";")[0].strip().lower()[:40]
-
-
-def _describe(exchange: Exchange) -> str:
-    """What came instead of an Upstash answer: its type and its first words."""
-    if not exchange.body.strip():
-        return "an empty answer"
-    kind = _media_type(exchange) or "no content type"
-    excerpt = exchange.body[: 4 * _EXCERPT_LENGTH].decode("utf-8", "replace")
-    return f"{kind}: {excerpt}"

@@ -192,7 +192,9 @@ class _LayerProbes:
             return result
 
         async def connection() -> LayerResult:
-            result, self._addresses = await examine_connection(self._addresses, timeout=self._timeout)
+            result, self._addresses = await examine_connection(
+                self._addresses, timeout=self._timeout, host=endpoint.host
+            )
             return result
 
         async def encryption() -> LayerResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
@@ -13,8 +12,17 @@ from typing import Any, TypeVar
 
 from aiohappyeyeballs import start_connection
 
-from monitor.checks.classify import classify
-from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwatch, connection_error, lookup_error
+from monitor.checks.classify import CheckResult, classify
+from monitor.checks.connection import (
+    AddressInfo,
+    ProbeError,
+    Resolver,
+    Stopwatch,
+    connection_error,
+    is_address,
+    lookup_error,
+    sinkhole,
+)
 from monitor.checks.observation import Fact, Observation, ProbeFault
 from monitor.checks.rest import Backend
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
@@ -63,20 +71,20 @@ async def examine_lookup(
         return _failed(Layer.LOOKUP, lookup_error(error)), ()
     addresses = tuple(dict.fromkeys(found))
     if not addresses:
-        nothing = ProbeError(ProbeFault.DNS_NOT_FOUND, "the host name has no address")
+        nothing = ProbeError(ProbeFault.DNS_NOT_FOUND, "it has no address")
         return _failed(Layer.LOOKUP, nothing), ()
-    words = f"{host} is an address itself" if _is_address(host) else _format_addresses(addresses)
+    words = f"{host} is an address itself" if is_address(host) else _format_addresses(addresses)
     return _passed(Layer.LOOKUP, words), addresses
 
 
 async def examine_connection(
-    addresses: Sequence[AddressInfo], *, timeout: timedelta
+    addresses: Sequence[AddressInfo], *, timeout: timedelta, host: str = ""
 ) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
     """Which addresses accept a connection, tried all at once; those that do are for `examine_encryption`.
 
-    Passed when at least one does.
+    Passed when at least one does. `host` is the name that they are of.
     """
-    late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "no connection before the deadline")
+    late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "the host did not answer before the deadline")
     ended = await _try_all(
         {address: _connect(address) for address in addresses}, timeout=timeout, late=lambda _address, _waited: late
     )
@@ -85,7 +93,10 @@ async def examine_connection(
     words = _format_connections(addresses, errors)
     if accepting:
         return _passed(Layer.CONNECTION, words), accepting
-    return _failed(Layer.CONNECTION, _telling(errors.values()), words), ()
+    watch = Stopwatch()
+    watch.sinkhole = sinkhole(host, addresses)
+    telling = _telling(errors.values())
+    return _failed(Layer.CONNECTION, watch.explain(ProbeError(telling.fault, words))), ()
 
 
 async def examine_encryption(
@@ -113,7 +124,7 @@ async def examine_encryption(
     )
     errors = {family: error for family, error in ended.items() if isinstance(error, ProbeError)}
     sessions = {family: session for family, session in ended.items() if isinstance(session, ssl.SSLObject)}
-    words = {family: error.description for family, error in errors.items()}
+    words = {family: _judge(error).summary for family, error in errors.items()}
     if not sessions:
         return _failed(Layer.ENCRYPTION, _telling(errors.values()), _by_family(words))
     certificates = {family: session.getpeercert() or {} for family, session in sessions.items()}
@@ -128,11 +139,19 @@ def _passed(layer: Layer, detail: str, facts: frozenset[Fact] = frozenset()) -> 
     return LayerResult(layer=layer, state=LayerState.PASSED, detail=detail, facts=facts)
 
 
-def _failed(layer: Layer, error: ProbeError, detail: str | None = None) -> LayerResult:
-    description = error.description if detail is None else detail
-    result = classify(Observation(fault=error.fault, description=description), slow=None)
+def _judge(error: ProbeError) -> CheckResult:
+    observation = Observation(fault=error.fault, description=error.description, facts=error.facts)
+    return classify(observation, slow=None)
+
+
+def _failed(layer: Layer, error: ProbeError, detail: str = "") -> LayerResult:
+    result = _judge(error)
     return LayerResult(
-        layer=layer, state=LayerState.FAILED, detail=result.detail, outcome=result.outcome, facts=result.facts
+        layer=layer,
+        state=LayerState.FAILED,
+        detail=detail or result.detail or result.outcome.words,
+        outcome=result.outcome,
+        facts=result.facts,
     )
 
 
@@ -183,7 +202,7 @@ async def _encrypt(
         encrypted = await stream.start_tls(tls, server_hostname=host)
         session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
     except ProbeError as error:
-        return error
+        return watch.explain(error)
     finally:
         backend.abort()
     return session
@@ -194,18 +213,10 @@ def _telling(errors: Collection[ProbeError]) -> ProbeError:
 
 
 def _by_family(words: Mapping[str, str]) -> str:
-    """`IPv6: the handshake did not end within 5 s; IPv4: issued by …`; without the families where they agree."""
+    """`IPv6: TLS handshake timed out: …; IPv4: issued by …`; without the families where they agree."""
     if len(set(words.values())) == 1:
         return next(iter(words.values()))
     return "; ".join(f"{family}: {text}" for family, text in words.items())
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _family(address: AddressInfo) -> str:

@@ -51,7 +51,7 @@ class _Login:
             return f"{where}: AUTH and PING work"
         if self.result.outcome is outcome:
             return ": ".join(filter(None, (where, self.result.detail)))
-        return ": ".join(filter(None, (where, self.result.outcome.words, self.result.detail)))
+        return f"{where}: {self.result.summary}"
 
 
 async def examine_worker(probe: WorkerProbe, *, timeout: timedelta) -> LayerResult:

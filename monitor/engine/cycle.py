@@ -197,7 +197,7 @@ class DatabaseChecker:
             return result
         return CheckResult(
             outcome=Outcome.OFFLINE,
-            detail=f"no connectivity host answers either ({result.outcome.words}: {result.detail})",
+            detail=f"no connectivity host answers either ({result.summary})",
         )
 
 
@@ -318,5 +318,5 @@ def _log(check: Check, recorded: Recorded) -> None:
             check.database,
             notification.incident,
             notification.kind.value,
-            notification.cause.value if notification.cause else "",
+            notification.cause.words if notification.cause else "",
         )

@@ -121,7 +121,7 @@ class Diagnoser:
         except Exception as error:  # noqa: BLE001 - the message goes without a diagnosis
             logger.opt(exception=error).error("asking the doctor about {} failed inside", database.name)
             return None
-        logger.info("{}: the doctor's verdict is {}", database.name, verdict.code.value)
+        logger.info("{}: the doctor's verdict: {}", database.name, verdict.meaning)
         return Diagnosis(layers=examination.layers, verdict=verdict)
 
     async def _release(self, database: str, incident: int, held: timedelta) -> None:

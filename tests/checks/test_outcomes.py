@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import socket
+import ssl
 import zlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
-from monitor.checks.connection import AddressInfo, Resolver
-from monitor.checks.observation import Observation, Outcome
+from monitor.checks.connection import AddressInfo, Resolver, system_lookup
+from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbeFactory
 from monitor.lib.text import Scrubber
 from tests.checks.faulty_server import (
@@ -161,38 +162,68 @@ def test_every_well_formed_answer_is_fine(_how: str, behaviour: Behaviour) -> No
     assert observation.http_status == 200
 
 
-TEXTS: list[tuple[str, int, Outcome]] = [
-    ("WRONGPASS invalid or missing auth token", 401, Outcome.TOKEN_REJECTED),
-    ("WRONGPASS invalid password", 400, Outcome.TOKEN_REJECTED),
-    ("wrongpass anything", 200, Outcome.TOKEN_REJECTED),
-    ("Unauthorized", 401, Outcome.TOKEN_REJECTED),
-    ("Unauthorized", 400, Outcome.TOKEN_REJECTED),
-    ("NOAUTH Authentication required", 400, Outcome.TOKEN_REJECTED),
-    ("WRONGPASS behind a broken edge", 503, Outcome.TOKEN_REJECTED),
-    ("anything else", 401, Outcome.TOKEN_REJECTED),
-    ("NOPERM this user has no permissions to run the 'ping' command", 400, Outcome.PERMISSION_DENIED),
-    ("noperm in lower case", 403, Outcome.PERMISSION_DENIED),
-    ("ERR max requests limit exceeded. Limit: 500000, Usage: 500000.", 400, Outcome.QUOTA_EXCEEDED),
-    ("ERR max requests limit exceeded. Limit: 500000", 429, Outcome.QUOTA_EXCEEDED),
-    ("ERR max daily request limit exceeded. Limit: 10000", 500, Outcome.QUOTA_EXCEEDED),
-    ("ERR This database has been suspended for exceeding the defined budget limit.", 400, Outcome.SUSPENDED),
-    ("ERR DB capacity quota exceeded. Threshold: 1 bytes", 400, Outcome.CAPACITY_FULL),
-    ("slow down", 429, Outcome.RATE_LIMITED),
-    ("ERR internal", 500, Outcome.SERVER_ERROR),
-    ("LOADING Redis is loading the dataset in memory", 503, Outcome.SERVER_ERROR),
-    ("ERR unknown command", 400, Outcome.COMMAND_ERROR),
-    ("LOADING Redis is loading the dataset in memory", 400, Outcome.COMMAND_ERROR),
-    ("something nobody has seen", 200, Outcome.COMMAND_ERROR),
-    ("not found", 404, Outcome.NOT_UPSTASH),
+TEXTS: list[tuple[str, int, Outcome, set[Fact]]] = [
+    ("WRONGPASS invalid or missing auth token", 401, Outcome.TOKEN_REJECTED, set()),
+    ("WRONGPASS invalid password", 400, Outcome.TOKEN_REJECTED, set()),
+    ("wrongpass anything", 200, Outcome.TOKEN_REJECTED, set()),
+    (
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        401,
+        Outcome.TOKEN_REJECTED,
+        {Fact.USER_MAY_BE_DISABLED},
+    ),
+    ("Unauthorized", 401, Outcome.TOKEN_REJECTED, set()),
+    ("Unauthorized", 400, Outcome.TOKEN_REJECTED, set()),
+    ("NOAUTH Authentication required", 400, Outcome.TOKEN_REJECTED, set()),
+    ("WRONGPASS behind a broken edge", 503, Outcome.TOKEN_REJECTED, set()),
+    ("anything else", 401, Outcome.TOKEN_REJECTED, set()),
+    ("NOPERM this user has no permissions to run the 'ping' command", 400, Outcome.PERMISSION_DENIED, set()),
+    ("Command failed: NOPERM this user has no permissions", 400, Outcome.PERMISSION_DENIED, set()),
+    ("noperm in lower case", 403, Outcome.PERMISSION_DENIED, set()),
+    ("ERR max requests limit exceeded. Limit: 500000, Usage: 500000.", 400, Outcome.QUOTA_EXCEEDED, set()),
+    ("ERR max requests limit exceeded. Limit: 500000", 429, Outcome.QUOTA_EXCEEDED, set()),
+    ("ERR max daily request limit exceeded. Limit: 10000", 500, Outcome.QUOTA_EXCEEDED, {Fact.DAILY_LIMIT}),
+    ("ERR max bandwidth limit exceeded", 200, Outcome.QUOTA_EXCEEDED, {Fact.BANDWIDTH}),
+    ("ERR max commands per second exceeded", 400, Outcome.RATE_LIMITED, set()),
+    ("ERR This database has been suspended for exceeding the defined budget.", 400, Outcome.SUSPENDED, set()),
+    ("ERR The database is suspended: bandwidth", 400, Outcome.SUSPENDED, {Fact.BANDWIDTH}),
+    ("ERR DB capacity quota exceeded. Threshold: 1 bytes", 400, Outcome.CAPACITY_FULL, set()),
+    ("OOM command not allowed when used memory > 'maxmemory'.", 400, Outcome.CAPACITY_FULL, set()),
+    ("ERR max concurrent connections exceeded", 400, Outcome.TOO_MANY_CONNECTIONS, set()),
+    ("ERR max number of clients + cluster connections reached", 400, Outcome.TOO_MANY_CONNECTIONS, set()),
+    ("ERR max request size exceeded. Limit: 10485760 bytes", 413, Outcome.COMMAND_ERROR, {Fact.TOO_LARGE}),
+    ("ERR max single record size exceeded", 400, Outcome.COMMAND_ERROR, {Fact.TOO_LARGE}),
+    ("ERR max key size exceeded. Limit: 32768 bytes", 400, Outcome.COMMAND_ERROR, {Fact.TOO_LARGE}),
+    ("ERR Command is not available: 'PING'. See …", 400, Outcome.COMMAND_ERROR, {Fact.NOT_OVER_REST}),
+    ('ERR Command "AUTH" is not allowed in REST', 400, Outcome.COMMAND_ERROR, {Fact.NOT_OVER_REST}),
+    ("LOADING Redis is loading the dataset in memory", 503, Outcome.UNAVAILABLE, set()),
+    ("ERR LOADING Redis is loading the dataset in memory", 400, Outcome.UNAVAILABLE, set()),
+    ("READONLY You can't write against a read only replica.", 400, Outcome.UNAVAILABLE, set()),
+    ("BUSY Redis is busy running a script.", 400, Outcome.UNAVAILABLE, set()),
+    ("BUSYGROUP Consumer Group name already exists", 400, Outcome.COMMAND_ERROR, set()),
+    ("DENIED Redis is running in protected mode because …", 400, Outcome.ACCESS_DENIED, set()),
+    ("ERR unknown command 'PING'", 400, Outcome.COMMAND_ERROR, set()),
+    ("something nobody has seen", 200, Outcome.COMMAND_ERROR, {Fact.UNKNOWN_TEXT}),
+    ("ERR something nobody has seen", 404, Outcome.COMMAND_ERROR, {Fact.UNKNOWN_TEXT}),
+    ("slow down", 429, Outcome.RATE_LIMITED, set()),
+    ("ERR internal", 500, Outcome.SERVER_ERROR, set()),
+    ("Forbidden", 403, Outcome.ACCESS_DENIED, set()),
+    ("ERR who are you", 403, Outcome.ACCESS_DENIED, set()),
+    ("log in to the proxy", 407, Outcome.ACCESS_DENIED, {Fact.PROXY_ASKS_LOGIN}),
+    ("not in your country", 451, Outcome.ACCESS_DENIED, {Fact.BLOCKED_BY_LAW}),
+    ("log in to the network", 511, Outcome.ACCESS_DENIED, {Fact.PORTAL}),
+    ("not found", 404, Outcome.NOT_UPSTASH, set()),
 ]
 
 
-@pytest.mark.parametrize(("text", "status", "outcome"), TEXTS)
-def test_an_error_text_is_asked_before_the_status(text: str, status: int, outcome: Outcome) -> None:
+@pytest.mark.parametrize(("text", "status", "outcome", "facts"), TEXTS)
+def test_an_error_text_is_asked_before_the_status(
+    text: str, status: int, outcome: Outcome, facts: set[Fact]
+) -> None:
     """Known texts decide by their beginning, whatever the status; the status decides for the rest."""
     with faulty_server(refusal(text, status)) as server:
         observation, result = look_at(server.url)
-    assert result.outcome is outcome
+    assert (result.outcome, set(result.facts)) == (outcome, facts)
     assert text[:20] in result.detail
     assert observation.http_status == status
     assert observation.phases.latency_ms is not None
@@ -201,16 +232,16 @@ def test_an_error_text_is_asked_before_the_status(text: str, status: int, outcom
 PAGE = "<html><body>Please log in</body></html>"
 STRANGE: list[tuple[str, Behaviour, Outcome]] = [
     ("html", answer(PAGE, kind="text/html"), Outcome.NOT_UPSTASH),
-    *(
-        (f"a redirect {status}", answer("", status, head="Location: /elsewhere\r\n"), Outcome.NOT_UPSTASH)
-        for status in (301, 302, 303, 307, 308)
-    ),
     ("no content", say(b"HTTP/1.1 204 No Content\r\n\r\n"), Outcome.NOT_UPSTASH),
     *(
         (f"html {status}", answer(PAGE, status, kind="text/html"), Outcome.NOT_UPSTASH)
-        for status in (206, 400, 403, 404, 405, 413)
+        for status in (206, 400, 402, 404, 405, 413)
     ),
-    ("html 401", answer(PAGE, 401, kind="text/html"), Outcome.TOKEN_REJECTED),
+    *(
+        (f"html {status}", answer(PAGE, status, kind="text/html"), Outcome.ACCESS_DENIED)
+        for status in (403, 407, 451, 511)
+    ),
+    ("half the body of a 403", say(http("{}" * 50, 403)[:-20]), Outcome.ACCESS_DENIED),
     ("html 429", answer(PAGE, 429, kind="text/html"), Outcome.RATE_LIMITED),
     *(
         (f"html {status}", answer(PAGE, status, kind="text/html"), Outcome.SERVER_ERROR)
@@ -286,6 +317,70 @@ def test_a_strange_answer_has_its_outcome(_how: str, behaviour: Behaviour, outco
     assert connections == 1
 
 
+IS_A_WALL = [
+    ("a page", answer(PAGE, kind="text/html")),
+    ("a page that is said to be text", answer(f"\n<!DOCTYPE html>{PAGE}", kind="text/plain")),
+    ("a 401 page", answer(PAGE, 401, kind="text/html")),
+    ("a 401 with nothing in it", answer("", 401, kind="text/plain")),
+    ("a 401 in words", answer("401 Authorization Required", 401, kind="text/plain")),
+    ("a 401 of a gateway", answer('{"message": "Unauthorized"}', 401)),
+    ("a 401 whose error is no text", answer('{"error": {"code": 401}}', 401)),
+    ("a 401 in a list", answer('["Unauthorized"]', 401)),
+]
+
+
+@pytest.mark.parametrize(("_how", "behaviour"), IS_A_WALL, ids=[how for how, _ in IS_A_WALL])
+def test_what_asks_a_person_to_log_in_is_a_wall(_how: str, behaviour: Behaviour) -> None:
+    """A 401 that is not in Upstash's form, or a page, is a proxy's or a portal's; the token may be fine."""
+    with faulty_server(behaviour) as server:
+        _, result = look_at(server.url)
+    assert (result.outcome, set(result.facts)) == (Outcome.NOT_UPSTASH, {Fact.WALL})
+
+
+@pytest.mark.parametrize(
+    "body", ["Unauthorized", "unauthorised\n", '"Unauthorized"', '{"error": "Invalid token"}']
+)
+def test_a_401_in_the_form_of_upstash_refuses_the_token(body: str) -> None:
+    """An object with `error`, or the bare word of older databases, as text or as a JSON string."""
+    with faulty_server(answer(body, 401, kind="text/plain")) as server:
+        _, result = look_at(server.url)
+    assert (result.outcome, result.facts) == (Outcome.TOKEN_REJECTED, frozenset())
+    assert result.detail.strip('"').lower().startswith(("unauthori", "http 401"))
+
+
+REDIRECTS = [
+    ("https://localhost/", Fact.REDIRECT_TO_HTTPS, "a redirect to https:// of the same host"),
+    ("https://localhost:8443/x?token=abc", Fact.REDIRECT_TO_HTTPS, "a redirect to https:// of the same host"),
+    ("/login?next=/", Fact.REDIRECT, "a redirect to another path of the same host"),
+    ("http://localhost/", Fact.REDIRECT, "a redirect to the usual port of the same host"),
+    ("http://localhost:1/", Fact.REDIRECT, "a redirect to port 1 of the same host"),
+    ("https://user:pass@login.example/?back=secret", Fact.REDIRECT, "a redirect to login.example"),
+    ("//portal.example/", Fact.REDIRECT, "a redirect to portal.example"),
+    ("", Fact.REDIRECT, "a redirect to nowhere"),
+    ("https://[::1", Fact.REDIRECT, "a redirect to what is no URL"),
+    ("mailto:somebody", Fact.REDIRECT, "a redirect to what is no URL"),
+    ("https://a b/", Fact.REDIRECT, "a redirect to what is no URL"),
+]
+
+
+@pytest.mark.parametrize(("location", "fact", "words"), REDIRECTS)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_tells_where_it_leads(location: str, fact: Fact, words: str, status: int) -> None:
+    """To https:// of the same host, or to another host by its name; of the rest of the address nothing is told."""
+    with faulty_server(answer("", status, head=f"Location: {location}\r\n")) as server:
+        _, result = look_at(server.url)
+    assert result == CheckResult(
+        outcome=Outcome.NOT_UPSTASH, detail=f"HTTP {status}: {words}", facts=frozenset({fact})
+    )
+
+
+def test_an_answer_that_names_another_place_and_is_no_redirect_is_none() -> None:
+    """A 201 may have a Location too."""
+    with faulty_server(answer("{}", 201, head="Location: /elsewhere\r\n")) as server:
+        _, result = look_at(server.url)
+    assert (result.outcome, result.facts) == (Outcome.NOT_UPSTASH, frozenset())
+
+
 SILENT: list[tuple[str, Behaviour, str]] = [
     ("says nothing", lambda connection: connection.wait(), "connected, but no answer within"),
     ("listens and says nothing", hang_after(b""), "connected, but no answer within"),
@@ -312,10 +407,8 @@ def test_an_answer_that_does_not_end_ends_at_the_deadline(_how: str, behaviour: 
 
 def test_a_port_nobody_listens_on_refuses() -> None:
     """The system says so at once."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    _, result = look_at(f"http://127.0.0.1:{port}")
-    assert result == CheckResult(outcome=Outcome.CONNECTION_REFUSED, detail="connection refused")
+    _, result = look_at(f"http://127.0.0.1:{free_port()}")
+    assert result == CheckResult(outcome=Outcome.CONNECTION_REFUSED)
 
 
 def test_a_host_that_takes_no_connection_times_out_while_connecting() -> None:
@@ -334,7 +427,7 @@ def test_a_host_that_takes_no_connection_times_out_while_connecting() -> None:
     finally:
         for held in (*waiting, full):
             held.close()
-    assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="no connection within 0.4 s")
+    assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="the host did not answer within 0.4 s")
 
 
 def test_a_trusted_certificate_is_fine() -> None:
@@ -348,23 +441,23 @@ def test_a_trusted_certificate_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "is_trusted", "starts", "ends", "words"),
+    ("tls", "words", "fact"),
     [
-        ("localhost", False, -1, 30, "unable to get local issuer certificate"),
-        ("localhost", True, -30, -1, "expired"),
-        ("localhost", True, 1, 30, "not yet valid"),
-        ("other.example", True, -1, 30, "certificate is for another name"),
+        (CERTIFICATES.server(is_trusted=False), "unable to get local issuer", Fact.CERTIFICATE_UNTRUSTED),
+        (CERTIFICATES.server(starts=-30, ends=-1), "expired", Fact.CERTIFICATE_OUT_OF_DATE),
+        (CERTIFICATES.server(starts=1), "not yet valid", Fact.CERTIFICATE_OUT_OF_DATE),
+        (CERTIFICATES.server("other.example"), "for another name", Fact.CERTIFICATE_OF_ANOTHER_NAME),
     ],
+    ids=["a stranger's", "expired", "not yet valid", "of another name"],
 )
 def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
-    name: str, is_trusted: bool, starts: int, ends: int, words: str
+    tls: ssl.SSLContext, words: str, fact: Fact
 ) -> None:
     """Strangers, expired ones, those of tomorrow and those for another name; the token is not sent."""
-    tls = CERTIFICATES.server(name, is_trusted=is_trusted, starts=starts, ends=ends)
     with faulty_server(echo, tls=tls) as server:
         _, result = look_at(server.url)
         received = server.requests
-    assert result.outcome is Outcome.TLS_FAILED
+    assert (result.outcome, set(result.facts)) == (Outcome.TLS_FAILED, {fact})
     assert words in result.detail
     assert received == []
 
@@ -373,15 +466,16 @@ def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
     """https to a plain HTTP port."""
     with faulty_server(at_once(http("{}", 400))) as server:
         _, result = look_at(server.url.replace("http://", "https://"))
-    assert result.outcome is Outcome.TLS_FAILED
-    assert "does not speak TLS" in result.detail
+    assert result == CheckResult(
+        outcome=Outcome.TLS_FAILED, detail="the port answers unencrypted", facts=frozenset({Fact.NOT_TLS})
+    )
 
 
 def test_a_handshake_that_hangs_is_a_tls_timeout() -> None:
     """TCP stands, TLS never: no finished handshake before the deadline."""
     with faulty_server(lambda connection: connection.wait()) as server:
         _, result = look_at(server.url.replace("http://", "https://"), timeout=TIMEOUT)
-    assert result == CheckResult(outcome=Outcome.TLS_TIMEOUT, detail="the handshake did not end within 0.4 s")
+    assert result == CheckResult(outcome=Outcome.TLS_TIMEOUT, detail="not ended within 0.4 s")
 
 
 @pytest.mark.parametrize("behaviour", [lambda connection: None, ServerConnection.reset])
@@ -415,6 +509,50 @@ def test_a_name_that_is_not_there_is_told_from_a_resolver_that_fails(code: int, 
     """The system's own codes tell the two apart."""
     _, result = look_at("https://gone.example", resolver=failing(code))
     assert result.outcome is outcome
+
+
+def leading_to(*addresses: str) -> Resolver:
+    """A resolver that answers every name with these."""
+
+    def lookup(host: str, port: int) -> Sequence[AddressInfo]:
+        return [info for address in addresses for info in system_lookup(address, port)]
+
+    return Resolver(lookup)
+
+
+@pytest.mark.parametrize(
+    "addresses", [("0.0.0.0",), ("127.0.0.1",), ("127.0.0.53", "127.0.0.1"), ("::",), ("::1",)]
+)
+def test_a_public_name_that_leads_to_this_machine_is_filtered(addresses: tuple[str, ...]) -> None:
+    """That is how filters of names answer for what they block; nobody listens there."""
+    port = free_port()
+    _, result = look_at(f"https://blocked.upstash.io:{port}", resolver=leading_to(*addresses))
+    assert result.outcome in (Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
+    assert result.facts == {Fact.NAME_FILTERED}
+    assert f"the name leads to {addresses[0]}, which is this machine" in result.detail
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "redis.localhost", "redis.internal", "db.railway.internal", "redis", "127.0.0.1", "[::1]"],
+)
+def test_a_private_name_may_lead_to_this_machine(host: str) -> None:
+    """A hosts file or a network of one's own does so for good reason."""
+    _, result = look_at(f"http://{host}:{free_port()}", resolver=leading_to("127.0.0.1"))
+    assert result == CheckResult(outcome=Outcome.CONNECTION_REFUSED)
+
+
+def test_a_public_name_on_this_machine_where_somebody_answers_is_no_filter() -> None:
+    """Whoever has a proxy of his own in front of the database means it so."""
+    with faulty_server(answer("", 404)) as server:
+        _, result = look_at(f"http://redis.example:{server.port}", resolver=leading_to("127.0.0.1"))
+    assert (result.outcome, result.facts) == (Outcome.NOT_UPSTASH, frozenset())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:

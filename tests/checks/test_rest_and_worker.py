@@ -10,7 +10,7 @@ from monitor.checks.observation import Outcome
 
 FINE = CheckResult(outcome=Outcome.OK)
 SLOW = CheckResult(outcome=Outcome.SLOW, detail="answered in 900 ms, the limit is 500 ms")
-REFUSED = CheckResult(outcome=Outcome.CONNECTION_REFUSED, detail="connection refused")
+REFUSED = CheckResult(outcome=Outcome.CONNECTION_REFUSED)
 REJECTED = CheckResult(outcome=Outcome.TOKEN_REJECTED, detail="WRONGPASS invalid or missing auth token")
 WRONG_PASSWORD = CheckResult(outcome=Outcome.TOKEN_REJECTED, detail="WRONGPASS invalid username-password pair")
 OFFLINE = CheckResult(outcome=Outcome.OFFLINE, detail="no connectivity host answers either")
@@ -21,11 +21,19 @@ OFFLINE = CheckResult(outcome=Outcome.OFFLINE, detail="no connectivity host answ
     [
         (FINE, FINE, Outcome.OK, ""),
         (SLOW, FINE, Outcome.SLOW, SLOW.detail),
-        (FINE, REFUSED, Outcome.CONNECTION_REFUSED, "REST answers, rediss:// does not: connection refused"),
-        (SLOW, REFUSED, Outcome.CONNECTION_REFUSED, "REST answers, rediss:// does not: connection refused"),
+        (FINE, REFUSED, Outcome.CONNECTION_REFUSED, "REST answers, rediss:// does not"),
+        (SLOW, REFUSED, Outcome.CONNECTION_REFUSED, "REST answers, rediss:// does not"),
         (REJECTED, FINE, Outcome.TOKEN_REJECTED, f"{REJECTED.detail}; rediss:// answers"),
         (REJECTED, WRONG_PASSWORD, Outcome.TOKEN_REJECTED, f"{REJECTED.detail}; rediss:// the same"),
         (REJECTED, REFUSED, Outcome.TOKEN_REJECTED, f"{REJECTED.detail}; rediss://: connection refused"),
+        (
+            FINE,
+            WRONG_PASSWORD,
+            Outcome.TOKEN_REJECTED,
+            f"REST answers, rediss:// does not: {WRONG_PASSWORD.detail}",
+        ),
+        (REFUSED, FINE, Outcome.CONNECTION_REFUSED, "rediss:// answers"),
+        (REFUSED, REFUSED, Outcome.CONNECTION_REFUSED, "rediss:// the same"),
         (OFFLINE, REFUSED, Outcome.OFFLINE, OFFLINE.detail),
     ],
 )

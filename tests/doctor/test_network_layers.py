@@ -94,9 +94,13 @@ def test_an_address_is_not_looked_up(host: str) -> None:
 @pytest.mark.parametrize(
     ("error", "outcome", "detail"),
     [
-        (socket.gaierror(socket.EAI_NONAME, "?"), Outcome.DNS_NOT_FOUND, "the host name does not exist"),
-        (socket.gaierror(socket.EAI_NODATA, "?"), Outcome.DNS_NOT_FOUND, "the host name does not exist"),
-        (socket.gaierror(socket.EAI_AGAIN, "Try again"), Outcome.DNS_FAILED, "the resolver failed: try again"),
+        (socket.gaierror(socket.EAI_NONAME, "?"), Outcome.DNS_NOT_FOUND, "host name not found"),
+        (socket.gaierror(socket.EAI_NODATA, "?"), Outcome.DNS_NOT_FOUND, "host name not found"),
+        (
+            socket.gaierror(socket.EAI_AGAIN, "Try again"),
+            Outcome.DNS_FAILED,
+            "the resolver gives no answer now",
+        ),
     ],
 )
 def test_a_lookup_that_fails_distinguishes_name_and_resolver(
@@ -271,7 +275,7 @@ def test_a_certificate_of_somebody_else_fails(certificates: Certificates) -> Non
     with Listener(hang, tls=Certificates().server(HOST)) as listener:
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
-    assert result.detail.startswith("certificate refused: ")
+    assert result.detail.startswith("TLS failed: certificate refused: ")
 
 
 def test_a_certificate_for_another_name_fails(certificates: Certificates) -> None:
@@ -279,7 +283,7 @@ def test_a_certificate_for_another_name_fails(certificates: Certificates) -> Non
     with Listener(hang, tls=certificates.server("other.example")) as listener:
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
-    assert result.detail == "certificate refused: Hostname mismatch, certificate is for another name."
+    assert result.detail == "TLS failed: certificate refused: Hostname mismatch, certificate is for another name."
 
 
 def test_an_expired_certificate_fails(certificates: Certificates) -> None:
@@ -297,7 +301,7 @@ def test_a_server_that_does_not_speak_tls_fails(certificates: Certificates) -> N
     with Listener(say(http(400, "{}"))) as listener:
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
-    assert "does not speak TLS" in result.detail
+    assert "the port answers unencrypted" in result.detail
 
 
 def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:
@@ -314,7 +318,7 @@ def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates)
         result = encrypted(listener.port, certificates.trust, timeout=SHORT)
         assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_TIMEOUT)
-    assert result.detail == "the handshake did not end within 0.3 s"
+    assert result.detail == "TLS handshake timed out: not ended within 0.3 s"
 
 
 def read_and_close(connection: socket.socket) -> None:
@@ -324,13 +328,17 @@ def read_and_close(connection: socket.socket) -> None:
 
 Conducts = Callable[[ssl.SSLContext], tuple[Conduct, ssl.SSLContext | None]]
 FAILING: dict[str, tuple[Conducts, Outcome, str]] = {
-    "hangs": (lambda _tls: (hang, None), Outcome.TLS_TIMEOUT, "the handshake did not end within 1."),
+    "hangs": (lambda _tls: (hang, None), Outcome.TLS_TIMEOUT, "TLS handshake timed out: not ended within 1."),
     "is cut": (
         lambda _tls: (read_and_close, None),
         Outcome.CONNECTION_LOST,
-        "the connection was cut during the TLS handshake",
+        "connection lost: cut during the TLS handshake",
     ),
-    "is another": (lambda _tls: (hang, Certificates().server(HOST)), Outcome.TLS_FAILED, "certificate refused: "),
+    "is another": (
+        lambda _tls: (hang, Certificates().server(HOST)),
+        Outcome.TLS_FAILED,
+        "TLS failed: certificate refused: ",
+    ),
 }
 
 
@@ -386,4 +394,7 @@ def test_an_address_that_went_away_in_between_fails(certificates: Certificates) 
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
     with port_that_drops() as port:
         result = encrypted(port, certificates.trust, timeout=SHORT)
-    assert (result.outcome, result.detail) == (Outcome.CONNECTION_TIMEOUT, "no connection within 0.3 s")
+    assert (result.outcome, result.detail) == (
+        Outcome.CONNECTION_TIMEOUT,
+        "connection timed out: the host did not answer within 0.3 s",
+    )

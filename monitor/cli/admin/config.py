@@ -85,7 +85,7 @@ def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
             key = "url" if result.outcome in _URL_OUTCOMES else "token"
             place = ("databases", number, key)
             variables = " and ".join(configuration.origins.variables.get(place, ()))
-            found = "nothing" if result.outcome in _MISSING else f"that {result.detail}"
+            found = "nothing" if result.outcome in _MISSING else f"one that {result.detail}"
             if variables:
                 found += f" (in {variables})"
             yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)

@@ -1,0 +1,184 @@
+"""The error texts that Upstash and Redis are known to answer with, and the outcome that each stands for.
+
+Tails vary between versions and carry figures, beginnings do not. Where a text is known from few reports, the words
+that its kind cannot do without are asked for in place of a longer beginning.
+Sources: upstash.com/docs/redis/troubleshooting (a page for each), reports of users (Upstash documents no text for
+suspension, bandwidth, commands per second, NOPERM and what REST does not have), and Redis's source.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from monitor.checks.observation import Fact, Outcome
+
+_DOCS, _REPORT, _REDIS = "Upstash's docs", "reports", "Redis"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownError:
+    """A text by its beginning, in which `#` stands for a number, and the outcome that it means.
+
+    Each of `words` must stand somewhere in the text; `a|b` is one word or the other.
+    `is_whole`: nothing but a full stop follows.
+    """
+
+    prefix: str
+    outcome: Outcome
+    facts: frozenset[Fact] = frozenset()
+    words: tuple[str, ...] = ()
+    is_whole: bool = False
+    source: str = _REDIS
+
+    def fits(self, text: str) -> bool:
+        """True when this is the error that a server's own text, on one line, begins with."""
+        return bool(_beginning(self).match(text)) and all(_word(word).search(text) for word in self.words)
+
+
+def _known(
+    prefix: str,
+    outcome: Outcome,
+    *facts: Fact,
+    words: tuple[str, ...] = (),
+    is_whole: bool = False,
+    source: str = _REDIS,
+) -> KnownError:
+    return KnownError(
+        prefix=prefix, outcome=outcome, facts=frozenset(facts), words=words, is_whole=is_whole, source=source
+    )
+
+
+# Ordered: the first that fits counts, so the longer of two beginnings stands first.
+KNOWN_ERRORS: tuple[KnownError, ...] = (
+    # The token. The text of a wrong password is the same as that of a user who was switched off.
+    _known("WRONGPASS", Outcome.TOKEN_REJECTED, Fact.USER_MAY_BE_DISABLED, words=("user|username",), source=_DOCS),
+    _known("WRONGPASS", Outcome.TOKEN_REJECTED, source=_DOCS),
+    _known("NOAUTH", Outcome.TOKEN_REJECTED, source=_DOCS),
+    _known("Unauthorized", Outcome.TOKEN_REJECTED, is_whole=True, source=_REPORT),
+    _known("Unauthorised", Outcome.TOKEN_REJECTED, is_whole=True, source=_REPORT),
+    _known("ERR invalid password", Outcome.TOKEN_REJECTED),  # before Redis 6
+    _known("NOPERM", Outcome.PERMISSION_DENIED, source=_REPORT),
+    # The plan. A size stands before the quotas: its text speaks of a request and a limit too.
+    _known("ERR max", Outcome.COMMAND_ERROR, Fact.TOO_LARGE, words=("size", "exceeded"), source=_DOCS),
+    _known("", Outcome.SUSPENDED, Fact.BANDWIDTH, words=("suspended", "bandwidth"), source=_REPORT),
+    _known("", Outcome.SUSPENDED, words=("suspended",), source=_REPORT),
+    _known(
+        "ERR",
+        Outcome.QUOTA_EXCEEDED,
+        Fact.BANDWIDTH,
+        Fact.DAILY_LIMIT,
+        words=("daily", "bandwidth", "exceeded|reached|exhausted|limit|quota"),
+        source=_REPORT,
+    ),
+    _known(
+        "ERR",
+        Outcome.QUOTA_EXCEEDED,
+        Fact.BANDWIDTH,
+        words=("bandwidth", "exceeded|reached|exhausted|limit|quota"),
+        source=_REPORT,
+    ),
+    _known("ERR max", Outcome.RATE_LIMITED, words=("second|sec",), source=_REPORT),
+    _known("ERR", Outcome.QUOTA_EXCEEDED, Fact.DAILY_LIMIT, words=("daily", "limit|quota"), source=_DOCS),
+    _known("ERR max requests limit exceeded", Outcome.QUOTA_EXCEEDED, source=_DOCS),
+    _known(
+        "ERR",
+        Outcome.QUOTA_EXCEEDED,
+        words=("monthly", "request|requests|command|commands", "limit|quota"),
+        source=_REPORT,
+    ),
+    _known("ERR max", Outcome.QUOTA_EXCEEDED, words=("request|command|commands", "limit|quota"), source=_REPORT),
+    _known("ERR DB capacity quota exceeded", Outcome.CAPACITY_FULL, source=_DOCS),
+    _known("OOM", Outcome.CAPACITY_FULL),
+    _known("ERR max concurrent connections exceeded", Outcome.TOO_MANY_CONNECTIONS, source=_DOCS),
+    _known("ERR max", Outcome.TOO_MANY_CONNECTIONS, words=("connection|connections",), source=_REPORT),
+    _known("ERR max number of clients", Outcome.TOO_MANY_CONNECTIONS),
+    # The database's own passing state.
+    _known("LOADING", Outcome.UNAVAILABLE),
+    _known("READONLY", Outcome.UNAVAILABLE),
+    _known("MASTERDOWN", Outcome.UNAVAILABLE),
+    _known("CLUSTERDOWN", Outcome.UNAVAILABLE),
+    _known("TRYAGAIN", Outcome.UNAVAILABLE),
+    _known("BUSY", Outcome.UNAVAILABLE),  # and neither BUSYGROUP nor BUSYKEY, which are about one key
+    _known("MISCONF", Outcome.UNAVAILABLE),
+    _known("NOREPLICAS", Outcome.UNAVAILABLE),
+    _known("DENIED", Outcome.ACCESS_DENIED, words=("protected mode",)),  # from other machines, without a password
+    # What is wrong with the one command that was sent.
+    _known("ERR string exceeds maximum allowed size", Outcome.COMMAND_ERROR, Fact.TOO_LARGE),
+    _known("ERR Command is not available", Outcome.COMMAND_ERROR, Fact.NOT_OVER_REST, source=_REPORT),
+    _known("ERR", Outcome.COMMAND_ERROR, Fact.NOT_OVER_REST, words=("command", "not", "REST"), source=_REPORT),
+    _known("ERR XReadGroup is cancelled", Outcome.COMMAND_ERROR, source=_DOCS),
+    _known("ERR Wrong password or user", Outcome.COMMAND_ERROR, source=_DOCS),  # the answer to ACL RESTTOKEN
+    *(
+        _known(code, Outcome.COMMAND_ERROR)
+        for code in (
+            *("WRONGTYPE", "NOSCRIPT", "EXECABORT", "BUSYGROUP", "BUSYKEY", "NOGROUP", "INVALIDOBJ", "UNBLOCKED"),
+            *("CROSSSLOT", "MOVED #", "ASK #", "NOTBUSY", "UNKILLABLE", "NOPROTO"),
+            *("INPROG", "NOGOODSLAVE", "NOMASTERLINK", "NOQUORUM", "IOERR"),
+            "ERR AUTH <password> called without any password configured",
+            "ERR Client sent AUTH, but no password is set",
+            "ERR unknown command",
+            "ERR unknown subcommand",
+            "ERR wrong number of arguments",
+            "ERR syntax error",
+            "ERR Protocol error",
+            "ERR operation not permitted",
+            "ERR no such key",
+            "ERR index out of range",
+            "ERR value is not",
+            "ERR value is out of range",
+            "ERR hash value is not",
+            "ERR min or max is not",
+            "ERR increment or decrement would overflow",
+            "ERR increment would produce NaN or Infinity",
+            "ERR bit offset is not an integer",
+            "ERR offset is out of range",
+            "ERR invalid expire time",
+            "ERR invalid cursor",
+            "ERR Invalid stream ID",
+            "ERR The ID specified in",
+            "ERR DUMP payload version or checksum are wrong",
+            "ERR source and destination objects are the same",
+            "ERR timeout is",
+            "ERR DB index is out of range",
+            "ERR SELECT is not allowed in cluster mode",
+            "ERR This instance has cluster support disabled",
+            "ERR MULTI calls can not be nested",
+            "ERR EXEC without MULTI",
+            "ERR DISCARD without MULTI",
+            "ERR WATCH inside MULTI is not allowed",
+            "ERR Can't execute",
+            "ERR Error running script",
+            "ERR Error compiling script",
+            "ERR user_script",
+            "ERR Number of keys can't be",
+            "ERR Background save already in progress",
+            "ERR FAILOVER",
+        )
+    ),
+)
+
+# What clients and tools put in front of the server's text.
+_INTRODUCTION = re.compile(
+    r"^(?:(?:command failed|(?:reply|upstash|response|redis)?error)\s*:\s*|\(error\)\s*|-)+", re.IGNORECASE
+)
+
+
+def known_error(text: str) -> KnownError | None:
+    """The known error that a text is, whatever the HTTP status; `None` for a text that is on no list."""
+    bare = _INTRODUCTION.sub("", " ".join(text.split()))
+    return next((known for known in KNOWN_ERRORS if known.fits(bare)), None)
+
+
+@cache
+def _beginning(known: KnownError) -> re.Pattern[str]:
+    end = r"\.?$" if known.is_whole else r"(?!\w)" if known.prefix else ""
+    # Scripts and proxies put ERR in front of a code that is one by itself.
+    start = "" if known.prefix.startswith("ERR") else r"(?:ERR:?\s)?"
+    return re.compile(start + re.escape(known.prefix).replace(r"\#", "[0-9]+") + end, re.IGNORECASE)
+
+
+@cache
+def _word(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)(?:{word})(?!\w)", re.IGNORECASE)
