@@ -103,8 +103,9 @@ class FixPlan:
             lines.append(f"leave {one.name} {of_service}: {one.reason.value}{detail}")
         if self.refusal:
             return (*lines, self.refusal)
-        last = f"redeploy service {self.service}" if self.redeploys else "nothing is left for this fix to do"
-        return (*lines, last)
+        if any(write.reason is not WriteReason.MISSING for write in self.writes):
+            lines.append("mind that the console's token has full rights, which an ACL user's may not have had")
+        return (*lines, f"redeploy service {self.service}" if self.redeploys else "nothing is changed")
 
 
 _Decision = PlannedWrite | LeftAlone

@@ -149,10 +149,9 @@ def _judge(result: CheckResult) -> Attempt:
         return Attempt(state=AttemptState.ACCEPTED)
     if result.outcome is not Outcome.TOKEN_REJECTED:
         return _not_tried(words)
-    is_perhaps_disabled = Fact.USER_MAY_BE_DISABLED in result.facts or "user is disabled" in result.detail.lower()
-    return Attempt(
-        state=AttemptState.MAY_BE_DISABLED if is_perhaps_disabled else AttemptState.REFUSED, detail=words
-    )
+    is_perhaps_disabled = Fact.USER_MAY_BE_DISABLED in result.facts
+    state = AttemptState.MAY_BE_DISABLED if is_perhaps_disabled else AttemptState.REFUSED
+    return Attempt(state=state, detail=words)
 
 
 def _not_tried(why: str) -> Attempt:

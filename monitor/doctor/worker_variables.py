@@ -75,6 +75,7 @@ class VariableProblem(Enum):
 
 
 # `NOT_THE_CONSOLES` has no fact: what it means depends on this process's token, which the console layer compares.
+# That of `REFUSED` is given where it is found, since it has two.
 _FACTS = {
     VariableProblem.MISSING: Fact.WORKER_VARIABLE_MISSING,
     VariableProblem.STAGED: Fact.WORKER_VARIABLE_STAGED,
@@ -261,7 +262,10 @@ def _summarize(found: Collection[_Finding], facts: Collection[Fact]) -> LayerRes
     problems = [(one, one.problem) for one in found if one.problem is not None]
     if problems:
         is_unknown = all(problem in _NOT_KNOWN for _, problem in problems)
-        words = ", ".join(f"{one.name} {problem.value}{one.words}" for one, problem in problems)
+        wrong: dict[str, list[str]] = {}
+        for one, problem in problems:
+            wrong.setdefault(one.name, []).append(f"{problem.value.removeprefix('is ')}{one.words}")
+        words = ", ".join(f"{name} is {' and '.join(some)}" for name, some in wrong.items())
         return _result(LayerState.UNKNOWN if is_unknown else LayerState.FAILED, words, facts)
     names: dict[str, list[str]] = {}
     for one in found:
@@ -377,20 +381,17 @@ def _tried(
         case _:
             is_perhaps_disabled = attempt.state is AttemptState.MAY_BE_DISABLED
             more = {Fact.WORKER_USER_MAY_BE_DISABLED} if is_perhaps_disabled else set()
-            yield from _differing(name, expected, is_same=is_same, facts={Fact.WORKER_TOKEN_REFUSED, *more})
+            facts = frozenset({Fact.WORKER_TOKEN_REFUSED, *more})
+            yield _Finding(name=name, problem=VariableProblem.REFUSED, facts=facts)
+            yield from _differing(name, expected, is_same=is_same)
 
 
-def _differing(
-    name: str, expected: ExpectedValues, *, is_same: bool, facts: Collection[Fact] = ()
-) -> Iterator[_Finding]:
+def _differing(name: str, expected: ExpectedValues, *, is_same: bool) -> Iterator[_Finding]:
     """From the console's where that is known, and from this process's where that can be right."""
-    problems = []
     if expected.console is not None:
-        problems.append(VariableProblem.NOT_THE_CONSOLES)
+        yield _Finding(name=name, problem=VariableProblem.NOT_THE_CONSOLES)
     if expected.is_well_formed and not is_same:
-        problems.append(VariableProblem.DIFFERS)
-    for problem in problems or (VariableProblem.REFUSED,):
-        yield _Finding(name=name, problem=problem, facts=frozenset(facts))
+        yield _Finding(name=name, problem=VariableProblem.DIFFERS)
 
 
 def _are_the_consoles(

@@ -14,6 +14,7 @@ import pytest
 import trustme
 from redis import Redis
 
+from monitor.lib.secret import Secret
 from monitor.sandbox.console import ConsoleStandIn, Database
 from monitor.sandbox.railway import RailwayService, RailwayStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
@@ -22,6 +23,7 @@ from tests.checks.redis_server import RedisServer, redis_server
 from tests.program import Ended, Program
 
 TOKEN = "AXdoctorToken-0f_the_tests"
+ACL_TOKEN = "AXofAnAclUser-9e8d7c6b5a4f"
 KEY, PROJECT_TOKEN = "console-key-0123456789abcdef", "railway-project-token-0123456789"
 
 
@@ -200,6 +202,66 @@ def test_the_fix_puts_the_consoles_token_into_the_worker(case: DoctorCase) -> No
     assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == token
     assert len(case.railway.changes()) == 2
     assert ended.status == 0, ended.stdout
+
+
+def test_a_token_that_works_is_never_replaced(case: DoctorCase) -> None:
+    """An ACL user's REST token, on the worker and here: the console's is another, and has full rights."""
+    case.upstash.acl_tokens = {ACL_TOKEN: True}
+    case.worker.store({"UPSTASH_REDIS_REST_TOKEN": ACL_TOKEN})
+    case.worker.deploy()
+    for token in (TOKEN, ACL_TOKEN):
+        case.set_token(token)
+        ended = case.program.end("doctor", "--fix", "--yes")
+        case.assert_discreet(ended)
+        assert case.railway.changes() == []
+        assert "leave UPSTASH_REDIS_REST_TOKEN of service worker: the database accepts it" in ended.stdout
+        assert "nothing is changed" in ended.stdout
+    assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == ACL_TOKEN
+    _, found = case.examine()
+    details = {row["layer"]: (row["state"], row["detail"]) for row in found["layers"]}
+    assert details["console"][0] == "passed"
+    assert details["console"][1].endswith("another token than the console's")
+    assert details["platform"][0] == "passed"
+
+
+def test_a_switched_off_users_token_is_not_replaced_by_the_consoles(case: DoctorCase) -> None:
+    """Refused, in words that fit a user who is off: the fix says so, and leaves it to a person."""
+    case.upstash.acl_tokens = {ACL_TOKEN: False}
+    case.worker.store({"UPSTASH_REDIS_REST_TOKEN": ACL_TOKEN})
+    case.worker.deploy()
+    case.set_token(ACL_TOKEN)
+    ended = case.program.end("doctor", "--fix", "--yes")
+    case.assert_discreet(ended)
+    assert (ended.status, case.railway.changes()) == (2, [])
+    assert "it may be an ACL user's token that was switched off" in ended.stdout
+
+
+@pytest.mark.parametrize("fault", [UpstashFault.HANG, UpstashFault.SERVER_ERROR, UpstashFault.REFUSE])
+def test_what_could_not_be_tried_is_not_replaced(case: DoctorCase, fault: UpstashFault) -> None:
+    """The console has a newer token, and the database says nothing: nobody knows whether the worker's works."""
+    case.rotate()
+    case.upstash.fault = fault
+    ended = case.program.end("doctor", "--fix", "--yes")
+    assert (ended.status, case.railway.changes()) == (2, [])
+    assert "whether the database accepts it is not known" in ended.stdout
+
+
+def test_the_fix_writes_the_names_of_this_database(case: DoctorCase) -> None:
+    """It is read from CACHE_URL and CACHE_REST_TOKEN, here and on the worker; other variables stay as they are."""
+    usual = {"UPSTASH_REDIS_REST_URL": "https://gone-dog-1.upstash.io", "UPSTASH_REDIS_REST_TOKEN": "AXofGoneDog0"}
+    own = {"CACHE_URL": case.upstash.url, "CACHE_REST_TOKEN": TOKEN}
+    case.worker.store({**usual, **own})
+    case.worker.deploy()
+    case.settings["databases"][0] |= {"url": "${CACHE_URL}", "token": "${CACHE_REST_TOKEN}"}
+    case.program.set(case.settings)
+    case.program.environ |= own
+    token = case.rotate()
+    ended = case.program.end("doctor", "--fix", "--yes")
+    case.assert_discreet(ended)
+    assert (ended.status, case.worker.running) == (0, {**usual, **own, "CACHE_REST_TOKEN": token})
+    new, old = Secret(token).fingerprint(), Secret(TOKEN).fingerprint()
+    assert f"the database refuses its value (sha256 {old} becomes {new})" in ended.stdout
+    assert f"Read back: Railway has the new value of CACHE_REST_TOKEN (sha256 {new})." in ended.stdout
 
 
 def test_without_a_yes_nothing_is_changed(case: DoctorCase) -> None:

@@ -246,6 +246,7 @@ def test_a_plan_reads_as_what_will_be_done() -> None:
         "write UPSTASH_REDIS_REST_TOKEN of service worker: the database refuses its value "
         f"(sha256 {Secret(OLD).fingerprint()} becomes {Secret(NEW).fingerprint()})",
         "leave UPSTASH_REDIS_REST_URL of service worker: it is the console's already",
+        "mind that the console's token has full rights, which an ACL user's may not have had",
         "redeploy service worker",
     )
     assert "(sha256 nothing becomes " in planned(RIGHT_URL).lines()[0]

@@ -124,7 +124,9 @@ def test_the_console_has_a_newer_token_than_the_worker(project: Project) -> None
     project.worker.deploy()
     found = project.check(OLD, console=CONSOLE)
     assert state_and_facts(found) == (LayerState.FAILED, {"refused"})
-    assert "UPSTASH_REDIS_REST_TOKEN is different from the console's" in found.result.detail
+    assert "UPSTASH_REDIS_REST_TOKEN is refused by the database and different from the console's" in (
+        found.result.detail
+    )
 
     project.worker.stage(UPSTASH_REDIS_REST_TOKEN=NEW)
     found = project.check(OLD, console=CONSOLE)

@@ -345,7 +345,7 @@ def test_the_detail_names_the_variable_and_what_is_wrong() -> None:
         "UPSTASH_REDIS_REST_TOKEN is malformed (the token ends with a newline)"
     )
     assert judged(pair(URL, OLD), ours(OLD, console=CONSOLE)).detail == (
-        "UPSTASH_REDIS_REST_TOKEN is different from the console's"
+        "UPSTASH_REDIS_REST_TOKEN is refused by the database and different from the console's"
     )
     assert judged(pair(URL, NEW), ours(console=CONSOLE)).detail == (
         "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are the console's"
