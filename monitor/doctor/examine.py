@@ -192,9 +192,7 @@ class _LayerProbes:
             return result
 
         async def connection() -> LayerResult:
-            result, self._addresses = await examine_connection(
-                self._addresses, timeout=self._timeout, host=endpoint.host
-            )
+            result, self._addresses = await examine_connection(self._addresses, timeout=self._timeout)
             return result
 
         async def encryption() -> LayerResult:

@@ -73,16 +73,20 @@ async def examine_lookup(
     if not addresses:
         nothing = ProbeError(ProbeFault.DNS_NOT_FOUND, "it has no address")
         return _failed(Layer.LOOKUP, nothing), ()
-    words = f"{host} is an address itself" if is_address(host) else _format_addresses(addresses)
-    return _passed(Layer.LOOKUP, words), addresses
+    if is_address(host):
+        return _passed(Layer.LOOKUP, f"{host} is an address itself"), addresses
+    if sinkhole(host, addresses):
+        words = f"{_format_addresses(addresses)}: this machine, and nowhere else"
+        return _passed(Layer.LOOKUP, words, frozenset({Fact.NAME_FILTERED})), addresses
+    return _passed(Layer.LOOKUP, _format_addresses(addresses)), addresses
 
 
 async def examine_connection(
-    addresses: Sequence[AddressInfo], *, timeout: timedelta, host: str = ""
+    addresses: Sequence[AddressInfo], *, timeout: timedelta
 ) -> tuple[LayerResult, tuple[AddressInfo, ...]]:
     """Which addresses accept a connection, tried all at once; those that do are for `examine_encryption`.
 
-    Passed when at least one does. `host` is the name that they are of.
+    Passed when at least one does.
     """
     late = ProbeError(ProbeFault.CONNECT_TIMEOUT, "the host did not answer before the deadline")
     ended = await _try_all(
@@ -93,10 +97,7 @@ async def examine_connection(
     words = _format_connections(addresses, errors)
     if accepting:
         return _passed(Layer.CONNECTION, words), accepting
-    watch = Stopwatch()
-    watch.sinkhole = sinkhole(host, addresses)
-    telling = _telling(errors.values())
-    return _failed(Layer.CONNECTION, watch.explain(ProbeError(telling.fault, words))), ()
+    return _failed(Layer.CONNECTION, ProbeError(_telling(errors.values()).fault, words)), ()
 
 
 async def examine_encryption(
@@ -124,9 +125,9 @@ async def examine_encryption(
     )
     errors = {family: error for family, error in ended.items() if isinstance(error, ProbeError)}
     sessions = {family: session for family, session in ended.items() if isinstance(session, ssl.SSLObject)}
-    words = {family: _judge(error).summary for family, error in errors.items()}
     if not sessions:
-        return _failed(Layer.ENCRYPTION, _telling(errors.values()), _by_family(words))
+        return _failed_encryption(errors)
+    words = {family: _judge(error).summary for family, error in errors.items()}
     certificates = {family: session.getpeercert() or {} for family, session in sessions.items()}
     words |= {family: _describe(sessions[family], certificates[family], now) for family in sessions}
     facts = {_FAILS[family] for family in errors}
@@ -144,15 +145,21 @@ def _judge(error: ProbeError) -> CheckResult:
     return classify(observation, slow=None)
 
 
-def _failed(layer: Layer, error: ProbeError, detail: str = "") -> LayerResult:
+def _failed(layer: Layer, error: ProbeError) -> LayerResult:
     result = _judge(error)
     return LayerResult(
-        layer=layer,
-        state=LayerState.FAILED,
-        detail=detail or result.detail or result.outcome.words,
-        outcome=result.outcome,
-        facts=result.facts,
+        layer=layer, state=LayerState.FAILED, detail=result.detail, outcome=result.outcome, facts=result.facts
     )
+
+
+def _failed_encryption(errors: Mapping[str, ProbeError]) -> LayerResult:
+    """Neither family gets through; each is told only where they differ."""
+    telling = _telling(errors.values())
+    if len({error.fault for error in errors.values()}) == 1:
+        words = {family: error.description for family, error in errors.items()}
+    else:
+        words = {family: _judge(error).summary for family, error in errors.items()}
+    return _failed(Layer.ENCRYPTION, ProbeError(telling.fault, _by_family(words), *telling.facts))
 
 
 def _seconds(timeout: timedelta) -> str:
@@ -202,7 +209,7 @@ async def _encrypt(
         encrypted = await stream.start_tls(tls, server_hostname=host)
         session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
     except ProbeError as error:
-        return watch.explain(error)
+        return error
     finally:
         backend.abort()
     return session

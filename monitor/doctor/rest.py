@@ -137,7 +137,7 @@ def _layer_result(layer: Layer, result: CheckResult) -> LayerResult:
     return LayerResult(
         layer=layer,
         state=LayerState.FAILED if result.outcome.family.is_failing else LayerState.PASSED,
-        detail=result.detail or result.outcome.words,
+        detail=result.detail,
         outcome=None if result.outcome is Outcome.OK else result.outcome,
         facts=result.facts,
     )

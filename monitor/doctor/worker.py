@@ -34,8 +34,10 @@ class _Login:
 
     @property
     def is_unencrypted(self) -> bool:
-        """True when a TCP connection stood and was not encrypted, for whatever reason."""
-        return self.observation.phases.connect is not None and self.observation.phases.tls is None
+        """True when a TCP connection stood and could not be encrypted; an error told in plain says more."""
+        observation = self.observation
+        is_unencrypted = observation.phases.connect is not None and observation.phases.tls is None
+        return is_unencrypted and observation.fault is not None
 
     @property
     def met_nobody(self) -> bool:

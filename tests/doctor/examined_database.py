@@ -94,7 +94,9 @@ class ExaminedDatabase:
         self.settings: dict[str, Any] = {"timeout": "5s"}
         self.others_timeout = OTHERS_TIMEOUT
         self.gone: set[str] = set()
-        self.addresses = ["127.0.0.1"]
+        # A public name that led to loopback alone would be one that a filter has sunk. The kernel refuses a
+        # link-local address without an interface before anything is sent.
+        self.addresses = ["127.0.0.1", "fe80::1"]
         self.resolver_answers = threading.Event()
         self.resolver_answers.set()
         stack.callback(self.resolver_answers.set)
