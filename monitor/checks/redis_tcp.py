@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from monitor.checks.connection import (
     CLOSED_EARLY,
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
     from redis.exceptions import RedisError
 
-# What asyncio returns for a connection.
-_Connected = tuple[asyncio.Transport, asyncio.BaseProtocol]
+_Result = TypeVar("_Result")
 _READ_LIMIT_BYTES = 64 * 1024
 _LONG_HANDSHAKE_SECONDS = 1.0
 _ANSWER_BYTES = 64
@@ -144,7 +143,7 @@ class WorkerProbe:
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         handshake = loop.create_connection(lambda: protocol, sock=sock, ssl=self._tls, server_hostname=host)
         try:
-            transport, _ = await _unless_in_plain(asyncio.ensure_future(handshake), sock.getpeername())
+            transport, _ = await unless_in_plain(asyncio.ensure_future(handshake), sock.getpeername())
         except OSError as error:
             text = _error_in_plain(sock.head)
             if text.startswith(_FULL):
@@ -205,7 +204,7 @@ def _connection_class() -> Callable[..., Connection]:
     return OverConnection
 
 
-async def _unless_in_plain(handshake: asyncio.Future[_Connected], peer: tuple[Any, ...]) -> _Connected:
+async def unless_in_plain(handshake: asyncio.Future[_Result], peer: tuple[Any, ...]) -> _Result:
     """The end of the handshake; raises `ProbeError` where it hangs since a Redis without TLS listens there.
 
     That one waits for the end of a line and looks for it up to the first zero byte, which comes early in a

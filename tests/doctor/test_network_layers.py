@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -27,6 +28,7 @@ from tests.checks.listener import (
     port_that_refuses,
     say,
 )
+from tests.checks.redis_server import redis_server
 
 HOST = "merry-cat-30690.upstash.io"
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -331,6 +333,14 @@ def test_a_server_that_does_not_speak_tls_fails(certificates: Certificates) -> N
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
     assert "the port answers unencrypted" in result.detail
+
+
+def test_a_redis_without_tls_is_told_although_it_says_nothing(certificates: Certificates, tmp_path: Path) -> None:
+    """Its own port in the REST URL: a real one waits for the end of a line, as if the handshake hung."""
+    with redis_server(tmp_path, is_encrypted=False) as server:
+        result = encrypted(server.port, certificates.trust)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
+    assert (result.detail, result.facts) == ("the port speaks Redis unencrypted", frozenset({Fact.NOT_TLS}))
 
 
 def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:
