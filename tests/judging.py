@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.checks.observation import Check
+from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
+from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.rules import judge_outcome
+from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 
 DEFAULTS = AlertSettings()
+# A database of Upstash's, read from the usual variables.
+PROFILE = DatabaseProfile(
+    database="main", url_variable="UPSTASH_REDIS_REST_URL", token_variable="UPSTASH_REDIS_REST_TOKEN"
+)
+
+
+def explain(cause: Outcome) -> Verdict:
+    """The verdict on a cause of which no more is known."""
+    return judge_outcome(cause, PROFILE)
 
 
 def judge(check: Check, alerts: AlertSettings = DEFAULTS) -> Callable[[IncidentState, int], Transition]:
     """What the check leads to from any state, with the number that a new incident would get."""
-    return lambda state, next_incident: advance(state, check, alerts, next_incident=next_incident)
+    return lambda state, next_incident: advance(state, check, alerts, next_incident=next_incident, explain=explain)

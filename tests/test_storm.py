@@ -24,6 +24,7 @@ from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
+from tests.judging import explain
 from tests.program import Program, database, settings, slack, told, until
 
 # Decisions come quickly, so that a short life sees incidents open and close.
@@ -163,7 +164,7 @@ def replayed(checks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, st
     ended = []
     for name, at, outcome in checks:
         check = Check(database=name, at=datetime.fromisoformat(at), outcome=Outcome(outcome))
-        transition = advance(states[name], check, alerts, next_incident=1)
+        transition = advance(states[name], check, alerts, next_incident=1, explain=explain)
         states[name] = transition.state
         if transition.incident is not None and transition.incident.closed_at is not None:
             row = transition.incident

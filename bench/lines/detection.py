@@ -20,8 +20,9 @@ from bench.samples import median_and_worst, several
 from bench.server import TOKEN_PREFIX
 from bench.table import Row
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.advice import advise
-from monitor.diagnosis.verdicts import RULES
+from monitor.diagnosis.advice import word
+from monitor.diagnosis.profile import DatabaseProfile, HostKind
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 _INTERVAL_SECONDS = 5
@@ -160,7 +161,7 @@ def _case(trouble: _Trouble, server: UpstashStandIn, inbox: Inbox, over: threadi
 
 def _names_cause(text: str, outcome: Outcome) -> bool:
     """The outcome in words, what it means by the general advice or by the doctor's verdict, and a first step."""
-    advice = advise(outcome)
-    verdicts = [rule.advice.meaning.replace("{service}", "worker") for rule in RULES if rule.advice is not None]
-    told = any(meaning in text for meaning in (advice.meaning, *verdicts))
+    profile = DatabaseProfile(database="main", host_kind=HostKind.OTHER)
+    verdicts = (Verdict(code=code, outcome=outcome, profile=profile) for code in VerdictCode)
+    told = any(word(verdict).meaning in text for verdict in verdicts)
     return outcome.words in text and told and "whose move: " in text and "\n1. " in text

@@ -12,13 +12,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from bench.goals import DISK
 from bench.plan import Plan, say
 from bench.table import Row
 from bench.years import any_check
+from monitor.checks.observation import Check
 from monitor.config.settings import AlertSettings
+from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.rules import judge_outcome
 from monitor.incidents.rules import advance
+from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Store
 
 _INTERVAL = timedelta(seconds=60)
@@ -60,9 +65,16 @@ def _fill(plan: Plan, databases: int, checks: int) -> tuple[int, float]:
         before = time.process_time()
         store.record(
             check,
-            lambda state, next_incident, check=check: advance(state, check, alerts, next_incident=next_incident),  # type: ignore[misc]  # mypy gives a default no type
+            partial(_advance, check, alerts),
             interval=_INTERVAL,
         )
         cpu_seconds += time.process_time() - before
     store.close()
     return sum(part.stat().st_size for part in path.parent.iterdir()), cpu_seconds
+
+
+def _advance(check: Check, alerts: AlertSettings, state: IncidentState, next_incident: int) -> Transition:
+    profile = DatabaseProfile(database=check.database)
+    return advance(
+        state, check, alerts, next_incident=next_incident, explain=lambda cause: judge_outcome(cause, profile)
+    )

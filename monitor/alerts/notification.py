@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.advice import WhoseMove
+from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
 
 
 class NotificationKind(Enum):
@@ -38,8 +38,8 @@ class Notification:
 
     `cause` and the times are `None` for notifications about the monitor itself, whose first line is `title`.
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
-    change of cause replaced. `verdict`, `whose_move` and `steps` are set where the doctor knows more than the
-    outcome tells; `layers` are its layers in one line.
+    change of cause replaced. `verdict` is the incident's, `layers` are those of the doctor in one line.
+    `steps` are those of a notification about the monitor itself.
     """
 
     kind: NotificationKind
@@ -56,8 +56,7 @@ class Notification:
     checks_failed: int = 0
     detail: str = ""
     steps: tuple[str, ...] = ()
-    verdict: str = ""
-    whose_move: WhoseMove | None = None
+    verdict: Verdict | None = None
     layers: str = ""
 
     @property
@@ -73,8 +72,9 @@ class Notification:
 
 
 def to_json(notification: Notification) -> dict[str, Any]:
-    """A notification as plain JSON values, for the outbox and for webhooks."""
-    return {key: _plain(value) for key, value in asdict(notification).items()}
+    """A notification as plain JSON values, for the outbox."""
+    values = {key: _plain(value) for key, value in asdict(replace(notification, verdict=None)).items()}
+    return {**values, "verdict": verdict_to_json(notification.verdict) if notification.verdict else None}
 
 
 def from_json(values: dict[str, Any]) -> Notification:
@@ -94,8 +94,7 @@ def from_json(values: dict[str, Any]) -> Notification:
         checks_failed=values["checks_failed"],
         detail=values["detail"],
         steps=tuple(values["steps"]),
-        verdict=values.get("verdict", ""),
-        whose_move=WhoseMove(values["whose_move"]) if values.get("whose_move") else None,
+        verdict=verdict_from_json(values["verdict"]) if values.get("verdict") else None,
         layers=values.get("layers", ""),
     )
 

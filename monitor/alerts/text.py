@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.advice import WhoseMove, advise
+from monitor.diagnosis.advice import Advice, word
 from monitor.lib.times import format_duration, format_time
 
 # In UTF-16 units, as Telegram counts. The sum of all parts stays below its 4,096.
@@ -111,11 +111,10 @@ def facts(notification: Notification) -> tuple[str, ...]:
 
 def explanation(notification: Notification) -> tuple[str, ...]:
     """What it means and whose move it is; nothing for good news."""
-    if notification.cause is None or notification.is_good_news:
+    advice = advice_of(notification)
+    if advice is None:
         return ()
-    advice = advise(notification.cause)
-    move = notification.whose_move or advice.whose_move
-    lines = [notification.verdict or advice.meaning, f"whose move: {move.words}"]
+    lines = [advice.meaning, f"whose move: {advice.whose_move.words}"]
     if notification.layers:
         lines.append(f"doctor: {notification.layers}")
     if notification.kind is NotificationKind.REMINDER and notification.incident is not None:
@@ -123,19 +122,17 @@ def explanation(notification: Notification) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def whose_move(notification: Notification) -> WhoseMove | None:
-    """Who can put it right: as the doctor found, or by the advice for the cause; `None` for good news."""
-    if notification.cause is None or notification.is_good_news:
-        return None
-    return notification.whose_move or advise(notification.cause).whose_move
+def advice_of(notification: Notification) -> Advice | None:
+    """The verdict in words; `None` for good news and for what is about the monitor itself."""
+    return None if notification.verdict is None or notification.is_good_news else word(notification.verdict)
 
 
 def next_steps(notification: Notification) -> tuple[str, ...]:
     """What to do next, at most three steps; none for good news."""
     if notification.is_good_news:
         return ()
-    steps = notification.steps or (advise(notification.cause).next_steps if notification.cause else ())
-    return steps[:_MOST_STEPS]
+    advice = advice_of(notification)
+    return (notification.steps if advice is None else advice.next_steps)[:_MOST_STEPS]
 
 
 def reference(notification: Notification) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from monitor.alerts.channel import try_again
 from monitor.alerts.notification import Notification, to_json
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.alerts.text import LINE_LIMIT, clean, compose, whose_move
+from monitor.alerts.text import LINE_LIMIT, advice_of, clean, compose
 from monitor.lib.bounded_http import NoAnswerError, ask
 
 
@@ -24,12 +24,15 @@ class WebhookChannel:
     ) -> DeliveryResult:
         """Send the fields of the notification and, for people, the lines that the other channels show."""
         message = compose(notification, notes)
-        move = whose_move(notification)
-        fields = {key: _cleaned(value) for key, value in to_json(notification).items()}
+        advice = advice_of(notification)
+        # For a receiver the verdict is its code and its words; what these were chosen by is the outbox's alone.
+        fields = {key: _cleaned(value) for key, value in to_json(notification).items() if key != "verdict"}
         body = {
             "version": 1,
             **fields,
-            "whose_move": None if move is None else move.value,
+            "verdict": None if notification.verdict is None else notification.verdict.code.value,
+            "meaning": None if advice is None else advice.meaning,
+            "whose_move": None if advice is None else advice.whose_move.value,
             "headline": message.headline,
             "facts": list(message.body),
             "next_steps": list(message.steps),

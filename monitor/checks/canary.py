@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
-from monitor.checks.observation import CanaryResult, Family, Observation, Outcome
+from monitor.checks.observation import CanaryResult, Fact, Family, Observation, Outcome
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration
 
@@ -63,7 +63,7 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
         if not worker_fails:
             return rest
         detail = "REST answers, rediss:// does not" + (f": {worker.detail}" if worker.detail else "")
-        return replace(worker, detail=one_line(detail, DETAIL_LIMIT))
+        return replace(worker, detail=one_line(detail, DETAIL_LIMIT), facts=worker.facts | {Fact.FOUND_BY_WORKER})
     if not worker_fails:
         difference = "rediss:// answers"
     elif worker.outcome is rest.outcome:

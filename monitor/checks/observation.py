@@ -156,6 +156,9 @@ class Fact(Enum):
     TOO_LARGE = "too_large"  # request, record or key
     NOT_OVER_REST = "not_over_rest"  # a command that REST does not have
     UNKNOWN_TEXT = "unknown_text"  # on nobody's list
+    # What found the trouble, where PING over REST was fine.
+    FOUND_BY_CANARY = "found_by_canary"
+    FOUND_BY_WORKER = "found_by_worker"  # the worker's connection, where it is checked too
     # What the canary met.
     KEY_NOT_ALLOWED = "key_not_allowed"  # NOPERM for the canary's own key, not for the command
     DELETE_NOT_ALLOWED = "delete_not_allowed"

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
@@ -22,16 +21,19 @@ from monitor.checks.credentials import host_of
 from monitor.checks.observation import Fact
 from monitor.cli.options import chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
-from monitor.diagnosis.advice import WhoseMove
+from monitor.diagnosis.advice import WhoseMove, word
 from monitor.diagnosis.layers import LayerResult, LayerResults, LayerState, blocked_by
-from monitor.diagnosis.verdicts import Verdict, judge, worst_status
+from monitor.diagnosis.profile import profile_of
+from monitor.diagnosis.rules import judge, worst_status
+from monitor.diagnosis.verdicts import Verdict
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.examine import Examination
 from monitor.doctor.fix import STEP_TIMEOUT, FixResult, apply_fix
 from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
 from monitor.doctor.worker_variables import ExpectedValues, Variable
-from monitor.engine.wiring import build_examiner
+from monitor.engine.wiring import build_examiner, profiles_of
 from monitor.lib.times import iso, now_utc
+from monitor.report.values import advice_values
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
 _TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
@@ -78,7 +80,7 @@ def offer_fix(
         click.echo(f"  {step.detail}")
     if result.layers is None:
         return None
-    verdict = judge(result.layers, service=settings.doctor.service)
+    verdict = judge(result.layers, profile_of(database, settings.doctor, os.environ))
     show(console, result.layers, verdict)
     return verdict
 
@@ -114,7 +116,14 @@ async def _apply(
 
     if examiner.railway is None:
         raise RuntimeError("the keys were there a moment ago")
-    return await apply_fix(plan, examiner.railway, examine, clock=monotonic, sleep=asyncio.sleep)
+    return await apply_fix(
+        plan,
+        examiner.railway,
+        examine,
+        profile=profile_of(database, settings.doctor, os.environ),
+        clock=monotonic,
+        sleep=asyncio.sleep,
+    )
 
 
 _SYMBOLS = {
@@ -150,12 +159,7 @@ def diagnosis_to_json(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
             }
             for result in layers.layers
         ],
-        "verdict": {
-            **asdict(verdict),
-            "code": verdict.code.value,
-            "whose_move": verdict.whose_move.value,
-            "next_steps": list(verdict.next_steps),
-        },
+        "verdict": {"code": verdict.code.value, **advice_values(word(verdict))},
     }
 
 
@@ -178,13 +182,14 @@ def _layer_table(layers: LayerResults, *, symbols: bool) -> Table:
 
 
 def _verdict_panel(verdict: Verdict, *, symbols: bool) -> RenderableType:
-    colour = "green" if verdict.whose_move is WhoseMove.NOBODY else "red"
+    advice = word(verdict)
+    colour = "green" if advice.whose_move is WhoseMove.NOBODY else "red"
     steps = Table.grid(padding=(0, 1, 0, 0))
-    for number, step in enumerate(verdict.next_steps, start=1):
+    for number, step in enumerate(advice.next_steps, start=1):
         steps.add_row(f"{number}.", Text(step))
     lines: list[RenderableType] = [
-        Text(verdict.meaning, style="bold"),
-        Text(f"whose move: {verdict.whose_move.words}", style=colour),
+        Text(advice.meaning, style="bold"),
+        Text(f"whose move: {advice.whose_move.words}", style=colour),
         steps,
     ]
     if not symbols:
@@ -239,7 +244,8 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
     began, started = now_utc(), monotonic()
     databases = chosen_databases(settings, names)
     examinations = asyncio.run(_examine(settings, databases))
-    verdicts = [judge(examination.layers, service=settings.doctor.service) for examination in examinations]
+    profiles = profiles_of(settings, os.environ)
+    verdicts = [judge(each.layers, profiles[each.layers.database]) for each in examinations]
     if as_json:
         rows = [
             diagnosis_to_json(each.layers, verdict) for each, verdict in zip(examinations, verdicts, strict=True)

@@ -19,6 +19,7 @@ from monitor.checks.observation import Observation
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
+from monitor.diagnosis.profile import host_kind
 from monitor.doctor.console import ConsoleDatabase, ConsoleKey, read_console
 from monitor.doctor.network import examine_connection, examine_encryption, examine_lookup
 from monitor.doctor.platform import read_platform
@@ -163,7 +164,7 @@ class _LayerProbes:
         self._token = database.token.reveal()
         self._timeout = min(database.timeout, _LAYER_TIMEOUT)
         self._endpoint = endpoint_of(self._url)
-        self._is_upstash = _is_upstash(self._url, examiner.doctor)
+        self._is_upstash = host_kind(self._url, examiner.doctor).is_upstash
         self._addresses: tuple[AddressInfo, ...] = ()
         self._ping: Observation | None = None
         self._console_database: ConsoleDatabase | None = None
@@ -325,13 +326,6 @@ class _LayerProbes:
             token_variable=self._database.token_variable,
             console=self._console_database,
         )
-
-
-def _is_upstash(url: str, doctor: DoctorSettings) -> bool:
-    """Whether Upstash runs the host, as far as it can be told. A console of one's own knows its databases."""
-    host = host_of(url)
-    is_known = host is None or host.endswith((".upstash.io", ".kv.vercel-storage.com"))
-    return is_known or doctor.console_url != DoctorSettings.model_fields["console_url"].default
 
 
 def _not_applicable(layer: Layer, detail: str) -> LayerResult:

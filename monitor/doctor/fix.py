@@ -13,8 +13,11 @@ from typing import TypeVar
 
 from loguru import logger
 
+from monitor.diagnosis.advice import word
 from monitor.diagnosis.layers import Layer, LayerResults, LayerState
-from monitor.diagnosis.verdicts import VerdictCode, judge
+from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.rules import judge
+from monitor.diagnosis.verdicts import VerdictCode
 from monitor.doctor.fix_plan import FixPlan, PlannedWrite
 from monitor.doctor.railway import Deployment, Railway
 from monitor.doctor.web import WebError
@@ -61,6 +64,7 @@ async def apply_fix(
     railway: Railway,
     examine: Callable[[], Awaitable[LayerResults]],
     *,
+    profile: DatabaseProfile,
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
     recheck_for: timedelta = RECHECK_FOR,
@@ -73,7 +77,7 @@ async def apply_fix(
     """
     if not plan.redeploys:
         return FixResult(steps=())
-    fix = _Fix(plan, railway, examine, step_timeout)
+    fix = _Fix(plan, railway, examine, profile, step_timeout)
     is_done = await fix.write() and await fix.read_back() and await fix.redeploy()
     if is_done:
         end = clock() + recheck_for.total_seconds()
@@ -93,6 +97,7 @@ class _Fix:
         plan: FixPlan,
         railway: Railway,
         examine: Callable[[], Awaitable[LayerResults]],
+        profile: DatabaseProfile,
         step_timeout: timedelta,
     ) -> None:
         self.steps: list[FixStepResult] = []
@@ -100,6 +105,7 @@ class _Fix:
         self._plan = plan
         self._railway = railway
         self._examine = examine
+        self._profile = profile
         self._step_timeout = step_timeout
         self._before: Deployment | None = None
         self._new: Deployment | None = None
@@ -189,7 +195,7 @@ class _Fix:
             self._note(FixStep.CHECK, detail, succeeded=False)
             return True
         self.layers = await self._examine()
-        if not _works(self.layers):
+        if not self._works(self.layers):
             return False
         detail = f"Service {service} was deployed, and everything examined works."
         return self._note(FixStep.CHECK, detail, succeeded=True)
@@ -197,12 +203,9 @@ class _Fix:
     def give_up(self, after: timedelta) -> None:
         """Note what is still missing when the time is over."""
         if self.layers is not None:
-            platform, verdict = (
-                self.layers.result_of(Layer.PLATFORM),
-                judge(self.layers, service=self._plan.service),
-            )
+            platform, advice = self.layers.result_of(Layer.PLATFORM), word(judge(self.layers, self._profile))
             failed = platform.state is LayerState.FAILED
-            left = f"The new deployment runs, but: {platform.detail + '.' if failed else verdict.meaning}"
+            left = f"The new deployment runs, but: {platform.detail + '.' if failed else advice.meaning}"
         elif self._new is not None:
             left = f"The new deployment is still {self._new.status.lower()}."
         else:
@@ -231,12 +234,11 @@ class _Fix:
         logger.log("INFO" if succeeded else "WARNING", "fix: {}", detail)
         return succeeded
 
+    def _works(self, layers: LayerResults) -> bool:
+        # Unknown is allowed: the values of sealed variables cannot be read back.
+        platform = layers.result_of(Layer.PLATFORM)
+        return judge(layers, self._profile).code in _WORKING and platform.state is not LayerState.FAILED
+
 
 def _text(write: PlannedWrite) -> str | None:
     return None if write.old is None else write.old.reveal()
-
-
-def _works(layers: LayerResults) -> bool:
-    # Unknown is allowed: the values of sealed variables cannot be read back.
-    platform = layers.result_of(Layer.PLATFORM)
-    return judge(layers).code in _WORKING and platform.state is not LayerState.FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,11 @@ from monitor.checks.canary import combine, is_due, judge_canary, with_failed_can
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import inspect
-from monitor.checks.observation import CanaryResult, Check, Family, Observation, Outcome
+from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
+from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
@@ -177,9 +179,9 @@ class DatabaseChecker:
         if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
             result = judge_canary(await self._probe.write(timeout=left))
             canary = CanaryResult(sent_at=at, outcome=result.outcome, detail=result.detail)
-            return (result if result.outcome.family.is_failing else ping), canary
+            return (_found_by_canary(result) if result.outcome.family.is_failing else ping), canary
         if last is not None and last.outcome.family.is_failing:
-            return with_failed_canary(last, at), None
+            return _found_by_canary(with_failed_canary(last, at)), None
         return ping, None
 
     async def _check_worker(
@@ -201,6 +203,10 @@ class DatabaseChecker:
         )
 
 
+def _found_by_canary(result: CheckResult) -> CheckResult:
+    return replace(result, facts=result.facts | {Fact.FOUND_BY_CANARY})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CycleResult:
     """One check and what it led to. `is_in_doubt`: the next check should come after `confirm_interval`."""
@@ -213,9 +219,9 @@ class CycleResult:
 class Cycle:
     """The checks of one database: check, judge, record.
 
-    `clock` gives aware UTC; `worker` checks `rediss://` where that is asked for; `diagnoser` asks the doctor for
-    the message that opens an incident, `None` leaves that out. What is remembered of the database, which the
-    canary goes by, is read once and then kept.
+    `clock` gives aware UTC; verdicts are worded by `profile`; `worker` checks `rediss://` where that is asked for;
+    `diagnoser` asks the doctor for the message that opens an incident, `None` leaves that out. What is remembered
+    of the database, which the canary goes by, is read once and then kept.
     """
 
     def __init__(
@@ -228,6 +234,7 @@ class Cycle:
         store: Store,
         store_thread: StoreThread,
         clock: Callable[[], datetime],
+        profile: DatabaseProfile,
         worker: WorkerProbe | None = None,
         diagnoser: Diagnoser | None = None,
     ) -> None:
@@ -236,6 +243,7 @@ class Cycle:
         self.timeout = database.timeout
         self._database = database
         self._alerts = alerts
+        self._profile = profile
         self._diagnoser = diagnoser
         self._store = store
         self._store_thread = store_thread
@@ -300,7 +308,17 @@ class Cycle:
         return Check(database=self.name, at=at, outcome=result.outcome, detail=result.detail, facts=result.facts)
 
     def _judge(self, check: Check) -> Callable[[IncidentState, int], Transition]:
-        return lambda state, number: advance(state, check, self._alerts, next_incident=number)
+        return lambda state, number: advance(
+            state, check, self._alerts, next_incident=number, explain=lambda cause: self._explain(check, cause)
+        )
+
+    def _explain(self, check: Check, cause: Outcome) -> Verdict:
+        # Imported with the first incident: the rules of verdicts are no part of a check that finds nothing.
+        from monitor.diagnosis.rules import judge_check, judge_outcome
+
+        if check.outcome is cause:
+            return judge_check(check, self._profile)
+        return judge_outcome(cause, self._profile)
 
 
 def _log(check: Check, recorded: Recorded) -> None:

@@ -6,26 +6,27 @@ It is a best effort: the message waits some seconds at most, and goes without if
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from monitor.alerts.notification import Notification, NotificationKind
+from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check, Family
 from monitor.config.settings import DatabaseSettings
+from monitor.diagnosis.advice import word
 from monitor.diagnosis.layers import BILLED_LAYERS, HOST_LAYERS, Layer
+from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.verdicts import Diagnosis
 from monitor.incidents.state import Transition
 from monitor.lib.threads import on_daemon_thread
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
-    from monitor.diagnosis.verdicts import Diagnosis
     from monitor.doctor.examine import Examiner
 
 LONGEST_WAIT = timedelta(seconds=10)
@@ -54,14 +55,14 @@ class Diagnoser:
         self,
         make_examiner: Callable[[], Examiner],
         *,
-        service: str,
+        profiles: Mapping[str, DatabaseProfile],
         store: Store,
         store_thread: StoreThread,
         on_release: Callable[[], None],
         longest_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     ) -> None:
         self._make_examiner = make_examiner
-        self._service = service
+        self._profiles = profiles
         self._store = store
         self._store_thread = store_thread
         self._on_release = on_release
@@ -109,19 +110,19 @@ class Diagnoser:
         self._examinations[database.name] = _Examination(task=examining, began=monotonic())
 
     async def _examine(self, database: DatabaseSettings, without: frozenset[Layer]) -> Diagnosis | None:
-        # The tables of verdicts are imported with the first trouble, as the doctor is.
-        from monitor.diagnosis.verdicts import Diagnosis, judge
+        # The rules of verdicts are imported with the first trouble, as the doctor is.
+        from monitor.diagnosis.rules import judge
 
         try:
             if self._examiner is None:
                 self._examiner = asyncio.create_task(on_daemon_thread(self._make_examiner, name="doctor"))
             examiner = await asyncio.shield(self._examiner)
             examination = await examiner.examine(database, without=without, within=_EXAMINE_WITHIN)
-            verdict = judge(examination.layers, service=self._service)
+            verdict = judge(examination.layers, self._profiles[database.name])
         except Exception as error:  # noqa: BLE001 - the message goes without a diagnosis
             logger.opt(exception=error).error("asking the doctor about {} failed inside", database.name)
             return None
-        logger.info("{}: the doctor's verdict: {}", database.name, verdict.meaning)
+        logger.info("{}: the doctor's verdict: {}", database.name, word(verdict).meaning)
         return Diagnosis(layers=examination.layers, verdict=verdict)
 
     async def _release(self, database: str, incident: int, held: timedelta) -> None:
@@ -130,7 +131,7 @@ class Diagnoser:
         if examination is not None:
             await asyncio.wait({examination.task}, timeout=held.total_seconds())
             diagnosis = examination.task.result() if examination.task.done() else None
-        await self._store_thread.run(self._store.release, incident, partial(_with_diagnosis, diagnosis))
+        await self._store_thread.run(self._store.release, incident, diagnosis)
         self._on_release()
 
     def _recent(self, database: str) -> _Examination | None:
@@ -142,11 +143,3 @@ class Diagnoser:
 
     def _has_room(self) -> bool:
         return len(self._examining) < _MOST_AT_ONCE
-
-
-def _with_diagnosis(diagnosis: Diagnosis | None, notification: Notification) -> Notification:
-    if diagnosis is None:
-        return notification
-    from monitor.alerts.explain import with_diagnosis
-
-    return with_diagnosis(notification, diagnosis)

@@ -27,6 +27,7 @@ from monitor.config.settings import (
     TelegramSettings,
     WebhookSettings,
 )
+from monitor.diagnosis.profile import DatabaseProfile, profile_of
 from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.delivery import Deliverer, DeliveryAttempt, usual_send_timeout
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
@@ -64,6 +65,11 @@ def worker_probes(
             else None
         )
     return workers
+
+
+def profiles_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, DatabaseProfile]:
+    """What is known of each database, by its name; verdicts are worded by it."""
+    return {one.name: profile_of(one, settings.doctor, environ) for one in settings.databases}
 
 
 def build_examiner(
@@ -184,11 +190,12 @@ def build(
         send_timeout=send_timeout,
         on_delivery=on_delivery,
     )
+    profiles = profiles_of(settings, environ)
     diagnoser = None
     if settings.alerts.diagnose:
         diagnoser = Diagnoser(
             lambda: examiner_beside_checks(settings, probes=probes, clock=clock, environ=environ),
-            service=settings.doctor.service,
+            profiles=profiles,
             store=store,
             store_thread=store_thread,
             on_release=deliverer.wake,
@@ -209,6 +216,7 @@ def build(
                 store=store,
                 store_thread=store_thread,
                 clock=clock,
+                profile=profiles[database.name],
                 worker=worker,
                 diagnoser=diagnoser,
             )

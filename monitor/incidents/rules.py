@@ -7,25 +7,32 @@ changed, closed) forgets the checks before it, so that no check is counted for t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.observation import Check, Family, Outcome
 from monitor.config.settings import AlertSettings, Rule
+from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident, IncidentState, RecentCheck, Transition
 
 # A failure of last week and one of today are not "in a row", however few checks lie between them.
 _RECENT_FOR = timedelta(hours=24)
 
 
-def advance(state: IncidentState, check: Check, alerts: AlertSettings, *, next_incident: int) -> Transition:
+Explain = Callable[[Outcome], Verdict]
+
+
+def advance(
+    state: IncidentState, check: Check, alerts: AlertSettings, *, next_incident: int, explain: Explain
+) -> Transition:
     """Return what the check leads to. `next_incident` is the number a new incident would get.
 
+    `explain` gives the verdict on a cause that an incident opens with or changes to; it must be pure.
     A check of the unknown family changes nothing but what is remembered of the canary.
     """
-    transition = _transition(state, check, alerts, next_incident)
+    transition = _transition(state, check, alerts, next_incident, explain)
     return replace(transition, state=replace(transition.state, canary=check.canary or state.canary))
 
 
@@ -60,18 +67,20 @@ def is_in_doubt(state: IncidentState, alerts: AlertSettings, *, with_slow: bool 
     )
 
 
-def _transition(state: IncidentState, check: Check, alerts: AlertSettings, next_incident: int) -> Transition:
+def _transition(
+    state: IncidentState, check: Check, alerts: AlertSettings, next_incident: int, explain: Explain
+) -> Transition:
     if check.outcome.family is Family.UNKNOWN:
         return Transition(state=state)
     recent_enough = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
     recent = (*recent_enough, RecentCheck(at=check.at, outcome=check.outcome))[-_checks_to_remember(alerts) :]
     if state.incident is None:
-        return _without_incident(recent, check, alerts, next_incident)
-    return _with_incident(state.incident, recent, check, alerts)
+        return _without_incident(recent, check, alerts, next_incident, explain)
+    return _with_incident(state.incident, recent, check, alerts, explain)
 
 
 def _without_incident(
-    recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings, next_incident: int
+    recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings, next_incident: int, explain: Explain
 ) -> Transition:
     opening = _opening_checks(recent, alerts)
     if not opening:
@@ -85,6 +94,7 @@ def _without_incident(
         causes=(cause,),
         severity=_severity(cause),
         checks_failed=len(opening),
+        verdict=explain(cause),
     )
     return Transition(
         state=IncidentState(incident=incident),
@@ -94,7 +104,11 @@ def _without_incident(
 
 
 def _with_incident(
-    incident: Incident, recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings
+    incident: Incident,
+    recent: tuple[RecentCheck, ...],
+    check: Check,
+    alerts: AlertSettings,
+    explain: Explain,
 ) -> Transition:
     family = check.outcome.family
     if family is Family.FINE:
@@ -112,7 +126,7 @@ def _with_incident(
         incident = replace(incident, checks_failed=incident.checks_failed + 1)
     cause = _new_cause(incident, recent, alerts)
     if cause is not None:
-        return _changed(incident, cause, check)
+        return _changed(incident, cause, check, explain)
 
     due = _reminders_due(check.at - incident.notified_at, alerts.reminders)
     if due > incident.reminders_sent and incident.acknowledged_at is None:
@@ -140,7 +154,7 @@ def _new_cause(incident: Incident, recent: Sequence[RecentCheck], alerts: AlertS
     return latest.outcome if confirming >= rule.failures else None
 
 
-def _changed(incident: Incident, cause: Outcome, check: Check) -> Transition:
+def _changed(incident: Incident, cause: Outcome, check: Check, explain: Explain) -> Transition:
     """A cause is notified once; that a slow incident became a failing one is notified each time."""
     severity = _severity(cause)
     is_worse = incident.severity is Severity.WARNING and severity is Severity.CRITICAL
@@ -150,6 +164,7 @@ def _changed(incident: Incident, cause: Outcome, check: Check) -> Transition:
         cause=cause,
         causes=(*incident.causes, cause) if is_new else incident.causes,
         severity=severity,
+        verdict=explain(cause),
     )
     notification = _notification(NotificationKind.CHANGED, changed, check, before=incident.cause)
     notifications = (notification,) if is_new or is_worse else ()
@@ -232,4 +247,5 @@ def _notification(
         until=incident.closed_at,
         checks_failed=incident.checks_failed,
         detail="" if kind is NotificationKind.CLOSED else check.detail,
+        verdict=None if kind is NotificationKind.CLOSED else incident.verdict,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.alerts.notification import Notification, Severity
 from monitor.checks.observation import CanaryResult, Family, Outcome
+from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,8 @@ class Incident:
 
     `opened_at` is its first failing check and `closed_at` the first fine check after it, so that their difference
     is how long people were without the database; `notified_at` is when the rule was met.
-    `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one.
+    `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one,
+    and `verdict` what was told of it.
     """
 
     id: int
@@ -38,6 +40,7 @@ class Incident:
     causes: tuple[Outcome, ...]
     severity: Severity
     checks_failed: int
+    verdict: Verdict
     reminders_sent: int = 0
     acknowledged_at: datetime | None = None
     closed_at: datetime | None = None
@@ -94,6 +97,7 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         "causes": [cause.value for cause in incident.causes],
         "severity": incident.severity.value,
         "checks_failed": incident.checks_failed,
+        "verdict": verdict_to_json(incident.verdict),
         "reminders_sent": incident.reminders_sent,
         "acknowledged_at": incident.acknowledged_at.isoformat() if incident.acknowledged_at else None,
     }
@@ -109,6 +113,7 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         causes=tuple(Outcome(cause) for cause in values["causes"]),
         severity=Severity(values["severity"]),
         checks_failed=values["checks_failed"],
+        verdict=verdict_from_json(values["verdict"]),
         reminders_sent=values["reminders_sent"],
         acknowledged_at=datetime.fromisoformat(acknowledged) if acknowledged else None,
     )

@@ -17,6 +17,7 @@ from itertools import chain, groupby
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family, Outcome, is_up
 from monitor.diagnosis.advice import WhoseMove, advise
+from monitor.diagnosis.profile import DatabaseProfile
 from monitor.incidents.state import Incident
 from monitor.store.rollups.model import Gap, Slice
 
@@ -25,6 +26,8 @@ SLA_READ = "August 2026"
 SLA_MAIL = "support@upstash.com"
 SLA_TARGET = 0.9999
 # Below this monthly share, so many per cent of the month's bill; the lowest share first.
+# An SLA is claimed of Upstash.
+_ANY_DATABASE = DatabaseProfile(database="")
 _CREDITS = ((0.95, 60), (0.99, 30), (SLA_TARGET, 10))
 _ZERO = timedelta(0)
 
@@ -66,7 +69,7 @@ class Outage:
     @property
     def is_claimed(self) -> bool:
         """False where only we can put the cause right: a token, a quota, our resolver."""
-        return self.is_down and advise(self.cause).whose_move is not WhoseMove.YOURS
+        return self.is_down and advise(self.cause, _ANY_DATABASE).whose_move is not WhoseMove.YOURS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from monitor.checks.budget import budget
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
+from monitor.diagnosis.profile import profile_of
+from monitor.diagnosis.rules import verdict_shown
 from monitor.lib.times import to_ms
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.queries import history_of, past_days, status_of, totals_of
@@ -144,7 +147,11 @@ class Archive:
             days = past_days(connection, row, days=DAYS_SHOWN - 1, now=now)
             past = self._past[database.name] = _PastDays(row=row, read_at=now, days=days)
         schedule = _schedule(database, self._settings)
-        return status_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
+        status = status_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
+        profile = profile_of(database, self._settings.doctor, os.environ)
+        told = status.incident.verdict if status.incident else None
+        verdict = verdict_shown(status.latest, told, profile) if status.latest else None
+        return replace(status, verdict=verdict)
 
     def _row(self, name: str, connection: Any) -> int:
         number = find_database(connection, name)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from monitor.checks.observation import Check, Phases, is_up
+from monitor.diagnosis.advice import Advice, word
 from monitor.incidents.state import Incident
 from monitor.lib.times import iso
 from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
@@ -167,6 +168,17 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
         "severity": incident.severity.value,
         "checks_failed": incident.checks_failed,
         "acknowledged_at": None if incident.acknowledged_at is None else iso(incident.acknowledged_at),
+        "verdict": incident.verdict.code.value,
+        **advice_values(word(incident.verdict)),
+    }
+
+
+def advice_values(advice: Advice | None) -> dict[str, Any]:
+    """A verdict in words; `null` where there is none."""
+    return {
+        "meaning": None if advice is None else advice.meaning,
+        "whose_move": None if advice is None else advice.whose_move.value,
+        "next_steps": [] if advice is None else list(advice.next_steps),
     }
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
+from monitor.diagnosis.verdicts import Diagnosis
 from monitor.incidents.rules import acknowledge
 from monitor.incidents.state import Incident, IncidentState, Transition
 from monitor.lib.times import to_ms
@@ -131,9 +132,24 @@ class Store:
         names = self._channels if channels is None else tuple(channels)
         self._do(lambda connection: outbox.enqueue(connection, notification, names))
 
-    def release(self, incident: int, reword: Callable[[Notification], Notification]) -> None:
-        """Make what is held of an incident due, reworded; `reword` must be pure."""
-        self._do(lambda connection: outbox.release(connection, incident, reword))
+    def release(self, incident: int, diagnosis: Diagnosis | None) -> None:
+        """Make what is held of an incident due, with the diagnosis where there is one.
+
+        Where it explains the incident's cause, its verdict becomes the incident's.
+        """
+        if diagnosis is None:
+            self._do(lambda connection: outbox.release(connection, incident, lambda notification: notification))
+            return
+        # With the first diagnosis, as the doctor: the rules of verdicts are no part of a check that finds nothing.
+        from monitor.alerts.explain import with_diagnosis
+        from monitor.diagnosis.rules import explains
+
+        def work(connection: sqlite3.Connection) -> None:
+            outbox.release(connection, incident, lambda notification: with_diagnosis(notification, diagnosis))
+            if explains(diagnosis, incidents.read_incident(connection, incident).cause):
+                incidents.change_verdict(connection, incident, diagnosis.verdict)
+
+        self._do(work)
 
     def retry_now(self) -> None:
         """Make what waits for a later attempt due now, as at a start: a restart may have repaired a channel."""

@@ -16,6 +16,7 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Outcome
 from monitor.lib.text import Scrubber
 from monitor.sandbox.messaging import MessagingStandIn
+from tests.judging import explain
 
 # Far longer than loopback ever takes; a test that runs into it has failed.
 LONG = timedelta(seconds=20)
@@ -31,6 +32,7 @@ OPENED = Notification(
     since=SINCE,
     checks_failed=2,
     detail="WRONGPASS invalid or missing auth token",
+    verdict=explain(REJECTED),
 )
 CHANGED = replace(
     OPENED, kind=NotificationKind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, checks_failed=9

@@ -10,8 +10,11 @@ from monitor.alerts.explain import with_diagnosis
 from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.text import explanation, next_steps
 from monitor.checks.observation import Fact, Outcome
+from monitor.diagnosis.advice import word
 from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
-from monitor.diagnosis.verdicts import Diagnosis, VerdictCode, judge
+from monitor.diagnosis.rules import judge
+from monitor.diagnosis.verdicts import Diagnosis, VerdictCode
+from tests.judging import PROFILE, explain
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BELOW = (Layer.CONFIGURATION, Layer.CONNECTIVITY, Layer.LOOKUP, Layer.CONNECTION, Layer.ENCRYPTION, Layer.HTTP)
@@ -27,12 +30,18 @@ def failed(layer: Layer, outcome: Outcome, *facts: Fact) -> LayerResult:
 
 def diagnosis(*layers: LayerResult) -> Diagnosis:
     found = LayerResults(database="main", layers=layers)
-    return Diagnosis(layers=found, verdict=judge(found))
+    return Diagnosis(layers=found, verdict=judge(found, PROFILE))
 
 
 def opened(cause: Outcome) -> Notification:
     return Notification(
-        kind=NotificationKind.OPENED, created_at=NOON, database="main", incident=12, cause=cause, causes=(cause,)
+        kind=NotificationKind.OPENED,
+        created_at=NOON,
+        database="main",
+        incident=12,
+        cause=cause,
+        causes=(cause,),
+        verdict=explain(cause),
     )
 
 
@@ -45,9 +54,9 @@ DOWN = diagnosis(
     LayerResult(layer=Layer.STATUS_PAGE, state=LayerState.UNKNOWN),
     LayerResult(layer=Layer.CONSOLE, state=LayerState.NOT_APPLICABLE),
 )
-FINE = diagnosis(*passed(*BELOW, Layer.TOKEN, Layer.WORKER))
+FINE = diagnosis(*passed(*BELOW, Layer.TOKEN, Layer.PING, Layer.WORKER))
 FULL = diagnosis(
-    *passed(*BELOW, Layer.TOKEN, Layer.WORKER),
+    *passed(*BELOW, Layer.TOKEN, Layer.PING, Layer.WORKER),
     LayerResult(layer=Layer.CONSOLE, state=LayerState.PASSED, facts=frozenset({Fact.CONSOLE_SUSPENDED})),
 )
 
@@ -55,15 +64,15 @@ FULL = diagnosis(
 def test_the_verdict_takes_the_place_of_the_general_advice() -> None:
     """What it means, whose move it is and the steps are the verdict's; the layers stand in one line."""
     notification = with_diagnosis(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
-    verdict = REST_IS_WRONG.verdict
-    assert verdict.code is VerdictCode.REST_TOKEN_WRONG
+    advice = word(REST_IS_WRONG.verdict)
+    assert REST_IS_WRONG.verdict.code is VerdictCode.REST_TOKEN_WRONG
     assert explanation(notification) == (
-        verdict.meaning,
-        f"whose move: {verdict.whose_move.words}",
+        advice.meaning,
+        f"whose move: {advice.whose_move.words}",
         "doctor: configuration ✓ · our network ✓ · lookup ✓ · connection ✓ · encryption ✓ · HTTP ✓ · token ✗"
         " · rediss:// ✓",
     )
-    assert next_steps(notification) == verdict.next_steps[:3]
+    assert next_steps(notification) == advice.next_steps
 
 
 def test_the_line_of_layers_shows_what_was_not_tried_and_not_known() -> None:
@@ -83,7 +92,7 @@ def test_the_line_of_layers_shows_what_was_not_tried_and_not_known() -> None:
 def test_a_verdict_on_something_else_stays_out(cause: Outcome, found: Diagnosis) -> None:
     """The advice for the cause stands; the layers are shown all the same."""
     notification = with_diagnosis(opened(cause), found)
-    assert notification.verdict == ""
+    assert notification.verdict == explain(cause)
     assert explanation(notification)[:2] == explanation(opened(cause))
     assert next_steps(notification) == next_steps(opened(cause))
     assert notification.layers
@@ -91,21 +100,17 @@ def test_a_verdict_on_something_else_stays_out(cause: Outcome, found: Diagnosis)
 
 def test_another_failure_of_the_same_kind_is_the_same_trouble() -> None:
     """The check timed out waiting for the answer, the layers for the connection: the verdict counts."""
-    assert with_diagnosis(opened(Outcome.RESPONSE_TIMEOUT), DOWN).verdict == DOWN.verdict.meaning
+    assert with_diagnosis(opened(Outcome.RESPONSE_TIMEOUT), DOWN).verdict == DOWN.verdict
 
 
 def test_the_console_may_know_what_only_a_canary_saw() -> None:
     """PING passes every layer of a suspended database; what the console says fits what the canary found."""
     assert FULL.verdict.code is VerdictCode.SUSPENDED
-    assert with_diagnosis(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict.meaning
-    assert with_diagnosis(opened(Outcome.SERVER_ERROR), FULL).verdict == ""
+    assert with_diagnosis(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict
+    assert with_diagnosis(opened(Outcome.SERVER_ERROR), FULL).verdict == explain(Outcome.SERVER_ERROR)
 
 
-def test_it_survives_the_outbox_and_an_older_message_does_without() -> None:
-    """An outbox message of the first release has none of the three fields."""
+def test_it_survives_the_outbox() -> None:
+    """The verdict is stored by its code and by what its words depend on."""
     notification = with_diagnosis(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
     assert from_json(to_json(notification)) == notification
-    old = to_json(opened(Outcome.TOKEN_REJECTED))
-    for key in ("verdict", "whose_move", "layers"):
-        del old[key]
-    assert from_json(old) == opened(Outcome.TOKEN_REJECTED)

@@ -23,12 +23,14 @@ from tests.alerts.conftest import (
     slack,
     telegram,
 )
+from tests.judging import explain
 
 LATE = "This comes 58 min late: it could not be delivered before."
-MEANING = "The database was reached and it does not accept this token: it was reset, or belongs elsewhere."
+MEANING = "The database was reached and does not accept this token."
 STEPS = """\
-1. Copy URL and REST token again, both from the same database's page in the Upstash console.
-2. Set the variable on the worker's service too and redeploy: a staged change is not live.
+1. Copy URL and token of one database in the Upstash console into UPSTASH_REDIS_REST_URL and\
+ UPSTASH_REDIS_REST_TOKEN.
+2. A worker that reads the same value needs the same change, and a deployment.
 3. If it worked before, ask who reset the credentials: that revokes every older token."""
 STEPS_HTML = STEPS.replace("'", "&#x27;")
 
@@ -229,7 +231,8 @@ def test_a_message_as_telegram_gets_it(
 
 def test_the_status_page_is_a_link(inbox: MessagingStandIn) -> None:
     """In Slack a URL in markup is only a link when it says so; it is our own, and the only one."""
-    notification = replace(OPENED, cause=Outcome.SERVER_ERROR, causes=(Outcome.SERVER_ERROR,))
+    cause = Outcome.SERVER_ERROR
+    notification = replace(OPENED, cause=cause, causes=(cause,), verdict=explain(cause))
     slack(inbox).send(notification, timeout=LONG)
     [message] = inbox.messages
     steps = message.payload["blocks"][2]["text"]["text"]

@@ -13,6 +13,7 @@ from monitor.alerts.text import explanation, facts, headline, next_steps, refere
 from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import advise
 from tests.alerts.conftest import CHANGED, CLOSED, OPENED, REJECTED, REMINDER, SINCE, TIMEOUT
+from tests.judging import PROFILE
 
 SLOW = Outcome.SLOW
 MISSED = replace(CLOSED, kind=NotificationKind.MISSED, causes=(REJECTED,))
@@ -102,7 +103,7 @@ def test_the_facts_are_since_when_and_what_the_causes_were(
 
 def test_an_open_incident_is_explained_and_good_news_is_not() -> None:
     """The meaning, whose move it is and at most three steps; a reminder says how to stop the reminders."""
-    advice = advise(REJECTED)
+    advice = advise(REJECTED, PROFILE)
     lines = (advice.meaning, "whose move: yours")
     assert explanation(OPENED) == explanation(CHANGED) == lines
     assert explanation(REMINDER) == (*lines, "To stop these reminders: upstash-monitor incidents ack 12")
@@ -121,7 +122,7 @@ def test_a_notification_of_the_monitor_brings_its_own_steps() -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_has_advice_that_fits_in_a_message(outcome: Outcome) -> None:
     """A meaning and, where something is wrong, one to three steps, none of which would be cut."""
-    advice = advise(outcome)
+    advice = advise(outcome, PROFILE)
     assert advice.meaning.endswith(".")
     assert len(advice.meaning) <= 120
     assert len(advice.next_steps) <= 3

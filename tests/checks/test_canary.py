@@ -12,6 +12,7 @@ from monitor.checks.observation import CanaryResult, Check, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, state_from_json, state_to_json
+from tests.judging import explain
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -59,7 +60,7 @@ def test_a_fine_ping_does_not_hide_a_canary_that_failed() -> None:
 def test_the_last_canary_is_remembered_whatever_the_check_leads_to(outcome: Outcome) -> None:
     """A check without a canary keeps the one before; it survives the file."""
     check = Check(database="main", at=NOON + MINUTE, outcome=outcome)
-    transition = advance(IncidentState(canary=FULL), check, AlertSettings(), next_incident=1)
+    transition = advance(IncidentState(canary=FULL), check, AlertSettings(), next_incident=1, explain=explain)
     assert state_from_json(state_to_json(transition.state)).canary == FULL
 
 

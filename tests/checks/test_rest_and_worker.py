@@ -6,7 +6,7 @@ import pytest
 
 from monitor.checks.canary import combine
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Fact, Outcome
 
 FINE = CheckResult(outcome=Outcome.OK)
 SLOW = CheckResult(outcome=Outcome.SLOW, detail="answered in 900 ms, the limit is 500 ms")
@@ -40,8 +40,10 @@ OFFLINE = CheckResult(outcome=Outcome.OFFLINE, detail="no connectivity host answ
 def test_the_difference_between_rest_and_rediss_is_named(
     rest: CheckResult, worker: CheckResult, outcome: Outcome, detail: str
 ) -> None:
-    """REST's outcome counts where REST fails; what the other way says stands in the detail."""
-    assert combine(rest, worker) == CheckResult(outcome=outcome, detail=detail)
+    """REST's outcome counts where REST fails; what the other way says stands in the detail, and a fact with it."""
+    only_the_worker = not rest.outcome.family.is_failing and worker.outcome.family.is_failing
+    facts = frozenset({Fact.FOUND_BY_WORKER} if only_the_worker and outcome is worker.outcome else ())
+    assert combine(rest, worker) == CheckResult(outcome=outcome, detail=detail, facts=facts)
 
 
 def test_the_detail_stays_one_short_line() -> None:

@@ -20,6 +20,7 @@ from monitor.checks.observation import Outcome
 from monitor.cli.demo.story import SLACK, STEPS, TELEGRAM
 from monitor.cli.demo.view import View, open_console
 from monitor.sandbox.messaging import MessagingStandIn, ReceivedMessage
+from tests.judging import explain
 
 NOW = datetime(2026, 11, 23, 14, 2, 9, tzinfo=UTC)
 OPENED = Notification(
@@ -32,6 +33,7 @@ OPENED = Notification(
     since=NOW - timedelta(seconds=10),
     checks_failed=2,
     detail="WRONGPASS <b>& *co</b>",
+    verdict=explain(Outcome.TOKEN_REJECTED),
 )
 LONG = timedelta(seconds=20)
 
@@ -124,7 +126,7 @@ def test_a_message_reads_as_its_service_shows_it(service: str) -> None:
     assert "1. See whether Upstash knows of it: https://status.upstash.com." in down
 
 
-DOWN = replace(OPENED, cause=Outcome.SERVER_ERROR)
+DOWN = replace(OPENED, cause=Outcome.SERVER_ERROR, verdict=explain(Outcome.SERVER_ERROR))
 
 
 @pytest.fixture

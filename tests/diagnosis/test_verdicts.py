@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 import monitor.diagnosis
 from monitor.checks.observation import Fact, Outcome
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import WhoseMove, advise, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
-from monitor.diagnosis.verdicts import RULES, VerdictCode, judge
+from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
+from monitor.diagnosis.rules import judge
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from tests.judging import PROFILE
 
 GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_LAYERS, Layer.WORKER, Layer.STATUS_PAGE), LayerState.PASSED)
 
@@ -43,6 +49,15 @@ def layers(
             layers.append(LayerResult(layer=layer, state=state))
     layers.append(LayerResult(layer=Layer.CONSOLE, state=elsewhere, facts=frozenset(facts)))
     return LayerResults(database="main", layers=tuple(layers))
+
+
+def with_fact(found: LayerResults, fact: Fact) -> LayerResults:
+    """The same layers, with a fact that the layer of the token found."""
+    results = (
+        replace(result, facts=frozenset({fact})) if result.layer is Layer.TOKEN else result
+        for result in found.layers
+    )
+    return replace(found, layers=tuple(results))
 
 
 FAILED, UNKNOWN = LayerState.FAILED, LayerState.UNKNOWN
@@ -128,11 +143,95 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
         layers(facts=(Fact.WORKER_AUTH_REJECTED, Fact.TOKEN_IS_READ_ONLY), worker=FAILED),
         VerdictCode.WORKER_URL_WRONG,
     ),
-    (layers(facts=(Fact.WORKER_URL_BROKEN,), worker=FAILED), VerdictCode.WORKER_URL_WRONG),
+    (layers(facts=(Fact.WORKER_URL_BROKEN,), worker=FAILED), VerdictCode.WORKER_URL_BROKEN),
     (layers(facts=(Fact.WORKER_AUTH_REJECTED,), worker=FAILED), VerdictCode.WORKER_URL_WRONG),
     (layers(facts=(Fact.WORKER_NOT_CONNECTED,), worker=FAILED), VerdictCode.WORKER_PORT_BLOCKED),
     (layers(), VerdictCode.ALL_GOOD),
     (LayerResults(database="main", layers=()), VerdictCode.NOT_KNOWN),
+    (layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, facts=(Fact.SWAPPED,)), VerdictCode.VALUES_SWAPPED),
+    (
+        layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, facts=(Fact.PLACEHOLDER,)),
+        VerdictCode.VALUE_IS_A_PLACEHOLDER,
+    ),
+    (layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, facts=(Fact.MASKED,)), VerdictCode.VALUE_IS_MASKED),
+    (
+        layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, facts=(Fact.REDIS_PORT_IN_URL,)),
+        VerdictCode.REDIS_PORT_IN_URL,
+    ),
+    # An ACL user's token differs from the console's by design: to copy that one would give away full rights.
+    (
+        with_fact(
+            layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=FAILED), Fact.USER_MAY_BE_DISABLED
+        ),
+        VerdictCode.ACL_USER_DISABLED,
+    ),
+    (
+        layers(facts=(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_AUTH_REJECTED), worker=FAILED),
+        VerdictCode.ACL_USER_TOKEN,
+    ),
+    (layers(facts=(Fact.CONSOLE_TOKEN_DIFFERS,)), VerdictCode.ALL_GOOD),
+    (layers(*REJECTED, facts=(Fact.CONSOLE_HIDES_TOKEN,), worker=FAILED), VerdictCode.CONSOLE_HIDES_TOKEN),
+    (
+        layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED, facts=(Fact.NAME_FILTERED,), worker=FAILED),
+        VerdictCode.NAME_FILTERED,
+    ),
+    (layers(Layer.PING, Outcome.SUSPENDED, facts=(Fact.BANDWIDTH,)), VerdictCode.SUSPENDED_FOR_BANDWIDTH),
+    (layers(Layer.PING, Outcome.QUOTA_EXCEEDED, facts=(Fact.BANDWIDTH,)), VerdictCode.BANDWIDTH_USED_UP),
+    (layers(Layer.PING, Outcome.QUOTA_EXCEEDED, facts=(Fact.DAILY_LIMIT,)), VerdictCode.DAILY_LIMIT_REACHED),
+    # Our own route is nobody's outage, whatever the status page says of others.
+    (layers(Layer.CONNECTION, Outcome.NETWORK_UNREACHABLE, worker=FAILED), VerdictCode.NO_ROUTE),
+    (
+        layers(Layer.CONNECTION, Outcome.NETWORK_UNREACHABLE, facts=(Fact.TROUBLE_POSTED,), worker=FAILED),
+        VerdictCode.NO_ROUTE,
+    ),
+    (layers(Layer.PING, Outcome.TLS_TIMEOUT, facts=(Fact.IPV6_FAILS,)), VerdictCode.ONE_FAMILY_FAILS),
+    # Kept out by silence, by a reset, by a page: with an allowlist it is one verdict.
+    *(
+        (layers(Layer.PING, outcome, facts=(Fact.CONSOLE_ALLOWLIST,)), VerdictCode.ADDRESS_NOT_ALLOWED)
+        for outcome in (Outcome.CONNECTION_LOST, Outcome.ACCESS_DENIED, Outcome.RESPONSE_TIMEOUT)
+    ),
+    (layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, facts=(Fact.NOT_TLS,)), VerdictCode.NOT_TLS),
+    (
+        layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, facts=(Fact.CERTIFICATE_UNTRUSTED,)),
+        VerdictCode.CERTIFICATE_UNTRUSTED,
+    ),
+    (
+        layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, facts=(Fact.CERTIFICATE_OUT_OF_DATE,)),
+        VerdictCode.CERTIFICATE_OUT_OF_DATE,
+    ),
+    (
+        layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, facts=(Fact.CERTIFICATE_OF_ANOTHER_NAME,)),
+        VerdictCode.CERTIFICATE_OF_ANOTHER_NAME,
+    ),
+    (layers(Layer.PING, Outcome.ACCESS_DENIED, facts=(Fact.PROXY_ASKS_LOGIN,)), VerdictCode.PROXY_ASKS_LOGIN),
+    (layers(Layer.PING, Outcome.ACCESS_DENIED, facts=(Fact.PORTAL,)), VerdictCode.PORTAL),
+    (layers(Layer.PING, Outcome.ACCESS_DENIED, facts=(Fact.BLOCKED_BY_LAW,)), VerdictCode.BLOCKED_BY_LAW),
+    (layers(Layer.PING, Outcome.ACCESS_DENIED, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(Layer.PING, Outcome.NOT_UPSTASH, facts=(Fact.REDIRECT_TO_HTTPS,)), VerdictCode.REDIRECT_TO_HTTPS),
+    (layers(Layer.PING, Outcome.NOT_UPSTASH, facts=(Fact.REDIRECT,)), VerdictCode.REDIRECT),
+    (layers(Layer.PING, Outcome.NOT_UPSTASH, facts=(Fact.WALL,)), VerdictCode.LOGIN_WALL),
+    (layers(Layer.PING, Outcome.COMMAND_ERROR, facts=(Fact.TOO_LARGE,)), VerdictCode.REQUEST_TOO_LARGE),
+    (layers(Layer.PING, Outcome.COMMAND_ERROR, facts=(Fact.NOT_OVER_REST,)), VerdictCode.COMMAND_NOT_OVER_REST),
+    (layers(Layer.PING, Outcome.COMMAND_ERROR, facts=(Fact.UNKNOWN_TEXT,)), VerdictCode.ERROR_UNKNOWN),
+    (layers(facts=(Fact.WORKER_NOT_ENCRYPTED,), worker=FAILED), VerdictCode.WORKER_NOT_ENCRYPTED),
+    (layers(facts=(Fact.KEY_NOT_ALLOWED,)), VerdictCode.CANARY_KEY_NOT_ALLOWED),
+    (layers(facts=(Fact.DELETE_NOT_ALLOWED,)), VerdictCode.CANARY_CANNOT_DELETE),
+    (layers(facts=(Fact.CERTIFICATE_ENDS_SOON,)), VerdictCode.CERTIFICATE_ENDS_SOON),
+]
+UNKNOWN_NAME = layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, worker=FAILED)
+OFFLINE = layers(*TIMED_OUT, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN)
+# Where what is known of the database decides as well.
+ROWS_BY_PROFILE: list[tuple[DatabaseProfile, LayerResults, VerdictCode]] = [
+    (replace(PROFILE, host_kind=HostKind.RAILWAY_PRIVATE), UNKNOWN_NAME, VerdictCode.PRIVATE_NAME),
+    (replace(PROFILE, host_kind=HostKind.FLY_PRIVATE), UNKNOWN_NAME, VerdictCode.PRIVATE_NAME),
+    (replace(PROFILE, host_kind=HostKind.UPSTASH_ON_FLY), layers(*TIMED_OUT), VerdictCode.PRIVATE_NAME),
+    (replace(PROFILE, host_kind=HostKind.VERCEL_KV), UNKNOWN_NAME, VerdictCode.KV_NAME_GONE),
+    (replace(PROFILE, proxy_variable="HTTPS_PROXY"), OFFLINE, VerdictCode.PROXY_NEEDED),
+    (
+        replace(PROFILE, host_kind=HostKind.OTHER),
+        layers(*TIMED_OUT, worker=LayerState.NOT_APPLICABLE),
+        VerdictCode.BLOCKED_OR_DOWN,
+    ),
 ]
 
 
@@ -141,11 +240,19 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
 )
 def test_layers_get_the_verdict_of_their_combination(found: LayerResults, code: VerdictCode) -> None:
     """Not the first error alone decides, but which layers failed together and what the other sources know."""
-    verdict = judge(found)
-    assert verdict.code is code
-    assert verdict.meaning
-    assert verdict.whose_move
-    assert len(verdict.next_steps) <= 3
+    assert judge(found, PROFILE).code is code
+
+
+@pytest.mark.parametrize(
+    ("profile", "found", "code"),
+    ROWS_BY_PROFILE,
+    ids=[f"{n}-{row[2].value}" for n, row in enumerate(ROWS_BY_PROFILE)],
+)
+def test_what_is_known_of_the_database_decides_too(
+    profile: DatabaseProfile, found: LayerResults, code: VerdictCode
+) -> None:
+    """A private name that does not resolve is no deleted database, and a proxy's variable explains a silence."""
+    assert judge(found, profile).code is code
 
 
 def test_a_slow_database_is_a_verdict_of_its_own() -> None:
@@ -159,39 +266,111 @@ def test_a_slow_database_is_a_verdict_of_its_own() -> None:
             for layer in REST_LAYERS
         ),
     )
-    assert judge(slow).code is VerdictCode.SLOW
+    assert judge(slow, PROFILE).code is VerdictCode.SLOW
 
 
 def test_every_code_is_reached_by_a_row_of_this_test() -> None:
     """A rule that no layers reach would never be told to anybody."""
-    assert {code for _, code in ROWS} | {VerdictCode.SLOW} == set(VerdictCode)
+    reached = {code for _, code in ROWS} | {code for _, _, code in ROWS_BY_PROFILE}
+    assert reached | {VerdictCode.SLOW, VerdictCode.WORKER_FAILS} == set(VerdictCode)
 
 
-def test_the_name_of_the_service_stands_in_the_steps() -> None:
-    """Whoever reads the verdict knows where to set the variable."""
+def test_the_names_of_this_database_stand_in_the_steps() -> None:
+    """Whoever reads the verdict knows which variable to set, and on which service."""
     found = layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=FAILED)
-    assert "of service queue to the console's" in judge(found, service="queue").next_steps[0]
-    assert not [row for row in RULES if "{" in judge(found).meaning]
+    profile = replace(PROFILE, token_variable="CACHE_TOKEN", url_variable="CACHE_URL", service="queue")
+    steps = word(judge(found, profile)).next_steps
+    assert steps[0] == "Set CACHE_TOKEN of service queue to the console's REST token, and deploy."
+    in_file = replace(PROFILE, token_variable="", url_variable="")
+    steps = word(judge(layers(*REJECTED, worker=FAILED), in_file)).next_steps
+    assert "into `url` and `token` of main in the settings file" in steps[0]
+
+
+PROFILES = [
+    DatabaseProfile(
+        database="main",
+        host_kind=kind,
+        url_variable=url,
+        token_variable=token,
+        service=service,
+        platform=platform,
+        proxy_variable=proxy,
+    )
+    for kind, url, token, service, platform, proxy in product(
+        HostKind, ("", "CACHE_URL"), ("", "CACHE_TOKEN"), ("", "queue"), Platform, ("", "HTTPS_PROXY")
+    )
+]
+
+
+@pytest.mark.parametrize("code", VerdictCode)
+def test_no_step_names_what_this_database_does_not_have(code: VerdictCode) -> None:
+    """No console, status page or support where the server is not Upstash's; no variable or service but its own."""
+    for profile, outcome in product(PROFILES, Outcome if code in AS_THE_OUTCOME else (Outcome.OK,)):
+        _holds_to_its_database(Verdict(code=code, outcome=outcome, profile=profile))
+
+
+def _holds_to_its_database(verdict: Verdict) -> None:
+    code, profile, advice = verdict.code, verdict.profile, word(verdict)
+    text = " ".join((advice.meaning, *advice.next_steps))
+    assert "UPSTASH_REDIS" not in text
+    assert "{" not in text
+    if not profile.is_upstash and code not in ONLY_UPSTASHS:
+        assert not re.search("upstash(?!-monitor)|console|status page|support", text, re.IGNORECASE), text
+        assert advice.whose_move not in (WhoseMove.UPSTASH, WhoseMove.YOURS_THEN_UPSTASH)
+    for name, value in (("CACHE_URL", profile.url_variable), ("CACHE_TOKEN", profile.token_variable)):
+        assert value or name not in text
+    assert profile.service or "service queue" not in text
+    assert "service worker" not in text
+    assert "Railway" not in text or profile.platform is Platform.RAILWAY or code in ABOUT_RAILWAY, text
+
+
+AS_THE_OUTCOME = {
+    VerdictCode.AS_THE_OUTCOME_SAYS,
+    VerdictCode.WORKER_FAILS,
+    VerdictCode.VARIABLE_MISSING,
+    VerdictCode.VALUE_MALFORMED,
+}
+# Decided from what the console, the status page or Railway answered, or from the kind of host.
+ONLY_UPSTASHS = {
+    VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
+    VerdictCode.WORKER_HAS_AN_OLD_TOKEN,
+    VerdictCode.ACL_USER_DISABLED,
+    VerdictCode.ACL_USER_TOKEN,
+    VerdictCode.CONSOLE_TOKEN_REFUSED,
+    VerdictCode.CONSOLE_HIDES_TOKEN,
+    VerdictCode.TOKEN_IS_A_PASSWORD,
+    VerdictCode.KV_NAME_GONE,
+    VerdictCode.DATABASE_GONE,
+    VerdictCode.SUSPENDED_FOR_BANDWIDTH,
+    VerdictCode.PROVIDER_TROUBLE,
+    VerdictCode.ADDRESS_NOT_ALLOWED,
+    VerdictCode.OTHER_DATABASE,
+}
+ABOUT_RAILWAY = {
+    VerdictCode.VARIABLE_STAGED,
+    VerdictCode.PRIVATE_NAME,
+    VerdictCode.WORKER_HAS_AN_OLD_TOKEN,
+    VerdictCode.WORKER_VARIABLE_MISSING,
+    VerdictCode.WORKER_VALUE_DIFFERS,
+}
 
 
 def test_where_no_rule_fits_the_advice_for_the_outcome_is_given() -> None:
     """A single failed layer gets the meaning and the steps of its outcome."""
-    verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED))
-    advice = advise(Outcome.TLS_FAILED)
-    assert (verdict.meaning, verdict.whose_move, verdict.next_steps) == (
-        advice.meaning,
-        advice.whose_move,
-        advice.next_steps,
-    )
+    verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED), PROFILE)
+    assert word(verdict) == advise(Outcome.TLS_FAILED, PROFILE)
 
 
 def test_a_worker_that_alone_fails_is_never_called_good() -> None:
     """No rule fits, so its outcome's meaning and steps are given, and that they are about the worker."""
     layers = tuple(LayerResult(layer=layer, state=LayerState.PASSED) for layer in REST_LAYERS)
     alone = LayerResult(layer=Layer.WORKER, state=LayerState.FAILED, outcome=Outcome.TLS_FAILED)
-    verdict = judge(LayerResults(database="main", layers=(*layers, alone)))
-    assert verdict.code is VerdictCode.AS_THE_OUTCOME_SAYS
-    assert verdict.meaning == f"REST works, but not the worker's connection. {advise(Outcome.TLS_FAILED).meaning}"
+    verdict = judge(LayerResults(database="main", layers=(*layers, alone)), PROFILE)
+    assert verdict.code is VerdictCode.WORKER_FAILS
+    assert (
+        word(verdict).meaning
+        == f"REST works, but not the worker's connection. {advise(Outcome.TLS_FAILED, PROFILE).meaning}"
+    )
 
 
 def test_a_failed_layer_stops_what_depends_on_it_and_nothing_else() -> None:

@@ -26,6 +26,7 @@ from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.web_service import WebFault
+from tests.judging import PROFILE
 
 HOST = "merry-cat-12345.upstash.io"
 URL = f"https://{HOST}"
@@ -105,6 +106,7 @@ class FixCase:
                     plan,
                     self.railway,
                     self.examine,
+                    profile=PROFILE,
                     clock=lambda: self.now,
                     sleep=self.sleep,
                     step_timeout=step_timeout,

@@ -24,6 +24,7 @@ from monitor.store.thread import StoreThread
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.checks.rest_database import TOKEN as PLAIN_TOKEN
 from tests.checks.rest_database import RestDatabase, hang
+from tests.judging import PROFILE
 
 TOKEN, READER = "AXlookToken-0f_the_tests", "AXlookReader-0f_the_tests"
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -68,6 +69,7 @@ class CheckSetup:
         return Cycle(
             self._settings,
             alerts=AlertSettings(),
+            profile=PROFILE,
             probes=RestProbeFactory(scrub=scrub),
             connectivity=connectivity,
             store=self._store,

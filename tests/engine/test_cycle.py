@@ -25,6 +25,7 @@ from monitor.lib.text import Scrubber
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
+from tests.judging import PROFILE
 
 TOKEN = "AXt0kenOfTheCycleTests_1=="
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -67,6 +68,7 @@ class CycleSetup:
                 slow=self._slow,
             ),
             alerts=AlertSettings(),
+            profile=PROFILE,
             probes=RestProbeFactory(scrub=Scrubber([TOKEN])),
             connectivity=connectivity,
             store=self.store,

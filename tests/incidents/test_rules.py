@@ -12,6 +12,7 @@ from monitor.config.settings import AlertSettings, Rule
 from monitor.incidents import rules
 from monitor.incidents.rules import acknowledge, advance
 from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
+from tests.judging import explain
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -43,7 +44,9 @@ class History:
         notifications: list[Notification] = []
         for letter in letters:
             check = Check(database="main", at=self.now, outcome=LETTERS[letter], detail=f"seen {letter}")
-            transition = advance(self.state, check, self.alerts, next_incident=len(self.incidents) + 1)
+            transition = advance(
+                self.state, check, self.alerts, next_incident=len(self.incidents) + 1, explain=explain
+            )
             # Every state goes through JSON, as it does between two checks of the program.
             self.state = state_from_json(state_to_json(transition.state))
             assert self.state == transition.state

@@ -17,6 +17,7 @@ from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.incidents.state import Incident
 from monitor.report.overview import Archive
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
+from tests.judging import explain
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -51,6 +52,7 @@ def incident(
         causes=causes,
         severity=Severity.CRITICAL,
         checks_failed=failed,
+        verdict=explain(causes[-1]),
         closed_at=closed,
     )
 

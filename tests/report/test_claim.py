@@ -72,10 +72,13 @@ def test_a_failure_is_claimed_unless_only_we_can_put_it_right(outcome: Outcome) 
     theirs = {
         Outcome.CONNECTION_REFUSED,
         Outcome.CONNECTION_TIMEOUT,
+        Outcome.TLS_TIMEOUT,
         Outcome.TLS_FAILED,
         Outcome.CONNECTION_LOST,
         Outcome.RESPONSE_TIMEOUT,
         Outcome.SERVER_ERROR,
+        Outcome.UNAVAILABLE,
+        Outcome.STALE_READ,
         Outcome.COMMAND_ERROR,
     }
     assert is_claimed(outcome) is (outcome in theirs)

@@ -18,6 +18,7 @@ from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Recorded, Store
+from tests.judging import explain
 
 CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -99,7 +100,7 @@ class StoreSetup:
 
 
 def judge(check: Check) -> Callable[[IncidentState, int], Transition]:
-    return lambda state, number: advance(state, check, AlertSettings(), next_incident=number)
+    return lambda state, number: advance(state, check, AlertSettings(), next_incident=number, explain=explain)
 
 
 @pytest.fixture

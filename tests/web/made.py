@@ -16,6 +16,8 @@ from functools import cache
 from monitor.alerts.notification import Severity
 from monitor.checks.budget import budget
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.diagnosis.rules import verdict_shown
+from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
 from monitor.report.overview import Overview
 from monitor.store.errors import UnknownDatabaseError
@@ -30,6 +32,7 @@ from monitor.store.rollups.model import (
     Totals,
     Uptime,
 )
+from tests.judging import PROFILE, explain
 from tests.web.figures import TOTALS
 
 NOW = datetime(2026, 11, 25, 14, 20, 31, 482000, tzinfo=UTC)
@@ -84,6 +87,7 @@ def incident(number: int, since: datetime, cause: Outcome, **more: object) -> In
         "causes": (cause,),
         "severity": Severity.WARNING if cause is Outcome.SLOW else Severity.CRITICAL,
         "checks_failed": 17,
+        "verdict": explain(cause),
     }
     return Incident(**{**values, **more})  # type: ignore[arg-type]  # any values of a test
 
@@ -153,6 +157,10 @@ HOSTILE = MadeDatabase(
     detail=HOSTILE_DETAIL,
     incident=incident(14, NOW - HOUR, Outcome.COMMAND_ERROR),
 )
+
+
+def _verdict(latest: Check | None, incident: Incident | None) -> Verdict | None:
+    return None if latest is None else verdict_shown(latest, incident.verdict if incident else None, PROFILE)
 
 
 class MadeOverview(Overview):
@@ -225,6 +233,7 @@ class MadeOverview(Overview):
             database=made.name,
             latest=self._latest(made),
             incident=made.incident,
+            verdict=_verdict(self._latest(made), made.incident),
             schedule=made.schedule or schedule(),
             days=_slices(made, self.now, midnight - 89 * DAY, self.now, Grain.DAY),
         )

@@ -29,6 +29,7 @@ from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from monitor.web import app
 from monitor.web.cache import CachedResponse, compress
+from tests.judging import explain
 from tests.program import until
 from tests.web.conftest import HttpAnswer, Site, build, serving
 from tests.web.figures import expected
@@ -382,7 +383,7 @@ def test_a_real_history_file_is_served(tmp_path: Path) -> None:
     def record(check: Check) -> None:
         store.record(
             check,
-            lambda state, number: advance(state, check, AlertSettings(), next_incident=number),
+            lambda state, number: advance(state, check, AlertSettings(), next_incident=number, explain=explain),
             interval=timedelta(minutes=1),
         )
 

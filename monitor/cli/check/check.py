@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,9 +20,12 @@ from monitor.cli import STARTED
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
 from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import Settings
+from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.rules import verdict_shown
+from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Round, RoundResult, diagnosis_wait, run_round, send_timeout
-from monitor.engine.wiring import build
+from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.times import Deadline, now_utc
 from monitor.store.errors import RefusedFileError
@@ -165,6 +170,10 @@ async def _round(
     try:
         results = await run_round(cycles, plan)
         await monitor.store_thread.run(monitor.store.prune_now_and_then, began, settings.history.keep)
+        told = {one.id: one.verdict for _, one in await monitor.store_thread.run(monitor.store.incidents)}
+        profiles = profiles_of(settings, os.environ)
+        limits = {database.name: database.slow for database in settings.databases}
+        checked = [_checked(result, limits, told, profiles) for result in results]
         totals = None
         if with_totals:
             from monitor.report.overview import Archive  # reading back is no part of a check without metrics
@@ -174,18 +183,23 @@ async def _round(
     finally:
         monitor.stop()
         monitor.close()
-    limits = {database.name: database.slow for database in settings.databases}
-    checked = [_checked(result, limits[result.cycle_result.check.database]) for result in results]
     return _Found(began=began, checked=checked, attempts=attempts, totals=totals)
 
 
-def _checked(result: RoundResult, slow: timedelta | None) -> CheckedDatabase:
-    transition = result.cycle_result.recorded.transition
+def _checked(
+    result: RoundResult,
+    limits: Mapping[str, timedelta | None],
+    told: Mapping[int, Verdict],
+    profiles: Mapping[str, DatabaseProfile],
+) -> CheckedDatabase:
+    check, transition = result.cycle_result.check, result.cycle_result.recorded.transition
+    incident = transition.incident or transition.state.incident
     return CheckedDatabase(
-        check=result.cycle_result.check,
+        check=check,
+        verdict=verdict_shown(check, told.get(incident.id) if incident else None, profiles[check.database]),
         checks=result.checks,
-        slow=slow,
-        incident=transition.incident or transition.state.incident,
+        slow=limits[check.database],
+        incident=incident,
     )
 
 

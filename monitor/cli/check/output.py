@@ -16,13 +16,14 @@ from typing import Any
 
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Check, Family
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import word
+from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
 from monitor.lib.exit_status import ExitStatus, worst
 from monitor.lib.times import iso
 from monitor.report.formatting import format_ms
-from monitor.report.values import check_values, incident_values
+from monitor.report.values import advice_values, check_values, incident_values
 
 _VERSION = 1
 _MOST_IN_LINE = 3
@@ -32,9 +33,11 @@ _LAST_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedDatabase:
-    """One database after a round: its last check, how many there were, its limit, its incident if it has one."""
+    """One database after a round: its last check and the verdict on it, how many checks there were, its limit, its
+    incident if it has one."""
 
     check: Check
+    verdict: Verdict
     checks: int
     slow: timedelta | None
     incident: Incident | None
@@ -86,7 +89,7 @@ def document(
 
 
 def _database_values(row: CheckedDatabase, *, now: datetime) -> dict[str, Any]:
-    values, advice = check_values(row.check), advise(row.check.outcome)
+    values = check_values(row.check)
     incident = None if row.incident is None else incident_values(row.incident, now=now)
     return {
         "database": row.check.database,
@@ -99,9 +102,7 @@ def _database_values(row: CheckedDatabase, *, now: datetime) -> dict[str, Any]:
         "http_status": values["http_status"],
         "detail": values["detail"],
         "checks": row.checks,
-        "meaning": advice.meaning,
-        "whose_move": advice.whose_move.value,
-        "next_steps": list(advice.next_steps),
+        **advice_values(word(row.verdict)),
         "incident": incident and {key: incident[key] for key in ("id", "state", "opened_at", "cause")},
     }
 
@@ -126,7 +127,7 @@ def _summary(row: CheckedDatabase) -> str:
 
 
 def _explanation(row: CheckedDatabase) -> list[str]:
-    advice = advise(row.check.outcome)
+    advice = word(row.verdict)
     lines = [f"{row.check.database}: {advice.meaning}", f"  whose move: {advice.whose_move.words}"]
     lines += [f"  - {step}" for step in advice.next_steps]
     if row.incident is not None and row.incident.closed_at is None:

@@ -18,13 +18,15 @@ import click
 
 from monitor.alerts.notification import NotificationKind
 from monitor.cli.demo.made_history import write_history
-from monitor.cli.demo.story import CACHE, HISTORY, MAIN, STEPS, WORKER, StandIns, Step, settings_for, stand_ins
+from monitor.cli.demo.story import CACHE, HISTORY, MAIN, STEPS, StandIns, Step, settings_for, stand_ins
 from monitor.cli.demo.view import DemoResult, View, open_console
 from monitor.cli.logs import set_up
 from monitor.cli.options import fail
 from monitor.config.settings import Settings
-from monitor.diagnosis.layers import Layer, LayerResults
-from monitor.diagnosis.verdicts import judge
+from monitor.diagnosis.layers import Layer
+from monitor.diagnosis.profile import profile_of
+from monitor.diagnosis.rules import judge
+from monitor.diagnosis.verdicts import Diagnosis
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
@@ -118,7 +120,7 @@ class _UnusablePortError(Exception):
     """The port cannot be listened on; the text says what was wanted, found, and what to do next."""
 
 
-_Event = CycleResult | DeliveryAttempt | ReceivedMessage | LayerResults | None
+_Event = CycleResult | DeliveryAttempt | ReceivedMessage | Diagnosis | None
 
 
 class _Demo:
@@ -248,7 +250,8 @@ class _Demo:
         examiner = build_examiner(settings, clock=now_utc, environ=made.environ)
         database = next(database for database in settings.databases if database.name == MAIN)
         found = await examiner.examine(database, without=(Layer.WORKER,))
-        self._events.put_nowait(found.layers)
+        verdict = judge(found.layers, profile_of(database, settings.doctor, made.environ))
+        self._events.put_nowait(Diagnosis(layers=found.layers, verdict=verdict))
 
     def _show(self, event: _Event, step: Step) -> object:
         """Show one event and return what the step may wait for."""
@@ -264,8 +267,8 @@ class _Demo:
                 self._read_until = monotonic() + self._pace * _READING_SECONDS
                 lines = event.text.splitlines()
                 return (event.service, lines[-1].split()[-1]) if f" {MAIN}: " in lines[0] else None
-            case LayerResults():
-                self._view.diagnosis(event, judge(event, service=WORKER))
+            case Diagnosis():
+                self._view.diagnosis(event.layers, event.verdict)
                 self._read_until = monotonic() + self._pace * _READING_A_DIAGNOSIS_SECONDS
                 return _DIAGNOSIS
             case None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import Settings
+from monitor.diagnosis.rules import judge_outcome
+from monitor.diagnosis.verdicts import Verdict
+from monitor.engine.wiring import profiles_of
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Store
@@ -111,8 +114,13 @@ def write_history(settings: Settings, end: datetime) -> None:
 
 
 def _record(store: Store, check: Check, settings: Settings) -> None:
+    profiles = profiles_of(settings, {})
+
+    def explain(cause: Outcome) -> Verdict:
+        return judge_outcome(cause, profiles[check.database])
+
     def judge(state: IncidentState, number: int) -> Transition:
-        return advance(state, check, settings.alerts, next_incident=number)
+        return advance(state, check, settings.alerts, next_incident=number, explain=explain)
 
     store.record(check, judge, interval=EVERY)
 

@@ -94,7 +94,7 @@ def settings_for(made: StandIns, folder: Path, *, pace: float) -> Settings:
         "chat_id": made.messaging.chat_id,
         "api_url": made.messaging.telegram_api_url,
     }
-    return Settings.model_validate(
+    settings = Settings.model_validate(
         {
             "databases": [
                 {"name": MAIN, "url": made.main.url, "token": made.deployed_token, **usual},
@@ -118,6 +118,12 @@ def settings_for(made: StandIns, folder: Path, *, pace: float) -> Settings:
             "logs": {"level": "ERROR"},
         }
     )
+    main, cache = settings.databases
+    variables = (
+        main.with_variables(url="UPSTASH_REDIS_REST_URL", token="UPSTASH_REDIS_REST_TOKEN"),  # noqa: S106 - names
+        cache.with_variables(url="CACHE_REST_URL", token="CACHE_REST_TOKEN"),  # noqa: S106 - names
+    )
+    return settings.model_copy(update={"databases": variables})
 
 
 @dataclass(frozen=True, kw_only=True)

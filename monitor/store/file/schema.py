@@ -60,7 +60,8 @@ CREATE TABLE incident (
   cause TEXT NOT NULL,
   causes TEXT NOT NULL,
   severity TEXT NOT NULL,
-  checks_failed INTEGER NOT NULL
+  checks_failed INTEGER NOT NULL,
+  verdict TEXT NOT NULL
 );
 CREATE TABLE outbox (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -9,6 +9,7 @@ from enum import Enum
 
 from monitor.checks.budget import Budget
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
 from monitor.store.rollups.histogram import Histogram
 
@@ -121,6 +122,7 @@ class Schedule:
 class DatabaseStatus:
     """One database now: its latest check (`None` before the first), its open incident, its last 90 days.
 
+    `verdict` is what is to be shown of its latest check, `None` until somebody has decided it.
     `days` are the slices of those days, the oldest first, today's last.
     """
 
@@ -129,6 +131,7 @@ class DatabaseStatus:
     incident: Incident | None
     schedule: Schedule
     days: tuple[Slice, ...]
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

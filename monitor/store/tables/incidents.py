@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Outcome
+from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
 from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.errors import reading
@@ -16,7 +18,8 @@ from monitor.store.errors import reading
 # Made once: json.dumps would make one for each check.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _INCIDENT_COLUMNS = (
-    "incident.id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes, severity, checks_failed"
+    "incident.id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes, severity, checks_failed,"
+    " verdict"
 )
 
 
@@ -68,9 +71,11 @@ def next_incident(connection: sqlite3.Connection) -> int:
 def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
     connection.execute(
         "INSERT INTO incident (id, database_id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes,"
-        " severity, checks_failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " severity, checks_failed, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET"
         " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
-        " causes = excluded.causes, severity = excluded.severity, checks_failed = excluded.checks_failed",
+        " causes = excluded.causes, severity = excluded.severity, checks_failed = excluded.checks_failed,"
+        " verdict = excluded.verdict",
         (
             incident.id,
             database,
@@ -82,6 +87,7 @@ def write_incident(connection: sqlite3.Connection, database: int, incident: Inci
             json.dumps([cause.value for cause in incident.causes]),
             incident.severity.value,
             incident.checks_failed,
+            _to_json(verdict_to_json(incident.verdict)),
         ),
     )
 
@@ -125,8 +131,18 @@ def read_incident(connection: sqlite3.Connection, number: int) -> Incident:
     )
 
 
+def change_verdict(connection: sqlite3.Connection, number: int, verdict: Verdict) -> None:
+    """The verdict of an incident, in its row and, while it is open, in the state of its database."""
+    (database,) = connection.execute("SELECT database_id FROM incident WHERE id = ?", (number,)).fetchone()
+    write_incident(connection, database, replace(read_incident(connection, number), verdict=verdict))
+    state, checked_at = read_state(connection, database)
+    if checked_at is not None and state.incident is not None and state.incident.id == number:
+        changed = replace(state, incident=replace(state.incident, verdict=verdict))
+        write_state(connection, database, changed, checked_at)
+
+
 def _incident(*columns: Any) -> Incident:
-    number, opened, notified, closed, acknowledged, cause, causes, severity, failed = columns
+    number, opened, notified, closed, acknowledged, cause, causes, severity, failed, verdict = columns
     with reading("an incident"):
         return Incident(
             id=number,
@@ -138,4 +154,5 @@ def _incident(*columns: Any) -> Incident:
             causes=tuple(Outcome(code) for code in json.loads(causes)),
             severity=Severity(severity),
             checks_failed=failed,
+            verdict=verdict_from_json(json.loads(verdict)),
         )

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from monitor.checks.observation import Check
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import word
 from monitor.lib.times import iso, write_duration
 from monitor.report.values import (
+    advice_values,
     check_values,
     gap_values,
     incident_values,
@@ -72,15 +73,13 @@ def to_json(document: dict[str, Any]) -> str:
 
 def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[str], str]) -> dict[str, Any]:
     card, latest = card_of(status, now), status.latest
-    advice = None if latest is None else advise(latest.outcome)
     check = _NO_CHECK if latest is None else _check_values(latest, redact)
     return {
         "database": status.database,
         "state": card.state.code,
         "checked_at": check["at"],
         **{key: value for key, value in check.items() if key != "at"},
-        "meaning": None if advice is None else advice.meaning,
-        "next_steps": [] if advice is None else list(advice.next_steps),
+        **advice_values(None if status.verdict is None else word(status.verdict)),
         "incident": None if status.incident is None else incident_values(status.incident, now=now),
         "uptime": uptime_values(card.uptime),
         "latency_today": spread_values(card.today),

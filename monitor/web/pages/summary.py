@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family, Outcome, Phases
-from monitor.diagnosis.advice import Advice, advise
+from monitor.diagnosis.advice import Advice, word
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, format_time
 from monitor.report.formatting import format_ms, format_name
@@ -119,7 +119,7 @@ def card_of(status: DatabaseStatus, now: datetime) -> Card:
             unknown=sum((day.uptime.unknown for day in status.days), start=_ZERO),
         ),
         today=status.days[-1].latency if status.days else None,
-        advice=None if status.incident is None else advise(status.incident.cause),
+        advice=None if status.incident is None else word(status.incident.verdict),
     )
 
 

@@ -1,0 +1,504 @@
+"""The verdict on the layers of one database: the first rule that fits what they show together.
+
+A rule has a code of its own only where the layers and facts tell more than the outcome alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from monitor.checks.observation import Check, Fact, Family, Outcome
+from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
+from monitor.diagnosis.profile import DatabaseProfile, HostKind
+from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
+from monitor.lib.exit_status import ExitStatus, worst
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Examined:
+    """The layers of a database, what is known of it, and the questions that rules ask."""
+
+    layers: LayerResults
+    profile: DatabaseProfile
+
+    def ended(self, *outcomes: Outcome) -> bool:
+        """True when REST failed with one of these."""
+        return self.layers.outcome() in outcomes
+
+    def has(self, *facts: Fact) -> bool:
+        return self.layers.has(*facts)
+
+    @property
+    def is_rejected(self) -> bool:
+        return self.ended(Outcome.TOKEN_REJECTED)
+
+    @property
+    def is_malformed(self) -> bool:
+        return self.ended(Outcome.URL_MALFORMED, Outcome.TOKEN_MALFORMED)
+
+    @property
+    def is_missing(self) -> bool:
+        return self.ended(Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
+
+    @property
+    def is_unreachable(self) -> bool:
+        """The database could not be used for a reason on the network or at the service."""
+        outcome = self.layers.outcome()
+        return outcome is not None and outcome.family in (Family.NETWORK, Family.SERVICE)
+
+    @property
+    def is_unconnected(self) -> bool:
+        return self.ended(*_NO_CONNECTION)
+
+    @property
+    def has_network(self) -> bool:
+        """Anybody's answer proves it: a firewall may keep us from the connectivity hosts and from nobody else."""
+        if any(self.layers.passed(layer) for layer in (Layer.CONNECTIVITY, Layer.CONNECTION, Layer.WORKER)):
+            return True
+        # These fail by what they answer; where no answer came they are unknown.
+        return any(
+            self.layers.result_of(layer).state in (LayerState.PASSED, LayerState.FAILED)
+            for layer in _BEYOND_THE_HOST
+        )
+
+    @property
+    def is_nowhere_connected(self) -> bool:
+        """Neither REST's port nor the worker's, where that applies: then it is more than a wrong port."""
+        worker = self.layers.result_of(Layer.WORKER).state
+        if worker is LayerState.NOT_APPLICABLE:
+            return self.ended(Outcome.CONNECTION_TIMEOUT)
+        return worker is LayerState.FAILED
+
+    @property
+    def rest_works(self) -> bool:
+        return self.layers.passed(Layer.PING) and self.layers.outcome() is None
+
+    @property
+    def worker_failed(self) -> bool:
+        return self.layers.failed(Layer.WORKER)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerdictRule:
+    """One row of the table."""
+
+    code: VerdictCode
+    fits: Callable[[_Examined], bool]
+
+
+def _rule(code: VerdictCode, fits: Callable[[_Examined], bool]) -> VerdictRule:
+    return VerdictRule(code=code, fits=fits)
+
+
+_NO_CONNECTION = (Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
+# How a caller is kept out whose address is not allowed: by silence, by a reset, by a page. Which of them Upstash's
+# allowlist gives is not documented.
+_KEPT_OUT = (
+    Outcome.CONNECTION_TIMEOUT,
+    Outcome.CONNECTION_REFUSED,
+    Outcome.TLS_TIMEOUT,
+    Outcome.CONNECTION_LOST,
+    Outcome.RESPONSE_TIMEOUT,
+    Outcome.ACCESS_DENIED,
+)
+# What Upstash posts is no cause of these.
+_OUR_WAY = (Outcome.NETWORK_UNREACHABLE, Outcome.DNS_NOT_FOUND, Outcome.ACCESS_DENIED, Outcome.NOT_UPSTASH)
+_BEYOND_THE_HOST = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
+_PRIVATE = (HostKind.RAILWAY_PRIVATE, HostKind.FLY_PRIVATE, HostKind.UPSTASH_ON_FLY)
+_AT_THE_NAME = (Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED, *_NO_CONNECTION)
+
+# Ordered: of several rules that fit the first counts. First what keeps REST from working, the certain before the
+# probable; then, with REST in order, what may be wrong with the worker; then that nothing is.
+RULES: tuple[VerdictRule, ...] = (
+    # Our own side.
+    _rule(
+        VerdictCode.PROXY_NEEDED,
+        lambda seen: (
+            bool(seen.profile.proxy_variable)
+            and not seen.has_network
+            and seen.ended(Outcome.DNS_FAILED, Outcome.DNS_NOT_FOUND, *_NO_CONNECTION)
+        ),
+    ),
+    _rule(
+        VerdictCode.OFFLINE,
+        lambda seen: seen.layers.failed(Layer.CONNECTIVITY) and seen.is_unreachable and not seen.has_network,
+    ),
+    # The values as they stand.
+    _rule(VerdictCode.VARIABLE_STAGED, lambda seen: seen.is_missing and seen.has(Fact.WORKER_VARIABLE_STAGED)),
+    _rule(VerdictCode.VARIABLE_MISSING, lambda seen: seen.is_missing),
+    _rule(VerdictCode.VALUES_SWAPPED, lambda seen: seen.is_malformed and seen.has(Fact.SWAPPED)),
+    _rule(VerdictCode.VALUE_IS_A_PLACEHOLDER, lambda seen: seen.is_malformed and seen.has(Fact.PLACEHOLDER)),
+    _rule(VerdictCode.VALUE_IS_MASKED, lambda seen: seen.is_malformed and seen.has(Fact.MASKED)),
+    _rule(VerdictCode.REDIS_PORT_IN_URL, lambda seen: seen.is_malformed and seen.has(Fact.REDIS_PORT_IN_URL)),
+    _rule(VerdictCode.REST_VALUE_MANGLED, lambda seen: seen.is_malformed and seen.layers.passed(Layer.WORKER)),
+    _rule(VerdictCode.VALUE_MALFORMED, lambda seen: seen.is_malformed),
+    # The token is refused.
+    _rule(
+        VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
+        lambda seen: (
+            seen.is_rejected and seen.has(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED)
+        ),
+    ),
+    _rule(
+        VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
+        lambda seen: (
+            seen.is_rejected and seen.has(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
+        ),
+    ),
+    # Before "an old token": to copy the console's in place of a restricted user's would give away full rights.
+    _rule(
+        VerdictCode.ACL_USER_DISABLED,
+        lambda seen: (
+            seen.is_rejected
+            # Over rediss:// every refusal speaks of a user.
+            and Fact.USER_MAY_BE_DISABLED in seen.layers.result_of(Layer.TOKEN).facts
+            and not seen.has(Fact.CONSOLE_TOKEN_IS_OURS)
+            and not seen.layers.passed(Layer.WORKER)
+            and seen.profile.is_upstash
+        ),
+    ),
+    _rule(
+        VerdictCode.WORKER_HAS_AN_OLD_TOKEN,
+        lambda seen: seen.is_rejected and seen.has(Fact.CONSOLE_TOKEN_DIFFERS),
+    ),
+    _rule(
+        VerdictCode.CONSOLE_TOKEN_REFUSED,
+        lambda seen: seen.is_rejected and seen.has(Fact.CONSOLE_TOKEN_IS_OURS),
+    ),
+    _rule(
+        VerdictCode.TOKEN_OF_ANOTHER_DATABASE,
+        lambda seen: seen.is_rejected and seen.has(Fact.TOKEN_OF_ANOTHER_DATABASE),
+    ),
+    _rule(
+        VerdictCode.TOKEN_IS_A_PASSWORD,
+        lambda seen: seen.is_rejected and seen.has(Fact.TOKEN_IS_A_PASSWORD) and seen.profile.is_upstash,
+    ),
+    _rule(
+        VerdictCode.REST_TOKEN_WRONG,
+        lambda seen: seen.is_rejected and seen.layers.passed(Layer.WORKER),
+    ),
+    _rule(VerdictCode.CONSOLE_HIDES_TOKEN, lambda seen: seen.is_rejected and seen.has(Fact.CONSOLE_HIDES_TOKEN)),
+    _rule(VerdictCode.TOKEN_STALE, lambda seen: seen.is_rejected),
+    # The name.
+    _rule(
+        VerdictCode.NAME_FILTERED,
+        lambda seen: seen.has(Fact.NAME_FILTERED) and seen.is_unreachable,
+    ),
+    _rule(
+        VerdictCode.PRIVATE_NAME,
+        lambda seen: seen.profile.host_kind in _PRIVATE and seen.ended(*_AT_THE_NAME),
+    ),
+    _rule(
+        VerdictCode.DATABASE_GONE,
+        lambda seen: seen.ended(Outcome.DNS_NOT_FOUND) and seen.has(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
+    ),
+    _rule(
+        VerdictCode.KV_NAME_GONE,
+        lambda seen: seen.profile.host_kind is HostKind.VERCEL_KV and seen.ended(Outcome.DNS_NOT_FOUND),
+    ),
+    # The plan.
+    _rule(
+        VerdictCode.SUSPENDED_FOR_BANDWIDTH,
+        lambda seen: (
+            seen.has(Fact.BANDWIDTH) and (seen.ended(Outcome.SUSPENDED) or seen.has(Fact.CONSOLE_SUSPENDED))
+        ),
+    ),
+    _rule(
+        VerdictCode.SUSPENDED,
+        lambda seen: seen.ended(Outcome.SUSPENDED) or seen.has(Fact.CONSOLE_SUSPENDED),
+    ),
+    _rule(
+        VerdictCode.BANDWIDTH_USED_UP,
+        lambda seen: seen.ended(Outcome.QUOTA_EXCEEDED) and seen.has(Fact.BANDWIDTH),
+    ),
+    _rule(
+        VerdictCode.DAILY_LIMIT_REACHED,
+        lambda seen: seen.ended(Outcome.QUOTA_EXCEEDED) and seen.has(Fact.DAILY_LIMIT),
+    ),
+    _rule(
+        VerdictCode.QUOTA_BEHIND_PING,
+        lambda seen: (
+            seen.layers.passed(Layer.PING)
+            and (
+                seen.ended(Outcome.QUOTA_EXCEEDED)
+                # The console's count is no proof against a command that was answered.
+                or (seen.has(Fact.CONSOLE_COMMANDS_USED_UP) and not seen.layers.passed(Layer.READING))
+            )
+        ),
+    ),
+    _rule(
+        VerdictCode.DATABASE_FULL,
+        lambda seen: (
+            seen.ended(Outcome.CAPACITY_FULL)
+            or (seen.has(Fact.CONSOLE_STORAGE_FULL) and not seen.layers.passed(Layer.WRITING))
+        ),
+    ),
+    _rule(
+        VerdictCode.TOKEN_READ_ONLY,
+        lambda seen: (
+            seen.layers.passed(Layer.PING)
+            and seen.layers.failed(Layer.WRITING)
+            and seen.ended(Outcome.PERMISSION_DENIED)
+            # Then a worker as it is usually built does not get in at all, which a later rule says.
+            and not seen.has(Fact.WORKER_AS_READ_ONLY)
+        ),
+    ),
+    _rule(
+        VerdictCode.REQUEST_TOO_LARGE,
+        lambda seen: seen.ended(Outcome.COMMAND_ERROR) and seen.has(Fact.TOO_LARGE),
+    ),
+    _rule(
+        VerdictCode.COMMAND_NOT_OVER_REST,
+        lambda seen: seen.ended(Outcome.COMMAND_ERROR) and seen.has(Fact.NOT_OVER_REST),
+    ),
+    _rule(
+        VerdictCode.ERROR_UNKNOWN,
+        lambda seen: seen.ended(Outcome.COMMAND_ERROR) and seen.has(Fact.UNKNOWN_TEXT),
+    ),
+    # The way there, and who answers in the database's place.
+    _rule(
+        VerdictCode.ADDRESS_NOT_ALLOWED,
+        lambda seen: seen.ended(*_KEPT_OUT) and seen.has(Fact.CONSOLE_ALLOWLIST),
+    ),
+    _rule(
+        VerdictCode.PROVIDER_TROUBLE,
+        lambda seen: seen.is_unreachable and not seen.ended(*_OUR_WAY) and seen.has(Fact.TROUBLE_POSTED),
+    ),
+    _rule(VerdictCode.NO_ROUTE, lambda seen: seen.ended(Outcome.NETWORK_UNREACHABLE)),
+    _rule(
+        VerdictCode.ONE_FAMILY_FAILS,
+        lambda seen: (
+            (seen.has(Fact.IPV4_FAILS) or seen.has(Fact.IPV6_FAILS))
+            and seen.ended(Outcome.TLS_TIMEOUT, Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_LOST)
+        ),
+    ),
+    _rule(
+        VerdictCode.BLOCKED_OR_DOWN,
+        lambda seen: seen.is_unconnected and seen.has_network and seen.is_nowhere_connected,
+    ),
+    _rule(VerdictCode.NOT_TLS, lambda seen: seen.ended(Outcome.TLS_FAILED) and seen.has(Fact.NOT_TLS)),
+    _rule(
+        VerdictCode.CERTIFICATE_UNTRUSTED,
+        lambda seen: seen.ended(Outcome.TLS_FAILED) and seen.has(Fact.CERTIFICATE_UNTRUSTED),
+    ),
+    _rule(
+        VerdictCode.CERTIFICATE_OUT_OF_DATE,
+        lambda seen: seen.ended(Outcome.TLS_FAILED) and seen.has(Fact.CERTIFICATE_OUT_OF_DATE),
+    ),
+    _rule(
+        VerdictCode.CERTIFICATE_OF_ANOTHER_NAME,
+        lambda seen: seen.ended(Outcome.TLS_FAILED) and seen.has(Fact.CERTIFICATE_OF_ANOTHER_NAME),
+    ),
+    _rule(
+        VerdictCode.PROXY_ASKS_LOGIN,
+        lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.PROXY_ASKS_LOGIN),
+    ),
+    _rule(VerdictCode.PORTAL, lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.PORTAL)),
+    _rule(
+        VerdictCode.BLOCKED_BY_LAW,
+        lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.BLOCKED_BY_LAW),
+    ),
+    _rule(
+        VerdictCode.REDIRECT_TO_HTTPS,
+        lambda seen: seen.ended(Outcome.NOT_UPSTASH) and seen.has(Fact.REDIRECT_TO_HTTPS),
+    ),
+    _rule(VerdictCode.REDIRECT, lambda seen: seen.ended(Outcome.NOT_UPSTASH) and seen.has(Fact.REDIRECT)),
+    _rule(VerdictCode.LOGIN_WALL, lambda seen: seen.ended(Outcome.NOT_UPSTASH) and seen.has(Fact.WALL)),
+    # REST works; the worker may not.
+    _rule(
+        VerdictCode.OTHER_DATABASE,
+        lambda seen: seen.rest_works and seen.has(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
+    ),
+    _rule(
+        VerdictCode.WORKER_VARIABLE_MISSING,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_VARIABLE_MISSING),
+    ),
+    # Before the next rule: to deploy a staged value that is not the right one would break a worker that works.
+    _rule(
+        VerdictCode.WORKER_VALUE_DIFFERS,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_VARIABLE_DIFFERS),
+    ),
+    _rule(
+        VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_VARIABLE_STAGED),
+    ),
+    _rule(
+        VerdictCode.WORKER_LEGACY_PORT,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_ON_LEGACY_PORT),
+    ),
+    _rule(
+        VerdictCode.WORKER_READ_ONLY,
+        lambda seen: (
+            seen.layers.passed(Layer.TOKEN)
+            and (seen.rest_works or seen.ended(Outcome.PERMISSION_DENIED))
+            and seen.has(Fact.WORKER_AS_READ_ONLY)
+        ),
+    ),
+    _rule(
+        VerdictCode.ACL_USER_TOKEN,
+        lambda seen: seen.rest_works and seen.has(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_AUTH_REJECTED),
+    ),
+    _rule(
+        VerdictCode.WORKER_URL_WRONG,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_AUTH_REJECTED),
+    ),
+    _rule(
+        VerdictCode.WORKER_URL_BROKEN,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_URL_BROKEN),
+    ),
+    _rule(
+        VerdictCode.WORKER_PORT_BLOCKED,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_NOT_CONNECTED),
+    ),
+    _rule(
+        VerdictCode.WORKER_NOT_ENCRYPTED,
+        lambda seen: (
+            seen.rest_works
+            and seen.has(Fact.WORKER_NOT_ENCRYPTED)
+            and seen.layers.result_of(Layer.WORKER).outcome is not Outcome.TOO_MANY_CONNECTIONS
+        ),
+    ),
+    _rule(
+        VerdictCode.SLOW,
+        lambda seen: seen.layers.result_of(Layer.PING).outcome is Outcome.SLOW and not seen.worker_failed,
+    ),
+    _rule(
+        VerdictCode.CANARY_KEY_NOT_ALLOWED,
+        lambda seen: seen.rest_works and not seen.worker_failed and seen.has(Fact.KEY_NOT_ALLOWED),
+    ),
+    _rule(
+        VerdictCode.CANARY_CANNOT_DELETE,
+        lambda seen: seen.rest_works and not seen.worker_failed and seen.has(Fact.DELETE_NOT_ALLOWED),
+    ),
+    _rule(
+        VerdictCode.CERTIFICATE_ENDS_SOON,
+        lambda seen: seen.rest_works and not seen.worker_failed and seen.has(Fact.CERTIFICATE_ENDS_SOON),
+    ),
+    _rule(VerdictCode.ALL_GOOD, lambda seen: seen.rest_works and not seen.worker_failed),
+)
+_STATUS = {
+    VerdictCode.ALL_GOOD: ExitStatus.OK,
+    VerdictCode.CANARY_KEY_NOT_ALLOWED: ExitStatus.OK,
+    VerdictCode.CANARY_CANNOT_DELETE: ExitStatus.OK,
+    VerdictCode.SLOW: ExitStatus.WARNING,
+    VerdictCode.CERTIFICATE_ENDS_SOON: ExitStatus.WARNING,
+    # REST works; whether a worker is told the user's name cannot be seen from here.
+    VerdictCode.ACL_USER_TOKEN: ExitStatus.WARNING,
+    VerdictCode.OFFLINE: ExitStatus.UNKNOWN,
+    VerdictCode.PROXY_NEEDED: ExitStatus.UNKNOWN,
+    VerdictCode.OTHER_DATABASE: ExitStatus.UNKNOWN,
+    VerdictCode.NOT_KNOWN: ExitStatus.UNKNOWN,
+}
+
+
+def judge(layers: LayerResults, profile: DatabaseProfile) -> Verdict:
+    """The verdict on the layers; there always is one."""
+    seen = _Examined(layers=layers, profile=profile)
+    outcome, worker_outcome = layers.outcome(), layers.result_of(Layer.WORKER).outcome
+    code = next((rule.code for rule in RULES if rule.fits(seen)), None)
+    if code is not None:
+        return Verdict(code=code, outcome=outcome or worker_outcome, profile=profile)
+    if outcome is not None:
+        return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
+    if layers.failed(Layer.WORKER) and worker_outcome is not None:
+        return Verdict(code=VerdictCode.WORKER_FAILS, outcome=worker_outcome, profile=profile)
+    return Verdict(code=VerdictCode.NOT_KNOWN, outcome=None, profile=profile)
+
+
+def judge_check(check: Check, profile: DatabaseProfile) -> Verdict:
+    """The verdict on what one check alone showed, by the same rules."""
+    outcome = check.outcome
+    if outcome is Outcome.OFFLINE and profile.proxy_variable:
+        return Verdict(code=VerdictCode.PROXY_NEEDED, outcome=outcome, profile=profile)
+    if not outcome.family.is_failing and not check.facts & _TOLD_OF_FINE_CHECKS:
+        return judge_outcome(outcome, profile)
+    return judge(_layers_of(check), profile)
+
+
+def verdict_shown(check: Check, told: Verdict | None, profile: DatabaseProfile) -> Verdict:
+    """The verdict to show beside a check: that `told` of its open incident, where it is of the same trouble."""
+    if told is not None and told.outcome is not None and told.outcome.family is check.outcome.family:
+        return told
+    return judge_check(check, profile)
+
+
+def judge_outcome(outcome: Outcome, profile: DatabaseProfile) -> Verdict:
+    """The verdict on an outcome of which no more is known."""
+    return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
+
+
+def explains(diagnosis: Diagnosis, cause: Outcome) -> bool:
+    """True where the verdict tells more of an incident's cause than the cause does.
+
+    False where the database was fine again by then, or failed in another way.
+    """
+    layers, code = diagnosis.layers, diagnosis.verdict.code
+    outcome = layers.outcome() or layers.result_of(Layer.WORKER).outcome
+    if code in _ADDS_NOTHING:
+        return False
+    if outcome is not None:
+        return outcome.family is cause.family
+    return cause.family is Family.QUOTA and code in _ABOUT_LIMITS
+
+
+def exit_status(verdict: Verdict) -> ExitStatus:
+    """The exit status of the doctor for one database, by the convention of `check`."""
+    return _STATUS.get(verdict.code, ExitStatus.CRITICAL)
+
+
+def worst_status(verdicts: Sequence[Verdict]) -> ExitStatus:
+    """The exit status of the doctor; unknown when there is no verdict."""
+    return worst(map(exit_status, verdicts))
+
+
+_ADDS_NOTHING = (
+    VerdictCode.AS_THE_OUTCOME_SAYS,
+    VerdictCode.WORKER_FAILS,
+    VerdictCode.VARIABLE_MISSING,
+    VerdictCode.VALUE_MALFORMED,
+    VerdictCode.NOT_KNOWN,
+    VerdictCode.ALL_GOOD,
+    VerdictCode.SLOW,
+)
+# Only the canary finds these: the doctor does not write for an alert, but the console may know.
+_ABOUT_LIMITS = (
+    VerdictCode.SUSPENDED,
+    VerdictCode.SUSPENDED_FOR_BANDWIDTH,
+    VerdictCode.QUOTA_BEHIND_PING,
+    VerdictCode.DATABASE_FULL,
+)
+_TOLD_OF_FINE_CHECKS = frozenset({Fact.KEY_NOT_ALLOWED, Fact.DELETE_NOT_ALLOWED})
+_SHOWN_BY_CANARY = _TOLD_OF_FINE_CHECKS | {Fact.FOUND_BY_CANARY}
+# The layer at which a check with this outcome ended. What is not here ended at PING.
+_LAYER_OF = {
+    **dict.fromkeys((one for one in Outcome if one.family is Family.CONFIGURATION), Layer.CONFIGURATION),
+    Outcome.DNS_NOT_FOUND: Layer.LOOKUP,
+    Outcome.DNS_FAILED: Layer.LOOKUP,
+    **dict.fromkeys(_NO_CONNECTION, Layer.CONNECTION),
+    Outcome.TLS_TIMEOUT: Layer.ENCRYPTION,
+    Outcome.TLS_FAILED: Layer.ENCRYPTION,
+    Outcome.TOKEN_REJECTED: Layer.TOKEN,
+    Outcome.OFFLINE: Layer.CONNECTIVITY,
+}
+
+
+def _layers_of(check: Check) -> LayerResults:
+    """What the check showed of the layers: the one at which it ended, and those that must have passed."""
+    passed: tuple[Layer, ...] = ()
+    if check.facts & _SHOWN_BY_CANARY:
+        passed, ended = (Layer.TOKEN, Layer.PING), Layer.WRITING
+    elif Fact.FOUND_BY_WORKER in check.facts:
+        passed, ended = (Layer.TOKEN, Layer.PING), Layer.WORKER
+    else:
+        ended = _LAYER_OF.get(check.outcome, Layer.PING)
+    is_failing = check.outcome.family.is_failing
+    result = LayerResult(
+        layer=ended,
+        state=LayerState.FAILED if is_failing else LayerState.PASSED,
+        detail=check.detail,
+        outcome=check.outcome if is_failing else None,
+        facts=check.facts,
+    )
+    passing = (LayerResult(layer=layer, state=LayerState.PASSED) for layer in passed)
+    return LayerResults(database=check.database, layers=(*passing, result))
