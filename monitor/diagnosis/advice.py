@@ -579,7 +579,8 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _YOURS,
         "The port in the URL does not speak TLS.",
         _NO_PORT,
-        _elsewhere("Write http:// in {url} if the server has no TLS, or the port that has."),
+        _elsewhere("Use the port on which the server speaks https, or http:// in {url} where it has no TLS."),
+        _elsewhere("A Redis port is none of the two: REST needs a REST server before it."),
     ),
     VerdictCode.CERTIFICATE_UNTRUSTED: _entry(
         _YOURS,
@@ -705,7 +706,8 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.WORKER_NOT_ENCRYPTED: _entry(
         _YOURS,
         "REST works, and the worker's port was reached, but no TLS came about on it; the layers say how it ended.",
-        "Check that the worker's port is the one of rediss://, and what inspects TLS on the way.",
+        "Check that the port is the one of rediss:// (doctor.worker_port), and what inspects TLS.",
+        "A Redis at its limit of connections can say nothing else: see how many there are.",
         _REST_CLIENT,
     ),
     VerdictCode.SLOW: _BY_OUTCOME[Outcome.SLOW],

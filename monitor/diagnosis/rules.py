@@ -48,6 +48,12 @@ class _Examined:
         return outcome is not None and outcome.family in (Family.NETWORK, Family.SERVICE)
 
     @property
+    def is_met_by_a_stranger(self) -> bool:
+        """Not the database: nothing answered, or something else. Through a tunnel the database answers itself."""
+        outcome = self.layers.outcome()
+        return outcome is not None and (outcome.family is Family.NETWORK or outcome is Outcome.NOT_UPSTASH)
+
+    @property
     def is_unconnected(self) -> bool:
         return self.ended(*_NO_CONNECTION)
 
@@ -102,6 +108,8 @@ _KEPT_OUT = (
     Outcome.RESPONSE_TIMEOUT,
     Outcome.ACCESS_DENIED,
 )
+# How a check ends that happens to go by the address family which does not get through.
+_NOT_THROUGH = (Outcome.TLS_TIMEOUT, Outcome.TLS_FAILED, Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_LOST)
 # What Upstash posts is no cause of these.
 _OUR_WAY = (Outcome.NETWORK_UNREACHABLE, Outcome.DNS_NOT_FOUND, Outcome.ACCESS_DENIED, Outcome.NOT_UPSTASH)
 _BEYOND_THE_HOST = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
@@ -183,7 +191,7 @@ RULES: tuple[VerdictRule, ...] = (
     # The name.
     _rule(
         VerdictCode.NAME_FILTERED,
-        lambda seen: seen.has(Fact.NAME_FILTERED) and seen.is_unreachable,
+        lambda seen: seen.has(Fact.NAME_FILTERED) and seen.is_met_by_a_stranger,
     ),
     _rule(
         VerdictCode.PRIVATE_NAME,
@@ -268,10 +276,7 @@ RULES: tuple[VerdictRule, ...] = (
     _rule(VerdictCode.NO_ROUTE, lambda seen: seen.ended(Outcome.NETWORK_UNREACHABLE)),
     _rule(
         VerdictCode.ONE_FAMILY_FAILS,
-        lambda seen: (
-            (seen.has(Fact.IPV4_FAILS) or seen.has(Fact.IPV6_FAILS))
-            and seen.ended(Outcome.TLS_TIMEOUT, Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_LOST)
-        ),
+        lambda seen: (seen.has(Fact.IPV4_FAILS) or seen.has(Fact.IPV6_FAILS)) and seen.ended(*_NOT_THROUGH),
     ),
     _rule(
         VerdictCode.BLOCKED_OR_DOWN,
