@@ -157,6 +157,7 @@ _SERVER_LOG = _elsewhere("Read the log of the server that answers at this addres
 _IS_RUNNING = _elsewhere("See whether the server runs, and on which port it listens.")
 _USAGE_PAGE = _upstash("Look at the console's usage page: throttled commands or bandwidth show there.")
 _SUPPORT = _upstash("If nothing is posted there, write to Upstash support with the times of this incident.")
+_ADDRESS_LIST = _elsewhere("If only certain addresses are let in, check that this service's is among them.")
 _ALLOWLIST = _upstash("If the database has an IP allowlist, check that this service's outbound address is on it.")
 _FIXED_ADDRESS = _on_railway("On Railway a fixed outbound address needs the Pro plan and a deployment.")
 _NO_PORT = _upstash("Take the port out of {url}: REST is on 443.")
@@ -169,6 +170,7 @@ _NO_QUOTES = _Step("Write the value alone: no quotes, no spaces, no NAME= in fro
 _MACHINE_NETWORK = _Step("Check the network of the machine or container that runs the monitor.")
 _OUTBOUND_IPV6 = _on_railway("On Railway outbound IPv6 is off unless it is turned on for the service.")
 _WAIT_FOR_RESET = _upstash("Upgrade the plan in the Upstash console, or wait until the limit is reset.")
+_RAISE_LIMIT = _elsewhere("Upgrade the plan or raise the limit, or wait until it is reset.")
 _WHAT_USES_IT = _upstash("See on the console's usage page what uses so much.")
 _DEPLOY_STAGED = _Step("Deploy the staged change of {worker}.")
 _ITS_TOKEN = _upstash("Set {its_token} of {worker} to the console's REST token, and deploy.")
@@ -228,6 +230,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         "The plan's number of commands is used up; commands are refused.",
         _WAIT_FOR_RESET,
         _WHAT_USES_IT,
+        _RAISE_LIMIT,
         _SERVER_LOG,
     ),
     Outcome.SUSPENDED: _entry(
@@ -346,6 +349,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         "Something at the address, or on the way to it, does not let this caller through.",
         _ALLOWLIST,
         _FIXED_ADDRESS,
+        _ADDRESS_LIST,
         _SERVER_LOG,
         _PROXY_ON_THE_WAY,
     ),
@@ -525,6 +529,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         "The plan's bandwidth is used up; commands are refused.",
         _WAIT_FOR_RESET,
         _WHAT_USES_IT,
+        _RAISE_LIMIT,
         _SERVER_LOG,
     ),
     VerdictCode.DAILY_LIMIT_REACHED: _entry(
@@ -532,6 +537,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         "The day's number of commands is used up; commands are refused until the next day.",
         _WAIT_FOR_RESET,
         _WHAT_USES_IT,
+        _RAISE_LIMIT,
         _SERVER_LOG,
     ),
     VerdictCode.QUOTA_BEHIND_PING: _entry(
@@ -539,6 +545,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         "The plan's commands are used up: PING still answers, real commands do not.",
         _WAIT_FOR_RESET,
         _WHAT_USES_IT,
+        _RAISE_LIMIT,
         _SERVER_LOG,
     ),
     VerdictCode.DATABASE_FULL: _BY_OUTCOME[Outcome.CAPACITY_FULL],
