@@ -166,6 +166,9 @@ def plan_fix(
         what = "refuses" if new.state is AttemptState.REFUSED else "did not accept"
         refusal = f"the database {what} the console's token ({new.detail}), so nothing is written"
         return FixPlan(service=service, left=left, refusal=refusal)
+    if writes and any(one.reason is LeaveReason.IN_USE for one in left):
+        refusal = "a deployment would also replace a value that works, so nothing is written"
+        return FixPlan(service=service, left=left, refusal=refusal)
     redeploys = bool(writes) or any(plan.is_to_be_deployed(pair) for pair in pairs)
     return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys)
 
@@ -188,6 +191,8 @@ class _Plan:
         self._expected = expected
         self._console = console
         self._attempts = attempts
+        pairs = find_pairs(variables, expected)
+        self._present = [one for pair in pairs for one in credentials_of(variables, pair, expected)]
 
     def decide(self, pair: VariablePair) -> Iterator[_Decision]:
         url, token = variable_of(self._variables, pair.url), variable_of(self._variables, pair.token)
@@ -201,7 +206,7 @@ class _Plan:
         elif isinstance(on_url, LeftAlone) and on_url.reason is LeaveReason.SEALED:
             yield LeftAlone(name=token.name, reason=LeaveReason.NOT_TRIED, detail="its URL is sealed")
         else:
-            yield self._decide_token(token, credentials_of(self._variables, pair, self._expected))
+            yield self._decide_token(token)
 
     def decide_redis_url(self, variable: Variable) -> LeftAlone:
         """Never written."""
@@ -248,16 +253,16 @@ class _Plan:
             )
         return LeftAlone(name=variable.name, reason=LeaveReason.RIGHT)
 
-    def _decide_token(self, variable: Variable, present: Collection[Credentials]) -> _Decision:
+    def _decide_token(self, variable: Variable) -> _Decision:
         name, new = variable.name, self._console.rest_token
         if variable.is_sealed and variable.stored is None:
             return LeftAlone(name=name, reason=LeaveReason.SEALED)
         if variable.stored is not None and self._is_consoles(variable.stored):
             return LeftAlone(name=name, reason=LeaveReason.RIGHT)
-        # All that a write and its deployment replace: also what runs, and what a person has staged.
-        replaced = [one for one in present if one.token is not None and one.token != new]
-        if not {one.token for one in present}.issuperset(_values(variable)):
-            return LeftAlone(name=name, reason=LeaveReason.NOT_TRIED)
+        # All that a write and its deployment replace: also what runs, and what a person has staged; with whichever
+        # URL it was tried.
+        values = _values(variable)
+        replaced = [one for one in self._present if one.token in values and one.token != new]
         if any(one.token and self._is_password(one.token) for one in replaced):
             return LeftAlone(name=name, reason=LeaveReason.PASSWORD)
         for state, reason in (

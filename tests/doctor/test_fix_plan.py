@@ -18,7 +18,7 @@ from monitor.doctor.fix_plan import (
     new_credentials,
     plan_fix,
 )
-from monitor.doctor.tried_values import Attempt, AttemptState, Credentials
+from monitor.doctor.tried_values import Attempt, AttemptState
 from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.lib.secret import Secret
 
@@ -223,6 +223,15 @@ def test_this_databases_own_names_are_written() -> None:
     assert [write.name for write in plan.writes] == ["CACHE_URL", "CACHE_REST_TOKEN"]
 
 
+def test_nothing_is_deployed_over_a_value_that_works() -> None:
+    """The service reads the database through two pairs: one is to be written, and in the other what runs works."""
+    nameless = replace(EXPECTED, url_variable="", token_variable="")
+    vercel = (variable("KV_REST_API_URL", URL), variable("KV_REST_API_TOKEN", OLD, running=Secret(ACL)))
+    plan = planned(RIGHT_URL, token("AXelse444444444444444444"), *vercel, expected=nameless)
+    assert (plan.writes, plan.redeploys) == ((), False)
+    assert plan.lines()[-1] == "a deployment would also replace a value that works, so nothing is written"
+
+
 def test_without_a_name_nothing_is_written() -> None:
     """The values are written in the file here: the worker's are found by the host, or by nobody."""
     nameless = replace(EXPECTED, url_variable="", token_variable="")
@@ -252,17 +261,27 @@ def test_a_plan_reads_as_what_will_be_done() -> None:
     assert "(sha256 nothing becomes " in planned(RIGHT_URL).lines()[0]
 
 
-TEXTS = st.sampled_from([OLD, NEW, READ_ONLY, ACL, PASSWORD, f"{NEW}\n", f'"{ACL}"', " ", "undefined"])
-URLS = st.sampled_from(
-    [URL, f"{URL}/", f"https://{OTHER_HOST}", f'"{URL}"', "undefined", " ", f"rediss://default:{OLD}@{HOST}:6379"]
-)
+# What makes a plan write something comes often, so that many of them do.
+TEXTS = st.sampled_from([OLD, OLD, ACL, ACL, NEW, READ_ONLY, PASSWORD, f"{NEW}\n", f'"{ACL}"', " ", "undefined"])
+ODD_URLS = [
+    f"{URL}/",
+    f"https://{OTHER_HOST}",
+    f'"{URL}"',
+    "undefined",
+    " ",
+    f"rediss://default:{OLD}@{HOST}:6379",
+]
+URLS = st.sampled_from([*[URL] * 12, *ODD_URLS])
+STATES = st.sampled_from([*[REFUSED] * 4, ACCEPTED, MAY_BE_DISABLED, NOT_TRIED])
+NEW_STATES = st.sampled_from([*[ACCEPTED] * 6, REFUSED, MAY_BE_DISABLED, NOT_TRIED])
 NAMES = st.sampled_from(["", URL_NAME, "CACHE_REST_URL", "SHOP_URL"])
 
 
 @st.composite
 def services(draw: st.DrawFn, name: str, texts: st.SearchStrategy[str]) -> Variable:
     """A variable with anything in its three places."""
-    places = [draw(st.none() | texts) for _ in range(3)]
+    places: list[str | None] = [draw(texts), draw(st.none() | texts), draw(st.none() | texts)]
+    places[0] = places[0] if draw(st.integers(0, 4)) else None
     stored, staged, running = (None if text is None else Secret(text) for text in places)
     if draw(st.booleans()) and stored is None:
         return Variable(name=name, is_sealed=True)
@@ -283,9 +302,9 @@ def test_no_plan_writes_over_what_was_accepted_or_not_tried(data: st.DataObject)
     pairs = [(URL_NAME, TOKEN_NAME), ("CACHE_REST_URL", "CACHE_REST_TOKEN"), ("SHOP_URL", "SHOP_SECRET")]
     variables = {}
     for url, secret in pairs:
-        if data.draw(st.booleans()):
+        if data.draw(st.integers(0, 2)):
             variables[url] = data.draw(services(url, URLS))
-        if data.draw(st.booleans()):
+        if data.draw(st.integers(0, 2)):
             variables[secret] = data.draw(services(secret, TEXTS))
     own = dict([*pairs, ("", "")])
     name = data.draw(NAMES)
@@ -298,13 +317,13 @@ def test_no_plan_writes_over_what_was_accepted_or_not_tried(data: st.DataObject)
         console=console,
     )
     tried = credentials_for_plan(variables, expected, console)
-    attempts = {
-        one: Attempt(state=data.draw(st.sampled_from(AttemptState))) for one in tried if data.draw(st.booleans())
-    }
+    new = new_credentials(console)
+    answers = {one: data.draw(NEW_STATES if one == new else STATES) for one in tried}
+    attempts = {one: Attempt(state=state) for one, state in answers.items() if data.draw(st.integers(0, 9))}
     plan = plan_fix(variables, expected, console, attempts, service="worker")
     states = {one: attempts.get(one, Attempt(state=NOT_TRIED)).state for one in tried}
     if plan.writes:
-        assert states[new_credentials(console)] is ACCEPTED
+        assert states[new] is ACCEPTED
     for write in plan.writes:
         had = variables.get(write.name, Variable(name=write.name))
         assert not (had.is_sealed and had.stored is None)
@@ -314,10 +333,5 @@ def test_no_plan_writes_over_what_was_accepted_or_not_tried(data: st.DataObject)
             if write.value.reveal() == URL:
                 assert value.reveal().rstrip("/") == URL  # no other URL is replaced
                 continue
-            answers = [state for one, state in states.items() if _is_of(one, value)]
-            assert answers
-            assert set(answers) == {REFUSED}
-
-
-def _is_of(credentials: Credentials, token: Secret) -> bool:
-    return credentials.token == token
+            found = {state for one, state in states.items() if one.token == value}
+            assert found == {REFUSED}
