@@ -7,8 +7,7 @@ from collections.abc import Callable
 from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.rules import judge_outcome
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import Verdict, judge_outcome
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 

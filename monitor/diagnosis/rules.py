@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from monitor.checks.observation import Check, Fact, Family, Outcome
 from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.profile import DatabaseProfile, HostKind
-from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
+from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, judge_outcome
 from monitor.lib.exit_status import ExitStatus, worst
 
 
@@ -419,18 +419,6 @@ def judge_check(check: Check, profile: DatabaseProfile) -> Verdict:
     if not outcome.family.is_failing and not check.facts & _TOLD_OF_FINE_CHECKS:
         return judge_outcome(outcome, profile)
     return judge(_layers_of(check), profile)
-
-
-def verdict_shown(check: Check, told: Verdict | None, profile: DatabaseProfile) -> Verdict:
-    """The verdict to show beside a check: that `told` of its open incident, where it is of the same trouble."""
-    if told is not None and told.outcome is not None and told.outcome.family is check.outcome.family:
-        return told
-    return judge_check(check, profile)
-
-
-def judge_outcome(outcome: Outcome, profile: DatabaseProfile) -> Verdict:
-    """The verdict on an outcome of which no more is known."""
-    return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
 
 
 def explains(diagnosis: Diagnosis, cause: Outcome) -> bool:

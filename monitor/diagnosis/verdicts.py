@@ -96,6 +96,11 @@ class Verdict:
     profile: DatabaseProfile
 
 
+def judge_outcome(outcome: Outcome, profile: DatabaseProfile) -> Verdict:
+    """The verdict on an outcome of which no more is known."""
+    return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
     """The examined layers of a database and the verdict on them."""

@@ -314,7 +314,8 @@ class Cycle:
 
     def _explain(self, check: Check, cause: Outcome) -> Verdict:
         # Imported with the first incident: the rules of verdicts are no part of a check that finds nothing.
-        from monitor.diagnosis.rules import judge_check, judge_outcome
+        from monitor.diagnosis.rules import judge_check
+        from monitor.diagnosis.verdicts import judge_outcome
 
         if check.outcome is cause:
             return judge_check(check, self._profile)

@@ -14,8 +14,8 @@ from monitor.checks.budget import budget
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
-from monitor.diagnosis.rules import verdict_shown
 from monitor.lib.times import to_ms
+from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.queries import history_of, past_days, status_of, totals_of
 from monitor.store.read_only import ReadOnlyFile, open_read_only

@@ -16,10 +16,10 @@ from functools import cache
 from monitor.alerts.notification import Severity
 from monitor.checks.budget import budget
 from monitor.checks.observation import Check, Outcome, Phases
-from monitor.diagnosis.rules import verdict_shown
 from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
 from monitor.report.overview import Overview
+from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.rollups.model import (
     DatabaseStatus,

@@ -21,13 +21,13 @@ from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, e
 from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.rules import verdict_shown
 from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.round import Round, RoundResult, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.times import Deadline, now_utc
+from monitor.report.verdict import verdict_shown
 from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Totals
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import Settings
-from monitor.diagnosis.rules import judge_outcome
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import Verdict, judge_outcome
 from monitor.engine.wiring import profiles_of
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
