@@ -14,11 +14,10 @@ from pydantic_core import PydanticUndefined
 from monitor.checks.observation import Outcome
 from monitor.cli.main import COMMANDS
 from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
-from monitor.diagnosis.advice import advise
 from monitor.diagnosis.layers import Layer
 from monitor.lib.secret import Secret
 from monitor.lib.times import write_duration
-from tools.make_docs import PAGES, USUAL
+from tools.make_docs import COMMAND, PAGES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -30,14 +29,10 @@ def _sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_every_outcome_has_an_entry_with_its_advice() -> None:
-    """docs/outcomes.md has each code once, with the meaning and the steps that messages carry."""
+def test_every_outcome_has_an_entry() -> None:
+    """docs/outcomes.md has each code once, in the order of the program."""
     sections = _sections((ROOT / "docs" / "outcomes.md").read_text(encoding="utf-8"))
     assert list(sections) == [outcome.value for outcome in Outcome]
-    for outcome in Outcome:
-        advice = advise(outcome, USUAL)
-        for text in (advice.meaning, *advice.next_steps):
-            assert text in sections[outcome.value], f"docs/outcomes.md, {outcome.value}: {text!r} is missing"
 
 
 @EACH_DOCUMENT
@@ -121,5 +116,6 @@ def test_every_layer_has_an_entry() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_that_is_made_is_as_its_tables_are(name: str) -> None:
-    """Where it is not: python tools/make_docs.py."""
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name]()
+    """Texts, outcomes, advice and verdicts are said in one place, and the pages show them."""
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == PAGES[name](), f"docs/{name} is older than its tables. Next: {COMMAND}"

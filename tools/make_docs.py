@@ -1,12 +1,12 @@
 """The pages of the documentation that are made from the program's own tables.
 
-`python tools/make_docs.py` writes them; a test holds the files against the tables.
+`python -m tools.make_docs` from the root of the project writes them; a test holds the files against the tables.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import Advice, word
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from tools.outcomes_page import outcomes_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 # A database of Upstash's, read from the usual variables, with a worker on Railway.
@@ -36,9 +37,10 @@ _PROFILES = {
     VerdictCode.PRIVATE_NAME: replace(USUAL, host_kind=HostKind.RAILWAY_PRIVATE),
     VerdictCode.KV_NAME_GONE: replace(USUAL, host_kind=HostKind.VERCEL_KV),
 }
-_HEAD = """# The verdicts
+COMMAND = "python -m tools.make_docs"
+_HEAD = f"""# The verdicts
 
-Made by `python tools/make_docs.py` from the table that messages, page, JSON, `check` and `doctor` take their words
+Made by `{COMMAND}` from the table that messages, page, JSON, `check` and `doctor` take their words
 from. The words are those for a database of Upstash's that is read from the usual variables, beside a worker on
 Railway. Others get their own: the names of their variables, and no step that needs a console, a status page or a
 service that they do not have.
@@ -68,7 +70,10 @@ def _words(advice: Advice) -> Iterator[str]:
         yield "".join(f"{number}. {step}\n" for number, step in enumerate(advice.next_steps, start=1))
 
 
-PAGES = {"verdicts.md": verdicts_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "outcomes.md": lambda: outcomes_page(USUAL, command=COMMAND),
+    "verdicts.md": verdicts_page,
+}
 
 
 if __name__ == "__main__":

@@ -9,18 +9,31 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from monitor.checks.classify import CheckResult
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Fact, Outcome
+from monitor.checks.placeholders import is_masked, is_placeholder, is_placeholder_host
 
 _ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
 _REFERENCE = re.compile(r"\$\{|\}\}|^\$[A-Za-z_]")
+_WITH_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+# Long, of a token's characters alone, among them a digit and a letter: no word, no name of a host.
+_TOKEN = re.compile(r"^(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_=-]{24,}$")
+_LOOK_ALIKE = re.compile(
+    r"_REST(?:_API)?(?:_READ_?ONLY)?_(?:URL|TOKEN)$|(?:^|_)(?:REDIS|KV)(?:_TLS|_PUBLIC|_PRIVATE)?_(?:URL|TOKEN)$"
+)
+_MOST_NAMES = 4
+_REDIS_PORT = 6379
+# What is wrong with a value, with what a verdict asks for.
+_Mistake = tuple[str, Fact]
 _LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 _QUOTES = "\"'`“”‘’«»"
 _AROUND = f" \t\r\n\v\f\u00a0\u200b\ufeff{_QUOTES}"
 UPSTASH_DOMAIN = ".upstash.io"
+_UPSTASH_DOMAINS = (UPSTASH_DOMAIN, ".kv.vercel-storage.com")  # Vercel's own names for what Upstash runs
 READ_ONLY_USER = "default_ro"
 _NAMED = {
     "\n": "a newline",
@@ -33,27 +46,83 @@ _NAMED = {
 }
 
 
-def inspect(url: str, token: str) -> CheckResult | None:
-    """Return what is wrong with the pair as it stands, or `None` when it is fit to be sent."""
-    return _inspect_url(url) or _inspect_token(token)
+def inspect(url: str, token: str, look_alikes: Sequence[str] = ()) -> CheckResult | None:
+    """Return what is wrong with the pair as it stands, or `None` when it is fit to be sent.
+
+    `look_alikes` are names of variables that are set and may be meant; the detail of a missing value tells them.
+    """
+    if _is_swapped(url, token):
+        detail = "stands in the token's place, and the token in its own"
+        return CheckResult(outcome=Outcome.URL_MALFORMED, detail=detail, facts=frozenset({Fact.SWAPPED}))
+    return _inspect_url(url, look_alikes) or _inspect_token(token, url, look_alikes)
 
 
-def _inspect_url(url: str) -> CheckResult | None:
+def look_alikes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of variables that hold something and look as if a database's URL or token were in them."""
+    return tuple(sorted(name for name, value in environ.items() if _LOOK_ALIKE.search(name) and value.strip()))
+
+
+def _inspect_url(url: str, look_alikes: Sequence[str]) -> CheckResult | None:
     if not url.strip():
-        return CheckResult(outcome=Outcome.URL_MISSING, detail=_absence("URL", url))
-    wrong = _shared_mistake(url) or _url_mistake(url)
-    return CheckResult(outcome=Outcome.URL_MALFORMED, detail=f"the URL {wrong}") if wrong else None
+        names = [name for name in look_alikes if name.endswith("URL")]
+        return CheckResult(outcome=Outcome.URL_MISSING, detail=_absence(url, names))
+    return _malformed(
+        Outcome.URL_MALFORMED,
+        _stand_in(url, is_placeholder=_is_placeholder_url(url.strip(_AROUND)))
+        or _shared_mistake(url)
+        or _url_mistake(url),
+    )
 
 
-def _inspect_token(token: str) -> CheckResult | None:
+def _inspect_token(token: str, url: str, look_alikes: Sequence[str]) -> CheckResult | None:
     if not token.strip():
-        return CheckResult(outcome=Outcome.TOKEN_MISSING, detail=_absence("token", token))
-    wrong = _shared_mistake(token) or _token_mistake(token)
-    return CheckResult(outcome=Outcome.TOKEN_MALFORMED, detail=f"the token {wrong}") if wrong else None
+        names = [name for name in look_alikes if not name.endswith("URL")]
+        return CheckResult(outcome=Outcome.TOKEN_MISSING, detail=_absence(token, names))
+    is_upstash = (host_of(url) or "").endswith(_UPSTASH_DOMAINS)
+    return _malformed(
+        Outcome.TOKEN_MALFORMED,
+        _stand_in(token, is_placeholder=is_placeholder(token.strip(_AROUND), is_upstash=is_upstash))
+        or _shared_mistake(token)
+        or _token_mistake(token),
+    )
 
 
-def _absence(what: str, value: str) -> str:
-    return f"the {what} holds only whitespace" if value else f"the {what} is empty or its variable is not set"
+def _malformed(outcome: Outcome, mistake: str | _Mistake | None) -> CheckResult | None:
+    if mistake is None:
+        return None
+    if isinstance(mistake, str):
+        return CheckResult(outcome=outcome, detail=mistake)
+    return CheckResult(outcome=outcome, detail=mistake[0], facts=frozenset({mistake[1]}))
+
+
+def _absence(value: str, names: Sequence[str]) -> str:
+    found = "holds only whitespace" if value else "empty, or its variable is not set"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{found}; set instead: {', '.join(names[:_MOST_NAMES])}{more}" if names else found
+
+
+def _is_swapped(url: str, token: str) -> bool:
+    """True for a token in the URL's place and a URL in the token's."""
+    core = url.strip(_AROUND)
+    is_other = bool(core) and "://" not in core and "." not in core and not is_placeholder(core, is_upstash=True)
+    return is_other and not is_masked(core) and _is_url(token.strip(_AROUND))
+
+
+def _is_url(value: str) -> bool:
+    return bool(_WITH_SCHEME.match(value)) or value.lower().partition(":")[0].endswith(_UPSTASH_DOMAINS)
+
+
+def _stand_in(value: str, *, is_placeholder: bool) -> _Mistake | None:
+    if is_masked(value.strip(_AROUND)):
+        return "was copied from where it is hidden", Fact.MASKED
+    return ("is a placeholder", Fact.PLACEHOLDER) if is_placeholder else None
+
+
+def _is_placeholder_url(url: str) -> bool:
+    if "://" not in url and "." not in url:
+        return is_placeholder(url, is_upstash=True)
+    authority = re.split(r"[/?#]", url.partition("://")[2] or url, maxsplit=1)[0]
+    return is_placeholder_host(authority.rpartition("@")[2].partition(":")[0], domains=_UPSTASH_DOMAINS)
 
 
 def _shared_mistake(value: str) -> str | None:
@@ -78,43 +147,55 @@ def _foreign_character(value: str) -> str | None:
     return None
 
 
-def _url_mistake(url: str) -> str | None:
+def _url_mistake(url: str) -> str | _Mistake | None:
     if _ASSIGNMENT.match(url):
         return "is an assignment NAME=value; only the value belongs here"
     if " " in url:
         return "holds a space"
+    if _TOKEN.match(url):
+        return "looks like a token"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "is not a URL; the REST URL is https://HOST"
+        return "cannot be read as one; REST is at https://HOST"
     if parts.scheme in ("redis", "rediss"):
-        return f"is a {parts.scheme}:// URL; the REST URL is https://HOST with the same host"
+        return f"begins with {parts.scheme}://; REST is at https:// of the same host"
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        return "does not begin with https:// and a host; the REST URL is https://HOST"
+        return "does not begin with https:// and a host"
     return _place_mistake(url, parts, port)
 
 
-def _place_mistake(url: str, parts: SplitResult, port: int | None) -> str | None:
+def _place_mistake(url: str, parts: SplitResult, port: int | None) -> str | _Mistake | None:
     host = parts.hostname or ""
     if "@" in parts.netloc:
-        return "holds a user name or password; the REST URL is https://HOST"
+        return "holds a user name or password; REST is at https://HOST"
     if not is_host(host):
-        return "has no valid host; the REST URL is https://HOST"
+        return "has no valid host"
     if port == 0 or parts.netloc.endswith(":"):
-        return "has no valid port; the REST URL is https://HOST"
+        return "has no valid port"
     if parts.path not in ("", "/"):
-        return "has a path; the REST URL is https://HOST alone"
+        return "has a path; REST is at https://HOST alone"
     if "?" in url or "#" in url:
-        return "has a query; the REST URL is https://HOST alone"
+        return "has a query; REST is at https://HOST alone"
     if parts.scheme == "http" and host.removesuffix(".").endswith(UPSTASH_DOMAIN):
         return "begins with http://; Upstash is reached with https:// only"
+    if _is_redis_port(host, port):
+        return f"names port {port}, which is Redis's; REST is on 443", Fact.REDIS_PORT_IN_URL
     return None
 
 
+def _is_redis_port(host: str, port: int | None) -> bool:
+    """True for a port at Upstash that speaks Redis and no REST: 6379, or an older database's own."""
+    host = host.lower().removesuffix(".")
+    return host.endswith(_UPSTASH_DOMAINS) and port is not None and port in (_REDIS_PORT, legacy_port(host))
+
+
 def _token_mistake(token: str) -> str | None:
+    if _is_url(token):
+        return "is a URL"
     if token.lower().startswith("bearer "):
-        return "begins with `Bearer `; only the token itself belongs here"
+        return "begins with `Bearer `; only what follows belongs here"
     if _ASSIGNMENT.match(token):
         return "is an assignment NAME=value; only the value belongs here"
     if " " in token:
@@ -178,7 +259,8 @@ def endpoint_of(url: str) -> Endpoint | None:
     if not is_host(host) or not (mark or _BARE_NAME.match(host)):
         return None
     is_encrypted = scheme != "http" or host.endswith(UPSTASH_DOMAIN)
-    if scheme not in ("http", "https") or port is None or is_encrypted != (scheme == "https"):
+    is_rest = scheme in ("http", "https") and not _is_redis_port(host, port)
+    if not is_rest or port is None or is_encrypted != (scheme == "https"):
         # What was pasted in place of the REST URL has another port than it.
         port = 443 if is_encrypted else 80
     return Endpoint(host=host, port=port, is_encrypted=is_encrypted)
@@ -221,10 +303,10 @@ def inspect_for_worker(url: str, token: str, port: int) -> CheckResult | None:
         return mistake
     host = host_of(url)
     if host is None or _host_as_parsed(worker_url(url, "token", port)) != host:
-        detail = "the rediss:// URL that a worker builds from this URL leads to no valid host"
+        detail = "the rediss:// address that a worker builds from it leads to no valid host"
         return CheckResult(outcome=Outcome.URL_MALFORMED, detail=detail)
     if _host_as_parsed(worker_url(url, token, port)) != host:
-        detail = "a character of the token, such as / or #, cuts the rediss:// URL that a worker builds from it"
+        detail = "a character in it, such as / or #, cuts the rediss:// URL that a worker builds"
         return CheckResult(outcome=Outcome.TOKEN_MALFORMED, detail=detail)
     return None
 

@@ -40,7 +40,7 @@ def examine_configuration(url: str, token: str) -> LayerResult:
     """URL and token as they stand, and hints that can be read off the token."""
     mistake = inspect(url, token)
     facts = hints(url, token) | (mistake.facts if mistake else frozenset())
-    found = mistake.detail if mistake else "URL and token are there and well-formed"
+    found = mistake.summary if mistake else "URL and token are there and well-formed"
     return LayerResult(
         layer=Layer.CONFIGURATION,
         state=LayerState.FAILED if mistake else LayerState.PASSED,

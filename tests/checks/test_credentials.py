@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.checks.credentials import inspect
-from monitor.checks.observation import Outcome
+from monitor.checks.credentials import endpoint_of, inspect, look_alikes
+from monitor.checks.observation import Fact, Outcome
 
 URL = "https://glad-cat-12345.upstash.io"
 TOKEN = "AXyzTokenOfTheTest_123=="
@@ -87,8 +87,8 @@ def test_what_spoils_both_is_named(shape: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("rediss://default:AXsecretpass@glad-cat-12345.upstash.io:6379", "is a rediss:// URL"),
-        ("redis://glad-cat-12345.upstash.io", "is a redis:// URL"),
+        ("rediss://default:AXsecretpass@glad-cat-12345.upstash.io:6379", "begins with rediss://"),
+        ("redis://glad-cat-12345.upstash.io", "begins with redis://"),
         ("glad-cat-12345.upstash.io", "does not begin with https://"),
         ("//glad-cat-12345.upstash.io", "does not begin with https://"),
         ("ftp://glad-cat-12345.upstash.io", "does not begin with https://"),
@@ -105,11 +105,11 @@ def test_what_spoils_both_is_named(shape: str, words: str) -> None:
         ("http://glad-cat-12345.upstash.io", "begins with http://"),
         ("http://GLAD-CAT-12345.UPSTASH.IO", "begins with http://"),
         ("http://glad-cat-12345.upstash.io.", "begins with http://"),
-        ("https://glad-cat-12345.upstash.io:x", "is not a URL"),
-        ("https://glad-cat-12345.upstash.io:70000", "is not a URL"),
+        ("https://glad-cat-12345.upstash.io:x", "cannot be read as one"),
+        ("https://glad-cat-12345.upstash.io:70000", "cannot be read as one"),
         ("https://glad-cat-12345.upstash.io:", "has no valid port"),
         ("https://glad-cat-12345.upstash.io:0", "has no valid port"),
-        ("https://[::1", "is not a URL"),
+        ("https://[::1", "cannot be read as one"),
         ("https://-cat.upstash.io", "has no valid host"),
         ("https://cat..upstash.io", "has no valid host"),
     ],
@@ -142,6 +142,207 @@ def test_what_is_wrong_with_a_token_is_named(token: str, words: str) -> None:
     assert found.outcome is Outcome.TOKEN_MALFORMED
     assert words in found.detail
     assert "AXyz" not in found.detail
+
+
+PLACEHOLDERS = [
+    *(
+        "undefined",
+        "null",
+        "None",
+        "NaN",
+        "nil",
+        "[object Object]",
+        "<token>",
+        "<your token>",
+        "{token}",
+        "%TOKEN%",
+    ),
+    *(
+        "your-token-here",
+        "YOUR_TOKEN_HERE",
+        "your_upstash_token",
+        "yourtoken",
+        "YOUR-TOKEN-123",
+        "insert_token_here",
+    ),
+    *(
+        "changeme",
+        "change-me",
+        "CHANGE_ME",
+        "replace_me",
+        "TODO",
+        "tbd",
+        "FIXME",
+        "placeholder",
+        "example",
+        "sample",
+    ),
+    *("xxx", "XXXXXXXX", "xxxx-xxxx-xxxx", "AXxxxxxxxxxx==", "---", "???", '"undefined"', " null "),
+    *("token goes here", "paste your token here", "__TOKEN__"),
+]
+
+
+@pytest.mark.parametrize("host", ["glad-cat-12345.upstash.io", "redis.example.internal"])
+@pytest.mark.parametrize("token", PLACEHOLDERS)
+def test_a_placeholder_is_no_token(host: str, token: str) -> None:
+    """What templates hold, and what programs write where they have nothing; nothing is sent."""
+    found = inspect(f"https://{host}", token)
+    assert found is not None
+    assert (found.outcome, found.detail) == (Outcome.TOKEN_MALFORMED, "is a placeholder")
+    assert set(found.facts) == {Fact.PLACEHOLDER}
+
+
+@pytest.mark.parametrize("token", ["UPSTASH_REDIS_REST_TOKEN", "my-token", "example_token", "rest token"])
+def test_a_word_may_be_the_token_of_a_server_of_ones_own_and_not_upstashs(token: str) -> None:
+    """serverless-redis-http takes whatever it was started with; its manual says `example_token`."""
+    found = inspect(URL, token)
+    assert found is not None
+    assert set(found.facts) == {Fact.PLACEHOLDER}
+    if " " not in token:
+        assert inspect("http://serverless-redis-http", token) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("undefined", "null", "YOUR_URL_HERE", "UPSTASH_REDIS_REST_URL", "<url>", "TODO", "your-db.upstash.io"),
+        *("https://undefined", "https://null/", "https://your-database.upstash.io", "https://<host>.upstash.io"),
+        *("https://example.upstash.io", "https://xxx.upstash.io", "https://xxxxx-xxxxx-12345.upstash.io"),
+        *("https://undefined.upstash.io", "https://your-redis.example.com", "https://YOUR_ENDPOINT.upstash.io"),
+    ],
+)
+def test_a_placeholder_is_no_url(url: str) -> None:
+    """In the URL's place, or in that of its host."""
+    found = inspect(url, TOKEN)
+    assert found is not None
+    assert (found.outcome, found.detail) == (Outcome.URL_MALFORMED, "is a placeholder")
+    assert set(found.facts) == {Fact.PLACEHOLDER}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://redis.example.internal", "https://example.com", "http://placeholder.test", "http://redis:80"),
+        *(
+            "https://yourcompany.com",
+            "http://null-island.example",
+            "https://nan.example.com:8443",
+            "http://todo:8079",
+        ),
+        *("https://my-redis.example.com", "http://127.0.0.1:18101", "https://fly-glad-cat-1234.upstash.io"),
+    ],
+)
+def test_a_host_of_ones_own_may_have_any_name(url: str) -> None:
+    """A false alarm here would keep a check from being made at all."""
+    assert inspect(url, TOKEN) is None
+
+
+MASKED = [
+    *(
+        "***",
+        "*",
+        "********************",
+        "••••••••",
+        "●●●●",
+        "AX**********==",
+        "AXab…yz==",
+        "AXab...yz==",
+        "AX••••",
+    ),
+]
+
+
+@pytest.mark.parametrize("token", MASKED)
+def test_what_a_field_shows_in_place_of_a_token_is_no_token(token: str) -> None:
+    """Asterisks, bullets and what is left out, in the whole value or in a part of it."""
+    for url in (URL, "http://serverless_redis:80"):
+        found = inspect(url, token)
+        assert found is not None
+        assert (found.outcome, found.detail) == (Outcome.TOKEN_MALFORMED, "was copied from where it is hidden")
+        assert set(found.facts) == {Fact.MASKED}
+
+
+@pytest.mark.parametrize("url", ["https://****.upstash.io", "********", "https://glad-•••.upstash.io"])
+def test_what_a_field_shows_in_place_of_a_url_is_no_url(url: str) -> None:
+    """As for a token."""
+    found = inspect(url, TOKEN)
+    assert found is not None
+    assert (found.outcome, set(found.facts)) == (Outcome.URL_MALFORMED, {Fact.MASKED})
+
+
+@pytest.mark.parametrize("port", [6379, 12345])
+@pytest.mark.parametrize("host", ["glad-cat-12345.upstash.io", "GLAD-CAT-12345.upstash.io"])
+def test_the_port_of_redis_is_none_of_rest(host: str, port: int) -> None:
+    """6379, or the one in the name of an older database. What is behind 443 is examined all the same."""
+    found = inspect(f"https://{host}:{port}", TOKEN)
+    assert found is not None
+    assert (found.outcome, set(found.facts)) == (Outcome.URL_MALFORMED, {Fact.REDIS_PORT_IN_URL})
+    assert f"port {port}" in found.detail
+    endpoint = endpoint_of(f"https://{host}:{port}")
+    assert endpoint is not None
+    assert endpoint.port == 443
+
+
+@pytest.mark.parametrize("url", ["https://redis.example.internal:6379", "http://127.0.0.1:6379", f"{URL}:8443"])
+def test_another_host_may_have_rest_on_any_port(url: str) -> None:
+    """Nobody knows what listens there."""
+    assert inspect(url, TOKEN) is None
+
+
+@pytest.mark.parametrize("url", [URL, "rediss://default:AXpass@glad-cat-12345.upstash.io:6379", f'"{URL}"'])
+@pytest.mark.parametrize("token", [TOKEN, "hunter2", f"{TOKEN}\n"])
+def test_url_and_token_that_were_swapped_are_found(url: str, token: str) -> None:
+    """Each in the other's place; what else is wrong with them is of no interest then."""
+    found = inspect(token, url)
+    assert found is not None
+    assert (found.outcome, set(found.facts)) == (Outcome.URL_MALFORMED, {Fact.SWAPPED})
+    assert token.strip() not in found.detail
+
+
+def test_one_in_the_others_place_is_named() -> None:
+    """The same value twice, mostly: no swap, so the other one is missing."""
+    twice, other = inspect(TOKEN, TOKEN), inspect(URL, URL)
+    assert twice is not None
+    assert other is not None
+    assert (twice.outcome, other.outcome) == (Outcome.URL_MALFORMED, Outcome.TOKEN_MALFORMED)
+    assert (twice.facts, other.facts, other.detail) == (frozenset(), frozenset(), "is a URL")
+
+
+ENVIRONMENT = {
+    "REDIS_URL": "redis://h",
+    "UPSTASH_REDIS_URL": "rediss://h",
+    "KV_URL": "rediss://h",
+    "KV_REST_API_URL": "https://h",
+    "STORAGE_REST_URL": "https://h",
+    "CACHE_REDIS_URL": "redis://h",
+    "REDIS_TLS_URL": "rediss://h",
+    "KV_REST_API_TOKEN": "AXt",
+    "KV_REST_API_READ_ONLY_TOKEN": "AXt",
+    "UPSTASH_REDIS_REST_URL": "  ",
+    "DATABASE_URL": "postgres://h",
+    "GITHUB_TOKEN": "x",
+    "REDIS_URL_OLD": "redis://h",
+}
+
+
+def test_look_alikes_are_told_where_a_value_is_missing() -> None:
+    """By their names, which are in the platform's window too; their values stay where they are."""
+    names = look_alikes(ENVIRONMENT)
+    assert set(ENVIRONMENT) - set(names) == {
+        "UPSTASH_REDIS_REST_URL",
+        "DATABASE_URL",
+        "GITHUB_TOKEN",
+        "REDIS_URL_OLD",
+    }
+    no_url, no_token = inspect("", TOKEN, names), inspect(URL, "", names)
+    assert no_url is not None
+    assert no_token is not None
+    assert no_url.detail == (
+        "empty, or its variable is not set; set instead: "
+        "CACHE_REDIS_URL, KV_REST_API_URL, KV_URL, REDIS_TLS_URL and 3 more"
+    )
+    assert no_token.detail.endswith("set instead: KV_REST_API_READ_ONLY_TOKEN, KV_REST_API_TOKEN")
+    assert inspect(URL, TOKEN, names) is None
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

@@ -342,7 +342,7 @@ def test_a_worker_of_another_watched_database_is_not_at_fault() -> None:
 def test_the_detail_names_the_variable_and_what_is_wrong() -> None:
     """Whoever reads the layer knows which variable is wrong, and why."""
     assert judged(pair(URL, f"{NEW}\n"), ours()).detail == (
-        "UPSTASH_REDIS_REST_TOKEN is malformed (the token ends with a newline)"
+        "UPSTASH_REDIS_REST_TOKEN is malformed (ends with a newline)"
     )
     assert judged(pair(URL, OLD), ours(OLD, console=CONSOLE)).detail == (
         "UPSTASH_REDIS_REST_TOKEN is refused by the database and different from the console's"

@@ -137,7 +137,7 @@ def test_nothing_is_sent_for_a_value_that_is_malformed(upstash: UpstashStandIn, 
     setup = CycleSetup(path, upstash.url)
     [cycle_result] = asyncio.run(setup.turns(token=f"{TOKEN}\n"))
     assert cycle_result.check.outcome is Outcome.TOKEN_MALFORMED
-    assert cycle_result.check.detail == "the token ends with a newline"
+    assert cycle_result.check.detail == "ends with a newline"
     assert [notification.kind for notification in cycle_result.recorded.transition.notifications] == [
         NotificationKind.OPENED
     ]
