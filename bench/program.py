@@ -99,8 +99,11 @@ class Program:
 
 
 def database(name: str, url: str, **more: Any) -> Config:
-    """One database of a config; its token holds its name, so that a server can tell databases apart."""
-    return {"name": name, "url": url, "token": TOKEN_PREFIX + name, **more}
+    """One database of a config; its token holds its name, so that a server can tell databases apart.
+
+    Without a canary: what is measured is the check that happens every minute.
+    """
+    return {"name": name, "url": url, "token": TOKEN_PREFIX + name, "canary": "off", **more}
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack
 
 TOKEN = "AXcontract0Token0fTests=="
+READ_ONLY = "AXcontract0ReadOnly0Token0=="
 PASSWORD = "pg-contract-4f5a6b7c"
 BOT_TOKEN = "110201543:AAstandInForTheRealOne-0123456789ab"
 OUTCOMES = """
@@ -49,7 +50,7 @@ NOT_BUILT_YET: dict[str, Any] = {
     # Places that `config check` refuses in this file.
     "settings": """
         environment: staging
-        databases: [{name: main, url: "https://h.upstash.io", token: AXt, canary: "off", canary_prefix: "a:"}]
+        databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
         alerts:
           language: en
           failing: {failures: 4, for: 40s}
@@ -69,7 +70,6 @@ NOT_BUILT_YET: dict[str, Any] = {
         """,
     "refused": """
         environment region state maintenance page.title page.url
-        databases[0].canary databases[0].canary_prefix
         alerts.language alerts.failing alerts.flapping alerts.recovery alerts.group_within
         channels[0].mention channels[1].topic channels[2].template channels[3].only channels[3].severities
         channels[4].type
@@ -369,11 +369,19 @@ def test_the_file_knows_every_outcome_of_the_contract(incident: Incident) -> Non
 
 # ---- config.yaml -----------------------------------------------------------------------------------------
 
-# What an empty file is taken for: every key that has a default. Without one are `slow`, `canary`, `page.port`,
+# What an empty file is taken for: every key that has a default. Without one are `slow`, `page.port`,
 # `page.password` and `heartbeat.url`. Where this version differs from the promise until the rules are built:
-# `network`, `service` and `mixture` in place of `failing`, a number as `recovery`, no canary by default.
+# `network`, `service` and `mixture` in place of `failing`, a number as `recovery`.
 DEFAULTS = """
-databases: [{name: main, url: "***", token: "***", interval: 1m, timeout: 10s, worker: false}]
+databases:
+  - name: main
+    url: "***"
+    token: "***"
+    interval: 1m
+    timeout: 10s
+    canary: 1d
+    canary_prefix: "upstash-monitor:canary:"
+    worker: false
 alerts:
   confirm_interval: 5s
   configuration: {failures: 1, of: 1}
@@ -409,7 +417,8 @@ databases:
     interval: 1s
     timeout: 1h30m
     slow: 500ms
-    canary: 1d
+    canary: 12h
+    canary_prefix: "app:canary:"
     worker: true
 defaults: {interval: 30s}
 alerts:
@@ -472,6 +481,39 @@ def test_every_key_is_taken_and_no_secret_shown(tmp_path: Path) -> None:
     assert understood["databases"] == [{**written["databases"][0], "url": "***", "token": "***"}]
     assert understood["page"] == {"host": "127.0.0.1", "port": 8080, "password": "***"}
     assert [channel["name"] for channel in understood["channels"]] == ["slack", "telegram", "webhook", "journal$"]
+
+
+@pytest.mark.parametrize("written", ["off", '"off"', "false", "no", "${CANARY}"])
+def test_the_canary_can_be_turned_off(tmp_path: Path, written: str) -> None:
+    """`off` in quotes or bare, which YAML takes for false; it is shown as a word that can be written again."""
+    program = Program(tmp_path, {}, CANARY="off", **CREDENTIALS)
+    (tmp_path / "config.yaml").write_text(f"defaults: {{canary: {written}}}\n", encoding="utf-8")
+    assert [row["canary"] for row in shown(program)["databases"]] == ["off"]
+
+
+def test_the_schema_knows_the_canary(tmp_path: Path) -> None:
+    """A duration or `off`, once a day where it is left out; the prefix of its keys."""
+    schema = json.loads(Program(tmp_path, {}).end("config", "schema").stdout)
+    keys = schema["$defs"]["DatabaseSettings"]["properties"]
+    assert (keys["canary"]["default"], keys["canary_prefix"]["default"]) == ("1d", "upstash-monitor:canary:")
+    assert "off" in json.dumps(keys["canary"])
+
+
+def test_a_first_check_finds_a_token_that_may_not_write(tmp_path: Path) -> None:
+    """Out of the box: the default settings on a new file send one canary, which PING alone would not replace."""
+    with UpstashStandIn(TOKEN, read_only_token=READ_ONLY) as upstash:
+        main = {"name": "main", "url": upstash.url, "token": READ_ONLY}
+        done = Program(tmp_path, settings(main)).end("check", "--json", "--no-alerts")
+    [row] = json.loads(done.stdout)["databases"]
+    assert (done.status, row["outcome"]) == (2, "permission_denied")
+
+
+def test_a_canary_is_three_commands_under_its_prefix(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """Written with an expiry, read back, deleted; the next check on the same file sends none."""
+    main = {"name": "main", "url": upstash.url, "token": TOKEN, "canary_prefix": "app:canary:"}
+    program = Program(tmp_path, settings(main))
+    assert [program.end("check").status, upstash.billed_commands] == [0, 3]
+    assert [program.end("check").status, upstash.billed_commands] == [0, 3]
 
 
 def test_a_rule_without_of_means_so_many_in_a_row(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from monitor.checks.canary import RETRY_AFTER
 
 MONTH = timedelta(days=30)
 FREE_PLAN_COMMANDS = 500_000
-_CANARY_COMMANDS = 3  # written, read back, deleted
+CANARY_COMMANDS = 3  # written, read back, deleted
+CANARY_FINDS = "used-up commands, a full database and a read-only token"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,6 @@ def budget(interval: timedelta, confirm_interval: timedelta, canary: timedelta |
     return Budget(
         checks=checks,
         confirmations=max(0, MONTH // min(interval, confirm_interval) - checks),
-        canary=canaries * _CANARY_COMMANDS,
-        canary_retries=retries * _CANARY_COMMANDS,
+        canary=canaries * CANARY_COMMANDS,
+        canary_retries=retries * CANARY_COMMANDS,
     )

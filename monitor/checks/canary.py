@@ -1,14 +1,16 @@
 """When a check also writes a key, reads it back and deletes it, and what the results mean together.
 
 PING alone is fine on a full database, with a spent quota and with a read-only token; the canary finds those
-(docs/decisions/0010-the-canary.md).
+(docs/decisions/0001-ping-and-canary.md).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
 from monitor.checks.observation import CanaryResult, Fact, Family, Observation, Outcome
@@ -17,6 +19,23 @@ from monitor.lib.times import format_duration
 
 # How often a canary that failed is repeated, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
+_FIRST_OF_THE_DAY = timedelta(minutes=5)
+# Redis 6 to 7.0: "this user has no permissions to access one of the keys used as arguments"; since 7.2 "No
+# permissions to access a key", or, where it is explained, "User U has no permissions to access the 'K' key".
+_KEY_REFUSED = re.compile(
+    r"-?noperm\b.*\bpermissions? to access (?:one of the|any of the|a|the '.*') keys?\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def may_be_first(started_at: datetime, *, is_forgotten: bool) -> bool:
+    """True when a one-shot check that began at `started_at` may write where no canary is remembered.
+
+    Where everything `is_forgotten` with the end of the run each one would. There only runs that begin in the first
+    five minutes of the UTC day do; a schedule may have none or two of them.
+    """
+    started_at = started_at.astimezone(UTC)
+    midnight = started_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    return not is_forgotten or started_at - midnight < _FIRST_OF_THE_DAY
 
 
 def is_due(
@@ -37,21 +56,73 @@ def is_due(
 
 
 def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
-    """What the commands of `RestProbe.write` came to: the first that was not fine, by name, or that all were."""
-    for command, observation in steps.items():
-        result = classify(observation, slow=None)
-        if result.outcome is not Outcome.OK:
-            rest = "; the key expires within a minute" if command == "DEL" else ""
-            detail = f"{command}: {result.detail}" if result.detail else command
-            return CheckResult(outcome=result.outcome, detail=f"{detail}{rest}", facts=result.facts)
+    """What the commands of `RestProbe.write` came to: the first that was not fine, by name, or that all were.
+
+    Where the token may write other keys than the canary's nothing was found out about the database: the outcome is
+    `ok`, and the fact says so. A key that may not be deleted shows no trouble either: it expires.
+    """
+    results = {command: classify(observation, slow=None) for command, observation in steps.items()}
+    for command, result in results.items():
+        observation = steps[command]
+        if result.outcome is Outcome.OK:
+            continue
+        if command != "DEL" and is_key_refused(observation):
+            return key_refused(f"{command}: {result.detail}")
+        if command == "DEL" and result.outcome is Outcome.PERMISSION_DENIED:
+            detail = f"a key was written and read back, and expires within a minute; DEL: {result.detail}"
+            return _without_trouble(Fact.DELETE_NOT_ALLOWED, detail)
+        if command == "GET" and observation.other_value and observation.http_status in (HTTPStatus.OK, None):
+            detail = f"GET: {observation.other_value} in place of what was written"
+            return CheckResult(outcome=Outcome.STALE_READ, detail=detail)
+        rest = "; the key expires within a minute" if command == "DEL" else ""
+        detail = f"{command}: {result.detail}" if result.detail else command
+        return replace(result, detail=f"{detail}{rest}")
     return CheckResult(outcome=Outcome.OK, detail="a key was written, read back and deleted")
+
+
+def is_key_refused(observation: Observation) -> bool:
+    """True for a refusal of the key; the command itself is allowed, since Redis asks for that first."""
+    return observation.error_text is not None and _KEY_REFUSED.match(observation.error_text.strip()) is not None
+
+
+def key_refused(text: str) -> CheckResult:
+    """The canary's own key may not be touched, as this error text says: no trouble of the database."""
+    return _without_trouble(Fact.KEY_NOT_ALLOWED, f"the canary's key is not allowed: {text}")
+
+
+def with_finding(ping: CheckResult, canary: CheckResult) -> CheckResult:
+    """A PING that was fine or slow, with what the canary found that is no trouble of the database."""
+    if not canary.facts:
+        return ping
+    detail = "; ".join(filter(None, (ping.detail, canary.detail)))
+    return replace(ping, detail=one_line(detail, DETAIL_LIMIT), facts=ping.facts | canary.facts)
+
+
+def remember(result: CheckResult, at: datetime, last: CanaryResult | None) -> CanaryResult:
+    """What is remembered of a canary that was sent at `at`, after `last`.
+
+    One whose key is not allowed tells nothing, so that a trouble found before still stands. Only a command that
+    was refused is allowed by then, or Redis would not have come to the key.
+    """
+    sent = CanaryResult(sent_at=at, outcome=result.outcome, detail=result.detail, facts=result.facts)
+    if (
+        last is None
+        or Fact.KEY_NOT_ALLOWED not in result.facts
+        or not last.outcome.family.is_failing
+        or last.outcome is Outcome.PERMISSION_DENIED
+    ):
+        return sent
+    detail = last.detail
+    if Fact.KEY_NOT_ALLOWED not in last.facts:
+        detail = one_line(f"by now the canary's key is not allowed; before: {detail}", DETAIL_LIMIT)
+    return replace(last, sent_at=at, detail=detail, facts=last.facts | result.facts)
 
 
 def with_failed_canary(last: CanaryResult, now: datetime) -> CheckResult:
     """What a fine PING means while the last canary failed: the database is not fine."""
     age = format_duration(max(timedelta(0), now - last.sent_at))
     detail = one_line(f"PING answers; {age} ago {last.detail}", DETAIL_LIMIT)
-    return CheckResult(outcome=last.outcome, detail=detail)
+    return CheckResult(outcome=last.outcome, detail=detail, facts=last.facts)
 
 
 def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
@@ -63,7 +134,8 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
         if not worker_fails:
             return rest
         detail = "REST answers, rediss:// does not" + (f": {worker.detail}" if worker.detail else "")
-        return replace(worker, detail=one_line(detail, DETAIL_LIMIT), facts=worker.facts | {Fact.FOUND_BY_WORKER})
+        facts = worker.facts | rest.facts | {Fact.FOUND_BY_WORKER}
+        return replace(worker, detail=one_line(detail, DETAIL_LIMIT), facts=facts)
     if not worker_fails:
         difference = "rediss:// answers"
     elif worker.outcome is rest.outcome:
@@ -73,3 +145,7 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
     # A long text of REST's is shortened, so that the difference is read.
     text = one_line(rest.detail, DETAIL_LIMIT - len(difference) - 2)
     return replace(rest, detail=f"{text}; {difference}" if text else difference)
+
+
+def _without_trouble(fact: Fact, detail: str) -> CheckResult:
+    return CheckResult(outcome=Outcome.OK, detail=one_line(detail, DETAIL_LIMIT), facts=frozenset({fact}))

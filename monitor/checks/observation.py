@@ -234,6 +234,7 @@ class Observation:
     `fault` is set when no whole answer arrived; `description` then tells in a few words what was seen.
     `error_text` is the text of an Upstash-shaped `{"error": …}` body.
     `as_expected` means that the body held exactly the value that was asked for; `content_type` is noted if not.
+    `other_value` is set where it held a whole answer of Upstash's shape with another one: `null`, `another value`.
     `facts` are what the network or the answer showed beside it.
     Secrets are already taken out of every text in here.
     """
@@ -244,17 +245,19 @@ class Observation:
     http_status: int | None = None
     error_text: str | None = None
     as_expected: bool = False
+    other_value: str = ""
     content_type: str = ""
     description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CanaryResult:
-    """What came of the last key that was written, read back and deleted."""
+    """What came of the last key that was written, read back and deleted; `facts` as in a check."""
 
     sent_at: datetime
     outcome: Outcome
     detail: str = ""
+    facts: frozenset[Fact] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

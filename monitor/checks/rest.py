@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, cast
@@ -58,7 +59,6 @@ _HTTP = b"HTTP/"
 # reads the target all the same and raises where that is no URL.
 _KEPT_FROM_HTTPX = (b"content-encoding", b"location")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_KEY_PREFIX = "upstash-monitor:canary:"
 _KEY_EXPIRES_SECONDS = 60  # should the deletion fail
 
 
@@ -352,17 +352,17 @@ class RestProbe:
         headers = {name: value for name, value in self._client._headers.items() if name != "Authorization"}
         return await self._ask(["PING", nonce], (nonce,), timeout=timeout, headers=headers)
 
-    async def read(self, *, timeout: timedelta) -> Observation:
-        """Read a key that nobody has written; the answer must be null. One billed command."""
-        return await self._ask(["GET", _KEY_PREFIX + secrets.token_hex(16)], (None,), timeout=timeout)
+    async def read(self, prefix: str, *, timeout: timedelta) -> Observation:
+        """Read a key of this prefix that nobody has written; the answer must be null. One billed command."""
+        return await self._ask(["GET", prefix + secrets.token_hex(16)], (None,), timeout=timeout)
 
-    async def write(self, *, timeout: timedelta) -> dict[str, Observation]:
-        """Write a key, read it back, delete it: what each step saw, in order, all of them within `timeout`.
+    async def write(self, prefix: str, *, timeout: timedelta) -> dict[str, Observation]:
+        """Write a key of this prefix, read it back, delete it: what each step saw, in order, within `timeout`.
 
         `GET` is left out when `SET` failed. `DEL` is tried always, for which a quarter of the time is kept: an
         answer that was lost leaves a key behind. Three billed commands.
         """
-        key, value = _KEY_PREFIX + secrets.token_hex(16), secrets.token_hex(16)
+        key, value = prefix + secrets.token_hex(16), secrets.token_hex(16)
         deadline, for_deletion = Deadline(timeout), timeout / 4
         exchange = Exchange()
         setting: list[str | int] = ["SET", key, value, "EX", _KEY_EXPIRES_SECONDS]
@@ -404,7 +404,12 @@ class RestProbe:
             return self._answer(exchange, as_expected=False)
         finally:
             current_exchange.reset(token)
-        return self._answer(exchange, as_expected=answer in expected)
+        if answer in expected:
+            return self._answer(exchange, as_expected=True)
+        observation = self._answer(exchange, as_expected=False)
+        if answer is None or isinstance(answer, str):
+            return replace(observation, other_value="null" if answer is None else "another value")
+        return observation
 
     def _failure(self, exchange: Exchange, error: ProbeError) -> Observation:
         error = exchange.stopwatch.explain(error)

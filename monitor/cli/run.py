@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
+from monitor.checks.budget import CANARY_FINDS, budget
 from monitor.cli.options import config_option, fail, load_settings
-from monitor.config.load import warnings
+from monitor.config.load import is_forgotten_between_runs, warnings
 from monitor.config.settings import Settings
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Heartbeat, Scheduler, keep_pinging
 from monitor.engine.wiring import Monitor, build, channels_of
@@ -102,16 +103,26 @@ def _start_line(settings: Settings, port: int | None) -> str:
     channels = ", ".join(channel.name for channel in channels_of(settings))
     page = "" if port is None else f"; the page and /healthz on port {port}"
     path = Path(settings.history.path).absolute()
-    return f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}{page}"
+    watched_words = f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}"
+    return f"{watched_words}; {_canary_words(settings)}{page}"
 
 
 def _disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
-    if not any(name.startswith("RAILWAY_") for name in environ):
+    if not is_forgotten_between_runs(settings, environ):
         return ()
     volume = environ.get("RAILWAY_VOLUME_MOUNT_PATH")
-    if volume is None:
+    if not volume:
         return ("no Railway volume: the history is lost with each deployment. Next: attach one (docs/railway.md)",)
-    if not Path(settings.history.path).absolute().is_relative_to(volume):
-        return (f"the history is not on the volume at {volume} and is lost with each deployment",)
-    return ()
+    return (f"the history is not on the volume at {volume} and is lost with each deployment",)
+
+
+def _canary_words(settings: Settings) -> str:
+    """What the canary costs and finds, or what is not found without it."""
+    every = sorted({database.canary for database in settings.databases if database.canary is not None})
+    if not every:
+        return f"no canary, so {CANARY_FINDS} are not noticed"
+    interval = settings.alerts.confirm_interval
+    billed = sum(budget(one.interval, interval, one.canary).billed for one in settings.databases)
+    often = ", ".join(map(write_duration, every))
+    return f"a canary every {often} ({billed:,} billed commands in 30 days) finds {CANARY_FINDS}"

@@ -36,6 +36,7 @@ _USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
 _WITHOUT_A_FILE = {"page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
 _PASSWORD = "STATUS_PASSWORD"
 _VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
+_RAILWAY_KEYS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 Section = TypeVar("Section", bound=BaseModel)
 _FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 _NEXT = "correct {}, or unset it to trust certifi's list"
@@ -93,6 +94,21 @@ def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
         found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
     return tuple(found)
+
+
+def is_on_railway(environ: Mapping[str, str]) -> bool:
+    """True inside a Railway service, which has many such variables; the doctor's keys may be set anywhere."""
+    return any(name.startswith("RAILWAY_") and name not in _RAILWAY_KEYS for name in environ)
+
+
+def is_forgotten_between_runs(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """True where each run starts on an empty disk: on Railway, with the history on no volume.
+
+    docs.railway.com, volumes. Once there is a `state` that remembers instead, it is asked here.
+    """
+    volume = environ.get(_VOLUME)
+    is_kept = volume and Path(settings.history.path).absolute().is_relative_to(volume)
+    return is_on_railway(environ) and not is_kept
 
 
 def _implied(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -35,6 +35,16 @@ def _to_duration(value: Any) -> Any:
     return parse_duration(value)
 
 
+def _to_duration_or_off(value: Any) -> Any:
+    """`off` in quotes, or bare, which YAML takes for false; a variable may hold any word for it."""
+    if value is None or value is False or (isinstance(value, str) and _SWITCH.get(value.strip().lower()) is False):
+        return None
+    try:
+        return _positive(_to_duration(value))
+    except ValueError:
+        raise ValueError("wanted a duration such as 1d or 12h, or off") from None
+
+
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("wanted more than 0s")
@@ -85,6 +95,12 @@ def _name(value: str) -> str:
         raise ValueError("wanted a name of at most 200 printable characters")
     if "://" in value or _TOKEN_LIKE.search(value):
         raise ValueError("wanted a short name; this looks like a URL or a token, and names are shown everywhere")
+    return value
+
+
+def _key_prefix(value: str) -> str:
+    if not value or len(value) > 200 or not value.isprintable() or " " in value:
+        raise ValueError("wanted 1 to 200 printable characters without spaces")
     return value
 
 
@@ -146,13 +162,21 @@ def _bot_token(value: Secret) -> Secret:
     return value
 
 
+_DURATION_SCHEMA = {"type": "string", "pattern": f"^(?=.)({PATTERN})$", "examples": ["60s"]}
 Duration = Annotated[
     timedelta,
     BeforeValidator(_to_duration),
     AfterValidator(_positive),
     PlainSerializer(write_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^(?=.)({PATTERN})$", "examples": ["60s"]}),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
+DurationOrOff = Annotated[
+    timedelta | None,
+    BeforeValidator(_to_duration_or_off),
+    PlainSerializer(lambda value: "off" if value is None else write_duration(value), return_type=str),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"enum": ["off", False]}]}),
+]
+KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
 Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
 WholeNumber = Annotated[int, BeforeValidator(_to_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_to_switch)]

@@ -17,7 +17,9 @@ from monitor.config.setting_types import (
     BotToken,
     ChatId,
     Duration,
+    DurationOrOff,
     Interval,
+    KeyPrefix,
     Name,
     OptionalPassword,
     OptionalSecretUrl,
@@ -44,8 +46,11 @@ class DatabaseDefaults(_Section):
     interval: Interval = Field(timedelta(seconds=60), description="How often it is checked; at least 1s.")
     timeout: Duration = Field(timedelta(seconds=10), description="The deadline of one whole check, DNS included.")
     slow: Duration | None = Field(None, description="Above this latency a check is slow; left out: no limit.")
-    canary: Duration | None = Field(
-        None, description="How often a key is written, read back and deleted (billed); off by default."
+    canary: DurationOrOff = Field(
+        timedelta(days=1), description="How often a key is written, read back and deleted: three billed commands."
+    )
+    canary_prefix: KeyPrefix = Field(
+        "upstash-monitor:canary:", description="What the names of those keys begin with."
     )
     worker: Switch = Field(default=False, description="Also check through rediss:// as a worker does.")
 

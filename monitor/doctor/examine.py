@@ -235,8 +235,8 @@ class _LayerProbes:
             Layer.HTTP: http,
             Layer.TOKEN: partial(token_and_ping, 0),
             Layer.PING: partial(token_and_ping, 1),
-            Layer.READING: lambda: examine_reading(probe, timeout=self._timeout),
-            Layer.WRITING: lambda: examine_writing(probe, timeout=self._timeout),
+            Layer.READING: lambda: examine_reading(probe, self._database.canary_prefix, timeout=self._timeout),
+            Layer.WRITING: lambda: examine_writing(probe, self._database.canary_prefix, timeout=self._timeout),
         }
 
     async def _configuration(self) -> LayerResult:

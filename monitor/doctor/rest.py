@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from http import HTTPStatus
 
-from monitor.checks.canary import judge_canary
+from monitor.checks.canary import is_key_refused, judge_canary, key_refused
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
 from monitor.checks.credentials import host_of, inspect, number_in
 from monitor.checks.observation import Fact, Observation, Outcome
@@ -81,17 +81,20 @@ def judge_token_and_ping(observation: Observation, *, slow: timedelta | None) ->
     return _judge_token(result.outcome), _layer_result(Layer.PING, result)
 
 
-async def examine_reading(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
-    """Whether a key can be read; costs one billed command."""
-    result = classify(await probe.read(timeout=timeout), slow=None)
-    if result.outcome is Outcome.OK:
+async def examine_reading(probe: RestProbe, prefix: str, *, timeout: timedelta) -> LayerResult:
+    """Whether a key of this prefix can be read; costs one billed command."""
+    observation = await probe.read(prefix, timeout=timeout)
+    result = classify(observation, slow=None)
+    if is_key_refused(observation):
+        result = key_refused(f"GET: {result.detail}")
+    elif result.outcome is Outcome.OK:
         result = CheckResult(outcome=Outcome.OK, detail="GET of a key that is not there: null")
     return _layer_result(Layer.READING, result)
 
 
-async def examine_writing(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
-    """Whether a key can be written, read back and deleted; costs three billed commands."""
-    return _layer_result(Layer.WRITING, judge_canary(await probe.write(timeout=timeout)))
+async def examine_writing(probe: RestProbe, prefix: str, *, timeout: timedelta) -> LayerResult:
+    """Whether a key of this prefix can be written, read back and deleted; costs three billed commands."""
+    return _layer_result(Layer.WRITING, judge_canary(await probe.write(prefix, timeout=timeout)))
 
 
 def hints(url: str, token: str) -> frozenset[Fact]:
@@ -133,10 +136,14 @@ def _legacy_layout(token: str) -> tuple[bool, int] | None:
 
 
 def _layer_result(layer: Layer, result: CheckResult) -> LayerResult:
-    """A slow answer passes and keeps its outcome, since there is a verdict for it."""
+    """A slow answer passes and keeps its outcome, since there is a verdict for it.
+
+    With a key that is not allowed it is not known whether the worker may use its own keys.
+    """
+    state = LayerState.FAILED if result.outcome.family.is_failing else LayerState.PASSED
     return LayerResult(
         layer=layer,
-        state=LayerState.FAILED if result.outcome.family.is_failing else LayerState.PASSED,
+        state=LayerState.UNKNOWN if Fact.KEY_NOT_ALLOWED in result.facts else state,
         detail=result.detail,
         outcome=None if result.outcome is Outcome.OK else result.outcome,
         facts=result.facts,

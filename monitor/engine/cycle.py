@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from monitor.checks.canary import combine, is_due, judge_canary, with_failed_canary
+from monitor.checks.canary import (
+    combine,
+    is_due,
+    judge_canary,
+    remember,
+    with_failed_canary,
+    with_finding,
+)
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import inspect
@@ -108,7 +115,10 @@ class Connectivity:
 
 
 class DatabaseChecker:
-    """Checks one database; `worker` is `None` where `rediss://` is not checked."""
+    """Checks one database; `worker` is `None` where `rediss://` is not checked.
+
+    Without `first_canary` none is sent where none is remembered.
+    """
 
     def __init__(
         self,
@@ -117,10 +127,12 @@ class DatabaseChecker:
         probe: RestProbe,
         worker: WorkerProbe | None,
         connectivity: Connectivity,
+        first_canary: bool = True,
     ) -> None:
         self._database = database
         self._probe = probe
         self._worker = worker
+        self._first_canary = first_canary
         self._connectivity = connectivity
 
     async def check(self, at: datetime, state: IncidentState, *, is_in_doubt: bool) -> Check:
@@ -171,15 +183,20 @@ class DatabaseChecker:
     ) -> tuple[CheckResult, CanaryResult | None]:
         """The result of REST: a canary is written after a PING that was fine, which gives the latency."""
         every, interval, last = self._database.canary, self._database.interval, state.canary
-        if every is None or ping.outcome.family.is_failing:
+        if every is None or ping.outcome.family.is_failing or (last is None and not self._first_canary):
             return ping, None
         left = deadline.left()
         # With little time left it would fail for our own hurry; it stays due.
         has_time = left >= self._database.timeout / 2
         if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
-            result = judge_canary(await self._probe.write(timeout=left))
-            canary = CanaryResult(sent_at=at, outcome=result.outcome, detail=result.detail)
-            return (_found_by_canary(result) if result.outcome.family.is_failing else ping), canary
+            result = judge_canary(await self._probe.write(self._database.canary_prefix, timeout=left))
+            canary = remember(result, at, last)
+            if result.outcome.family.is_failing:
+                return _found_by_canary(result), canary
+            if canary.outcome.family.is_failing:  # one that told nothing leaves what was found before
+                held = CheckResult(outcome=canary.outcome, detail=canary.detail, facts=canary.facts)
+                return _found_by_canary(held), canary
+            return with_finding(ping, result), canary
         if last is not None and last.outcome.family.is_failing:
             return _found_by_canary(with_failed_canary(last, at)), None
         return ping, None
@@ -221,7 +238,7 @@ class Cycle:
 
     `clock` gives aware UTC; verdicts are worded by `profile`; `worker` checks `rediss://` where that is asked for;
     `diagnoser` asks the doctor for the message that opens an incident, `None` leaves that out. What is remembered
-    of the database, which the canary goes by, is read once and then kept.
+    of the database, which the canary goes by, is read once and then kept; `first_canary` as in `DatabaseChecker`.
     """
 
     def __init__(
@@ -237,6 +254,7 @@ class Cycle:
         profile: DatabaseProfile,
         worker: WorkerProbe | None = None,
         diagnoser: Diagnoser | None = None,
+        first_canary: bool = True,
     ) -> None:
         self.name = database.name
         self.interval = database.interval
@@ -254,7 +272,9 @@ class Cycle:
         self._checker = None
         if self._mistake is None:
             probe = probes.probe(url=url, token=token)
-            self._checker = DatabaseChecker(database, probe=probe, worker=worker, connectivity=connectivity)
+            self._checker = DatabaseChecker(
+                database, probe=probe, worker=worker, connectivity=connectivity, first_canary=first_canary
+            )
         self._state: IncidentState | None = None
 
     async def run(self) -> CycleResult:
@@ -330,6 +350,7 @@ def _log(check: Check, recorded: Recorded) -> None:
     latency = "" if check.latency_ms is None else f" in {check.latency_ms:.1f} ms"
     detail = f" - {check.detail}" if check.detail else ""
     logger.log(level, "{}: {}{}{}", check.database, check.outcome.words, latency, detail)
+    _log_findings(check.canary, recorded.before.canary, check.database)
     for notification in recorded.transition.notifications:
         logger.log(
             "INFO" if notification.is_good_news else "WARNING",
@@ -339,3 +360,15 @@ def _log(check: Check, recorded: Recorded) -> None:
             notification.kind.value,
             notification.cause.words if notification.cause else "",
         )
+
+
+def _log_findings(canary: CanaryResult | None, before: CanaryResult | None, database: str) -> None:
+    """What is no trouble of the database is told when it is found, and not again with each canary."""
+    if canary is None:
+        return
+    new = canary.facts - (before.facts if before else frozenset())
+    if Fact.KEY_NOT_ALLOWED in new:
+        step = "allow keys of `canary_prefix`, or set `canary: off`"
+        logger.warning("{}: {}. Next: {}", database, canary.detail, step)
+    elif Fact.DELETE_NOT_ALLOWED in new:
+        logger.info("{}: {}", database, canary.detail)

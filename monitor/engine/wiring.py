@@ -159,11 +159,13 @@ def build(
     on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
+    first_canary: bool = True,
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
     `diagnosis_wait` tells how long the message of an incident may wait for the doctor; zero: it is not asked.
-    `environ` may hold the keys of the doctor's other sources.
+    `environ` may hold the keys of the doctor's other sources. Without `first_canary` none is sent where none
+    is remembered.
     """
     scrub = scrub or Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
@@ -219,6 +221,7 @@ def build(
                 profile=profiles[database.name],
                 worker=worker,
                 diagnoser=diagnoser,
+                first_canary=first_canary,
             )
             for database, worker in zip(settings.databases, workers, strict=True)
         ),

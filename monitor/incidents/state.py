@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from monitor.alerts.notification import Notification, Severity
-from monitor.checks.observation import CanaryResult, Family, Outcome
+from monitor.checks.observation import CanaryResult, Fact, Family, Outcome
 from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
 
 
@@ -124,6 +124,7 @@ def _canary_to_json(canary: CanaryResult) -> dict[str, Any]:
         "sent_at": canary.sent_at.isoformat(),
         "outcome": canary.outcome.value,
         "detail": canary.detail,
+        "facts": sorted(fact.value for fact in canary.facts),
     }
 
 
@@ -132,4 +133,5 @@ def _canary_from_json(values: dict[str, Any]) -> CanaryResult:
         sent_at=datetime.fromisoformat(values["sent_at"]),
         outcome=Outcome(values["outcome"]),
         detail=values["detail"],
+        facts=frozenset(map(Fact, values.get("facts", ()))),
     )

@@ -6,13 +6,17 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from monitor.checks.canary import may_be_first
 from monitor.lib.exit_status import ExitStatus, worst
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
+from tests.checks.rest_database import TOKEN as REST_TOKEN
+from tests.checks.rest_database import RestDatabase, refusal
 from tests.program import LONGEST_WAIT_SECONDS, ROOT, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
@@ -212,3 +216,57 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest(
     done = monitor.end("check", "mian")
     assert done.status == 3
     assert "did you mean main?" in done.stderr
+
+
+def test_a_key_that_is_not_allowed_is_fine_and_told(tmp_path: Path) -> None:
+    """An ACL for other keys: 0, the detail says what was refused, a warning on stderr, none in the next run."""
+    refused = "NOPERM this user has no permissions to access one of the keys used as arguments"
+    with RestDatabase() as server:
+        server.instead["SET"] = server.instead["DEL"] = refusal(refused)
+        monitor = Program(tmp_path, settings({"name": "main", "url": server.url, "token": REST_TOKEN}))
+        first, second = monitor.end("check", "--json"), monitor.end("check", "--json")
+    [row] = json.loads(first.stdout)["databases"]
+    assert (first.status, row["outcome"], row["incident"]) == (0, "ok", None)
+    assert row["detail"] == f"the canary's key is not allowed: SET: {refused}"
+    assert first.stderr.count("the canary's key is not allowed") == 1
+    assert second.stderr == ""
+    assert server.commands == ["PING", "SET", "DEL", "PING"]
+
+
+def test_on_railway_without_a_volume_a_run_by_day_sends_no_canary(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """Every run is the first there; elsewhere the first sends one, whatever the time of day."""
+    settings_ = settings({"name": "main", "url": upstash.url, "token": TOKEN})
+    starts = datetime.now(UTC)
+    assert Program(tmp_path, settings_, RAILWAY_PROJECT_ID="p").end("check").status == 0
+    if may_be_first(starts, is_forgotten=True) or may_be_first(datetime.now(UTC), is_forgotten=True):
+        pytest.skip("it is about midnight UTC, when such a run may send one")
+    assert upstash.billed_commands == 0
+    (tmp_path / "history.db").unlink()
+    variables = {"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": str(tmp_path)}
+    assert Program(tmp_path, settings_, **variables).end("check").status == 0
+    assert upstash.billed_commands == 3
+
+
+def test_what_run_found_with_its_canary_is_what_check_goes_by(
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
+) -> None:
+    """A full database answers PING, which `check` does not call fine; with room it closes the incident."""
+    main = {"name": "main", "url": upstash.url, "token": TOKEN, "interval": "1s"}
+    monitor = Program(tmp_path, settings(main, channels=slack(people)))
+    upstash.fault = UpstashFault.CAPACITY
+    with monitor.running() as running:
+        running.wait_for("incident 1 opened delivered")
+        running.end()
+    [row] = json.loads(monitor.end("check", "--json").stdout)["databases"]
+    assert (row["outcome"], row["incident"]["state"]) == ("capacity_full", "open")
+    assert told(people) == [(1, "opened")]
+    # A minute later the canary is due again.
+    with closing(sqlite3.connect(monitor.file)) as connection, connection:
+        [(text,)] = connection.execute("SELECT state FROM incident_state").fetchall()
+        state = json.loads(text)
+        state["canary"]["sent_at"] = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
+        connection.execute("UPDATE incident_state SET state = ?", (json.dumps(state),))
+    upstash.fault = UpstashFault.NONE
+    [row] = json.loads(monitor.end("check", "--json").stdout)["databases"]
+    assert (row["outcome"], row["incident"]["state"]) == ("ok", "closed")
+    assert told(people) == [(1, "opened"), (1, "closed")]

@@ -141,14 +141,14 @@ def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
 
 
 def test_the_summary_adds_up(showing: Ended) -> None:
-    """Checks, incidents, messages, and what it cost."""
+    """Checks, incidents, messages, and what it cost: a canary at each database."""
     summary = showing.stdout.split("What you saw")[1]
     checks = len(re.findall(r"^ +[\d.]+ s  main ", showing.stdout, re.MULTILINE))
     assert f"main           {checks} checks: " in summary
     assert re.search(r"incident 1 +main: response timed out, over after \d+ s *\n", summary)
     assert re.search(r"incident 2 +main: token rejected, over after \d+ s *\n", summary)
     assert "4 in Slack, 4 in Telegram" in summary
-    assert "0 commands" in summary
+    assert "6 commands: PING is free, a canary is three" in summary
     for word in ("init", "config check", "test-alerts", "run", "doctor"):
         assert f"python -m monitor {word}" in summary
 

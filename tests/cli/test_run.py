@@ -86,7 +86,25 @@ def test_the_start_line_names_the_databases_and_the_channels(
         running.wait_for("watching main every 1s; telling slack; history in")
         assert str(program.file) in running.said
         assert "no Railway volume" in running.said
+        assert (
+            "no canary, so used-up commands, a full database and a read-only token are not noticed" in running.said
+        )
         running.end()
+
+
+def test_the_start_line_says_what_the_canary_costs_and_finds(tmp_path: Path, upstash: UpstashStandIn) -> None:
+    """Once a day by default, for each database."""
+    usual = {"url": upstash.url, "token": TOKEN}
+    rows = ({"name": "main", **usual}, {"name": "cache", **usual, "canary": "12h"})
+    with Program(tmp_path, settings(*rows, logs={"level": "DEBUG"})).running() as running:
+        running.wait_for(
+            "a canary every 12h, 1d (270 billed commands in 30 days) finds used-up commands, a full database and"
+            " a read-only token"
+        )
+        running.wait_for("main: ok")
+        running.wait_for("cache: ok")
+        running.end()
+    assert upstash.billed_commands == 6
 
 
 def test_a_port_in_use_is_said_before_anything_is_watched(tmp_path: Path, upstash: UpstashStandIn) -> None:

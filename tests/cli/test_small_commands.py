@@ -44,6 +44,47 @@ def test_config_show_masks_secrets_and_counts_a_month(tmp_path: Path) -> None:
         assert figure in shown.stdout
 
 
+def test_config_show_says_what_the_canary_costs_and_finds(tmp_path: Path) -> None:
+    """Once a day by default: 90 billed commands, and what PING does not see; without one, what is not noticed."""
+    usual = {"name": "main", "url": "https://h.upstash.io", "token": TOKEN}
+    program = Program(tmp_path, {"databases": [usual, {**usual, "name": "cache", "canary": "off"}]})
+    shown = program.end("config", "show").stdout
+    finds = "used-up commands, a full database and a read-only token"
+    for line in (
+        "90 for the canary",
+        "in all: at worst",
+        "billed 90, which is 0.0% of the free plan",
+        f"a canary writes, reads back and deletes a key (3 billed commands): it finds {finds}",
+        f"no canary for cache: {finds} are not noticed",
+    ):
+        assert line in shown
+    assert "00:05 UTC" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_forgotten"),
+    [
+        ({"RAILWAY_PROJECT_ID": "p"}, True),
+        ({"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": "{folder}"}, False),
+        ({"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": "/elsewhere"}, True),
+        ({"RAILWAY_TOKEN": "the-doctors-key"}, False),
+        ({}, False),
+    ],
+)
+def test_config_show_says_where_few_runs_of_check_send_a_canary(
+    tmp_path: Path, variables: dict[str, str], is_forgotten: bool
+) -> None:
+    """On Railway without a volume every run is the first; a key of the doctor's makes no Railway of a laptop."""
+    environ = {name: value.format(folder=tmp_path) for name, value in variables.items()}
+    main = {"name": "main", "url": "https://h.upstash.io", "token": TOKEN}
+    program = Program(
+        tmp_path, {"databases": [main], "history": {"path": str(tmp_path / "history.db")}}, **environ
+    )
+    shown = program.end("config", "show").stdout
+    assert ("from 00:00 to 00:05 UTC" in shown) is is_forgotten
+    assert ("none or two a day are possible" in shown) is is_forgotten
+
+
 def test_config_schema_describes_the_file_as_it_is_written(tmp_path: Path) -> None:
     """One JSON document; `defaults` and every section of the shipped file are in it."""
     described = json.loads(Program(tmp_path, {}).end("config", "schema").stdout)

@@ -18,7 +18,7 @@ from monitor.config.mistakes import ConfigMistakesError
 from monitor.config.settings import DatabaseSettings, SlackSettings, TelegramSettings
 
 DURATION = "wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d"
-OF_A_DATABASE = "wanted one of name, url, token, interval, timeout, slow, canary, worker"
+OF_A_DATABASE = "wanted one of name, url, token, interval, timeout, slow, canary, canary_prefix, worker"
 TWIN = "wanted a name that no other has, found {!r} again. Next: give it another"
 SECRET = "AXsuperSecretValue1234567890"
 

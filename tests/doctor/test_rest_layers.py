@@ -12,11 +12,11 @@ from time import monotonic
 
 import pytest
 
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Fact, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor import rest
-from monitor.doctor.rest import examine_reading, examine_writing, judge_token_and_ping
+from monitor.doctor.rest import judge_token_and_ping
 from monitor.lib.text import Scrubber
 from tests.checks.listener import port_that_refuses
 from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal
@@ -26,6 +26,8 @@ LONG = timedelta(seconds=20)
 CAPACITY = "ERR DB capacity quota exceeded. Threshold: 1 bytes, Usage: 2 bytes"
 QUOTA = "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. See https://upstash.com"
 NOPERM = "NOPERM this user has no permissions to run the 'set' command"
+NO_KEY = "NOPERM this user has no permissions to access one of the keys used as arguments"
+PREFIX = "app:canary:"
 
 
 async def examine_http(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
@@ -41,6 +43,16 @@ async def examine_token(probe: RestProbe, *, timeout: timedelta, slow: timedelta
 async def examine_ping(probe: RestProbe, *, timeout: timedelta, slow: timedelta | None = None) -> LayerResult:
     """The layer of PING alone."""
     return judge_token_and_ping(await probe.ping(timeout=timeout), slow=slow)[1]
+
+
+async def examine_reading(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
+    """The layer of reading, with keys of the tests' prefix."""
+    return await rest.examine_reading(probe, PREFIX, timeout=timeout)
+
+
+async def examine_writing(probe: RestProbe, *, timeout: timedelta) -> LayerResult:
+    """The layer of writing, with keys of the tests' prefix."""
+    return await rest.examine_writing(probe, PREFIX, timeout=timeout)
 
 
 @pytest.fixture
@@ -213,12 +225,12 @@ def test_a_wrong_token_fails_and_leaves_ping_out(database: RestDatabase) -> None
 
 
 def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDatabase) -> None:
-    """Null comes back, from the monitor's own corner of the keys."""
+    """Null comes back, under the prefix that is set for the monitor's keys."""
     result = examine(examine_reading, database)
     assert (result.layer, result.state, result.outcome) == (Layer.READING, LayerState.PASSED, None)
     (request,) = database.received
     assert request.words[0] == "GET"
-    assert request.words[1].startswith("upstash-monitor:canary:")
+    assert request.words[1].startswith(PREFIX)
     assert examine(examine_reading, database).state is LayerState.PASSED
     assert database.received[1].words[1] != request.words[1]
 
@@ -248,7 +260,7 @@ def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:
     assert (result.layer, result.state, result.outcome) == (Layer.WRITING, LayerState.PASSED, None)
     assert database.commands == ["SET", "GET", "DEL"]
     setting, getting, deleting = (request.words for request in database.received)
-    assert setting[1].startswith("upstash-monitor:canary:")
+    assert setting[1].startswith(PREFIX)
     assert setting[3:] == ["EX", 60]
     assert getting[1] == deleting[1] == setting[1]
     assert database.keyspace.run(["DBSIZE"]) == 0
@@ -267,7 +279,7 @@ def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: s
     """A foreign header goes back to where it came from only as far as it can stand in a header."""
     ok = Answer(body='{"result":"OK"}', headers=(("Upstash-Sync-Token", sync_token),))
     database.instead = {"SET": ok}
-    assert examine(examine_writing, database).outcome is Outcome.NOT_UPSTASH  # the key was never written
+    assert examine(examine_writing, database).outcome is Outcome.STALE_READ  # the key was never written
     assert database.received[1].headers["upstash-sync-token"].isascii()
 
 
@@ -281,10 +293,13 @@ def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: s
         ("SET", Answer(status=500, body=""), Outcome.SERVER_ERROR, ["SET", "DEL"]),
         ("SET", Answer(body='{"result":"NO"}'), Outcome.NOT_UPSTASH, ["SET", "DEL"]),
         ("GET", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "GET", "DEL"]),
-        ("GET", Answer(body='{"result":null}'), Outcome.NOT_UPSTASH, ["SET", "GET", "DEL"]),
-        ("GET", Answer(body='{"result":"YW5vdGhlcg=="}'), Outcome.NOT_UPSTASH, ["SET", "GET", "DEL"]),
+        ("GET", Answer(body='{"result":null}'), Outcome.STALE_READ, ["SET", "GET", "DEL"]),
+        ("GET", Answer(body='{"result":"YW5vdGhlcg=="}'), Outcome.STALE_READ, ["SET", "GET", "DEL"]),
+        ("GET", Answer(body="<html>", kind="text/html"), Outcome.NOT_UPSTASH, ["SET", "GET", "DEL"]),
+        ("GET", Answer(body='{"result":["a"]}'), Outcome.NOT_UPSTASH, ["SET", "GET", "DEL"]),
+        ("GET", Answer(status=503), Outcome.SERVER_ERROR, ["SET", "GET", "DEL"]),
+        ("GET", refusal("ERR strange"), Outcome.COMMAND_ERROR, ["SET", "GET", "DEL"]),
         ("GET", None, Outcome.CONNECTION_LOST, ["SET", "GET", "DEL"]),
-        ("DEL", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "GET", "DEL"]),
         ("DEL", refusal(QUOTA), Outcome.QUOTA_EXCEEDED, ["SET", "GET", "DEL"]),
         ("DEL", None, Outcome.CONNECTION_LOST, ["SET", "GET", "DEL"]),
     ],
@@ -301,6 +316,69 @@ def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
     assert ("within a minute" in result.detail) is (step == "DEL")
     if step != "DEL":
         assert database.keyspace.run(["DBSIZE"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "found"), [('{"result":null}', "null"), ('{"result":"YW5vdGhlcg=="}', "another value")]
+)
+def test_what_was_read_in_place_of_what_was_written_is_told(database: RestDatabase, body: str, found: str) -> None:
+    """A replica that lags, an eviction, somebody else's write: the database is there, and it is Upstash's move."""
+    database.instead = {"GET": Answer(body=body)}
+    assert examine(examine_writing, database).detail == f"GET: {found} in place of what was written"
+
+
+@pytest.mark.parametrize(
+    ("layer", "step"), [(examine_reading, "GET"), (examine_writing, "SET"), (examine_writing, "GET")]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        NO_KEY,
+        "NOPERM No permissions to access a key",
+        "NOPERM User app has no permissions to access the 'app:canary:1' key",
+        "noperm this user has no permissions to access one of the keys used as arguments, command was: [...]",
+    ],
+)
+def test_a_key_that_is_not_allowed_says_nothing_of_the_workers_keys(
+    database: RestDatabase, layer: Callable[..., Awaitable[LayerResult]], step: str, text: str
+) -> None:
+    """Neither passed, which claims a write, nor failed, which blames the token: unknown, with the fact."""
+    database.instead = {step: refusal(text)}
+    result = examine(layer, database)
+    assert (result.state, result.outcome) == (LayerState.UNKNOWN, None)
+    assert result.facts == {Fact.KEY_NOT_ALLOWED}
+    assert result.detail == f"the canary's key is not allowed: {step}: {text}"
+    if layer is examine_writing:
+        assert database.keyspace.run(["DBSIZE"]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NOPERM,
+        "NOPERM User 'key' has no permissions to run the 'set' command",
+        "NOPERM this user has no permissions to access one of the channels used as arguments",
+    ],
+)
+def test_a_command_that_is_not_allowed_is_the_tokens_matter(database: RestDatabase, text: str) -> None:
+    """The worker that writes with this token fails too, whatever its keys."""
+    database.instead = {"SET": refusal(text)}
+    result = examine(examine_writing, database)
+    assert (result.state, result.outcome, result.facts) == (
+        LayerState.FAILED,
+        Outcome.PERMISSION_DENIED,
+        frozenset(),
+    )
+
+
+@pytest.mark.parametrize("text", ["NOPERM this user has no permissions to run the 'del' command", NO_KEY])
+def test_a_deletion_that_is_not_allowed_is_no_trouble(database: RestDatabase, text: str) -> None:
+    """It wrote and read, so the token is no read-only one; the key goes by itself."""
+    database.instead = {"DEL": refusal(text)}
+    result = examine(examine_writing, database)
+    assert (result.state, result.outcome) == (LayerState.PASSED, None)
+    assert result.facts == {Fact.DELETE_NOT_ALLOWED}
+    assert "expires within a minute" in result.detail
 
 
 @pytest.mark.parametrize("step", ["SET", "GET"])

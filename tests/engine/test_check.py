@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Fact, Outcome
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
@@ -23,10 +24,12 @@ from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.checks.rest_database import TOKEN as PLAIN_TOKEN
-from tests.checks.rest_database import RestDatabase, hang
+from tests.checks.rest_database import Answer, RestDatabase, hang, refusal
 from tests.judging import PROFILE
 
 TOKEN, READER = "AXlookToken-0f_the_tests", "AXlookReader-0f_the_tests"
+FULL = "ERR DB capacity quota exceeded. Threshold: 1 bytes, Usage: 2 bytes"
+NO_KEY = "NOPERM this user has no permissions to access one of the keys used as arguments"
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 SECONDS, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -35,8 +38,15 @@ class CheckSetup:
     """One database, with a clock that tests move; everything else is real."""
 
     def __init__(
-        self, folder: Path, url: str, *, canary: timedelta | None = None, redis: RedisServer | None = None
+        self,
+        folder: Path,
+        url: str,
+        *,
+        canary: timedelta | None = None,
+        slow: timedelta | None = None,
+        redis: RedisServer | None = None,
     ) -> None:
+        self.first_canary = True
         self.now, self._path, self._redis = START, folder / "history.db", redis
         self._settings = DatabaseSettings(
             name="main",
@@ -44,6 +54,7 @@ class CheckSetup:
             token=Secret(TOKEN),
             timeout=2 * SECONDS,
             canary=canary,
+            slow=slow,
             worker=redis is not None,
         )
         self._open()
@@ -76,7 +87,13 @@ class CheckSetup:
             store_thread=self._store_thread,
             clock=lambda: self.now,
             worker=worker,
+            first_canary=self.first_canary,
         )
+
+    def set_canary(self, every: timedelta | None) -> None:
+        """The settings are changed, and the program started again."""
+        self._settings = self._settings.model_copy(update={"canary": every})
+        self.restart()
 
     def set_token(self, token: str) -> None:
         self._settings = self._settings.model_copy(update={"token": Secret(token)})
@@ -243,4 +260,198 @@ def test_the_workers_way_is_named_when_rest_fails(upstash: UpstashStandIn, tmp_p
         upstash.token = "another"
         rejected = setup.check()
         assert rejected.check.detail == "WRONGPASS invalid or missing auth token; rediss:// answers"
+        setup.close()
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    """What the program logs, `LEVEL message` each."""
+    lines: list[str] = []
+    handler = logger.add(lambda message: lines.append(str(message)), format="{level} {message}", level="INFO")
+    yield lines
+    logger.remove(handler)
+
+
+@pytest.fixture
+def plain() -> Iterator[RestDatabase]:
+    with RestDatabase() as database:
+        yield database
+
+
+def setup_at(database: RestDatabase, folder: Path, *, slow: timedelta | None = None) -> CheckSetup:
+    setup = CheckSetup(folder, database.url, canary=HOUR, slow=slow)
+    setup.set_token(PLAIN_TOKEN)
+    return setup
+
+
+def test_what_was_written_and_is_not_there_is_a_stale_read(plain: RestDatabase, tmp_path: Path) -> None:
+    """A diary: GET gives null; told after three of them, since a replica may lag for a moment; back; over."""
+    plain.instead["GET"] = Answer(body='{"result":null}')
+    setup = setup_at(plain, tmp_path)
+    first = setup.check()
+    assert first.check.outcome is Outcome.STALE_READ
+    assert first.check.detail == "GET: null in place of what was written"
+    assert (first.is_in_doubt, kinds(first)) == (True, [])
+    assert kinds(setup.check(after=5 * SECONDS)) == []
+    opened = setup.check(after=5 * SECONDS)
+    assert (opened.check.outcome, kinds(opened)) == (Outcome.STALE_READ, [NotificationKind.OPENED])
+    plain.instead.clear()
+    assert setup.check().check.outcome is Outcome.OK
+    assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.CLOSED]
+    setup.close()
+
+
+def test_one_stale_read_is_asked_again_at_once_and_told_to_nobody(plain: RestDatabase, tmp_path: Path) -> None:
+    """A diary: a key that was evicted once; the check that decides writes again, and all is fine."""
+    plain.instead["GET"] = Answer(body='{"result":null}')
+    setup = setup_at(plain, tmp_path)
+    assert setup.check().check.outcome is Outcome.STALE_READ
+    plain.instead.clear()
+    again = setup.check(after=5 * SECONDS)
+    assert again.check.canary is not None
+    assert (again.check.outcome, kinds(again)) == (Outcome.OK, [])
+    setup.close()
+
+
+def test_a_key_that_is_not_allowed_is_no_incident_and_warned_of_once(
+    plain: RestDatabase, tmp_path: Path, log_lines: list[str]
+) -> None:
+    """A diary: the check is fine and says what it met; so is the next; a restart later no second warning."""
+    plain.instead["SET"] = plain.instead["DEL"] = refusal(NO_KEY)
+    setup = setup_at(plain, tmp_path)
+    first = setup.check()
+    assert (first.check.outcome, set(first.check.facts)) == (Outcome.OK, {Fact.KEY_NOT_ALLOWED})
+    assert first.check.detail == f"the canary's key is not allowed: SET: {NO_KEY}"
+    assert not first.is_in_doubt
+    assert plain.commands == ["PING", "SET", "DEL"]
+    between = setup.check()
+    assert (between.check.outcome, between.check.detail, between.check.facts) == (Outcome.OK, "", frozenset())
+    setup.restart()
+    assert setup.check(after=HOUR).check.facts == {Fact.KEY_NOT_ALLOWED}
+    warned = [line for line in log_lines if line.startswith("WARNING") and "canary" in line]
+    assert len(warned) == 1
+    assert "Next: allow keys of `canary_prefix`, or set `canary: off`" in warned[0]
+    setup.close()
+
+
+def test_a_slow_answer_stays_slow_beside_a_key_that_is_not_allowed(plain: RestDatabase, tmp_path: Path) -> None:
+    """Both are in the detail."""
+    plain.instead["SET"] = refusal(NO_KEY)
+    setup = setup_at(plain, tmp_path, slow=timedelta(microseconds=1))
+    check = setup.check().check
+    assert (check.outcome, set(check.facts)) == (Outcome.SLOW, {Fact.KEY_NOT_ALLOWED})
+    assert "the limit is" in check.detail
+    assert "the canary's key is not allowed: SET: NOPERM" in check.detail
+    setup.close()
+
+
+def test_a_deletion_that_is_not_allowed_is_no_incident(
+    plain: RestDatabase, tmp_path: Path, log_lines: list[str]
+) -> None:
+    """It was written and read: the check is fine, and the key goes by itself."""
+    plain.instead["DEL"] = refusal("NOPERM this user has no permissions to run the 'del' command")
+    setup = setup_at(plain, tmp_path)
+    check = setup.check().check
+    assert (check.outcome, set(check.facts)) == (Outcome.OK, {Fact.DELETE_NOT_ALLOWED})
+    assert "expires within a minute" in check.detail
+    setup.check(after=HOUR)
+    assert len([line for line in log_lines if "expires within a minute" in line and "INFO" in line]) == 1
+    setup.close()
+
+
+def test_reading_that_is_not_allowed_by_command_is_the_tokens_matter(plain: RestDatabase, tmp_path: Path) -> None:
+    """A worker that may write and not read is as lost as the other way round."""
+    plain.instead["GET"] = refusal("NOPERM this user has no permissions to run the 'get' command")
+    setup = setup_at(plain, tmp_path)
+    assert setup.check().check.outcome is Outcome.PERMISSION_DENIED
+    assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.OPENED]
+    setup.close()
+
+
+def test_once_a_canary_found_trouble_only_a_fine_one_counts_as_fine(plain: RestDatabase, tmp_path: Path) -> None:
+    """A diary through everything that could hide it: PINGs, a restart, an outage, a slow answer, a refused key."""
+    plain.instead["SET"] = refusal(FULL)
+    setup = setup_at(plain, tmp_path)
+    setup.check()
+    assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.OPENED]
+    assert setup.check(after=5 * SECONDS).check.outcome is Outcome.CAPACITY_FULL  # a PING alone
+    setup.restart()
+    assert setup.check(after=5 * SECONDS).check.outcome is Outcome.CAPACITY_FULL
+
+    plain.instead["PING"] = Answer(status=503)
+    assert setup.check().check.outcome is Outcome.SERVER_ERROR  # the canary is due, and has to wait
+    del plain.instead["PING"]
+    sent = plain.commands.count("SET")
+    back = setup.check(after=5 * SECONDS)
+    assert back.check.outcome is Outcome.CAPACITY_FULL
+    assert plain.commands.count("SET") == sent + 1
+
+    plain.instead["SET"] = refusal(NO_KEY)  # it tells nothing any more
+    refused = setup.check()
+    assert refused.check.outcome is Outcome.CAPACITY_FULL
+    assert "by now the canary's key is not allowed; before: SET: ERR DB capacity" in refused.check.detail
+    assert setup.check(after=5 * SECONDS).check.outcome is Outcome.CAPACITY_FULL
+
+    plain.instead.clear()
+    assert setup.check().check.outcome is Outcome.OK
+    assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.CLOSED]
+    setup.close()
+
+
+def test_a_slow_ping_does_not_hide_what_the_canary_found(plain: RestDatabase, tmp_path: Path) -> None:
+    """Slow is no failure, and the database is still full."""
+    plain.instead["SET"] = refusal(FULL)
+    setup = setup_at(plain, tmp_path, slow=timedelta(microseconds=1))
+    assert setup.check().check.outcome is Outcome.CAPACITY_FULL
+    assert setup.check(after=5 * SECONDS).check.outcome is Outcome.CAPACITY_FULL
+    plain.instead["SET"] = refusal(FULL)
+    between = setup.check(after=5 * SECONDS)
+    assert (between.check.outcome, between.check.canary) == (Outcome.CAPACITY_FULL, None)
+    setup.close()
+
+
+def test_a_canary_that_is_turned_off_is_asked_no_more(plain: RestDatabase, tmp_path: Path) -> None:
+    """A diary: full, told; off: PING decides, or nothing could end it; on again: it is asked at once."""
+    plain.instead["SET"] = refusal(FULL)
+    setup = setup_at(plain, tmp_path)
+    setup.check()
+    assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.OPENED]
+    setup.set_canary(None)
+    assert setup.check().check.outcome is Outcome.OK
+    assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.CLOSED]
+    sent = plain.commands.count("SET")
+    setup.check(after=HOUR)
+    assert plain.commands.count("SET") == sent
+    setup.set_canary(HOUR)
+    again = setup.check()
+    assert (again.check.outcome, again.check.canary is not None) == (Outcome.CAPACITY_FULL, True)
+    setup.close()
+
+
+def test_where_everything_is_forgotten_a_run_by_day_sends_none(plain: RestDatabase, tmp_path: Path) -> None:
+    """Neither with its first check nor with those that decide; what is remembered all the same is gone by."""
+    setup = setup_at(plain, tmp_path)
+    setup.first_canary = False
+    setup.restart()
+    assert setup.check().check.canary is None
+    assert setup.check(after=HOUR).check.canary is None
+    assert set(plain.commands) == {"PING"}
+    setup.first_canary = True
+    setup.restart()
+    assert setup.check().check.canary is not None
+    setup.first_canary = False
+    setup.restart()
+    assert setup.check().check.canary is None  # not due
+    assert setup.check(after=HOUR).check.canary is not None
+    setup.close()
+
+
+def test_a_failed_canary_is_beside_the_workers_connection(upstash: UpstashStandIn, tmp_path: Path) -> None:
+    """`rediss://` answers and the canary found a stale read or a full database: that stands, with the facts."""
+    with redis_server(tmp_path, token=TOKEN) as redis:
+        setup = CheckSetup(tmp_path, upstash.url.replace("127.0.0.1", "localhost"), canary=HOUR, redis=redis)
+        upstash.fault = UpstashFault.CAPACITY
+        check = setup.check().check
+        assert check.outcome is Outcome.CAPACITY_FULL
+        assert check.detail.endswith("; rediss:// answers")
         setup.close()

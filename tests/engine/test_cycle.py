@@ -66,6 +66,7 @@ class CycleSetup:
                 token=Secret(token),
                 timeout=timedelta(seconds=2),
                 slow=self._slow,
+                canary=None,
             ),
             alerts=AlertSettings(),
             profile=PROFILE,

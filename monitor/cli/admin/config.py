@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from monitor.checks.budget import FREE_PLAN_COMMANDS, Budget, budget
+from monitor.checks.budget import CANARY_COMMANDS, CANARY_FINDS, FREE_PLAN_COMMANDS, Budget, budget
 from monitor.checks.classify import CheckResult
 from monitor.checks.credentials import inspect
 from monitor.checks.observation import Outcome
@@ -21,7 +21,7 @@ from monitor.cli.options import (
     read_settings,
     settings_source,
 )
-from monitor.config.load import Configuration, warnings
+from monitor.config.load import Configuration, is_forgotten_between_runs, warnings
 from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
@@ -99,6 +99,7 @@ def shown(settings: Settings) -> dict[str, Any]:
 
 
 def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
+    database = {"canary": "off", **database}  # off is no value, and yet not left out
     return {key: database[key] for key in sorted(database, key=DatabaseDefaults.model_fields.__contains__)}
 
 
@@ -124,7 +125,23 @@ def _cost(settings: Settings) -> Iterator[str]:
         )
     sent, billed = sum(cost.sent for cost in costs), sum(cost.billed for cost in costs)
     share = billed / FREE_PLAN_COMMANDS
+    yield from _canary_lines(settings)
     yield f"  in all: at worst {sent:,}, billed {billed:,}, which is {share:.1%} of the free plan"
+
+
+def _canary_lines(settings: Settings) -> Iterator[str]:
+    """What the canary costs and finds, and where it is not sent as often as it is set."""
+    canaries = [database.canary for database in settings.databases]
+    if None in canaries:
+        without = ", ".join(database.name for database in settings.databases if database.canary is None)
+        yield f"  no canary for {without}: {CANARY_FINDS} are not noticed"
+    if not any(canaries):
+        return
+    cost = f"{CANARY_COMMANDS} billed commands"
+    yield f"  a canary writes, reads back and deletes a key ({cost}): it finds {CANARY_FINDS}"
+    if is_forgotten_between_runs(settings, os.environ):
+        yield "  the history is on no volume: of all runs of `check` only those that start from 00:00 to 00:05 UTC"
+        yield "  send one, so none or two a day are possible, and what one found is forgotten with the run"
 
 
 def _retries(cost: Budget) -> str:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from monitor.checks.canary import may_be_first
 from monitor.cli import STARTED
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
 from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
+from monitor.config.load import is_forgotten_between_runs
 from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
@@ -158,6 +160,7 @@ async def _round(
         send_timeout=partial(send_timeout, deadline),
         on_delivery=attempts.append,
         diagnosis_wait=partial(diagnosis_wait, deadline) if send else timedelta,
+        first_canary=may_be_first(began, is_forgotten=is_forgotten_between_runs(settings, os.environ)),
     )
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
     plan = Round(

@@ -202,7 +202,7 @@ class View:
         refused = f"; {self._refused.total()} refused, tried again, none lost" if self._refused else ""
         _add(table, "messages", f"{sent}{refused}")
         _add(table, "first message", ", ".join(self._first_messages.values()))
-        _add(table, "billed", f"{result.billed_commands} commands: PING is free")
+        _add(table, "billed", f"{result.billed_commands} commands: PING is free, a canary is three")
         _add(table, "took", f"{result.seconds:.0f} s; nothing is left behind")
         self._console.print(table)
         self._paragraph("Your own database next:", "bold")
