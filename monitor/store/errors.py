@@ -23,6 +23,16 @@ class NewerFileError(RefusedFileError):
         )
 
 
+class UnreleasedFileError(RefusedFileError):
+    """The file was begun by a build before the first release, whose tables no version reads."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "wanted a history file of this version, found one of an unreleased version. "
+            "Next: move it away, a new one is begun; or set history.path to another file"
+        )
+
+
 class ForeignFileError(RefusedFileError):
     """The file is another program's database."""
 

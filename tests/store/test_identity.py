@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.checks.observation import Outcome
-from monitor.store.errors import ForeignFileError, NewerFileError
+from monitor.store.errors import ForeignFileError, NewerFileError, UnreleasedFileError
 from monitor.store.file.schema import MIGRATIONS
 from tests.program import ROOT
 from tests.store.conftest import INTERVAL, StoreSetup
@@ -38,6 +38,21 @@ def test_a_newer_file_is_refused_and_left_as_it_is(setup: StoreSetup, version: i
         ):
             StoreSetup(setup.path)
         assert contents(setup.path.parent) == before
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_file_of_an_unreleased_build_is_refused_and_left_as_it_is(tmp_path: Path, version: int) -> None:
+    """Its schema versions are ours, its tables are not: it is neither upgraded nor taken for damaged."""
+    path = tmp_path / "history.db"
+    with closing(sqlite3.connect(path)) as shell:
+        shell.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x55505354; CREATE TABLE look (id INTEGER);"
+            f" CREATE TABLE watch (id INTEGER); CREATE TABLE parcel (id INTEGER); PRAGMA user_version = {version}"
+        )
+    before = {part.name: part.read_bytes() for part in tmp_path.iterdir()}
+    with pytest.raises(UnreleasedFileError, match=r"unreleased version\. Next: move it away"):
+        StoreSetup(path)
+    assert {part.name: part.read_bytes() for part in tmp_path.iterdir()} == before
 
 
 def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

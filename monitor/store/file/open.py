@@ -61,10 +61,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 def open_at_rest(path: Path) -> sqlite3.Connection:
     """A file that is only read, and beside which nothing shall be left. Raises sqlite3.Error.
 
-    Without a log nobody has it open, and SQLite may take it for immutable, which makes no log. Whoever begins to
-    write just now writes a log first, and the file itself much later than we have read it.
+    Without a log nobody writes to it, and SQLite may take it for immutable, which makes no log. Whoever begins to
+    write just now writes a log first, and the file itself much later than we have read it. (`-journal` is the log
+    of a file that is not ours, or that is being begun.)
     """
-    if path.with_name(path.name + "-wal").exists():
+    if any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal")):
         return open_to_read(path)
     return _open_readable(_uri(path, mode="ro", immutable="1"))
 
@@ -120,7 +121,7 @@ def _open_readable(name: str) -> sqlite3.Connection:
 def _refuse_others(path: Path) -> None:
     """Before anything could be written: opened for writing, even closing a file may change it or drop its -wal."""
     try:
-        with closing(_open_readable(_uri(path, mode="ro"))) as connection, naming_damage():
+        with closing(open_at_rest(path)) as connection, naming_damage():
             refuse_others(connection)
     except sqlite3.Error as error:
         if damage_of(error) is Damage.CORRUPT:

@@ -10,10 +10,12 @@ from contextlib import closing
 from functools import cache
 
 from monitor.checks.observation import Family, Outcome
-from monitor.store.errors import DamagedError, ForeignFileError, NewerFileError
+from monitor.store.errors import DamagedError, ForeignFileError, NewerFileError, UnreleasedFileError
 from monitor.store.rollups.rollup import HOUR_MS
 
-APPLICATION_ID = 0x55505354  # "UPST", so that `file` and we recognise our own
+APPLICATION_ID = 0x5550534D  # "UPSM", so that `file` and we recognise our own
+# "UPST": builds before the first release, with other tables under the same schema versions.
+_UNRELEASED_ID = 0x55505354
 # A file with these is ours even where the application id was damaged.
 _OUR_TABLES = {"check_result", "incident_state", "outbox"}
 
@@ -132,14 +134,15 @@ MIGRATIONS: tuple[str, ...] = (_TABLES + _VIEWS,)
 
 
 def refuse_others(connection: sqlite3.Connection) -> None:
-    """Raise `NewerFileError` or `ForeignFileError` for a file that is not ours to write. Only reads."""
+    """Raise a `RefusedFileError` for a file that is not ours to write: unreleased, newer, foreign. Only reads."""
+    if _application_id(connection) == _UNRELEASED_ID:
+        raise UnreleasedFileError
     version = _version(connection)
     if version > len(MIGRATIONS):
         raise NewerFileError(version, len(MIGRATIONS))
     # Tables first: another process that makes them now sets the application id in the same transaction.
     tables = _tables(connection)
-    is_marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if tables and not is_marked and not tables >= _OUR_TABLES:
+    if tables and _application_id(connection) != APPLICATION_ID and not tables >= _OUR_TABLES:
         raise ForeignFileError
 
 
@@ -186,6 +189,11 @@ def _whole_shape(migrations: tuple[str, ...]) -> frozenset[tuple[str, str]]:
 
 def _shape(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
     return frozenset(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+
+def _application_id(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return number
 
 
 def _version(connection: sqlite3.Connection) -> int:
