@@ -101,6 +101,7 @@ async def _examine_layer(
 class Examiner:
     """What all examinations share. `console` and `railway` are `None` where no key was given.
 
+    `look_alikes` are names of variables that may be meant where a value is missing.
     `worker_tls` is as in `WorkerProbe`; one is made for each examination where it is left out.
     `others_timeout` is for the status page, the console and the platform, each.
     """
@@ -115,6 +116,7 @@ class Examiner:
     scrub: Callable[[str], str]
     clock: Callable[[], datetime]
     worker_tls: ssl.SSLContext | None = None
+    look_alikes: Sequence[str] = ()
     others_timeout: timedelta = OTHERS_TIMEOUT
 
     async def examine(
@@ -240,7 +242,7 @@ class _LayerProbes:
         }
 
     async def _configuration(self) -> LayerResult:
-        return examine_configuration(self._url, self._token)
+        return examine_configuration(self._url, self._token, self._examiner.look_alikes)
 
     async def _connectivity(self) -> LayerResult:
         hosts = self._examiner.connectivity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -36,9 +36,9 @@ _HINTS = {
 }
 
 
-def examine_configuration(url: str, token: str) -> LayerResult:
-    """URL and token as they stand, and hints that can be read off the token."""
-    mistake = inspect(url, token)
+def examine_configuration(url: str, token: str, look_alikes: Sequence[str] = ()) -> LayerResult:
+    """URL and token as they stand, and hints that can be read off the token; `look_alikes` as for `inspect`."""
+    mistake = inspect(url, token, look_alikes)
     facts = hints(url, token) | (mistake.facts if mistake else frozenset())
     found = mistake.summary if mistake else "URL and token are there and well-formed"
     return LayerResult(

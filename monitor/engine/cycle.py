@@ -237,8 +237,9 @@ class Cycle:
     """The checks of one database: check, judge, record.
 
     `clock` gives aware UTC; verdicts are worded by `profile`; `worker` checks `rediss://` where that is asked for;
-    `diagnoser` asks the doctor for the message that opens an incident, `None` leaves that out. What is remembered
-    of the database, which the canary goes by, is read once and then kept; `first_canary` as in `DatabaseChecker`.
+    `diagnoser` asks the doctor for the message that opens an incident, `None` leaves that out; `look_alikes` are
+    the names of variables that may be meant where the URL or the token is missing. What is remembered of the
+    database, which the canary goes by, is read once and then kept; `first_canary` as in `DatabaseChecker`.
     """
 
     def __init__(
@@ -255,6 +256,7 @@ class Cycle:
         worker: WorkerProbe | None = None,
         diagnoser: Diagnoser | None = None,
         first_canary: bool = True,
+        look_alikes: Sequence[str] = (),
     ) -> None:
         self.name = database.name
         self.interval = database.interval
@@ -268,7 +270,7 @@ class Cycle:
         self._clock = clock
         url, token = database.url.reveal(), database.token.reveal()
         # The settings do not change while we run, so what is wrong with them is found once.
-        self._mistake = inspect(url, token)
+        self._mistake = inspect(url, token, look_alikes)
         self._checker = None
         if self._mistake is None:
             probe = probes.probe(url=url, token=token)

@@ -17,7 +17,7 @@ from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.credentials import host_of
+from monitor.checks.credentials import host_of, look_alikes
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import (
     ChannelSettings,
@@ -72,6 +72,12 @@ def profiles_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, Dat
     return {one.name: profile_of(one, settings.doctor, environ) for one in settings.databases}
 
 
+def _unused_look_alikes(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables that may be meant where a URL or a token is missing: those that no database is read from."""
+    used = {name for one in settings.databases for name in (one.url_variable, one.token_variable)}
+    return tuple(name for name in look_alikes(environ) if name not in used)
+
+
 def build_examiner(
     settings: Settings,
     *,
@@ -105,6 +111,7 @@ def build_examiner(
         scrub=scrub,
         clock=clock,
         worker_tls=ssl.create_default_context(),
+        look_alikes=_unused_look_alikes(settings, environ),
     )
 
 
@@ -204,6 +211,7 @@ def build(
             longest_wait=diagnosis_wait,
         )
     workers = worker_probes(settings, probes, scrub)
+    may_be_meant = _unused_look_alikes(settings, environ)
     return Monitor(
         settings=settings,
         store=store,
@@ -219,6 +227,7 @@ def build(
                 store_thread=store_thread,
                 clock=clock,
                 profile=profiles[database.name],
+                look_alikes=may_be_meant,
                 worker=worker,
                 diagnoser=diagnoser,
                 first_canary=first_canary,

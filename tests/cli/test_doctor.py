@@ -264,6 +264,19 @@ def test_the_fix_writes_the_names_of_this_database(case: DoctorCase) -> None:
     assert f"Read back: Railway has the new value of CACHE_REST_TOKEN (sha256 {new})." in ended.stdout
 
 
+def test_a_variable_that_may_be_meant_is_named_where_one_is_missing(case: DoctorCase) -> None:
+    """By `check` and `doctor` alike; one that another database is read from is not meant."""
+    other = {**case.settings["databases"][0], "name": "other", "url": "${OTHER_REST_URL}"}
+    case.settings["databases"] = [{"name": "main", "url": "${UNSET_REST_URL}", "token": TOKEN}, other]
+    case.program.set(case.settings)
+    case.program.environ |= {"OTHER_REST_URL": case.upstash.url, "KV_REST_API_URL": case.upstash.url}
+    _, found = case.examine("main")
+    checked = json.loads(case.program.end("check", "main", "--json", "--no-alerts").stdout)["databases"][0]
+    assert checked["outcome"] == "url_missing"
+    for detail in (found["layers"][0]["detail"], checked["detail"]):
+        assert detail.endswith("set instead: KV_REST_API_URL")
+
+
 def test_without_a_yes_nothing_is_changed(case: DoctorCase) -> None:
     """The question is answered with no by an empty input."""
     case.rotate()
