@@ -46,12 +46,32 @@ Railway. Others get their own: the names of their variables, and no step that ne
 service that they do not have.
 
 Of several verdicts that fit the layers the first in this order counts.
+
+## Troubles and their verdicts
+
+Each row is made on real servers by a test (`tests/doctor/troubles.py`): real TLS, a real redis-server, and
+stand-ins for REST, console, status page and Railway. The outcome is that of the layer of REST that failed first,
+or of the worker's connection where REST works.
+
 """
 
 
 def verdicts_page() -> str:
     """docs/verdicts.md: every verdict with its words."""
-    return "\n".join([_HEAD, *_sections()])
+    return "\n".join([_HEAD + _troubles(), *_sections()])
+
+
+def _troubles() -> str:
+    """The table of what tests make happen, and what comes of it."""
+    # Heavy, and of the tests: only those who write the pages need it.
+    from tests.doctor.troubles import TROUBLES
+
+    rows = ["| what happened | outcome | verdict | whose move |", "|---|---|---|---|"]
+    for one in TROUBLES:
+        code = one.code.value
+        outcome = f"`{one.outcome.value}`" if one.outcome else "–"
+        rows.append(f"| {one.words} | {outcome} | [`{code}`](#{code}) | {one.whose_move.words} |")
+    return "".join(f"{row}\n" for row in rows)
 
 
 def _sections() -> Iterator[str]:

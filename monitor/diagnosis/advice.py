@@ -64,6 +64,8 @@ def word(verdict: Verdict) -> Advice:
     meaning = entry.meaning if profile.is_upstash or not entry.elsewhere else entry.elsewhere
     if verdict.code is VerdictCode.WORKER_FAILS:
         meaning = f"{_REST_WORKS} {meaning}"
+        # The same database answers over REST.
+        move = _UNSURE if move is _UPSTASH else move
     fill = _filler(profile)
     steps = [fill(step.text) for step in entry.steps if step.is_for(profile)]
     return Advice(meaning=fill(meaning), whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))

@@ -42,6 +42,10 @@ class _Examined:
         return self.ended(Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
 
     @property
+    def is_suspended(self) -> bool:
+        return self.ended(Outcome.SUSPENDED) or self.has(Fact.CONSOLE_SUSPENDED)
+
+    @property
     def is_unreachable(self) -> bool:
         """The database could not be used for a reason on the network or at the service."""
         outcome = self.layers.outcome()
@@ -142,6 +146,18 @@ RULES: tuple[VerdictRule, ...] = (
     _rule(VerdictCode.REST_VALUE_MANGLED, lambda seen: seen.is_malformed and seen.layers.passed(Layer.WORKER)),
     _rule(VerdictCode.VALUE_MALFORMED, lambda seen: seen.is_malformed),
     # The token is refused.
+    # Before all that say "copy the console's": in place of a restricted user's it would give away full rights.
+    _rule(
+        VerdictCode.ACL_USER_DISABLED,
+        lambda seen: (
+            seen.is_rejected
+            # Over rediss:// every refusal speaks of a user.
+            and Fact.USER_MAY_BE_DISABLED in seen.layers.result_of(Layer.TOKEN).facts
+            and not seen.has(Fact.CONSOLE_TOKEN_IS_OURS)
+            and not seen.layers.passed(Layer.WORKER)
+            and seen.profile.is_upstash
+        ),
+    ),
     _rule(
         VerdictCode.NEW_TOKEN_NOT_DEPLOYED,
         lambda seen: (
@@ -152,18 +168,6 @@ RULES: tuple[VerdictRule, ...] = (
         VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
         lambda seen: (
             seen.is_rejected and seen.has(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_VARIABLE_IS_THE_CONSOLES)
-        ),
-    ),
-    # Before "an old token": to copy the console's in place of a restricted user's would give away full rights.
-    _rule(
-        VerdictCode.ACL_USER_DISABLED,
-        lambda seen: (
-            seen.is_rejected
-            # Over rediss:// every refusal speaks of a user.
-            and Fact.USER_MAY_BE_DISABLED in seen.layers.result_of(Layer.TOKEN).facts
-            and not seen.has(Fact.CONSOLE_TOKEN_IS_OURS)
-            and not seen.layers.passed(Layer.WORKER)
-            and seen.profile.is_upstash
         ),
     ),
     _rule(
@@ -197,25 +201,21 @@ RULES: tuple[VerdictRule, ...] = (
         VerdictCode.PRIVATE_NAME,
         lambda seen: seen.profile.host_kind in _PRIVATE and seen.ended(*_AT_THE_NAME),
     ),
-    _rule(
-        VerdictCode.DATABASE_GONE,
-        lambda seen: seen.ended(Outcome.DNS_NOT_FOUND) and seen.has(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
-    ),
+    # Before the next: no account of Upstash's lists the name that Vercel gave.
     _rule(
         VerdictCode.KV_NAME_GONE,
         lambda seen: seen.profile.host_kind is HostKind.VERCEL_KV and seen.ended(Outcome.DNS_NOT_FOUND),
     ),
+    _rule(
+        VerdictCode.DATABASE_GONE,
+        lambda seen: seen.ended(Outcome.DNS_NOT_FOUND) and seen.has(Fact.CONSOLE_HAS_NO_SUCH_DATABASE),
+    ),
     # The plan.
     _rule(
         VerdictCode.SUSPENDED_FOR_BANDWIDTH,
-        lambda seen: (
-            seen.has(Fact.BANDWIDTH) and (seen.ended(Outcome.SUSPENDED) or seen.has(Fact.CONSOLE_SUSPENDED))
-        ),
+        lambda seen: seen.is_suspended and (seen.has(Fact.BANDWIDTH) or seen.has(Fact.CONSOLE_BANDWIDTH_USED_UP)),
     ),
-    _rule(
-        VerdictCode.SUSPENDED,
-        lambda seen: seen.ended(Outcome.SUSPENDED) or seen.has(Fact.CONSOLE_SUSPENDED),
-    ),
+    _rule(VerdictCode.SUSPENDED, lambda seen: seen.is_suspended),
     _rule(
         VerdictCode.BANDWIDTH_USED_UP,
         lambda seen: seen.ended(Outcome.QUOTA_EXCEEDED) and seen.has(Fact.BANDWIDTH),
@@ -403,7 +403,8 @@ def judge(layers: LayerResults, profile: DatabaseProfile) -> Verdict:
     outcome, worker_outcome = layers.outcome(), layers.result_of(Layer.WORKER).outcome
     code = next((rule.code for rule in RULES if rule.fits(seen)), None)
     if code is not None:
-        return Verdict(code=code, outcome=outcome or worker_outcome, profile=profile)
+        slow = layers.result_of(Layer.PING).outcome
+        return Verdict(code=code, outcome=outcome or worker_outcome or slow, profile=profile)
     if outcome is not None:
         return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
     if layers.failed(Layer.WORKER) and worker_outcome is not None:

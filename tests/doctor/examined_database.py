@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,22 +19,25 @@ from redis import Redis
 
 from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.rest import RestProbeFactory
-from monitor.config.settings import Settings
+from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
+from monitor.diagnosis.profile import DatabaseProfile, profile_of
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
 from monitor.engine.wiring import build_examiner
 from monitor.lib.times import now_utc
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import RailwayStandIn
+from monitor.sandbox.serverless_redis_http import ServerlessRedisHttpStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import UpstashStandIn
-from tests.checks.faulty_server import Certificates
+from tests.checks.faulty_server import Behaviour, Certificates, faulty_server
+from tests.checks.listener import Conduct, Listener, port_that_drops
 from tests.checks.redis_server import RedisServer, redis_server
 
 _PIECE = 10  # no ten characters of a secret in a row may be shown
 NAME = "merry-cat"
 TOKEN, READ_ONLY_TOKEN = "AXstandardToken-0f_the_tests", "AXreadOnlyToken-0f_the_tests"
-TOKEN_NAME = "UPSTASH_REDIS_REST_TOKEN"
+URL_NAME, TOKEN_NAME = "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"
 ENVIRONMENT = {
     "UPSTASH_EMAIL": "ops@example.com",
     "UPSTASH_API_KEY": "console-key-0123456789abcdef",
@@ -68,10 +73,14 @@ def open_shared_servers(folder: Path) -> Iterator[SharedServers]:
 
 
 class ExaminedDatabase:
-    """Everything works until a test changes it. Names lead to `addresses`, unless in `gone`."""
+    """Everything works until a test changes it. Names lead to `addresses`, unless they are `gone`.
+
+    `lookup_failure` is the code with which the resolver fails, whatever it is asked.
+    """
 
     def __init__(self, shared: SharedServers, stack: ExitStack) -> None:
         self.shared = shared
+        self._stack = stack
         tls = shared.certificates.server("*.upstash.io")
         self.upstash = stack.enter_context(UpstashStandIn(TOKEN, read_only_token=READ_ONLY_TOKEN, tls=tls))
         self.console = stack.enter_context(
@@ -83,7 +92,7 @@ class ExaminedDatabase:
         self.page = stack.enter_context(StatusPageStandIn())
         self.connectivity_host = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.environment = dict(ENVIRONMENT)
-        self.name, self.token = NAME, TOKEN
+        self.name, self.domain, self.token = NAME, ".upstash.io", TOKEN
         self.port = self.upstash.port
         self.url = self.rest_url
         self.database = self.console.add(self.host, rest_token=TOKEN)
@@ -92,8 +101,14 @@ class ExaminedDatabase:
         self.connectivity = [f"127.0.0.1:{self.connectivity_host.getsockname()[1]}"]
         self.worker_port = shared.redis.port
         self.settings: dict[str, Any] = {"timeout": "5s"}
+        self.doctor: dict[str, Any] = {
+            "status_url": self.page.url,
+            "console_url": self.console.url,
+            "railway_url": self.railway.url,
+        }
         self.others_timeout = OTHERS_TIMEOUT
         self.gone: set[str] = set()
+        self.lookup_failure: int | None = None
         # A public name that led to loopback alone would be one that a filter has sunk. The kernel refuses a
         # link-local address without an interface before anything is sent.
         self.addresses = ["127.0.0.1", "fe80::1"]
@@ -104,17 +119,61 @@ class ExaminedDatabase:
 
     @property
     def host(self) -> str:
-        return f"{self.name}.upstash.io"
+        return f"{self.name}{self.domain}"
 
     @property
     def rest_url(self) -> str:
         return f"https://{self.host}:{self.port}"
 
-    def move_to(self, *, name: str = NAME, port: int | None = None) -> None:
+    @property
+    def profile(self) -> DatabaseProfile:
+        """What is known of the database, of real settings and of this environment."""
+        settings = self._settings()
+        return profile_of(self._named(settings), settings.doctor, self.environment)
+
+    def move_to(self, *, name: str = NAME, domain: str = ".upstash.io", port: int | None = None) -> None:
         """Give the database another place, known everywhere."""
-        self.name, self.port = name, port or self.port
+        self.name, self.domain, self.port = name, domain, port or self.port
         self.url, self.database.endpoint = self.rest_url, self.host
         self.deploy(UPSTASH_REDIS_REST_URL=self.url)
+
+    def certificate(self, name: str = "*.upstash.io", **validity: Any) -> ssl.SSLContext:
+        return self.shared.certificates.server(name, **validity)
+
+    def serve(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None) -> int:
+        """An HTTP server of another kind, for as long as the test lasts; its port."""
+        return self._stack.enter_context(faulty_server(behaviour, tls=tls)).port
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """The database has another certificate."""
+        self.upstash = self._stack.enter_context(UpstashStandIn(TOKEN, read_only_token=READ_ONLY_TOKEN, tls=tls))
+        self.move_to(port=self.upstash.port)
+
+    def listen(
+        self, conduct: Conduct, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> int:
+        """A server below HTTP, for as long as the test lasts; its port."""
+        return self._stack.enter_context(Listener(conduct, host=host, port=port, tls=tls)).port
+
+    def drop(self) -> int:
+        """A port where connections never come about, for as long as the test lasts."""
+        return self._stack.enter_context(port_that_drops())
+
+    def own_redis(self, **special: Any) -> RedisServer:
+        """A redis-server of this test's alone."""
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        return self._stack.enter_context(redis_server(folder, token=TOKEN, **special))
+
+    def connect_to(self, port: int) -> None:
+        """A connection that stays open for as long as the test lasts."""
+        self._stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+
+    def self_host(self, **special: Any) -> ServerlessRedisHttpStandIn:
+        """The URL is that of a serverless-redis-http instead, which is no database of Upstash's."""
+        server = self._stack.enter_context(ServerlessRedisHttpStandIn(TOKEN, **special))
+        del self.doctor["console_url"]
+        self.url = server.url.replace("127.0.0.1", "localhost")
+        return server
 
     def rotate(self) -> str:
         """Somebody resets the credentials in the console; the new token."""
@@ -147,31 +206,33 @@ class ExaminedDatabase:
         return layers
 
     async def _examine(self, *, is_billed: bool, within: timedelta) -> LayerResults:
-        settings = Settings.model_validate(
-            {
-                "databases": [{"name": "main", "url": self.url, "token": self.token, **self.settings}],
-                "connectivity": self.connectivity,
-                "doctor": {
-                    "worker_port": self.worker_port,
-                    "status_url": self.page.url,
-                    "console_url": self.console.url,
-                    "railway_url": self.railway.url,
-                },
-            }
-        )
+        settings = self._settings()
         examiner = build_examiner(settings, clock=now_utc, environ=self.environment)
         # A test resolves no public names, so only the lookup is replaced.
         probes = RestProbeFactory(scrub=examiner.scrub, resolver=Resolver(self.lookup))
         examiner = replace(examiner, probes=probes, others_timeout=self.others_timeout)
         without = frozenset[Layer]() if is_billed else BILLED_LAYERS
-        # As where both are read from the environment.
-        database = settings.databases[0].with_variables(url="UPSTASH_REDIS_REST_URL", token=TOKEN_NAME)
-        examined = await examiner.examine(database, without=without, within=within)
+        examined = await examiner.examine(self._named(settings), without=without, within=within)
         return examined.layers
+
+    def _settings(self) -> Settings:
+        return Settings.model_validate(
+            {
+                "databases": [{"name": "main", "url": self.url, "token": self.token, **self.settings}],
+                "connectivity": self.connectivity,
+                "doctor": {"worker_port": self.worker_port, **self.doctor},
+            }
+        )
+
+    def _named(self, settings: Settings) -> DatabaseSettings:
+        """As where both are read from the environment."""
+        return settings.databases[0].with_variables(url=URL_NAME, token=TOKEN_NAME)
 
     def lookup(self, host: str, port: int) -> Sequence[AddressInfo]:
         """What the resolver knows; it blocks, as a real one may."""
         self.resolver_answers.wait()
+        if self.lookup_failure is not None:
+            raise socket.gaierror(self.lookup_failure, "the resolver failed")
         if host in self.gone:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [address_info(address, port) for address in self.addresses]
