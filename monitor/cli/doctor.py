@@ -33,6 +33,7 @@ from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
 from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.engine.wiring import build_examiner, profiles_of
 from monitor.lib.times import iso, now_utc
+from monitor.report.formatting import format_ms
 from monitor.report.values import advice_values
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
@@ -145,7 +146,7 @@ def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
 
 
 def diagnosis_to_json(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
-    """One database of `doctor --json`; `took_ms` is `null` for a layer that was not tried."""
+    """One database of `doctor --json`; `took_ms` is `null` for a layer without a request of its own."""
     return {
         "database": layers.database,
         "layers": [
@@ -176,7 +177,7 @@ def _layer_table(layers: LayerResults, *, symbols: bool) -> Table:
             Text(symbol if symbols else word, style=style),
             Text(result.layer.words, style=dim or ("bold" if result.state is LayerState.FAILED else "")),
             Text(_told(result, layers), style=dim),
-            Text("" if result.took_ms is None else _format_ms(result.took_ms), style="dim"),
+            Text("" if result.took_ms is None else format_ms(result.took_ms), style="dim"),
         )
     return table
 
@@ -210,10 +211,6 @@ def _detail(result: LayerResult, layers: LayerResults) -> str:
         return result.detail
     cause = blocked_by(result.layer, layers.layers)
     return "not tried" if cause is None else f"not tried because of {cause.words}"
-
-
-def _format_ms(took_ms: float) -> str:
-    return f"{took_ms:.1f} ms" if took_ms < 10 else f"{took_ms:,.0f} ms"
 
 
 def _can_show_symbols(console: Console) -> bool:

@@ -154,6 +154,8 @@ CHANNELS: dict[str, type[BaseModel]] = {
     "webhook": WebhookSettings,
     "log": LogSettings,
 }
+# Keys of builds before the first release, and what they are called since.
+_RENAMED = {"controls": "connectivity", "status_page": "page", "verdict": "diagnose", "within": "of"}
 _SECRETS = {"url", "token", "webhook_url", "bot_token"}
 _A_MAPPING, _FULL_TEXT = "a mapping with keys of its own", "a text that is not empty"
 # What each kind of complaint means here; `{…}` is filled from its context.
@@ -238,7 +240,8 @@ def _unknown_key(detail: ErrorDetails, place: Place, mistakes: Mistakes) -> Plac
     """Note it, and return the place that was probably meant."""
     where, key = _where(detail, place), str(detail["loc"][-1])
     known = _known_keys((*place, *detail["loc"][:-1]))
-    near = nearest_key(key, known)
+    renamed = _RENAMED.get(key)
+    near = renamed if renamed in known else nearest_key(key, known)
     step = f"did you mean {near}?" if near else _home(key)
     found = f"the key {key!r}" if is_word(key) else "another key"
     mistakes.add(where, wanted=f"one of {', '.join(known)}", found=found, next_step=step)

@@ -25,8 +25,15 @@ def format_ms(milliseconds: float | None) -> str:
         return NOTHING
     if milliseconds >= 999.5:
         return f"{milliseconds / 1000:.3g} s" if milliseconds < 99950 else f"{milliseconds / 1000:,.0f} s"
+    return f"{format_ms_figure(milliseconds)} ms"
+
+
+def format_ms_figure(milliseconds: float | None) -> str:
+    """`0.42`, `8.3`, `1,250`: for a column whose heading names the unit; a dash where there is none."""
+    if milliseconds is None:
+        return NOTHING
     digits = 2 if milliseconds < 0.995 else 1 if milliseconds < 99.95 else 0
-    return f"{milliseconds:.{digits}f} ms"
+    return f"{milliseconds:,.{digits}f}"
 
 
 def format_share(share: float | None, *, digits: int | None = None) -> str:

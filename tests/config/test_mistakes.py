@@ -328,3 +328,16 @@ def test_certificates_that_can_be_read_are_no_mistake(tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(file))
     for environ in ({"SSL_CERT_FILE": str(file)}, {"SSL_CERT_DIR": str(tmp_path)}, {"SSL_CERT_FILE": ""}):
         assert load(None, environ).databases
+
+
+def test_a_key_of_a_build_before_the_first_release_is_told_by_its_new_name(tmp_path: Path) -> None:
+    """Four words have nothing in common with those that took their place."""
+    alerts = "alerts: {verdict: true, slow: {failures: 3, within: 5}}"
+    text = f"controls: ['1.1.1.1:443']\nstatus_page: {{port: 8080}}\n{alerts}\n"
+    told = {said.split(" ")[0]: said.rsplit("Next: ", 1)[-1] for said in mistakes(tmp_path, text)}
+    assert told == {
+        "controls": "did you mean connectivity?",
+        "status_page": "did you mean page?",
+        "alerts.verdict": "did you mean diagnose?",
+        "alerts.slow.within": "did you mean of?",
+    }

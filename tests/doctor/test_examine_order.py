@@ -48,6 +48,14 @@ def test_layers_are_examined_in_causal_order() -> None:
     assert all(result.took_ms is not None for result in layers.layers)
 
 
+def test_the_ping_has_no_time_beside_the_tokens() -> None:
+    """Both come from one request: its time stands at the token, and no `0.0 ms` beside it."""
+    probes = FakeLayers()
+    order = (Layer.HTTP, Layer.TOKEN, Layer.PING)
+    layers = asyncio.run(examine_layers("main", {layer: probes.that(layer) for layer in order}, within=LONG))
+    assert [result.took_ms is None for result in layers.layers] == [False, False, True]
+
+
 def test_a_failed_layer_skips_what_needs_it_and_the_rest_is_examined() -> None:
     """No connection: no encryption, no HTTP; the status page and the worker are examined all the same."""
     probes = FakeLayers()

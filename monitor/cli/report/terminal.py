@@ -22,6 +22,7 @@ from monitor.report.formatting import (
     format_checks,
     format_counts,
     format_ms,
+    format_ms_figure,
     format_name,
     format_share,
     format_uptime,
@@ -202,7 +203,7 @@ def _slices(console: Console, history: History) -> Table:
     # What a narrow terminal has no room for is left out whole: a figure that is cut is a wrong one.
     wide, usual = console.width >= _WIDE, console.width >= _USUAL
     table.add_column(f"{history.grain.value} (UTC)", no_wrap=True)
-    for title in ("uptime", *(("checks", "p50") if wide else ()), "p99"):
+    for title in ("uptime", *(("checks", "p50") if wide else ()), "p99 ms"):
         table.add_column(title, justify="right", no_wrap=True)
     if usual:
         table.add_column(f"to {format_ms(bars.top_ms)}", no_wrap=True)
@@ -213,8 +214,8 @@ def _slices(console: Console, history: History) -> Table:
         table.add_row(
             part.start.strftime(form),
             Text(format_share(part.uptime.share), style="red" if part.uptime.down else ""),
-            *((f"{part.checks:,}", format_ms(p50)) if wide else ()),
-            format_ms(p99),
+            *((f"{part.checks:,}", format_ms_figure(p50)) if wide else ()),
+            format_ms_figure(p99),
             *((bars.bar(part),) if usual else ()),
             _remark(part),
         )
