@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,19 @@ from monitor.store.rollups.model import Slice, Uptime
 NOTHING = "–"
 NAME_LIMIT = 200
 DETAIL_LIMIT = 300
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|(?<![\w.-])[\w.-]+\.upstash\.io\b(?::[0-9]+)?", re.IGNORECASE)
+# A URL; not `rediss://: the detail`, `begins with rediss://;` or `https:// of the same host`.
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[\w\[%*]|:\S*@)\S*", re.IGNORECASE)
+# Labels and dots, of which the last label begins with a letter, so that `10.5 ms` and `nginx/1.25.3` are none. The
+# target of a redirect may be a single label; what else stands in its place is of several words, or is "nowhere".
+_HOST = re.compile(
+    r"(?<![\w.-])(?:\.?(?:[\w*-]+\.)+[^\W\d_](?:[^\W_]|-)+|localhost)(?![\w-])(?::[0-9]+)?"
+    r"|(?<=a redirect to )(?!nowhere\b)[^\s;]+(?=;|$)",
+    re.IGNORECASE,
+)
+_IPV4 = re.compile(r"(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9])(?::[0-9]+)?")
+# What may be IPv6; times of day and the like are told from it by reading it.
+_MAYBE_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9a-f:]*:[0-9a-f]*:)[0-9a-f:]+(?:(?:\.[0-9]{1,3}){3})?", re.IGNORECASE)
+_LONGEST_WORD = 64
 DAY = timedelta(days=1)
 
 
@@ -125,17 +138,35 @@ def format_name(name: str) -> str:
 
 
 class Redactor:
-    """Makes a foreign text fit for the page: one short line without addresses and credentials.
+    """Makes a foreign text fit for the page: one short line without URLs, hosts, addresses and credentials.
 
-    `hosts` are the names of the databases' hosts, which the page must not show; hosts of `upstash.io` are
-    recognised without being listed.
+    `hosts` are the names of the databases' hosts, for those that nothing shows to be one: a single label.
     """
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         longest_first = sorted({host for host in hosts if host}, key=len, reverse=True)
-        self._hosts = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)", re.IGNORECASE)
+        names = "|".join(map(re.escape, longest_first)) or r"(?!)"
+        self._hosts = re.compile(rf"(?<![\w-])(?:{names})(?![\w-])", re.IGNORECASE)
 
     def __call__(self, text: str) -> str:
         # Cut before searching: the expressions would go over megabytes of which 300 characters are shown.
         line = one_line(text[: 10 * DETAIL_LIMIT], 10 * DETAIL_LIMIT)
-        return one_line(mask_credentials(self._hosts.sub(MASK, _ADDRESS.sub(MASK, line))), DETAIL_LIMIT)
+        before, _, last = line.rpartition(" ")
+        if last.endswith("…") and len(last) <= _LONGEST_WORD:
+            line = f"{before} …"  # half a word may be half a host name, which nothing shows to be one
+        line = _MAYBE_IPV6.sub(_mask_ipv6, _URL.sub(MASK, line))
+        for pattern in (self._hosts, _HOST, _IPV4):
+            line = pattern.sub(MASK, line)
+        return one_line(mask_credentials(line), DETAIL_LIMIT)
+
+
+def _mask_ipv6(match: re.Match[str]) -> str:
+    found = match.group()
+    without_colon = found.removesuffix(":")  # as in `::1: refused`
+    for address in (found, without_colon, without_colon.rpartition(":")[0]):  # the last without a port
+        try:
+            ipaddress.IPv6Address(address)
+        except ValueError:
+            continue
+        return MASK + found[len(address) :]
+    return found
