@@ -174,6 +174,7 @@ _OUTBOUND_IPV6 = _on_railway("On Railway outbound IPv6 is off unless it is turne
 _WAIT_FOR_RESET = _upstash("Upgrade the plan in the Upstash console, or wait until the limit is reset.")
 _RAISE_LIMIT = _elsewhere("Upgrade the plan or raise the limit, or wait until it is reset.")
 _WHAT_USES_IT = _upstash("See on the console's usage page what uses so much.")
+_IS_USER_ON = _Step("If it was made for an ACL user (ACL RESTTOKEN), see whether it still exists and is on.")
 _DEPLOY_STAGED = _Step("Deploy the staged change of {worker}.")
 _ITS_TOKEN = _upstash("Set {its_token} of {worker} to the console's REST token, and deploy.")
 _ITS_BOTH = _Step("Set {its_both} on {worker}, and deploy.")
@@ -246,7 +247,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
     Outcome.CAPACITY_FULL: _entry(
         _YOURS,
         "The database is full: it reads and deletes, but refuses writes.",
-        "Delete keys, set expiries, or turn on eviction.",
+        "Delete keys that are not needed, set expiries, or turn on eviction where keys may be lost.",
         _upstash("Upgrade to a plan with more storage."),
         _elsewhere("Raise maxmemory."),
     ),
@@ -432,6 +433,11 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _DEPLOY_STAGED,
         "Give this monitor the new token too, if it has another.",
     ),
+    VerdictCode.WORKER_TOKEN_WORKS: _entry(
+        _YOURS,
+        "The worker has a token that works; only this monitor's is another, and is refused.",
+        "Set {token} of this monitor to a token that the database accepts; leave the worker's as it is.",
+    ),
     VerdictCode.MONITOR_HAS_AN_OLD_TOKEN: _entry(
         _YOURS,
         "The worker has the console's token; only this monitor's is another, and is refused.",
@@ -440,14 +446,14 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.ACL_USER_DISABLED: _entry(
         _YOURS,
         "The token is refused: it is an ACL user's that was switched off or changed, or an old one.",
-        _upstash("If it was made for an ACL user (ACL RESTTOKEN), see whether that user still exists and is on."),
+        _IS_USER_ON,
         "Only if it was the database's own: copy the console's, which has full rights, into {token}.",
         _DEPLOY_WORKER,
     ),
     VerdictCode.WORKER_HAS_AN_OLD_TOKEN: _entry(
         _YOURS,
         "The console has another token than the one here, which the database refuses.",
-        _ITS_TOKEN,
+        "If it was no ACL user's: set {its_token} of {worker} to the console's REST token, and deploy.",
         "Give this monitor the same token ({token}).",
         _FIX,
     ),
@@ -625,7 +631,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _YOURS,
         "Access is blocked for legal reasons (451).",
         "See in which country this service runs, and whether the provider serves it.",
-        _SUPPORT,
+        _upstash("Ask Upstash support."),
     ),
     VerdictCode.LOGIN_WALL: _entry(
         _YOURS,
@@ -670,6 +676,12 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.WORKER_VARIABLE_MISSING: _entry(
         _YOURS, "URL and token work here, but {worker} does not have them.", _ITS_BOTH, _FIX
+    ),
+    VerdictCode.WORKER_USER_DISABLED: _entry(
+        _YOURS,
+        "URL and token work here; {worker}'s token is refused, and may be an ACL user's that was switched off.",
+        _IS_USER_ON,
+        "Only if it was the database's own: set {its_token} of {worker} to the console's, and deploy.",
     ),
     VerdictCode.WORKER_VALUE_DIFFERS: _entry(
         _YOURS,

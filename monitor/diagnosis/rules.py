@@ -164,6 +164,10 @@ RULES: tuple[VerdictRule, ...] = (
             seen.is_rejected and seen.has(Fact.WORKER_VARIABLE_IS_THE_CONSOLES, Fact.WORKER_VARIABLE_STAGED)
         ),
     ),
+    # Before everything that would have the worker's token replaced.
+    _rule(
+        VerdictCode.WORKER_TOKEN_WORKS, lambda seen: seen.is_rejected and seen.has(Fact.WORKER_HAS_ANOTHER_TOKEN)
+    ),
     _rule(
         VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
         lambda seen: (
@@ -318,6 +322,10 @@ RULES: tuple[VerdictRule, ...] = (
     _rule(
         VerdictCode.WORKER_VARIABLE_MISSING,
         lambda seen: seen.rest_works and seen.has(Fact.WORKER_VARIABLE_MISSING),
+    ),
+    _rule(
+        VerdictCode.WORKER_USER_DISABLED,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_USER_MAY_BE_DISABLED),
     ),
     # Before the next rule: to deploy a staged value that is not the right one would break a worker that works.
     _rule(

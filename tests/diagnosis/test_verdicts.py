@@ -170,6 +170,19 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
         VerdictCode.ACL_USER_TOKEN,
     ),
     (layers(facts=(Fact.CONSOLE_TOKEN_DIFFERS,)), VerdictCode.ALL_GOOD),
+    # A token that works is never to be replaced, whatever the console has.
+    (
+        layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS, Fact.WORKER_HAS_ANOTHER_TOKEN), worker=FAILED),
+        VerdictCode.WORKER_TOKEN_WORKS,
+    ),
+    (
+        layers(facts=(Fact.WORKER_USER_MAY_BE_DISABLED, Fact.WORKER_VARIABLE_DIFFERS)),
+        VerdictCode.WORKER_USER_DISABLED,
+    ),
+    (
+        layers(facts=(Fact.CONSOLE_SUSPENDED, Fact.CONSOLE_BANDWIDTH_USED_UP)),
+        VerdictCode.SUSPENDED_FOR_BANDWIDTH,
+    ),
     (layers(*REJECTED, facts=(Fact.CONSOLE_HIDES_TOKEN,), worker=FAILED), VerdictCode.CONSOLE_HIDES_TOKEN),
     (
         layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED, facts=(Fact.NAME_FILTERED,), worker=FAILED),
@@ -280,7 +293,10 @@ def test_the_names_of_this_database_stand_in_the_steps() -> None:
     found = layers(*REJECTED, facts=(Fact.CONSOLE_TOKEN_DIFFERS,), worker=FAILED)
     profile = replace(PROFILE, token_variable="CACHE_TOKEN", url_variable="CACHE_URL", service="queue")
     steps = word(judge(found, profile)).next_steps
-    assert steps[0] == "Set CACHE_TOKEN of service queue to the console's REST token, and deploy."
+    assert (
+        steps[0]
+        == "If it was no ACL user's: set CACHE_TOKEN of service queue to the console's REST token, and deploy."
+    )
     in_file = replace(PROFILE, token_variable="", url_variable="")
     steps = word(judge(layers(*REJECTED, worker=FAILED), in_file)).next_steps
     assert "into `url` and `token` of main in the settings file" in steps[0]
@@ -332,6 +348,7 @@ AS_THE_OUTCOME = {
 }
 # Decided from what the console, the status page or Railway answered, or from the kind of host.
 ONLY_UPSTASHS = {
+    VerdictCode.WORKER_USER_DISABLED,
     VerdictCode.MONITOR_HAS_AN_OLD_TOKEN,
     VerdictCode.WORKER_HAS_AN_OLD_TOKEN,
     VerdictCode.ACL_USER_DISABLED,

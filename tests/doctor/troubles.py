@@ -79,6 +79,10 @@ def _text(text: str, status: int = 400) -> Make:
 
 def _refuses(**texts: str) -> Make:
     """A database that works, but for these commands, to which it answers an error or a body of another kind."""
+    return _in_place(_working(**texts))
+
+
+def _working(**texts: str) -> Behaviour:
     keyspace = Keyspace()
 
     def behaviour(connection: ServerConnection) -> None:
@@ -92,7 +96,7 @@ def _refuses(**texts: str) -> Make:
             result = base64.b64encode(result.encode()).decode()
         connection.send(http_answer(json.dumps({"result": result})))
 
-    return _in_place(behaviour)
+    return behaviour
 
 
 def _page(status: int, head: str = "") -> Make:
@@ -187,6 +191,21 @@ def _acl_user(*, is_on: bool) -> Make:
     def make(examined: ExaminedDatabase) -> None:
         examined.upstash.acl_tokens[ACL_TOKEN] = is_on
         examined.token = ACL_TOKEN
+        examined.deploy(UPSTASH_REDIS_REST_TOKEN=ACL_TOKEN)
+
+    return make
+
+
+def _worker_of_another_database(examined: ExaminedDatabase) -> None:
+    url = f"http://127.0.0.1:{examined.serve(_working(), tls=None)}"
+    examined.deploy(UPSTASH_REDIS_REST_URL=url, UPSTASH_REDIS_REST_TOKEN=OTHER_TOKEN)
+
+
+def _workers_acl_user(*, is_on: bool) -> Make:
+    """An ACL user's token at the worker, and another one here."""
+
+    def make(examined: ExaminedDatabase) -> None:
+        examined.upstash.acl_tokens[ACL_TOKEN] = is_on
         examined.deploy(UPSTASH_REDIS_REST_TOKEN=ACL_TOKEN)
 
     return make
@@ -557,6 +576,13 @@ TROUBLES = [
         Code.ACL_USER_DISABLED,
         YOURS,
         _with(_acl_user(is_on=False), _workers_token_is_the_consoles),
+    ),
+    _trouble(
+        "The token here is an old one, and the worker's is an ACL user's that works",
+        Outcome.TOKEN_REJECTED,
+        Code.WORKER_TOKEN_WORKS,
+        YOURS,
+        _with(_workers_acl_user(is_on=True), _token(OTHER_TOKEN)),
     ),
     _trouble(
         "The token was reset, and nobody has the new one",
@@ -1071,6 +1097,20 @@ TROUBLES = [
         Code.WORKER_VARIABLE_MISSING,
         YOURS,
         _no_variable,
+    ),
+    _trouble(
+        "The ACL user whose token the worker has was switched off",
+        None,
+        Code.WORKER_USER_DISABLED,
+        YOURS,
+        _workers_acl_user(is_on=False),
+    ),
+    _trouble(
+        "The worker uses another database, which works",
+        None,
+        Code.ALL_GOOD,
+        NOBODY,
+        _worker_of_another_database,
     ),
     _trouble(
         "The worker has a token that the database refuses",
