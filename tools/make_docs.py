@@ -25,6 +25,7 @@ USUAL = DatabaseProfile(
     service="worker",
     platform=Platform.RAILWAY,
     proxy_variable="HTTPS_PROXY",
+    canary_prefix="upstash-monitor:canary:",
 )
 # As the codes without words of their own are told.
 _OUTCOMES = {

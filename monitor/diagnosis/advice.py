@@ -132,6 +132,7 @@ def _filler(profile: DatabaseProfile) -> Callable[[str], str]:
         "{its_token}": token or "the token",
         "{its_both}": f"{url} and {token}" if url and token else "URL and token",
         "{proxy}": profile.proxy_variable or "a proxy's variable",
+        "{canary_keys}": f"~{profile.canary_prefix}*",
     }
 
     def fill(text: str) -> str:
@@ -561,7 +562,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _YOURS,
         "The token may read and not write.",
         "If the worker writes, give it a token that may, or grant the command to its ACL user.",
-        _upstash("If reading is all that is meant, turn the canary off (canary: off) for this database."),
+        "If reading is all that is meant, turn the canary off (canary: off) for this database.",
     ),
     VerdictCode.PROVIDER_TROUBLE: _entry(
         _UPSTASH,
@@ -735,7 +736,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.CANARY_KEY_NOT_ALLOWED: _entry(
         _NOBODY,
         "The database works. The token's user may not write the canary's key, so nothing is known about writing.",
-        "Grant the user ~upstash-monitor:canary:* or set canary_prefix to keys that it may write.",
+        "Let the user SET, GET and DEL {canary_keys}, or set canary_prefix to keys that it may write.",
         "Or turn the canary off for this database (canary: off).",
     ),
     VerdictCode.CANARY_CANNOT_DELETE: _entry(

@@ -59,6 +59,7 @@ class DatabaseProfile:
     service: str = ""
     platform: Platform = Platform.OTHER
     proxy_variable: str = ""
+    canary_prefix: str = ""
 
     @property
     def is_upstash(self) -> bool:
@@ -76,6 +77,7 @@ def profile_of(database: DatabaseSettings, doctor: DoctorSettings, environ: Mapp
         service=doctor.service if any(environ.get(key, "").strip() for key in _RAILWAY_KEYS) else "",
         platform=_platform(environ),
         proxy_variable=next(names, ""),
+        canary_prefix=database.canary_prefix,
     )
 
 
