@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
-from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
 from monitor.diagnosis.verdicts import Verdict, judge_outcome
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
@@ -15,6 +16,21 @@ DEFAULTS = AlertSettings()
 # A database of Upstash's, read from the usual variables.
 PROFILE = DatabaseProfile(
     database="main", url_variable="UPSTASH_REDIS_REST_URL", token_variable="UPSTASH_REDIS_REST_TOKEN"
+)
+# Databases of every kind: whose host, from which variables, with and without a worker's service and a proxy.
+PROFILES = tuple(
+    DatabaseProfile(
+        database="main",
+        host_kind=kind,
+        url_variable=url,
+        token_variable=token,
+        service=service,
+        platform=platform,
+        proxy_variable=proxy,
+    )
+    for kind, url, token, service, platform, proxy in product(
+        HostKind, ("", "CACHE_URL"), ("", "CACHE_TOKEN"), ("", "queue"), Platform, ("", "HTTPS_PROXY")
+    )
 )
 
 

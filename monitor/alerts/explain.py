@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from monitor.alerts.notification import Notification
 from monitor.diagnosis.layers import Layer, LayerResults, LayerState
-from monitor.diagnosis.rules import explains
+from monitor.diagnosis.rules import verdict_to_tell
 from monitor.diagnosis.verdicts import Diagnosis
 
 _SYMBOLS = {LayerState.PASSED: "✓", LayerState.FAILED: "✗", LayerState.SKIPPED: "–", LayerState.UNKNOWN: "?"}
@@ -25,9 +25,10 @@ _SHORT_WORDS = {
 def with_diagnosis(notification: Notification, diagnosis: Diagnosis) -> Notification:
     """The notification with the layers in one line and, where it explains the cause, the verdict."""
     notification = replace(notification, layers=_in_one_line(diagnosis.layers))
-    if notification.cause is None or not explains(diagnosis, notification.cause):
+    if notification.cause is None or notification.verdict is None:
         return notification
-    return replace(notification, verdict=diagnosis.verdict)
+    found = verdict_to_tell(diagnosis, notification.cause, notification.verdict)
+    return notification if found is None else replace(notification, verdict=found)
 
 
 def _in_one_line(layers: LayerResults) -> str:

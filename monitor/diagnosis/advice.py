@@ -146,7 +146,7 @@ def _filler(profile: DatabaseProfile) -> Callable[[str], str]:
 _YOURS, _UPSTASH, _UNSURE = WhoseMove.YOURS, WhoseMove.UPSTASH, WhoseMove.YOURS_THEN_UPSTASH
 _NETWORK, _NOBODY = WhoseMove.NETWORK, WhoseMove.NOBODY
 
-_REST_WORKS = "REST works, but not the worker's connection."
+_REST_WORKS = "REST works, rediss:// does not."
 _COPY_URL = _upstash("Copy the REST URL from the database's page in the Upstash console into {url}.")
 _SET_URL = _elsewhere("Set {url} to the server's address, https://HOST or http://HOST:PORT.")
 _COPY_TOKEN = _upstash("Copy the REST token from the database's page in the Upstash console into {token}.")
@@ -412,7 +412,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.VALUE_IS_MASKED: _entry(
         _YOURS,
         "The value was copied from a field that hides it: only the mask came along, so nothing was sent.",
-        _upstash("Use the copy button beside the field, or show the value first; then set {both}."),
+        _upstash("Use the copy button beside the field, or show it first; then set {both}."),
         _SET_TOKEN,
         _DEPLOY_WORKER,
     ),
@@ -437,7 +437,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.WORKER_TOKEN_WORKS: _entry(
         _YOURS,
         "The worker has a token that works; only this monitor's is another, and is refused.",
-        "Set {token} of this monitor to a token that the database accepts; leave the worker's as it is.",
+        "Set {token} of this monitor to a token that is accepted; leave the worker's as it is.",
     ),
     VerdictCode.MONITOR_HAS_AN_OLD_TOKEN: _entry(
         _YOURS,
@@ -479,7 +479,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.TOKEN_IS_A_PASSWORD: _entry(
         _YOURS,
         "The token looks like the password of an older database, which differs from its REST token.",
-        "Copy the token from the REST section of the database's page in the Upstash console into {token}.",
+        "Copy the token from the REST section of the database's page in the console into {token}.",
     ),
     VerdictCode.REST_TOKEN_WRONG: _entry(
         _YOURS,
@@ -516,7 +516,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.KV_NAME_GONE: _entry(
         _YOURS,
         "The host is one of Vercel KV, which has ended; its databases were moved to Upstash under other names.",
-        "Open the project's Storage page at Vercel and copy URL and token of the Upstash database into {both}.",
+        "Copy both from the project's Storage page at Vercel into {both}.",
         _DEPLOY_WORKER,
     ),
     VerdictCode.DATABASE_GONE: _entry(
@@ -687,7 +687,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.WORKER_VALUE_DIFFERS: _entry(
         _YOURS,
         "URL and token work here, but {worker} has other values.",
-        "Set {its_both} of {worker} to values that the database accepts, and deploy.",
+        "Set {its_both} of {worker} to values that work, and deploy.",
         _FIX,
     ),
     VerdictCode.WORKER_LEGACY_PORT: _entry(
@@ -698,8 +698,8 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.WORKER_READ_ONLY: _entry(
         _YOURS,
         "The token is a read-only one, and rediss:// takes it only with the user default_ro.",
-        "Build the worker's URL as rediss://default_ro:TOKEN@HOST:6379,",
-        "or give it the standard token, with the user default.",
+        "Build the worker's URL as rediss://default_ro:TOKEN@HOST:6379.",
+        "Or give it the standard token, with the user default.",
     ),
     VerdictCode.ACL_USER_TOKEN: _entry(
         _YOURS,

@@ -6,7 +6,7 @@ A rule has a code of its own only where the layers and facts tell more than the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.checks.observation import Check, Fact, Family, Outcome
 from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
@@ -430,18 +430,22 @@ def judge_check(check: Check, profile: DatabaseProfile) -> Verdict:
     return judge(_layers_of(check), profile)
 
 
-def explains(diagnosis: Diagnosis, cause: Outcome) -> bool:
-    """True where the verdict tells more of an incident's cause than the cause does.
+def verdict_to_tell(diagnosis: Diagnosis, cause: Outcome, told: Verdict) -> Verdict | None:
+    """What the doctor found of an incident with this cause, in place of the verdict `told` of its checks alone.
 
-    False where the database was fine again by then, or failed in another way.
+    `None` where it tells no more than that, where the database was fine again by then, or failed in another way.
     """
-    layers, code = diagnosis.layers, diagnosis.verdict.code
-    outcome = layers.outcome() or layers.result_of(Layer.WORKER).outcome
-    if code in _ADDS_NOTHING:
-        return False
+    layers, verdict = diagnosis.layers, diagnosis.verdict
+    if verdict.code in _ADDS_NOTHING:
+        return None
+    outcome = layers.outcome()
+    # Where REST failed and works by now, a worker's connection that fails may never have worked.
+    if outcome is None and told.code is VerdictCode.WORKER_FAILS:
+        outcome = layers.result_of(Layer.WORKER).outcome
     if outcome is not None:
-        return outcome.family is cause.family
-    return cause.family is Family.QUOTA and code in _ABOUT_LIMITS
+        return verdict if outcome.family is cause.family else None
+    is_known_elsewhere = cause.family is Family.QUOTA and verdict.code in _ABOUT_LIMITS
+    return replace(verdict, outcome=cause) if is_known_elsewhere else None
 
 
 def exit_status(verdict: Verdict) -> ExitStatus:

@@ -135,19 +135,22 @@ class Store:
     def release(self, incident: int, diagnosis: Diagnosis | None) -> None:
         """Make what is held of an incident due, with the diagnosis where there is one.
 
-        Where it explains the incident's cause, its verdict becomes the incident's.
+        Where it tells more of the incident's cause, its verdict becomes the incident's.
         """
         if diagnosis is None:
             self._do(lambda connection: outbox.release(connection, incident, lambda notification: notification))
             return
         # With the first diagnosis, as the doctor: the rules of verdicts are no part of a check that finds nothing.
         from monitor.alerts.explain import with_diagnosis
-        from monitor.diagnosis.rules import explains
+        from monitor.diagnosis.rules import verdict_to_tell
 
         def work(connection: sqlite3.Connection) -> None:
             outbox.release(connection, incident, lambda notification: with_diagnosis(notification, diagnosis))
-            if explains(diagnosis, incidents.read_incident(connection, incident).cause):
-                incidents.change_verdict(connection, incident, diagnosis.verdict)
+            row = incidents.read_incident(connection, incident)
+            found = verdict_to_tell(diagnosis, row.cause, row.verdict)
+            # Of a cause that it changed to meanwhile another message has told.
+            if found is not None and len(row.causes) == 1:
+                incidents.change_verdict(connection, incident, found)
 
         self._do(work)
 

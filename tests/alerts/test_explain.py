@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from monitor.checks.observation import Fact, Outcome
 from monitor.diagnosis.advice import word
 from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.rules import judge
-from monitor.diagnosis.verdicts import Diagnosis, VerdictCode
+from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
 from tests.judging import PROFILE, explain
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -106,8 +107,20 @@ def test_another_failure_of_the_same_kind_is_the_same_trouble() -> None:
 def test_the_console_may_know_what_only_a_canary_saw() -> None:
     """PING passes every layer of a suspended database; what the console says fits what the canary found."""
     assert FULL.verdict.code is VerdictCode.SUSPENDED
-    assert with_diagnosis(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict == FULL.verdict
+    told = with_diagnosis(opened(Outcome.QUOTA_EXCEEDED), FULL).verdict
+    assert told == replace(FULL.verdict, outcome=Outcome.QUOTA_EXCEEDED)
     assert with_diagnosis(opened(Outcome.SERVER_ERROR), FULL).verdict == explain(Outcome.SERVER_ERROR)
+
+
+def test_a_workers_port_explains_no_trouble_of_rest() -> None:
+    """REST timed out and answers by now; that the worker's port is blocked may have been so for ever."""
+    worker = failed(Layer.WORKER, Outcome.CONNECTION_TIMEOUT, Fact.WORKER_NOT_CONNECTED)
+    found = diagnosis(*passed(*BELOW, Layer.TOKEN, Layer.PING), worker)
+    assert found.verdict.code is VerdictCode.WORKER_PORT_BLOCKED
+    notification = opened(Outcome.CONNECTION_TIMEOUT)
+    assert with_diagnosis(notification, found).verdict == notification.verdict
+    by_worker = Verdict(code=VerdictCode.WORKER_FAILS, outcome=Outcome.CONNECTION_TIMEOUT, profile=PROFILE)
+    assert with_diagnosis(replace(notification, verdict=by_worker), found).verdict == found.verdict
 
 
 def test_it_survives_the_outbox() -> None:

@@ -18,7 +18,7 @@ from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResul
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
 from monitor.diagnosis.rules import judge
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
-from tests.judging import PROFILE
+from tests.judging import PROFILE, PROFILES
 
 GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_LAYERS, Layer.WORKER, Layer.STATUS_PAGE), LayerState.PASSED)
 
@@ -302,22 +302,6 @@ def test_the_names_of_this_database_stand_in_the_steps() -> None:
     assert "into `url` and `token` of main in the settings file" in steps[0]
 
 
-PROFILES = [
-    DatabaseProfile(
-        database="main",
-        host_kind=kind,
-        url_variable=url,
-        token_variable=token,
-        service=service,
-        platform=platform,
-        proxy_variable=proxy,
-    )
-    for kind, url, token, service, platform, proxy in product(
-        HostKind, ("", "CACHE_URL"), ("", "CACHE_TOKEN"), ("", "queue"), Platform, ("", "HTTPS_PROXY")
-    )
-]
-
-
 @pytest.mark.parametrize("code", VerdictCode)
 def test_no_step_names_what_this_database_does_not_have(code: VerdictCode) -> None:
     """No console, status page or support where the server is not Upstash's; no variable or service but its own."""
@@ -385,8 +369,7 @@ def test_a_worker_that_alone_fails_is_never_called_good() -> None:
     verdict = judge(LayerResults(database="main", layers=(*layers, alone)), PROFILE)
     assert verdict.code is VerdictCode.WORKER_FAILS
     assert (
-        word(verdict).meaning
-        == f"REST works, but not the worker's connection. {advise(Outcome.TLS_FAILED, PROFILE).meaning}"
+        word(verdict).meaning == f"REST works, rediss:// does not. {advise(Outcome.TLS_FAILED, PROFILE).meaning}"
     )
 
 

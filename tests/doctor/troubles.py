@@ -436,11 +436,7 @@ _PLAN_PAGE = "See https://upstash.com/docs/redis/troubleshooting for details"
 # In the order of the verdicts.
 TROUBLES = [
     _trouble(
-        "Nothing outside of this machine can be reached",
-        Outcome.CONNECTION_REFUSED,
-        Code.OFFLINE,
-        YOURS,
-        _cut_off,
+        "Nothing outside of this machine can be reached", Outcome.CONNECTION_REFUSED, Code.OFFLINE, YOURS, _cut_off
     ),
     _trouble(
         "The same, and the resolver does not answer",
@@ -493,13 +489,7 @@ TROUBLES = [
         YOURS,
         _token("YOUR_TOKEN_HERE"),
     ),
-    _trouble(
-        "The URL is `null`",
-        Outcome.URL_MALFORMED,
-        Code.VALUE_IS_A_PLACEHOLDER,
-        YOURS,
-        _url("null"),
-    ),
+    _trouble("The URL is `null`", Outcome.URL_MALFORMED, Code.VALUE_IS_A_PLACEHOLDER, YOURS, _url("null")),
     _trouble(
         "The token was copied from a masked field",
         Outcome.TOKEN_MALFORMED,
@@ -655,11 +645,7 @@ TROUBLES = [
         _sunk("127.0.0.1"),
     ),
     _trouble(
-        "A filter leads the host to its own page",
-        Outcome.TLS_FAILED,
-        Code.NAME_FILTERED,
-        YOURS,
-        _filters_page,
+        "A filter leads the host to its own page", Outcome.TLS_FAILED, Code.NAME_FILTERED, YOURS, _filters_page
     ),
     _trouble(
         "A `*.railway.internal` name, from outside of the project",
@@ -892,13 +878,7 @@ TROUBLES = [
         NETWORK,
         _with(_blocked, _connectivity_hosts_blocked),
     ),
-    _trouble(
-        "Packets to the host are dropped",
-        Outcome.CONNECTION_TIMEOUT,
-        Code.BLOCKED_OR_DOWN,
-        NETWORK,
-        _drops,
-    ),
+    _trouble("Packets to the host are dropped", Outcome.CONNECTION_TIMEOUT, Code.BLOCKED_OR_DOWN, NETWORK, _drops),
     _trouble(
         "Packets to a server that is not Upstash's are dropped",
         Outcome.CONNECTION_TIMEOUT,
@@ -955,20 +935,8 @@ TROUBLES = [
         YOURS,
         _certificate("stranger.example.com"),
     ),
-    _trouble(
-        "The TLS handshake does not end",
-        Outcome.TLS_TIMEOUT,
-        Code.AS_THE_OUTCOME_SAYS,
-        UNSURE,
-        _tls_hangs,
-    ),
-    _trouble(
-        "A proxy answers 407",
-        Outcome.ACCESS_DENIED,
-        Code.PROXY_ASKS_LOGIN,
-        YOURS,
-        _page(407),
-    ),
+    _trouble("The TLS handshake does not end", Outcome.TLS_TIMEOUT, Code.AS_THE_OUTCOME_SAYS, UNSURE, _tls_hangs),
+    _trouble("A proxy answers 407", Outcome.ACCESS_DENIED, Code.PROXY_ASKS_LOGIN, YOURS, _page(407)),
     _trouble("A guest network answers 511", Outcome.ACCESS_DENIED, Code.PORTAL, YOURS, _page(511)),
     _trouble("A 451 answers", Outcome.ACCESS_DENIED, Code.BLOCKED_BY_LAW, YOURS, _page(451)),
     _trouble(
@@ -979,19 +947,9 @@ TROUBLES = [
         _page(403),
     ),
     _trouble(
-        "A 401 page answers that is not the database's",
-        Outcome.NOT_UPSTASH,
-        Code.LOGIN_WALL,
-        YOURS,
-        _page(401),
+        "A 401 page answers that is not the database's", Outcome.NOT_UPSTASH, Code.LOGIN_WALL, YOURS, _page(401)
     ),
-    _trouble(
-        "A page answers with 200",
-        Outcome.NOT_UPSTASH,
-        Code.LOGIN_WALL,
-        YOURS,
-        _fault(UpstashFault.HTML),
-    ),
+    _trouble("A page answers with 200", Outcome.NOT_UPSTASH, Code.LOGIN_WALL, YOURS, _fault(UpstashFault.HTML)),
     _trouble(
         "`http://` of one's own server redirects to `https://`",
         Outcome.NOT_UPSTASH,
@@ -1091,13 +1049,7 @@ TROUBLES = [
         YOURS,
         _full_redis(is_encrypted=True),
     ),
-    _trouble(
-        "The worker does not have the variables",
-        None,
-        Code.WORKER_VARIABLE_MISSING,
-        YOURS,
-        _no_variable,
-    ),
+    _trouble("The worker does not have the variables", None, Code.WORKER_VARIABLE_MISSING, YOURS, _no_variable),
     _trouble(
         "The ACL user whose token the worker has was switched off",
         None,
@@ -1203,13 +1155,7 @@ TROUBLES = [
         YOURS,
         _self_hosted_in_place(answer("<html>no</html>", 403, kind="text/html")),
     ),
-    _trouble(
-        "PING is slower than the limit",
-        Outcome.SLOW,
-        Code.SLOW,
-        UNSURE,
-        _slow,
-    ),
+    _trouble("PING is slower than the limit", Outcome.SLOW, Code.SLOW, UNSURE, _slow),
     _trouble(
         "The token's user may write some keys, and not the canary's",
         None,
@@ -1224,13 +1170,7 @@ TROUBLES = [
         NOBODY,
         _refuses(DEL=_DEL_REFUSED),
     ),
-    _trouble(
-        "The certificate ends in ten days",
-        None,
-        Code.CERTIFICATE_ENDS_SOON,
-        UNSURE,
-        _certificate_ends_soon,
-    ),
+    _trouble("The certificate ends in ten days", None, Code.CERTIFICATE_ENDS_SOON, UNSURE, _certificate_ends_soon),
     _trouble("Nothing is wrong", None, Code.ALL_GOOD, NOBODY, _nothing),
     _trouble("Nothing is wrong with a serverless-redis-http", None, Code.ALL_GOOD, NOBODY, _self_hosted()),
 ]

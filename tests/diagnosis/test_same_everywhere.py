@@ -1,0 +1,255 @@
+"""A verdict is the same wherever it is shown, whatever layers and database it is of, and after a restart too."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.alerts import slack, telegram
+from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
+from monitor.alerts.text import LINE_LIMIT, STEP_LIMIT, compose, plain_text
+from monitor.checks.observation import Check, Fact, Outcome
+from monitor.cli.check.output import CheckedDatabase, document, plugin_output
+from monitor.cli.doctor import diagnosis_to_json
+from monitor.config.settings import AlertSettings, Settings
+from monitor.diagnosis.advice import Advice, WhoseMove, word
+from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
+from monitor.diagnosis.rules import judge, verdict_to_tell
+from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, verdict_from_json, verdict_to_json
+from monitor.incidents.rules import advance
+from monitor.incidents.state import Incident, IncidentState, Transition
+from monitor.lib.exit_status import ExitStatus
+from monitor.report.overview import Archive
+from monitor.report.values import advice_values, incident_values
+from monitor.report.verdict import verdict_shown
+from monitor.store.rollups.model import DatabaseStatus
+from monitor.store.store import Store
+from monitor.web.pages.documents import databases_document
+from monitor.web.pages.pages import Pages
+from tests.judging import PROFILES, explain
+from tests.web.made import schedule
+
+NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+FAILING = [outcome for outcome in Outcome if outcome.family.is_failing]
+# Given without a rule: these say what their outcome says, whichever that is.
+OF_AN_OUTCOME = (VerdictCode.AS_THE_OUTCOME_SAYS, VerdictCode.WORKER_FAILS)
+
+
+@st.composite
+def results(draw: st.DrawFn, layer: Layer) -> LayerResult:
+    """Any end of a layer, however unlikely."""
+    state = draw(st.sampled_from(LayerState))
+    is_of_host = layer in (*REST_LAYERS, Layer.WORKER)
+    outcome = draw(st.sampled_from(FAILING)) if is_of_host and state is LayerState.FAILED else None
+    facts = draw(st.frozensets(st.sampled_from(Fact), max_size=3))
+    return LayerResult(layer=layer, state=state, outcome=outcome, facts=facts)
+
+
+LAYERS = st.tuples(*(results(layer) for layer in Layer)).map(
+    lambda found: LayerResults(database="main", layers=found)
+)
+VERDICTS = [
+    Verdict(code=code, outcome=outcome, profile=profile)
+    for code in VerdictCode
+    for outcome in (Outcome if code in OF_AN_OUTCOME else (Outcome.SERVER_ERROR,))
+    for profile in PROFILES
+]
+
+
+def incident_of(verdict: Verdict, cause: Outcome) -> Incident:
+    return Incident(
+        id=12,
+        opened_at=NOW - timedelta(hours=1),
+        notified_at=NOW - timedelta(hours=1),
+        cause=cause,
+        causes=(cause,),
+        severity=Severity.CRITICAL,
+        checks_failed=3,
+        verdict=verdict,
+    )
+
+
+def notification_of(incident: Incident, kind: NotificationKind) -> Notification:
+    return Notification(
+        kind=kind,
+        created_at=NOW,
+        database="main",
+        incident=incident.id,
+        cause=incident.cause,
+        causes=incident.causes,
+        since=incident.opened_at,
+        checks_failed=incident.checks_failed,
+        verdict=incident.verdict,
+    )
+
+
+def plain(text: str) -> str:
+    """A text as people see it, whatever a channel's markup did to it: one form for quotes and underscores."""
+    bare = re.sub(r"<(https?://[^>]*)>", r"\1", text)
+    return html.unescape(re.sub(r"</?\w+>", "", bare)).translate(_ONE_FORM)
+
+
+_ONE_FORM = str.maketrans({"`": "'", "∗": "*", "∼": "~", "＿": "_", "\u2060": None})
+
+
+def sentences(advice: Advice) -> list[str]:
+    return [plain(text) for text in (advice.meaning, f"whose move: {advice.whose_move.words}", *advice.next_steps)]
+
+
+def slack_text(message: dict[str, Any]) -> list[str]:
+    """What Slack shows: the blocks, and by itself the fallback."""
+    blocks = [block["text"]["text"] for block in message["blocks"] if "text" in block]
+    return [plain("\n".join(blocks)), plain(message["text"])]
+
+
+def assert_told(text: str, advice: Advice) -> None:
+    """Every sentence, whole and on a line of its own."""
+    lines = [re.sub(r"^\d\. ", "", line) for line in text.splitlines()]
+    for sentence in sentences(advice):
+        assert sentence in lines, text
+
+
+def assert_in_messages(verdict: Verdict, incident: Incident) -> None:
+    advice = word(verdict)
+    for kind in (NotificationKind.OPENED, NotificationKind.CHANGED, NotificationKind.REMINDER):
+        notification = notification_of(incident, kind)
+        assert from_json(to_json(notification)) == notification
+        message = compose(notification)
+        assert_told(plain(plain_text(message)), advice)
+        assert_told(plain(telegram.as_html(message)), advice)
+        for text in slack_text(slack.payload(message)):
+            assert_told(text, advice)
+
+
+def assert_on_pages(verdict: Verdict, incident: Incident) -> None:
+    """The front page, its JSON, `incidents --json`, `check --json` and the lines of `check`."""
+    advice = word(verdict)
+    values = advice_values(advice)
+    check = Check(database="main", at=NOW, outcome=incident.cause)
+    shown = verdict_shown(check, incident.verdict, replace(verdict.profile, service="other"))
+    status = DatabaseStatus(
+        database="main", latest=check, incident=incident, schedule=schedule(), days=(), verdict=shown
+    )
+    page = PAGES.front([status], NOW)
+    found = html.unescape(re.sub(r"<[^>]+>", "\n", page))
+    lines = [line.strip() for line in found.splitlines()]
+    assert advice.meaning in lines
+    assert advice.whose_move.words in lines
+    steps = re.findall(r"<li>(.*?)</li>", page.partition('class="steps"')[2].partition("</ol>")[0])
+    assert [html.unescape(step) for step in steps] == list(advice.next_steps)
+    (row,) = databases_document([status], now=NOW, redact=str)["databases"]
+    assert values.items() <= row.items()
+    assert values.items() <= row["incident"].items()
+    assert values.items() <= incident_values(incident, now=NOW).items()
+    checked = CheckedDatabase(check=check, verdict=shown, checks=1, slow=None, incident=incident)
+    told = document([checked], [], started_at=NOW, took_ms=1.0, status=ExitStatus.CRITICAL)["databases"][0]
+    assert values.items() <= told.items()
+    output = plugin_output([checked]).splitlines()
+    told_lines = [line.strip().removeprefix("- ").removeprefix("main: ") for line in output]
+    for sentence in (advice.meaning, f"whose move: {advice.whose_move.words}", *advice.next_steps):
+        assert sentence.replace("|", "¦") in told_lines
+
+
+PAGES = Pages(str)
+
+
+@given(layers=LAYERS, profile=st.sampled_from(PROFILES), cause=st.sampled_from(FAILING))
+def test_a_judged_verdict_is_the_same_everywhere(layers: LayerResults, profile: Any, cause: Outcome) -> None:
+    """For any layers of any database: doctor, incident, message, reminder, page, JSON and `check` agree."""
+    verdict = judge(layers, profile)
+    assert verdict_from_json(verdict_to_json(verdict)) == verdict
+    code = {"code": verdict.code.value}
+    assert diagnosis_to_json(layers, verdict)["verdict"] == code | advice_values(word(verdict))
+    diagnosis = Diagnosis(layers=layers, verdict=verdict)
+    # That of the layers where it is one that an incident can have; else any.
+    cause = layers.outcome() or cause
+    told = verdict_to_tell(diagnosis, cause, explain(cause)) or explain(cause)
+    incident = incident_of(told, cause)
+    assert_in_messages(told, incident)
+    assert_on_pages(told, incident)
+
+
+def test_every_verdict_fits_into_a_message() -> None:
+    """At most 120 characters for the meaning and for each of three steps; a step where somebody has the move."""
+    for verdict in VERDICTS:
+        advice = word(verdict)
+        # What only a canary meets, or what would keep REST from working too, no worker's connection ends in.
+        is_possible = verdict.code is not VerdictCode.WORKER_FAILS or verdict.outcome not in NOT_A_WORKERS
+        assert len(advice.meaning) <= 120 or not is_possible, advice.meaning
+        assert advice.meaning.endswith("."), advice.meaning
+        assert len(advice.next_steps) <= 3
+        for step in advice.next_steps:
+            assert len(step) <= 120, step
+            assert step.endswith((".", "?")), step
+        assert advice.next_steps or advice.whose_move is WhoseMove.NOBODY, verdict
+
+
+NOT_A_WORKERS = {Outcome.DNS_NOT_FOUND, Outcome.STALE_READ, Outcome.OFFLINE}
+
+
+def test_long_names_are_not_cut_off() -> None:
+    """Names are people's own; sentences that hold them still stay below the limits of a message."""
+    for verdict in VERDICTS:
+        profile = verdict.profile
+        long = replace(
+            profile,
+            database="d" * 60,
+            service=profile.service and "s" * 32,
+            url_variable=profile.url_variable and "PRODUCTION_SESSIONS_CACHE_REDIS_REST_URL",
+            token_variable=profile.token_variable and "PRODUCTION_SESSIONS_CACHE_REDIS_REST_TOKEN",
+        )
+        advice = word(replace(verdict, profile=long))
+        assert len(advice.meaning) <= LINE_LIMIT
+        for step in advice.next_steps:
+            assert len(step) <= STEP_LIMIT, step
+
+
+def test_a_verdict_outlasts_a_restart(tmp_path: Path) -> None:
+    """Opened, reminded of, and read again by another process: every verdict of every code is what was told."""
+    told = {
+        code.value: Verdict(code=code, outcome=FAILING[number % len(FAILING)], profile=PROFILES[7 * number % 288])
+        for number, code in enumerate(VerdictCode)
+    }
+    now = NOW
+
+    def open_store() -> Store:
+        return Store(tmp_path / "history.db", channels=("log",), log=lambda *_: None, clock=lambda: now)
+
+    store = open_store()
+    for minutes in (0, 1, 2, 3, 70):
+        now = NOW + timedelta(minutes=minutes)
+        if minutes == 70:
+            store.close()
+            store = open_store()
+        for name, verdict in told.items():
+            check = Check(database=name, at=now, outcome=verdict.outcome or Outcome.SERVER_ERROR)
+            store.record(check, judged(check, verdict), interval=timedelta(minutes=1))
+    sent: list[Notification] = []
+    while (delivery := store.claim("log", now)) is not None:
+        sent.append(delivery.notification)
+    assert {one.database for one in sent} == set(told)
+    assert all(one.verdict == told[one.database or ""] for one in sent)
+    assert {name: incident.verdict for name, incident in store.incidents()} == told
+    assert {name: store.state(name).incident.verdict for name in told} == told  # type: ignore[union-attr]  # they are open
+    databases = [{"name": name, "url": "https://merry-cat.upstash.io", "token": "t"} for name in told]
+    archive = Archive(Settings.model_validate({"databases": databases}), file=store, clock=lambda: now)
+    for status in archive.statuses():
+        assert status.incident is not None
+        assert status.incident.verdict == told[status.database]
+        assert status.verdict == told[status.database]
+    store.close()
+
+
+def judged(check: Check, verdict: Verdict) -> Callable[[IncidentState, int], Transition]:
+    """What the check leads to, whose incident gets this verdict."""
+    return lambda state, number: advance(
+        state, check, AlertSettings(), next_incident=number, explain=lambda _cause: verdict
+    )
