@@ -453,8 +453,8 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.WORKER_HAS_AN_OLD_TOKEN: _entry(
         _YOURS,
-        "The console has another token than the one here, which the database refuses.",
-        "If it was no ACL user's: set {its_token} of {worker} to the console's REST token, and deploy.",
+        "The database refuses the token here, and the console has another one.",
+        "Set {its_token} of {worker} to the console's REST token and deploy, unless it was an ACL user's.",
         "Give this monitor the same token ({token}).",
         _FIX,
     ),

@@ -136,7 +136,7 @@ def test_the_doctor_is_asked_about_each_fault_of_main(showing: Ended) -> None:
     assert "│ Upstash has posted trouble with Redis on its status page" in silent
     assert "│ whose move: Upstash " in silent.partition("─ verdict ─")[2]
     assert re.search(r"✗  token +token rejected: WRONGPASS invalid or missing", rotated)
-    assert "│ The console has another token than the one here" in rotated
+    assert "│ The database refuses the token here, and the console has another" in rotated
     assert "│ whose move: yours " in rotated.partition("─ verdict ─")[2]
 
 

@@ -188,7 +188,7 @@ def test_the_layers_and_the_verdict_are_shown(case: DoctorCase) -> None:
     assert lines[0] == "main"
     assert any(line.split()[:2] == ["✗", "token"] for line in lines)
     assert "not tried because of token" in ended.stdout
-    assert "The console has another token than the one here" in ended.stdout
+    assert "The database refuses the token here, and the console has another" in ended.stdout
     assert "whose move: yours" in ended.stdout
     assert "\x1b" not in ended.stdout
 

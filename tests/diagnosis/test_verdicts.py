@@ -295,7 +295,7 @@ def test_the_names_of_this_database_stand_in_the_steps() -> None:
     steps = word(judge(found, profile)).next_steps
     assert (
         steps[0]
-        == "If it was no ACL user's: set CACHE_TOKEN of service queue to the console's REST token, and deploy."
+        == "Set CACHE_TOKEN of service queue to the console's REST token and deploy, unless it was an ACL user's."
     )
     in_file = replace(PROFILE, token_variable="", url_variable="")
     steps = word(judge(layers(*REJECTED, worker=FAILED), in_file)).next_steps
