@@ -55,7 +55,12 @@ def measure(plan: Plan) -> Iterator[Row]:
     with open_archive(_settings(path, names), clock=lambda: END) as archive:
         took = _ask(archive, names[3], Grain.DAY, _YEAR, times)
         yield _row(plan, "history of 365 days by the day, one of ten databases with a year each", took, HISTORY)
-        yield _row(plan, "the 90 days of ten databases", _timed(archive.statuses, times), HISTORY_PAGE)
+        yield _row(
+            plan,
+            "the 90 days of ten databases",
+            _timed(lambda: [archive.status(name) for name in names], times),
+            HISTORY_PAGE,
+        )
         yield _row(plan, "what metrics tell of ten databases", _timed(archive.totals, times), HISTORY_PAGE)
 
 

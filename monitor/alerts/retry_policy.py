@@ -88,10 +88,6 @@ class Delivery:
     def attempts(self) -> int:
         return max(message.attempts for message in self.messages)
 
-    def late_by(self, now: datetime) -> timedelta:
-        """How long the oldest of its outbox messages has waited."""
-        return now - min(message.created_at for message in self.messages)
-
 
 def next_to_try(incidents: Sequence[Sequence[OutboxMessage]], now: datetime) -> Sequence[OutboxMessage] | None:
     """What to try now of the messages that wait for one channel, by incident, the oldest incident first.
@@ -170,7 +166,7 @@ def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
 
 def late_note(delivery: Delivery, now: datetime) -> str | None:
     """One line for a message that comes so late that its reader may wonder; `None` for one in time."""
-    late = delivery.late_by(now)
+    late = now - min(message.created_at for message in delivery.messages)
     if late < _LATE:
         return None
     return f"This comes {format_duration(late)} late: it could not be delivered before."

@@ -88,7 +88,8 @@ def payload(message: MessageText) -> dict[str, Any]:
         blocks.append({"type": "section", "text": _plain_text("\n".join(message.body))})
     if message.steps:
         steps = "\n".join(f"{number}. {_styled(step)}" for number, step in enumerate(message.steps, start=1))
-        blocks.append({"type": "section", "text": _marked(f"*Next*\n{steps}")})
+        marked = {"type": "mrkdwn", "text": _fit(f"*Next*\n{steps}", _SECTION_LIMIT), "verbatim": True}
+        blocks.append({"type": "section", "text": marked})
     if message.notes:
         blocks.append({"type": "section", "text": _plain_text("\n".join(message.notes))})
     blocks.append({"type": "context", "elements": [_plain_text(message.reference)]})
@@ -111,10 +112,6 @@ def _unlinked(text: str) -> dict[str, Any]:
 
 def _plain_text(text: str, limit: int = _SECTION_LIMIT) -> dict[str, Any]:
     return {"type": "plain_text", "text": _fit(escape(text), limit), "emoji": False}
-
-
-def _marked(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": _fit(text, _SECTION_LIMIT), "verbatim": True}
 
 
 def _fit(escaped: str, limit: int) -> str:

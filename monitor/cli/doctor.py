@@ -33,7 +33,6 @@ from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
 from monitor.doctor.worker_variables import ExpectedValues, Variable
 from monitor.engine.wiring import build_examiner, profiles_of
 from monitor.lib.times import iso, now_utc
-from monitor.report.formatting import format_ms
 from monitor.report.values import advice_values
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
@@ -177,7 +176,7 @@ def _layer_table(layers: LayerResults, *, symbols: bool) -> Table:
             Text(symbol if symbols else word, style=style),
             Text(result.layer.words, style=dim or ("bold" if result.state is LayerState.FAILED else "")),
             Text(_told(result, layers), style=dim),
-            Text("" if result.took_ms is None else format_ms(result.took_ms), style="dim"),
+            Text("" if result.took_ms is None else _format_ms(result.took_ms), style="dim"),
         )
     return table
 
@@ -211,6 +210,11 @@ def _detail(result: LayerResult, layers: LayerResults) -> str:
         return result.detail
     cause = blocked_by(result.layer, layers.layers)
     return "not tried" if cause is None else f"not tried because of {cause.words}"
+
+
+def _format_ms(took_ms: float) -> str:
+    """Shorter than a latency is written: what a layer took stands beside a text that needs the room."""
+    return f"{took_ms:.1f} ms" if took_ms < 10 else f"{took_ms:,.0f} ms"
 
 
 def _can_show_symbols(console: Console) -> bool:

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from monitor.config.load import Configuration
     from monitor.config.mistakes import Mistake
     from monitor.config.settings import DatabaseSettings, Settings
-
-    # click's parameter types are generic for a type checker since 8.2, and never at run time.
-    _Param = click.ParamType[timedelta]
-else:
-    _Param = click.ParamType
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UnusableError(SystemExit):
+    """The end with status 3, after `text` was printed on stderr."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(UNUSABLE)
+        self.text = text
 
 
 class CommandGroup(click.Group):
@@ -59,22 +62,15 @@ class CommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _Duration(_Param):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            duration = parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{error}, found {value!r}", param, ctx)
-        if duration <= timedelta(0):
-            self.fail(f"wanted more than 0s, found {value!r}", param, ctx)
-        return duration
-
-
-DURATION = _Duration()
+def duration(value: str) -> timedelta:
+    """The type of an option that is a duration."""
+    try:
+        found = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, found {value!r}") from None
+    if found <= timedelta(0):
+        raise click.BadParameter(f"wanted more than 0s, found {value!r}")
+    return found
 
 
 def config_option(command: F) -> F:
@@ -103,13 +99,10 @@ def settings_source(context: click.Context) -> Path | str:
     return locate(context.find_root().obj, os.environ) or "environment"
 
 
-def read_settings(
-    context: click.Context, *, stream: TextIO | None = None, on_mistake: Callable[[str], None] | None = None
-) -> Configuration:
+def read_settings(context: click.Context, *, stream: TextIO | None = None) -> Configuration:
     """The settings and where each came from, with logs set up to `stream` (stderr where left out).
 
-    Mistakes are printed on stderr, each on its line, and end the program with status 3; `on_mistake` is called
-    before with the first of them.
+    Mistakes are printed on stderr, each on its line; then `UnusableError` is raised with the first of them.
     """
     # pydantic and loguru take half a second of CPU on a slow machine: `--help` and each press of Tab would wait.
     from monitor.cli.logs import set_up
@@ -119,10 +112,8 @@ def read_settings(
     try:
         configuration = read(locate(context.find_root().obj, os.environ), os.environ)
     except ConfigMistakesError as error:
-        if on_mistake is not None:
-            on_mistake(str(error.mistakes[0]))
         print_mistakes(context, error.mistakes)
-        sys.exit(UNUSABLE)
+        raise UnusableError(str(error.mistakes[0])) from None
     settings = configuration.settings
     keys = (os.environ.get(name, "").strip() for name in _DOCTOR_KEYS)
     scrub = Scrubber((*settings.secrets(), *filter(None, keys)))
@@ -130,11 +121,9 @@ def read_settings(
     return configuration
 
 
-def load_settings(
-    context: click.Context, *, stream: TextIO | None = None, on_mistake: Callable[[str], None] | None = None
-) -> Settings:
+def load_settings(context: click.Context, *, stream: TextIO | None = None) -> Settings:
     """The settings alone; otherwise as `read_settings`."""
-    return read_settings(context, stream=stream, on_mistake=on_mistake).settings
+    return read_settings(context, stream=stream).settings
 
 
 def print_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
@@ -144,20 +133,13 @@ def print_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
         click.echo(str(mistake) if mistake.place == where else f"{where}: {mistake}", err=True)
 
 
-def chosen_databases(
-    settings: Settings, names: tuple[str, ...], *, on_mistake: Callable[[str], None] | None = None
-) -> tuple[DatabaseSettings, ...]:
-    """The databases of these names, or all of them.
-
-    An unknown name ends the program with status 3; `on_mistake` is called before with the line that is printed.
-    """
-    require_known("database", names, [database.name for database in settings.databases], on_mistake=on_mistake)
+def chosen_databases(settings: Settings, names: tuple[str, ...]) -> tuple[DatabaseSettings, ...]:
+    """The databases of these names, or all of them; an unknown name ends the program with status 3."""
+    require_known("database", names, [database.name for database in settings.databases])
     return tuple(database for database in settings.databases if not names or database.name in names)
 
 
-def require_known(
-    what: str, names: Iterable[str], known: Collection[str], *, on_mistake: Callable[[str], None] | None = None
-) -> None:
+def require_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     """End with status 3 at a name that is not known, with the nearest one or all that are."""
     for name in names:
         if name not in known:
@@ -166,16 +148,13 @@ def require_known(
             near = nearest(name, known)
             hint = f"did you mean {near}?" if near else f"name one of {', '.join(known)}"
             # Names that only the history file knows may be anybody's.
-            text = one_line(f"wanted the name of a {what}, found {name!r}. Next: {hint}", _LINE_LIMIT)
-            if on_mistake is not None:
-                on_mistake(text)
-            fail(text)
+            fail(one_line(f"wanted the name of a {what}, found {name!r}. Next: {hint}", _LINE_LIMIT))
 
 
 def fail(text: str) -> NoReturn:
     """Print a mistake of the user's in one line on stderr and end with status 3."""
     click.echo(text, err=True)
-    sys.exit(UNUSABLE)
+    raise UnusableError(text)
 
 
 def fail_to_write(path: Path, error: OSError) -> NoReturn:

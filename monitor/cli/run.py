@@ -20,7 +20,7 @@ from monitor.checks.budget import CANARY_FINDS, budget
 from monitor.cli.options import config_option, fail, load_settings
 from monitor.config.load import is_forgotten_between_runs, warnings
 from monitor.config.settings import Settings
-from monitor.engine.scheduler import BackgroundTask, HealthTracker, Heartbeat, Scheduler, keep_pinging
+from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, keep_pinging
 from monitor.engine.wiring import Monitor, build, channels_of
 from monitor.lib.signals import stop_on_signals
 from monitor.lib.times import now_utc, write_duration
@@ -46,7 +46,9 @@ def command(context: click.Context) -> None:
     except RefusedFileError as error:
         fail(str(error))
     server = _status_server(monitor, health, lambda: scheduler.missed_checks)
-    background = _heartbeat(settings, health)
+    background: dict[str, BackgroundTask] = {}
+    if settings.heartbeat.url is not None:
+        background["the heartbeat"] = partial(keep_pinging, settings.heartbeat.url.reveal(), health)
     if server is not None:
         background["the web server"] = server.serve
     scheduler = Scheduler(monitor, health=health, clock=now_utc, background=background)
@@ -88,13 +90,6 @@ def _status_server(monitor: Monitor, health: HealthTracker, missed_checks: Calla
     except CannotListenError as error:
         monitor.close()
         fail(str(error))
-
-
-def _heartbeat(settings: Settings, health: HealthTracker) -> dict[str, BackgroundTask]:
-    if settings.heartbeat.url is None:
-        return {}
-    heartbeat = Heartbeat(url=settings.heartbeat.url.reveal())
-    return {"the heartbeat": partial(keep_pinging, heartbeat, health)}
 
 
 def _start_line(settings: Settings, port: int | None) -> str:

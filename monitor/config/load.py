@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from monitor.config.mistakes import ConfigMistakesError, Mistake, Mistakes, Place, explain, is_word, nearest
+from monitor.config.mistakes import ConfigMistakesError, Mistakes, Place, explain, is_word, nearest
 from monitor.config.settings import DatabaseDefaults, Settings, TelegramSettings
 from monitor.config.strict_yaml import Document, read_document
 
@@ -49,10 +49,6 @@ class Configuration:
     settings: Settings
     origins: Mistakes
 
-    def mistake(self, place: Place, *, wanted: str, found: str = "", next_step: str = "") -> Mistake:
-        """A mistake that only shows when the settings are understood, with the place it stands at."""
-        return self.origins.at(place, wanted=wanted, found=found, next_step=next_step)
-
 
 def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
     """The file to read: `--config`, else `$MONITOR_CONFIG`, else ./config.yaml if there is one, else none."""
@@ -63,13 +59,8 @@ def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
     return Path(_USUAL_FILE) if os.path.lexists(_USUAL_FILE) else None
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes."""
-    return read(path, environ).settings
-
-
 def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
-    """As `load`, and where each value came from."""
+    """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes."""
     document = read_document(path) if path is not None else Document(values=dict(_WITHOUT_A_FILE))
     mistakes = Mistakes(lines=document.lines, by_place=document.mistakes)
     values: dict[str, Any] = _expand(document.values, (), environ, mistakes)

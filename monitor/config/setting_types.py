@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, PlainSe
 from pydantic_core import core_schema
 
 from monitor.lib.secret import Secret
+from monitor.lib.text import MASK
 from monitor.lib.times import PATTERN, parse_duration, write_duration
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
@@ -22,7 +23,6 @@ _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _URL = re.compile(r"https?://[^\s\"'`<>]+", re.IGNORECASE)
 _BOT_IN_PATH = re.compile(r"/bot[0-9]+:")
-_MASK = "***"
 # Nobody gives a database a name like this, and many a token looks so.
 _TOKEN_LIKE = re.compile(r"(?=\S*[a-z])(?=\S*[A-Z])(?=\S*[0-9])[A-Za-z0-9+/=]{30,}")
 
@@ -134,10 +134,6 @@ def _to_secret(value: Any, read_text: core_schema.ValidatorFunctionWrapHandler) 
     return value if isinstance(value, Secret) else Secret(read_text(value))
 
 
-def _mask(value: Secret) -> str:
-    return _MASK if value else ""
-
-
 def _secret_url(value: Secret) -> Secret:
     web_url(value.reveal())
     return value
@@ -195,7 +191,7 @@ SecretText = Annotated[
     GetPydanticSchema(
         lambda _source, _handler: core_schema.no_info_wrap_validator_function(_to_secret, core_schema.str_schema())
     ),
-    PlainSerializer(_mask, return_type=str, when_used="json"),
+    PlainSerializer(lambda value: MASK if value else "", return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "password", "writeOnly": True}),
 ]
 SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]

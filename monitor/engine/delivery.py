@@ -42,11 +42,6 @@ class DeliveryAttempt:
     result: DeliveryResult
 
 
-def usual_send_timeout() -> timedelta:
-    """What one message may take where nothing else limits it."""
-    return SEND_TIMEOUT
-
-
 class Deliverer:
     """Delivers what is in the outbox. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
 
@@ -61,7 +56,7 @@ class Deliverer:
         store_thread: StoreThread,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
-        send_timeout: Callable[[], timedelta] = usual_send_timeout,
+        send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
         pace: timedelta = PACE,
         on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     ) -> None:

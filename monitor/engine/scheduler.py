@@ -19,7 +19,6 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from loguru import logger
 
-from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.wiring import Monitor
 from monitor.lib.bounded_http import NoAnswerError, ask
@@ -274,11 +273,8 @@ class Scheduler:
                 logger.warning("the clock was set forward by {:.0f} s, or this machine slept", step)
             else:
                 continue
-            self._reschedule(now)
-
-    def _reschedule(self, now: datetime) -> None:
-        for cycle, slots in self._slots(now):
-            self._jobs[cycle.name].modify(trigger=slots, next_run_time=slots.get_next_fire_time(None, now))
+            for cycle, slots in self._slots(now):
+                self._jobs[cycle.name].modify(trigger=slots, next_run_time=slots.get_next_fire_time(None, now))
 
     def _on_job_event(self, event: JobEvent) -> None:
         if event.code == EVENT_JOB_ERROR:
@@ -298,25 +294,16 @@ def _silence_apscheduler() -> None:
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 
-class Heartbeat:
-    """A dead man's switch at a URL: when the pings stop, the service behind it raises the alarm."""
-
-    def __init__(self, *, url: str) -> None:
-        self._url = url
-
-    def ping(self, *, timeout: timedelta) -> DeliveryResult:
-        """Fetch the URL; blocks at most `timeout`, raises nothing for what the host does."""
-        try:
-            answer = ask("GET", self._url, timeout=timeout)
-        except NoAnswerError as error:
-            return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
-        fine = 200 <= answer.status < 300
-        return DeliveryResult(
-            status=DeliveryStatus.CONFIRMED if fine else DeliveryStatus.RETRY, detail=f"answered {answer.status}"
-        )
+def ping(url: str, *, timeout: timedelta = _HEARTBEAT_TIMEOUT) -> str | None:
+    """Fetch the URL of a dead man's switch; return why it was not reached, or `None`. Blocks at most `timeout`."""
+    try:
+        answer = ask("GET", url, timeout=timeout)
+    except NoAnswerError as error:
+        return str(error)
+    return None if 200 <= answer.status < 300 else f"answered {answer.status}"
 
 
-async def keep_pinging(heartbeat: Heartbeat, health: HealthTracker) -> None:
+async def keep_pinging(url: str, health: HealthTracker) -> None:
     """Ping about once a minute from the first finished check on, never while a check is overdue; until cancelled.
 
     A ping at the start would call a program healthy that dies and is restarted before it has checked anything.
@@ -326,7 +313,7 @@ async def keep_pinging(heartbeat: Heartbeat, health: HealthTracker) -> None:
         if not (now.is_good and now.has_checked):
             await asyncio.sleep(_HEARTBEAT_POLL_SECONDS)
             continue
-        result = await on_daemon_thread(lambda: heartbeat.ping(timeout=_HEARTBEAT_TIMEOUT), name="heartbeat")
-        if result.status is not DeliveryStatus.CONFIRMED:
-            logger.warning("the heartbeat URL was not reached: {}", result.detail)
+        failure = await on_daemon_thread(lambda: ping(url), name="heartbeat")
+        if failure is not None:
+            logger.warning("the heartbeat URL was not reached: {}", failure)
         await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -29,7 +29,7 @@ from monitor.config.settings import (
 )
 from monitor.diagnosis.profile import DatabaseProfile, profile_of
 from monitor.engine.cycle import Connectivity, Cycle
-from monitor.engine.delivery import Deliverer, DeliveryAttempt, usual_send_timeout
+from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
@@ -49,22 +49,20 @@ def worker_probes(
         return [None] * len(settings.databases)
     from monitor.checks.redis_tcp import WorkerProbe
 
-    workers: list[WorkerProbe | None] = []
     tls = ssl.create_default_context()
-    for database in settings.databases:
-        workers.append(
-            WorkerProbe(
-                url=database.url.reveal(),
-                token=database.token.reveal(),
-                port=settings.doctor.worker_port,
-                scrub=scrub,
-                tls=tls,
-                resolver=probes.resolver,
-            )
-            if database.worker
-            else None
+    return [
+        WorkerProbe(
+            url=database.url.reveal(),
+            token=database.token.reveal(),
+            port=settings.doctor.worker_port,
+            scrub=scrub,
+            tls=tls,
+            resolver=probes.resolver,
         )
-    return workers
+        if database.worker
+        else None
+        for database in settings.databases
+    ]
 
 
 def profiles_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, DatabaseProfile]:
@@ -115,16 +113,6 @@ def build_examiner(
     )
 
 
-def examiner_beside_checks(
-    settings: Settings, *, probes: RestProbeFactory, clock: Callable[[], datetime], environ: Mapping[str, str]
-) -> Examiner:
-    """The doctor of a monitor that runs; what is heavy is imported here, and not while checks are timed."""
-    from monitor.checks.redis_tcp import import_redis
-
-    import_redis()
-    return build_examiner(settings, clock=clock, environ=environ, probes=probes)
-
-
 Scrub = Callable[[str], str]
 
 
@@ -159,10 +147,9 @@ class Monitor:
 def build(
     settings: Settings,
     *,
-    scrub: Scrub | None = None,
     clock: Callable[[], datetime] = now_utc,
     notify_unwritable: bool = True,
-    send_timeout: Callable[[], timedelta] = usual_send_timeout,
+    send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
     on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
@@ -174,7 +161,7 @@ def build(
     `environ` may hold the keys of the doctor's other sources. Without `first_canary` none is sent where none
     is remembered.
     """
-    scrub = scrub or Scrubber(settings.secrets())
+    scrub = Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
     store = open_store(settings, clock=clock, notify_unwritable=notify_unwritable)
     store.retry_now()
@@ -202,8 +189,16 @@ def build(
     profiles = profiles_of(settings, environ)
     diagnoser = None
     if settings.alerts.diagnose:
+
+        def make_examiner() -> Examiner:
+            """What is heavy is imported with the first trouble, on a thread, and not while checks are timed."""
+            from monitor.checks.redis_tcp import import_redis
+
+            import_redis()
+            return build_examiner(settings, clock=clock, environ=environ, probes=probes)
+
         diagnoser = Diagnoser(
-            lambda: examiner_beside_checks(settings, probes=probes, clock=clock, environ=environ),
+            make_examiner,
             profiles=profiles,
             store=store,
             store_thread=store_thread,

@@ -27,18 +27,6 @@ _USER_AGENT = "upstash-monitor"
 _LEAST = timedelta(seconds=0.1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class _Request:
-    """A request with a body of JSON, of bytes, or none. Its URL and headers may be secrets: it does not print."""
-
-    method: str
-    url: str
-    json: dict[str, Any] | None
-    body: bytes | None
-    headers: Mapping[str, str]
-    limit_bytes: int
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What came back: lower-case header names, and of the body no more than was asked for."""
@@ -70,11 +58,9 @@ def ask(
     """
     if timeout <= timedelta(0):
         raise NoAnswerError("no time was left to send it")
-    request = _Request(
-        method=method, url=url, json=json, body=body, headers=headers or {}, limit_bytes=limit_bytes
-    )
+    request = {"method": method, "url": url, "json": json, "data": body, "headers": headers}
     deadline, connections = Deadline(timeout), _Connections()
-    answer = start_on_thread(lambda: _exchange(request, connections, deadline), name="request")
+    answer = start_on_thread(lambda: _exchange(request, limit_bytes, connections, deadline), name="request")
     try:
         return answer.result(timeout=timeout.total_seconds())
     except TimeoutError:
@@ -117,20 +103,16 @@ class _Connections:
                 held.shutdown(socket.SHUT_RDWR)
 
 
-def _exchange(request: _Request, connections: _Connections, deadline: Deadline) -> Answer:
-    """Send and return the answer; raises `NoAnswerError`.
+def _exchange(request: dict[str, Any], limit_bytes: int, connections: _Connections, deadline: Deadline) -> Answer:
+    """Send and return the answer; raises `NoAnswerError`. `request` is what `requests` takes.
 
-    The timeout of `requests` bounds a connection attempt and each silence, not the whole.
+    Its timeout bounds a connection attempt and each silence, not the whole.
     """
     try:
         with (
-            _session(connections, request.url) as session,
+            _session(connections, request["url"]) as session,
             session.request(
-                request.method,
-                request.url,
-                json=request.json,
-                data=request.body,
-                headers=request.headers,
+                **request,
                 timeout=max(_LEAST, deadline.left()).total_seconds(),
                 allow_redirects=False,
                 stream=True,
@@ -139,7 +121,7 @@ def _exchange(request: _Request, connections: _Connections, deadline: Deadline) 
             return Answer(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},
-                body=_read(response, request.limit_bytes).decode("utf-8", "replace"),
+                body=_read(response, limit_bytes).decode("utf-8", "replace"),
             )
     except Exception as error:  # noqa: BLE001 - whatever requests raises, its text may hold the URL
         reason = _describe(error)

@@ -68,15 +68,11 @@ class Archive:
         """Every database that is known: those of the settings first, in their order."""
         return tuple(dict.fromkeys((*self._watched, *self._read(database_names))))
 
-    def statuses(self) -> tuple[DatabaseStatus, ...]:
-        """Each database of the settings as it is now, in their order.
+    def status(self, database: str) -> DatabaseStatus:
+        """One database of the settings as it is now.
 
         The days before today hardly change any more and may be up to ten minutes old.
         """
-        return tuple(map(self.status, self._watched))
-
-    def status(self, database: str) -> DatabaseStatus:
-        """One database of the settings as it is now."""
         watched = self._watched.get(database)
         if watched is None:
             raise UnknownDatabaseError(database, tuple(self._watched))
@@ -169,7 +165,7 @@ class Overview:
         self._store_thread = store_thread
 
     async def statuses(self) -> tuple[DatabaseStatus, ...]:
-        """One after the other, so that checks to be recorded come in between."""
+        """Each database of the settings, in their order, one by one: checks to be recorded come in between."""
         names = [database.name for database in self._settings.databases]
         return tuple([await self._store_thread.run(self._archive.status, name) for name in names])
 

@@ -30,10 +30,10 @@ from monitor.store.rollups.model import Totals
 from monitor.web.cache import CachedResponse, ResponseCache, compress
 from monitor.web.guard import Guard
 from monitor.web.pages.assets import ASSETS, Asset
-from monitor.web.pages.badge import badge
+from monitor.web.pages.badge import BadgeKind, badge
 from monitor.web.pages.documents import databases_document, history_document, refusal_document, to_json
-from monitor.web.pages.summary import DatabasePage, card_of
-from monitor.web.parameters import ParameterError, badge_kind, history_query, page_span
+from monitor.web.pages.summary import DatabasePage, PageSpan, card_of
+from monitor.web.parameters import ParameterError, choice, history_query
 from monitor.web.server import PageServer
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class _Site:
 
     async def database(self, name: str, query: Mapping[str, str]) -> CachedResponse:
         """The page of one database."""
-        span = page_span(query)
+        span = choice(query, "span", PageSpan.WEEK)
         status, now = await self._overview.status(name), self._clock()
         history = await self._overview.history(
             name, start=now - span.length, end=now, grain=span.grain, compare=True
@@ -155,7 +155,7 @@ class _Site:
 
     async def badge(self, name: str, query: Mapping[str, str]) -> CachedResponse:
         """A badge of one database."""
-        kind, status = badge_kind(query), await self._overview.status(name)
+        kind, status = choice(query, "show", BadgeKind.STATE), await self._overview.status(name)
         return await self._render(lambda: badge(card_of(status, self._clock()), kind), _SVG)
 
     async def databases(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:

@@ -12,8 +12,6 @@ from typing import TypeVar
 from monitor.lib.text import one_line
 from monitor.lib.times import parse_duration
 from monitor.store.rollups.model import Grain
-from monitor.web.pages.badge import BadgeKind
-from monitor.web.pages.summary import PageSpan
 
 MOST_SLICES = 1000
 MOST_CHECKS = 1000
@@ -54,7 +52,7 @@ def history_query(query: Mapping[str, str], now: datetime) -> HistoryQuery:
             "wanted since to be further back than until, found it is not. Next: ask for ?since=24h&until=1h"
         )
     default = Grain.HOUR if end - start <= _HOURS_UP_TO else Grain.DAY
-    grain = _choice(query, "grain", default)
+    grain = choice(query, "grain", default)
     if (end - start) / _LENGTHS[grain] > MOST_SLICES:
         step = "ask with grain=day, or for less" if grain is Grain.HOUR else "ask for less, with since and until"
         raise ParameterError(
@@ -66,17 +64,8 @@ def history_query(query: Mapping[str, str], now: datetime) -> HistoryQuery:
     )
 
 
-def page_span(query: Mapping[str, str]) -> PageSpan:
-    """How far back a page goes, by default a week; raises `ParameterError`."""
-    return _choice(query, "span", PageSpan.WEEK)
-
-
-def badge_kind(query: Mapping[str, str]) -> BadgeKind:
-    """What a badge shows, by default the state; raises `ParameterError`."""
-    return _choice(query, "show", BadgeKind.STATE)
-
-
-def _choice(query: Mapping[str, str], name: str, default: Choice) -> Choice:
+def choice(query: Mapping[str, str], name: str, default: Choice) -> Choice:
+    """The member of the default's enum that this parameter names; raises `ParameterError`."""
     text = query.get(name)
     if text is None:
         return default

@@ -13,14 +13,18 @@ import trustme
 import yaml
 
 from monitor.checks.observation import Outcome
-from monitor.config.load import load
+from monitor.config.load import read
 from monitor.config.mistakes import ConfigMistakesError
-from monitor.config.settings import DatabaseSettings, SlackSettings, TelegramSettings
+from monitor.config.settings import DatabaseSettings, Settings, SlackSettings, TelegramSettings
 
 DURATION = "wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d"
 OF_A_DATABASE = "wanted one of name, url, token, interval, timeout, slow, canary, canary_prefix, worker"
 TWIN = "wanted a name that no other has, found {!r} again. Next: give it another"
 SECRET = "AXsuperSecretValue1234567890"
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    return read(path, environ).settings
 
 
 def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> list[str]:

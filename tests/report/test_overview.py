@@ -307,7 +307,7 @@ def test_a_command_reads_the_same_from_the_file_and_leaves_no_trace(monitored: M
     want = asyncio.run(monitored.overview.history("main", **span))
     with open_archive(monitored.settings, clock=monitored.clock) as archive:
         assert archive.history("main", **span) == want
-        assert archive.statuses() == asyncio.run(monitored.overview.statuses())
+        assert tuple(map(archive.status, ("main", "cache"))) == asyncio.run(monitored.overview.statuses())
         assert archive.totals() == asyncio.run(monitored.overview.totals())
         [incident] = archive.history("main", **span).incidents
         assert incident.severity is Severity.CRITICAL
@@ -340,7 +340,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_reason(
     before = [(part.name, part.read_bytes()) for part in tmp_path.iterdir()]
     settings = Settings(databases=(DatabaseSettings(name="main"),), history=HistorySettings(path=str(path)))
     with pytest.raises(error, match="Next: "), open_archive(settings, clock=lambda: START) as archive:
-        archive.statuses()
+        archive.status("main")
     assert [(part.name, part.read_bytes()) for part in tmp_path.iterdir()] == before
 
 

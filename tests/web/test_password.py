@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from monitor.config.load import load
+from monitor.config.load import read
 from monitor.config.mistakes import ConfigMistakesError
 from monitor.config.settings import Settings
 from monitor.sandbox.upstash import UpstashStandIn
@@ -28,7 +28,7 @@ def loaded(folder: Path, file: str | None, **environ: str) -> Settings:
     if file is not None:
         path = folder / "config.yaml"
         path.write_text(file, encoding="utf-8")
-    return load(path, {**DATABASE, **environ})
+    return read(path, {**DATABASE, **environ}).settings
 
 
 def password_of(settings: Settings) -> str | None:

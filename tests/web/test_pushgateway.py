@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from monitor.sandbox.server import Drip, HangUp, LoopbackServer
-from monitor.web.metrics.export import PushFailedError, Pushgateway
+from monitor.web.metrics.export import ExportError, Pushgateway
 from monitor.web.metrics.exposition import Exposition, render
 from tests.program import LONGEST_WAIT_SECONDS
 from tests.web.figures import TOTALS
@@ -38,7 +38,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def failure(url: str, exposition: Exposition = BODY, *, timeout: timedelta = LONG) -> str:
     """Why a push failed; nothing that can be printed of it holds the password."""
-    with pytest.raises(PushFailedError) as caught:
+    with pytest.raises(ExportError) as caught:
         Pushgateway(url).push(exposition, timeout=timeout)
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
     assert str(caught.value).startswith("wanted to push metrics to the Pushgateway, found ")

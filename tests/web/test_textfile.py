@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.web.metrics.export import CannotWriteError, write
+from monitor.web.metrics.export import ExportError, write
 from tests.store.disks import fill, make_read_only, small_disk
 
 
@@ -72,9 +72,7 @@ def test_what_is_no_plain_file_is_left_alone(tmp_path: Path, kind: str) -> None:
     else:
         place.symlink_to("/dev/null")
     before = place.stat()
-    with pytest.raises(
-        CannotWriteError, match=r"wanted to write metrics to .* found: something that is no plain file"
-    ):
+    with pytest.raises(ExportError, match=r"wanted to write metrics to .* found: something that is no plain file"):
         write(place, b"x")
     assert place.stat().st_ino == before.st_ino
 
@@ -86,7 +84,7 @@ def test_what_is_no_plain_file_is_left_alone(tmp_path: Path, kind: str) -> None:
 def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path, name: str, found: str) -> None:
     """Wanted, found, next; and no traceback for any name."""
     (tmp_path / "ring").symlink_to(tmp_path / "ring")
-    with pytest.raises(CannotWriteError) as caught:
+    with pytest.raises(ExportError) as caught:
         write(tmp_path / name, b"x")
     text = str(caught.value)
     assert text.startswith("wanted to write metrics to ")
@@ -105,7 +103,7 @@ def test_a_disk_that_refuses_keeps_what_was_there(
         write(file, b"before")
         make_unwritable(disk)
         there = sorted(disk.iterdir())
-        with pytest.raises(CannotWriteError, match=r"No space left|Read-only"):
+        with pytest.raises(ExportError, match=r"No space left|Read-only"):
             write(file, b"after" * 10_000)
         assert file.read_bytes() == b"before"
         assert sorted(disk.iterdir()) == there

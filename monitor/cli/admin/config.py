@@ -116,7 +116,8 @@ def _count(settings: Settings) -> str:
 
 def _cost(settings: Settings) -> Iterator[str]:
     yield f"Commands in 30 days; the free plan has {FREE_PLAN_COMMANDS:,}. PING is not billed, nor is AUTH."
-    costs = [_budget(database, settings) for database in settings.databases]
+    confirm = settings.alerts.confirm_interval
+    costs = [budget(database.interval, confirm, database.canary) for database in settings.databases]
     for database, cost in zip(settings.databases, costs, strict=True):
         yield (
             f"  {database.name}: {cost.checks:,} checks, one every {write_duration(database.interval)}"
@@ -146,7 +147,3 @@ def _canary_lines(settings: Settings) -> Iterator[str]:
 
 def _retries(cost: Budget) -> str:
     return f" + at worst {cost.canary_retries:,} while it fails" if cost.canary_retries else ""
-
-
-def _budget(database: DatabaseSettings, settings: Settings) -> Budget:
-    return budget(database.interval, settings.alerts.confirm_interval, database.canary)

@@ -12,14 +12,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from monitor.checks.canary import may_be_first
 from monitor.cli import STARTED
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
-from monitor.cli.options import DURATION, chosen_databases, config_option, fail, load_settings
+from monitor.cli.options import (
+    UnusableError,
+    chosen_databases,
+    config_option,
+    duration,
+    fail,
+    load_settings,
+)
 from monitor.config.load import is_forgotten_between_runs
 from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
@@ -36,37 +43,25 @@ from monitor.store.rollups.model import Totals
 if TYPE_CHECKING:
     from monitor.web.metrics.export import Pushgateway
 
-    # click's parameter types are generic for a type checker since 8.2, and never at run time.
-    _FileParam = click.ParamType[Path]
-    _PushParam = click.ParamType[Pushgateway]
-else:
-    _FileParam = _PushParam = click.ParamType
-
 # What the round leaves for the push, of a short time at most a quarter, and what the push leaves for the end.
 _FOR_PUSH = timedelta(seconds=3)
 _LONGEST_PUSH = timedelta(seconds=10)
 _RESERVE = timedelta(seconds=1)
 
 
-class _File(_FileParam):
-    name = "file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        if value in ("", "-"):
-            self.fail("wanted the name of a file, found none", param, ctx)
-        return Path(value)
+def _file(value: str) -> Path:
+    if value in ("", "-"):
+        raise click.BadParameter("wanted the name of a file, found none")
+    return Path(value)
 
 
-class _Gateway(_PushParam):
-    name = "url"
+def _gateway(value: str) -> Pushgateway:
+    from monitor.web.metrics.export import Pushgateway
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pushgateway:
-        from monitor.web.metrics.export import Pushgateway
-
-        try:
-            return Pushgateway(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        return Pushgateway(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -74,16 +69,16 @@ class _Gateway(_PushParam):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 instead of 1 and 2.")
 @click.option("--no-alerts", is_flag=True, help="Send nothing; messages wait in the outbox.")
-@click.option("--within", type=DURATION, default="60s", show_default=True, help="Never run longer than this.")
+@click.option("--within", type=duration, default="60s", show_default=True, help="Never run longer than this.")
 @click.option(
     "--metrics",
     "metrics_file",
-    type=_File(),
+    type=_file,
     metavar="FILE",
     help="Also write the metrics to a file, as a textfile collector reads it.",
 )
 @click.option(
-    "--push", "gateway", type=_Gateway(), metavar="URL", help="Also push the metrics to a Prometheus Pushgateway."
+    "--push", "gateway", type=_gateway, metavar="URL", help="Also push the metrics to a Prometheus Pushgateway."
 )
 @config_option
 @click.pass_context
@@ -103,11 +98,11 @@ def command(
     spent = timedelta(seconds=monotonic() - STARTED)
     deadline = Deadline(within, spent=spent)
     printer = ResultPrinter(deadline.left().total_seconds(), as_json=as_json)
-    settings = load_settings(context, on_mistake=printer.print_unknown)
-    chosen_databases(settings, names, on_mistake=printer.print_unknown)
     for_push = min(_FOR_PUSH, within / 4) if gateway else timedelta(0)
     with_totals = metrics_file is not None or gateway is not None
     try:
+        settings = load_settings(context)
+        chosen_databases(settings, names)
         found = asyncio.run(
             _round(
                 settings,
@@ -117,6 +112,9 @@ def command(
                 with_totals=with_totals,
             )
         )
+    except UnusableError as end:
+        printer.print_unknown(end.text)
+        raise
     except RefusedFileError as error:
         printer.print_unknown(str(error))
         fail(str(error))
@@ -214,19 +212,19 @@ def _export(
     rows = tuple(row for row in totals.databases if not names or row.database in names)
     try:
         # prometheus_client costs 30 ms, which a check without metrics does not pay.
-        from monitor.web.metrics.export import CannotWriteError, PushFailedError, write
+        from monitor.web.metrics.export import ExportError, write
         from monitor.web.metrics.exposition import render
 
         exposition = render(replace(totals, databases=rows))
         if file is not None:
             try:
                 write(file, exposition.body)
-            except CannotWriteError as error:
+            except ExportError as error:
                 click.echo(str(error), err=True)
         if gateway is not None:
             try:
                 gateway.push(exposition, timeout=min(_LONGEST_PUSH, deadline.left(reserve=_RESERVE)))
-            except PushFailedError as error:
+            except ExportError as error:
                 click.echo(str(error), err=True)
     except Exception:
         # The result is printed by now, and our bug must not end this process with another status.

@@ -23,9 +23,8 @@ from monitor.incidents.state import Incident
 from monitor.lib.exit_status import ExitStatus, worst
 from monitor.lib.times import iso
 from monitor.report.formatting import format_ms
-from monitor.report.values import advice_values, check_values, incident_values
+from monitor.report.values import VERSION, advice_values, check_values, incident_values
 
-_VERSION = 1
 _MOST_IN_LINE = 3
 # For printing that there is no result, and then for the interpreter to end.
 _LAST_SECONDS = 0.1
@@ -79,7 +78,7 @@ def document(
 ) -> dict[str, Any]:
     """The document of `check --json`, version 1."""
     return {
-        "version": _VERSION,
+        "version": VERSION,
         "started_at": iso(started_at),
         "took_ms": round(took_ms, 1),
         "exit_status": int(status),
@@ -172,7 +171,7 @@ class ResultPrinter:
     def print_unknown(self, reason: str) -> None:
         """What a plugin host or a script reads when there is no result."""
         values: dict[str, Any] = {
-            "version": _VERSION,
+            "version": VERSION,
             "started_at": None,
             "took_ms": None,
             "exit_status": int(ExitStatus.UNKNOWN),

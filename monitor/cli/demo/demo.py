@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -37,10 +37,6 @@ from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
 from monitor.sandbox.messaging import ReceivedMessage
 
-if TYPE_CHECKING:
-    _Param = click.ParamType[int]
-else:
-    _Param = click.ParamType
 T = TypeVar("T")
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 5, 300
 _USUAL_SECONDS = 30
@@ -51,32 +47,29 @@ _DIAGNOSIS = "the doctor's verdict"
 _FAILED = 1
 
 
-class _WholeNumber(_Param):
-    """A whole number between two others; a mistake is told with what to type instead."""
+def _whole_number(least: int, most: int, *, example: str) -> Callable[[str | int], int]:
+    """The type of an option between two numbers; a mistake is told with what to type instead."""
 
-    name = "number"
+    def number(value: str | int) -> int:
+        found = int(value) if str(value).strip().isdecimal() else -1
+        if not least <= found <= most:
+            wanted = f"wanted a whole number from {least} to {most}"
+            raise click.BadParameter(f"{wanted}, found {value!r}. Next: {example}")
+        return found
 
-    def __init__(self, least: int, most: int, *, example: str) -> None:
-        self._least, self._most, self._example = least, most, example
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        number = int(value) if str(value).strip().isdecimal() else -1
-        if not self._least <= number <= self._most:
-            wanted = f"wanted a whole number from {self._least} to {self._most}"
-            self.fail(f"{wanted}, found {value!r}. Next: {self._example}", param, ctx)
-        return number
+    return number
 
 
 @click.command()
 @click.option(
     "--port",
-    type=_WholeNumber(0, 65535, example="--port 8080, or 0 for any that is free"),
+    type=_whole_number(0, 65535, example="--port 8080, or 0 for any that is free"),
     metavar="N",
     help="Serve the page on this port of 127.0.0.1, with 90 made-up days on it; 0 for any port that is free.",
 )
 @click.option(
     "--seconds",
-    type=_WholeNumber(_SHORTEST_SECONDS, _LONGEST_SECONDS, example=f"--seconds {_USUAL_SECONDS}"),
+    type=_whole_number(_SHORTEST_SECONDS, _LONGEST_SECONDS, example=f"--seconds {_USUAL_SECONDS}"),
     metavar="N",
     default=_USUAL_SECONDS,
     show_default=True,
@@ -101,8 +94,6 @@ def command(context: click.Context, *, port: int | None, seconds: int, keep: Pat
             result = asyncio.run(_until_stopped(demo.run(folder)))
             if keep is not None:
                 _keep(folder, keep)
-    except _UnusablePortError as error:
-        fail(str(error))
     except _DemoError as error:
         view.failure(str(error))
         context.exit(_FAILED)
@@ -114,10 +105,6 @@ def command(context: click.Context, *, port: int | None, seconds: int, keep: Pat
 
 class _DemoError(Exception):
     """Something that a step waits for did not happen; the text says what."""
-
-
-class _UnusablePortError(Exception):
-    """The port cannot be listened on; the text says what was wanted, found, and what to do next."""
 
 
 _Event = CycleResult | DeliveryAttempt | ReceivedMessage | Diagnosis | None
@@ -140,7 +127,7 @@ class _Demo:
         self._began = self._step_began = self._planned_end = self._read_until = 0.0
 
     async def run(self, folder: Path) -> DemoResult:
-        """Every step in its turn, with the history in `folder`. Raises `_DemoError` and `_UnusablePortError`."""
+        """Every step in its turn, with the history in `folder`. Raises `_DemoError`."""
         loop = asyncio.get_running_loop()
 
         def on_message(received: ReceivedMessage) -> None:
@@ -220,7 +207,7 @@ class _Demo:
             server = build_server(monitor, health, host="127.0.0.1", port=self._port, missed_checks=missed_checks)
         except CannotListenError as error:
             what = str(error).partition(" Next:")[0]
-            raise _UnusablePortError(f"{what} Next: another --port, or 0 for any that is free") from error
+            fail(f"{what} Next: another --port, or 0 for any that is free")
         self._port = server.port
         return {"the web server": server.serve}
 

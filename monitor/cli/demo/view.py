@@ -196,7 +196,8 @@ class View:
             outcomes = ", ".join(f"{count} {words}" for words, count in checks.most_common())
             _add(table, database, f"{checks.total()} checks: {outcomes}")
         for name, incident in reversed(result.incidents):
-            end = f"over after {_length(incident)}" if incident.closed_at else "still open"
+            closed = incident.closed_at
+            end = f"over after {format_duration(closed - incident.opened_at)}" if closed else "still open"
             _add(table, f"incident {incident.id}", f"{name}: {incident.cause.words}, {end}")
         sent = ", ".join(f"{count} in {name}" for name, count in sorted(self._messages.items()))
         refused = f"; {self._refused.total()} refused, tried again, none lost" if self._refused else ""
@@ -246,10 +247,6 @@ def _judgement(result: CycleResult) -> tuple[str, str]:
 
 def _add(table: Table, label: str, text: str) -> None:
     table.add_row(Text(label, style="dim"), Text(text))
-
-
-def _length(incident: Incident) -> str:
-    return format_duration((incident.closed_at or incident.opened_at) - incident.opened_at)
 
 
 def _program() -> str:

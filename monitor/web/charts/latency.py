@@ -31,6 +31,7 @@ from monitor.web.charts.svg import (
 # From the top down, in pixels: room for the highest label, the band, the failures, the labels of the time axis.
 _TOP, _PLOT, _FAILURES, _AXIS = 16, 190, 24, 22
 _HEIGHT = _TOP + _PLOT + _FAILURES + _AXIS
+_NO_ANSWER = tag("text", "no answer in this time", class_="tick time", x="50%", y=_TOP + _PLOT / 2)
 _TICKS = 8
 # On a phone every second label of the time axis is left out.
 _PHONE_TICKS = 2
@@ -52,7 +53,7 @@ def latency_band(history: History) -> Markup:
         ),
         # Over the band: a day with a gap of hours has figures of its other hours, and the gap must be seen.
         *_gaps(history.gaps, times),
-        *(_latency_ticks(scale) if spreads else _no_answer()),
+        *(_latency_ticks(scale) if spreads else [_NO_ANSWER]),
         _grid_line(_TOP + _PLOT + _FAILURES),
         *(shape for part in slices for shape in _failure(part, times)),
         *_time_ticks(times),
@@ -98,10 +99,6 @@ def _latency_ticks(scale: LatencyScale) -> Iterator[Markup]:
         if tick > 0:
             text = format_ms(tick).replace(".0 ", " ").replace(".00 ", " ")
             yield tag("text", text, class_="tick", x=2, y=_height(scale, tick) - 4)
-
-
-def _no_answer() -> Iterator[Markup]:
-    yield tag("text", "no answer in this time", class_="tick time", x="50%", y=_TOP + _PLOT / 2)
 
 
 def _grid_line(y: float) -> Markup:

@@ -18,21 +18,21 @@ from monitor.web.metrics.exposition import Exposition
 _MODE = 0o644
 
 
-class CannotWriteError(Exception):
-    """The file could not be written; the text says what was wanted, found, and what to do next."""
+class ExportError(Exception):
+    """The metrics did not arrive: wanted, found, next; nothing of a URL, which may hold a password."""
 
 
 def write(path: Path, body: bytes) -> None:
     """Put the whole body under this name at once, so that no reader ever sees half of it.
 
-    Raises `CannotWriteError`; a file that was there before is then unchanged. A symbolic link is followed; what is
+    Raises `ExportError`; a file that was there before is then unchanged. A symbolic link is followed; what is
     not a plain file, such as a device, is refused.
     """
     try:
         replace_file(path, body, mode=_MODE)
     except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL, a ring of links
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise CannotWriteError(
+        raise ExportError(
             f"wanted to write metrics to {str(path)!r}, found: {found}. Next: name a file in a folder that can be "
             "written"
         ) from error
@@ -51,10 +51,6 @@ _NEXT_STEPS = {
 _NEXT_STEP = "check the URL, and whether the Pushgateway works"
 
 
-class PushFailedError(Exception):
-    """The metrics did not arrive. The text is short and holds nothing of the URL, which may hold a password."""
-
-
 class Pushgateway:
     """Where metrics are pushed to. Raises `ValueError`, without the URL, for what is not one.
 
@@ -66,19 +62,19 @@ class Pushgateway:
         self._url = Secret(_with_group(url))
 
     def push(self, exposition: Exposition, *, timeout: timedelta) -> None:
-        """Replace what the gateway holds of this group; blocks at most `timeout`. Raises `PushFailedError`."""
+        """Replace what the gateway holds of this group; blocks at most `timeout`. Raises `ExportError`."""
         headers = {"Content-Type": exposition.content_type}
         try:
             answer = ask("PUT", self._url.reveal(), body=exposition.body, headers=headers, timeout=timeout)
         except NoAnswerError as error:
-            raise PushFailedError(_message(str(error), _NEXT_STEP)) from None
+            raise _not_pushed(str(error), _NEXT_STEP) from None
         if not 200 <= answer.status < 300:
             step = next((step for status, step in _NEXT_STEPS.items() if status == answer.status), _NEXT_STEP)
-            raise PushFailedError(_message(f"that it answered {answer.status}", step))
+            raise _not_pushed(f"that it answered {answer.status}", step)
 
 
-def _message(found: str, next_step: str) -> str:
-    return f"wanted to push metrics to the Pushgateway, found {found}. Next: {next_step}"
+def _not_pushed(found: str, next_step: str) -> ExportError:
+    return ExportError(f"wanted to push metrics to the Pushgateway, found {found}. Next: {next_step}")
 
 
 def _with_group(url: str) -> str:

@@ -14,6 +14,7 @@ from monitor.checks.observation import Check
 from monitor.diagnosis.advice import word
 from monitor.lib.times import iso, write_duration
 from monitor.report.values import (
+    VERSION,
     advice_values,
     check_values,
     gap_values,
@@ -26,15 +27,13 @@ from monitor.report.values import (
 from monitor.store.rollups.model import DatabaseStatus, History, Schedule
 from monitor.web.pages.summary import card_of
 
-_VERSION = 1
-
 
 def databases_document(
     statuses: Sequence[DatabaseStatus], *, now: datetime, redact: Callable[[str], str]
 ) -> dict[str, Any]:
     """All databases now, in the order of the settings; `uptime` is of the last 90 days."""
     return {
-        "version": _VERSION,
+        "version": VERSION,
         "as_of": iso(now),
         "databases": [_database_values(status, now, redact) for status in statuses],
     }
@@ -50,7 +49,7 @@ def history_document(
 ) -> dict[str, Any]:
     """One database over a span. `next_before` is where the next page of checks begins, `None` on the last one."""
     return {
-        "version": _VERSION,
+        "version": VERSION,
         "as_of": iso(now),
         **span_values(history),
         "next_before": None if next_before is None else iso(next_before),
@@ -63,7 +62,7 @@ def history_document(
 
 def refusal_document(text: str) -> dict[str, Any]:
     """The answer to a request that is refused."""
-    return {"version": _VERSION, "error": text}
+    return {"version": VERSION, "error": text}
 
 
 def to_json(document: dict[str, Any]) -> str:
@@ -73,12 +72,12 @@ def to_json(document: dict[str, Any]) -> str:
 
 def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[str], str]) -> dict[str, Any]:
     card, latest = card_of(status, now), status.latest
-    check = _NO_CHECK if latest is None else _check_values(latest, redact)
+    check = dict.fromkeys(_KEYS_OF_A_CHECK) if latest is None else _check_values(latest, redact)
     return {
         "database": status.database,
         "state": card.state.code,
-        "checked_at": check["at"],
-        **{key: value for key, value in check.items() if key != "at"},
+        "checked_at": check.pop("at"),
+        **check,
         **advice_values(None if status.verdict is None else word(status.verdict)),
         "incident": None if status.incident is None else incident_values(status.incident, now=now),
         "uptime": uptime_values(card.uptime),
@@ -87,10 +86,8 @@ def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[st
     }
 
 
-# The keys of a check, for a database before its first.
-_NO_CHECK: dict[str, Any] = dict.fromkeys(
-    ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
-)
+# Of a database before its first check all of them are `null`.
+_KEYS_OF_A_CHECK = ("at", "outcome", "family", "ok", "latency_ms", "phases_ms", "http_status", "detail")
 
 
 def _check_values(check: Check, redact: Callable[[str], str]) -> dict[str, Any]:
