@@ -17,7 +17,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
+from tests.checks.faulty_server import Certificates
 from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack
 
 TOKEN = "AXcontract0Token0fTests=="
@@ -786,12 +787,14 @@ def test_an_address_that_is_not_built_yet_is_refused(site: Site, method: str, ad
 
 # ---- Metrics ---------------------------------------------------------------------------------------------
 
+CERTIFICATE_METRIC = "upstash_probe_certificate_expiry_timestamp_seconds"
 METRICS = {
     "upstash_probe_success": ("gauge", {"database"}),
     "upstash_probe_duration_seconds": ("histogram", {"database", "le"}),
     "upstash_probe_phase_seconds": ("gauge", {"database", "phase"}),
     "upstash_probe_outcomes": ("counter", {"database", "outcome"}),
     "upstash_probe_last_success_timestamp_seconds": ("gauge", {"database"}),
+    CERTIFICATE_METRIC: ("gauge", set()),  # these databases are without TLS
     "upstash_incident_open": ("gauge", {"database"}),
     "upstash_notifications": ("counter", {"channel", "result"}),
     "upstash_outbox_pending": ("gauge", set()),
@@ -825,6 +828,64 @@ def test_the_metrics_have_these_values(site: Site) -> None:
     assert values("upstash_notifications", "result") == {"sent": 1, "failed": 0}
     seen = values("upstash_probe_last_success_timestamp_seconds", "database")["main"]
     assert abs(datetime.now(UTC).timestamp() - seen) < LONGEST_WAIT_SECONDS
+
+
+def test_a_certificate_that_ends_soon_is_told_once_and_shown_everywhere(
+    tmp_path: Path, people: MessagingStandIn
+) -> None:
+    """By `check` or `run`, whichever sees it first; page, JSON and metrics show it as long as it is so.
+
+    One that was renewed is told no more.
+    """
+    certificates = Certificates()
+    certificates.save(str(tmp_path / "authority.pem"))
+    program = Program(tmp_path, {}, SSL_CERT_FILE=str(tmp_path / "authority.pem"))
+
+    def watch(upstash: UpstashStandIn) -> None:
+        program.set(
+            settings(
+                database("main", upstash.url, TOKEN),
+                channels=slack(people),
+                page={"host": "127.0.0.1", "port": 0},
+                logs={"level": "DEBUG"},
+            )
+        )
+
+    def shown() -> tuple[str, str | None, float]:
+        """The front page, what the JSON says, and the metric."""
+        with program.running() as running:
+            running.wait_for("main: ok")
+            [line] = [line for line in running.lines if "/healthz on port" in line]
+            site = Site(port=int(line.rpartition(" ")[2]), hidden=())
+            [row] = json.loads(site.ask("GET", "/api/databases")[2])["databases"]
+            families = text_string_to_metric_families(site.ask("GET", "/metrics")[2])
+            [expiry] = [one for one in families if one.name == CERTIFICATE_METRIC]
+            assert expiry.samples[0].labels == {"database": "main"}
+            front, own = site.ask("GET", "/")[2], site.ask("GET", "/databases/main")[2]
+            assert ("The certificate ends" in front) == ("The certificate ends" in own)
+            return front, row["certificate_ends_at"], expiry.samples[0].value
+
+    ends_at = datetime.now(UTC) + timedelta(days=13.5)
+    with UpstashStandIn(TOKEN, tls=certificates.server("127.0.0.1", ends=13.5)) as upstash:
+        watch(upstash)
+        [row] = json.loads(program.end("check", "--json").stdout)["databases"]
+        assert (row["outcome"], row["whose_move"]) == ("ok", "yours")
+        assert "certificate ends within two weeks" in row["meaning"]
+        assert program.end("check").status == 0
+        front, in_json, in_metrics = shown()
+    [message] = people.messages
+    assert message.text.splitlines()[0] == f"🟡 main: the certificate ends in 13 days ({ends_at:%Y-%m-%d})"
+    assert message.text.splitlines()[-1] == "upstash-monitor · warning"
+    assert f"The certificate ends in 13 days ({ends_at:%Y-%m-%d})" in front
+    assert in_json is not None
+    assert MILLISECONDS.fullmatch(in_json)
+    assert abs(in_metrics - ends_at.timestamp()) < LONGEST_WAIT_SECONDS
+    with UpstashStandIn(TOKEN, tls=certificates.server("127.0.0.1", ends=60)) as upstash:
+        watch(upstash)
+        front, _, renewed = shown()
+    assert "The certificate ends" not in front
+    assert renewed > in_metrics + 40 * 86400
+    assert len(people.messages) == 1
 
 
 @pytest.mark.parametrize("name", NOT_BUILT_YET["metrics"])

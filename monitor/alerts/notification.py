@@ -14,8 +14,8 @@ from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_js
 class NotificationKind(Enum):
     """What a notification is about; the word that ends a message: `incident 12 · opened`.
 
-    `MISSED` is an incident that opened and closed before anything of it could be delivered, `MONITOR` is about the
-    monitor itself, `TEST` what `test-alerts` sends.
+    `MISSED` is an incident that opened and closed before anything of it could be delivered, `WARNING` is about a
+    database that works, `MONITOR` about the monitor itself, `TEST` is what `test-alerts` sends.
     """
 
     OPENED = "opened"
@@ -23,6 +23,7 @@ class NotificationKind(Enum):
     REMINDER = "reminder"
     CLOSED = "closed"
     MISSED = "missed"
+    WARNING = "warning"
     MONITOR = "monitor"
     TEST = "test"
 
@@ -36,7 +37,8 @@ class Severity(Enum):
 class Notification:
     """Everything a message may contain. Times are aware UTC; texts are in one line and hold no secret.
 
-    `cause` and the times are `None` for notifications about the monitor itself, whose first line is `title`.
+    `cause` and the times are `None` for notifications about the monitor itself, whose first line is `title`, and
+    for warnings, whose first line is the database and `title`.
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
     change of cause replaced. `verdict` is the incident's, `layers` are those of the doctor in one line.
     `steps` are those of a notification about the monitor itself.

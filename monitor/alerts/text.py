@@ -75,8 +75,10 @@ def short_text(message: MessageText) -> str:
 
 def headline(notification: Notification) -> str:
     """The first line: what, in words, such as `main: token rejected`."""
-    if notification.cause is None or notification.database is None:
+    if notification.database is None:
         return notification.title
+    if notification.cause is None:
+        return f"{notification.database}: {notification.title}"
     took = format_duration(notification.duration or timedelta(0))
     match notification.kind:
         case NotificationKind.CLOSED:

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cache, partial
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
@@ -92,7 +92,8 @@ class ProbeError(Exception):
 class Stopwatch:
     """The moments of one check, in seconds of `perf_counter`; phases are their differences.
 
-    `sinkhole` is the address of this very machine that a public name was found to lead to, if it does.
+    `sinkhole` is the address of this very machine that a public name was found to lead to, if it does;
+    `certificate_ends_at` is `None` without TLS.
     """
 
     def __init__(self) -> None:
@@ -103,6 +104,7 @@ class Stopwatch:
         self.connected: float | None = None
         self.encrypting: float | None = None
         self.encrypted: float | None = None
+        self.certificate_ends_at: datetime | None = None
         self.sent: float | None = None
         self.first_byte: float | None = None
         self.last_byte: float | None = None
@@ -304,6 +306,20 @@ async def look_up_and_connect(resolver: Resolver, host: str, port: int, stopwatc
         raise connection_error(error) from error
     stopwatch.connected = perf_counter()
     return sock
+
+
+def certificate_end(session: ssl.SSLObject) -> datetime | None:
+    """Until when the other side's certificate is valid; `None` where none was asked for or it cannot be read."""
+    not_after = (session.getpeercert() or {}).get("notAfter")
+    return _moment(not_after) if isinstance(not_after, str) else None
+
+
+@lru_cache
+def _moment(not_after: str) -> datetime | None:
+    # Reading the text costs more than asking for it, and a host shows the same one for weeks.
+    with suppress(ValueError, OverflowError):
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC)
+    return None
 
 
 def lookup_error(error: socket.gaierror) -> ProbeError:

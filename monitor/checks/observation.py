@@ -235,7 +235,7 @@ class Observation:
     `error_text` is the text of an Upstash-shaped `{"error": …}` body.
     `as_expected` means that the body held exactly the value that was asked for; `content_type` is noted if not.
     `other_value` is set where it held a whole answer of Upstash's shape with another one: `null`, `another value`.
-    `facts` are what the network or the answer showed beside it.
+    `facts` are what the network or the answer showed beside it; `certificate_ends_at` is `None` without TLS.
     Secrets are already taken out of every text in here.
     """
 
@@ -243,6 +243,7 @@ class Observation:
     fault: ProbeFault | None = None
     facts: frozenset[Fact] = frozenset()
     http_status: int | None = None
+    certificate_ends_at: datetime | None = None
     error_text: str | None = None
     as_expected: bool = False
     other_value: str = ""
@@ -264,7 +265,8 @@ class CanaryResult:
 class Check:
     """One check with its outcome, as it is stored and counted. `canary` is set when it wrote a key.
 
-    `facts` are what the verdict asks for beside the outcome; they are not stored with the check.
+    `facts` are what the verdict asks for beside the outcome; they are not stored with the check, and neither is
+    `certificate_ends_at`, which is `None` where no TLS connection stood.
     """
 
     database: str
@@ -275,6 +277,7 @@ class Check:
     phases: Phases = Phases()
     canary: CanaryResult | None = None
     facts: frozenset[Fact] = frozenset()
+    certificate_ends_at: datetime | None = None
 
     @property
     def latency_ms(self) -> float | None:

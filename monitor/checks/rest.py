@@ -43,6 +43,7 @@ from monitor.checks.connection import (
     Resolver,
     StampedSocket,
     Stopwatch,
+    certificate_end,
     connection_error,
     keep_stamping,
     look_up_and_connect,
@@ -204,6 +205,8 @@ class Stream(httpcore.AsyncNetworkStream):
         if connection.transport is None:
             raise ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
         self._stopwatch.encrypted = perf_counter()
+        # Before the request is sent, so that no latency has it in it.
+        self._stopwatch.certificate_ends_at = certificate_end(connection.transport.get_extra_info("ssl_object"))
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -418,13 +421,20 @@ class RestProbe:
             fault=error.fault,
             facts=error.facts,
             http_status=exchange.status,
+            certificate_ends_at=exchange.stopwatch.certificate_ends_at,
             description=self._scrub(error.description),
         )
 
     def _answer(self, exchange: Exchange, *, as_expected: bool) -> Observation:
         phases = exchange.stopwatch.phases(complete=True)
+        certificate_ends_at = exchange.stopwatch.certificate_ends_at
         if as_expected:
-            return Observation(phases=phases, http_status=exchange.status, as_expected=True)
+            return Observation(
+                phases=phases,
+                http_status=exchange.status,
+                certificate_ends_at=certificate_ends_at,
+                as_expected=True,
+            )
         text = error_text(exchange)
         target = redirect_target(exchange, self._client._url)
         redirect = Fact.REDIRECT_TO_HTTPS if target == HTTPS_OF_THE_SAME_HOST else Fact.REDIRECT
@@ -432,6 +442,7 @@ class RestProbe:
             phases=phases,
             facts=frozenset({redirect} if target else ()),
             http_status=exchange.status,
+            certificate_ends_at=certificate_ends_at,
             error_text=None if text is None else self._scrub(text),
             content_type=self._scrub(media_type(exchange)),
             description=self._scrub(f"a redirect to {target}" if target else describe(exchange)),

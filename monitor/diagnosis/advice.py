@@ -744,7 +744,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         "The database works. The token's user may write and not delete; the canary's key expires by itself.",
     ),
     VerdictCode.CERTIFICATE_ENDS_SOON: _entry(
-        _UNSURE,
+        _UPSTASH,
         "Everything works, and the host's certificate ends within two weeks.",
         _upstash("Upstash renews it as a rule; if that has not happened a few days before, write to its support."),
         _RENEW,

@@ -474,8 +474,8 @@ _ABOUT_LIMITS = (
     VerdictCode.QUOTA_BEHIND_PING,
     VerdictCode.DATABASE_FULL,
 )
-_TOLD_OF_FINE_CHECKS = frozenset({Fact.KEY_NOT_ALLOWED, Fact.DELETE_NOT_ALLOWED})
-_SHOWN_BY_CANARY = _TOLD_OF_FINE_CHECKS | {Fact.FOUND_BY_CANARY}
+_SHOWN_BY_CANARY = frozenset({Fact.KEY_NOT_ALLOWED, Fact.DELETE_NOT_ALLOWED, Fact.FOUND_BY_CANARY})
+_TOLD_OF_FINE_CHECKS = frozenset({Fact.KEY_NOT_ALLOWED, Fact.DELETE_NOT_ALLOWED, Fact.CERTIFICATE_ENDS_SOON})
 # The layer at which a check with this outcome ended. What is not here ended at PING.
 _LAYER_OF = {
     **dict.fromkeys((one for one in Outcome if one.family is Family.CONFIGURATION), Layer.CONFIGURATION),

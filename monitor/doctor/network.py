@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from aiohappyeyeballs import start_connection
 
+from monitor.checks.certificate import ends_soon
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import (
     AddressInfo,
@@ -31,7 +32,6 @@ from monitor.lib.text import one_line
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
-ENDS_SOON = timedelta(days=14)
 
 _FAMILIES = {int(socket.AF_INET): "IPv4", int(socket.AF_INET6): "IPv6"}
 _FAILS = {"IPv4": Fact.IPV4_FAILS, "IPv6": Fact.IPV6_FAILS}
@@ -132,7 +132,7 @@ async def examine_encryption(
     certificates = {family: session.getpeercert() or {} for family, session in sessions.items()}
     words |= {family: _describe(sessions[family], certificates[family], now) for family in sessions}
     facts = {_FAILS[family] for family in errors}
-    if any(_end_of(certificate) - now < ENDS_SOON for certificate in certificates.values()):
+    if any(ends_soon(_end_of(certificate), now) for certificate in certificates.values()):
         facts.add(Fact.CERTIFICATE_ENDS_SOON)
     return _passed(Layer.ENCRYPTION, _by_family(words), frozenset(facts))
 

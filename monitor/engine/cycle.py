@@ -18,6 +18,7 @@ from monitor.checks.canary import (
     with_failed_canary,
     with_finding,
 )
+from monitor.checks.certificate import with_certificate
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import inspect
@@ -159,7 +160,7 @@ class DatabaseChecker:
             result = await self._unless_offline(result, at, deadline)
         else:
             self._connectivity.refresh(at)
-        return Check(
+        check = Check(
             database=self._database.name,
             at=at,
             outcome=result.outcome,
@@ -168,7 +169,9 @@ class DatabaseChecker:
             phases=observation.phases,
             canary=canary,
             facts=result.facts,
+            certificate_ends_at=observation.certificate_ends_at,
         )
+        return with_certificate(check, check.certificate_ends_at, at)
 
     async def _await_ping(self, pinging: asyncio.Future[Observation]) -> Observation:
         timeout = self._database.timeout
@@ -239,7 +242,8 @@ class Cycle:
     `clock` gives aware UTC; verdicts are worded by `profile`; `worker` checks `rediss://` where that is asked for;
     `diagnoser` asks the doctor for the message that opens an incident, `None` leaves that out; `look_alikes` are
     the names of variables that may be meant where the URL or the token is missing. What is remembered of the
-    database, which the canary goes by, is read once and then kept; `first_canary` as in `DatabaseChecker`.
+    database, which the canary goes by, is read once and then kept; `first_canary` as in `DatabaseChecker`,
+    and without it nothing is notified of a certificate either.
     """
 
     def __init__(
@@ -277,6 +281,7 @@ class Cycle:
             self._checker = DatabaseChecker(
                 database, probe=probe, worker=worker, connectivity=connectivity, first_canary=first_canary
             )
+        self._warns = first_canary
         self._state: IncidentState | None = None
 
     async def run(self) -> CycleResult:
@@ -331,7 +336,12 @@ class Cycle:
 
     def _judge(self, check: Check) -> Callable[[IncidentState, int], Transition]:
         return lambda state, number: advance(
-            state, check, self._alerts, next_incident=number, explain=lambda cause: self._explain(check, cause)
+            state,
+            check,
+            self._alerts,
+            next_incident=number,
+            explain=lambda cause: self._explain(check, cause),
+            warns=self._warns,
         )
 
     def _explain(self, check: Check, cause: Outcome) -> Verdict:
@@ -354,6 +364,9 @@ def _log(check: Check, recorded: Recorded) -> None:
     logger.log(level, "{}: {}{}{}", check.database, check.outcome.words, latency, detail)
     _log_findings(check.canary, recorded.before.canary, check.database)
     for notification in recorded.transition.notifications:
+        if notification.incident is None:
+            logger.warning("{}: {}", check.database, notification.title)
+            continue
         logger.log(
             "INFO" if notification.is_good_news else "WARNING",
             "{}: incident {} {} ({})",

@@ -195,7 +195,7 @@ class Deliverer:
 def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
     notification = delivery.notification
     what = (
-        "a notification of the monitor"
+        f"a notification ({notification.kind.value})"
         if notification.incident is None
         else f"incident {notification.incident} {notification.kind.value}"
     )

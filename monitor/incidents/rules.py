@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.checks.observation import Check, Family, Outcome
+from monitor.checks.certificate import describe_end, ends_soon
+from monitor.checks.observation import Check, Family, Outcome, is_up
 from monitor.config.settings import AlertSettings, Rule
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.incidents.state import Incident, IncidentState, RecentCheck, Transition
 
 # A failure of last week and one of today are not "in a row", however few checks lie between them.
@@ -25,15 +26,61 @@ Explain = Callable[[Outcome], Verdict]
 
 
 def advance(
-    state: IncidentState, check: Check, alerts: AlertSettings, *, next_incident: int, explain: Explain
+    state: IncidentState,
+    check: Check,
+    alerts: AlertSettings,
+    *,
+    next_incident: int,
+    explain: Explain,
+    warns: bool = True,
 ) -> Transition:
     """Return what the check leads to. `next_incident` is the number a new incident would get.
 
     `explain` gives the verdict on a cause that an incident opens with or changes to; it must be pure.
-    A check of the unknown family changes nothing but what is remembered of the canary.
+    Without `warns` nothing is notified of a certificate.
+    A check of the unknown family changes nothing but what is remembered of the canary and of the certificate.
     """
     transition = _transition(state, check, alerts, next_incident, explain)
-    return replace(transition, state=replace(transition.state, canary=check.canary or state.canary))
+    warnings, warning = _certificate_warnings(state, check, explain, warns=warns)
+    # An answer without a certificate came over http://.
+    before = None if check.http_status is not None else state.certificate_ends_at
+    return replace(
+        transition,
+        state=replace(
+            transition.state,
+            canary=check.canary or state.canary,
+            certificate_ends_at=check.certificate_ends_at or before,
+            certificate_warnings=warnings,
+        ),
+        notifications=(*transition.notifications, *warning),
+    )
+
+
+def _certificate_warnings(
+    state: IncidentState, check: Check, explain: Explain, *, warns: bool
+) -> tuple[tuple[datetime, ...], tuple[Notification, ...]]:
+    """The ends of certificates that were notified by now, and the notification of the one at hand.
+
+    Each end is notified once, with a check that found the database usable, also where servers with certificates
+    of their own take turns. Of certificates that live for days only the first is: the next one ends later.
+    """
+    told, ends_at, before = state.certificate_warnings, check.certificate_ends_at, state.certificate_ends_at
+    if ends_at is None or ends_at in told or not ends_soon(ends_at, check.at):
+        return told, ()
+    after = (*(end for end in told if end > check.at), ends_at)
+    if before in told and before is not None and ends_at > before:
+        return after, ()
+    if not warns or not is_up(check.outcome.family):
+        return told, ()
+    warning = Notification(
+        kind=NotificationKind.WARNING,
+        created_at=check.at,
+        title=describe_end(ends_at, check.at),
+        database=check.database,
+        severity=Severity.WARNING,
+        verdict=replace(explain(check.outcome), code=VerdictCode.CERTIFICATE_ENDS_SOON),
+    )
+    return after, (warning,)
 
 
 def acknowledge(state: IncidentState, now: datetime) -> IncidentState:

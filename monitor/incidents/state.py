@@ -50,12 +50,15 @@ class Incident:
 class IncidentState:
     """The state of one database: its checks since the last decision, oldest first, and its open incident.
 
-    `canary` is the last key that was written; `None` when there was none yet.
+    `canary` is the last key that was written; `None` when there was none yet. `certificate_ends_at` is what the
+    latest TLS connection showed, `certificate_warnings` the ends that were notified, as far as they matter still.
     """
 
     recent: tuple[RecentCheck, ...] = ()
     incident: Incident | None = None
     canary: CanaryResult | None = None
+    certificate_ends_at: datetime | None = None
+    certificate_warnings: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,18 +76,23 @@ def state_to_json(state: IncidentState) -> dict[str, Any]:
         "recent": [[check.at.isoformat(), check.outcome.value] for check in state.recent],
         "incident": None if state.incident is None else _incident_to_json(state.incident),
         "canary": None if state.canary is None else _canary_to_json(state.canary),
+        "certificate_ends_at": state.certificate_ends_at.isoformat() if state.certificate_ends_at else None,
+        "certificate_warnings": [ends_at.isoformat() for ends_at in state.certificate_warnings],
     }
 
 
 def state_from_json(values: dict[str, Any]) -> IncidentState:
     """The state that `state_to_json` wrote, in this release or an older one."""
     incident, canary = values["incident"], values.get("canary")
+    ends_at = values.get("certificate_ends_at")
     return IncidentState(
         recent=tuple(
             RecentCheck(at=datetime.fromisoformat(at), outcome=Outcome(code)) for at, code in values["recent"]
         ),
         incident=None if incident is None else _incident_from_json(incident),
         canary=None if canary is None else _canary_from_json(canary),
+        certificate_ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
+        certificate_warnings=tuple(map(datetime.fromisoformat, values.get("certificate_warnings", ()))),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.checks.budget import budget
+from monitor.checks.certificate import with_certificate
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
@@ -146,8 +147,10 @@ class Archive:
         status = status_of(connection, row, database.name, schedule=schedule, past=past.days, now=now)
         profile = profile_of(database, self._settings.doctor, os.environ)
         told = status.incident.verdict if status.incident else None
-        verdict = verdict_shown(status.latest, told, profile) if status.latest else None
-        return replace(status, verdict=verdict)
+        if status.latest is None:
+            return status
+        latest = with_certificate(status.latest, status.certificate_ends_at, now)
+        return replace(status, verdict=verdict_shown(latest, told, profile))
 
     def _row(self, name: str, connection: Any) -> int:
         number = find_database(connection, name)

@@ -16,7 +16,7 @@ from monitor.store.rollups.histogram import PhaseHistograms
 from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
 from monitor.store.tables.checks import EVER_MS, last_good_check, read_checks, read_rows
-from monitor.store.tables.incidents import incidents_of, open_incident
+from monitor.store.tables.incidents import incidents_of, open_incident, read_state
 from monitor.store.tables.rollups import RollupReader, RowGrain, read_phases, read_rollups
 from monitor.store.tables.spans import is_too_long, read_gaps, read_retention, watermark
 
@@ -80,6 +80,7 @@ def status_of(
         incident=open_incident(connection, database),
         schedule=schedule,
         days=(*past, *reader.slices()),
+        certificate_ends_at=read_state(connection, database)[0].certificate_ends_at,
     )
 
 
@@ -109,6 +110,7 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
         latency=fine.latency,
         last_success_at=_last_success(connection, database, until_ms),
         is_incident_open=open_incident(connection, database) is not None,
+        certificate_ends_at=read_state(connection, database)[0].certificate_ends_at,
     )
 
 

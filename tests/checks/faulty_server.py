@@ -173,7 +173,7 @@ class Certificates:
         self._trusted.cert_pem.write_to_path(path)
 
     def server(
-        self, name: str = "localhost", *, is_trusted: bool = True, starts: int = -1, ends: int = 30
+        self, name: str = "localhost", *, is_trusted: bool = True, starts: float = -1, ends: float = 30
     ) -> ssl.SSLContext:
         """A certificate valid from `starts` to `ends` days from now."""
         now = datetime.now(UTC)

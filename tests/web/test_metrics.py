@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,16 @@ def test_openmetrics_says_the_same_to_whoever_asks_for_it() -> None:
     assert openmetrics.content_type.startswith("application/openmetrics-text")
     assert openmetrics.body.endswith(b"# EOF\n")
     assert read(openmetrics.body.decode(), as_openmetrics=True) == expected()
+
+
+def test_the_end_of_a_certificate_is_in_seconds_since_1970_and_missing_without_tls() -> None:
+    """As Prometheus' own exporters have it, so that `… - time() < 14 * 86400` is an alert."""
+    ends_at = datetime(2026, 12, 11, 14, tzinfo=UTC)
+    rows = (totals_of("main", certificate_ends_at=ends_at), totals_of("plain"))
+    body = render(Totals(databases=rows, notifications={}, outbox_pending=0)).body.decode()
+    name = "upstash_probe_certificate_expiry_timestamp_seconds"
+    found = {labels: value for (series, labels), value in read(body).items() if series == name}
+    assert found == {frozenset({("database", "main")}): ends_at.timestamp()}
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/html", "application/json;q=", "\x00;;,,", "x" * 10_000])

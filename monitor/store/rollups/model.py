@@ -123,7 +123,8 @@ class DatabaseStatus:
     """One database now: its latest check (`None` before the first), its open incident, its last 90 days.
 
     `verdict` is what is to be shown of its latest check, `None` until somebody has decided it.
-    `days` are the slices of those days, the oldest first, today's last.
+    `days` are the slices of those days, the oldest first, today's last. `certificate_ends_at` is what the latest
+    TLS connection showed, `None` before one and for `http://`.
     """
 
     database: str
@@ -132,6 +133,7 @@ class DatabaseStatus:
     schedule: Schedule
     days: tuple[Slice, ...]
     verdict: Verdict | None = None
+    certificate_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +142,7 @@ class DatabaseTotals:
 
     `latest` is `None` before the first check, `last_success_at` before the first that ended well. `latency` is of
     all checks ever that ended fine, slow ones left out. None of it shrinks when old checks are deleted.
+    `certificate_ends_at` as in `DatabaseStatus`.
     """
 
     database: str
@@ -148,6 +151,7 @@ class DatabaseTotals:
     latency: Histogram
     last_success_at: datetime | None
     is_incident_open: bool
+    certificate_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

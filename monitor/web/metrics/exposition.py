@@ -109,6 +109,11 @@ class _TotalsCollector(Collector):
             ((label, row.last_success_at.timestamp()) for label, row in databases if row.last_success_at),
         )
         yield _gauge(
+            "upstash_probe_certificate_expiry_timestamp_seconds",
+            "When the certificate of the latest TLS connection ends, in seconds since 1970. Missing for http://.",
+            ((label, row.certificate_ends_at.timestamp()) for label, row in databases if row.certificate_ends_at),
+        )
+        yield _gauge(
             "upstash_incident_open",
             "Whether the database has an open incident.",
             ((label, float(row.is_incident_open)) for label, row in databases),

@@ -82,6 +82,7 @@ def _database_values(status: DatabaseStatus, now: datetime, redact: Callable[[st
         "incident": None if status.incident is None else incident_values(status.incident, now=now),
         "uptime": uptime_values(card.uptime),
         "latency_today": spread_values(card.today),
+        "certificate_ends_at": None if status.certificate_ends_at is None else iso(status.certificate_ends_at),
         "schedule": _schedule_values(status.schedule),
     }
 

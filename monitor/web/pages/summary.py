@@ -10,6 +10,7 @@ from enum import Enum
 from urllib.parse import quote
 
 from monitor.alerts.notification import Severity
+from monitor.checks.certificate import describe_end, ends_soon
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.diagnosis.advice import Advice, word
 from monitor.incidents.state import Incident
@@ -92,7 +93,10 @@ def headline(states: Sequence[DatabaseState]) -> tuple[DatabaseState, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """What is shown of a database. `today` is the spread of today's latencies, `None` before the first answer."""
+    """What is shown of a database. `today` is the spread of today's latencies, `None` before the first answer.
+
+    `certificate` are words on a certificate that ends soon, else empty.
+    """
 
     name: str
     path: str
@@ -102,11 +106,12 @@ class Card:
     uptime: Uptime
     today: Spread | None
     advice: Advice | None
+    certificate: str
 
 
 def card_of(status: DatabaseStatus, now: datetime) -> Card:
     """The card of a database; its uptime is of all the days of the status."""
-    latest = status.latest
+    latest, ends_at = status.latest, status.certificate_ends_at
     return Card(
         name=format_name(status.database),
         path=path_of(status.database),
@@ -120,6 +125,7 @@ def card_of(status: DatabaseStatus, now: datetime) -> Card:
         ),
         today=status.days[-1].latency if status.days else None,
         advice=None if status.incident is None else word(status.incident.verdict),
+        certificate=describe_end(ends_at, now) if ends_at and ends_soon(ends_at, now) else "",
     )
 
 
