@@ -145,11 +145,13 @@ class Store:
         from monitor.diagnosis.rules import verdict_to_tell
 
         def work(connection: sqlite3.Connection) -> None:
-            outbox.release(connection, incident, lambda notification: with_diagnosis(notification, diagnosis))
+            is_told = outbox.release(
+                connection, incident, lambda notification: with_diagnosis(notification, diagnosis)
+            )
             row = incidents.read_incident(connection, incident)
             found = verdict_to_tell(diagnosis, row.cause, row.verdict)
-            # Of a cause that it changed to meanwhile another message has told.
-            if found is not None and len(row.causes) == 1:
+            # Not where the message went without it, nor for a cause that another message has told meanwhile.
+            if is_told and found is not None and len(row.causes) == 1:
                 incidents.change_verdict(connection, incident, found)
 
         self._do(work)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -245,6 +246,37 @@ def test_a_verdict_outlasts_a_restart(tmp_path: Path) -> None:
         assert status.incident is not None
         assert status.incident.verdict == told[status.database]
         assert status.verdict == told[status.database]
+    store.close()
+
+
+REJECTED = LayerResults(
+    database="main",
+    layers=(
+        LayerResult(layer=Layer.TOKEN, state=LayerState.FAILED, outcome=Outcome.TOKEN_REJECTED),
+        LayerResult(layer=Layer.WORKER, state=LayerState.PASSED),
+    ),
+)
+
+
+@pytest.mark.parametrize("is_sent_before", [False, True])
+def test_the_incident_has_the_verdict_that_its_message_has(tmp_path: Path, *, is_sent_before: bool) -> None:
+    """The doctor's, where he was done in time; where the message went without it, that of the check."""
+    now, hold = NOW, timedelta(seconds=10)
+    store = Store(tmp_path / "history.db", channels=("log",), log=lambda *_: None, clock=lambda: now)
+    alone = explain(Outcome.TOKEN_REJECTED)
+    for seconds in (0, 1):
+        check = Check(database="main", at=NOW + timedelta(seconds=seconds), outcome=Outcome.TOKEN_REJECTED)
+        store.record(check, judged(check, alone), interval=timedelta(minutes=1), hold=hold)
+    now += hold
+    early = store.claim("log", now) if is_sent_before else None
+    store.release(1, Diagnosis(layers=REJECTED, verdict=judge(REJECTED, alone.profile)))
+    delivery = early or store.claim("log", now)
+    assert delivery is not None
+    assert delivery.notification.verdict is not None
+    expected = VerdictCode.AS_THE_OUTCOME_SAYS if is_sent_before else VerdictCode.REST_TOKEN_WRONG
+    assert delivery.notification.verdict.code is expected
+    ((_, incident),) = store.incidents()
+    assert incident.verdict == delivery.notification.verdict
     store.close()
 
 

@@ -80,8 +80,11 @@ def enqueue(
     )
 
 
-def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> None:
-    """Make what is held of an incident due, reworded; a message that is being sent by now stays as it is."""
+def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> bool:
+    """Make what is held of an incident due, reworded; a message that is being sent by now stays as it is.
+
+    False where there was none to reword.
+    """
     rows = connection.execute(
         f"SELECT id, notification FROM outbox WHERE incident_id = ? AND {_WAITING}"
         " AND attempts = 0 AND tried_ms IS NOT NULL AND last_error IS NULL",
@@ -91,6 +94,7 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
         "UPDATE outbox SET notification = ?, tried_ms = NULL, due_ms = NULL WHERE id = ?",
         [(_as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
     )
+    return bool(rows)
 
 
 def claim(connection: sqlite3.Connection, channel: str, now: datetime) -> Delivery | None:
