@@ -62,7 +62,7 @@ def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
 def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes."""
     document = read_document(path) if path is not None else Document(values=dict(_WITHOUT_A_FILE))
-    mistakes = Mistakes(lines=document.lines, by_place=document.mistakes)
+    mistakes = document.mistakes
     values: dict[str, Any] = _expand(document.values, (), environ, mistakes)
     for key, implied in _implied(environ).items():
         if key not in values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +37,15 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 
 def nearest(word: str, known: Iterable[str], *, at_least: float = 0.6) -> str | None:
-    """The known word that was probably meant; `at_least`, from 0 to 1, says how much alike they must be."""
+    """The known word that was probably meant, whatever its case and dashes.
+
+    `at_least`, from 0 to 1, says how much alike they must be.
+    """
     import difflib
 
-    near = difflib.get_close_matches(word, known, 1, cutoff=at_least)
-    return near[0] if near else None
+    by_folded = {_folded(one): one for one in known}
+    near = difflib.get_close_matches(_folded(word), by_folded, 1, cutoff=at_least)
+    return by_folded[near[0]] if near else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,17 +80,21 @@ class Mistakes:
     `lines` knows where each value stands in the file, `variables` which of them it was made of.
     """
 
-    lines: Mapping[Place, int] = field(default_factory=dict)
+    lines: dict[Place, int] = field(default_factory=dict)
     variables: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     by_place: dict[Place, Mistake] = field(default_factory=dict)
 
-    def add(self, place: Place, *, wanted: str, found: str = "", next_step: str = "") -> None:
+    def add(
+        self, place: Place, *, wanted: str, found: str = "", next_step: str = "", line: int | None = None
+    ) -> None:
         """Note a mistake, unless there is one at this place."""
-        self.by_place.setdefault(place, self.at(place, wanted=wanted, found=found, next_step=next_step))
+        self.by_place.setdefault(place, self.at(place, wanted=wanted, found=found, next_step=next_step, line=line))
 
-    def at(self, place: Place, *, wanted: str, found: str = "", next_step: str = "") -> Mistake:
+    def at(
+        self, place: Place, *, wanted: str, found: str = "", next_step: str = "", line: int | None = None
+    ) -> Mistake:
         """A mistake with the line it stands on; one that stands in no file is named by its variable."""
-        line = self._line(place)
+        line = line or self._line(place)
         said = " and ".join(self.variables.get(place, ())) if line is None else ""
         return Mistake(
             place=said or format_place(place), wanted=wanted, found=found, next_step=next_step, line=line
@@ -195,13 +203,6 @@ def explain(error: ValidationError, place: Place, mistakes: Mistakes) -> None:
                 _wrong_value(detail, where, mistakes)
 
 
-def nearest_key(word: str, known: list[str]) -> str | None:
-    """The known key that was probably meant."""
-    by_folded = {_folded(one): one for one in known}
-    near = nearest(_folded(word), by_folded)
-    return None if near is None else by_folded[near]
-
-
 def _where(detail: ErrorDetails, place: Place) -> Place:
     """The place in the file: of a channel, pydantic names the type after its number."""
     inside = (*place, *detail["loc"])
@@ -228,7 +229,7 @@ def _wrong_value(detail: ErrorDetails, where: Place, mistakes: Mistakes) -> None
 
 def _one_of(words: list[str], where: Place, value: Any, mistakes: Mistakes) -> None:
     """A word is shown only when it is nearly one of those that were wanted."""
-    near = nearest_key(value, words) if isinstance(value, str) else None
+    near = nearest(value, words) if isinstance(value, str) else None
     found = mistakes.found(where, value)
     if near is not None and where not in mistakes.variables:
         found = repr(value)
@@ -241,7 +242,7 @@ def _unknown_key(detail: ErrorDetails, place: Place, mistakes: Mistakes) -> Plac
     where, key = _where(detail, place), str(detail["loc"][-1])
     known = _known_keys((*place, *detail["loc"][:-1]))
     renamed = _RENAMED.get(key)
-    near = renamed if renamed in known else nearest_key(key, known)
+    near = renamed if renamed in known else nearest(key, known)
     step = f"did you mean {near}?" if near else _home(key)
     found = f"the key {key!r}" if is_word(key) else "another key"
     mistakes.add(where, wanted=f"one of {', '.join(known)}", found=found, next_step=step)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from monitor.config.mistakes import ConfigMistakesError, Mistake, Place, format_place, is_word
+from monitor.config.mistakes import ConfigMistakesError, Mistake, Mistakes, Place, is_word
 
 SIZE_LIMIT_BYTES = 1024 * 1024
 _DEPTH_LIMIT = 20
@@ -40,16 +40,10 @@ _PROBLEMS = {
 
 @dataclass(kw_only=True, slots=True)
 class Document:
-    """The values of a file, the line of each, and what is wrong with its keys."""
+    """The values of a file; `mistakes` has the line of each, and what is wrong with its keys."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    lines: dict[Place, int] = field(default_factory=dict)
-    mistakes: dict[Place, Mistake] = field(default_factory=dict)
-
-    def add_mistake(self, place: Place, *, line: int, wanted: str, found: str, next_step: str = "") -> None:
-        """Note what is wrong with a key; reading goes on."""
-        mistake = Mistake(place=format_place(place), wanted=wanted, found=found, next_step=next_step, line=line)
-        self.mistakes.setdefault(place, mistake)
+    mistakes: Mistakes = field(default_factory=Mistakes)
 
 
 def read_document(path: Path) -> Document:
@@ -60,7 +54,7 @@ def read_document(path: Path) -> Document:
     except yaml.YAMLError as error:
         raise _not_yaml(path, error) from None  # its text quotes the file
     document = Document()
-    values = None if root is None else _build(root, (), document)
+    values = None if root is None else _build(root, (), document.mistakes)
     if values is not None and not isinstance(values, dict):
         found = "a list" if isinstance(values, list) else "a single value"
         raise _refusal(path, "keys such as `databases:` at the top", found)
@@ -108,30 +102,28 @@ def _checked(path: Path, text: str) -> yaml.Node | None:
     return node
 
 
-def _build(node: yaml.Node, place: Place, document: Document) -> Any:
-    document.lines.setdefault(place, node.start_mark.line + 1)
+def _build(node: yaml.Node, place: Place, mistakes: Mistakes) -> Any:
+    mistakes.lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
-        return dict(_items(node, place, document))
+        return dict(_items(node, place, mistakes))
     if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*place, number), document) for number, item in enumerate(node.value)]
+        return [_build(item, (*place, number), mistakes) for number, item in enumerate(node.value)]
     return _scalar(node)
 
 
-def _items(node: yaml.MappingNode, place: Place, document: Document) -> Iterator[tuple[str, Any]]:
+def _items(node: yaml.MappingNode, place: Place, mistakes: Mistakes) -> Iterator[tuple[str, Any]]:
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         key = str(key_node.value).translate(_SHOW_BRACES) if isinstance(key_node, yaml.ScalarNode) else ""
         here = (*place, key)
         if not isinstance(key_node, yaml.ScalarNode):
-            document.add_mistake(here, line=line, wanted="a word as a key", found="a list or a mapping")
-        elif here in document.lines:
+            mistakes.add(here, line=line, wanted="a word as a key", found="a list or a mapping")
+        elif here in mistakes.lines:
             again = f"{key!r} again" if is_word(key) else "the same again"
-            document.add_mistake(
-                here, line=line, wanted="each key once", found=again, next_step="keep one of them"
-            )
+            mistakes.add(here, line=line, wanted="each key once", found=again, next_step="keep one of them")
         else:
-            document.lines[here] = line
-            yield key, _build(value_node, here, document)
+            mistakes.lines[here] = line
+            yield key, _build(value_node, here, mistakes)
 
 
 def _scalar(node: yaml.Node) -> Any:

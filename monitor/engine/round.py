@@ -22,6 +22,7 @@ _RESERVE = timedelta(seconds=1)
 _FOR_DELIVERY = timedelta(seconds=6)
 _RECORDING = timedelta(seconds=0.1)
 _POLL_SECONDS = 0.02
+_CUT_SHORT = "the round ended before this check did; give --within more than the timeout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,9 +83,8 @@ async def _until_decided(cycle: Cycle, plan: Round) -> RoundResult:
     try:
         # Where nothing is remembered, as in a container without a disk, this run must decide slow checks as well.
         with_slow = await cycle.is_new()
-        cycle_result = await cycle.record(
-            await _check(cycle, plan) or _cut_short(cycle, plan), with_slow=with_slow
-        )
+        first = await _check(cycle, plan) or cycle.unfinished(plan.clock(), _CUT_SHORT)
+        cycle_result = await cycle.record(first, with_slow=with_slow)
         checks = 1
         pause = min(plan.confirm_interval, cycle.interval).total_seconds()
         while True:
@@ -114,12 +114,6 @@ async def _check(cycle: Cycle, plan: Round) -> Check | None:
         async with asyncio.timeout(plan.seconds_for_checks):
             return await cycle.check()
     return None
-
-
-def _cut_short(cycle: Cycle, plan: Round) -> Check:
-    return cycle.unfinished(
-        plan.clock(), "the round ended before this check did; give --within more than the timeout"
-    )
 
 
 async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:
