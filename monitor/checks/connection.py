@@ -59,6 +59,7 @@ _CONNECTION_FAULTS: tuple[tuple[set[int], ProbeFault, str], ...] = (
     ({errno.ENETUNREACH, errno.ENETDOWN}, ProbeFault.UNREACHABLE, ""),
 )
 CLOSED_EARLY = "closed before the answer was complete"
+NOT_TLS = "the port answers unencrypted"
 CUT_DURING_HANDSHAKE = "cut during the TLS handshake"
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _LOOKUP_FAILURES = {
@@ -380,7 +381,7 @@ def _tls_error(error: ssl.SSLError) -> ProbeError:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
     if error.reason in _NOT_TLS:
-        return ProbeError(ProbeFault.TLS, "the port answers unencrypted", Fact.NOT_TLS)
+        return ProbeError(ProbeFault.TLS, NOT_TLS, Fact.NOT_TLS)
     return ProbeError(ProbeFault.TLS, (error.reason or "").replace("_", " ").lower())
 
 

@@ -39,6 +39,7 @@ from monitor.checks.answer import (
 from monitor.checks.connection import (
     CLOSED_EARLY,
     CUT_DURING_HANDSHAKE,
+    NOT_TLS,
     ProbeError,
     Resolver,
     StampedSocket,
@@ -56,6 +57,7 @@ from monitor.lib.times import Deadline
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
 READ_LIMIT_BYTES = 1024 * 1024
 _HTTP = b"HTTP/"
+_TLS_RECORDS = range(20, 24)  # RFC 8446, 5.1: the first byte is the kind of record
 # The answer is already unpacked, and httpx would do it again, without a limit. It follows no redirect here, but
 # reads the target all the same and raises where that is no URL.
 _KEPT_FROM_HTTPX = (b"content-encoding", b"location")
@@ -109,6 +111,12 @@ class _Connection(asyncio.Protocol):
         self._ended = False
         self._error: ProbeError | None = None
         self.transport: asyncio.Transport | None = None
+
+    @property
+    def answers_in_plain(self) -> bool:
+        """True when what came first, below TLS, is no record of TLS."""
+        head = self._sock.head
+        return bool(head) and head[0] not in _TLS_RECORDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -201,7 +209,13 @@ class Stream(httpcore.AsyncNetworkStream):
                     server_hostname=(server_hostname or "").strip("[]"),
                 )
             except OSError as error:
+                # Who speaks first, as an SSH server does or a Redis at its limit of connections, may have hung up
+                # by now: then OpenSSL has not seen what came.
+                if connection.answers_in_plain:
+                    raise ProbeError(ProbeFault.TLS, NOT_TLS, Fact.NOT_TLS) from error
                 raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
+        if connection.answers_in_plain:
+            raise ProbeError(ProbeFault.TLS, NOT_TLS, Fact.NOT_TLS)
         if connection.transport is None:
             raise ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
         self._stopwatch.encrypted = perf_counter()

@@ -343,6 +343,16 @@ def test_a_redis_without_tls_is_told_although_it_says_nothing(certificates: Cert
     assert (result.detail, result.facts) == ("the port speaks Redis unencrypted", frozenset({Fact.NOT_TLS}))
 
 
+@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR max number of clients reached\r\n"])
+def test_who_speaks_first_and_hangs_up_does_not_speak_tls(certificates: Certificates, banner: bytes) -> None:
+    """An SSH server, a Redis at its limit: what came before the handshake tells it, however the cut is met."""
+    with Listener(lambda connection: connection.sendall(banner)) as listener:
+        results = [encrypted(listener.port, certificates.trust) for _ in range(5)]
+    assert {(result.outcome, result.detail) for result in results} == {
+        (Outcome.TLS_FAILED, "the port answers unencrypted")
+    }
+
+
 def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:
     """Some firewalls let the connection come about and cut it at the first byte."""
     with Listener(close_at_once) as listener:
