@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
-from monitor.checks.observation import CanaryResult, Fact, Family, Observation, Outcome
+from monitor.checks.observation import CanaryResult, Fact, Family, Observation, Outcome, ProbeFault
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration
 
 # How often a canary that failed is repeated, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
+_NO_CONNECTION = (ProbeFault.REFUSED, ProbeFault.UNREACHABLE, ProbeFault.CONNECT_TIMEOUT, ProbeFault.LOST)
 _FIRST_OF_THE_DAY = timedelta(minutes=5)
 # Redis 6 to 7.0: "this user has no permissions to access one of the keys used as arguments"; since 7.2 "No
 # permissions to access a key", or, where it is explained, "User U has no permissions to access the 'K' key".
@@ -76,7 +77,9 @@ def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
             return CheckResult(outcome=Outcome.STALE_READ, detail=detail)
         rest = "; the key expires within a minute" if command == "DEL" else ""
         detail = f"{command}: {result.detail}" if result.detail else command
-        return replace(result, detail=f"{detail}{rest}")
+        is_unread = command == "GET" and result.outcome is Outcome.PERMISSION_DENIED
+        facts = result.facts | {Fact.READING_NOT_ALLOWED} if is_unread else result.facts
+        return replace(result, detail=f"{detail}{rest}", facts=facts)
     return CheckResult(outcome=Outcome.OK, detail="a key was written, read back and deleted")
 
 
@@ -123,6 +126,21 @@ def with_failed_canary(last: CanaryResult, now: datetime) -> CheckResult:
     age = format_duration(max(timedelta(0), now - last.sent_at))
     detail = one_line(f"PING answers; {age} ago {last.detail}", DETAIL_LIMIT)
     return CheckResult(outcome=last.outcome, detail=detail, facts=last.facts)
+
+
+def judge_worker(observation: Observation) -> CheckResult:
+    """What an attempt over `rediss://` came to, with the facts that tell it from the same trouble of REST."""
+    result = classify(observation, slow=None)
+    phases, fault = observation.phases, observation.fault
+    facts: set[Fact] = set()
+    if phases.connect is None and fault in _NO_CONNECTION:
+        facts.add(Fact.WORKER_NOT_CONNECTED)
+    # An error that is told in plain says more.
+    if phases.connect is not None and phases.tls is None and fault is not None:
+        facts.add(Fact.WORKER_NOT_ENCRYPTED)
+    if result.outcome is Outcome.TOKEN_REJECTED:
+        facts.add(Fact.WORKER_AUTH_REJECTED)
+    return replace(result, facts=result.facts | facts)
 
 
 def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:

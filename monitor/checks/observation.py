@@ -162,6 +162,7 @@ class Fact(Enum):
     # What the canary met.
     KEY_NOT_ALLOWED = "key_not_allowed"  # NOPERM for the canary's own key, not for the command
     DELETE_NOT_ALLOWED = "delete_not_allowed"
+    READING_NOT_ALLOWED = "reading_not_allowed"  # NOPERM for GET, where SET was allowed
     # The worker's way.
     WORKER_AUTH_REJECTED = "worker_auth_rejected"
     WORKER_AS_READ_ONLY = "worker_as_read_only"  # rejected for `default`, accepted for `default_ro`

@@ -252,6 +252,7 @@ RULES: tuple[VerdictRule, ...] = (
             seen.layers.passed(Layer.PING)
             and seen.layers.failed(Layer.WRITING)
             and seen.ended(Outcome.PERMISSION_DENIED)
+            and not seen.has(Fact.READING_NOT_ALLOWED)
             # Then a worker as it is usually built does not get in at all, which a later rule says.
             and not seen.has(Fact.WORKER_AS_READ_ONLY)
         ),

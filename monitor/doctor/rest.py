@@ -89,6 +89,10 @@ async def examine_reading(probe: RestProbe, prefix: str, *, timeout: timedelta) 
         result = key_refused(f"GET: {result.detail}")
     elif result.outcome is Outcome.OK:
         result = CheckResult(outcome=Outcome.OK, detail="GET of a key that is not there: null")
+    elif observation.other_value and observation.http_status == HTTPStatus.OK:
+        # What is written and read back decides.
+        detail = f"GET of a key that was never written: {observation.other_value}"
+        return LayerResult(layer=Layer.READING, state=LayerState.UNKNOWN, detail=detail)
     return _layer_result(Layer.READING, result)
 
 

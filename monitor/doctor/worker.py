@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from monitor.checks.classify import CheckResult, classify
+from monitor.checks.canary import judge_worker
+from monitor.checks.classify import CheckResult
 from monitor.checks.credentials import READ_ONLY_USER, host_of, legacy_port
 from monitor.checks.observation import Fact, Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
@@ -15,7 +16,6 @@ from monitor.lib.times import Deadline
 
 _USER = "default"  # of the URL that a worker builds
 _LOGGED_IN = (Outcome.OK, Outcome.PERMISSION_DENIED)
-_NO_CONNECTION = (ProbeFault.REFUSED, ProbeFault.UNREACHABLE, ProbeFault.CONNECT_TIMEOUT, ProbeFault.LOST)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,22 +28,11 @@ class _Login:
     result: CheckResult
 
     @property
-    def is_unconnected(self) -> bool:
-        """True when no TCP connection stood."""
-        return self.observation.phases.connect is None and self.observation.fault in _NO_CONNECTION
-
-    @property
-    def is_unencrypted(self) -> bool:
-        """True when a TCP connection stood and could not be encrypted; an error told in plain says more."""
-        observation = self.observation
-        is_unencrypted = observation.phases.connect is not None and observation.phases.tls is None
-        return is_unencrypted and observation.fault is not None
-
-    @property
     def met_nobody(self) -> bool:
         """True when nothing came back on an encrypted connection: the database may listen on another port."""
-        return self.is_unconnected or (
-            self.is_unencrypted and self.observation.fault in (ProbeFault.LOST, ProbeFault.TLS_TIMEOUT)
+        return Fact.WORKER_NOT_CONNECTED in self.result.facts or (
+            Fact.WORKER_NOT_ENCRYPTED in self.result.facts
+            and self.observation.fault in (ProbeFault.LOST, ProbeFault.TLS_TIMEOUT)
         )
 
     def describe(self, outcome: Outcome | None) -> str:
@@ -89,17 +78,11 @@ async def examine_worker(probe: WorkerProbe, *, timeout: timedelta) -> LayerResu
 
 async def _log_in(probe: WorkerProbe, port: int, user: str, timeout: timedelta) -> _Login:
     observation = await probe.ping(timeout=timeout, port=port, user=user)
-    return _Login(port=port, user=user, observation=observation, result=classify(observation, slow=None))
+    return _Login(port=port, user=user, observation=observation, result=judge_worker(observation))
 
 
 def _facts(decisive: _Login, logins: Sequence[_Login]) -> Iterator[Fact]:
     outcome = decisive.result.outcome
-    if decisive.is_unconnected:
-        yield Fact.WORKER_NOT_CONNECTED
-    if decisive.is_unencrypted:
-        yield Fact.WORKER_NOT_ENCRYPTED
-    if outcome is Outcome.TOKEN_REJECTED:
-        yield Fact.WORKER_AUTH_REJECTED
     if outcome is Outcome.OK and decisive is not logins[0]:
         yield Fact.WORKER_ON_LEGACY_PORT
     if logins[-1].user == READ_ONLY_USER:

@@ -14,6 +14,7 @@ from monitor.checks.canary import (
     combine,
     is_due,
     judge_canary,
+    judge_worker,
     remember,
     with_failed_canary,
     with_finding,
@@ -209,9 +210,9 @@ class DatabaseChecker:
     ) -> CheckResult:
         """`rediss://`, once the PING is timed, or after half the time when that hangs."""
         if worker.mistake is not None:
-            return worker.mistake
+            return replace(worker.mistake, facts=worker.mistake.facts | {Fact.WORKER_URL_BROKEN})
         await asyncio.wait({pinging}, timeout=self._database.timeout.total_seconds() / 2)
-        return classify(await worker.ping(timeout=deadline.left()), slow=None)
+        return judge_worker(await worker.ping(timeout=deadline.left()))
 
     async def _unless_offline(self, result: CheckResult, at: datetime, deadline: Deadline) -> CheckResult:
         within = min(_TRY_FOR, deadline.left() + _GRACE)

@@ -241,7 +241,6 @@ def test_reading_expects_nothing_under_a_key_that_nobody_wrote(database: RestDat
         (refusal(NOPERM), Outcome.PERMISSION_DENIED),
         (refusal(QUOTA), Outcome.QUOTA_EXCEEDED),
         (refusal(CAPACITY), Outcome.CAPACITY_FULL),
-        (Answer(body='{"result":"c29tZXRoaW5n"}'), Outcome.NOT_UPSTASH),
         (Answer(body="{}"), Outcome.NOT_UPSTASH),
         (Answer(status=500, body=""), Outcome.SERVER_ERROR),
         (None, Outcome.CONNECTION_LOST),
@@ -252,6 +251,16 @@ def test_reading_fails_by_name(database: RestDatabase, answer: Instead, outcome:
     database.instead = {"GET": answer}
     result = examine(examine_reading, database)
     assert (result.state, result.outcome) == (LayerState.FAILED, outcome)
+
+
+def test_a_value_that_was_never_written_is_left_to_the_canary(database: RestDatabase) -> None:
+    """As a check says of the same answer: a stale read, and not that this is no Upstash database."""
+    database.instead = {"GET": Answer(body='{"result":"c29tZXRoaW5n"}')}
+    result = examine(examine_reading, database)
+    assert (result.state, result.outcome) == (LayerState.UNKNOWN, None)
+    assert result.detail == "GET of a key that was never written: another value"
+    result = examine(examine_writing, database)
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.STALE_READ)
 
 
 def test_writing_leaves_nothing_behind(database: RestDatabase) -> None:

@@ -16,6 +16,9 @@ from monitor.checks.observation import Fact, Outcome
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
+from monitor.diagnosis.advice import word
+from monitor.diagnosis.rules import judge_check
+from monitor.diagnosis.verdicts import VerdictCode
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
@@ -263,6 +266,31 @@ def test_the_workers_way_is_named_when_rest_fails(upstash: UpstashStandIn, tmp_p
         setup.close()
 
 
+def test_a_worker_that_alone_is_refused_is_no_reason_to_replace_a_token_that_works(
+    upstash: UpstashStandIn, tmp_path: Path
+) -> None:
+    """REST accepts the value: an older database's, or an ACL user's. The doctor says the same."""
+    with redis_server(tmp_path, token="anotherPassword") as redis:
+        setup = CheckSetup(tmp_path, upstash.url.replace("127.0.0.1", "localhost"), redis=redis)
+        check = setup.check().check
+        setup.close()
+    assert Fact.WORKER_AUTH_REJECTED in check.facts
+    verdict = judge_check(check, PROFILE)
+    assert verdict.code is VerdictCode.WORKER_URL_WRONG
+    assert not any(PROFILE.token_variable in step for step in word(verdict).next_steps)
+
+
+def test_a_workers_port_that_is_closed_is_no_matter_of_the_rest_url(
+    upstash: UpstashStandIn, tmp_path: Path
+) -> None:
+    """REST answers on the URL's own port, so no step is about that."""
+    with redis_server(tmp_path, token=TOKEN) as redis:
+        setup = CheckSetup(tmp_path, upstash.url.replace("127.0.0.1", "localhost"), redis=redis)
+    check = setup.check().check
+    setup.close()
+    assert judge_check(check, PROFILE).code is VerdictCode.WORKER_PORT_BLOCKED
+
+
 @pytest.fixture
 def log_lines() -> Iterator[list[str]]:
     """What the program logs, `LEVEL message` each."""
@@ -363,7 +391,9 @@ def test_reading_that_is_not_allowed_by_command_is_the_tokens_matter(plain: Rest
     """A worker that may write and not read is as lost as the other way round."""
     plain.instead["GET"] = refusal("NOPERM this user has no permissions to run the 'get' command")
     setup = setup_at(plain, tmp_path)
-    assert setup.check().check.outcome is Outcome.PERMISSION_DENIED
+    check = setup.check().check
+    assert check.outcome is Outcome.PERMISSION_DENIED
+    assert judge_check(check, PROFILE).code is VerdictCode.AS_THE_OUTCOME_SAYS  # and not: may read, not write
     assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.OPENED]
     setup.close()
 
