@@ -17,7 +17,9 @@ from typing import Any
 import trustme
 from redis import Redis
 
+from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import AddressInfo, Resolver
+from monitor.checks.credentials import inspect
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
@@ -214,6 +216,17 @@ class ExaminedDatabase:
         without = frozenset[Layer]() if is_billed else BILLED_LAYERS
         examined = await examiner.examine(self._named(settings), without=without, within=within)
         return examined.layers
+
+    def check(self) -> CheckResult:
+        """What a check of REST alone comes to."""
+        mistake = inspect(self.url, self.token)
+        if mistake is not None:
+            return mistake
+        settings = self._settings()
+        probes = RestProbeFactory(scrub=str, resolver=Resolver(self.lookup))
+        probe = probes.probe(url=self.url, token=self.token)
+        observation = asyncio.run(probe.ping(timeout=settings.databases[0].timeout))
+        return classify(observation, slow=settings.databases[0].slow)
 
     def _settings(self) -> Settings:
         return Settings.model_validate(

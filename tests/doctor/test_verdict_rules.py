@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.checks.observation import Outcome
+from monitor.checks.classify import CheckResult
+from monitor.checks.observation import Check, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
-from monitor.diagnosis.rules import RULES, judge
-from monitor.diagnosis.verdicts import VerdictCode
+from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
+from monitor.diagnosis.rules import RULES, judge, judge_check
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.lib.times import now_utc
 from monitor.sandbox.console import Database
 from monitor.sandbox.upstash import UpstashFault
 from tests.doctor.examined_database import ExaminedDatabase
@@ -25,6 +28,14 @@ from tests.doctor.troubles import TROUBLES, Trouble
 from tests.judging import PROFILE
 from tests.program import Program, settings
 
+# What a check alone may say where the doctor knows more.
+GENERAL = (
+    VerdictCode.AS_THE_OUTCOME_SAYS,
+    VerdictCode.VARIABLE_MISSING,
+    VerdictCode.VALUE_MALFORMED,
+    VerdictCode.TOKEN_STALE,
+    VerdictCode.SUSPENDED,
+)
 # Given where no rule fits.
 WITHOUT_A_RULE = {VerdictCode.AS_THE_OUTCOME_SAYS, VerdictCode.WORKER_FAILS, VerdictCode.NOT_KNOWN}
 # No word of Upstash's for a server of somebody else's; the names of variables are whatever they are.
@@ -43,6 +54,26 @@ def test_a_trouble_gets_its_verdict_from_real_servers(examined: ExaminedDatabase
     if not examined.profile.is_upstash:
         assert not UPSTASHS.search(" ".join((advice.meaning, *advice.next_steps)))
     assert examined.railway.changes() == []
+    if not layers.failed(*BILLED_LAYERS):
+        assert_check_agrees(examined.check(), layers, verdict)
+
+
+def assert_check_agrees(check: CheckResult, layers: LayerResults, verdict: Verdict) -> None:
+    """A check ends in the outcome that the layers of REST show; the same words where nothing more is known."""
+    # A Redis without TLS hangs in the handshake; only the doctor asks it in plain.
+    is_redis = check.outcome is Outcome.TLS_TIMEOUT and layers.outcome() is Outcome.TLS_FAILED
+    slow = layers.result_of(Layer.PING).outcome
+    assert check.outcome is (layers.outcome() or slow or Outcome.OK) or is_redis
+    if not check.outcome.family.is_failing:
+        return
+    alone = judge_check(
+        Check(database="main", at=now_utc(), outcome=check.outcome, detail=check.detail, facts=check.facts),
+        verdict.profile,
+    )
+    # Of the check alone nothing is told that the doctor contradicts: the same verdict, or the general one.
+    # It met one of the address families only.
+    is_one_family = verdict.code is VerdictCode.ONE_FAMILY_FAILS
+    assert alone.code in (verdict.code, *GENERAL) or is_one_family, (alone, verdict)
 
 
 def test_every_rule_is_provoked_here() -> None:

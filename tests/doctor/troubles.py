@@ -548,7 +548,7 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
     (Code.CANARY_CANNOT_DELETE, NOBODY): [
         ("The token's user may write and not delete", None, make.refuses(DEL=_DEL_REFUSED)),
     ],
-    (Code.CERTIFICATE_ENDS_SOON, UNSURE): [
+    (Code.CERTIFICATE_ENDS_SOON, UPSTASH): [
         ("The certificate ends in ten days", None, make.certificate_ends_soon),
     ],
     (Code.ALL_GOOD, NOBODY): [
