@@ -177,14 +177,14 @@ def _compare(
 
 
 def _database(entry: Mapping[str, Any], origin: str) -> ConsoleDatabase | None:
-    rest_token = _text(entry, "rest_token")
-    if not rest_token or not _MASKS.isdisjoint(rest_token):
+    rest_token = _secret(entry, "rest_token")
+    if not rest_token:
         return None
     return ConsoleDatabase(
         url=origin,
-        rest_token=Secret(rest_token),
-        read_only_rest_token=Secret(_text(entry, "read_only_rest_token")),
-        password=Secret(_text(entry, "password")),
+        rest_token=rest_token,
+        read_only_rest_token=_secret(entry, "read_only_rest_token"),
+        password=_secret(entry, "password"),
     )
 
 
@@ -264,6 +264,12 @@ def _has_allowlist(entry: Mapping[str, Any]) -> bool:
 def _text(entry: Mapping[str, Any], name: str) -> str:
     value = entry.get(name)
     return value if isinstance(value, str) else ""
+
+
+def _secret(entry: Mapping[str, Any], name: str) -> Secret:
+    """Empty where it is missing or masked."""
+    value = _text(entry, name)
+    return Secret(value if _MASKS.isdisjoint(value) else "")
 
 
 def _number(entry: Mapping[str, Any], name: str) -> float | None:

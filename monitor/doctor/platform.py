@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
-from monitor.doctor.railway import Deployment, Railway, ServiceVariables
+from monitor.doctor.railway import REFERENCE, Deployment, Railway, ServiceVariables
 from monitor.doctor.tried_values import Attempts, Credentials
 from monitor.doctor.web import WebError
 from monitor.doctor.worker_variables import (
@@ -38,7 +38,6 @@ _ABOUT_REDIS = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[0-9]+")
-_REFERENCE = "${{"
 # Shorter values, such as `true` and `8080`, are no secrets, and to hide them would hide half the log.
 _LEAST_SECRET = 8
 _T = TypeVar("_T")
@@ -128,7 +127,7 @@ class _ServiceAnswers:
         if self.running is not None and not is_sealed:
             running = self.running.get(name)
             # A reference that was not resolved tells nothing about the value behind it.
-            is_running_known = _REFERENCE not in (running or "")
+            is_running_known = REFERENCE not in (running or "")
         elif variables.next.get(name, stored) != stored:
             running, is_running_known = variables.next[name], True
         return Variable(
@@ -138,7 +137,7 @@ class _ServiceAnswers:
             running=_secret(running) if is_running_known else None,
             is_running_known=is_running_known,
             is_sealed=is_sealed,
-            is_reference=_REFERENCE in variables.unrendered.get(name, ""),
+            is_reference=REFERENCE in variables.unrendered.get(name, ""),
         )
 
     def format_deployments(self) -> list[str]:
@@ -171,7 +170,8 @@ async def _read(railway: Railway, deadline: Deadline) -> _ServiceAnswers:
     async def deployed() -> tuple[Sequence[Deployment] | None, Mapping[str, str] | None, Sequence[str] | None]:
         deployments = await _optional(lambda: railway.deployments(deadline))
         if not deployments:
-            return deployments, None, None
+            # Where nothing was ever deployed nothing runs, and that is known.
+            return deployments, None if deployments is None else {}, None
         ran = next((deployment for deployment in deployments if deployment.has_run), None)
         running, log = await asyncio.gather(
             _optional(lambda: railway.started_with(ran, deadline) if ran else None),

@@ -47,6 +47,7 @@ _WRITE = """mutation WriteVariables($input: VariableCollectionUpsertInput!) {
 _REDEPLOY = """mutation RedeployService($serviceId: String!, $environmentId: String!) {
   serviceInstanceRedeploy(serviceId: $serviceId, environmentId: $environmentId)
 }"""
+REFERENCE = "${{"  # how a reference to another variable begins
 _LOG_LINES = 300
 _NO_ACCESS = re.compile(r"not authori[sz]ed|unauthori[sz]ed|project token not found|invalid token", re.IGNORECASE)
 _RATE_LIMIT = re.compile(r"rate limit|too many requests", re.IGNORECASE)
@@ -114,8 +115,8 @@ class ServiceVariables:
     """A service's variables, in the clear: never printed.
 
     `stored` is what is set; `unrendered` has references as they were written; `next` is what Railway says that a
-    deployment gets; `sealed` are those whose values are not shown. Where sealing is not known, one that is
-    absent may be among them.
+    deployment gets; `sealed` are those whose values are not shown, those behind a reference that was not resolved
+    among them. Where sealing is not known, one that is absent may be among them.
     """
 
     stored: Mapping[str, str]
@@ -156,13 +157,22 @@ class Railway:
                 raise
             # A part that is refused may take the whole answer with it, and only the stored values are needed.
             data = self._ask(_VARIABLES_ALONE, ids, deadline)
-        stored = _object(data.get("stored"))
+        stored, unrendered = _object(data.get("stored")), _texts(data.get("unrendered"))
         sealed = _sealed(data.get("environment"), ids["serviceId"])
+        # What stands in place of a sealed value, or of one behind a reference that was not resolved, is no value,
+        # whatever it is: to be tried with a database it must never be taken for one.
+        shown = {
+            name: value
+            for name, value in _texts(stored).items()
+            if name not in (sealed or ())
+            and REFERENCE not in value
+            and (value or (sealed is not None and REFERENCE not in unrendered.get(name, "")))
+        }
         return ServiceVariables(
-            stored=_texts(stored),
-            unrendered=_texts(data.get("unrendered")),
+            stored=shown,
+            unrendered=unrendered,
             next=_texts(data.get("next")),
-            sealed=(frozenset(stored) - frozenset(_texts(stored))) | (sealed or frozenset()),
+            sealed=(frozenset(stored) - frozenset(shown)) | (sealed or frozenset()),
             is_sealing_known=sealed is not None,
         )
 

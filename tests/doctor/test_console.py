@@ -168,6 +168,14 @@ def test_a_console_that_gives_no_token_leaves_it_open(account: AccountWithDataba
     assert found.result.detail.endswith("it does not show the token")
 
 
+def test_a_password_that_is_masked_is_none(account: AccountWithDatabase) -> None:
+    """Like a token: the stars are no secret that anything could be compared with."""
+    account.database.extra = {"password": "*****", "read_only_rest_token": "Ag•••••"}
+    database = account.check().database
+    assert database is not None
+    assert (bool(database.password), bool(database.read_only_rest_token)) == (False, False)
+
+
 def test_a_suspended_database_is_a_fact(account: AccountWithDatabase) -> None:
     """The budget is shown beside what was spent."""
     account.database.state, account.database.type = "suspended", "payg"

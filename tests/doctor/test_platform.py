@@ -424,6 +424,27 @@ def test_a_value_that_is_null_or_stars_counts_as_sealed(
     assert state_and_facts(project.check()) == (LayerState.UNKNOWN, {"sealed"})
 
 
+@pytest.mark.parametrize("mark", ["", "[sealed]"])
+def test_what_stands_in_place_of_a_sealed_value_is_never_tried(project: Project, mark: str) -> None:
+    """Whatever it is: a fix that took it for the value would write over one that may work."""
+    project.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
+    project.worker.sealed_as["UPSTASH_REDIS_REST_TOKEN"] = mark
+    found = project.check()
+    assert state_and_facts(found) == (LayerState.UNKNOWN, {"sealed"})
+    assert found.variables is not None
+    assert found.variables["UPSTASH_REDIS_REST_TOKEN"].stored is None
+
+
+@pytest.mark.parametrize("reference", ["${{shared.TOKEN}}", "${{EMPTY}}"])
+def test_a_reference_that_was_not_resolved_counts_as_not_shown(project: Project, reference: str) -> None:
+    """As one to a sealed variable may come: as it was written, or as nothing. What is behind it may work."""
+    project.worker.store({"UPSTASH_REDIS_REST_TOKEN": reference, "EMPTY": ""})
+    found = project.check()
+    assert found.variables is not None
+    token = found.variables["UPSTASH_REDIS_REST_TOKEN"]
+    assert (token.stored, token.is_sealed) == (None, True)
+
+
 def test_access_does_not_print_its_token() -> None:
     """Neither kind, and no token at all is no access."""
     for name in ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN"):
