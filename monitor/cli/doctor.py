@@ -72,9 +72,15 @@ def offer_fix(
         click.echo(f"  - {line}")
     if not plan.redeploys:
         return None
-    if not (is_agreed or click.confirm("Do this?", default=False)):
-        click.echo("nothing was changed")
-        return None
+    if not is_agreed:
+        if not click.confirm("Do this?", default=False):
+            click.echo("nothing was changed")
+            return None
+        # The answer may have taken long, and a user may have been switched on again in the meantime.
+        again = asyncio.run(_plan(settings, database, examination.expected, console_database, variables))
+        if (again.writes, again.redeploys) != (plan.writes, plan.redeploys):
+            click.echo("by now the database answers otherwise; nothing was changed. Next: run the doctor again")
+            return None
     result = asyncio.run(_apply(plan, settings, database, console_database))
     for step in result.steps:
         click.echo(f"  {step.detail}")

@@ -18,7 +18,7 @@ from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.rules import judge
 from monitor.diagnosis.verdicts import VerdictCode
-from monitor.doctor.fix_plan import FixPlan, PlannedWrite
+from monitor.doctor.fix_plan import FixPlan
 from monitor.doctor.railway import Deployment, Railway
 from monitor.doctor.web import WebError
 from monitor.lib.threads import on_daemon_thread
@@ -215,11 +215,19 @@ class _Fix:
         self._note(FixStep.CHECK, detail, succeeded=False)
 
     async def _changed_since(self) -> list[str]:
-        """The variables to be written that are not as they were when the plan was made; raises `WebError`."""
-        if not self._plan.writes:
-            return []
-        stored = (await self._ask(self._railway.variables)).stored
-        return [one.name for one in self._plan.writes if stored.get(one.name) != _text(one)]
+        """The variables that are not as they were when the plan was made; raises `WebError`.
+
+        Those that are not written count as well: beside another URL a token that was refused may work.
+        """
+        now = await self._ask(self._railway.variables)
+        before = {**self._plan.seen, **{one.name: one.old for one in self._plan.writes}}
+        written = {one.name for one in self._plan.writes}
+        return [
+            name
+            for name, old in before.items()
+            if (now.stored.get(name) or None) != (old.reveal() if old else None)
+            or (name in written and name in now.sealed)
+        ]
 
     async def _newest_deployment(self) -> Deployment | None:
         deployments = await self._ask(self._railway.deployments)
@@ -238,7 +246,3 @@ class _Fix:
         # Unknown is allowed: the values of sealed variables cannot be read back.
         platform = layers.result_of(Layer.PLATFORM)
         return judge(layers, self._profile).code in _WORKING and platform.state is not LayerState.FAILED
-
-
-def _text(write: PlannedWrite) -> str | None:
-    return None if write.old is None else write.old.reveal()

@@ -7,7 +7,7 @@ whatever the console says: an ACL user's token differs from the console's, which
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.checks.credentials import host_of, inspect
@@ -20,6 +20,7 @@ from monitor.doctor.worker_variables import (
     credentials_of,
     find_pairs,
     is_blank,
+    is_like_old_password,
     is_same_url,
     password_in,
     redis_urls,
@@ -48,7 +49,7 @@ class LeaveReason(Enum):
     )
     NOT_TRIED = "whether the database accepts it is not known, so it is to be changed by hand"
     PASSWORD = "it is the database's password, which rediss:// accepts and REST does not: to be changed by hand"
-    SEALED = "it is sealed, so nobody can see whether it works: to be changed by hand"
+    SEALED = "its value is not shown (sealed?), so nobody can see whether it works: to be changed by hand"
     ELSEWHERE = "its URL leads to another host: to be changed by hand if this database is meant"
     MALFORMED = "it is malformed: to be changed by hand"
     URL_WORKS = "it leads to this database"
@@ -82,13 +83,17 @@ class LeftAlone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixPlan:
-    """What a fix will do to one service, to be shown before it is done. `refusal`: why it will do nothing."""
+    """What a fix will do to one service, to be shown before it is done. `refusal`: why it will do nothing.
+
+    `seen` is what was stored in the variables that were looked at: the plan holds only while that stays.
+    """
 
     service: str
     writes: tuple[PlannedWrite, ...] = ()
     left: tuple[LeftAlone, ...] = ()
     redeploys: bool = False
     refusal: str = ""
+    seen: Mapping[str, Secret | None] = field(default_factory=dict)
 
     def lines(self) -> tuple[str, ...]:
         """The plan for people. Values are told apart by the beginning of their SHA-256, and not shown."""
@@ -109,6 +114,8 @@ class FixPlan:
 
 
 _Decision = PlannedWrite | LeftAlone
+_OLD_PASSWORD = "it has the form of an older database's password"
+_RUNS_UNKNOWN = "what the running deployment has in its place is not known"
 
 
 def credentials_for_plan(
@@ -170,7 +177,9 @@ def plan_fix(
         refusal = "a deployment would also replace a value that works, so nothing is written"
         return FixPlan(service=service, left=left, refusal=refusal)
     redeploys = bool(writes) or any(plan.is_to_be_deployed(pair) for pair in pairs)
-    return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys)
+    names = [name for pair in pairs for name in (pair.url, pair.token) if name]
+    seen = {name: variable_of(variables, name).stored for name in (*names, *(one.name for one in urls))}
+    return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys, seen=seen)
 
 
 def _refused(service: str, why: str) -> FixPlan:
@@ -218,7 +227,7 @@ class _Plan:
         return LeftAlone(name=variable.name, reason=reason, detail=attempt.detail)
 
     def is_to_be_deployed(self, pair: VariablePair) -> bool:
-        """Whether what is stored is the console's and accepted, and what runs was refused or is not known."""
+        """Whether what is stored is the console's and accepted, and what runs was refused or is missing."""
         url, token = (variable_of(self._variables, name) for name in (pair.url, pair.token))
         if url.stored is None or token.stored is None or not self._is_consoles(token.stored):
             return False
@@ -258,13 +267,17 @@ class _Plan:
         if variable.is_sealed and variable.stored is None:
             return LeftAlone(name=name, reason=LeaveReason.SEALED)
         if variable.stored is not None and self._is_consoles(variable.stored):
-            return LeftAlone(name=name, reason=LeaveReason.RIGHT)
+            detail = "" if variable.is_running_known else _RUNS_UNKNOWN
+            return LeftAlone(name=name, reason=LeaveReason.RIGHT, detail=detail)
         # All that a write and its deployment replace: also what runs, and what a person has staged; with whichever
         # URL it was tried.
         values = _values(variable)
         replaced = [one for one in self._present if one.token in values and one.token != new]
         if any(one.token and self._is_password(one.token) for one in replaced):
             return LeftAlone(name=name, reason=LeaveReason.PASSWORD)
+        # REST refuses the password of an older database, and its port for rediss:// is not the one that was tried.
+        if not self._console.password and any(one.token and is_like_old_password(one.token) for one in replaced):
+            return LeftAlone(name=name, reason=LeaveReason.NOT_TRIED, detail=_OLD_PASSWORD)
         for state, reason in (
             (AttemptState.ACCEPTED, LeaveReason.ACCEPTED),
             (AttemptState.MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
@@ -278,6 +291,8 @@ class _Plan:
         write_reason = WriteReason.REFERENCE if variable.is_reference else WriteReason.REFUSED
         if is_blank(variable.stored):
             write_reason = WriteReason.MISSING
+        elif not variable.is_running_known:
+            return LeftAlone(name=name, reason=LeaveReason.NOT_TRIED, detail=_RUNS_UNKNOWN)
         return PlannedWrite(name=name, reason=write_reason, value=new, old=variable.stored)
 
     def _state(self, credentials: Credentials) -> AttemptState:
@@ -300,7 +315,8 @@ def _is_console_url(value: Secret, console: ConsoleDatabase) -> bool:
 
 
 def _is_not_running(variable: Variable) -> bool:
-    return not variable.is_running_known or variable.running != variable.stored
+    """False where it is not known: what is in use may work, and a deployment would replace it."""
+    return variable.is_running_known and variable.running != variable.stored
 
 
 def _host(variable: Variable) -> str | None:

@@ -433,6 +433,11 @@ def is_blank(value: Secret | None) -> bool:
     return value is None or not value.reveal().strip()
 
 
+def is_like_old_password(value: Secret) -> bool:
+    """True for the form of the passwords of older databases, which differ from their REST tokens."""
+    return _OLD_PASSWORD.fullmatch(value.reveal().strip()) is not None
+
+
 def password_in(url: str) -> str:
     """The password in a redis:// or rediss:// URL, without its percent-encoding."""
     try:

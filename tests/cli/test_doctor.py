@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -282,6 +284,31 @@ def test_without_a_yes_nothing_is_changed(case: DoctorCase) -> None:
     case.rotate()
     ended = case.program.end("doctor", "--fix")
     assert "the fix would" in ended.stdout
+    assert case.railway.changes() == []
+
+
+def test_a_token_that_works_by_the_time_of_the_answer_stays(case: DoctorCase) -> None:
+    """Refused when it was tried; while the question is open somebody switches its user on."""
+    case.worker.store({"UPSTASH_REDIS_REST_TOKEN": ACL_TOKEN})
+    case.worker.deploy()
+    words = [sys.executable, "-m", "monitor", "doctor", "--fix"]
+    with subprocess.Popen(
+        words,
+        cwd=case.program.folder,
+        env=case.program.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        shown = ""
+        while not shown.endswith("Do this?") and (character := process.stdout.read(1)):
+            shown += character
+        case.upstash.acl_tokens = {ACL_TOKEN: True}
+        rest, _ = process.communicate("y\n", timeout=30)
+    assert "write UPSTASH_REDIS_REST_TOKEN of service worker" in shown
+    assert "by now the database answers otherwise; nothing was changed" in rest
     assert case.railway.changes() == []
 
 

@@ -211,6 +211,26 @@ def test_what_changed_since_it_was_tried_is_not_overwritten(case: FixCase) -> No
     assert case.api.changes() == []
 
 
+def test_a_refused_token_stays_where_its_url_changed_since(case: FixCase) -> None:
+    """Somebody set another database's URL while the question was open: with that one the token may work."""
+    plan = case.plan()
+    case.worker.store({"UPSTASH_REDIS_REST_URL": "https://other-dog-54321.upstash.io"})
+    result = case.apply_fix(plan)
+    assert result.steps[0].detail == "UPSTASH_REDIS_REST_URL of service worker changed since. Nothing was written."
+    assert case.api.changes() == []
+
+
+def test_a_variable_that_was_sealed_since_is_not_written(case: FixCase) -> None:
+    """Missing when the plan was made; by now somebody has set it, and nobody can see to what."""
+    del case.worker.stored["UPSTASH_REDIS_REST_TOKEN"]
+    case.worker.deploy()
+    plan = case.plan()
+    case.worker.store({"UPSTASH_REDIS_REST_TOKEN": "AXacl33333333333333333333333333"})
+    case.worker.sealed.add("UPSTASH_REDIS_REST_TOKEN")
+    assert steps_of(case.apply_fix(plan)) == [(FixStep.WRITE, False)]
+    assert case.api.changes() == []
+
+
 def test_a_write_that_railway_does_not_show_is_told(case: FixCase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Confirmed, and not there when it is read back: nothing is deployed on top of it."""
     plan = case.plan()

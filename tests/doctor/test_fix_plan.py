@@ -81,9 +81,6 @@ WRITES: list[tuple[str, tuple[Variable, ...], dict[str, WriteReason]]] = [
     ("no token", (RIGHT_URL,), {TOKEN_NAME: WriteReason.MISSING}),
     ("a reference", (RIGHT_URL, token(OLD, is_reference=True)), {TOKEN_NAME: WriteReason.REFERENCE}),
     ("the right one is staged", (RIGHT_URL, token(OLD, staged=Secret(NEW))), {TOKEN_NAME: WriteReason.REFUSED}),
-    ("what runs is not known", (RIGHT_URL, token(OLD, running=None, is_running_known=False)), {
-        TOKEN_NAME: WriteReason.REFUSED
-    }),
 ]  # fmt: skip
 
 
@@ -107,6 +104,11 @@ LEFT: list[tuple[str, tuple[Variable, ...], LeaveReason]] = [
     ("an ACL user's token runs", (RIGHT_URL, token(OLD, running=Secret(ACL))), LeaveReason.IN_USE),
     ("an ACL user's token is staged", (RIGHT_URL, token(OLD, staged=Secret(ACL))), LeaveReason.IN_USE),
     ("it was taken away, and what runs works", (RIGHT_URL, token(" ", running=Secret(ACL))), LeaveReason.IN_USE),
+    (
+        "what runs is not known",
+        (RIGHT_URL, token(OLD, running=None, is_running_known=False)),
+        LeaveReason.NOT_TRIED,
+    ),
     ("sealed", (RIGHT_URL, Variable(name=TOKEN_NAME, is_sealed=True)), LeaveReason.SEALED),
     ("behind a sealed URL", (Variable(name=URL_NAME, is_sealed=True), token(OLD)), LeaveReason.NOT_TRIED),
     ("no token behind a sealed URL", (Variable(name=URL_NAME, is_sealed=True),), LeaveReason.NOT_TRIED),
@@ -175,12 +177,27 @@ def test_a_url_that_is_there_is_never_written(url: str, reason: LeaveReason) -> 
 
 
 def test_what_is_right_and_not_deployed_is_deployed_unless_something_else_works() -> None:
-    """A person has set the token and not deployed; what runs in its place was refused, or is not known."""
+    """A person has set the token and not deployed; what runs in its place was refused, and is known."""
     assert planned(RIGHT_URL, token(NEW, running=Secret(OLD))).redeploys
-    assert planned(RIGHT_URL, token(NEW, running=None, is_running_known=False)).redeploys
+    assert planned(RIGHT_URL, token(NEW, running=None)).redeploys
+    assert not planned(RIGHT_URL, token(NEW, running=None, is_running_known=False)).redeploys
     assert not planned(RIGHT_URL, token(NEW, running=Secret(ACL))).redeploys
     assert not planned(RIGHT_URL, token(NEW, running=Secret(OLD)), answers={OLD: NOT_TRIED}).redeploys
     assert not planned(RIGHT_URL, token(NEW, running=Secret(OLD)), answers={NEW: REFUSED}).redeploys
+
+
+def test_what_may_be_an_older_databases_password_is_left_alone() -> None:
+    """The console does not show the password, REST refuses it, and its port for rediss:// was not tried."""
+    old = "fedcba9876543210fedcba9876543210"
+    variables = {one.name: one for one in (RIGHT_URL, token(old))}
+    for console, reason in ((replace(CONSOLE, password=Secret("")), LeaveReason.NOT_TRIED), (CONSOLE, None)):
+        expected = replace(EXPECTED, console=console)
+        attempts = {
+            one: Attempt(state=ANSWERS.get(one.token.reveal() if one.token else "", REFUSED))
+            for one in credentials_for_plan(variables, expected, console)
+        }
+        plan = plan_fix(variables, expected, console, attempts, service="worker")
+        assert (left(plan).get(TOKEN_NAME), bool(plan.writes)) == (reason, reason is None)
 
 
 @pytest.mark.parametrize(
