@@ -177,7 +177,6 @@ _RAISE_LIMIT = _elsewhere("Upgrade the plan or raise the limit, or wait until it
 _WHAT_USES_IT = _upstash("See on the console's usage page what uses so much.")
 _IS_USER_ON = _Step("If it was made for an ACL user (ACL RESTTOKEN), see whether it still exists and is on.")
 _DEPLOY_STAGED = _Step("Deploy the staged change of {worker}.")
-_ITS_TOKEN = _upstash("Set {its_token} of {worker} to the console's REST token, and deploy.")
 _ITS_BOTH = _Step("Set {its_both} on {worker}, and deploy.")
 _FIX = _with_fix("With a console key and a Railway token, `upstash-monitor doctor --fix` does it for the worker.")
 _REST_CLIENT = _Step("Or let the worker use the REST client, as this monitor does.")
@@ -446,7 +445,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.ACL_USER_DISABLED: _entry(
         _YOURS,
-        "The token is refused: it is an ACL user's that was switched off or changed, or an old one.",
+        "The token is refused: an ACL user's that was switched off or changed, or an old or mistaken one.",
         _IS_USER_ON,
         "Only if it was the database's own: copy the console's, which has full rights, into {token}.",
         _DEPLOY_WORKER,
@@ -487,14 +486,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _upstash("Copy the REST token, not the password, from the console's page into {token}."),
         _SET_TOKEN,
     ),
-    VerdictCode.TOKEN_STALE: _entry(
-        _YOURS,
-        _BY_OUTCOME[Outcome.TOKEN_REJECTED].meaning,
-        _COPY_BOTH,
-        _SET_TOKEN,
-        _ITS_TOKEN,
-        _WHO_RESET,
-    ),
+    VerdictCode.TOKEN_STALE: _BY_OUTCOME[Outcome.TOKEN_REJECTED],
     VerdictCode.NAME_FILTERED: _entry(
         _YOURS,
         "The host's name leads to this machine itself: a DNS filter or a hosts file holds it back.",
@@ -530,7 +522,9 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _YOURS,
         "Upstash has suspended the database: its bandwidth is used up.",
         _WAIT_FOR_RESET,
+        _RAISE_LIMIT,
         "Look for large values that are read often; they cost bandwidth.",
+        elsewhere="The server answers that the database is suspended: its bandwidth is used up.",
     ),
     VerdictCode.SUSPENDED: _BY_OUTCOME[Outcome.SUSPENDED],
     VerdictCode.BANDWIDTH_USED_UP: _entry(

@@ -356,6 +356,23 @@ ABOUT_RAILWAY = {
 }
 
 
+def test_a_refused_token_alone_says_nothing_of_the_workers_token() -> None:
+    """The worker may have another, that works or is a restricted user's: none is set in its place unasked."""
+    for code in (VerdictCode.TOKEN_STALE, VerdictCode.AS_THE_OUTCOME_SAYS):
+        profile = replace(PROFILE, service="queue")
+        steps = word(Verdict(code=code, outcome=Outcome.TOKEN_REJECTED, profile=profile)).next_steps
+        assert "service queue" not in " ".join(steps)
+        assert any(step.startswith("A worker that reads the same value") for step in steps)
+
+
+def test_no_server_of_ones_own_is_suspended_by_upstash() -> None:
+    """The text may come from any host, through a proxy too."""
+    for outcome in (Outcome.SUSPENDED, Outcome.QUOTA_EXCEEDED):
+        for code in (VerdictCode.SUSPENDED, VerdictCode.SUSPENDED_FOR_BANDWIDTH):
+            found = word(Verdict(code=code, outcome=outcome, profile=replace(PROFILE, host_kind=HostKind.OTHER)))
+            assert "Upstash" not in " ".join((found.meaning, *found.next_steps))
+
+
 def test_where_no_rule_fits_the_advice_for_the_outcome_is_given() -> None:
     """A single failed layer gets the meaning and the steps of its outcome."""
     verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED), PROFILE)
