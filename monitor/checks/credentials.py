@@ -18,7 +18,10 @@ from monitor.checks.observation import Fact, Outcome
 from monitor.checks.placeholders import is_masked, is_placeholder, is_placeholder_host
 
 _ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
-_REFERENCE = re.compile(r"\$\{|\}\}|^\$[A-Za-z_]")
+_REFERENCE = re.compile(
+    r"\$\{|\}\}|^\$[A-Za-z_]|^\$\(|^#\{|^process\.env\b|^import\.meta\.env\b|^os\.(?:environ|getenv)\b"
+)
+_WRITTEN_OUT = re.compile(r"\\[nrt]$")
 _WITH_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 # Long, of a token's characters alone, among them a digit and a letter: no word, no name of a host.
 _TOKEN = re.compile(r"^(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_=-]{24,}$")
@@ -129,6 +132,9 @@ def _shared_mistake(value: str) -> str | None:
     """The paste artefacts that spoil a URL and a token alike."""
     if _REFERENCE.search(value):
         return "holds a reference that was not resolved, such as ${{ … }}"
+    written_out = _WRITTEN_OUT.search(value.strip(_AROUND))
+    if written_out:
+        return f"ends with {written_out.group()} written out, in place of a newline or nothing"
     if value[-1].isspace():
         return f"ends with {_name_character(value[-1])}"
     if value[0].isspace():

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 # What programs write where they have nothing.
-_FOR_NOTHING = re.compile(r"^(?:undefined|null|none|nil|nan|\[object object\]|\(null\)|\(none\))$", re.IGNORECASE)
+_FOR_NOTHING = re.compile(
+    r"^(?:(?:undefined|null){1,3}|none|nil|nan|n/a|redacted|unset|\[object object\]|\(null\)|\(none\))$",
+    re.IGNORECASE,
+)
 _BRACKETED = re.compile(r"^(?:<.*>|\[.*\]|\{.*\}|%\w+%|__\w+__)$|<[A-Za-z_][\w .-]*>", re.DOTALL)
 _CROSSED_OUT = re.compile(r"^[xX][xX\-_. ]+[xX]$|^[xX]{3,}[-_.]|x{6}|X{6}|^([-_?#])\1{2,}$")
 _YOURS = re.compile(r"^your(?:[-_. ]|[a-z]*$)", re.IGNORECASE)

@@ -66,6 +66,11 @@ SHARED = [
     ("${{{{Redis.VALUE}}}}", "holds a reference that was not resolved"),
     ("${{UPSTASH}}", "holds a reference that was not resolved"),
     ("$UPSTASH", "holds a reference that was not resolved"),
+    ("$(UPSTASH)", "holds a reference that was not resolved"),
+    ("#{{UPSTASH}}#", "holds a reference that was not resolved"),
+    ("process.env.UPSTASH", "holds a reference that was not resolved"),
+    ("{}\\n", "ends with \\n written out"),
+    ('"{}\\n"', "ends with \\n written out"),
     ("{}\u00e9", "holds a character outside printable ASCII"),
     ("{}\x00", "holds a character outside printable ASCII"),
 ]
@@ -178,6 +183,7 @@ PLACEHOLDERS = [
         "sample",
     ),
     *("xxx", "XXXXXXXX", "xxxx-xxxx-xxxx", "AXxxxxxxxxxx==", "---", "???", '"undefined"', " null "),
+    *("n/a", "REDACTED", "unset", "undefinedundefined"),
     *("token goes here", "paste your token here", "__TOKEN__"),
 ]
 
