@@ -153,7 +153,8 @@ def _with_variables(settings: Settings, mistakes: Mistakes) -> Settings:
     """The settings with the names of the variables that each database was read from."""
 
     def variable(number: int, key: str) -> str:
-        return next(iter(mistakes.variables.get(("databases", number, key), ())), "")
+        place: Place = ("databases", number, key)
+        return "" if place in mistakes.composed else next(iter(mistakes.variables.get(place, ())), "")
 
     databases = tuple(
         database.with_variables(url=variable(number, "url"), token=variable(number, "token"))
@@ -206,6 +207,8 @@ def _fill_in(text: str, place: Place, environ: Mapping[str, str], mistakes: Mist
     filled = _REFERENCE.sub(fill, text)
     if names:
         mistakes.variables[place] = tuple(dict.fromkeys(names))
+        if not _REFERENCE.fullmatch(text):
+            mistakes.composed.add(place)
     return None if names and not filled else filled
 
 

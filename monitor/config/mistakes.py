@@ -77,11 +77,13 @@ class ConfigMistakesError(Exception):
 class Mistakes:
     """What was wrong so far, one mistake a place: the first tells what to mend, the next would follow from it.
 
-    `lines` knows where each value stands in the file, `variables` which of them it was made of.
+    `lines` knows where each value stands in the file, `variables` which of them it was made of,
+    `composed` where there is more to it than one of them.
     """
 
     lines: dict[Place, int] = field(default_factory=dict)
     variables: dict[Place, tuple[str, ...]] = field(default_factory=dict)
+    composed: set[Place] = field(default_factory=set)
     by_place: dict[Place, Mistake] = field(default_factory=dict)
 
     def add(

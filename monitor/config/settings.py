@@ -67,7 +67,7 @@ class DatabaseSettings(DatabaseDefaults):
 
     @property
     def url_variable(self) -> str:
-        """The environment variable that the URL is read from, the first of several; empty: it is in the file."""
+        """The environment variable that the URL is read from; empty: it is put together in the file."""
         return self._url_variable
 
     @property

@@ -217,7 +217,7 @@ def test_variables_are_put_in_once_and_as_they_are(
     ("url", "token", "names"),
     [
         ("${CACHE_URL}", "${CACHE_REST_TOKEN}", ("CACHE_URL", "CACHE_REST_TOKEN")),
-        ("https://${HOST}:${PORT}", "${A:-x}", ("HOST", "A")),
+        ("https://${HOST}:${PORT}", "${A:-x}", ("", "A")),
         ("https://h.upstash.io", "AXt", ("", "")),
         ("https://h.upstash.io", "a$$b", ("", "")),
         (None, None, ("", "")),
@@ -226,7 +226,7 @@ def test_variables_are_put_in_once_and_as_they_are(
 def test_a_database_knows_the_variables_that_it_is_read_from(
     tmp_path: Path, url: str | None, token: str | None, names: tuple[str, str]
 ) -> None:
-    """Set or not, and the first of several; a copy with other credentials keeps the names."""
+    """Set or not; a copy keeps the names. To none of several, nor to a part, would a whole URL be copied."""
     written = {key: value for key, value in (("url", url), ("token", token)) if value is not None}
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({"databases": [{"name": "other"}, {"name": "main", **written}]}), "utf-8")
