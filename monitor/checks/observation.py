@@ -142,6 +142,7 @@ class Fact(Enum):
     CERTIFICATE_OUT_OF_DATE = "certificate_out_of_date"  # expired, or not valid yet
     CERTIFICATE_OF_ANOTHER_NAME = "certificate_of_another_name"
     CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
+    NOTHING_REACHED = "nothing_reached"  # no connectivity host answers either, and none has within the last day
     # What answered in place of an Upstash database.
     WALL = "wall"  # a 401 page, or one that is no Upstash answer: a proxy's or a portal's
     PROXY_ASKS_LOGIN = "proxy_asks_login"  # 407

@@ -128,6 +128,7 @@ RULES: tuple[VerdictRule, ...] = (
         VerdictCode.PROXY_NEEDED,
         lambda seen: (
             bool(seen.profile.proxy_variable)
+            and (seen.layers.failed(Layer.CONNECTIVITY) or seen.has(Fact.NOTHING_REACHED))
             and not seen.has_network
             and seen.ended(Outcome.DNS_FAILED, Outcome.DNS_NOT_FOUND, *_NO_CONNECTION)
         ),
@@ -424,8 +425,6 @@ def judge(layers: LayerResults, profile: DatabaseProfile) -> Verdict:
 def judge_check(check: Check, profile: DatabaseProfile) -> Verdict:
     """The verdict on what one check alone showed, by the same rules."""
     outcome = check.outcome
-    if outcome is Outcome.OFFLINE and profile.proxy_variable:
-        return Verdict(code=VerdictCode.PROXY_NEEDED, outcome=outcome, profile=profile)
     if not outcome.family.is_failing and not check.facts & _TOLD_OF_FINE_CHECKS:
         return judge_outcome(outcome, profile)
     return judge(_layers_of(check), profile)

@@ -77,16 +77,19 @@ class Connectivity:
             self._trying = asyncio.create_task(self._probe.reachable(_TRY_FOR))
         return self._trying
 
-    async def is_offline(self, now: datetime, within: timedelta) -> bool:
-        """True when hosts that answered within the last day do not answer now."""
+    async def reached(self, now: datetime, within: timedelta) -> frozenset[str] | None:
+        """The hosts that answer now; `None` where none are set."""
         if not self._hosts:
-            return False
+            return None
         trying = self.start_trying()
         await asyncio.wait({trying}, timeout=within.total_seconds())
         reached = trying.result() if trying.done() else frozenset[str]()
         if reached:
             await self._store_thread.run(self._store.record_connectivity, reached, now)
-            return False
+        return reached
+
+    async def answered_lately(self, now: datetime) -> bool:
+        """True when one of the hosts answered within the last day."""
         heard = await self._store_thread.run(self._store.connectivity_answered, now - _COUNTS_FOR)
         return bool(heard & self._hosts)
 
@@ -216,8 +219,11 @@ class DatabaseChecker:
 
     async def _unless_offline(self, result: CheckResult, at: datetime, deadline: Deadline) -> CheckResult:
         within = min(_TRY_FOR, deadline.left() + _GRACE)
-        if not await self._connectivity.is_offline(at, within):
+        reached = await self._connectivity.reached(at, within)
+        if reached is None or reached:
             return result
+        if not await self._connectivity.answered_lately(at):
+            return replace(result, facts=result.facts | {Fact.NOTHING_REACHED})
         return CheckResult(
             outcome=Outcome.OFFLINE,
             detail=f"no connectivity host answers either ({result.summary})",

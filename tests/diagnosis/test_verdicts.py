@@ -6,17 +6,18 @@ import ast
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 import monitor.diagnosis
-from monitor.checks.observation import Fact, Outcome
+from monitor.checks.observation import Check, Fact, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.rules import judge
+from monitor.diagnosis.rules import judge, judge_check
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from tests.judging import PROFILE, PROFILES
 
@@ -266,6 +267,20 @@ def test_what_is_known_of_the_database_decides_too(
 ) -> None:
     """A private name that does not resolve is no deleted database, and a proxy's variable explains a silence."""
     assert judge(found, profile).code is code
+
+
+def test_a_proxys_variable_explains_a_silence_only_where_nobody_else_answers() -> None:
+    """It is set on many machines: a database that is down while others answer, or did today, needs no proxy."""
+    profile = replace(PROFILE, proxy_variable="HTTPS_PROXY")
+    check = Check(database="main", at=datetime(2026, 11, 23, tzinfo=UTC), outcome=Outcome.CONNECTION_TIMEOUT)
+    assert judge_check(check, profile).code is VerdictCode.AS_THE_OUTCOME_SAYS
+    alone = replace(check, facts=frozenset({Fact.NOTHING_REACHED}))
+    assert judge_check(alone, profile).code is VerdictCode.PROXY_NEEDED
+    assert judge_check(alone, PROFILE).code is VerdictCode.AS_THE_OUTCOME_SAYS
+    offline = replace(check, outcome=Outcome.OFFLINE)
+    assert judge_check(offline, profile).code is VerdictCode.AS_THE_OUTCOME_SAYS
+    without_hosts = layers(*TIMED_OUT, our_network=LayerState.NOT_APPLICABLE, worker=FAILED, elsewhere=UNKNOWN)
+    assert judge(without_hosts, profile).code is not VerdictCode.PROXY_NEEDED
 
 
 def test_a_slow_database_is_a_verdict_of_its_own() -> None:

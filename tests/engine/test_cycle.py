@@ -16,7 +16,7 @@ from loguru import logger
 
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.observation import Observation, Outcome
+from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult
@@ -182,7 +182,10 @@ def test_a_connectivity_host_that_never_or_long_ago_answered_excuses_nothing(
             assert setup.check() == [Outcome.OK]
     setup.now += away
     upstash.fault = UpstashFault.REFUSE
-    assert setup.check(3) == [Outcome.CONNECTION_REFUSED] * 3
+    checks = [turn.check for turn in asyncio.run(setup.turns(3))]
+    assert [check.outcome for check in checks] == [Outcome.CONNECTION_REFUSED] * 3
+    # For the verdict, where a proxy is set.
+    assert all(Fact.NOTHING_REACHED in check.facts for check in checks)
     setup.close()
 
 
