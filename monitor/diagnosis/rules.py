@@ -271,6 +271,16 @@ RULES: tuple[VerdictRule, ...] = (
         lambda seen: seen.ended(Outcome.COMMAND_ERROR) and seen.has(Fact.UNKNOWN_TEXT),
     ),
     # The way there, and who answers in the database's place.
+    # Before the next: who stands in the way says so, and an allowlist that is on is no proof.
+    _rule(
+        VerdictCode.PROXY_ASKS_LOGIN,
+        lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.PROXY_ASKS_LOGIN),
+    ),
+    _rule(VerdictCode.PORTAL, lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.PORTAL)),
+    _rule(
+        VerdictCode.BLOCKED_BY_LAW,
+        lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.BLOCKED_BY_LAW),
+    ),
     _rule(
         VerdictCode.ADDRESS_NOT_ALLOWED,
         lambda seen: seen.ended(*_KEPT_OUT) and seen.has(Fact.CONSOLE_ALLOWLIST),
@@ -300,15 +310,6 @@ RULES: tuple[VerdictRule, ...] = (
     _rule(
         VerdictCode.CERTIFICATE_OF_ANOTHER_NAME,
         lambda seen: seen.ended(Outcome.TLS_FAILED) and seen.has(Fact.CERTIFICATE_OF_ANOTHER_NAME),
-    ),
-    _rule(
-        VerdictCode.PROXY_ASKS_LOGIN,
-        lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.PROXY_ASKS_LOGIN),
-    ),
-    _rule(VerdictCode.PORTAL, lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.PORTAL)),
-    _rule(
-        VerdictCode.BLOCKED_BY_LAW,
-        lambda seen: seen.ended(Outcome.ACCESS_DENIED) and seen.has(Fact.BLOCKED_BY_LAW),
     ),
     _rule(
         VerdictCode.REDIRECT_TO_HTTPS,

@@ -388,6 +388,20 @@ def test_no_server_of_ones_own_is_suspended_by_upstash() -> None:
             assert "Upstash" not in " ".join((found.meaning, *found.next_steps))
 
 
+@pytest.mark.parametrize(
+    ("fact", "code"),
+    [
+        (Fact.PROXY_ASKS_LOGIN, VerdictCode.PROXY_ASKS_LOGIN),
+        (Fact.PORTAL, VerdictCode.PORTAL),
+        (Fact.BLOCKED_BY_LAW, VerdictCode.BLOCKED_BY_LAW),
+    ],
+)
+def test_who_stands_in_the_way_outranks_an_allowlist_that_is_on(fact: Fact, code: VerdictCode) -> None:
+    """407, 511 and 451 are nobody's allowlist."""
+    found = layers(Layer.PING, Outcome.ACCESS_DENIED, facts=(fact, Fact.CONSOLE_ALLOWLIST))
+    assert judge(found, PROFILE).code is code
+
+
 def test_where_no_rule_fits_the_advice_for_the_outcome_is_given() -> None:
     """A single failed layer gets the meaning and the steps of its outcome."""
     verdict = judge(layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED), PROFILE)
