@@ -12,16 +12,19 @@ from urllib.request import urlopen
 
 import pytest
 
+from monitor.checks.observation import Outcome
+from monitor.diagnosis.advice import advise
+from monitor.diagnosis.verdicts import VerdictCode
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
+from tests.judging import PROFILE
 from tests.program import LONGEST_WAIT_SECONDS, Program, Running, database, settings, until
 
 TOKEN, OTHER = "AXtokenOfTheDatabase-now0123", "AXtokenOfTheDatabase-before9"
 KEY = "console-key-0123456789abcdef"
 EMAIL = "ops@example.com"
 NAMES = {"CACHE_REST_TOKEN": OTHER}
-MEANING = "The console has another token than the one here, which the database refuses."
 VALUES = ("meaning", "whose_move", "next_steps")
 
 
@@ -108,7 +111,7 @@ def test_one_incident_is_told_alike_by_all(program: Program, inbox: MessagingSta
         until(lambda: len(inbox.messages) == 2, "the two messages")
         (incident,) = incidents(program)
         told = words(incident)
-        assert (told["meaning"], incident["verdict"]) == (MEANING, "worker_has_an_old_token")
+        assert incident["verdict"] == VerdictCode.WORKER_HAS_AN_OLD_TOKEN.value
         assert "CACHE_REST_TOKEN" in " ".join(told["next_steps"])
         assert "UPSTASH_REDIS" not in " ".join(told["next_steps"])
         for message in inbox.messages:
@@ -133,4 +136,4 @@ def test_a_check_that_meets_another_trouble_tells_that(
     assert (row["outcome"], row["incident"]["cause"]) == ("server_error", "server_error")
     (incident,) = incidents(program)
     assert words(incident) == words(row)
-    assert row["meaning"] == "The service answered that it has a fault of its own."
+    assert row["meaning"] == advise(Outcome.SERVER_ERROR, PROFILE).meaning
