@@ -24,7 +24,11 @@ _SHORT_WORDS = {
 
 def with_diagnosis(notification: Notification, diagnosis: Diagnosis) -> Notification:
     """The notification with the layers in one line and, where it explains the cause, the verdict."""
-    notification = replace(notification, layers=_in_one_line(diagnosis.layers))
+    layers = _in_one_line(diagnosis.layers)
+    if notification.by_canary:
+        # For an alert the doctor writes nothing, so the layer that failed is not among those that it examined.
+        layers += f" · {Layer.WRITING.words} {_SYMBOLS[LayerState.FAILED]}"
+    notification = replace(notification, layers=layers)
     if notification.cause is None or notification.verdict is None:
         return notification
     found = verdict_to_tell(diagnosis, notification.cause, notification.verdict)

@@ -41,7 +41,8 @@ class Notification:
     for warnings, whose first line is the database and `title`.
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
     change of cause replaced. `verdict` is the incident's, `layers` are those of the doctor in one line.
-    `steps` are those of a notification about the monitor itself.
+    `by_canary` says that PING was fine and the canary was not. `steps` are those of a notification about the
+    monitor itself.
     """
 
     kind: NotificationKind
@@ -59,6 +60,7 @@ class Notification:
     detail: str = ""
     steps: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    by_canary: bool = False
     layers: str = ""
 
     @property
@@ -97,6 +99,7 @@ def from_json(values: dict[str, Any]) -> Notification:
         detail=values["detail"],
         steps=tuple(values["steps"]),
         verdict=verdict_from_json(values["verdict"]) if values.get("verdict") else None,
+        by_canary=values.get("by_canary", False),
         layers=values.get("layers", ""),
     )
 

@@ -293,7 +293,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         _OUTBOUND_IPV6,
     ),
     Outcome.CONNECTION_TIMEOUT: _entry(
-        _UNSURE,
+        _NETWORK,
         "No connection stood before the deadline: packets are dropped, or the host is down.",
         _STATUS_PAGE,
         _ALLOWLIST,
@@ -337,7 +337,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         "The database answers that it cannot serve now, as while it loads or fails over.",
         _STATUS_PAGE,
         _SERVER_LOG,
-        "It passes by itself as a rule; the detail is the database's own text.",
+        "It often passes by itself; if not, the detail is the database's own text.",
     ),
     Outcome.STALE_READ: _entry(
         _UNSURE,
@@ -630,7 +630,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.LOGIN_WALL: _entry(
         _YOURS,
-        "A page of somebody else's answers in the database's place: a proxy, a login or a portal.",
+        "Something else answers in the database's place: a proxy, a login or a portal.",
         _COMPARE_URL,
         _COMPARE_ADDRESS,
         _PROXY_ON_THE_WAY,
@@ -729,7 +729,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.SLOW: _BY_OUTCOME[Outcome.SLOW],
     VerdictCode.CANARY_KEY_NOT_ALLOWED: _entry(
         _NOBODY,
-        "The database works. The token's user may not write the canary's key, so nothing is known about writing.",
+        "The database works. The token's user may not use the canary's key, so nothing is known about writing.",
         "Let the user SET, GET and DEL {canary_keys}, or set canary_prefix to keys that it may write.",
         "Or turn the canary off for this database (canary: off).",
     ),

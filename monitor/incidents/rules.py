@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.certificate import describe_end, ends_soon
-from monitor.checks.observation import Check, Family, Outcome, is_up
+from monitor.checks.observation import Check, Fact, Family, Outcome, is_up
 from monitor.config.settings import AlertSettings, Rule
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.incidents.state import Incident, IncidentState, RecentCheck, Transition
@@ -295,4 +295,5 @@ def _notification(
         checks_failed=incident.checks_failed,
         detail="" if kind is NotificationKind.CLOSED else check.detail,
         verdict=None if kind is NotificationKind.CLOSED else incident.verdict,
+        by_canary=Fact.FOUND_BY_CANARY in check.facts,
     )

@@ -127,3 +127,10 @@ def test_it_survives_the_outbox() -> None:
     """The verdict is stored by its code and by what its words depend on."""
     notification = with_diagnosis(opened(Outcome.TOKEN_REJECTED), REST_IS_WRONG)
     assert from_json(to_json(notification)) == notification
+
+
+def test_what_the_canary_found_is_a_layer_that_failed() -> None:
+    """The doctor does not write for an alert; a line of layers that all passed would contradict the message."""
+    by_canary = replace(opened(Outcome.CAPACITY_FULL), by_canary=True)
+    assert with_diagnosis(by_canary, FINE).layers.endswith(" · rediss:// ✓ · writing ✗")
+    assert "writing" not in with_diagnosis(opened(Outcome.SERVER_ERROR), FINE).layers

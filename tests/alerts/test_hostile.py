@@ -218,6 +218,7 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "checks_failed": 2,
         "steps": [],
         "verdict": "as_the_outcome_says",
+        "by_canary": False,
         "meaning": meaning,
         "whose_move": "yours",
         "layers": "",
