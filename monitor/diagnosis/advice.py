@@ -13,7 +13,7 @@ from enum import Enum
 
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.diagnosis.verdicts import Verdict, VerdictCode, judge_outcome
 
 _MOST_STEPS = 3
 
@@ -73,7 +73,7 @@ def word(verdict: Verdict) -> Advice:
 
 def advise(outcome: Outcome, profile: DatabaseProfile) -> Advice:
     """The words for an outcome of which no more is known."""
-    return word(Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile))
+    return word(judge_outcome(outcome, profile))
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,14 +144,13 @@ class CredentialsTester:
 
 
 def _judge(result: CheckResult) -> Attempt:
-    words = f"{result.outcome.words}: {result.detail}" if result.detail else result.outcome.words
     if result.outcome in _ACCEPTED:
         return Attempt(state=AttemptState.ACCEPTED)
     if result.outcome is not Outcome.TOKEN_REJECTED:
-        return _not_tried(words)
+        return _not_tried(result.summary)
     is_perhaps_disabled = Fact.USER_MAY_BE_DISABLED in result.facts
     state = AttemptState.MAY_BE_DISABLED if is_perhaps_disabled else AttemptState.REFUSED
-    return Attempt(state=state, detail=words)
+    return Attempt(state=state, detail=result.summary)
 
 
 def _not_tried(why: str) -> Attempt:

@@ -41,7 +41,7 @@ def test_without_tls_there_is_none() -> None:
 
 
 def test_a_certificate_that_was_not_asked_for_or_has_no_time_is_none() -> None:
-    """Python hands out nothing of one that it did not verify, and a time may be anything."""
+    """Python gives nothing of one that it did not verify, and a time may be anything."""
 
     class Session:
         def __init__(self, certificate: dict[str, str] | None) -> None:

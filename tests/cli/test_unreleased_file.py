@@ -18,9 +18,9 @@ PRAGMA application_id = 0x55505354;
 PRAGMA user_version = 1;
 CREATE TABLE database (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE outcome (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, ok INTEGER);
-CREATE TABLE look (database_id INTEGER, at_ms INTEGER, outcome_id INTEGER, PRIMARY KEY (database_id, at_ms));
-CREATE TABLE watch (database_id INTEGER PRIMARY KEY, seen_ms INTEGER NOT NULL, state TEXT NOT NULL);
-CREATE TABLE parcel (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, notice TEXT NOT NULL);
+CREATE TABLE old_check (database_id INTEGER, at_ms INTEGER, outcome_id INTEGER, PRIMARY KEY (database_id, at_ms));
+CREATE TABLE old_state (database_id INTEGER PRIMARY KEY, seen_ms INTEGER NOT NULL, state TEXT NOT NULL);
+CREATE TABLE old_message (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, body TEXT NOT NULL);
 INSERT INTO database (name) VALUES ('main');
 """
 

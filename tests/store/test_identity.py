@@ -46,8 +46,8 @@ def test_a_file_of_an_unreleased_build_is_refused_and_left_as_it_is(tmp_path: Pa
     path = tmp_path / "history.db"
     with closing(sqlite3.connect(path)) as shell:
         shell.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x55505354; CREATE TABLE look (id INTEGER);"
-            f" CREATE TABLE watch (id INTEGER); CREATE TABLE parcel (id INTEGER); PRAGMA user_version = {version}"
+            "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x55505354; CREATE TABLE old_check (id INTEGER);"
+            f" CREATE TABLE old_state (id INTEGER); PRAGMA user_version = {version}"
         )
     before = {part.name: part.read_bytes() for part in tmp_path.iterdir()}
     with pytest.raises(UnreleasedFileError, match=r"unreleased version\. Next: move it away"):
