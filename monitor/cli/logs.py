@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
+from monitor.cli.repeated_lines import RepeatedLines
 from monitor.config.settings import LogsSettings
 
 if TYPE_CHECKING:
@@ -48,7 +49,15 @@ def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
 
     logger.remove()
     # `diagnose` would print the values of variables into tracebacks, tokens among them.
-    logger.add(write, level=settings.level, format="{message}", backtrace=False, diagnose=False, catch=False)
+    logger.add(
+        write,
+        level=settings.level,
+        filter=RepeatedLines(),
+        format="{message}",
+        backtrace=False,
+        diagnose=False,
+        catch=False,
+    )
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
