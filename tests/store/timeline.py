@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +33,12 @@ def expected(
 ) -> Expected:
     """Of these checks, whatever their order: a state holds until the next check, and not into a gap."""
     ordered = sorted(checks, key=lambda check: check.at)
-    inside = [check for check in ordered if start <= check.at < end]
+    first = bisect_left(ordered, start, key=lambda check: check.at)
+    stop = bisect_left(ordered, end, key=lambda check: check.at)
+    inside = ordered[first:stop]
     held = {True: NOTHING, False: NOTHING}
-    for check, following in pairwise(ordered):
+    # The state of the check before holds into the span, that of the last until the check after it.
+    for check, following in pairwise(ordered[max(0, first - 1) : stop + 1]):
         if check.outcome.family is Family.UNKNOWN or any(
             begun < following.at and over > check.at for begun, over in gaps
         ):
