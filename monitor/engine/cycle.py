@@ -44,6 +44,8 @@ _TRY_FOR = timedelta(seconds=2)
 _HEAD_START = timedelta(seconds=1)
 # A check ends within its timeout + 0.5 s; the rest of that half second belongs to the disk and the machine.
 _GRACE = timedelta(seconds=0.3)
+# A canary needs three connections; one that fails because its time was cut would be our own hurry.
+_LEAST_FOR_CANARY = timedelta(seconds=1)
 
 
 class Connectivity:
@@ -140,18 +142,18 @@ class DatabaseChecker:
         self._first_canary = first_canary
         self._connectivity = connectivity
 
-    async def check(self, at: datetime, state: IncidentState, *, is_in_doubt: bool) -> Check:
-        """One check, within the database's `timeout` and a moment for the connectivity hosts.
+    async def check(self, at: datetime, state: IncidentState, *, timeout: timedelta, is_in_doubt: bool) -> Check:
+        """One check, within `timeout` and a moment for the connectivity hosts.
 
         `state` is what is remembered of the database, for the canary; `is_in_doubt` says that this check decides.
         """
-        deadline = Deadline(self._database.timeout)
-        pinging = asyncio.ensure_future(self._probe.ping(timeout=self._database.timeout))
+        deadline = Deadline(timeout)
+        pinging = asyncio.ensure_future(self._probe.ping(timeout=timeout))
         working = (
             asyncio.ensure_future(self._check_worker(self._worker, pinging, deadline)) if self._worker else None
         )
         try:
-            observation = await self._await_ping(pinging)
+            observation = await self._await_ping(pinging, timeout)
             ping = classify(observation, slow=self._database.slow)
             rest, canary = await self._with_canary(ping, at, state, deadline, is_in_doubt=is_in_doubt)
             worker = await working if working else None
@@ -177,8 +179,7 @@ class DatabaseChecker:
         )
         return with_certificate(check, check.certificate_ends_at, at)
 
-    async def _await_ping(self, pinging: asyncio.Future[Observation]) -> Observation:
-        timeout = self._database.timeout
+    async def _await_ping(self, pinging: asyncio.Future[Observation], timeout: timedelta) -> Observation:
         await asyncio.wait({pinging}, timeout=max(timeout / 2, timeout - _HEAD_START).total_seconds())
         if not pinging.done():
             # Begun before the deadline, so that a check that fails at it need not wait for the result.
@@ -194,7 +195,7 @@ class DatabaseChecker:
             return ping, None
         left = deadline.left()
         # With little time left it would fail for our own hurry; it stays due.
-        has_time = left >= self._database.timeout / 2
+        has_time = left >= max(deadline.within / 2, min(_LEAST_FOR_CANARY, self._database.timeout / 2))
         if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
             result = judge_canary(await self._probe.write(self._database.canary_prefix, timeout=left))
             canary = remember(result, at, last)
@@ -214,11 +215,11 @@ class DatabaseChecker:
         """`rediss://`, once the PING is timed, or after half the time when that hangs."""
         if worker.mistake is not None:
             return replace(worker.mistake, facts=worker.mistake.facts | {Fact.WORKER_URL_BROKEN})
-        await asyncio.wait({pinging}, timeout=self._database.timeout.total_seconds() / 2)
+        await asyncio.wait({pinging}, timeout=deadline.within.total_seconds() / 2)
         return judge_worker(await worker.ping(timeout=deadline.left()))
 
     async def _unless_offline(self, result: CheckResult, at: datetime, deadline: Deadline) -> CheckResult:
-        within = min(_TRY_FOR, deadline.left() + _GRACE)
+        within = min(_TRY_FOR, deadline.left() + grace(deadline.within))
         reached = await self._connectivity.reached(at, within)
         if reached is None or reached:
             return result
@@ -228,6 +229,11 @@ class DatabaseChecker:
             outcome=Outcome.OFFLINE,
             detail=f"no connectivity host answers either ({result.summary})",
         )
+
+
+def grace(timeout: timedelta) -> timedelta:
+    """What a check may take beyond its `timeout`, to see which connectivity hosts answer."""
+    return min(_GRACE, timeout / 3)
 
 
 def _found_by_canary(result: CheckResult) -> CheckResult:
@@ -295,14 +301,14 @@ class Cycle:
         """Check, judge, record."""
         return await self.record(await self.check())
 
-    async def check(self) -> Check:
-        """One check; never takes longer than `timeout` + 0.5 s.
+    async def check(self, *, timeout: timedelta | None = None) -> Check:
+        """One check; never takes longer than `timeout` + 0.5 s, the database's own where it is left out.
 
         Our own faults become the outcome `monitor_error`: this is the one place where everything is caught.
         """
         at = self._clock()
         try:
-            return await self._check(at)
+            return await self._check(at, self.timeout if timeout is None else timeout)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the checks of this database
             logger.opt(exception=error).error("the check of {} failed inside", self.name)
             return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=type(error).__name__))
@@ -328,15 +334,16 @@ class Cycle:
         """A check that we ourselves broke off: nothing is known of the database."""
         return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=detail))
 
-    async def _check(self, at: datetime) -> Check:
+    async def _check(self, at: datetime, timeout: timedelta) -> Check:
         if self._checker is None:
             return self._check_of(at, self._mistake or CheckResult(outcome=Outcome.MONITOR_ERROR))
         if self._database.canary is None:
-            return await self._checker.check(at, IncidentState(), is_in_doubt=False)
+            return await self._checker.check(at, IncidentState(), timeout=timeout, is_in_doubt=False)
         state = self._state
         if state is None:
             state = await self._store_thread.run(self._store.state, self.name)
-        return await self._checker.check(at, state, is_in_doubt=is_in_doubt(state, self._alerts))
+        in_doubt = is_in_doubt(state, self._alerts)
+        return await self._checker.check(at, state, timeout=timeout, is_in_doubt=in_doubt)
 
     def _check_of(self, at: datetime, result: CheckResult) -> Check:
         return Check(database=self.name, at=at, outcome=result.outcome, detail=result.detail, facts=result.facts)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from loguru import logger
 
 from monitor.checks.observation import Check
-from monitor.engine.cycle import Connectivity, Cycle, CycleResult
+from monitor.engine.cycle import Connectivity, Cycle, CycleResult, grace
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import Deadline
@@ -22,7 +22,12 @@ _RESERVE = timedelta(seconds=1)
 _FOR_DELIVERY = timedelta(seconds=6)
 _RECORDING = timedelta(seconds=0.1)
 _POLL_SECONDS = 0.02
-_CUT_SHORT = "the round ended before this check did; give --within more than the timeout"
+# Less than this and a database that is fine could not answer either.
+_LEAST_FOR_CHECK = timedelta(seconds=0.25)
+
+
+class NoTimeError(Exception):
+    """Nothing could be checked, since the time was over before; the text says what to do next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,13 +59,27 @@ class Round:
     clock: Callable[[], datetime]
 
     @property
-    def seconds_for_checks(self) -> float:
+    def time_for_checks(self) -> timedelta:
         """What is left for checks after keeping back what the deliveries may need."""
-        return self.deadline.left(reserve=_FOR_DELIVERY if self.deliverer else _RESERVE).total_seconds()
+        return self.deadline.left(reserve=_FOR_DELIVERY if self.deliverer else _RESERVE)
+
+    def timeout(self, cycle: Cycle) -> timedelta:
+        """The timeout of a check that begins now: the database's own, or what is left for it to end in time."""
+        left = self.time_for_checks
+        # `grace` of the result comes after it, and is a third of a short one.
+        return min(cycle.timeout, max(left * 3 / 4, left - grace(left)))
 
 
 async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
-    """Check, confirm, deliver, and return before the deadline; one result per database, in their order."""
+    """Check, confirm, deliver, and return before the deadline; one result per database, in their order.
+
+    Raises `NoTimeError`.
+    """
+    if plan.time_for_checks < _LEAST_FOR_CHECK:
+        raise NoTimeError(
+            f"wanted time for a check within --within {plan.deadline.within.total_seconds():g}s, "
+            "found that starting took it. Next: give --within more"
+        )
     deliverer = plan.deliverer
     sending = asyncio.create_task(deliverer.work()) if deliverer else None
     try:
@@ -83,17 +102,17 @@ async def _until_decided(cycle: Cycle, plan: Round) -> RoundResult:
     try:
         # Where nothing is remembered, as in a container without a disk, this run must decide slow checks as well.
         with_slow = await cycle.is_new()
-        first = await _check(cycle, plan) or cycle.unfinished(plan.clock(), _CUT_SHORT)
-        cycle_result = await cycle.record(first, with_slow=with_slow)
+        timeout = max(_LEAST_FOR_CHECK, plan.timeout(cycle))
+        cycle_result = await cycle.record(await cycle.check(timeout=timeout), with_slow=with_slow)
         checks = 1
-        pause = min(plan.confirm_interval, cycle.interval).total_seconds()
+        pause = min(plan.confirm_interval, cycle.interval)
         while True:
             if plan.deliverer is not None and cycle_result.recorded.transition.notifications:
                 plan.deliverer.wake()
-            if not cycle_result.is_in_doubt or plan.seconds_for_checks <= pause:
+            if not cycle_result.is_in_doubt or plan.time_for_checks <= pause:
                 break
-            await asyncio.sleep(pause)
-            another = await _check(cycle, plan)
+            await asyncio.sleep(pause.total_seconds())
+            another = await _check_again(cycle, plan, timeout)
             if another is None:
                 break  # what the checks before it saw still stands
             cycle_result = await cycle.record(another, with_slow=with_slow)
@@ -108,11 +127,14 @@ async def _until_decided(cycle: Cycle, plan: Round) -> RoundResult:
         )
 
 
-async def _check(cycle: Cycle, plan: Round) -> Check | None:
-    """One check; `None` when the time for checks is over before it is."""
+async def _check_again(cycle: Cycle, plan: Round, first_timeout: timedelta) -> Check | None:
+    """Another check, with half the first one's timeout at least; `None` when the time for checks is over before.
+
+    With less, what it found might be no trouble of the database's but our hurry.
+    """
     with suppress(TimeoutError):
-        async with asyncio.timeout(plan.seconds_for_checks):
-            return await cycle.check()
+        async with asyncio.timeout(plan.time_for_checks.total_seconds()):
+            return await cycle.check(timeout=max(first_timeout / 2, plan.timeout(cycle)))
     return None
 
 

@@ -87,11 +87,11 @@ class Deadline:
 
     def __init__(self, within: timedelta, *, spent: timedelta = timedelta(0)) -> None:
         self._end = monotonic() + (within - spent).total_seconds()
-        self._within = within
+        self.within = within
 
     def left(self, *, reserve: timedelta = timedelta(0)) -> timedelta:
         """What is left when `reserve`, but never more than a quarter of `within`, is kept back; at least zero."""
-        left = timedelta(seconds=self._end - monotonic()) - min(reserve, self._within / 4)
+        left = timedelta(seconds=self._end - monotonic()) - min(reserve, self.within / 4)
         return max(timedelta(0), left)
 
 

@@ -32,7 +32,7 @@ from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
-from monitor.engine.round import Round, RoundResult, diagnosis_wait, run_round, send_timeout
+from monitor.engine.round import NoTimeError, Round, RoundResult, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.times import Deadline, now_utc
@@ -69,7 +69,13 @@ def _gateway(value: str) -> Pushgateway:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 instead of 1 and 2.")
 @click.option("--no-alerts", is_flag=True, help="Send nothing; messages wait in the outbox.")
-@click.option("--within", type=duration, default="60s", show_default=True, help="Never run longer than this.")
+@click.option(
+    "--within",
+    type=duration,
+    default="60s",
+    show_default=True,
+    help="Never run longer than this; timeouts are cut to fit.",
+)
 @click.option(
     "--metrics",
     "metrics_file",
@@ -115,7 +121,7 @@ def command(
     except UnusableError as end:
         printer.print_unknown(end.text)
         raise
-    except RefusedFileError as error:
+    except (RefusedFileError, NoTimeError) as error:
         printer.print_unknown(str(error))
         fail(str(error))
     except Exception as error:  # a plugin host must not take our bug for a slow database
