@@ -8,15 +8,16 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
 from monitor.cli.repeated_lines import RepeatedLines
 from monitor.config.settings import LogsSettings
+from monitor.lib.line_writer import loss_line, write_line, writer_to
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -30,22 +31,22 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160
 Scrub = Callable[[str], str]
 
 
-def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
-    """Send every log of this process to `stream`, scrubbed in the last step before it is written.
+def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO | None) -> None:
+    """Send every log of this process to `stream`, scrubbed in the last step before it is handed to the writer.
 
     Text for people, or for Railway one JSON object a line with `message` and a lower-case `level`. A stream that
-    cannot be written to (closed, full disk) loses lines and stops nothing.
+    cannot be written to (closed, full disk) or whose reader stands still loses lines and stops nothing.
     """
-    colour = settings.format == "text" and stream.isatty() and not os.environ.get("NO_COLOR")
+    is_terminal = stream is not None and stream.isatty()
+    colour = is_terminal and settings.format == "text" and not os.environ.get("NO_COLOR")
     shape = _as_json if settings.format == "json" else _as_text
 
     def write(message: Message) -> None:
-        line = shape(message.record, scrub)
-        if colour and (start := _COLOURS.get(message.record["level"].name)):
+        record = message.record
+        line = shape(record["time"], record["level"].name, scrub(_with_traceback(record)), _extra(record, scrub))
+        if colour and (start := _COLOURS.get(record["level"].name)):
             line = f"{start}{line}\x1b[0m"
-        with suppress(OSError, ValueError):  # there is nowhere left to report it
-            stream.write(line + "\n")
-            stream.flush()
+        write_line(stream, line)
 
     logger.remove()
     # `diagnose` would print the values of variables into tracebacks, tokens among them.
@@ -64,6 +65,9 @@ def set_up(settings: LogsSettings, *, scrub: Scrub, stream: TextIO) -> None:
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
     threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
+    sys.unraisablehook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
+    if stream is not None and (writer := writer_to(stream)) is not None:
+        writer.loss_line = lambda lost: shape(datetime.now().astimezone(), "WARNING", loss_line(lost), {})
 
 
 class _Bridge(logging.Handler):
@@ -78,20 +82,18 @@ class _Bridge(logging.Handler):
         logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
 
 
-def _as_text(record: Record, scrub: Scrub) -> str:
-    time = record["time"].strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    text = f"{time}{record['time'].strftime('%z')} {record['level'].name:<7} {_with_traceback(record)}"
-    return scrub(text).translate(_CONTROL)
+def _as_text(time: datetime, level: str, text: str, _extra: Mapping[str, str]) -> str:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    return f"{stamp}{time.strftime('%z')} {level:<7} {text}".translate(_CONTROL)
 
 
-def _as_json(record: Record, scrub: Scrub) -> str:
-    fields: dict[str, Any] = {
-        "level": record["level"].name.lower(),
-        "message": scrub(_with_traceback(record)),
-        "time": record["time"].isoformat(timespec="milliseconds"),
-    }
-    fields |= {key: scrub(str(value)) for key, value in record["extra"].items() if key not in fields}
-    return json.dumps(fields, ensure_ascii=False)
+def _as_json(time: datetime, level: str, text: str, extra: Mapping[str, str]) -> str:
+    fields = {"level": level.lower(), "message": text, "time": time.isoformat(timespec="milliseconds")}
+    return json.dumps({**extra, **fields}, ensure_ascii=False)
+
+
+def _extra(record: Record, scrub: Scrub) -> dict[str, str]:
+    return {key: scrub(str(value)) for key, value in record["extra"].items()}
 
 
 def _with_traceback(record: Record) -> str:

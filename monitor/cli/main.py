@@ -15,7 +15,7 @@ from typing import TextIO
 import click
 
 from monitor import __version__
-from monitor.cli.options import UNUSABLE, CommandGroup, config_option
+from monitor.cli.options import UNUSABLE, CommandGroup, config_option, print_error
 
 # The module below monitor.cli whose `command` it is, and the line in the help.
 COMMANDS = {
@@ -103,19 +103,19 @@ def _print_mistake(error: click.ClickException) -> None:
     message = error.format_message().rstrip(".")
     if ". Next: " not in message:
         message += f"{'' if message.endswith('?') else '.'} Next: {path} -h"
-    click.echo(f"{path}: {message}", err=True)
+    print_error(f"{path}: {message}")
 
 
 def _report_bug(error: Exception) -> None:
     """With its traceback where there is a log, which hides secrets; before that, only with its place."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        click.echo("wanted to write the output, found: no space left on the disk", err=True)
+        print_error("wanted to write the output, found: no space left on the disk")
     elif logging.getLogger().handlers:
         logging.getLogger(__name__).exception("the program failed inside")
     else:
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
-        click.echo(f"the program failed inside ({type(error).__name__} in {place}); this is a bug", err=True)
+        print_error(f"the program failed inside ({type(error).__name__} in {place}); this is a bug")
 
 
 def _flush(*streams: TextIO | None) -> None:

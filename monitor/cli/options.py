@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 import click
 
 from monitor.lib.exit_status import ExitStatus
+from monitor.lib.line_writer import write_line
 from monitor.lib.text import Scrubber, one_line
 from monitor.lib.times import parse_duration
 
@@ -45,7 +46,7 @@ class CommandGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not (args or self.invoke_without_command or ctx.resilient_parsing):
-            click.echo(ctx.get_help(), err=True)
+            print_error(ctx.get_help())
             ctx.exit(UNUSABLE)
         return super().parse_args(ctx, args)
 
@@ -130,7 +131,7 @@ def print_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:
     """Each on its line on stderr, after the file it is in."""
     where = str(settings_source(context))
     for mistake in mistakes:
-        click.echo(str(mistake) if mistake.place == where else f"{where}: {mistake}", err=True)
+        print_error(str(mistake) if mistake.place == where else f"{where}: {mistake}")
 
 
 def chosen_databases(settings: Settings, names: tuple[str, ...]) -> tuple[DatabaseSettings, ...]:
@@ -151,9 +152,14 @@ def require_known(what: str, names: Iterable[str], known: Collection[str]) -> No
             fail(one_line(f"wanted the name of a {what}, found {name!r}. Next: {hint}", _LINE_LIMIT))
 
 
+def print_error(text: str) -> None:
+    """Print on stderr, in order with the log; a reader that stands still holds up nothing."""
+    write_line(sys.stderr, text)
+
+
 def fail(text: str) -> NoReturn:
     """Print a mistake of the user's in one line on stderr and end with status 3."""
-    click.echo(text, err=True)
+    print_error(text)
     raise UnusableError(text)
 
 

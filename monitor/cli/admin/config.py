@@ -17,6 +17,7 @@ from monitor.cli.options import (
     UNUSABLE,
     CommandGroup,
     config_option,
+    print_error,
     print_mistakes,
     read_settings,
     settings_source,
@@ -55,7 +56,7 @@ def check(context: click.Context) -> None:
         context.exit(UNUSABLE)
     settings = configuration.settings
     for line in warnings(settings, os.environ):
-        click.echo(f"warning: {line}", err=True)
+        print_error(f"warning: {line}")
     click.echo(f"{settings_source(context)}: fine, {_count(settings)}")
 
 

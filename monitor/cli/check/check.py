@@ -26,6 +26,7 @@ from monitor.cli.options import (
     duration,
     fail,
     load_settings,
+    print_error,
 )
 from monitor.config.load import is_forgotten_between_runs
 from monitor.config.settings import Settings
@@ -226,12 +227,12 @@ def _export(
             try:
                 write(file, exposition.body)
             except ExportError as error:
-                click.echo(str(error), err=True)
+                print_error(str(error))
         if gateway is not None:
             try:
                 gateway.push(exposition, timeout=min(_LONGEST_PUSH, deadline.left(reserve=_RESERVE)))
             except ExportError as error:
-                click.echo(str(error), err=True)
+                print_error(str(error))
     except Exception:
         # The result is printed by now, and our bug must not end this process with another status.
         logging.getLogger(__name__).exception("exporting the metrics failed inside")

@@ -21,6 +21,7 @@ from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
 from monitor.lib.exit_status import ExitStatus, worst
+from monitor.lib.line_writer import write_line
 from monitor.lib.times import iso
 from monitor.report.formatting import format_ms
 from monitor.report.values import VERSION, advice_values, check_values, incident_values
@@ -203,4 +204,4 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError:
-        print(text.splitlines()[0], file=sys.stderr)
+        write_line(sys.stderr, text.splitlines()[0])
