@@ -14,14 +14,18 @@ from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_js
 class NotificationKind(Enum):
     """What a notification is about; the word that ends a message: `incident 12 · opened`.
 
-    `MISSED` is an incident that opened and closed before anything of it could be delivered, `WARNING` is about a
-    database that works, `MONITOR` about the monitor itself, `TEST` is what `test-alerts` sends.
+    `ONGOING` tells a channel of an open incident that it never heard of, `UNWATCHED` that the database of one is
+    not configured any more. `MISSED` is what could not be delivered in time: an incident that is over, or, a day
+    late, where things stand by now. `WARNING` is about a database that works, `MONITOR` about the monitor itself,
+    `TEST` is what `test-alerts` sends.
     """
 
     OPENED = "opened"
     CHANGED = "changed"
     REMINDER = "reminder"
+    ONGOING = "ongoing"
     CLOSED = "closed"
+    UNWATCHED = "unwatched"
     MISSED = "missed"
     WARNING = "warning"
     MONITOR = "monitor"
@@ -42,7 +46,7 @@ class Notification:
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
     change of cause replaced. `verdict` is the incident's, `layers` are those of the doctor in one line.
     `by_canary` says that PING was fine and the canary was not. `steps` are those of a notification about the
-    monitor itself.
+    monitor itself. `includes` is what one `MISSED` tells in place of many.
     """
 
     kind: NotificationKind
@@ -62,10 +66,13 @@ class Notification:
     verdict: Verdict | None = None
     by_canary: bool = False
     layers: str = ""
+    includes: tuple[Notification, ...] = ()
 
     @property
     def is_good_news(self) -> bool:
-        return self.kind in (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.TEST)
+        if self.kind is NotificationKind.MISSED:
+            return all(one.is_good_news for one in self.includes) if self.includes else self.until is not None
+        return self.kind in (NotificationKind.CLOSED, NotificationKind.TEST)
 
     @property
     def duration(self) -> timedelta | None:
@@ -77,8 +84,12 @@ class Notification:
 
 def to_json(notification: Notification) -> dict[str, Any]:
     """A notification as plain JSON values, for the outbox."""
-    values = {key: _plain(value) for key, value in asdict(replace(notification, verdict=None)).items()}
-    return {**values, "verdict": verdict_to_json(notification.verdict) if notification.verdict else None}
+    flat = replace(notification, verdict=None, includes=())
+    return {
+        **{key: _plain(value) for key, value in asdict(flat).items()},
+        "verdict": verdict_to_json(notification.verdict) if notification.verdict else None,
+        "includes": [to_json(one) for one in notification.includes],
+    }
 
 
 def from_json(values: dict[str, Any]) -> Notification:
@@ -101,6 +112,7 @@ def from_json(values: dict[str, Any]) -> Notification:
         verdict=verdict_from_json(values["verdict"]) if values.get("verdict") else None,
         by_canary=values.get("by_canary", False),
         layers=values.get("layers", ""),
+        includes=tuple(map(from_json, values.get("includes", ()))),
     )
 
 

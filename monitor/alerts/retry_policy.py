@@ -10,18 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from monitor.alerts.notification import Notification, NotificationKind
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.lib.times import format_duration
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 PAUSE_WHEN_REFUSED = timedelta(hours=1)
-GIVE_UP_AFTER = timedelta(hours=24)
+# What has waited for so long is not sent as it is: by now other things may be true.
+STALE_AFTER = timedelta(hours=24)
 # Longer than a delivery may take: whoever is killed while sending leaves the message to be claimed again after it.
 LEASE = timedelta(seconds=20)
 _LATE = timedelta(minutes=2)
 _JUST_NOW = timedelta(seconds=5)
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_FIRST = (NotificationKind.OPENED, NotificationKind.ONGOING, NotificationKind.CHANGED)
 
 
 class DeliveryStatus(Enum):
@@ -134,12 +136,12 @@ def pause_before_retry(attempts: int, requested: timedelta | None, jitter: float
     # 2**20 s is beyond the longest pause already; more doublings would overflow a timedelta.
     doubled = FIRST_PAUSE * (1 << min(max(attempts - 1, 0), 20))
     pause = min(doubled, LONGEST_PAUSE) * (1 + jitter / 4)
-    return pause if requested is None else max(pause, min(requested, GIVE_UP_AFTER))
+    return pause if requested is None else max(pause, min(requested, STALE_AFTER))
 
 
-def should_give_up(message: OutboxMessage, now: datetime) -> bool:
-    """True after a day of trying."""
-    return now - message.created_at >= GIVE_UP_AFTER
+def is_stale(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    """True when one of these has waited for a day."""
+    return any(now - message.created_at >= STALE_AFTER for message in waiting)
 
 
 def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
@@ -150,18 +152,45 @@ def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
     """
     kinds = {message.notification.kind: message.notification for message in waiting}
     latest = waiting[-1].notification
-    if NotificationKind.CLOSED in kinds:
-        notification = replace(
-            kinds[NotificationKind.CLOSED],
-            kind=NotificationKind.MISSED if NotificationKind.OPENED in kinds else NotificationKind.CLOSED,
-        )
+    if NotificationKind.UNWATCHED in kinds:
+        notification = kinds[NotificationKind.UNWATCHED]
+    elif NotificationKind.CLOSED in kinds:
+        is_news = NotificationKind.OPENED in kinds or NotificationKind.ONGOING in kinds
+        kind = NotificationKind.MISSED if is_news else NotificationKind.CLOSED
+        notification = replace(kinds[NotificationKind.CLOSED], kind=kind)
     else:
-        kind = next(
-            (kind for kind in (NotificationKind.OPENED, NotificationKind.CHANGED) if kind in kinds), latest.kind
-        )
+        kind = next((kind for kind in _FIRST if kind in kinds), latest.kind)
         before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before
         notification = replace(latest, kind=kind, before=before)
     return Delivery(channel=waiting[0].channel, notification=notification, messages=tuple(waiting))
+
+
+def missed(
+    waiting: Sequence[Sequence[OutboxMessage]], standing: Sequence[Notification], now: datetime
+) -> Delivery:
+    """The one delivery in place of all that has waited too long; `standing` tells where each of them stands now.
+
+    What is still wrong comes first.
+    """
+    messages = tuple(message for each in waiting for message in each)
+    if len(standing) == 1 and standing[0].incident is not None:
+        notification = standing[0]
+    else:
+        parts = sorted(standing, key=lambda one: (one.is_good_news, one.incident is None))
+        still = sum(one.kind is NotificationKind.MISSED and not one.is_good_news for one in parts)
+        noun = "message" if len(messages) == 1 else "messages"
+        notification = Notification(
+            kind=NotificationKind.MISSED,
+            created_at=now,
+            title=f"you missed this: {len(messages)} {noun} in "
+            f"{format_duration(now - min(message.created_at for message in messages))}, "
+            + (f"{still} still open" if still else "nothing of it is open"),
+            severity=Severity.CRITICAL
+            if any(one.severity is Severity.CRITICAL and not one.is_good_news for one in parts)
+            else Severity.WARNING,
+            includes=tuple(replace(one, verdict=None) for one in parts),
+        )
+    return Delivery(channel=messages[0].channel, notification=notification, messages=messages)
 
 
 def late_note(delivery: Delivery, now: datetime) -> str | None:
@@ -173,19 +202,20 @@ def late_note(delivery: Delivery, now: datetime) -> str | None:
 
 
 def _is_due(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
-    return not _is_under_way(waiting, now) and not all(_waits(message, now) for message in waiting)
+    return not is_under_way(waiting, now) and not all(_waits(message, now) for message in waiting)
 
 
 def _may_go_first(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
     has_failed = any(message.has_failed for message in waiting)
     return (
         has_failed
-        and not _is_under_way(waiting, now)
+        and not is_under_way(waiting, now)
         and not _last_try(waiting) <= now < _last_try(waiting) + FIRST_PAUSE
     )
 
 
-def _is_under_way(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+def is_under_way(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    """True while one of these is being sent."""
     return any(message.is_leased and _waits(message, now) for message in waiting)
 
 

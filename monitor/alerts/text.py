@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ LINE_LIMIT = 350
 STEP_LIMIT = 180
 _MOST_NOTES = 3
 _MOST_STEPS = 3
+_MOST_INCLUDED = 7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +84,14 @@ def headline(notification: Notification) -> str:
     match notification.kind:
         case NotificationKind.CLOSED:
             words = f"recovered after {took}"
+        case NotificationKind.MISSED if notification.until is None:
+            words = f"you missed this: {notification.cause.words} for {took}, and still"
         case NotificationKind.MISSED:
             why = "" if notification.severity is Severity.WARNING else f" ({notification.cause.words})"
             words = f"you missed this: {_short_span(notification)}{why}, fine again"
-        case NotificationKind.REMINDER:
+        case NotificationKind.UNWATCHED:
+            words = f"not watched any more, was {notification.cause.words}"
+        case NotificationKind.REMINDER | NotificationKind.ONGOING:
             words = f"still {notification.cause.words} after {took}"
         case NotificationKind.CHANGED:
             words = f"now {notification.cause.words}"
@@ -103,12 +108,36 @@ def facts(notification: Notification) -> tuple[str, ...]:
         if notification.until is not None:
             span = f"{_state(notification)} {format_time(notification.since)} to {format_time(notification.until)}"
         lines.append(span + _count(notification))
+    if notification.kind is NotificationKind.UNWATCHED:
+        lines.append("It was removed from the configuration, or renamed: nobody checks whether it recovers.")
     if notification.is_good_news and notification.causes:
         word = "cause" if len(notification.causes) == 1 else "causes"
         lines.append(f"{word}: {_in_order(notification.causes)}")
     elif earlier := [cause for cause in notification.causes if cause is not notification.cause]:
         lines.append(f"before: {_in_order(earlier)}")
-    return tuple(lines)
+    return (*lines, *_included(notification.includes))
+
+
+def _included(parts: Sequence[Notification]) -> Iterator[str]:
+    """A line for each of the first, and the numbers of the rest."""
+    for part in parts[:_MOST_INCLUDED]:
+        words = headline(replace(part, database=part.database and clean(part.database, NAME_LIMIT)))
+        number = "" if part.incident is None else f" (incident {part.incident})"
+        yield f"{_symbol(part)} {words.replace('you missed this: ', '')}{number}"
+    if rest := parts[_MOST_INCLUDED:]:
+        numbers = sorted(part.incident for part in rest if part.incident is not None)
+        yield f"and {len(rest)} more: incidents {_ranges(numbers)}" if numbers else f"and {len(rest)} more"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`3, 5-9`; `numbers` are in order."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def explanation(notification: Notification) -> tuple[str, ...]:
@@ -195,8 +224,8 @@ def _harmless(character: str) -> str:
 
 
 def _symbol(notification: Notification) -> str:
-    if notification.kind in (NotificationKind.CLOSED, NotificationKind.MISSED):
-        return "🟢"
-    if notification.kind is NotificationKind.TEST:
+    if notification.kind in (NotificationKind.TEST, NotificationKind.UNWATCHED):
         return "⚪"
+    if notification.is_good_news:
+        return "🟢"
     return "🔴" if notification.severity is Severity.CRITICAL else "🟡"

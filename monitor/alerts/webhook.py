@@ -57,4 +57,6 @@ def _cleaned(value: Any) -> Any:
     """Foreign text in the fields is cleaned as in the lines: many receivers refuse JSON with a lone surrogate."""
     if isinstance(value, list):
         return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _cleaned(item) for key, item in value.items()}
     return clean(value, LINE_LIMIT) if isinstance(value, str) else value

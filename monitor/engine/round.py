@@ -84,6 +84,8 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
     sending = asyncio.create_task(deliverer.work()) if deliverer else None
     try:
         results = await asyncio.gather(*(_until_decided(cycle, plan) for cycle in cycles))
+        if deliverer is not None:
+            deliverer.wake()  # what has waited for a day is told once it is known how things stand
         with suppress(TimeoutError):
             async with asyncio.timeout(plan.deadline.left(reserve=_RESERVE).total_seconds()):
                 await plan.connectivity.wait_background()

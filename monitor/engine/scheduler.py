@@ -240,7 +240,9 @@ class Scheduler:
         self._health.finish(cycle.name, monotonic())
         if self._on_check is not None:
             self._on_check(cycle_result)
-        if cycle_result.recorded.transition.notifications:
+        transition = cycle_result.recorded.transition
+        # With an open incident too: some messages wait for what a check finds.
+        if transition.notifications or transition.incident is not None:
             self._monitor.deliverer.wake()
         if cycle_result.is_in_doubt:
             self._check_soon(cycle)

@@ -164,7 +164,10 @@ def build(
     scrub = Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
     store = open_store(settings, clock=clock, notify_unwritable=notify_unwritable)
-    store.retry_now()
+    store.begin(
+        databases={database.name for database in settings.databases},
+        destinations={channel.name: _destination(channel) for channel in channels_of(settings)},
+    )
     for name, state in store.channel_states().items():
         channel = channels.get(name)
         if state.move is not None and isinstance(channel, TelegramChannel):
@@ -255,6 +258,19 @@ def channels_of(settings: Settings) -> tuple[ChannelSettings, ...]:
 def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
     """The channels by name."""
     return {channel.name: _channel(channel, scrub) for channel in channels_of(settings)}
+
+
+def _destination(settings: ChannelSettings) -> str:
+    """Where a channel's messages go. Another bot in the same chat is the same destination. It may be a secret."""
+    match settings:
+        case SlackSettings():
+            return settings.webhook_url.reveal()
+        case TelegramSettings():
+            return f"{settings.api_url} {settings.chat_id}"
+        case WebhookSettings():
+            return settings.url.reveal()
+        case LogSettings():
+            return "the log"
 
 
 def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:

@@ -90,6 +90,37 @@ def acknowledge(state: IncidentState, now: datetime) -> IncidentState:
     return replace(state, incident=replace(state.incident, acknowledged_at=now))
 
 
+def unwatched(state: IncidentState, database: str, checked_at: datetime, now: datetime) -> Transition:
+    """What it leads to that a database with an open incident is configured no more: nobody will see its end.
+
+    The incident ends at the last check, since it is not known how long it went on.
+    """
+    if state.incident is None:
+        return Transition(state=state)
+    incident = replace(state.incident, closed_at=max(state.incident.opened_at, checked_at), is_unwatched=True)
+    return Transition(
+        state=replace(state, incident=None, recent=()),
+        incident=incident,
+        notifications=(notification_of(NotificationKind.UNWATCHED, incident, database=database, at=now),),
+    )
+
+
+def standing(incident: Incident, database: str, now: datetime, *, missed: bool = False) -> Notification:
+    """Where an incident stands, for whoever never heard of it; with `missed`, for whoever hears a day late."""
+    if incident.is_unwatched:
+        kind = NotificationKind.UNWATCHED
+    elif missed:
+        kind = NotificationKind.MISSED
+    else:
+        kind = NotificationKind.ONGOING if incident.closed_at is None else NotificationKind.CLOSED
+    return notification_of(kind, incident, database=database, at=now)
+
+
+def is_recovering(state: IncidentState) -> bool:
+    """True when the latest check of an open incident was fine: its end may be a check away."""
+    return bool(state.incident and state.recent and state.recent[-1].family is Family.FINE)
+
+
 def is_in_doubt(state: IncidentState, alerts: AlertSettings, *, with_slow: bool = False) -> bool:
     """True when the next check should come after `confirm_interval`, because a decision is pending.
 
@@ -281,19 +312,26 @@ def _severity(cause: Outcome) -> Severity:
 def _notification(
     kind: NotificationKind, incident: Incident, check: Check, *, before: Outcome | None = None
 ) -> Notification:
+    return replace(
+        notification_of(kind, incident, database=check.database, at=check.at),
+        before=before,
+        detail="" if kind is NotificationKind.CLOSED else check.detail,
+        by_canary=Fact.FOUND_BY_CANARY in check.facts,
+    )
+
+
+def notification_of(kind: NotificationKind, incident: Incident, *, database: str, at: datetime) -> Notification:
+    """What can be told of an incident without a check at hand."""
     return Notification(
         kind=kind,
-        created_at=check.at,
-        database=check.database,
+        created_at=at,
+        database=database,
         incident=incident.id,
         severity=incident.severity,
         cause=incident.cause,
         causes=incident.causes,
-        before=before,
         since=incident.opened_at,
         until=incident.closed_at,
         checks_failed=incident.checks_failed,
-        detail="" if kind is NotificationKind.CLOSED else check.detail,
-        verdict=None if kind is NotificationKind.CLOSED else incident.verdict,
-        by_canary=Fact.FOUND_BY_CANARY in check.facts,
+        verdict=incident.verdict if incident.closed_at is None else None,
     )

@@ -30,7 +30,8 @@ class Incident:
     `opened_at` is its first failing check and `closed_at` the first fine check after it, so that their difference
     is how long people were without the database; `notified_at` is when the rule was met.
     `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one,
-    and `verdict` what was told of it.
+    and `verdict` what was told of it. `unchecked` are the spans of it in which nobody checked. One that
+    `is_unwatched` ended because its database is not configured any more, at the last check of it.
     """
 
     id: int
@@ -44,6 +45,8 @@ class Incident:
     reminders_sent: int = 0
     acknowledged_at: datetime | None = None
     closed_at: datetime | None = None
+    unchecked: tuple[tuple[datetime, datetime], ...] = ()
+    is_unwatched: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +111,7 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         "verdict": verdict_to_json(incident.verdict),
         "reminders_sent": incident.reminders_sent,
         "acknowledged_at": incident.acknowledged_at.isoformat() if incident.acknowledged_at else None,
+        "unchecked": [[start.isoformat(), end.isoformat()] for start, end in incident.unchecked],
     }
 
 
@@ -124,6 +128,10 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         verdict=verdict_from_json(values["verdict"]),
         reminders_sent=values["reminders_sent"],
         acknowledged_at=datetime.fromisoformat(acknowledged) if acknowledged else None,
+        unchecked=tuple(
+            (datetime.fromisoformat(start), datetime.fromisoformat(end))
+            for start, end in values.get("unchecked", ())
+        ),
     )
 
 

@@ -159,7 +159,7 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
     end = incident.closed_at
     return {
         "id": incident.id,
-        "state": "open" if end is None else "closed",
+        "state": "open" if end is None else "unwatched" if incident.is_unwatched else "closed",
         "opened_at": iso(incident.opened_at),
         "closed_at": None if end is None else iso(end),
         "duration_seconds": _seconds((end or now) - incident.opened_at),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
 from monitor.diagnosis.verdicts import Diagnosis
-from monitor.incidents.rules import acknowledge
+from monitor.incidents.rules import acknowledge, unwatched
 from monitor.incidents.state import Incident, IncidentState, Transition
 from monitor.lib.times import to_ms
 from monitor.store.file.resilient import FileTrouble, ResilientFile
@@ -56,8 +57,10 @@ class Store:
     ) -> None:
         self._channels = tuple(channels)
         self._clock = clock
+        self._log = log
         self._notify_unwritable = notify_unwritable
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
+        self._begin_again: Callable[[], None] | None = None
         self._file = ResilientFile(
             path, clock=clock, log=log, restore=self._restore_states, notify=self._enqueue_trouble
         )
@@ -98,6 +101,8 @@ class Store:
         self._states[check.database] = (recorded.transition.state, check.at)
         if recorded.transition.notifications:
             self._file.sync()
+        if self._begin_again is not None and not self.is_in_memory:
+            self._begin_again()
         return recorded
 
     def state(self, database: str) -> IncidentState:
@@ -109,6 +114,10 @@ class Store:
     def incidents(self, *, closed_too: bool = False) -> list[tuple[str, Incident]]:
         """Open incidents with their database's name, the newest first."""
         return self._do(lambda connection: incidents.read_incidents(connection, closed_too=closed_too))
+
+    def find_incident(self, number: int) -> tuple[str, Incident] | None:
+        """An incident, open or closed, with its database's name; `None` for a number that was not given."""
+        return self._do(lambda connection: incidents.find_incident(connection, number), only_read=True)
 
     def acknowledge_incident(self, incident: int, now: datetime) -> bool:
         """True when the incident is open and is now (or was already) acknowledged."""
@@ -156,13 +165,53 @@ class Store:
 
         self._do(work)
 
-    def retry_now(self) -> None:
-        """Make what waits for a later attempt due now, as at a start: a restart may have repaired a channel."""
-        self._do(outbox.retry_now)
+    def begin(self, *, databases: Container[str], destinations: Mapping[str, str]) -> None:
+        """Bring what is remembered in line with the settings, at the start of whatever checks and delivers.
+
+        `databases` are the names of all that are configured, `destinations` say where each channel's messages go.
+        Incidents of other databases end as unwatched; what waits for other channels is given up; each channel is
+        told of the open incidents that it never heard of. What waits for a later attempt is due now: a restart
+        may have repaired a channel.
+        """
+        now = self._clock()
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            lines = list(self._end_unwatched(connection, databases, now))
+            for channel, number in outbox.settle_removed(connection, self._channels, now).items():
+                lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
+            for channel in self._channels:
+                for incident in outbox.bring_up_to_date(connection, channel, destinations[channel], now):
+                    lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
+            outbox.retry_now(connection)
+            return lines
+
+        for line in self._do(work):
+            self._log("WARNING", line)
+        # Memory may know nothing of a file that could not even be read.
+        self._begin_again = partial(self.begin, databases=databases, destinations=destinations)
+        if not self.is_in_memory:
+            self._begin_again = None
+
+    def _end_unwatched(
+        self, connection: sqlite3.Connection, databases: Container[str], now: datetime
+    ) -> Iterable[str]:
+        for name, incident in incidents.read_incidents(connection, closed_too=False):
+            if name in databases:
+                continue
+            database = incidents.database_id(connection, name)
+            state, checked_at = incidents.read_state(connection, database)
+            checked_at = checked_at or incident.notified_at
+            transition = unwatched(replace(state, incident=incident), name, checked_at, now)
+            incidents.write_state(connection, database, transition.state, checked_at)
+            incidents.write_incident(connection, database, transition.incident or incident)
+            for notification in transition.notifications:
+                heard = outbox.who_heard(connection, incident.id, self._channels)
+                outbox.enqueue(connection, notification, heard)
+            yield f"{name} is not configured any more: its incident {incident.id} is closed as unwatched"
 
     def claim(self, channel: str, now: datetime) -> Delivery | None:
         """The next delivery due on this channel, leased to the caller."""
-        return self._do(lambda connection: outbox.claim(connection, channel, now))
+        return self._do(lambda connection: outbox.claim(connection, channel, now, checked=self._states))
 
     def acknowledge_delivery(
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
@@ -172,7 +221,8 @@ class Store:
 
     def next_due(self, channel: str) -> datetime | None:
         """When the channel's next message may be tried; `None` when none waits."""
-        return self._do(lambda connection: outbox.next_due(connection, channel))
+        now = self._clock()
+        return self._do(lambda connection: outbox.next_due(connection, channel, now, checked=self._states))
 
     def channel_states(self) -> dict[str, ChannelState]:
         """What is remembered of each channel, by name."""

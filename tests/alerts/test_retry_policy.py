@@ -11,12 +11,12 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import (
     LEASE,
     OutboxMessage,
+    is_stale,
     late_note,
     next_delivery,
     next_to_try,
     next_try,
     pause_before_retry,
-    should_give_up,
 )
 from monitor.checks.observation import Outcome
 
@@ -119,15 +119,15 @@ def test_pauses_double_and_end_at_five_minutes() -> None:
     [(1, 30, 30), (10, 30, 300), (1, 7200, 7200), (1, 10**6, 86_400)],
 )
 def test_a_pause_that_a_channel_requests_is_kept_up_to_a_day(attempts: int, requested: int, pause: int) -> None:
-    """Never earlier than it asked for, nor earlier than without a request; after a day the message is given up."""
+    """Never earlier than it asked for, nor earlier than without a request, and never longer than a day."""
     assert pause_before_retry(attempts, timedelta(seconds=requested), 0.0) == timedelta(seconds=pause)
 
 
-def test_a_message_is_given_up_after_a_day() -> None:
-    """Counted from when it was enqueued."""
-    [message] = fresh(1)
-    assert not should_give_up(message, NOW + timedelta(hours=24) - SECOND)
-    assert should_give_up(message, NOW + timedelta(hours=24))
+def test_a_message_is_stale_after_a_day() -> None:
+    """Counted from when it was enqueued; then it is not sent as it is, and never given up."""
+    messages = fresh(1)
+    assert not is_stale(messages, NOW + timedelta(hours=24) - SECOND)
+    assert is_stale(messages, NOW + timedelta(hours=24))
 
 
 def test_what_is_due_is_tried_in_order() -> None:

@@ -46,7 +46,6 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     """The checks recorded one after the other, judged as in `run`, and the file opened to be read."""
     now = [START]
     store = Store(tmp_path / "history.db", channels=(), log=lambda level, text: None, clock=lambda: now[0])
-    store.retry_now()
     for one in checks():
         now[0] = one.at
         store.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from monitor.sandbox.messaging import MessagingStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from tests.judging import judge
+from tests.store.conftest import Destinations, Everything
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 NO_TIME, SECOND, MINUTE = timedelta(0), timedelta(seconds=1), timedelta(minutes=1)
@@ -51,6 +53,7 @@ class OutboxSetup:
     def __init__(self, path: Path, inbox: MessagingStandIn) -> None:
         self.path, self.inbox = path, inbox
         self.now = START
+        self.databases: Container[str] = Everything()
         self.tick = NO_TIME
         self.tried: list[DeliveryAttempt] = []
         self.channels: dict[str, Channel] = {
@@ -74,7 +77,7 @@ class OutboxSetup:
     def restart(self) -> None:
         self.close()
         self.open()
-        self.store.retry_now()
+        self.store.begin(databases=self.databases, destinations=Destinations())
 
     def close(self) -> None:
         self.store_thread.stop(self.store.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +25,28 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=1)
 
 
+class Everything(Container[str]):
+    """The databases of settings in which whatever a test checks is configured."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class Destinations(dict[str, str]):
+    """Where the messages of each channel go: a place of its own, unless a test says otherwise."""
+
+    def __missing__(self, channel: str) -> str:
+        return f"https://example.com/{channel}"
+
+
 class StoreSetup:
     """A store, its clock and what it logged; made again on the same file, as after a restart."""
 
     def __init__(self, path: Path, channels: tuple[str, ...] = ("slack", "telegram")) -> None:
         self.path = path
         self.channels = channels
+        self.databases: Container[str] = Everything()
+        self.destinations = Destinations()
         self.now = START
         self.logged: list[tuple[str, str]] = []
         self.store = self._open()
@@ -42,7 +58,7 @@ class StoreSetup:
             log=lambda level, text: self.logged.append((level, text)),
             clock=lambda: self.now,
         )
-        store.retry_now()
+        store.begin(databases=self.databases, destinations=self.destinations)
         return store
 
     def restart(self) -> None:

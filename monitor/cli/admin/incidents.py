@@ -12,6 +12,7 @@ import click
 
 from monitor.cli.options import CommandGroup, config_option, fail, load_settings, reason
 from monitor.engine.wiring import open_store
+from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, format_time, now_utc
 from monitor.report.values import VERSION, incident_values
 from monitor.store.errors import RefusedFileError
@@ -42,7 +43,8 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
     for database, incident in found:
         end = incident.closed_at
         lasted = format_duration((end or now) - incident.opened_at)
-        state = f"closed after {lasted}" if end else f"open for {lasted}"
+        closed = "not watched any more" if incident.is_unwatched else "closed"
+        state = f"{closed} after {lasted}" if end else f"open for {lasted}"
         acknowledged = ", acknowledged" if incident.acknowledged_at else ""
         causes = ", then ".join(cause.words for cause in incident.causes)
         since = format_time(incident.opened_at)
@@ -58,19 +60,31 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
 def acknowledge(context: click.Context, number: str) -> None:
     """Acknowledge incident N: somebody knows of it, no more reminders."""
     with _store(context) as store:
-        is_known = (
-            store is not None and _NUMBER.fullmatch(number) and store.acknowledge_incident(int(number), now_utc())
-        )
-        if store is None or not is_known:
+        found = store.find_incident(int(number)) if store is not None and _NUMBER.fullmatch(number) else None
+        if store is None or found is None or found[1].closed_at is not None:
             numbers = [] if store is None else [str(incident.id) for _, incident in store.incidents()]
             open_ones = f"open are {', '.join(numbers)}" if numbers else "none is open"
-            fail(f"wanted the number of an open incident, found {number!r}. Next: {open_ones}")
+            what = repr(number) if found is None else f"{number}, {_over(*found)}"
+            fail(f"wanted the number of an open incident, found {what}. Next: {open_ones}")
+        store.acknowledge_incident(int(number), now_utc())
         if store.is_in_memory:
             fail(
                 "wanted to write it into the history file, found that it cannot be written. "
                 "Next: make it writable or free its disk, then acknowledge again"
             )
-    click.echo(f"incident {number} acknowledged; no more reminders, its end will be reported")
+    name, _ = found
+    if name in {database.name for database in load_settings(context).databases}:
+        click.echo(f"incident {number} acknowledged; no more reminders, its end will be reported")
+    else:
+        click.echo(
+            f"incident {number} acknowledged; no more reminders. {name} is not configured any more: nobody checks "
+            "whether it recovers, and the next start of the monitor closes the incident as unwatched"
+        )
+
+
+def _over(name: str, incident: Incident) -> str:
+    why = f": {name} is not configured any more, and nobody checks it" if incident.is_unwatched else ""
+    return f"which is {'unwatched' if incident.is_unwatched else 'closed'}{why}"
 
 
 @contextmanager

@@ -248,7 +248,8 @@ def _incident(incident: Incident, now: datetime) -> Text:
     end, took = incident.closed_at, format_duration((incident.closed_at or now) - incident.opened_at)
     is_slow = incident.severity is Severity.WARNING
     causes = Text(", then ".join(cause.words for cause in incident.causes), style="yellow" if is_slow else "red")
-    state = f"{took}, until {format_time(end)}" if end else f"still open after {took}"
+    until = "not watched any more since" if incident.is_unwatched else "until"
+    state = f"{took}, {until} {format_time(end)}" if end else f"still open after {took}"
     checks = f"{incident.checks_failed:,} checks {'slow' if is_slow else 'failed'}"
     return Text().append_text(causes).append(f" · since {format_time(incident.opened_at)} · {state} · {checks}")
 

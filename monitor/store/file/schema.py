@@ -13,9 +13,9 @@ from monitor.checks.observation import Family, Outcome
 from monitor.store.errors import DamagedError, ForeignFileError, NewerFileError, UnreleasedFileError
 from monitor.store.rollups.rollup import HOUR_MS
 
-APPLICATION_ID = 0x5550534D  # "UPSM", so that `file` and we recognise our own
-# "UPST": builds before the first release, with other tables under the same schema versions.
-_UNRELEASED_ID = 0x55505354
+APPLICATION_ID = 0x5550524D  # "UPRM", so that `file` and we recognise our own
+# "UPST", "UPSM": builds before the first release, with other tables under the same schema versions.
+_UNRELEASED_IDS = {0x55505354, 0x5550534D}
 # A file with these is ours even where the application id was damaged.
 _OUR_TABLES = {"check_result", "incident_state", "outbox"}
 
@@ -63,7 +63,9 @@ CREATE TABLE incident (
   causes TEXT NOT NULL,
   severity TEXT NOT NULL,
   checks_failed INTEGER NOT NULL,
-  verdict TEXT NOT NULL
+  verdict TEXT NOT NULL,
+  is_unwatched INTEGER NOT NULL,
+  unchecked TEXT NOT NULL
 );
 CREATE TABLE outbox (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -88,6 +90,8 @@ CREATE TABLE delivery_count (
 ) WITHOUT ROWID;
 CREATE TABLE channel (
   name TEXT PRIMARY KEY,
+  salt BLOB,
+  fingerprint BLOB,
   broken_ms INTEGER,
   reason TEXT,
   chat_id_before TEXT,
@@ -135,7 +139,7 @@ MIGRATIONS: tuple[str, ...] = (_TABLES + _VIEWS,)
 
 def refuse_others(connection: sqlite3.Connection) -> None:
     """Raise a `RefusedFileError` for a file that is not ours to write: unreleased, newer, foreign. Only reads."""
-    if _application_id(connection) == _UNRELEASED_ID:
+    if _application_id(connection) in _UNRELEASED_IDS:
         raise UnreleasedFileError
     version = _version(connection)
     if version > len(MIGRATIONS):

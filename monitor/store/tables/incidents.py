@@ -19,7 +19,7 @@ from monitor.store.errors import reading
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _INCIDENT_COLUMNS = (
     "incident.id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes, severity, checks_failed,"
-    " verdict"
+    " verdict, is_unwatched, unchecked"
 )
 
 
@@ -71,11 +71,12 @@ def next_incident(connection: sqlite3.Connection) -> int:
 def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
     connection.execute(
         "INSERT INTO incident (id, database_id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes,"
-        " severity, checks_failed, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " severity, checks_failed, verdict, is_unwatched, unchecked)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET"
         " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
         " causes = excluded.causes, severity = excluded.severity, checks_failed = excluded.checks_failed,"
-        " verdict = excluded.verdict",
+        " verdict = excluded.verdict, is_unwatched = excluded.is_unwatched, unchecked = excluded.unchecked",
         (
             incident.id,
             database,
@@ -88,6 +89,8 @@ def write_incident(connection: sqlite3.Connection, database: int, incident: Inci
             incident.severity.value,
             incident.checks_failed,
             _to_json(verdict_to_json(incident.verdict)),
+            incident.is_unwatched,
+            _to_json([[to_ms(start), to_ms(end)] for start, end in incident.unchecked]),
         ),
     )
 
@@ -131,6 +134,16 @@ def read_incident(connection: sqlite3.Connection, number: int) -> Incident:
     )
 
 
+def find_incident(connection: sqlite3.Connection, number: int) -> tuple[str, Incident] | None:
+    """The incident of that number with its database's name; `None` for a number that was not given."""
+    row = connection.execute(
+        f"SELECT name, {_INCIDENT_COLUMNS} FROM incident JOIN database ON database.id = database_id"
+        " WHERE incident.id = ?",
+        (number,),
+    ).fetchone()
+    return None if row is None else (row[0], _incident(*row[1:]))
+
+
 def change_verdict(connection: sqlite3.Connection, number: int, verdict: Verdict) -> None:
     """The verdict of an incident, in its row and, while it is open, in the state of its database."""
     (database,) = connection.execute("SELECT database_id FROM incident WHERE id = ?", (number,)).fetchone()
@@ -142,7 +155,8 @@ def change_verdict(connection: sqlite3.Connection, number: int, verdict: Verdict
 
 
 def _incident(*columns: Any) -> Incident:
-    number, opened, notified, closed, acknowledged, cause, causes, severity, failed, verdict = columns
+    number, opened, notified, closed, acknowledged, cause, causes, severity, failed, verdict, *ending = columns
+    is_unwatched, unchecked = ending
     with reading("an incident"):
         return Incident(
             id=number,
@@ -155,4 +169,6 @@ def _incident(*columns: Any) -> Incident:
             severity=Severity(severity),
             checks_failed=failed,
             verdict=verdict_from_json(json.loads(verdict)),
+            is_unwatched=bool(is_unwatched),
+            unchecked=tuple((from_ms(start), from_ms(end)) for start, end in json.loads(unchecked)),
         )

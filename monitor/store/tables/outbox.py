@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.alerts.notification import Notification, from_json, to_json
+from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
     LONGEST_PAUSE,
     PAUSE_WHEN_REFUSED,
+    STALE_AFTER,
     ChatMove,
     Delivery,
     DeliveryResult,
     DeliveryStatus,
     OutboxMessage,
     has_failed_just_now,
+    is_stale,
+    is_under_way,
+    missed,
     next_delivery,
     next_to_try,
     next_try,
     pause_before_retry,
-    should_give_up,
 )
+from monitor.incidents.rules import is_recovering, standing
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.errors import reading
+from monitor.store.tables.incidents import database_id, find_incident, read_incidents, read_state
 
 SENT = "sent"
 FAILED = "failed"
@@ -97,14 +104,25 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
     return bool(rows)
 
 
-def claim(connection: sqlite3.Connection, channel: str, now: datetime) -> Delivery | None:
-    """The next delivery that is due on this channel, leased so that no other process sends it meanwhile."""
+def claim(
+    connection: sqlite3.Connection, channel: str, now: datetime, *, checked: Container[str] = ()
+) -> Delivery | None:
+    """The next delivery that is due on this channel, leased so that no other process sends it meanwhile.
+
+    What has waited for a day is sent as one message that tells where things stand now; for that, a database whose
+    incident is open must be among those that were `checked`.
+    """
     if _is_blocked(connection, channel, now):
         return None
-    waiting = next_to_try(_by_incident(connection, channel), now)
+    groups = _ready(connection, channel, now, checked)
+    waiting = next_to_try(groups, now)
     if waiting is None:
         return None
-    delivery = next_delivery(waiting)
+    if is_stale(waiting, now):
+        stale = [each for each in groups if is_stale(each, now) and not is_under_way(each, now)]
+        delivery = missed(stale, [_standing(connection, each, now) for each in stale], now)
+    else:
+        delivery = next_delivery(waiting)
     connection.executemany(
         "UPDATE outbox SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
         [(to_ms(now), to_ms(now + LEASE), message.id) for message in delivery.messages],
@@ -139,18 +157,15 @@ def acknowledge(
     if refused and _is_refused_for_itself(connection, delivery, result):
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
-    over = [message for message in delivery.messages if should_give_up(message, now)]
-    _failed(connection, over, result, now, due_at=None)
-    _failed(connection, [each for each in delivery.messages if each not in over], result, now, due_at=now + pause)
-    return DeliveryEffect(
-        gave_up="a day of trying is over" if over else "",
-        broke=refused and _mark_broken(connection, delivery.channel, result.detail, now),
-    )
+    _failed(connection, delivery.messages, result, now, due_at=now + pause)
+    return DeliveryEffect(broke=refused and _mark_broken(connection, delivery.channel, result.detail, now))
 
 
-def next_due(connection: sqlite3.Connection, channel: str) -> datetime | None:
-    """When the channel's next message may be tried, 1970 for one that is due; `None` when none waits."""
-    moments = [next_try(waiting) or from_ms(0) for waiting in _by_incident(connection, channel)]
+def next_due(
+    connection: sqlite3.Connection, channel: str, now: datetime, *, checked: Container[str] = ()
+) -> datetime | None:
+    """When the channel's next message may be tried, 1970 for one that is due; `None` when none waits for a try."""
+    moments = [next_try(waiting) or from_ms(0) for waiting in _ready(connection, channel, now, checked)]
     if not moments:
         return None
     return max(min(moments), _blocked_until(connection, channel) or from_ms(0))
@@ -159,6 +174,85 @@ def next_due(connection: sqlite3.Connection, channel: str) -> datetime | None:
 def retry_now(connection: sqlite3.Connection) -> None:
     """Make every waiting message due, but for those being sent and for a wait that a channel asked for."""
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE {_FREE}")
+
+
+_NOT_CONFIGURED = "the channel is not configured any more"
+
+
+def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:
+    """Give up what waits for channels that are not configured any more; return how many messages of each.
+
+    Under a name that comes back they would be told days later, when they are not true any more.
+    """
+    names = list(configured)
+    others = f"{_WAITING} AND channel NOT IN ({', '.join('?' * len(names))})"
+    counts = dict(connection.execute(f"SELECT channel, count(*) FROM outbox WHERE {others} GROUP BY 1", names))
+    connection.execute(
+        f"UPDATE outbox SET given_up_ms = ?, last_error = ? WHERE {others}", (to_ms(now), _NOT_CONFIGURED, *names)
+    )
+    return counts
+
+
+def who_heard(connection: sqlite3.Connection, incident: int, configured: Iterable[str]) -> list[str]:
+    """The channels that were told of an incident, or will be by what waits."""
+    sql = "SELECT DISTINCT channel FROM outbox WHERE incident_id = ? AND given_up_ms IS NULL"
+    heard = {name for (name,) in connection.execute(sql, (incident,))}
+    return [name for name in configured if name in heard]
+
+
+def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: str, now: datetime) -> list[int]:
+    """Enqueue where things stand for a channel that missed it; return the incidents that it is told of.
+
+    That is each open incident of which it was never told, as it is for a channel that is new, and for one whose
+    messages go to another `destination` than before; and the end of each whose beginning it was told.
+    """
+    is_replaced = _note_destination(connection, channel, destination)
+    told = _told(connection, channel)
+    missing = []
+    for name, incident in read_incidents(connection, closed_too=True):
+        kinds = told.get(incident.id, {})
+        is_heard = bool(kinds) and (not is_replaced or not all(kinds.values()))
+        is_end_heard = any(kind.value in kinds for kind in _ENDS)
+        if is_heard if incident.closed_at is None else is_end_heard or not any(kinds.values()):
+            continue
+        is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
+        enqueue(connection, standing(incident, name, now, missed=is_late), (channel,))
+        missing.append(incident.id)
+    return missing
+
+
+_ENDS = (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.UNWATCHED)
+
+
+def _told(connection: sqlite3.Connection, channel: str) -> dict[int, dict[str, bool]]:
+    """By incident, the kinds of what was delivered to a channel (true) or waits for it (false)."""
+    told: dict[int, dict[str, bool]] = {}
+    for incident, kind, is_delivered in connection.execute(
+        "SELECT incident_id, kind, delivered_ms IS NOT NULL FROM outbox"
+        " WHERE channel = ? AND incident_id IS NOT NULL AND given_up_ms IS NULL ORDER BY id",
+        (channel,),
+    ):
+        told.setdefault(incident, {})[kind] = bool(is_delivered)
+    return told
+
+
+def _note_destination(connection: sqlite3.Connection, channel: str, destination: str) -> bool:
+    """True when the channel's messages went elsewhere before; then what is remembered of it is forgotten.
+
+    The address of a webhook is a secret, and a chat's number could be found by trying. So a fingerprint of two
+    bytes is kept, made with a salt of the channel's own: whoever has the file can rule a guess out, and never
+    confirm one. In one of 65,536 cases a replaced channel looks like the one before.
+    """
+    row = connection.execute("SELECT salt, fingerprint FROM channel WHERE name = ?", (channel,)).fetchone()
+    salt, known = row or (None, None)
+    salt = salt if isinstance(salt, bytes) else secrets.token_bytes(16)
+    fingerprint = hashlib.blake2b(destination.encode("utf-8", "surrogatepass"), key=salt, digest_size=2).digest()
+    if fingerprint == known:
+        return False
+    if known is not None:
+        connection.execute("DELETE FROM channel WHERE name = ?", (channel,))
+    _remember(connection, channel, salt=salt, fingerprint=fingerprint)
+    return known is not None
 
 
 def messages_pending(connection: sqlite3.Connection) -> int:
@@ -191,6 +285,36 @@ def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Outb
         key = ("outbox", message.id) if incident is None else ("incident", incident)
         groups.setdefault(key, []).append(message)
     return list(groups.values())
+
+
+def _ready(
+    connection: sqlite3.Connection, channel: str, now: datetime, checked: Container[str]
+) -> list[list[OutboxMessage]]:
+    """The waiting groups, without those that are told as they stand now while that is not known."""
+    return [
+        waiting
+        for waiting in _by_incident(connection, channel)
+        if not is_stale(waiting, now) or _is_known_now(connection, waiting, checked)
+    ]
+
+
+def _is_known_now(
+    connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], checked: Container[str]
+) -> bool:
+    number = waiting[0].notification.incident
+    found = None if number is None else find_incident(connection, number)
+    if found is None or found[1].closed_at is not None:
+        return True
+    name, _ = found
+    state, _ = read_state(connection, database_id(connection, name))
+    return name in checked and not is_recovering(state)
+
+
+def _standing(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], now: datetime) -> Notification:
+    """Where the incident stands; what is about no incident, or about one whose row is lost, as it was told."""
+    latest = next_delivery(waiting).notification
+    found = None if latest.incident is None else find_incident(connection, latest.incident)
+    return latest if found is None else standing(found[1], found[0], now, missed=True)
 
 
 def _message(*columns: Any) -> OutboxMessage:
@@ -324,7 +448,7 @@ def _channel_state(*columns: Any) -> ChannelState:
         )
 
 
-def _remember(connection: sqlite3.Connection, channel: str, **columns: str | int) -> None:
+def _remember(connection: sqlite3.Connection, channel: str, **columns: str | int | bytes) -> None:
     connection.execute("INSERT OR IGNORE INTO channel (name) VALUES (?)", (channel,))
     assignments = ", ".join(f"{column} = ?" for column in columns)
     connection.execute(f"UPDATE channel SET {assignments} WHERE name = ?", (*columns.values(), channel))

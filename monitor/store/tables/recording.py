@@ -122,7 +122,9 @@ def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int
         ) + delete_checks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)
         connection.execute("DELETE FROM gap WHERE database_id = ? AND to_ms < ?", (database, limit.failing_ms))
     connection.execute(
-        "DELETE FROM outbox WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)",
+        # What was told of an open incident is asked for at each start.
+        "DELETE FROM outbox WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)"
+        " AND ifnull(incident_id, 0) NOT IN (SELECT id FROM incident WHERE closed_ms IS NULL)",
         (limit.checks_ms,),
     )
     move_retention(connection, limit)

@@ -146,7 +146,8 @@ def describe_incident(incident: Incident, now: datetime) -> str:
         sentences.append(f"Open for {format_duration(now - incident.opened_at)}.")
     else:
         lasted = format_duration(incident.closed_at - incident.opened_at)
-        sentences.append(f"Recovered {format_time(incident.closed_at)}, after {lasted}.")
+        how = "Not watched any more since" if incident.is_unwatched else "Recovered"
+        sentences.append(f"{how} {format_time(incident.closed_at)}, after {lasted}.")
     noun = "check" if incident.checks_failed == 1 else "checks"
     sentences.append(f"{incident.checks_failed:,} {noun} failed.")
     return " ".join(sentences)
