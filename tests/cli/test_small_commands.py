@@ -110,6 +110,25 @@ def test_an_incident_is_listed_acknowledged_and_listed_as_known(tmp_path: Path, 
     assert "open are 1" in wrong.stderr
 
 
+def test_acknowledging_what_nobody_watches_promises_no_end(tmp_path: Path, people: MessagingStandIn) -> None:
+    """A renamed database: before the next start its incident is open still, after it over as unwatched."""
+    with UpstashStandIn("another") as upstash:
+        program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
+        program.end("check")
+        program.set(settings(database("renamed", upstash.url, "another"), channels=slack(people)))
+        known = program.end("incidents", "ack", "1")
+        assert known.status == 0
+        assert "main is not configured any more" in known.stdout
+        assert "its end will be reported" not in known.stdout
+        assert "its incident 1 is closed as unwatched" in program.end("check").stderr
+    over = program.end("incidents", "ack", "1")
+    assert over.status == 3
+    assert "found 1, which is unwatched: main is not configured any more" in over.stderr
+    [row] = json.loads(program.end("incidents", "--all", "--json").stdout)["incidents"]
+    assert row["state"] == "unwatched"
+    assert told(people) == [(1, "opened"), (1, "unwatched")]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "error"),
     [
