@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # What is done with a connection; it is closed afterwards.
-Conduct = Callable[[socket.socket], None]
+Conduct = Callable[[socket.socket], object]
 
 UNAUTHORIZED = '{"error":"WRONGPASS invalid or missing auth token"}'
 
