@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import hypothesis
 import pytest
 
-from tests.program import assert_discreet
+from tests.contrib import dockerfile
+from tests.program import ROOT, assert_discreet
 
 _NAME = re.compile(r"(TOKEN|KEY|PASSWORD|SECRET|READER|OTHER)")
 # Shorter ones are words that may well be said.
@@ -25,6 +30,34 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback is reached directly, whatever this machine's environment says."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def pinned_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the pinned requirements and nothing else, made by the Dockerfile's own step.
+
+    It is made once for all workers of a run and belongs to all of them: nobody changes it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    environment, done = shared / "pinned", shared / "pinned.done"
+    with (shared / "pinned.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            [command] = dockerfile.stages()[0].all("RUN")
+            installed = subprocess.run(
+                ["bash", "-c", command.replace("/opt/venv", str(environment))],
+                cwd=ROOT,
+                env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if installed.returncode and "Failed to establish a new connection" in installed.stderr:
+                pytest.skip("the requirements cannot be fetched: this machine is offline")
+            assert installed.returncode == 0, installed.stderr
+            done.touch()
+    return environment
 
 
 @pytest.hookimpl(wrapper=True)

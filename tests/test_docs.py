@@ -20,7 +20,7 @@ from monitor.lib.times import write_duration
 from tools.make_docs import COMMAND, PAGES
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("contrib/**/*.md")])
 EACH_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -46,7 +46,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_files_that_are_named_exist(document: Path) -> None:
     """A path in code font is a path of the project."""
     for path in re.findall(
-        r"`((?:monitor|tests|docs|bench|tools)/[\w./-]+)`", document.read_text(encoding="utf-8")
+        r"`((?:monitor|tests|docs|bench|tools|contrib)/[\w./-]+)`", document.read_text(encoding="utf-8")
     ):
         assert (ROOT / path).exists(), f"{document.name} names {path}"
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tools.check_files import LARGEST_BYTES, mistakes
 
@@ -25,6 +25,9 @@ SCHEMAS = {
     ".github/ISSUE_TEMPLATE/bug.yml": "vendor.github-issue-forms",
     ".github/ISSUE_TEMPLATE/feature.yml": "vendor.github-issue-forms",
     ".github/ISSUE_TEMPLATE/config.yml": "vendor.github-issue-config",
+    "contrib/docker/compose.yaml": "vendor.compose-spec",
+    "contrib/github-action/action.yml": "vendor.github-actions",
+    "contrib/github-action/scheduled-check.yml": "vendor.github-workflows",
 }
 
 
@@ -40,15 +43,16 @@ def test_what_the_host_of_the_project_reads_fits_its_schema(name: str) -> None:
     """Workflows, dependency updates and issue forms are checked against the published schemas."""
     if find_spec("check_jsonschema") is None:
         pytest.skip("the Python package check-jsonschema is missing")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[name], str(ROOT / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    from check_jsonschema import main  # not everywhere
+
+    done = CliRunner().invoke(main, ["--builtin-schema", SCHEMAS[name], str(ROOT / name)])
+    assert done.exit_code == 0, done.output
 
 
 def test_every_file_of_the_hosts_is_listed_here() -> None:
     """A workflow or form that is added is checked as well."""
     found = {path.relative_to(ROOT).as_posix() for path in (ROOT / ".github").rglob("*.yml")}
-    assert found == set(SCHEMAS)
+    assert found == {name for name in SCHEMAS if name.startswith(".github/")}
 
 
 def test_every_hook_is_local_and_runs_what_the_project_installs() -> None:
