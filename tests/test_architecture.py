@@ -39,6 +39,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "aiohappyeyeballs": ("monitor/checks/", "monitor/doctor/network.py"),
     "apscheduler": ("monitor/engine/scheduler.py",),
     "click": ("monitor/cli/",),
+    "h11": ("monitor/web/",),
     "httpcore": ("monitor/checks/",),
     "httpx": ("monitor/checks/",),
     "jinja2": ("monitor/web/",),
@@ -54,7 +55,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "starlette": ("monitor/web/", "monitor/sandbox/"),
     "upstash_redis": ("monitor/checks/rest.py",),
     "urllib3": ("monitor/lib/bounded_http.py",),
-    "uvicorn": ("monitor/web/", "monitor/sandbox/"),
+    "uvicorn": ("monitor/sandbox/",),
     "yaml": ("monitor/config/",),
 }
 # Modules that only decide: nothing in them may reach the network, the disk, the clock or the log.

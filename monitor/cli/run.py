@@ -22,6 +22,7 @@ from monitor.config.load import is_forgotten_between_runs, warnings
 from monitor.config.settings import Settings
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, keep_pinging
 from monitor.engine.wiring import Monitor, build, channels_of
+from monitor.lib.limits import raise_descriptor_limit
 from monitor.lib.signals import stop_on_signals
 from monitor.lib.times import now_utc, write_duration
 from monitor.store.errors import RefusedFileError
@@ -39,6 +40,7 @@ def command(context: click.Context) -> None:
     """Check on schedule until stopped; serve the page when a port is set."""
     stop_on_signals(sys.exit)
     _keep_one_heap()
+    raise_descriptor_limit()
     settings = load_settings(context, stream=sys.stdout)
     health = HealthTracker()
     try:

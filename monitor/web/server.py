@@ -1,20 +1,40 @@
-"""The web server: uvicorn in the event loop of `run`, bound early, with deadlines for slow clients."""
+"""The web server: it listens early, counts its visitors, and always has a place for one more."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
+import logging
+import resource
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 
-import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-_KEEP_ALIVE_SECONDS = 5
-_MOST_CONNECTIONS = 200
-_CLIENT_TIMEOUT_SECONDS = 30.0
+from monitor.lib.limits import OUR_LIMITS
+from monitor.web.connection import Connection, Deadlines, Stage
+
+_log = logging.getLogger(__name__)
+# Who connects while the loop is busy waits in the kernel, and costs no file descriptor. A queue that is full makes
+# a visitor wait for the next try of its own kernel, a second later.
+_BACKLOG = 1024
+_MOST_CONNECTIONS = 256
+_LEAST_CONNECTIONS = 16
+# Of the file descriptors at most this part is for visitors; checks, alerts and the history need the rest.
+_PART_OF_DESCRIPTORS = 4
+# At most this part of the connections waits for the application; the other ones can be dropped at any time.
+_PART_AT_WORK = 0.75
+_ACCEPTED_AT_ONCE = 16
+_PAUSE_WITHOUT_DESCRIPTORS_SECONDS = 0.5
+
+
+_BUSY = PlainTextResponse(
+    "wanted to answer, found too many who ask at once. Next: try again\n",
+    status_code=503,
+    headers={"Cache-Control": "no-store", "Connection": "close", "Retry-After": "1"},
+)
 
 
 class CannotListenError(Exception):
@@ -24,89 +44,125 @@ class CannotListenError(Exception):
 class PageServer:
     """Binds when made, so that a port in use is known before the first check. Raises `CannotListenError`.
 
-    A client that has not sent its request and read the whole answer within `client_timeout_seconds` is cut off.
+    Holds at most 256 connections, or a quarter of the file descriptors. When all are taken, some that wait for
+    their clients are dropped: of the network that has most of them those that have waited longest. When too many
+    wait for the application, paths other than `always` are answered with 503.
     """
 
     def __init__(
-        self, host: str, port: int, app: ASGIApp, *, client_timeout_seconds: float = _CLIENT_TIMEOUT_SECONDS
+        self,
+        host: str,
+        port: int,
+        app: ASGIApp,
+        *,
+        always: frozenset[str] = frozenset({"/healthz"}),
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(
-            app,
-            http=_with_deadline(client_timeout_seconds),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            lifespan="off",
-            ws="none",
-            loop="none",
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=1,
-            limit_concurrency=_MOST_CONNECTIONS,
-        )
-        self._server = _WithoutSignals(config)
+        self._app = app
+        self._always = always
+        self._deadlines = deadlines or Deadlines()
+        self._most = _most_connections()
+        self._connections: set[Connection] = set()
+        self._turn = asyncio.Lock()
 
     async def serve(self) -> None:
         """Serve until cancelled; open connections are cut then."""
         try:
-            await self._server.serve(sockets=[self._socket])
+            while True:
+                await self._accept()
         finally:
             self._socket.close()
-            for connection in list(self._server.server_state.connections):
-                if connection.transport is not None:
-                    connection.transport.abort()
+            for connection in list(self._connections):
+                connection.abort()
+
+    async def _accept(self) -> None:
+        """Take in those who wait, some at a time, so that nobody waits long behind a crowd."""
+        loop = asyncio.get_running_loop()
+        arrived: list[socket.socket] = []
+        try:
+            arrived.append((await loop.sock_accept(self._socket))[0])
+            while len(arrived) < _ACCEPTED_AT_ONCE:
+                arrived.append(self._socket.accept()[0])
+        except BlockingIOError:
+            pass  # that was all
+        except OSError as error:
+            if error.errno in OUR_LIMITS:
+                # What waits for its client is not worth a check or an alert.
+                _log.warning("no file descriptor for a visitor; those that wait are dropped")
+                self._drop_waiting()
+                await asyncio.sleep(_PAUSE_WITHOUT_DESCRIPTORS_SECONDS)
+            else:  # the visitor has left already
+                await asyncio.sleep(0)
+        if len(self._connections) + len(arrived) > self._most:
+            self._drop_waiting()
+        await asyncio.gather(*(self._connect(sock) for sock in arrived))
+
+    async def _connect(self, sock: socket.socket) -> None:
+        try:
+            network = network_of(sock.getpeername()[0])
+            sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(
+                    self._app_for, network=network, deadlines=self._deadlines, held=self._connections
+                ),
+                sock,
+            )
+        except OSError:  # the same
+            sock.close()
+
+    def _drop_waiting(self) -> None:
+        """End an eighth of the connections, of those that wait for their clients; choosing one by one is slow."""
+        held = Counter(one.network for one in self._connections)
+        waiting = [one for one in self._connections if one.stage is not Stage.APPLICATION]
+        waiting.sort(key=lambda one: (-held[one.network], one.since))
+        for connection in waiting[: max(1, self._most // 8)]:
+            connection.abort()
+
+    def _app_for(self, path: str) -> ASGIApp:
+        if path in self._always:
+            return self._app
+        at_work = sum(one.stage is Stage.APPLICATION for one in self._connections)
+        if at_work < _PART_AT_WORK * self._most:
+            return self._in_turn
+        return _BUSY
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Begin one in each round of the loop: what a crowd asks for must not stand before a check."""
+        async with self._turn:
+            await asyncio.sleep(0)
+        await self._app(scope, receive, send)
 
 
-class _WithoutSignals(uvicorn.Server):
-    """Signals are handled by `run`, not by the web server."""
+def network_of(address: str) -> str:
+    """What one visitor surely has to itself: an IPv4 address, or the first 64 bits of an IPv6 one."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+    return str(found)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
 
-
-def _with_deadline(seconds: float) -> type[asyncio.Protocol]:
-    """uvicorn's protocol with one deadline for everything that a client can be slow at.
-
-    uvicorn waits without end for the rest of a request and for an answer to be read: clients that do nothing would
-    take all the connections that are allowed.
-    """
-
-    class WithDeadline(H11Protocol):
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # ours are always TCP
-            super().connection_made(transport)
-            self._start_deadline()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._start_deadline()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_deadline()
-            super().connection_lost(exc)
-
-        def _start_deadline(self) -> None:
-            self._stop_deadline()
-            # Not close(): that would wait for the client to read what is buffered.
-            self._deadline = self.loop.call_later(seconds, self.transport.abort)
-
-        def _stop_deadline(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-
-    return WithDeadline
+def _most_connections() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, soft // _PART_OF_DESCRIPTORS))
 
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server(
-            (host, port), family=family, backlog=128, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+        listening = socket.create_server(
+            (host, port),
+            family=family,
+            backlog=_BACKLOG,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
     except OSError as error:
         found = {
@@ -117,3 +173,5 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotListenError(
             f"wanted to listen on {host} port {port}, found {found}. Next: set page.port (PORT) to another"
         ) from error
+    listening.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return listening

@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
+from monitor.web.connection import Deadlines
 from tests.program import LONGEST_WAIT_SECONDS, until
 from tests.web.conftest import Site, build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview
@@ -16,9 +17,9 @@ from tests.web.made import DATABASES, NOW, MadeOverview
 
 @pytest.fixture
 def hasty() -> Iterator[Site]:
-    """Its deadline for clients is a fifth of a second."""
+    """Its deadlines for clients are a fifth of a second."""
     overview = MadeOverview(DATABASES[-1:], now=NOW)
-    with serving(build(overview), client_timeout_seconds=0.2) as port:
+    with serving(build(overview), deadlines=Deadlines(request=0.2, idle=0.2, answer=0.2)) as port:
         yield Site(port=port, overview=overview)
 
 
@@ -50,7 +51,7 @@ def is_served(site: Site) -> bool:
     ],
 )
 def test_a_client_that_does_not_finish_is_cut_off(hasty: Site, said: bytes) -> None:
-    """However far its request came; uvicorn alone would wait without end."""
+    """However far its request came."""
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=0.05) as visitor:
         visitor.sendall(said)
         until(lambda: is_cut_off(visitor), "the server to cut it off")
