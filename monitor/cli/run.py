@@ -57,7 +57,8 @@ def command(context: click.Context) -> None:
     stop_on_signals(scheduler.stop)
     for line in (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ)):
         logger.warning("{}", line)
-    logger.info("{}", _start_line(settings, server.port if server else None))
+    where = "in memory only" if monitor.store.is_in_memory else f"in {Path(settings.history.path).absolute()}"
+    logger.info("{}", _start_line(settings, where, server.port if server else None))
     # What is loaded by now stays. Going through all of it again would take the collector some milliseconds each
     # time, in which no check and no visitor is served.
     gc.collect()
@@ -94,13 +95,12 @@ def _status_server(monitor: Monitor, health: HealthTracker, missed_checks: Calla
         fail(str(error))
 
 
-def _start_line(settings: Settings, port: int | None) -> str:
+def _start_line(settings: Settings, where: str, port: int | None) -> str:
     watched = [f"{database.name} every {write_duration(database.interval)}" for database in settings.databases]
     more = f" and {len(watched) - 5} more" if len(watched) > 5 else ""
     channels = ", ".join(channel.name for channel in channels_of(settings))
     page = "" if port is None else f"; the page and /healthz on port {port}"
-    path = Path(settings.history.path).absolute()
-    watched_words = f"watching {', '.join(watched[:5])}{more}; telling {channels}; history in {path}"
+    watched_words = f"watching {', '.join(watched[:5])}{more}; telling {channels}; history {where}"
     return f"{watched_words}; {_canary_words(settings)}{page}"
 
 

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
+from monitor.lib.text import one_line
+
+_LONGEST_SHOWN = 300
+
 
 class RefusedFileError(Exception):
     """The file cannot be used as it is, and was not touched. The text says what was found and what to do next."""
@@ -48,7 +52,7 @@ class MissingFileError(RefusedFileError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"wanted a history file at {path}, found none. "
+            f"wanted a history file at {_shown(path)}, found none. "
             "Next: start `run` or `check`, or set history.path to where the file is"
         )
 
@@ -58,9 +62,13 @@ class UnreadableFileError(RefusedFileError):
 
     def __init__(self, path: Path, error: sqlite3.Error | OSError) -> None:
         super().__init__(
-            f"wanted a history file that can be read at {path}, found: {describe(error)}. "
+            f"wanted a history file that can be read at {_shown(path)}, found: {describe(error)}. "
             "Next: repair the file or its permissions, or set history.path to another one"
         )
+
+
+def _shown(path: Path) -> str:
+    return one_line(str(path), _LONGEST_SHOWN)
 
 
 class UnknownDatabaseError(LookupError):

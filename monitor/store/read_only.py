@@ -18,7 +18,7 @@ from monitor.store.errors import (
     describe,
     naming_damage,
 )
-from monitor.store.file.open import open_at_rest
+from monitor.store.file.open import is_file, open_at_rest
 from monitor.store.file.schema import is_older, prepare, refuse_others, require_whole
 
 T = TypeVar("T")
@@ -56,10 +56,10 @@ def open_read_only(path: Path) -> Iterator[ReadOnlyFile]:
     none or it is not ours, damaged, or out of reach.
     """
     try:
+        if not is_file(path):
+            raise MissingFileError(path)
         path.open("rb").close()
         connection = _open_whole(path)
-    except FileNotFoundError as error:
-        raise MissingFileError(path) from error
     except (sqlite3.Error, OSError) as error:
         raise UnreadableFileError(path, error) from error
     with closing(connection):
@@ -73,8 +73,11 @@ def back_up(source: Path, target: Path) -> int:
     an empty file and a `.part`. Raises `TargetExistsError`, `RefusedFileError` for a history that cannot be read,
     OSError for a target that cannot be written.
     """
-    if not source.is_file():
-        raise MissingFileError(source)
+    try:
+        if not is_file(source):
+            raise MissingFileError(source)
+    except OSError as error:
+        raise UnreadableFileError(source, error) from error
     try:
         target.open("xb").close()  # from here on the name is ours
     except FileExistsError as error:
@@ -94,7 +97,7 @@ def back_up(source: Path, target: Path) -> int:
 def _copy(source: Path, part: Path) -> None:
     try:
         connection = open_at_rest(source)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise UnreadableFileError(source, error) from error
     with closing(connection):
         try:

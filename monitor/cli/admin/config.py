@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,7 @@ from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
 from monitor.config.strict_yaml import write_values
 from monitor.lib.text import Scrubber
 from monitor.lib.times import write_duration
+from monitor.store.file.open import mistake_in
 
 # For the other half of a pair while one half is inspected.
 _GOOD_URL, _GOOD_TOKEN = "https://host.example", "token"
@@ -50,12 +52,12 @@ def command() -> None:
 def check(context: click.Context) -> None:
     """Show every mistake at once, each with its place."""
     configuration = read_settings(context)
-    mistakes = list(credential_mistakes(configuration))
+    mistakes = [*credential_mistakes(configuration), *history_mistakes(configuration)]
     if mistakes:
         print_mistakes(context, mistakes)
         context.exit(UNUSABLE)
     settings = configuration.settings
-    for line in warnings(settings, os.environ):
+    for line in (*warnings(settings, os.environ), *_history_warnings(settings)):
         print_error(f"warning: {line}")
     click.echo(f"{settings_source(context)}: fine, {_count(settings)}")
 
@@ -90,6 +92,21 @@ def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
             if variables:
                 found += f" (in {variables})"
             yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)
+
+
+def history_mistakes(configuration: Configuration) -> Iterator[Mistake]:
+    """A path at which no file can ever be. `run` and `check` go on from memory all the same."""
+    found = mistake_in(Path(configuration.settings.history.path))
+    if found is not None and found[1]:
+        wanted, step = "a path for a file", "name a file in a folder of its own"
+        yield configuration.origins.at(("history", "path"), wanted=wanted, found=found[0], next_step=step)
+
+
+def _history_warnings(settings: Settings) -> Iterator[str]:
+    """What may be otherwise by the time that the program starts, or for the user that it runs as."""
+    found = mistake_in(Path(settings.history.path))
+    if found is not None:
+        yield f"history.path: {found[0]}; run and check would go on from memory"
 
 
 def shown(settings: Settings) -> dict[str, Any]:

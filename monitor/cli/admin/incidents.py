@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.options import CommandGroup, config_option, fail, load_settings, reason
+from monitor.cli.options import CommandGroup, config_option, fail, load_settings
 from monitor.engine.wiring import open_store
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, format_time, now_utc
 from monitor.report.values import VERSION, incident_values
-from monitor.store.errors import RefusedFileError
+from monitor.store.errors import RefusedFileError, UnreadableFileError
+from monitor.store.file.open import is_file
 from monitor.store.store import Store
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -93,14 +94,16 @@ def _store(context: click.Context) -> Iterator[Store | None]:
     settings = load_settings(context)
     path = Path(settings.history.path)
     try:
-        path.open("rb").close()
-        store = open_store(settings)
-    except FileNotFoundError:
-        yield None
-        return
+        has_file = is_file(path)
+        if has_file:
+            path.open("rb").close()
+            store = open_store(settings)
     except OSError as error:
-        fail(f"wanted a history file that can be read at {path}, found: {reason(error)}. Next: set history.path")
+        fail(str(UnreadableFileError(path, error)))
     except RefusedFileError as error:
         fail(str(error))
+    if not has_file:
+        yield None
+        return
     with closing(store):
         yield store

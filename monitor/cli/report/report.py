@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
     settings = load_settings(context)
     now = now_utc()
     options = parse(now=now, environ=os.environ, **given)
-    if options.html is not None and options.html.resolve() == Path(settings.history.path).resolve():
+    # Not Path.resolve, which raises for links that lead round in a circle.
+    if options.html is not None and realpath(options.html) == realpath(settings.history.path.replace("\0", "")):
         fail(f"wanted a file for the page, found {options.html}, which is the history. Next: name another")
     try:
         with open_archive(settings, clock=now_utc) as archive:

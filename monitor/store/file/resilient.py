@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.lib.text import one_line
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage
 from monitor.store.file.open import Identity, identity, open_file, open_memory, open_to_read, set_aside
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _TRY_AGAIN_AFTER = {Damage.LOCKED: timedelta(seconds=5), Damage.UNWRITABLE: timedelta(seconds=30)}
 # A disk that is full every few minutes is one message.
 _NOTIFY_AGAIN_AFTER = timedelta(hours=24)
+_LONGEST_SHOWN = 300
 _UNUSABLE = (sqlite3.Error, OSError, RefusedFileError)
 
 
@@ -154,7 +156,7 @@ class ResilientFile:
         try:
             with closing(open_to_read(self._path)) as other, naming_damage():
                 return not is_whole(other)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             return damage_of(error) is Damage.CORRUPT
 
     def _salvaged(self, failed: sqlite3.Connection | None) -> sqlite3.Connection:
@@ -164,7 +166,7 @@ class ResilientFile:
         """
         memory = open_memory()
         if failed is None:
-            with suppress(sqlite3.Error):  # what cannot be opened at all has nothing to give
+            with suppress(sqlite3.Error, OSError):  # what cannot be opened at all has nothing to give
                 failed = open_to_read(self._path)
         if failed is not None:
             source = failed
@@ -216,13 +218,17 @@ class ResilientFile:
 
     def _replay_rollups(self, aside: Path, fresh: sqlite3.Connection) -> None:
         now_ms = to_ms(self._clock())
-        with suppress(sqlite3.Error), closing(open_to_read(aside)) as damaged:  # what cannot be read is lost
+        with (
+            suppress(sqlite3.Error, OSError),
+            closing(open_to_read(aside)) as damaged,
+        ):  # what cannot be read is lost
             _transaction(fresh, lambda inside: salvage_rollups(damaged, inside, now_ms))
 
     def _go_on_from_memory(self, memory: sqlite3.Connection, damage: Damage, reason: str) -> sqlite3.Connection:
         text = f"the history file cannot be written ({reason}); going on from memory"
-        next_step = f"Checks and alerts go on. Make {self._path.name} writable again."
-        self._log("ERROR", text)
+        next_step = "Checks and alerts go on. Mend that, or set history.path to another file."
+        place = one_line(str(self._path), _LONGEST_SHOWN)
+        self._log("ERROR", f"{text}. Next: mend that at {place}, or set history.path to another file")
         self._outage = _Outage(
             damage=damage,
             tried_at=self._clock(),
