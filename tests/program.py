@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -39,12 +40,27 @@ _PIECE = 10
 
 
 def assert_discreet(said: str, secrets: Iterable[str], where: str) -> None:
-    """Nothing that was said holds a secret, percent-encoded or not, or so many characters in a row of one."""
+    """Nothing that was said holds a secret, or so many characters in a row of one, in any case.
+
+    Neither plain, percent-encoded, as JSON writes it, nor in base64, alone or behind a user's name.
+    """
+    said = said.lower()
     for secret in secrets:
-        for form in {secret, quote(secret, safe="")}:
+        for form in _forms(secret):
             pieces = {form[start : start + _PIECE] for start in range(max(1, len(form) - _PIECE + 1))}
             told = [piece for piece in pieces if len(piece) == _PIECE and piece in said]
             assert not told, f"{where} gives a secret away"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret in lower case, in each form that is looked for."""
+    yield from {form.lower() for form in (secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1])}
+    yield "".join(f"%{byte:02x}" for byte in secret.encode())
+    yield "".join(f"\\u{ord(character):04x}" for character in secret)
+    for shift in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            # Without the edges, where a neighbour's bits are mixed in.
+            yield encode(b" " * shift + secret.encode()).decode()[4:-4].lower()
 
 
 def secrets_in(values: Any, key: str = "") -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.program import assert_discreet
+
 TOKEN = "AXt0ken/Of+TheDatabase_77=="
 SLACK_PATH = "T0SLACK99/B0HOOK777/qWeRtYuIoPaSdFgHjKl"
 BOT_TOKEN = "987654321:AAbotTokenOfTheTest-x_yz012345"
@@ -30,13 +33,46 @@ PING_PATH = "5f1c0c0e-beef-4a4a-9d9d-0123456789ab"
 PAGE_PASSWORD = "Pg-7d1c2b3a4958e6f0+aa"
 SECRETS = (TOKEN, SLACK_PATH, BOT_TOKEN, HOOK_PATH, PING_PATH, PAGE_PASSWORD)
 LONGEST_WAIT_SECONDS = 30
-WINDOW = 10
+
+# How a well-meaning program writes a token that it was sent, and where.
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "lower": str.lower,
+    "upper": str.upper,
+    "url": lambda token: quote(token, safe=""),
+    "bytes": lambda token: "".join(f"%{byte:02x}" for byte in token.encode()),
+    "base64": lambda token: base64.b64encode(token.encode()).decode(),
+    "user": lambda token: base64.urlsafe_b64encode(f"default:{token}".encode()).decode().rstrip("="),
+    "json": lambda token: "".join(f"\\u{ord(character):04x}" for character in token),
+    "cut": lambda token: token[5:-3],
+}
+PLACES: dict[str, Callable[[str], str]] = {
+    "type": lambda token: f"HTTP/1.1 200 OK\r\nContent-Type: {token}\r\nContent-Length: 2\r\n\r\n{{}}",
+    "parameter": lambda token: f"HTTP/1.1 200 OK\r\nContent-Type: x/y;{token}\r\nContent-Length: 2\r\n\r\n[]",
+    "reason": lambda token: f"HTTP/1.1 403 {token}\r\nContent-Length: 0\r\n\r\n",
+    "header": lambda token: f"HTTP/1.1 502 No\r\nX-Token: {token}\r\nContent-Length: 0\r\n\r\n",
+    "location": lambda token: f"HTTP/1.1 302 No\r\nLocation: /?{token}\r\nContent-Length: 0\r\n\r\n",
+    "elsewhere": lambda token: (
+        "HTTP/1.1 302 No\r\nLocation: https://"
+        + re.sub("[^A-Za-z0-9_-]", "-", token)[:60]
+        + ".example\r\nContent-Length: 0\r\n\r\n"
+    ),
+    "body": lambda token: f"HTTP/1.1 404 No\r\nContent-Type: text/plain\r\n\r\nno {token} here",
+    "page": lambda token: f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><title>{token}",
+    "error": lambda token: f'HTTP/1.1 400 No\r\n\r\n{{"error": "ERR you sent {token}"}}',
+    "chunk": lambda token: (
+        f"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n2;x={token}\r\n{{}}\r\n0\r\n\r\n"
+    ),
+    "status": lambda token: f"HTTP/1.1 {token}\r\n\r\n",
+    "first": lambda token: f"-ERR {token}\r\n",
+}
 
 
 class LeakyServer(ThreadingHTTPServer):
     """Sends back all that it was sent, in the shape that each kind of caller reads most closely."""
 
     daemon_threads = True
+    request_queue_size = 256
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -55,8 +91,13 @@ class LeakyServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: LeakyServer
     shapes: ClassVar[dict[str, tuple[int, Callable[[str], str]]]] = {
-        "services": (403, lambda everything: f"invalid_token {everything}"),
-        "bot": (400, lambda everything: json.dumps({"ok": False, "error_code": 400, "description": everything})),
+        "services": (403, lambda everything: f"invalid_token {everything.lower()}"),
+        "bot": (
+            400,
+            lambda everything: json.dumps(
+                {"ok": False, "error_code": 400, "description": quote(everything, safe="")}
+            ),
+        ),
         "ping": (500, lambda everything: everything),
         "hook": (200, lambda everything: everything),
     }
@@ -71,6 +112,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         everything = f"{self.path} {dict(self.headers)}"
         first = self.path.split("/")[1]
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token.startswith(TOKEN + "."):
+            place, form = token.removeprefix(TOKEN + ".").split(".")
+            self.connection.sendall(PLACES[place](FORMS[form](token)).encode("latin-1"))
+            self.close_connection = True
+            return
         shape = next((shape for begin, shape in self.shapes.items() if first.startswith(begin)), None)
         if shape is None:
             status, answer = self.server.database_status, json.dumps({"error": f"ERR you sent {everything}"})
@@ -154,22 +201,6 @@ def program(tmp_path: Path, other_side: LeakyServer) -> Program:
     return Program(tmp_path, other_side)
 
 
-def spellings(secret: str) -> Iterator[str]:
-    """The secret and every part of it that is long enough to help somebody, plain, URL-encoded and in base64."""
-    for start in range(len(secret) - WINDOW + 1):
-        part = secret[start : start + WINDOW]
-        yield from (part, quote(part, safe=""), json.dumps(part)[1:-1].replace("/", "\\/"))
-    for shift in range(3):
-        encoded = base64.b64encode(b" " * shift + secret.encode()).decode()
-        yield encoded[4:-4]
-
-
-def assert_discreet(text: str, where: str) -> None:
-    for secret in SECRETS:
-        for spelling in spellings(secret):
-            assert spelling not in text, f"{where} holds a part of a secret: {spelling}"
-
-
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
 def test_check_gives_no_secret_away(program: Program, other_side: LeakyServer, status: int) -> None:
     """Neither the line for a plugin host, nor JSON, log, history, nor the message that another channel gets."""
@@ -178,9 +209,37 @@ def test_check_gives_no_secret_away(program: Program, other_side: LeakyServer, s
     assert "CRITICAL - main" in said
     assert "***" in said
     assert other_side.received
-    assert_discreet(said, "the output of check")
-    assert_discreet(program.files(), "the history")
-    assert_discreet("\n".join(other_side.received), "a message")
+    assert_discreet(said, SECRETS, "the output of check")
+    assert_discreet(program.files(), SECRETS, "the history")
+    assert_discreet("\n".join(other_side.received), SECRETS, "a message")
+
+
+def test_no_form_of_a_token_and_no_place_gives_it_away(program: Program, other_side: LeakyServer) -> None:
+    """A database for each: what is on the screen, in the log, in the history and in a copy of it."""
+    databases = [
+        {"name": f"{place}-{form}", "url": other_side.url, "token": f"{TOKEN}.{place}.{form}", "canary": "off"}
+        for place in PLACES
+        for form in FORMS
+        if place in ("type", "error") or form in ("lower", "url")
+    ]
+    # JSON is YAML too. One check each: the next would come after the round.
+    config = {
+        "databases": databases,
+        "connectivity": [],
+        "doctor": {"status_url": ""},
+        "logs": {"level": "DEBUG"},
+        "alerts": {"confirm_interval": "60s"},
+    }
+    (program.folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    said = program.run("check", "--json", "--no-alerts", "--within", "20s")
+    rows = json.loads(said[said.index('{\n  "version"') :])["databases"]
+    assert len(rows) == len(databases)
+    assert {row["outcome"] for row in rows} == {"not_upstash", "access_denied", "server_error", "command_error"}
+    assert said.count("***") >= len(FORMS) * 4
+    said += program.run("backup", "copy.db")
+    assert_discreet(said, [TOKEN], "the output of check")
+    assert (program.folder / "copy.db").exists()
+    assert_discreet(program.files(), [TOKEN], "the history or its copy")
 
 
 def test_run_gives_no_secret_away(program: Program, other_side: LeakyServer) -> None:
@@ -201,9 +260,9 @@ def test_run_gives_no_secret_away(program: Program, other_side: LeakyServer) -> 
     said = "".join(lines)
     for words in expected:
         assert words in said
-    assert_discreet(said, "the log of run")
-    assert_discreet(program.files(), "the history")
-    assert_discreet("\n".join(other_side.received), "a message")
+    assert_discreet(said, SECRETS, "the log of run")
+    assert_discreet(program.files(), SECRETS, "the history")
+    assert_discreet("\n".join(other_side.received), SECRETS, "a message")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +272,7 @@ def test_the_other_commands_give_no_secret_away(program: Program, words: tuple[s
     """What the settings hold is shown as set, not as it is; what a channel answered is shown without it."""
     said = program.run(*words)
     assert said.strip()
-    assert_discreet(said, " ".join(words))
+    assert_discreet(said, SECRETS, " ".join(words))
 
 
 @pytest.mark.parametrize(
@@ -236,4 +295,4 @@ def test_a_secret_in_the_wrong_place_is_not_read_out(program: Program, mistake: 
     )
     said = program.run("config", "check")
     assert "config.yaml" in said
-    assert_discreet(said, "config check")
+    assert_discreet(said, SECRETS, "config check")

@@ -449,6 +449,8 @@ class RestProbe:
                 certificate_ends_at=certificate_ends_at,
                 as_expected=True,
             )
+        # Before anything else touches it: what is cut at a semicolon, or folded, may be half a secret.
+        exchange.content_type = self._scrub(exchange.content_type)
         text = error_text(exchange)
         target = redirect_target(exchange, self._client._url)
         redirect = Fact.REDIRECT_TO_HTTPS if target == HTTPS_OF_THE_SAME_HOST else Fact.REDIRECT
@@ -458,7 +460,7 @@ class RestProbe:
             http_status=exchange.status,
             certificate_ends_at=certificate_ends_at,
             error_text=None if text is None else self._scrub(text),
-            content_type=self._scrub(media_type(exchange)),
+            content_type=media_type(exchange),
             description=self._scrub(f"a redirect to {target}" if target else describe(exchange)),
         )
 

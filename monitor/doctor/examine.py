@@ -132,6 +132,9 @@ class Examiner:
         all_probes = _LayerProbes(self, database, Deadline(within), may_send=may_send)
         probes = {layer: probe for layer, probe in all_probes.by_layer().items() if layer not in without}
         layers = await examine_layers(database.name, probes, within=within)
+        # Names in a certificate, on a status page or at a platform are foreign text as well.
+        scrubbed = tuple(replace(result, detail=self.scrub(result.detail)) for result in layers.layers)
+        layers = replace(layers, layers=scrubbed)
         return Examination(layers=layers, expected=all_probes.expected(), variables=all_probes.variables)
 
     def tester(self) -> CredentialsTester:

@@ -91,8 +91,8 @@ def lines_about_redis(messages: Sequence[str], *, scrub: Callable[[str], str]) -
         text = message[:_READ_LIMIT]
         if _ABOUT_REDIS.search(text) is None:
             continue
-        # Scrubbed before it is cut: half a secret would not be found any more.
-        line = one_line(mask_credentials(scrub(text)), LINE_LIMIT)
+        # What looks like a secret first: a known one within a longer word would leave the rest of that.
+        line = one_line(scrub(mask_credentials(text)), LINE_LIMIT)
         found.setdefault(_NUMBER.sub("#", line), line)
         if len(found) == LINES:
             break

@@ -52,6 +52,7 @@ _LOG_LINES = 300
 _NO_ACCESS = re.compile(r"not authori[sz]ed|unauthori[sz]ed|project token not found|invalid token", re.IGNORECASE)
 _RATE_LIMIT = re.compile(r"rate limit|too many requests", re.IGNORECASE)
 _MESSAGE_LIMIT = 100
+_READ_LIMIT = 4000
 _NAMES_SHOWN = 5
 _OTHER_SHAPE = "its answer has another shape than Railway's"
 _RAN = ("SUCCESS", "SLEEPING", "CRASHED")
@@ -292,8 +293,9 @@ class Railway:
             return self._no_access()
         if _RATE_LIMIT.search(message):
             return "it limits the rate"
-        # Scrubbed before it is cut: half a secret would not be found any more.
-        shown = one_line(mask_credentials(Scrubber(secrets)(self.scrub(message))), _MESSAGE_LIMIT)
+        # What looks like a secret first: a known one within a longer word would leave the rest of that.
+        masked = mask_credentials(message[:_READ_LIMIT])
+        shown = one_line(Scrubber(secrets)(self.scrub(masked)), _MESSAGE_LIMIT)
         return f"it answers with an error: {shown}"
 
     def _no_access(self) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-from collections.abc import Iterable, Iterator
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator, Sequence
 
 MASK = "***"
-_GRAM = 8  # so many characters of a secret's beginning or end are enough to give it away
+_GRAM = 8  # so many characters of a secret in a row are enough to give it away
 
 _WRAPPING = " \t\r\n\v\f\u00a0\u200b\ufeff\"'`“”‘’«»"
 _ASSIGNMENT = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*=\s*(.+)", re.DOTALL)
@@ -18,34 +16,46 @@ _BOT_TOKEN = re.compile(r"(?:bot)?[0-9]+:(.{8,})", re.DOTALL)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-z]{1,15}")
 _LEADING_WORDS = re.compile(r"\A/*(?:[a-z]{1,15}(?:/+|\Z))*")
-_HEX = re.compile(r"%[0-9A-F]{2}")
-# As html.escape writes them. Its module has a table of all entities: half a megabyte in every process.
-_IN_HTML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_IN_HTML = _IN_HTML_TEXT | str.maketrans({'"': "&quot;", "'": "&#x27;"})
-_LEFT_ALONE_BY_CLIENTS = "!#$&'()*+,/:;=?@[]~"
+# One escape of a URL, of JSON or a repr, or of HTML. A run of backslashes is what escaping twice leaves of one.
+_ESCAPE = re.compile(
+    r"""%([0-9A-Fa-f]{2})"""
+    r"""|\\+(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([nrt/"']))?"""
+    r"""|&(?:\#([0-9]{1,7})|\#[xX]([0-9A-Fa-f]{1,6})|((?i:amp|lt|gt|quot|apos)));"""
+)
+_NAMED_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_MOST_ESCAPED = 3  # JSON in JSON in a URL
+# The two alphabets of base64 differ in these; a space is written as a plus in a query.
+_ALIKE = str.maketrans({"-": "+", " ": "+", "_": "/"})
+# Stands in every manual, and in many a value that was pasted into a wrong place.
+_PUBLIC = (".upstash.io", ".upstash.com", "upstash_redis_rest_url", "upstash_redis_rest_token", "https://")
+_ENCODED_BYTES = 512  # of a longer secret, such as a private key, more is not looked for in base64 and hex
 
 
 class Scrubber:
     """A function `scrub(text) -> text` for a fixed set of secrets.
 
-    Each secret becomes `***`: as it is, without the spaces and quotes around it, and escaped for URLs, JSON,
-    HTML, Python's repr and base64. A cut secret is found by its first or last 8 characters and replaced as
-    far as it matches; one shorter than 8 is replaced only where it stands as a word of its own.
+    Each secret becomes `***`, and so does any run of 8 of its characters or more, in any case: as it is, without
+    the spaces and quotes around it, escaped for URLs, JSON, HTML or by Python's repr, wholly or in part and up to
+    three times over, and in base64 or hex. One shorter than 8 is replaced only where it stands as a word of its
+    own.
     Of a URL the password, path and query are secret; scheme, host and plain words in the path are not.
     Scrubbing twice changes nothing more. The work grows with the text, not with the number of secrets.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._by_head: dict[str, tuple[str, ...]] = {}
-        self._by_tail: dict[str, tuple[str, ...]] = {}
+        grams: set[str] = set()
         words: set[str] = set()
         for piece in {piece for secret in secrets for piece in _pieces(secret)}:
-            if len(piece) < _GRAM:
-                words |= _forms(piece)
-                continue
-            for form in _forms(piece) | _base64_forms(piece):
-                _enter(self._by_head, form[:_GRAM], form)
-                _enter(self._by_tail, form[-_GRAM:], form)
+            for form in _forms(piece):
+                if len(form) < _GRAM:
+                    words.add(form)
+                grams.update(_grams(form.translate(_ALIKE), every=1))
+            if len(piece) >= _GRAM:
+                for form in _encoded(piece):
+                    # They are found whole; all runs of them would cost a fleet's monitor megabytes.
+                    grams.update(_grams(form.translate(_ALIKE), every=_GRAM))
+        public = {gram for text in _PUBLIC for gram in _grams(text.translate(_ALIKE), every=1)}
+        self._grams = frozenset(grams - public)
         longest_first = sorted(words, key=len, reverse=True)
         alternatives = "|".join(re.escape(word) for word in longest_first)
         self._words = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)") if words else None
@@ -65,26 +75,23 @@ class Scrubber:
         for start, end in _merged(sorted(self._spans(text))):
             parts += (text[done:start], MASK)
             done = end
-        cleaned = "".join(parts) + text[done:]
-        return self._words.sub(MASK, cleaned) if self._words else cleaned
+        return "".join(parts) + text[done:]
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        by_head, by_tail = self._by_head, self._by_tail
-        if not by_head:
-            return
-        for start in range(len(text) - _GRAM + 1):
-            gram = text[start : start + _GRAM]
-            if gram in by_head:
-                yield (
-                    start,
-                    start + max(_shared_start(form, text[start : start + len(form)]) for form in by_head[gram]),
-                )
-            if gram in by_tail:
-                end = start + _GRAM
-                yield (
-                    end - max(_shared_end(form, text[max(0, end - len(form)) : end]) for form in by_tail[gram]),
-                    end,
-                )
+        places: Sequence[int] = range(len(text) + 1)
+        # Each level is searched: an escape may begin with what stands before a secret, and end within it.
+        for _ in range(_MOST_ESCAPED + 1):
+            folded = _folded(text)
+            if self._words is not None:
+                for match in self._words.finditer(folded):
+                    yield places[match.start()], places[match.end()]
+            folded = folded.translate(_ALIKE)
+            for start in range(len(folded) - _GRAM + 1):
+                if folded[start : start + _GRAM] in self._grams:
+                    yield places[start], places[start + _GRAM]
+            if _ESCAPE.search(text) is None:
+                return
+            text, places = _unescaped(text, places)
 
 
 def _pieces(secret: str) -> Iterator[str]:
@@ -124,50 +131,74 @@ def _url_pieces(authority: str, rest: str) -> Iterator[str]:
 
 
 def _forms(piece: str) -> set[str]:
-    """The piece as it stands in URLs, JSON, HTML and reprs; most tokens are the same in all of them."""
+    """The piece as it stands in a text that is unescaped and folded; most tokens have one form."""
     raw = piece.encode("utf-8", "surrogatepass")
-    escaped = {piece, repr(piece)[1:-1], repr(raw)[2:-1], piece.encode("unicode_escape").decode("ascii")}
-    escaped |= {form.replace("'", "\\'") for form in escaped}
-    forms = escaped | {piece.translate(_IN_HTML), piece.translate(_IN_HTML_TEXT)}
-    for form in escaped:
-        for ascii_only in (True, False):
-            in_json = json.dumps(form, ensure_ascii=ascii_only)[1:-1]
-            forms |= {in_json, in_json.replace("/", "\\/")}
-    for safe in ("", "/", _LEFT_ALONE_BY_CLIENTS):
-        encoded = quote(raw, safe=safe)
-        for written in (encoded, _HEX.sub(lambda match: match.group().lower(), encoded)):
-            forms |= {written, written.replace("%20", "+")}
-    return forms
+    pairs = piece.encode("utf-16-le", "surrogatepass")
+    # Escapes stand for characters, for the bytes of UTF-8, or for the halves of UTF-16.
+    forms = {
+        piece,
+        raw.decode("latin-1"),
+        "".join(chr(int.from_bytes(pairs[at : at + 2], "little")) for at in range(0, len(pairs), 2)),
+    }
+    for form in tuple(forms):
+        # Where the secret itself holds what looks like an escape.
+        for _ in range(_MOST_ESCAPED):
+            form, _places = _unescaped(form, range(len(form) + 1))  # noqa: PLW2901 - each from the one before
+            forms.add(form)
+    return {_folded(form) for form in forms}
 
 
-def _base64_forms(piece: str) -> set[str]:
-    """The characters that stand in any base64 of a text that holds the piece, such as `user:piece`.
+def _encoded(piece: str) -> Iterator[str]:
+    """The characters that stand in any base64 of a text that holds the piece, such as `user:piece`; and hex.
 
     Three bytes in front shift nothing, so there are three ways for it to lie. The edges, where its bits mix
     with its neighbours', are left out.
     """
-    raw = piece.encode("utf-8", "surrogatepass")
-    forms: set[str] = set()
+    raw = piece.encode("utf-8", "surrogatepass")[:_ENCODED_BYTES]
     for shift in range(3):
         lead = (shift * 8 + 5) // 6
         sure = (shift + len(raw)) * 8 // 6
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            forms.add(encode(bytes(shift) + raw).decode("ascii")[lead:sure])
-    return forms
+        yield _folded(base64.b64encode(bytes(shift) + raw).decode("ascii")[lead:sure])
+    yield raw.hex()
 
 
-def _enter(index: dict[str, tuple[str, ...]], gram: str, form: str) -> None:
-    index[gram] = (*index.get(gram, ()), form)
+def _grams(form: str, *, every: int) -> Iterator[str]:
+    """Runs of the form from its beginning on, and the one at its end; none of a form that is shorter than one."""
+    last = len(form) - _GRAM
+    for start in (*range(0, last + 1, every), *((last,) if last >= 0 else ())):
+        yield form[start : start + _GRAM]
 
 
-def _shared_start(form: str, text: str) -> int:
-    return next(
-        (at for at, (a, b) in enumerate(zip(form, text, strict=False)) if a != b), min(len(form), len(text))
-    )
+def _folded(text: str) -> str:
+    """The text in lower case, each character in its place."""
+    if text.isascii():
+        return text.lower()
+    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
 
 
-def _shared_end(form: str, text: str) -> int:
-    return _shared_start(form[::-1], text[::-1])
+def _unescaped(text: str, places: Sequence[int]) -> tuple[str, Sequence[int]]:
+    """The text with each escape as what it stands for, and where each character, and the end, was before.
+
+    `places` tells it of the characters of `text`.
+    """
+    parts: list[str] = []
+    found: list[int] = []
+    done = 0
+    for match in _ESCAPE.finditer(text):
+        parts += (text[done : match.start()], _character(match))
+        found += (*places[done : match.start()], places[match.start()])
+        done = match.end()
+    return "".join(parts) + text[done:], [*found, *places[done:]]
+
+
+def _character(match: re.Match[str]) -> str:
+    percent, byte, four, eight, letter, decimal, hexadecimal, name = match.groups()
+    digits = percent or byte or four or eight or hexadecimal
+    if digits or decimal:
+        code = int(digits, 16) if digits else int(decimal)
+        return chr(code) if code <= 0x10FFFF else "\ufffd"
+    name = (letter or name or "\\").lower()
+    return _NAMED_ESCAPES.get(name, name)
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
