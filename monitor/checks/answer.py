@@ -11,6 +11,9 @@ from monitor.checks.connection import Stopwatch
 from monitor.checks.credentials import is_host
 
 _EXCERPT_LENGTH = 120
+# No answer to a command of ours is longer. Parsing a megabyte of brackets would hold the event loop for a second.
+PARSED_BYTES = 16 * 1024
+ERROR_LENGTH = 2000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _UNAUTHORIZED = ("unauthorized", "unauthorized.", "unauthorised", "unauthorised.")
 HTTPS_OF_THE_SAME_HOST = "https:// of the same host"
@@ -30,17 +33,19 @@ class Exchange:
 
 
 def error_text(exchange: Exchange) -> str | None:
-    """The text of an Upstash-shaped `{"error": "…"}` body, or `None` for any other body.
+    """The text of an Upstash-shaped `{"error": "…"}` body, cut, or `None` for any other body.
 
     Upstash's older answer to a wrong token is the bare word, as it is or as a JSON string (redis-js issue 711).
     """
+    if len(exchange.body) > PARSED_BYTES:
+        return None
     try:
         value = json.loads(exchange.body)
     except (ValueError, RecursionError):
         value = exchange.body.decode("utf-8", "replace")
     if isinstance(value, dict):
         error = value.get("error")
-        return error if isinstance(error, str) and error.strip() else None
+        return error[:ERROR_LENGTH] if isinstance(error, str) and error.strip() else None
     is_refusal = exchange.status == HTTPStatus.UNAUTHORIZED and isinstance(value, str)
     return value.strip() if is_refusal and value.strip().lower() in _UNAUTHORIZED else None
 

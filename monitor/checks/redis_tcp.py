@@ -15,6 +15,7 @@ from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from monitor.checks.answer import ERROR_LENGTH
 from monitor.checks.connection import (
     CLOSED_EARLY,
     CUT_DURING_HANDSHAKE,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from redis.exceptions import RedisError
 
 _Result = TypeVar("_Result")
-_READ_LIMIT_BYTES = 64 * 1024
+_READ_LIMIT_BYTES = 8 * 1024  # Redis's longest error, of protected mode, has one
 _LONG_HANDSHAKE_SECONDS = 1.0
 _ANSWER_BYTES = 64
 _NO_TLS = "the port speaks Redis unencrypted"
@@ -163,7 +164,7 @@ class _Reader(asyncio.StreamReader):
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # the base class takes any buffer
         self._taken += len(data)
         if self._taken > _READ_LIMIT_BYTES:
-            self.set_exception(ProbeError(ProbeFault.OVERSIZED, "larger than 64 KiB"))
+            self.set_exception(ProbeError(ProbeFault.OVERSIZED, "larger than 8 KiB"))
         else:
             super().feed_data(data)
 
@@ -251,9 +252,9 @@ def _error_text(error: RedisError) -> str:
     from redis.exceptions import AuthenticationError, ResponseError
 
     if error.status_code:
-        return f"{error.status_code} {error}"
+        return f"{error.status_code} {error}"[:ERROR_LENGTH]
     if isinstance(error, ResponseError):
-        return str(error)
+        return str(error)[:ERROR_LENGTH]
     if isinstance(error, AuthenticationError):
         raise ProbeError(ProbeFault.NOT_HTTP, "the login brought something else than OK") from error
     raise ProbeError(ProbeFault.LOST, CLOSED_EARLY) from error

@@ -30,6 +30,7 @@ from upstash_redis.http import make_headers
 
 from monitor.checks.answer import (
     HTTPS_OF_THE_SAME_HOST,
+    PARSED_BYTES,
     Exchange,
     describe,
     error_text,
@@ -56,6 +57,11 @@ from monitor.lib.times import Deadline
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
 _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
 READ_LIMIT_BYTES = 1024 * 1024
+# Status line and headers, those of 1xx answers included. Each header costs more than its bytes.
+_HEAD_LIMIT_BYTES = 16 * 1024
+# What is read in one turn of the event loop, so that only so many pieces are worked on without a pause.
+_READ_BYTES = 2048
+_MOST_CHUNKS = 2000
 _HTTP = b"HTTP/"
 _TLS_RECORDS = range(20, 24)  # RFC 8446, 5.1: the first byte is the kind of record
 # The answer is already unpacked, and httpx would do it again, without a limit. It follows no redirect here, but
@@ -72,6 +78,11 @@ class Backend(httpcore.AsyncNetworkBackend):
         self._resolver = resolver
         self._stopwatch = stopwatch
         self._connection: _Connection | None = None
+
+    def note_head_is_read(self) -> None:
+        """What comes from now on is the body."""
+        if self._connection is not None:
+            self._connection.is_head_read = True
 
     def abort(self) -> None:
         """Close the connection at once, wherever it is; an orderly end of TLS could hang."""
@@ -105,6 +116,8 @@ class _Connection(asyncio.Protocol):
         self._sock = sock
         self._stopwatch = stopwatch
         self._count = 0
+        self._taken = 0
+        self.is_head_read = False
         self._head = b""
         self._changed = asyncio.Event()
         self._received = bytearray()
@@ -150,13 +163,19 @@ class _Connection(asyncio.Protocol):
 
     async def read(self, max_bytes: int) -> bytes:
         """What has arrived, once there is something; nothing at the end. Raises `ProbeError`."""
+        if self._taken >= _READ_BYTES:
+            # Whoever reads what is there already would never wait, and nobody else have a turn.
+            await asyncio.sleep(0)
+        if self._taken > _HEAD_LIMIT_BYTES and not self.is_head_read:
+            raise ProbeError(ProbeFault.NOT_HTTP, "headers larger than 16 KiB")
         while not self._received and self._error is None and not self._ended:
             self._changed.clear()
             await self._changed.wait()
         if self._error is not None:
             raise self._error
-        data = bytes(self._received[:max_bytes])
-        del self._received[:max_bytes]
+        data = bytes(self._received[: min(max_bytes, _READ_BYTES)])
+        del self._received[: len(data)]
+        self._taken += len(data)
         return data
 
     def write(self, data: bytes) -> None:
@@ -266,12 +285,13 @@ class Transport(httpx.AsyncBaseTransport):
                     content=request.content,
                 )
             )
+            backend.note_head_is_read()
             exchange.status = response.status
             headers = httpx.Headers(response.headers)
             exchange.content_type = headers.get("content-type", "")
             exchange.location = headers.get("location", "")
             exchange.sync_token = headers.get("upstash-sync-token", "").encode("ascii", "ignore").decode("ascii")
-            raw = b"".join([chunk async for chunk in response.aiter_stream()])
+            raw = await _read_body(response)
         except httpcore.RemoteProtocolError as error:
             raise _protocol_error(error) from error
         finally:
@@ -279,7 +299,17 @@ class Transport(httpx.AsyncBaseTransport):
         exchange.body = _unpack(raw, headers.get("content-encoding", ""))
         exchange.complete = True
         kept = [(name, value) for name, value in response.headers if name.lower() not in _KEPT_FROM_HTTPX]
-        return httpx.Response(exchange.status, headers=kept, content=exchange.body)
+        return httpx.Response(exchange.status, headers=kept, content=exchange.body[:PARSED_BYTES])
+
+
+async def _read_body(response: httpcore.Response) -> bytes:
+    """The whole body as it came; raises `ProbeError`."""
+    chunks: list[bytes] = []
+    async for chunk in response.aiter_stream():
+        chunks.append(chunk)
+        if len(chunks) > _MOST_CHUNKS:
+            raise ProbeError(ProbeFault.OVERSIZED, f"in more than {_MOST_CHUNKS:,} chunks")
+    return b"".join(chunks)
 
 
 def _protocol_error(error: httpcore.RemoteProtocolError) -> ProbeError:
