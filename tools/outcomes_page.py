@@ -109,7 +109,8 @@ _RECOGNISED_BY = {
         " did within the last day. Counts as nothing, and is a gap in the history."
     ),
     Outcome.MONITOR_ERROR: (
-        "A fault of the monitor itself, or a check that it had to break off. Counts as nothing."
+        "A fault of the monitor itself, a limit of this process or machine (no file descriptor, port or memory "
+        "left), or a check that it had to break off. Counts as nothing."
     ),
 }
 

@@ -47,6 +47,7 @@ _FAULTS = {
     ProbeFault.RESPONSE_TIMEOUT: Outcome.RESPONSE_TIMEOUT,
     ProbeFault.NOT_HTTP: Outcome.NOT_UPSTASH,
     ProbeFault.OVERSIZED: Outcome.NOT_UPSTASH,
+    ProbeFault.OURS: Outcome.MONITOR_ERROR,
 }
 # With these a status line that did arrive says more than the broken rest of the answer.
 _STATUS_OUTRANKS = (ProbeFault.LOST, ProbeFault.NOT_HTTP, ProbeFault.OVERSIZED)

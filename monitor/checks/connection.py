@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, cast
 from aiohappyeyeballs import start_connection
 
 from monitor.checks.observation import Fact, Phases, ProbeFault
+from monitor.lib.limits import OUR_LIMITS, exhausted_limit, own_limit
 from monitor.lib.threads import on_daemon_thread
 
 if TYPE_CHECKING:
@@ -297,13 +298,16 @@ async def look_up_and_connect(resolver: Resolver, host: str, port: int, stopwatc
     stopwatch.resolving = perf_counter()
     try:
         addresses = await resolver.resolve(host, port)
-    except socket.gaierror as error:
+    except OSError as error:  # socket.gaierror, or what the system said to the resolver
         raise lookup_error(error) from error
     stopwatch.resolved = perf_counter()
     stopwatch.sinkhole = sinkhole(host, addresses)
     try:
         sock = await connect(addresses)
     except OSError as error:
+        if _numbers(error) == {errno.EADDRNOTAVAIL} and all(info[0] == socket.AF_INET for info in addresses):
+            # Of IPv6 it may mean that there is no address to send from; for IPv4 that is another error.
+            raise ProbeError(ProbeFault.OURS, "this machine has no port left to connect from") from error
         raise connection_error(error) from error
     stopwatch.connected = perf_counter()
     return sock
@@ -323,8 +327,11 @@ def _moment(not_after: str) -> datetime | None:
     return None
 
 
-def lookup_error(error: socket.gaierror) -> ProbeError:
-    """The fault of a lookup: the name does not exist, or the resolver failed."""
+def lookup_error(error: OSError) -> ProbeError:
+    """The fault of a lookup: the name does not exist, the resolver failed, or it could not open a file here."""
+    limit = own_limit(error) or exhausted_limit()
+    if limit is not None:
+        return ProbeError(ProbeFault.OURS, limit)
     if error.errno in _NOT_FOUND:
         return ProbeError(ProbeFault.DNS_NOT_FOUND, "")
     return ProbeError(ProbeFault.DNS_FAILED, _LOOKUP_FAILURES.get(error.errno or 0) or _system_words(error))
@@ -355,12 +362,18 @@ def is_address(host: str) -> bool:
 
 def connection_error(error: OSError) -> ProbeError:
     """The fault of a connection that was never made, over all addresses that were tried."""
-    # With several addresses the error has no number of its own; those of the attempts are in its text.
-    codes = {error.errno} if error.errno is not None else {int(code) for code in _ERRNO.findall(str(error))}
+    codes = _numbers(error)
+    for code in codes & OUR_LIMITS.keys():
+        return ProbeError(ProbeFault.OURS, OUR_LIMITS[code])
     for known, fault, description in _CONNECTION_FAULTS:
         if codes & known:
             return ProbeError(fault, description)
     return ProbeError(ProbeFault.UNREACHABLE, _system_words(error))
+
+
+def _numbers(error: OSError) -> set[int]:
+    # With several addresses the error has no number of its own; those of the attempts are in its text.
+    return {error.errno} if error.errno is not None else {int(code) for code in _ERRNO.findall(str(error))}
 
 
 def lost_connection_error(error: Exception, description: str = "cut before the answer was complete") -> ProbeError:

@@ -8,7 +8,9 @@ from datetime import timedelta
 
 from aiohappyeyeballs import start_connection
 
-from monitor.checks.connection import Resolver
+from monitor.checks.connection import ProbeError, Resolver
+from monitor.checks.observation import ProbeFault
+from monitor.lib.limits import own_limit
 
 
 class ConnectivityProbe:
@@ -20,7 +22,10 @@ class ConnectivityProbe:
         self._under_way: asyncio.Task[frozenset[str]] | None = None
 
     async def reachable(self, timeout: timedelta) -> frozenset[str]:
-        """The hosts that accept a TCP connection now, known after at most `timeout`."""
+        """The hosts that accept a TCP connection now, known after at most `timeout`.
+
+        Raises `ProbeError` where none does and a limit of our own may be why.
+        """
         if not self._hosts:
             return frozenset()
         if self._under_way is None or self._under_way.done():
@@ -28,16 +33,21 @@ class ConnectivityProbe:
         return await asyncio.shield(self._under_way)
 
     async def _try_all(self, seconds: float) -> frozenset[str]:
-        accepted = await asyncio.gather(*(self._accepts(host, seconds) for host in self._hosts))
-        return frozenset(host for host, yes in zip(self._hosts, accepted, strict=True) if yes)
+        errors = await asyncio.gather(*(self._try(host, seconds) for host in self._hosts))
+        accepted = frozenset(host for host, error in zip(self._hosts, errors, strict=True) if error is None)
+        for error in filter(None, errors):
+            limit = own_limit(error)
+            if limit is not None and not accepted:
+                raise ProbeError(ProbeFault.OURS, limit) from error
+        return accepted
 
-    async def _accepts(self, address: str, seconds: float) -> bool:
+    async def _try(self, address: str, seconds: float) -> OSError | None:
         host, _, port = address.rpartition(":")
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._resolver.resolve(host.strip("[]"), int(port))
                 sock = await start_connection(addresses)
-        except OSError:  # TimeoutError and socket.gaierror are OSErrors too
-            return False
+        except OSError as error:  # TimeoutError and socket.gaierror are OSErrors too
+            return error
         sock.close()
-        return True
+        return None

@@ -208,6 +208,7 @@ class ProbeFault(Enum):
     RESPONSE_TIMEOUT = "response_timeout"
     NOT_HTTP = "not_http"
     OVERSIZED = "oversized"
+    OURS = "ours"  # a limit of this process or machine; nothing is known of the other side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -375,7 +375,8 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
     Outcome.MONITOR_ERROR: _entry(
         _YOURS,
         "The monitor itself failed; nothing is known about the database.",
-        "Read the monitor's log around this time and report it as a bug.",
+        "Where the detail names a limit of this process or machine, raise it (`ulimit -n`).",
+        "Else read the monitor's log around this time and report it as a bug.",
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from monitor.checks.canary import (
 )
 from monitor.checks.certificate import with_certificate
 from monitor.checks.classify import CheckResult, classify
+from monitor.checks.connection import ProbeError
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import inspect
 from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome
@@ -31,6 +33,7 @@ from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
+from monitor.lib.limits import own_limit
 from monitor.lib.times import Deadline, format_duration
 from monitor.store.store import Recorded, Store
 from monitor.store.thread import StoreThread
@@ -77,6 +80,8 @@ class Connectivity:
         """Try the hosts, or join the try that is under way."""
         if self._trying is None or self._trying.done():
             self._trying = asyncio.create_task(self._probe.reachable(_TRY_FOR))
+            # Asked for, since nobody may wait for it, which asyncio would log.
+            self._trying.add_done_callback(lambda tried: tried.cancelled() or tried.exception())
         return self._trying
 
     async def reached(self, now: datetime, within: timedelta) -> frozenset[str] | None:
@@ -116,9 +121,10 @@ class Connectivity:
             task.cancel()
 
     async def _refresh(self) -> None:
-        reached = await self.start_trying()
-        if reached:
-            await self._store_thread.run(self._store.record_connectivity, reached, self._clock())
+        with suppress(ProbeError):  # a limit of ours: there will be another time
+            reached = await self.start_trying()
+            if reached:
+                await self._store_thread.run(self._store.record_connectivity, reached, self._clock())
 
 
 class DatabaseChecker:
@@ -310,8 +316,11 @@ class Cycle:
         try:
             return await self._check(at, self.timeout if timeout is None else timeout)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the checks of this database
-            logger.opt(exception=error).error("the check of {} failed inside", self.name)
-            return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=type(error).__name__))
+            limit = own_limit(error)
+            if limit is None:
+                logger.opt(exception=error).error("the check of {} failed inside", self.name)
+            detail = limit or type(error).__name__
+            return self._check_of(at, CheckResult(outcome=Outcome.MONITOR_ERROR, detail=detail))
 
     async def record(self, check: Check, *, with_slow: bool = False) -> CycleResult:
         """Judge a check and record it; with `with_slow` slow checks are a doubt as well."""

@@ -18,6 +18,7 @@ from loguru import logger
 from monitor.alerts.channel import Channel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus, late_note
+from monitor.lib.limits import exhausted_limit
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import format_time
 from monitor.store.store import Store
@@ -100,6 +101,12 @@ class Deliverer:
     async def _work(self, name: str) -> None:
         while True:
             self._woken[name].clear()
+            limit = exhausted_limit()
+            if limit is not None:
+                # The channel would be said to fail, and be tried less and less often.
+                logger.warning("messages to {} wait: {}", name, limit)
+                await asyncio.sleep(_AFTER_A_BUG.total_seconds())
+                continue
             try:
                 pause = await self._deliver_due(name)
             except Exception as error:  # noqa: BLE001 - a bug of ours must not end the deliveries of this channel

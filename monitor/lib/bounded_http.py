@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from monitor.lib.limits import exhausted_limit, own_limit
 from monitor.lib.threads import start_on_thread
 from monitor.lib.times import Deadline
 
@@ -132,6 +133,9 @@ def _exchange(request: dict[str, Any], limit_bytes: int, connections: _Connectio
 
 def _describe(error: Exception) -> str:
     """What an error is called here; the narrower kinds first."""
+    limit = own_limit(error) or exhausted_limit()
+    if limit is not None:
+        return limit
     if isinstance(error, ImportError):
         return f"this installation is not whole ({error.name} cannot be imported)"
     import requests.exceptions as kinds
