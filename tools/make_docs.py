@@ -34,6 +34,8 @@ _OUTCOMES = {
     VerdictCode.WORKER_FAILS: Outcome.TLS_FAILED,
     VerdictCode.AS_THE_OUTCOME_SAYS: Outcome.SERVER_ERROR,
 }
+# The words where the database says so itself.
+_BY_ITSELF = dict.fromkeys((VerdictCode.SUSPENDED, VerdictCode.SUSPENDED_FOR_BANDWIDTH), Outcome.SUSPENDED)
 _PROFILES = {
     VerdictCode.PRIVATE_NAME: replace(USUAL, host_kind=HostKind.RAILWAY_PRIVATE),
     VerdictCode.KV_NAME_GONE: replace(USUAL, host_kind=HostKind.VERCEL_KV),
@@ -77,7 +79,8 @@ def _troubles() -> str:
 
 def _sections() -> Iterator[str]:
     for code in VerdictCode:
-        verdict = Verdict(code=code, outcome=_OUTCOMES.get(code), profile=_PROFILES.get(code, USUAL))
+        outcome = _OUTCOMES.get(code) or _BY_ITSELF.get(code)
+        verdict = Verdict(code=code, outcome=outcome, profile=_PROFILES.get(code, USUAL))
         yield f"## `{code.value}`\n"
         if code in _OUTCOMES:
             yield f"As the outcome says, here `{_OUTCOMES[code].value}` ([outcomes](outcomes.md)).\n"

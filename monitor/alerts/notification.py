@@ -45,8 +45,9 @@ class Notification:
     for warnings, whose first line is the database and `title`.
     `causes` lists the outcomes of the incident in the order they were confirmed; `before` is the cause that a
     change of cause replaced. `verdict` is the incident's, `layers` are those of the doctor in one line.
-    `by_canary` says that PING was fine and the canary was not. `steps` are those of a notification about the
-    monitor itself. `includes` is what one `MISSED` tells in place of many.
+    `by_canary` says that PING was fine and the canary was not; of an incident that closed, that its trouble was
+    found by a canary and none showed that it is over. `steps` are those of a notification about the monitor
+    itself. `includes` is what one `MISSED` tells in place of many.
     """
 
     kind: NotificationKind

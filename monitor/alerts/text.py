@@ -18,6 +18,7 @@ HEADLINE_LIMIT = 140
 LINE_LIMIT = 350
 STEP_LIMIT = 180
 _MOST_NOTES = 3
+_WITHOUT_CANARY = ": the canary that found it is off now"
 _MOST_STEPS = 3
 _MOST_INCLUDED = 7
 
@@ -81,14 +82,16 @@ def headline(notification: Notification) -> str:
     if notification.cause is None:
         return f"{notification.database}: {notification.title}"
     took = format_duration(notification.duration or timedelta(0))
+    by_canary = notification.by_canary
     match notification.kind:
         case NotificationKind.CLOSED:
-            words = f"recovered after {took}"
+            words = f"closed after {took}{_WITHOUT_CANARY}" if by_canary else f"recovered after {took}"
         case NotificationKind.MISSED if notification.until is None:
             words = f"you missed this: {notification.cause.words} for {took}, and still"
         case NotificationKind.MISSED:
             why = "" if notification.severity is Severity.WARNING else f" ({notification.cause.words})"
-            words = f"you missed this: {_short_span(notification)}{why}, fine again"
+            end = _WITHOUT_CANARY if by_canary else ", fine again"
+            words = f"you missed this: {_short_span(notification)}{why}{end}"
         case NotificationKind.UNWATCHED:
             words = f"not watched any more, was {notification.cause.words}"
         case NotificationKind.REMINDER | NotificationKind.ONGOING:

@@ -162,7 +162,8 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
         difference = one_line(f"rediss://: {worker.summary}", DETAIL_LIMIT // 2)
     # A long text of REST's is shortened, so that the difference is read.
     text = one_line(rest.detail, DETAIL_LIMIT - len(difference) - 2)
-    return replace(rest, detail=f"{text}; {difference}" if text else difference)
+    fact = Fact.WORKER_FAILS_TOO if worker_fails else Fact.WORKER_ANSWERS
+    return replace(rest, detail=f"{text}; {difference}" if text else difference, facts=rest.facts | {fact})
 
 
 def _without_trouble(fact: Fact, detail: str) -> CheckResult:

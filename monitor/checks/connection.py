@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache, partial
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aiohappyeyeballs import start_connection
 
@@ -33,6 +33,7 @@ from monitor.lib.threads import on_daemon_thread
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+_Result = TypeVar("_Result")
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 Lookup = Callable[[str, int], Sequence[AddressInfo]]
 # What the kernel returns beside the bytes: level, type, data.
@@ -61,7 +62,10 @@ _CONNECTION_FAULTS: tuple[tuple[set[int], ProbeFault, str], ...] = (
 )
 CLOSED_EARLY = "closed before the answer was complete"
 NOT_TLS = "the port answers unencrypted"
+REDIS_IN_PLAIN = "the port speaks Redis unencrypted"
 CUT_DURING_HANDSHAKE = "cut during the TLS handshake"
+_LONG_HANDSHAKE_SECONDS = 1.0
+_REDIS_ANSWER_BYTES = 64
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _LOOKUP_FAILURES = {
     socket.EAI_AGAIN: "the resolver gives no answer now",
@@ -311,6 +315,40 @@ async def look_up_and_connect(resolver: Resolver, host: str, port: int, stopwatc
         raise connection_error(error) from error
     stopwatch.connected = perf_counter()
     return sock
+
+
+async def unless_in_plain(handshake: asyncio.Future[_Result], peer: tuple[Any, ...]) -> _Result:
+    """The end of the handshake; raises `ProbeError` where it hangs since a Redis without TLS listens there.
+
+    That one waits for the end of a line and looks for it up to the first zero byte, which comes early in a
+    handshake (measured with 7.0). So it is asked on a connection of its own, without a secret, once the handshake
+    takes unusually long.
+    """
+    asking = asyncio.ensure_future(_is_redis_in_plain(peer))
+    both: set[asyncio.Future[Any]] = {handshake, asking}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not handshake.done() and asking.result():
+            raise ProbeError(ProbeFault.TLS, REDIS_IN_PLAIN, Fact.NOT_TLS)
+        return await handshake
+    finally:
+        asking.cancel()
+        handshake.cancel()
+
+
+async def _is_redis_in_plain(peer: tuple[Any, ...]) -> bool:
+    await asyncio.sleep(_LONG_HANDSHAKE_SECONDS)
+    try:
+        reader, writer = await asyncio.open_connection(*peer[:2])
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        return (await reader.read(_REDIS_ANSWER_BYTES)).startswith((b"+PONG", b"-"))
+    except OSError:
+        return False
+    finally:
+        writer.transport.abort()
 
 
 def certificate_end(session: ssl.SSLObject) -> datetime | None:

@@ -6,6 +6,7 @@ the value itself.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import unicodedata
@@ -29,6 +30,9 @@ _LOOK_ALIKE = re.compile(
     r"_REST(?:_API)?(?:_READ_?ONLY)?_(?:URL|TOKEN)$|(?:^|_)(?:REDIS|KV)(?:_TLS|_PUBLIC|_PRIVATE)?_(?:URL|TOKEN)$"
 )
 _MOST_NAMES = 4
+_URL_SAFE = re.compile(r"^[A-Za-z0-9_-]+={0,2}$")
+_PASSWORD = re.compile(r"^[0-9A-Fa-f]{32}$")
+_DROPPED_BY_URL_PARSERS = "\t\r\n"
 _REDIS_PORT = 6379
 # What is wrong with a value, with what a verdict asks for.
 _Mistake = tuple[str, Fact]
@@ -62,7 +66,12 @@ def inspect(url: str, token: str, look_alikes: Sequence[str] = ()) -> CheckResul
 
 def look_alikes(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The names of variables that hold something and look as if a database's URL or token were in them."""
-    return tuple(sorted(name for name, value in environ.items() if _LOOK_ALIKE.search(name) and value.strip()))
+    return tuple(sorted(name for name, value in environ.items() if is_look_alike(name) and value.strip()))
+
+
+def is_look_alike(name: str) -> bool:
+    """True for a variable's name under which some database's URL or token is usually kept."""
+    return _LOOK_ALIKE.search(name) is not None
 
 
 def _inspect_url(url: str, look_alikes: Sequence[str]) -> CheckResult | None:
@@ -335,3 +344,41 @@ def legacy_port(host: str) -> int | None:
 def number_in(host: str) -> int | None:
     match = _NUMBER_IN_NAME.match(host)
     return int(match.group(1)) if match else None
+
+
+def hints(url: str, token: str) -> frozenset[Fact]:
+    """What the form of the token suggests. No proof: verdicts use it only next to what other layers found."""
+    core = token.strip()
+    found: set[Fact] = set()
+    around = token.replace(core, "", 1) if core else ""
+    if any(character in around for character in _DROPPED_BY_URL_PARSERS):
+        found.add(Fact.NEWLINE_AROUND_TOKEN)
+    if _PASSWORD.match(core):
+        found.add(Fact.TOKEN_IS_A_PASSWORD)
+    layout = _legacy_layout(core)
+    if layout is not None:
+        is_read_only, number = layout
+        if is_read_only:
+            found.add(Fact.TOKEN_IS_READ_ONLY)
+        expected = number_in(host_of(url) or "")
+        # The layout has two bytes for the number; a host with a larger one is of a newer kind.
+        if expected is not None and expected < 65536 and expected != number:
+            found.add(Fact.TOKEN_OF_ANOTHER_DATABASE)
+    return frozenset(found)
+
+
+def _legacy_layout(token: str) -> tuple[bool, int] | None:
+    """Whether an older token is read-only, and the number of its database; `None` for any other token.
+
+    Base64 of: kind (1 standard, 2 read-only), number (two bytes), 1, lengths of id and secret, id, secret.
+    """
+    if not _URL_SAFE.match(token):
+        return None
+    core = token.rstrip("=")
+    try:
+        raw = base64.urlsafe_b64decode(core + "=" * (-len(core) % 4))
+    except ValueError:
+        return None
+    if len(raw) <= 6 or raw[0] not in (1, 2) or raw[3] != 1 or len(raw) != 6 + raw[4] + raw[5]:
+        return None
+    return raw[0] == 2, int.from_bytes(raw[1:3], "big")

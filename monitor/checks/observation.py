@@ -142,6 +142,7 @@ class Fact(Enum):
     CERTIFICATE_OUT_OF_DATE = "certificate_out_of_date"  # expired, or not valid yet
     CERTIFICATE_OF_ANOTHER_NAME = "certificate_of_another_name"
     CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
+    NETWORK_REACHED = "network_reached"  # a connectivity host answers, where the database failed on the network
     NOTHING_REACHED = "nothing_reached"  # no connectivity host answers either, and none has within the last day
     # What answered in place of an Upstash database.
     WALL = "wall"  # a 401 page, or one that is no Upstash answer: a proxy's or a portal's
@@ -160,6 +161,8 @@ class Fact(Enum):
     # What found the trouble, where PING over REST was fine.
     FOUND_BY_CANARY = "found_by_canary"
     FOUND_BY_WORKER = "found_by_worker"  # the worker's connection, where it is checked too
+    WORKER_ANSWERS = "worker_answers"  # where it is checked too and REST fails
+    WORKER_FAILS_TOO = "worker_fails_too"
     # What the canary met.
     KEY_NOT_ALLOWED = "key_not_allowed"  # NOPERM for the canary's own key, not for the command
     DELETE_NOT_ALLOWED = "delete_not_allowed"
@@ -268,7 +271,7 @@ class CanaryResult:
 class Check:
     """One check with its outcome, as it is stored and counted. `canary` is set when it wrote a key.
 
-    `facts` are what the verdict asks for beside the outcome; they are not stored with the check, and neither is
+    `facts` are what the verdict asks for beside the outcome; they are stored of the latest check only, as is
     `certificate_ends_at`, which is `None` where no TLS connection stood.
     """
 

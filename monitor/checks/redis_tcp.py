@@ -13,18 +13,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from monitor.checks.answer import ERROR_LENGTH
 from monitor.checks.connection import (
     CLOSED_EARLY,
     CUT_DURING_HANDSHAKE,
+    REDIS_IN_PLAIN,
     ProbeError,
     Resolver,
     StampedSocket,
     Stopwatch,
     look_up_and_connect,
     lost_connection_error,
+    unless_in_plain,
 )
 from monitor.checks.credentials import inspect_for_worker, worker_url
 from monitor.checks.observation import Fact, Observation, ProbeFault
@@ -33,11 +35,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
     from redis.exceptions import RedisError
 
-_Result = TypeVar("_Result")
 _READ_LIMIT_BYTES = 8 * 1024  # Redis's longest error, of protected mode, has one
-_LONG_HANDSHAKE_SECONDS = 1.0
-_ANSWER_BYTES = 64
-_NO_TLS = "the port speaks Redis unencrypted"
 _FULL = "ERR max number of clients reached"
 _REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind it, and redis-py takes its own
 
@@ -150,7 +148,7 @@ class WorkerProbe:
             if text.startswith(_FULL):
                 raise _FullError(text) from error
             if text:
-                raise ProbeError(ProbeFault.TLS, _NO_TLS, Fact.NOT_TLS) from error
+                raise ProbeError(ProbeFault.TLS, REDIS_IN_PLAIN, Fact.NOT_TLS) from error
             raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
         stopwatch.encrypted = perf_counter()
         return sock, reader, _Writer(transport, protocol, reader, loop)
@@ -203,40 +201,6 @@ def _connection_class() -> Callable[..., Connection]:
             self._reader, self._writer = self._streams
 
     return OverConnection
-
-
-async def unless_in_plain(handshake: asyncio.Future[_Result], peer: tuple[Any, ...]) -> _Result:
-    """The end of the handshake; raises `ProbeError` where it hangs since a Redis without TLS listens there.
-
-    That one waits for the end of a line and looks for it up to the first zero byte, which comes early in a
-    handshake (measured with 7.0). So it is asked on a connection of its own, without a secret, once the handshake
-    takes unusually long.
-    """
-    asking = asyncio.ensure_future(_is_redis_in_plain(peer))
-    both: set[asyncio.Future[Any]] = {handshake, asking}
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not handshake.done() and asking.result():
-            raise ProbeError(ProbeFault.TLS, _NO_TLS, Fact.NOT_TLS)
-        return await handshake
-    finally:
-        asking.cancel()
-        handshake.cancel()
-
-
-async def _is_redis_in_plain(peer: tuple[Any, ...]) -> bool:
-    await asyncio.sleep(_LONG_HANDSHAKE_SECONDS)
-    try:
-        reader, writer = await asyncio.open_connection(*peer[:2])
-    except OSError:
-        return False
-    try:
-        writer.write(b"PING\r\n")
-        return (await reader.read(_ANSWER_BYTES)).startswith((b"+PONG", b"-"))
-    except OSError:
-        return False
-    finally:
-        writer.transport.abort()
 
 
 def _error_in_plain(head: bytes) -> str:

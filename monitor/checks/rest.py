@@ -50,6 +50,7 @@ from monitor.checks.connection import (
     keep_stamping,
     look_up_and_connect,
     lost_connection_error,
+    unless_in_plain,
 )
 from monitor.checks.observation import Fact, Observation, ProbeFault
 from monitor.lib.times import Deadline
@@ -221,12 +222,16 @@ class Stream(httpcore.AsyncNetworkStream):
         self._stopwatch.encrypting = perf_counter()
         if connection.transport is not None:
             try:
-                connection.transport = await loop.start_tls(
+                peer = connection.transport.get_extra_info("peername")
+                handshake = loop.start_tls(
                     connection.transport,
                     connection,
                     ssl_context,
                     server_hostname=(server_hostname or "").strip("[]"),
                 )
+                # The handshake begins with the loop's next turn; what comes before that is for it as well.
+                connection.transport.pause_reading()
+                connection.transport = await unless_in_plain(asyncio.ensure_future(handshake), peer)
             except OSError as error:
                 # Who speaks first, as an SSH server does or a Redis at its limit of connections, may have hung up
                 # by now: then OpenSSL has not seen what came.

@@ -30,7 +30,7 @@ from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.examine import Examination
 from monitor.doctor.fix import STEP_TIMEOUT, FixResult, apply_fix
 from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
-from monitor.doctor.worker_variables import ExpectedValues, Variable
+from monitor.doctor.worker_variables import Variable
 from monitor.engine.wiring import build_examiner, profiles_of
 from monitor.lib.times import iso, now_utc
 from monitor.report.values import advice_values
@@ -66,7 +66,7 @@ def offer_fix(
         what = "the worker's variables could not be read" if console_database is not None else what
         click.echo(f"{database.name}: no fix, since {what}; nothing was changed")
         return None
-    plan = asyncio.run(_plan(settings, database, examination.expected, console_database, variables))
+    plan = asyncio.run(_plan(settings, database, examination, console_database, variables))
     click.echo(f"{database.name}: the fix would" if plan.redeploys else f"{database.name}: no fix")
     for line in plan.lines():
         click.echo(f"  - {line}")
@@ -77,7 +77,7 @@ def offer_fix(
             click.echo("nothing was changed")
             return None
         # The answer may have taken long, and a user may have been switched on again in the meantime.
-        again = asyncio.run(_plan(settings, database, examination.expected, console_database, variables))
+        again = asyncio.run(_plan(settings, database, examination, console_database, variables))
         if (again.writes, again.redeploys) != (plan.writes, plan.redeploys):
             click.echo("by now the database answers otherwise; nothing was changed. Next: run the doctor again")
             return None
@@ -94,19 +94,27 @@ def offer_fix(
 async def _plan(
     settings: Settings,
     database: DatabaseSettings,
-    expected: ExpectedValues,
+    examination: Examination,
     console_database: ConsoleDatabase,
     variables: Mapping[str, Variable],
 ) -> FixPlan:
     """The plan, once the database was asked what it accepts."""
+    expected = examination.expected
     credentials = credentials_for_plan(variables, expected, console_database)
     secrets = [secret.reveal() for one in credentials for secret in (one.url, one.token) if secret]
     tester = build_examiner(settings, clock=now_utc, more_secrets=secrets).tester()
     attempts = await tester.try_all(credentials, timeout=min(database.timeout, STEP_TIMEOUT))
     urls = (one.url.reveal() for one in settings.databases)
     others = frozenset(filter(None, map(host_of, urls))) - {expected.host}
-    service = settings.doctor.service
-    return plan_fix(variables, expected, console_database, attempts, service=service, other_hosts=others)
+    return plan_fix(
+        variables,
+        expected,
+        console_database,
+        attempts,
+        service=settings.doctor.service,
+        other_hosts=others,
+        other_names=examination.other_names,
+    )
 
 
 async def _apply(

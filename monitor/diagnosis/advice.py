@@ -66,6 +66,8 @@ def word(verdict: Verdict) -> Advice:
         meaning = f"{_REST_WORKS} {meaning}"
         # The same database answers over REST.
         move = _UNSURE if move is _UPSTASH else move
+    if verdict.code in _BY_CONSOLE and verdict.outcome is not Outcome.SUSPENDED and profile.is_upstash:
+        meaning = _BY_CONSOLE[verdict.code]
     fill = _filler(profile)
     steps = [fill(step.text) for step in entry.steps if step.is_for(profile)]
     return Advice(meaning=fill(meaning), whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))
@@ -280,7 +282,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
     ),
     Outcome.CONNECTION_REFUSED: _entry(
         _UNSURE,
-        "The host was reached and refused the connection.",
+        "The connection was refused: nothing listens there, or a firewall answers in its place.",
         _upstash("Check the port in {url}: REST is on 443, so none is needed."),
         _STATUS_PAGE,
         _IS_RUNNING,
@@ -313,8 +315,9 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         "Read the detail: it says what is wrong with the certificate or the handshake.",
         _CA_BUNDLE,
     ),
+    # Whoever is on the way can cut a connection or keep an answer: this alone is no fault of Upstash's.
     Outcome.CONNECTION_LOST: _entry(
-        _UPSTASH,
+        _UNSURE,
         "The connection stood and was cut before the answer was complete.",
         _STATUS_PAGE,
         _SERVER_LOG,
@@ -322,7 +325,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         _ALLOWLIST,
     ),
     Outcome.RESPONSE_TIMEOUT: _entry(
-        _UPSTASH,
+        _UNSURE,
         "The host was reached, but the answer was not there before the deadline.",
         _STATUS_PAGE,
         _USAGE_PAGE,
@@ -336,8 +339,10 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         _UPSTASH,
         "The database answers that it cannot serve now, as while it loads or fails over.",
         _STATUS_PAGE,
-        _SERVER_LOG,
         "It often passes by itself; if not, the detail is the database's own text.",
+        _elsewhere("MISCONF: it cannot save to its disk. READONLY: this is a replica; write to its primary."),
+        _SERVER_LOG,
+        elsewhere="The database answers that it cannot serve now; the detail says why.",
     ),
     Outcome.STALE_READ: _entry(
         _UNSURE,
@@ -369,8 +374,9 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
     ),
     Outcome.OFFLINE: _entry(
         _YOURS,
-        "Our own network is down: the connectivity hosts do not answer either, so nothing is known.",
+        "Neither the host nor a connectivity host was reached: our own network seems to be down.",
         _MACHINE_NETWORK,
+        "If a firewall here lets nearly nothing out, set `connectivity` to hosts that it lets through.",
     ),
     Outcome.MONITOR_ERROR: _entry(
         _YOURS,
@@ -380,6 +386,13 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
     ),
 }
 
+# Where the database itself does not say so.
+_BY_CONSOLE = {
+    VerdictCode.SUSPENDED: "The Upstash console says that the database is suspended.",
+    VerdictCode.SUSPENDED_FOR_BANDWIDTH: (
+        "The Upstash console says that the database is suspended, and that its bandwidth is used up."
+    ),
+}
 # Codes that are not in here say what their outcome says: AS_THE_OUTCOME_SAYS, VARIABLE_MISSING, VALUE_MALFORMED, …
 _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.OFFLINE: _BY_OUTCOME[Outcome.OFFLINE],
@@ -555,7 +568,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.DATABASE_FULL: _BY_OUTCOME[Outcome.CAPACITY_FULL],
     VerdictCode.TOKEN_READ_ONLY: _entry(
         _YOURS,
-        "The token may read and not write.",
+        "The token may not write: it is a read-only one, or its user may not run SET.",
         "If the worker writes, give it a token that may, or grant the command to its ACL user.",
         "If reading is all that is meant, turn the canary off (canary: off) for this database.",
     ),

@@ -128,7 +128,7 @@ RULES: tuple[VerdictRule, ...] = (
         VerdictCode.PROXY_NEEDED,
         lambda seen: (
             bool(seen.profile.proxy_variable)
-            and (seen.layers.failed(Layer.CONNECTIVITY) or seen.has(Fact.NOTHING_REACHED))
+            and seen.layers.failed(Layer.CONNECTIVITY)
             and not seen.has_network
             and seen.ended(Outcome.DNS_FAILED, Outcome.DNS_NOT_FOUND, *_NO_CONNECTION)
         ),
@@ -200,7 +200,14 @@ RULES: tuple[VerdictRule, ...] = (
     # The name.
     _rule(
         VerdictCode.NAME_FILTERED,
-        lambda seen: seen.has(Fact.NAME_FILTERED) and seen.is_met_by_a_stranger,
+        lambda seen: (
+            seen.has(Fact.NAME_FILTERED)
+            and seen.is_met_by_a_stranger
+            # A tunnel or a proxy of one's own leads to this machine as well, where somebody answers.
+            and not seen.layers.passed(Layer.ENCRYPTION)
+            and not seen.layers.failed(Layer.HTTP)
+            and not seen.ended(Outcome.NOT_UPSTASH, Outcome.RESPONSE_TIMEOUT)
+        ),
     ),
     _rule(
         VerdictCode.PRIVATE_NAME,
@@ -441,7 +448,9 @@ def verdict_to_tell(diagnosis: Diagnosis, cause: Outcome, told: Verdict) -> Verd
         return None
     outcome = layers.outcome()
     # Where REST failed and works by now, a worker's connection that fails may never have worked.
-    if outcome is None and told.code is VerdictCode.WORKER_FAILS:
+    if outcome is None and told.code in _ABOUT_WORKER:
+        if verdict.code is VerdictCode.WORKER_LEGACY_PORT:
+            return replace(verdict, outcome=cause)
         outcome = layers.result_of(Layer.WORKER).outcome
     if outcome is not None:
         return verdict if outcome.family is cause.family else None
@@ -468,6 +477,14 @@ _ADDS_NOTHING = (
     VerdictCode.ALL_GOOD,
     VerdictCode.SLOW,
 )
+# What a check of the worker's connection can come to, where REST works.
+_ABOUT_WORKER = (
+    VerdictCode.WORKER_FAILS,
+    VerdictCode.WORKER_URL_WRONG,
+    VerdictCode.WORKER_URL_BROKEN,
+    VerdictCode.WORKER_PORT_BLOCKED,
+    VerdictCode.WORKER_NOT_ENCRYPTED,
+)
 # Only the canary finds these: the doctor does not write for an alert, but the console may know.
 _ABOUT_LIMITS = (
     VerdictCode.SUSPENDED,
@@ -492,20 +509,46 @@ _LAYER_OF = {
 
 def _layers_of(check: Check) -> LayerResults:
     """What the check showed of the layers: the one at which it ended, and those that must have passed."""
-    passed: tuple[Layer, ...] = ()
-    if check.facts & _SHOWN_BY_CANARY:
-        passed, ended = (Layer.TOKEN, Layer.PING), Layer.WRITING
-    elif Fact.FOUND_BY_WORKER in check.facts:
-        passed, ended = (Layer.TOKEN, Layer.PING), Layer.WORKER
+    outcome, facts = check.outcome, check.facts
+    states = _other_layers(check)
+    if Fact.FOUND_BY_WORKER in facts:
+        ended = Layer.WORKER
+    elif facts & _SHOWN_BY_CANARY:
+        ended = Layer.WRITING
     else:
-        ended = _LAYER_OF.get(check.outcome, Layer.PING)
-    is_failing = check.outcome.family.is_failing
-    result = LayerResult(
-        layer=ended,
-        state=LayerState.FAILED if is_failing else LayerState.PASSED,
-        detail=check.detail,
-        outcome=check.outcome if is_failing else None,
-        facts=check.facts,
+        ended = _LAYER_OF.get(outcome, Layer.PING)
+    if ended in (Layer.WORKER, Layer.WRITING):
+        states |= dict.fromkeys((Layer.TOKEN, Layer.PING), LayerState.PASSED)
+    states[ended] = LayerState.FAILED if outcome.family.is_failing else LayerState.PASSED
+    # A slow answer has passed all the same.
+    outcomes = {ended: outcome if outcome.family.is_failing else None}
+    if outcome is Outcome.SLOW:
+        outcomes[Layer.PING] = outcome
+    return LayerResults(
+        database=check.database,
+        layers=tuple(
+            LayerResult(
+                layer=layer,
+                state=states[layer],
+                detail=check.detail if layer is ended else "",
+                outcome=outcomes.get(layer),
+                facts=facts if layer is ended else frozenset(),
+            )
+            for layer in Layer
+            if layer in states
+        ),
     )
-    passing = (LayerResult(layer=layer, state=LayerState.PASSED) for layer in passed)
-    return LayerResults(database=check.database, layers=(*passing, result))
+
+
+def _other_layers(check: Check) -> dict[Layer, LayerState]:
+    """What a check knows beside the layer at which it ended."""
+    facts = check.facts
+    states: dict[Layer, LayerState] = {}
+    if check.phases.connect is not None:
+        states[Layer.CONNECTION] = LayerState.PASSED
+    if facts & {Fact.NETWORK_REACHED, Fact.NOTHING_REACHED}:
+        is_there = Fact.NETWORK_REACHED in facts
+        states[Layer.CONNECTIVITY] = LayerState.PASSED if is_there else LayerState.FAILED
+    if facts & {Fact.WORKER_ANSWERS, Fact.WORKER_FAILS_TOO}:
+        states[Layer.WORKER] = LayerState.PASSED if Fact.WORKER_ANSWERS in facts else LayerState.FAILED
+    return states

@@ -135,7 +135,12 @@ class Examiner:
         # Names in a certificate, on a status page or at a platform are foreign text as well.
         scrubbed = tuple(replace(result, detail=self.scrub(result.detail)) for result in layers.layers)
         layers = replace(layers, layers=scrubbed)
-        return Examination(layers=layers, expected=all_probes.expected(), variables=all_probes.variables)
+        return Examination(
+            layers=layers,
+            expected=all_probes.expected(),
+            variables=all_probes.variables,
+            other_names=all_probes.other_names,
+        )
 
     def tester(self) -> CredentialsTester:
         """What tries a worker's values with the database."""
@@ -149,11 +154,12 @@ class Examiner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Examination:
-    """The layers, and what a fix needs of console and platform; `variables` is `None` where they were not read."""
+    """The layers, and what a fix needs of console and platform, as in `PlatformResult`."""
 
     layers: LayerResults
     expected: ExpectedValues
     variables: Mapping[str, Variable] | None
+    other_names: tuple[str, ...]
 
 
 class _LayerProbes:
@@ -175,6 +181,7 @@ class _LayerProbes:
         self._ping: Observation | None = None
         self._console_database: ConsoleDatabase | None = None
         self.variables: Mapping[str, Variable] | None = None
+        self.other_names: tuple[str, ...] = ()
 
     def by_layer(self) -> dict[Layer, LayerProbe]:
         probes: dict[Layer, LayerProbe] = {
@@ -314,7 +321,7 @@ class _LayerProbes:
         found = await read_platform(
             railway, self.expected(), timeout=timeout, try_all=self._try_all, other_hosts=others
         )
-        self.variables = found.variables
+        self.variables, self.other_names = found.variables, found.other_names
         return found.result
 
     async def _try_all(self, credentials: Collection[Credentials]) -> Attempts:

@@ -6,7 +6,7 @@ whatever the console says: an ACL user's token differs from the console's, which
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -48,6 +48,11 @@ class LeaveReason(Enum):
         "change it by hand if that is meant"
     )
     NOT_TRIED = "whether the database accepts it is not known, so it is to be changed by hand"
+    REFUSED_BY_REST = (
+        "REST refuses it, and rediss:// could not be asked, where it may be in use: to be changed by hand"
+    )
+    RUNNING_UNKNOWN = "what the running deployment has in its place is not known: to be set by hand"
+    OTHER_NAMES = "the service reads a Redis from other names: to be set by hand if it is to read this one too"
     PASSWORD = "it is the database's password, which rediss:// accepts and REST does not: to be changed by hand"
     SEALED = "its value is not shown (sealed?), so nobody can see whether it works: to be changed by hand"
     ELSEWHERE = "its URL leads to another host: to be changed by hand if this database is meant"
@@ -114,6 +119,7 @@ class FixPlan:
 
 
 _Decision = PlannedWrite | LeftAlone
+_MOST_NAMES = 4
 _OLD_PASSWORD = "it has the form of an older database's password"
 _RUNS_UNKNOWN = "what the running deployment has in its place is not known"
 
@@ -141,10 +147,12 @@ def plan_fix(
     *,
     service: str,
     other_hosts: Collection[str] = frozenset(),
+    other_names: Sequence[str] = (),
 ) -> FixPlan:
     """The smallest change after which a redeployed service has a URL and a token that the database accepts.
 
-    `attempts` are those of `credentials_for_plan`.
+    `attempts` are those of `credentials_for_plan`; `other_names` those under which it seems to have another Redis:
+    beside them a pair that is wholly missing is not added, since nobody knows that the service would read it.
     """
     pairs = find_pairs(variables, expected)
     if any(_host(variable_of(variables, pair.url)) in other_hosts for pair in pairs):
@@ -156,7 +164,7 @@ def plan_fix(
             f"no variable of service {service} holds this database's URL, and under which names it reads URL and "
             "token is not known, since they are written in the file here: set them by hand",
         )
-    plan = _Plan(variables, expected, console, attempts)
+    plan = _Plan(variables, expected, console, attempts, other_names)
     decisions = [decision for pair in pairs for decision in plan.decide(pair)]
     writes = tuple(
         one
@@ -195,7 +203,9 @@ class _Plan:
         expected: ExpectedValues,
         console: ConsoleDatabase,
         attempts: Attempts,
+        other_names: Sequence[str],
     ) -> None:
+        self._other_names = other_names
         self._variables = variables
         self._expected = expected
         self._console = console
@@ -205,6 +215,11 @@ class _Plan:
 
     def decide(self, pair: VariablePair) -> Iterator[_Decision]:
         url, token = variable_of(self._variables, pair.url), variable_of(self._variables, pair.token)
+        if self._other_names and not any(one.is_set or one.running for one in (url, token)):
+            detail = ", ".join(self._other_names[:_MOST_NAMES])
+            for name in filter(None, (pair.url, pair.token)):
+                yield LeftAlone(name=name, reason=LeaveReason.OTHER_NAMES, detail=detail)
+            return
         on_url = self._decide_url(url) if pair.url else None
         if on_url is not None:
             yield on_url
@@ -253,6 +268,8 @@ class _Plan:
             if mistake is not None:
                 return LeftAlone(name=variable.name, reason=LeaveReason.MALFORMED, detail=mistake.detail)
             return LeftAlone(name=variable.name, reason=LeaveReason.URL_WORKS)
+        if is_blank(variable.stored) and self._may_run(variable):
+            return LeftAlone(name=variable.name, reason=LeaveReason.RUNNING_UNKNOWN)
         if is_blank(variable.stored):
             return PlannedWrite(
                 name=variable.name,
@@ -281,6 +298,7 @@ class _Plan:
         for state, reason in (
             (AttemptState.ACCEPTED, LeaveReason.ACCEPTED),
             (AttemptState.MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
+            (AttemptState.REFUSED_BY_REST, LeaveReason.REFUSED_BY_REST),
             (AttemptState.NOT_TRIED, LeaveReason.NOT_TRIED),
         ):
             found = next((one for one in replaced if self._state(one) is state), None)
@@ -288,12 +306,16 @@ class _Plan:
                 is_in_use = state is AttemptState.ACCEPTED and found.token != variable.stored
                 detail = self._attempts.get(found, NOT_TRIED).detail
                 return LeftAlone(name=name, reason=LeaveReason.IN_USE if is_in_use else reason, detail=detail)
+        if self._may_run(variable):
+            return LeftAlone(name=name, reason=LeaveReason.RUNNING_UNKNOWN)
         write_reason = WriteReason.REFERENCE if variable.is_reference else WriteReason.REFUSED
         if is_blank(variable.stored):
             write_reason = WriteReason.MISSING
-        elif not variable.is_running_known:
-            return LeftAlone(name=name, reason=LeaveReason.NOT_TRIED, detail=_RUNS_UNKNOWN)
         return PlannedWrite(name=name, reason=write_reason, value=new, old=variable.stored)
+
+    def _may_run(self, variable: Variable) -> bool:
+        """True where the running deployment may have a value here that nobody has seen."""
+        return variable.name in self._variables and not variable.is_running_known
 
     def _state(self, credentials: Credentials) -> AttemptState:
         return self._attempts.get(credentials, NOT_TRIED).state

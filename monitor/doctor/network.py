@@ -25,7 +25,6 @@ from monitor.checks.connection import (
     sinkhole,
 )
 from monitor.checks.observation import Fact, Observation, ProbeFault
-from monitor.checks.redis_tcp import unless_in_plain
 from monitor.checks.rest import Backend
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
@@ -207,8 +206,7 @@ async def _encrypt(
     backend = Backend(Resolver(lambda _host, _port: addresses), watch)
     try:
         stream = await backend.connect_tcp(host, addresses[0][4][1])
-        handshake = asyncio.ensure_future(stream.start_tls(tls, server_hostname=host))
-        encrypted = await unless_in_plain(handshake, addresses[0][4])
+        encrypted = await stream.start_tls(tls, server_hostname=host)
         session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
     except ProbeError as error:
         return error

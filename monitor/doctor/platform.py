@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
+from monitor.checks.credentials import is_look_alike
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.railway import REFERENCE, Deployment, Railway, ServiceVariables
 from monitor.doctor.tried_values import Attempts, Credentials
@@ -45,10 +46,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlatformResult:
-    """The layer, and the variables for the plan of a fix; `None` where they could not be read."""
+    """The layer, and the variables for the plan of a fix; `None` where they could not be read.
+
+    `other_names` are those under which the service seems to have another Redis.
+    """
 
     result: LayerResult
     variables: Mapping[str, Variable] | None = None
+    other_names: tuple[str, ...] = ()
 
 
 async def read_platform(
@@ -78,7 +83,8 @@ async def read_platform(
         parts += service.format_deployments()
         scrub = service.scrubber(railway.scrub, expected)
         parts += [f"log: {line}" for line in lines_about_redis(service.log, scrub=scrub)]
-    return PlatformResult(result=replace(compared, detail=" · ".join(parts)), variables=variables)
+    result = replace(compared, detail=" · ".join(parts))
+    return PlatformResult(result=result, variables=variables, other_names=service.other_names(variables))
 
 
 def lines_about_redis(messages: Sequence[str], *, scrub: Callable[[str], str]) -> tuple[str, ...]:
@@ -117,7 +123,13 @@ class _ServiceAnswers:
         relevant = [name for pair in find_pairs(known, expected) for name in (pair.url, pair.token) if name]
         relevant += [variable.name for variable in redis_urls(known, expected.host)]
         found = {name: known.get(name) or self._variable(name) for name in dict.fromkeys(relevant)}
-        return {name: one for name, one in found.items() if one.is_set or one.running}
+        # A name that is not among them is known to stand for nothing.
+        return {name: one for name, one in found.items() if one.is_set or one.running or not one.is_running_known}
+
+    def other_names(self, variables: Collection[str]) -> tuple[str, ...]:
+        """The names under which the service seems to have another Redis than that of these variables."""
+        names = {**self.set_variables.stored, **self.staged, **dict.fromkeys(self.set_variables.sealed)}
+        return tuple(sorted(name for name in names if name not in variables and is_look_alike(name)))
 
     def _variable(self, name: str) -> Variable:
         variables = self.set_variables

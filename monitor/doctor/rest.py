@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 
 from monitor.checks.canary import is_key_refused, judge_canary, key_refused
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
-from monitor.checks.credentials import host_of, inspect, number_in
+from monitor.checks.credentials import hints, inspect
 from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
@@ -26,9 +24,6 @@ _AFTER_LOGIN = frozenset(
         Outcome.COMMAND_ERROR,
     }
 )
-_URL_SAFE = re.compile(r"^[A-Za-z0-9_-]+={0,2}$")
-_PASSWORD = re.compile(r"^[0-9A-Fa-f]{32}$")
-_DROPPED_BY_URL_PARSERS = "\t\r\n"
 _HINTS = {
     Fact.TOKEN_IS_READ_ONLY: "the token looks like a read-only one",
     Fact.TOKEN_OF_ANOTHER_DATABASE: "the token looks like another database's",
@@ -99,44 +94,6 @@ async def examine_reading(probe: RestProbe, prefix: str, *, timeout: timedelta) 
 async def examine_writing(probe: RestProbe, prefix: str, *, timeout: timedelta) -> LayerResult:
     """Whether a key of this prefix can be written, read back and deleted; costs three billed commands."""
     return _layer_result(Layer.WRITING, judge_canary(await probe.write(prefix, timeout=timeout)))
-
-
-def hints(url: str, token: str) -> frozenset[Fact]:
-    """What the form of the token suggests. No proof: verdicts use it only next to what other layers found."""
-    core = token.strip()
-    found: set[Fact] = set()
-    around = token.replace(core, "", 1) if core else ""
-    if any(character in around for character in _DROPPED_BY_URL_PARSERS):
-        found.add(Fact.NEWLINE_AROUND_TOKEN)
-    if _PASSWORD.match(core):
-        found.add(Fact.TOKEN_IS_A_PASSWORD)
-    layout = _legacy_layout(core)
-    if layout is not None:
-        is_read_only, number = layout
-        if is_read_only:
-            found.add(Fact.TOKEN_IS_READ_ONLY)
-        expected = number_in(host_of(url) or "")
-        # The layout has two bytes for the number; a host with a larger one is of a newer kind.
-        if expected is not None and expected < 65536 and expected != number:
-            found.add(Fact.TOKEN_OF_ANOTHER_DATABASE)
-    return frozenset(found)
-
-
-def _legacy_layout(token: str) -> tuple[bool, int] | None:
-    """Whether an older token is read-only, and the number of its database; `None` for any other token.
-
-    Base64 of: kind (1 standard, 2 read-only), number (two bytes), 1, lengths of id and secret, id, secret.
-    """
-    if not _URL_SAFE.match(token):
-        return None
-    core = token.rstrip("=")
-    try:
-        raw = base64.urlsafe_b64decode(core + "=" * (-len(core) % 4))
-    except ValueError:
-        return None
-    if len(raw) <= 6 or raw[0] not in (1, 2) or raw[3] != 1 or len(raw) != 6 + raw[4] + raw[5]:
-        return None
-    return raw[0] == 2, int.from_bytes(raw[1:3], "big")
 
 
 def _layer_result(layer: Layer, result: CheckResult) -> LayerResult:

@@ -14,7 +14,7 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from monitor.checks.classify import CheckResult, classify
-from monitor.checks.credentials import READ_ONLY_USER, Endpoint, endpoint_of
+from monitor.checks.credentials import READ_ONLY_USER, Endpoint, endpoint_of, inspect_for_worker
 from monitor.checks.observation import Fact, Outcome
 from monitor.checks.rest import RestProbeFactory
 from monitor.lib.secret import Secret
@@ -35,10 +35,14 @@ class Credentials:
 
 
 class AttemptState(Enum):
-    """What the database answered. `MAY_BE_DISABLED`: refused in words that also fit a user who is switched off."""
+    """What the database answered. `MAY_BE_DISABLED`: refused in words that also fit a user who is switched off.
+
+    `REFUSED_BY_REST`: refused there, and nothing came back over `rediss://`, where it may be the right password.
+    """
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    REFUSED_BY_REST = "refused_by_rest"
     MAY_BE_DISABLED = "may_be_disabled"
     NOT_TRIED = "not_tried"
 
@@ -91,8 +95,15 @@ class CredentialsTester:
         over_rest, over_tcp = await asyncio.gather(
             self._try_rest(endpoint, token, timeout), self._try_built_url(endpoint, url, token, timeout)
         )
-        # A refusal over rediss:// alone decides nothing: on older databases the password is another value.
-        return over_tcp if over_tcp.state is AttemptState.ACCEPTED else over_rest
+        # A refusal over one of the two decides nothing: on older databases the password is another value.
+        if over_tcp.state is AttemptState.ACCEPTED:
+            return over_tcp
+        if over_rest.state is AttemptState.REFUSED and over_tcp.state is AttemptState.NOT_TRIED:
+            if not _has_rediss(endpoint, url, token, self.worker_port):
+                return over_rest
+            detail = f"REST: {over_rest.detail}; rediss://: {over_tcp.detail}"
+            return Attempt(state=AttemptState.REFUSED_BY_REST, detail=detail)
+        return over_rest
 
     async def _try_rest(self, endpoint: Endpoint, token: str, timeout: timedelta) -> Attempt:
         # Many clients drop whitespace around a header's value, so that such a token works for them.
@@ -141,6 +152,11 @@ class CredentialsTester:
             if attempts[-1].state in (AttemptState.ACCEPTED, AttemptState.NOT_TRIED):
                 break
         return attempts[-1]
+
+
+def _has_rediss(endpoint: Endpoint, url: str, token: str, port: int) -> bool:
+    """False where no worker can build a `rediss://` URL from the pair, so that REST's word is all there is."""
+    return endpoint.is_encrypted and inspect_for_worker(url, token, port) is None
 
 
 def _judge(result: CheckResult) -> Attempt:

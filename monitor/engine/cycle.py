@@ -24,7 +24,7 @@ from monitor.checks.certificate import with_certificate
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import ProbeError
 from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.credentials import inspect
+from monitor.checks.credentials import hints, inspect
 from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
@@ -168,6 +168,9 @@ class DatabaseChecker:
             if working is not None:
                 working.cancel()
         result = rest if worker is None else combine(rest, worker)
+        if ping.outcome is Outcome.TOKEN_REJECTED:
+            shown = hints(self._database.url.reveal(), self._database.token.reveal())
+            result = replace(result, facts=result.facts | shown)
         if ping.outcome.family is Family.NETWORK and (worker is None or worker.outcome.family is Family.NETWORK):
             result = await self._unless_offline(result, at, deadline)
         else:
@@ -227,8 +230,10 @@ class DatabaseChecker:
     async def _unless_offline(self, result: CheckResult, at: datetime, deadline: Deadline) -> CheckResult:
         within = min(_TRY_FOR, deadline.left() + grace(deadline.within))
         reached = await self._connectivity.reached(at, within)
-        if reached is None or reached:
+        if reached is None:
             return result
+        if reached:
+            return replace(result, facts=result.facts | {Fact.NETWORK_REACHED})
         if not await self._connectivity.answered_lately(at):
             return replace(result, facts=result.facts | {Fact.NOTHING_REACHED})
         return CheckResult(

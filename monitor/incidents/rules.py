@@ -38,22 +38,39 @@ def advance(
 
     `explain` gives the verdict on a cause that an incident opens with or changes to; it must be pure.
     Without `warns` nothing is notified of a certificate.
-    A check of the unknown family changes nothing but what is remembered of the canary and of the certificate.
+    A check of the unknown family changes nothing but what is remembered of the canary, of the certificate and of
+    the latest check.
     """
     transition = _transition(state, check, alerts, next_incident, explain)
     warnings, warning = _certificate_warnings(state, check, explain, warns=warns)
+    is_unconfirmed = _is_closed_without_canary(state, check, transition)
+    notifications = transition.notifications
+    if is_unconfirmed:
+        notifications = tuple(replace(one, by_canary=True) for one in notifications)
     # An answer without a certificate came over http://.
     before = None if check.http_status is not None else state.certificate_ends_at
     return replace(
         transition,
         state=replace(
             transition.state,
-            canary=check.canary or state.canary,
+            canary=check.canary or (None if is_unconfirmed else state.canary),
             certificate_ends_at=check.certificate_ends_at or before,
             certificate_warnings=warnings,
+            facts=check.facts,
         ),
-        notifications=(*transition.notifications, *warning),
+        notifications=(*notifications, *warning),
     )
+
+
+def _is_closed_without_canary(state: IncidentState, check: Check, transition: Transition) -> bool:
+    """True where a canary found the trouble and no canary showed that it is over, as none is sent any more.
+
+    While canaries are sent, a check is not fine before one of them was.
+    """
+    canary, incident = state.canary, transition.incident
+    if canary is None or check.canary is not None or incident is None or incident.closed_at is None:
+        return False
+    return canary.outcome.family.is_failing and canary.outcome is incident.cause
 
 
 def _certificate_warnings(

@@ -55,6 +55,7 @@ class IncidentState:
 
     `canary` is the last key that was written; `None` when there was none yet. `certificate_ends_at` is what the
     latest TLS connection showed, `certificate_warnings` the ends that were notified, as far as they matter still.
+    `facts` are those of the latest check.
     """
 
     recent: tuple[RecentCheck, ...] = ()
@@ -62,6 +63,7 @@ class IncidentState:
     canary: CanaryResult | None = None
     certificate_ends_at: datetime | None = None
     certificate_warnings: tuple[datetime, ...] = ()
+    facts: frozenset[Fact] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,7 @@ def state_to_json(state: IncidentState) -> dict[str, Any]:
         "canary": None if state.canary is None else _canary_to_json(state.canary),
         "certificate_ends_at": state.certificate_ends_at.isoformat() if state.certificate_ends_at else None,
         "certificate_warnings": [ends_at.isoformat() for ends_at in state.certificate_warnings],
+        "facts": sorted(fact.value for fact in state.facts),
     }
 
 
@@ -96,6 +99,7 @@ def state_from_json(values: dict[str, Any]) -> IncidentState:
         canary=None if canary is None else _canary_from_json(canary),
         certificate_ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
         certificate_warnings=tuple(map(datetime.fromisoformat, values.get("certificate_warnings", ()))),
+        facts=frozenset(map(Fact, values.get("facts", ()))),
     )
 
 

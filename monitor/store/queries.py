@@ -74,13 +74,17 @@ def status_of(
     """One database as it is now; `past` are the days before today, as `past_days` reads them."""
     now_ms = to_ms(now) + 1  # so that today is there at midnight too
     reader = RollupReader(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
+    latest, (state, checked_at) = _latest(connection, database), read_state(connection, database)
+    if latest is not None and latest.at == checked_at:
+        # The history holds no facts; the verdict on the check that was the latest goes by them.
+        latest = replace(latest, facts=state.facts)
     return DatabaseStatus(
         database=name,
-        latest=_latest(connection, database),
+        latest=latest,
         incident=open_incident(connection, database),
         schedule=schedule,
         days=(*past, *reader.slices()),
-        certificate_ends_at=read_state(connection, database)[0].certificate_ends_at,
+        certificate_ends_at=state.certificate_ends_at,
     )
 
 

@@ -29,6 +29,7 @@ MONITOR = Notification(
         (CHANGED, "main: now token rejected"),
         (REMINDER, "main: still token rejected after 1 h"),
         (CLOSED, "main: recovered after 12 min 4 s"),
+        (replace(CLOSED, by_canary=True), "main: closed after 12 min 4 s: the canary that found it is off now"),
         (MISSED, "main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again"),
         (
             replace(MISSED, severity=Severity.WARNING, cause=SLOW),

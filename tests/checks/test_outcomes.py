@@ -11,6 +11,7 @@ import ssl
 import zlib
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -32,6 +33,7 @@ from tests.checks.faulty_server import (
     faulty_server,
     http,
 )
+from tests.checks.redis_server import redis_server
 
 TOKEN = "AXt0kenOfTheRudeTests_77=="
 TIMEOUT = timedelta(seconds=0.4)
@@ -468,6 +470,15 @@ def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
         _, result = look_at(server.url.replace("http://", "https://"))
     assert result == CheckResult(
         outcome=Outcome.TLS_FAILED, detail="the port answers unencrypted", facts=frozenset({Fact.NOT_TLS})
+    )
+
+
+def test_a_redis_without_tls_is_told_from_a_handshake_that_hangs(tmp_path: Path) -> None:
+    """It waits for the end of a line that never comes, so it is asked in its own protocol, without the token."""
+    with redis_server(tmp_path, is_encrypted=False) as server:
+        _, result = look_at(f"https://127.0.0.1:{server.port}", timeout=timedelta(seconds=5))
+    assert result == CheckResult(
+        outcome=Outcome.TLS_FAILED, detail="the port speaks Redis unencrypted", facts=frozenset({Fact.NOT_TLS})
     )
 
 

@@ -43,6 +43,9 @@ def test_the_difference_between_rest_and_rediss_is_named(
     """REST's outcome counts where REST fails; what the other way says stands in the detail, and a fact with it."""
     only_the_worker = not rest.outcome.family.is_failing and worker.outcome.family.is_failing
     facts = frozenset({Fact.FOUND_BY_WORKER} if only_the_worker and outcome is worker.outcome else ())
+    if rest.outcome.family.is_failing:
+        worker_fails = worker.outcome.family.is_failing
+        facts |= {Fact.WORKER_FAILS_TOO if worker_fails else Fact.WORKER_ANSWERS}
     assert combine(rest, worker) == CheckResult(outcome=outcome, detail=detail, facts=facts)
 
 

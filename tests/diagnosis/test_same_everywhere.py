@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from monitor.alerts import slack, telegram
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.text import LINE_LIMIT, STEP_LIMIT, compose, plain_text
-from monitor.checks.observation import Check, Fact, Outcome
+from monitor.checks.observation import Check, Fact, Family, Outcome, Phases
 from monitor.cli.check.output import CheckedDatabase, document, plugin_output
 from monitor.cli.doctor import diagnosis_to_json
 from monitor.config.settings import AlertSettings, Settings
 from monitor.diagnosis.advice import Advice, WhoseMove, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
-from monitor.diagnosis.rules import judge, verdict_to_tell
+from monitor.diagnosis.rules import judge, judge_check, verdict_to_tell
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, verdict_from_json, verdict_to_json
 from monitor.incidents.rules import advance
 from monitor.incidents.state import Incident, IncidentState, Transition
@@ -176,6 +176,77 @@ def test_a_judged_verdict_is_the_same_everywhere(layers: LayerResults, profile: 
     incident = incident_of(told, cause)
     assert_in_messages(told, incident)
     assert_on_pages(told, incident)
+
+
+PASSED, FAILED = LayerState.PASSED, LayerState.FAILED
+# What a check can find of itself beside its outcome.
+FACTS_OF_CHECKS = [
+    *(Fact.PLACEHOLDER, Fact.MASKED, Fact.SWAPPED, Fact.REDIS_PORT_IN_URL),
+    *(Fact.TOKEN_OF_ANOTHER_DATABASE, Fact.TOKEN_IS_A_PASSWORD, Fact.USER_MAY_BE_DISABLED, Fact.NAME_FILTERED),
+    *(Fact.NOT_TLS, Fact.CERTIFICATE_UNTRUSTED, Fact.CERTIFICATE_OUT_OF_DATE, Fact.CERTIFICATE_OF_ANOTHER_NAME),
+    *(Fact.WALL, Fact.PROXY_ASKS_LOGIN, Fact.PORTAL, Fact.BLOCKED_BY_LAW, Fact.REDIRECT_TO_HTTPS, Fact.REDIRECT),
+    *(Fact.BANDWIDTH, Fact.DAILY_LIMIT, Fact.TOO_LARGE, Fact.NOT_OVER_REST, Fact.UNKNOWN_TEXT),
+]
+LAST_LAYERS = {
+    **dict.fromkeys((Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED), Layer.LOOKUP),
+    **dict.fromkeys(
+        (Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE, Outcome.CONNECTION_TIMEOUT), Layer.CONNECTION
+    ),
+    **dict.fromkeys((Outcome.TLS_TIMEOUT, Outcome.TLS_FAILED), Layer.ENCRYPTION),
+    Outcome.TOKEN_REJECTED: Layer.TOKEN,
+}
+
+
+@st.composite
+def evidence(draw: st.DrawFn) -> tuple[Check, LayerResults]:
+    """What one check can see, as the check has it and as the layers of a doctor who sees the same."""
+    outcome = draw(st.sampled_from([Outcome.SLOW, *FAILING]))
+    last = LAST_LAYERS.get(outcome, Layer.PING)
+    more: set[Fact] = set()
+    states: dict[Layer, LayerState] = {}
+    if outcome.family is Family.CONFIGURATION:
+        last = Layer.CONFIGURATION
+    elif outcome is not Outcome.SLOW:
+        found_by = [Fact.FOUND_BY_WORKER, *([Fact.FOUND_BY_CANARY] if last is Layer.PING else [])]
+        finder = draw(st.sampled_from([None, *found_by]))
+        more |= {finder} if finder else set()
+        last = {Fact.FOUND_BY_WORKER: Layer.WORKER, Fact.FOUND_BY_CANARY: Layer.WRITING}.get(finder, last)  # type: ignore[arg-type]  # no finder is in no mapping
+        worker = draw(st.sampled_from([None, Fact.WORKER_ANSWERS, Fact.WORKER_FAILS_TOO]))
+        if worker is not None and last is not Layer.WORKER:
+            more.add(worker)
+            states[Layer.WORKER] = PASSED if worker is Fact.WORKER_ANSWERS else FAILED
+        # Nobody asks the connectivity hosts where anybody was reached.
+        if outcome.family is Family.NETWORK and last not in (Layer.WORKER, Layer.WRITING):
+            network = draw(st.sampled_from([None, Fact.NETWORK_REACHED, Fact.NOTHING_REACHED]))
+            if network is not None and worker is not Fact.WORKER_ANSWERS:
+                more.add(network)
+                states[Layer.CONNECTIVITY] = PASSED if network is Fact.NETWORK_REACHED else FAILED
+    states |= dict.fromkeys(list(Layer)[2 : list(Layer).index(last)], PASSED)
+    states[last] = PASSED if outcome is Outcome.SLOW else FAILED
+    facts = draw(st.frozensets(st.sampled_from(FACTS_OF_CHECKS), max_size=3))
+    if last not in (Layer.CONNECTION, Layer.ENCRYPTION):
+        facts -= {Fact.NAME_FILTERED}  # found where nothing could be sent
+    connect_ms = 1.0 if states.get(Layer.CONNECTION) is PASSED and last is not Layer.WORKER else None
+    check = Check(
+        database="main", at=NOW, outcome=outcome, phases=Phases(connect=connect_ms), facts=facts.union(more)
+    )
+    results = (
+        LayerResult(layer=layer, state=states[layer], outcome=outcome, facts=facts)
+        if layer is last
+        else LayerResult(layer=layer, state=states[layer])
+        for layer in Layer
+        if layer in states
+    )
+    return check, LayerResults(database="main", layers=tuple(results))
+
+
+@given(seen=evidence(), profile=st.sampled_from(PROFILES))
+def test_a_check_and_the_doctor_come_to_one_verdict_by_the_same_evidence(
+    seen: tuple[Check, LayerResults], profile: Any
+) -> None:
+    """What was seen decides, and not who saw it: the words are the same."""
+    check, layers = seen
+    assert word(judge_check(check, profile)) == word(judge(layers, profile))
 
 
 def test_every_verdict_fits_into_a_message() -> None:

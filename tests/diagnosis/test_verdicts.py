@@ -17,8 +17,8 @@ from monitor.checks.observation import Check, Fact, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.rules import judge, judge_check
-from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.diagnosis.rules import judge, judge_check, verdict_to_tell
+from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
 from tests.judging import PROFILE, PROFILES
 
 GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_LAYERS, Layer.WORKER, Layer.STATUS_PAGE), LayerState.PASSED)
@@ -276,11 +276,40 @@ def test_a_proxys_variable_explains_a_silence_only_where_nobody_else_answers() -
     assert judge_check(check, profile).code is VerdictCode.AS_THE_OUTCOME_SAYS
     alone = replace(check, facts=frozenset({Fact.NOTHING_REACHED}))
     assert judge_check(alone, profile).code is VerdictCode.PROXY_NEEDED
-    assert judge_check(alone, PROFILE).code is VerdictCode.AS_THE_OUTCOME_SAYS
+    assert judge_check(alone, PROFILE).code is VerdictCode.OFFLINE
     offline = replace(check, outcome=Outcome.OFFLINE)
     assert judge_check(offline, profile).code is VerdictCode.AS_THE_OUTCOME_SAYS
     without_hosts = layers(*TIMED_OUT, our_network=LayerState.NOT_APPLICABLE, worker=FAILED, elsewhere=UNKNOWN)
     assert judge(without_hosts, profile).code is not VerdictCode.PROXY_NEEDED
+
+
+@pytest.mark.parametrize(
+    ("facts", "worker", "code"),
+    [
+        ((Fact.WORKER_ON_LEGACY_PORT,), LayerState.PASSED, VerdictCode.WORKER_LEGACY_PORT),
+        ((Fact.WORKER_AUTH_REJECTED, Fact.WORKER_AS_READ_ONLY), FAILED, VerdictCode.WORKER_READ_ONLY),
+    ],
+)
+def test_what_the_doctor_finds_of_the_workers_connection_is_told(
+    facts: tuple[Fact, ...], worker: LayerState, code: VerdictCode
+) -> None:
+    """A check tries one port as one user; that the other one works is what a person has to know."""
+    found = layers(facts=facts, worker=worker)
+    cause = Outcome.TOKEN_REJECTED if worker is FAILED else Outcome.CONNECTION_TIMEOUT
+    if worker is FAILED:
+        failed = LayerResult(layer=Layer.WORKER, state=FAILED, outcome=cause, facts=frozenset(facts))
+        found = replace(found, layers=tuple(failed if one.layer is Layer.WORKER else one for one in found.layers))
+    alone = Fact.WORKER_AUTH_REJECTED if worker is FAILED else Fact.WORKER_NOT_CONNECTED
+    check = Check(
+        database="main",
+        at=datetime(2026, 11, 23, tzinfo=UTC),
+        outcome=cause,
+        facts=frozenset({Fact.FOUND_BY_WORKER, alone}),
+    )
+    verdict = judge(found, PROFILE)
+    told = verdict_to_tell(Diagnosis(layers=found, verdict=verdict), cause, judge_check(check, PROFILE))
+    assert told is not None
+    assert (told.code, told.outcome) == (code, cause)
 
 
 def test_a_slow_database_is_a_verdict_of_its_own() -> None:

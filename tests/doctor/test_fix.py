@@ -93,7 +93,8 @@ class FixCase:
         found = asyncio.run(read_platform(self.railway, expected, timeout=LONG, try_all=answers))
         assert found.variables is not None
         attempts = asyncio.run(answers(credentials_for_plan(found.variables, expected, CONSOLE)))
-        return plan_fix(found.variables, expected, CONSOLE, attempts, service="worker")
+        names = found.other_names
+        return plan_fix(found.variables, expected, CONSOLE, attempts, service="worker", other_names=names)
 
     def apply_fix(self, plan: FixPlan | None = None, *, step_timeout: timedelta = LONG) -> FixResult:
         """Apply a fix; none may show a value, or change anything else."""

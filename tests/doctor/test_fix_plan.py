@@ -52,6 +52,7 @@ def planned(
     answers: Mapping[str, AttemptState] | None = None,
     expected: ExpectedValues = EXPECTED,
     other_hosts: tuple[str, ...] = (),
+    other_names: tuple[str, ...] = (),
 ) -> FixPlan:
     """The plan, where the database answers to each token as `ANSWERS` and `answers` have it."""
     by_name = {one.name: one for one in variables}
@@ -60,7 +61,15 @@ def planned(
         one: Attempt(state=known.get(one.token.reveal() if one.token else "", REFUSED), detail="as it said")
         for one in credentials_for_plan(by_name, expected, CONSOLE)
     }
-    plan = plan_fix(by_name, expected, CONSOLE, attempts, service="worker", other_hosts=other_hosts)
+    plan = plan_fix(
+        by_name,
+        expected,
+        CONSOLE,
+        attempts,
+        service="worker",
+        other_hosts=other_hosts,
+        other_names=other_names,
+    )
     for value in (OLD, NEW, READ_ONLY, ACL, PASSWORD):
         assert value not in f"{plan!r} {plan.lines()}"
     return plan
@@ -107,7 +116,17 @@ LEFT: list[tuple[str, tuple[Variable, ...], LeaveReason]] = [
     (
         "what runs is not known",
         (RIGHT_URL, token(OLD, running=None, is_running_known=False)),
-        LeaveReason.NOT_TRIED,
+        LeaveReason.RUNNING_UNKNOWN,
+    ),
+    (
+        "it is missing, and what runs is not known",
+        (RIGHT_URL, Variable(name=TOKEN_NAME)),
+        LeaveReason.RUNNING_UNKNOWN,
+    ),
+    (
+        "both are missing, and what runs is not known",
+        (Variable(name=URL_NAME), Variable(name=TOKEN_NAME)),
+        LeaveReason.RUNNING_UNKNOWN,
     ),
     ("sealed", (RIGHT_URL, Variable(name=TOKEN_NAME, is_sealed=True)), LeaveReason.SEALED),
     ("behind a sealed URL", (Variable(name=URL_NAME, is_sealed=True), token(OLD)), LeaveReason.NOT_TRIED),
@@ -134,6 +153,7 @@ def test_a_token_that_works_or_was_not_tried_is_left_alone(
         (ACCEPTED, LeaveReason.ACCEPTED),
         (MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
         (NOT_TRIED, LeaveReason.NOT_TRIED),
+        (AttemptState.REFUSED_BY_REST, LeaveReason.REFUSED_BY_REST),
     ],
 )
 def test_the_answer_of_the_database_decides(answer: AttemptState, reason: LeaveReason) -> None:
@@ -240,6 +260,17 @@ def test_this_databases_own_names_are_written() -> None:
     assert [write.name for write in plan.writes] == ["CACHE_URL", "CACHE_REST_TOKEN"]
 
 
+def test_a_service_with_other_names_gets_no_pair_beside_them() -> None:
+    """It may read another database through them: the console's token, which has full rights, is not strewn."""
+    plan = planned(other_names=("SHOP_REDIS_URL", "SHOP_REDIS_TOKEN"))
+    assert (plan.writes, plan.redeploys) == ((), False)
+    assert left(plan) == dict.fromkeys((URL_NAME, TOKEN_NAME), LeaveReason.OTHER_NAMES)
+    assert "SHOP_REDIS_URL, SHOP_REDIS_TOKEN" in plan.lines()[0]
+    # One of the two names shows that the service reads them.
+    plan = planned(RIGHT_URL, other_names=("SHOP_REDIS_URL",))
+    assert [write.name for write in plan.writes] == [TOKEN_NAME]
+
+
 def test_nothing_is_deployed_over_a_value_that_works() -> None:
     """The service reads the database through two pairs: one is to be written, and in the other what runs works."""
     nameless = replace(EXPECTED, url_variable="", token_variable="")
@@ -289,7 +320,7 @@ ODD_URLS = [
     f"rediss://default:{OLD}@{HOST}:6379",
 ]
 URLS = st.sampled_from([*[URL] * 12, *ODD_URLS])
-STATES = st.sampled_from([*[REFUSED] * 4, ACCEPTED, MAY_BE_DISABLED, NOT_TRIED])
+STATES = st.sampled_from([*[REFUSED] * 5, ACCEPTED, MAY_BE_DISABLED, NOT_TRIED, AttemptState.REFUSED_BY_REST])
 NEW_STATES = st.sampled_from([*[ACCEPTED] * 6, REFUSED, MAY_BE_DISABLED, NOT_TRIED])
 NAMES = st.sampled_from(["", URL_NAME, "CACHE_REST_URL", "SHOP_URL"])
 

@@ -81,11 +81,15 @@ def test_what_the_workers_way_accepts_is_accepted(asked: AskedDatabase) -> None:
 
 
 def test_a_blocked_port_of_the_worker_does_not_hide_what_rest_says(asked: AskedDatabase) -> None:
-    """REST alone decides then."""
+    """A token that REST takes works; one that it refuses may still be the password that the other way takes."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         asked.examined.worker_port = nobody.getsockname()[1]
     assert asked.attempt(ACL).state is ACCEPTED
-    assert asked.attempt(WRONG).state is REFUSED
+    found = asked.attempt(WRONG)
+    assert found.state is AttemptState.REFUSED_BY_REST
+    assert "rediss://: connection refused" in found.detail
+    # No worker can build a rediss:// URL from this one.
+    assert asked.attempt(f"{WRONG}/#").state is REFUSED
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,8 @@ def test_a_trouble_gets_its_verdict_from_real_servers(examined: ExaminedDatabase
 
 def assert_check_agrees(check: CheckResult, layers: LayerResults, verdict: Verdict) -> None:
     """A check ends in the outcome that the layers of REST show; the same words where nothing more is known."""
-    # A Redis without TLS hangs in the handshake; only the doctor asks it in plain.
-    is_redis = check.outcome is Outcome.TLS_TIMEOUT and layers.outcome() is Outcome.TLS_FAILED
     slow = layers.result_of(Layer.PING).outcome
-    assert check.outcome is (layers.outcome() or slow or Outcome.OK) or is_redis
+    assert check.outcome is (layers.outcome() or slow or Outcome.OK)
     if not check.outcome.family.is_failing:
         return
     alone = judge_check(

@@ -515,6 +515,12 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
             lambda examined: examined.move_to(port=port_that_refuses()),
         ),
         ("The TLS handshake does not end", Outcome.TLS_TIMEOUT, make.tls_hangs),
+        ("The connection is reset before an answer", Outcome.CONNECTION_LOST, make.in_place(make.reset_by_peer)),
+        (
+            "The host takes the request and never answers",
+            Outcome.RESPONSE_TIMEOUT,
+            make.all_of(make.fault(UpstashFault.HANG), make.quickly),
+        ),
         (
             "A key that was just written is read back as null",
             Outcome.STALE_READ,
@@ -527,12 +533,6 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
             "The database is loading",
             Outcome.UNAVAILABLE,
             make.text("LOADING Redis is loading the dataset in memory"),
-        ),
-        ("The connection is reset before an answer", Outcome.CONNECTION_LOST, make.in_place(make.reset_by_peer)),
-        (
-            "The host takes the request and never answers",
-            Outcome.RESPONSE_TIMEOUT,
-            make.all_of(make.fault(UpstashFault.HANG), make.quickly),
         ),
     ],
     (Code.SLOW, UNSURE): [

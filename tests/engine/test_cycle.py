@@ -152,7 +152,10 @@ def test_trouble_is_theirs_while_a_connectivity_host_answers(upstash: UpstashSta
         setup = CycleSetup(path, upstash.url, connectivity=(host,))
         assert setup.check() == [Outcome.OK]
         upstash.fault = UpstashFault.REFUSE
-        assert setup.check(3) == [Outcome.CONNECTION_REFUSED] * 3
+        checks = [turn.check for turn in asyncio.run(setup.turns(3))]
+        assert [check.outcome for check in checks] == [Outcome.CONNECTION_REFUSED] * 3
+        # For the verdict: the doctor, who asks as well, comes to the same.
+        assert all(Fact.NETWORK_REACHED in check.facts for check in checks)
         assert setup.store.incidents()
     setup.close()
 
@@ -203,6 +206,15 @@ def test_a_rejected_token_is_not_excused_by_silent_connectivity_hosts(upstash: U
         setup = CycleSetup(path, upstash.url, connectivity=(host,))
         assert setup.check() == [Outcome.OK]
     assert setup.check(token="wrong") == [Outcome.TOKEN_REJECTED]
+    setup.close()
+
+
+def test_a_rejected_token_is_looked_at_as_the_doctor_does(upstash: UpstashStandIn, path: Path) -> None:
+    """What its form suggests is known without asking anybody, so the check's verdict has it too."""
+    setup = CycleSetup(path, upstash.url)
+    [turn] = asyncio.run(setup.turns(token="0123456789abcdef0123456789abcdef"))
+    assert turn.check.outcome is Outcome.TOKEN_REJECTED
+    assert Fact.TOKEN_IS_A_PASSWORD in turn.check.facts
     setup.close()
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.checks.observation import Check, Outcome
+from monitor.checks.observation import CanaryResult, Check, Fact, Outcome
 from monitor.config.settings import AlertSettings, Rule
 from monitor.incidents import rules
 from monitor.incidents.rules import acknowledge, advance
@@ -114,6 +114,25 @@ def test_a_timeout_opens_once_and_closes_once() -> None:
     assert (closed.since, closed.until) == (START + 3 * MINUTE, START + 8 * MINUTE)
     assert closed.duration == 5 * MINUTE
     assert history.check("....") == []
+
+
+def test_an_incident_whose_canary_was_turned_off_is_not_called_recovered() -> None:
+    """PING was fine all the time and shows nothing; a canary that was fine does."""
+    full = CanaryResult(sent_at=START, outcome=Outcome.CAPACITY_FULL)
+    for after, is_unconfirmed in ((None, True), (CanaryResult(sent_at=START, outcome=Outcome.OK), False)):
+        state, kinds = IncidentState(), []
+        for minute, (outcome, canary) in enumerate(
+            ((full.outcome, full), (full.outcome, None), (Outcome.OK, after), (Outcome.OK, None))
+        ):
+            facts = frozenset({Fact.FOUND_BY_CANARY} if outcome is full.outcome else ())
+            check = Check(database="main", at=START + minute * MINUTE, outcome=outcome, canary=canary, facts=facts)
+            transition = advance(state, check, AlertSettings(), next_incident=1, explain=explain)
+            state = state_from_json(state_to_json(transition.state))
+            assert state == transition.state
+            kinds += [(one.kind, one.by_canary) for one in transition.notifications]
+        assert kinds == [(NotificationKind.OPENED, True), (NotificationKind.CLOSED, is_unconfirmed)]
+        # What PING meets later is nobody's canary's.
+        assert state.canary == after
 
 
 def test_a_closed_incident_leaves_nothing_that_counts_for_the_next() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from monitor.alerts.notification import Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.checks.observation import Check, Outcome, Phases
+from monitor.checks.observation import Check, Fact, Outcome, Phases
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
+from monitor.diagnosis.verdicts import VerdictCode
 from monitor.lib.secret import Secret
 from monitor.report.overview import Archive, Overview, open_archive
 from monitor.store.errors import (
@@ -126,6 +127,23 @@ def test_statuses_have_the_state_of_each_database_of_the_settings(monitored: Mon
         timedelta(seconds=1),
     )
     assert cache.schedule.budget.billed == 2160
+
+
+def test_the_facts_of_the_latest_check_are_shown(monitored: Monitored) -> None:
+    """So the page has the verdict that `check` has, before an incident opens and where none ever does."""
+    archive = Archive(monitored.settings, file=monitored.store, clock=monitored.clock)
+    finding = frozenset({Fact.KEY_NOT_ALLOWED})
+    check = Check(database="main", at=monitored.now, outcome=OK, facts=finding)
+    monitored.store.record(check, judge(check), interval=MINUTE)
+    shown = archive.status("main")
+    assert shown.latest is not None
+    assert shown.latest.facts == finding
+    assert shown.verdict is not None
+    assert shown.verdict.code is VerdictCode.CANARY_KEY_NOT_ALLOWED
+    monitored.checks(OK)
+    shown = archive.status("main")
+    assert shown.latest is not None
+    assert shown.latest.facts == frozenset()
 
 
 def test_a_history_has_slices_incidents_gaps_and_phases(monitored: Monitored) -> None:
