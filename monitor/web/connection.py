@@ -52,12 +52,13 @@ class Stage(Enum):
 class Connection(asyncio.BufferedProtocol):
     """Reads one request after another and has each answered.
 
-    `app_for` gives the application that answers a path. The connection is in `held` for as long as it stands.
+    `app_for` gives the application that answers a path; its second argument is true for a request that was sent
+    before the last one was answered. The connection is in `held` for as long as it stands.
     `network` is where it comes from; `since` is when its stage began, in the loop's time.
     """
 
     def __init__(
-        self, app_for: Callable[[str], ASGIApp], *, network: str, deadlines: Deadlines, held: set[Connection]
+        self, app_for: Callable[[str, bool], ASGIApp], *, network: str, deadlines: Deadlines, held: set[Connection]
     ) -> None:
         self._app_for = app_for
         self._deadlines = deadlines
@@ -67,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wire: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._is_idle = False
+        self._is_early = False
         self._request: h11.Request | None = None
         self._body_bytes = 0
         self._answering: asyncio.Task[None] | None = None
@@ -157,6 +159,7 @@ class Connection(asyncio.BufferedProtocol):
                         self._wire.close()
                         return
                     case _:  # more is needed
+                        self._wire.resume_reading()
                         return
         except h11.RemoteProtocolError as error:
             # No line in the log: any stranger could write it as often as they like.
@@ -192,7 +195,7 @@ class Connection(asyncio.BufferedProtocol):
             "client": self._wire.get_extra_info("peername", ("", 0))[:2],
             "server": self._wire.get_extra_info("sockname", ("", 0))[:2],
         }
-        app = self._app_for(path)
+        app = self._app_for(path, self._is_early)
         self._enter(Stage.APPLICATION, None)
         self._answering = self._loop.create_task(self._run(app, scope))
 
@@ -226,10 +229,9 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._http.start_next_cycle()
             self._request = None
-            has_more = bool(self._http.trailing_data[0])
-            seconds = self._deadlines.request if has_more else self._deadlines.idle
-            self._enter(Stage.REQUEST, seconds, is_idle=not has_more)
-            self._wire.resume_reading()
+            self._is_early = bool(self._http.trailing_data[0])
+            seconds = self._deadlines.request if self._is_early else self._deadlines.idle
+            self._enter(Stage.REQUEST, seconds, is_idle=not self._is_early)
             self._read()
 
 

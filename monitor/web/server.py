@@ -120,8 +120,8 @@ class PageServer:
         for connection in waiting[: max(1, self._most // 8)]:
             connection.abort()
 
-    def _app_for(self, path: str) -> ASGIApp:
-        if path in self._always:
+    def _app_for(self, path: str, is_early: bool) -> ASGIApp:  # noqa: FBT001 - called by the connection only
+        if path in self._always and not is_early:
             return self._app
         at_work = sum(one.stage is Stage.APPLICATION for one in self._connections)
         if at_work < _PART_AT_WORK * self._most:
