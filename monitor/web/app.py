@@ -29,6 +29,7 @@ from monitor.store.errors import UnknownDatabaseError
 from monitor.store.rollups.model import Totals
 from monitor.web.cache import CachedResponse, ResponseCache, compress
 from monitor.web.guard import Guard
+from monitor.web.negotiation import is_known, prefers_gzip
 from monitor.web.pages.assets import ASSETS, Asset
 from monitor.web.pages.badge import BadgeKind, badge
 from monitor.web.pages.documents import databases_document, history_document, refusal_document, to_json
@@ -268,10 +269,10 @@ def _refusal_of(request: Request, error: Exception) -> tuple[HTTPStatus, str, st
 
 def _response(request: Request, found: CachedResponse, headers: Mapping[str, str]) -> Response:
     headers = {**headers, "ETag": found.etag, "Vary": "Accept-Encoding"}
-    if found.etag in request.headers.get("if-none-match", ""):
+    if is_known(found.etag, ",".join(request.headers.getlist("if-none-match"))):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     headers["Content-Type"] = found.content_type
-    if found.gzipped is not None and "gzip" in request.headers.get("accept-encoding", ""):
+    if found.gzipped is not None and prefers_gzip(",".join(request.headers.getlist("accept-encoding"))):
         return Response(found.gzipped, headers={**headers, "Content-Encoding": "gzip"})
     return Response(found.body, headers=headers)
 

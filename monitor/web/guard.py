@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hmac
+import logging
+import math
+import time
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from monitor.web.guesses import Guesses
+from monitor.web.networks import network_behind_proxy
+
+_log = logging.getLogger(__name__)
 _WITHOUT_PASSWORD = "/healthz"
 _METHODS = ("GET", "HEAD")
 _HEADERS = {
@@ -26,10 +34,15 @@ _HEADERS = {
 
 
 class Guard:
-    """With a `password`, every address but `/healthz` asks for it (Basic, any user name)."""
+    """With a `password`, every address but `/healthz` asks for it (Basic, any user name).
 
-    def __init__(self, app: ASGIApp, *, password: str | None) -> None:
+    Whoever guesses is slowed down. `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, app: ASGIApp, *, password: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
+        self._clock = clock
+        self._guesses = Guesses()
         self._password = None if password is None else password.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,23 +61,44 @@ class Guard:
         await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        headers = Headers(scope=scope)
-        if scope["path"] != _WITHOUT_PASSWORD and not self._is_authorized(headers.get("authorization", "")):
-            text = "wanted the password of this page, found none or another one. Next: see STATUS_PASSWORD"
-            challenge = {"WWW-Authenticate": 'Basic realm="upstash-monitor", charset="UTF-8"'}
-            return PlainTextResponse(text + "\n", status_code=401, headers=challenge)
+        if self._password is not None and scope["path"] != _WITHOUT_PASSWORD:
+            refusal = self._password_refusal(scope, self._password)
+            if refusal is not None:
+                return refusal
         if scope["method"] not in _METHODS:
             text = f"wanted GET or HEAD, found {scope['method']}. Next: nothing here can be changed over HTTP"
             return PlainTextResponse(text + "\n", status_code=405, headers={"Allow": ", ".join(_METHODS)})
         return None
 
-    def _is_authorized(self, authorization: str) -> bool:
-        if self._password is None:
-            return True
-        scheme, _, encoded = authorization.partition(" ")
-        try:
-            given = b64decode(encoded.strip(), validate=True).partition(b":")[2]
-        except (NotBase64, ValueError):
-            given = b""
-        # In constant time: how long a comparison takes must not tell how much of a guess was right.
-        return hmac.compare_digest(given, self._password) and scheme.lower() == "basic"
+    def _password_refusal(self, scope: Scope, password: bytes) -> ASGIApp | None:
+        headers, now = Headers(scope=scope), self._clock()
+        given = _given(headers.get("authorization", ""))
+        if given is not None:
+            peer = (scope.get("client") or ("", 0))[0]
+            network = network_behind_proxy(peer, ",".join(headers.getlist("x-forwarded-for")))
+            wait = self._guesses.wait(network, now)
+            if wait > 0:  # right or wrong: to look at it would be the answer to a guess
+                line = self._guesses.refused(network, now)
+                if line is not None:
+                    _log.warning("%s", line)
+                text = "wanted fewer wrong passwords from this address, found too many. Next: try again later"
+                again = {"Retry-After": str(math.ceil(wait))}
+                return PlainTextResponse(text + "\n", status_code=429, headers=again)
+            # In constant time: how long a comparison takes must not tell how much of a guess was right.
+            if hmac.compare_digest(given, password):
+                return None
+            self._guesses.wrong(network, now)
+        text = "wanted the password of this page, found none or another one. Next: see STATUS_PASSWORD"
+        challenge = {"WWW-Authenticate": 'Basic realm="upstash-monitor", charset="UTF-8"'}
+        return PlainTextResponse(text + "\n", status_code=401, headers=challenge)
+
+
+def _given(authorization: str) -> bytes | None:
+    """The password of a Basic header; `None` for anything else, which is no guess."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return b64decode(encoded.strip(), validate=True).partition(b":")[2]
+    except (NotBase64, ValueError):
+        return None

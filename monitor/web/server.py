@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import resource
 import socket
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor.lib.limits import OUR_LIMITS
 from monitor.web.connection import Connection, Deadlines, Stage
+from monitor.web.networks import network_of
 
 _log = logging.getLogger(__name__)
 # Who connects while the loop is busy waits in the kernel, and costs no file descriptor. A queue that is full makes
@@ -133,19 +133,6 @@ class PageServer:
         async with self._turn:
             await asyncio.sleep(0)
         await self._app(scope, receive, send)
-
-
-def network_of(address: str) -> str:
-    """What one visitor surely has to itself: an IPv4 address, or the first 64 bits of an IPv6 one."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
-    return str(found)
 
 
 def _most_connections() -> int:

@@ -44,7 +44,7 @@ def basic(password: str, user: str = "anybody") -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def locked() -> Iterator[Site]:
     """One database behind a password."""
     overview = MadeOverview(DATABASES[-1:], now=NOW)
