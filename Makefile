@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-config --no-header
 
-.PHONY: demo run test format bench storm pins clean
+.PHONY: demo run test e2e format bench storm pins clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -20,7 +20,11 @@ test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not storm" --numprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not storm and not e2e" --numprocesses 4 --dist worksteal
+
+# Three monitors, a real Prometheus and a real Alertmanager, for a minute.
+e2e: $(VENV)/dev
+	$(BIN)/python -m pytest -m e2e
 
 # Two hundred kills at random instants, for a quarter of an hour.
 storm: $(VENV)/dev

@@ -1,4 +1,4 @@
-"""Real programs that read metrics, on loopback: Prometheus and its Pushgateway, and a server they may scrape."""
+"""Real programs that read metrics, on loopback: Prometheus with its family, and a server they may scrape."""
 
 from __future__ import annotations
 
@@ -70,9 +70,12 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, jobs: list[dict[str, Any]]) -> Iterator[Prometheus]:
-    """Prometheus with these scrape configurations, once a second; killed when the block is left."""
-    config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+def prometheus(folder: Path, jobs: list[dict[str, Any]], **rest: Any) -> Iterator[Prometheus]:
+    """Prometheus with these scrape configurations, once a second; killed when the block is left.
+
+    `rest` is what its configuration has beside them.
+    """
+    config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs, **rest}
     (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     words = ("--config.file=prometheus.yml", "--storage.tsdb.path=data")
     with _started("prometheus", *words, package="prometheus", folder=folder) as address:
@@ -83,6 +86,16 @@ def prometheus(folder: Path, jobs: list[dict[str, Any]]) -> Iterator[Prometheus]
 def pushgateway(folder: Path) -> Iterator[str]:
     """A Pushgateway; yields HOST:PORT."""
     with _started("prometheus-pushgateway", package="prometheus-pushgateway", folder=folder) as address:
+        yield address
+
+
+@contextmanager
+def alertmanager(folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    """An Alertmanager without others beside it; yields HOST:PORT."""
+    (folder / "alertmanager.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    program = "prometheus-alertmanager" if shutil.which("prometheus-alertmanager") else "alertmanager"
+    words = ("--config.file=alertmanager.yml", "--storage.path=alertmanager", "--cluster.listen-address=")
+    with _started(program, *words, package="prometheus-alertmanager", folder=folder) as address:
         yield address
 
 
