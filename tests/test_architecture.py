@@ -36,7 +36,7 @@ SANDBOX = "sandbox"
 
 # Which modules may know an outside library. Everything else in site-packages is known to nobody.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "aiohappyeyeballs": ("monitor/checks/", "monitor/doctor/network.py"),
+    "aiohappyeyeballs": ("monitor/checks/", "monitor/doctor/network.py", "monitor/lib/bounded_http.py"),
     "apscheduler": ("monitor/engine/scheduler.py",),
     "click": ("monitor/cli/",),
     "h11": ("monitor/web/",),

@@ -90,13 +90,14 @@ def http(status: int, body: str, kind: str = "application/json", *, headers: str
 
 
 @contextmanager
-def port_that_drops() -> Iterator[int]:
+def port_that_drops(host: str = "127.0.0.1") -> Iterator[int]:
     """A port where no connection comes about and none is refused: its queue is full and nobody accepts."""
-    with socket.socket() as server, contextlib.ExitStack() as held:
-        server.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as server, contextlib.ExitStack() as held:
+        server.bind((host, 0))
         server.listen(0)
         for _ in range(3):
-            filler = held.enter_context(socket.socket())
+            filler = held.enter_context(socket.socket(family))
             filler.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 filler.connect(server.getsockname())
