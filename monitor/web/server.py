@@ -91,12 +91,13 @@ class PageServer:
             if error.errno in OUR_LIMITS:
                 # What waits for its client is not worth a check or an alert.
                 _log.warning("no file descriptor for a visitor; those that wait are dropped")
-                self._drop_waiting()
+                self._drop_waiting(self._most // 8)
                 await asyncio.sleep(_PAUSE_WITHOUT_DESCRIPTORS_SECONDS)
             else:  # the visitor has left already
                 await asyncio.sleep(0)
-        if len(self._connections) + len(arrived) > self._most:
-            self._drop_waiting()
+        too_many = len(self._connections) + len(arrived) - self._most
+        if too_many > 0:
+            self._drop_waiting(max(too_many, self._most // 8))
         await asyncio.gather(*(self._connect(sock) for sock in arrived))
 
     async def _connect(self, sock: socket.socket) -> None:
@@ -112,12 +113,12 @@ class PageServer:
         except OSError:  # the same
             sock.close()
 
-    def _drop_waiting(self) -> None:
-        """End an eighth of the connections, of those that wait for their clients; choosing one by one is slow."""
+    def _drop_waiting(self, count: int) -> None:
+        """End so many of the connections that wait for their clients. To choose is work: take some at a time."""
         held = Counter(one.network for one in self._connections)
         waiting = [one for one in self._connections if one.stage is not Stage.APPLICATION]
         waiting.sort(key=lambda one: (-held[one.network], one.since))
-        for connection in waiting[: max(1, self._most // 8)]:
+        for connection in waiting[:count]:
             connection.abort()
 
     def _app_for(self, path: str, is_early: bool) -> ASGIApp:  # noqa: FBT001 - called by the connection only

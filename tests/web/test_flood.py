@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
+from monitor.web import server
 from monitor.web.networks import network_of
 from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack, told, until
 from tests.web.conftest import Site, build, serving
@@ -116,6 +117,24 @@ def test_a_visitor_from_elsewhere_keeps_its_place(crowded: Site) -> None:
             assert health(crowded.port) == 200
             visitor.sendall(HEALTHZ[-2:])
             assert visitor.recv(12) == b"HTTP/1.1 200"
+
+
+def test_no_more_are_held_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a process may have few file descriptors, and many arrive at once."""
+    monkeypatch.setattr(server, "_most_connections", lambda: 16)
+    app = PlainTextResponse("fine")
+    with serving(app) as port, strangers(port, 200, b"GET / HT") as found:
+        assert health(port) == 200
+        until(lambda: sum(not is_cut_off(one) for one in found) <= 16, "the others to be dropped")
+
+
+def is_cut_off(stranger: socket.socket) -> bool:
+    try:
+        return stranger.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 @pytest.mark.parametrize(
