@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-config --no-header
 
-.PHONY: demo run test e2e format bench storm pins clean
+.PHONY: demo run test e2e format bench simulate storm pins clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -36,6 +36,10 @@ format: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python -m bench
+
+# Alert rules, ours and the peers', in months of virtual time; writes docs/alerting.md. FULL=1: five times as many.
+simulate: $(VENV)/dev
+	$(BIN)/python -m bench.alerting $(if $(FULL),--full)
 
 # Resolve the ranges of pyproject.toml anew.
 pins: $(VENV)/dev
