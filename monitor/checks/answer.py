@@ -12,7 +12,7 @@ from monitor.checks.credentials import is_host
 
 _EXCERPT_LENGTH = 120
 # No answer to a command of ours is longer. Parsing a megabyte of brackets would hold the event loop for a second.
-PARSED_BYTES = 16 * 1024
+PARSED_BYTES = 8 * 1024
 ERROR_LENGTH = 2000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _UNAUTHORIZED = ("unauthorized", "unauthorized.", "unauthorised", "unauthorised.")
@@ -21,8 +21,13 @@ HTTPS_OF_THE_SAME_HOST = "https:// of the same host"
 
 @dataclass(kw_only=True, slots=True)
 class Exchange:
-    """What one request met on its way; filled in by the transport."""
+    """What one request met on its way; filled in by the transport.
 
+    `without_token` and `request_sync_token` say how its headers differ from those that the client sends.
+    """
+
+    without_token: bool = False
+    request_sync_token: str = ""
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     status: int | None = None
     content_type: str = ""

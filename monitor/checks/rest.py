@@ -9,7 +9,6 @@ httpcore's network backend, and their errors are raised as `ProbeError`.
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 import secrets
 import ssl
@@ -26,7 +25,6 @@ import httpcore
 import httpx
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
-from upstash_redis.http import make_headers
 
 from monitor.checks.answer import (
     HTTPS_OF_THE_SAME_HOST,
@@ -85,6 +83,11 @@ class Backend(httpcore.AsyncNetworkBackend):
         if self._connection is not None:
             self._connection.is_head_read = True
 
+    @property
+    def is_end_read(self) -> bool:
+        """True when the other side has closed, and whoever reads was told so."""
+        return self._connection is not None and self._connection.is_end_read
+
     def abort(self) -> None:
         """Close the connection at once, wherever it is; an orderly end of TLS could hang."""
         if self._connection is not None:
@@ -119,6 +122,7 @@ class _Connection(asyncio.Protocol):
         self._count = 0
         self._taken = 0
         self.is_head_read = False
+        self.is_end_read = False
         self._head = b""
         self._changed = asyncio.Event()
         self._received = bytearray()
@@ -177,6 +181,7 @@ class _Connection(asyncio.Protocol):
         data = bytes(self._received[: min(max_bytes, _READ_BYTES)])
         del self._received[: len(data)]
         self._taken += len(data)
+        self.is_end_read = not data
         return data
 
     def write(self, data: bytes) -> None:
@@ -286,7 +291,7 @@ class Transport(httpx.AsyncBaseTransport):
                         port=request.url.port,
                         target=request.url.raw_path,
                     ),
-                    headers=request.headers.raw,
+                    headers=_headers(request, exchange),
                     content=request.content,
                 )
             )
@@ -298,13 +303,28 @@ class Transport(httpx.AsyncBaseTransport):
             exchange.sync_token = headers.get("upstash-sync-token", "").encode("ascii", "ignore").decode("ascii")
             raw = await _read_body(response)
         except httpcore.RemoteProtocolError as error:
-            raise _protocol_error(error) from error
+            # Told by what was read and not by the error, whose words belong to h11.
+            if backend.is_end_read:
+                raise ProbeError(ProbeFault.LOST, CLOSED_EARLY) from error
+            raise ProbeError(ProbeFault.NOT_HTTP, "not valid HTTP") from error
         finally:
             backend.abort()
         exchange.body = _unpack(raw, headers.get("content-encoding", ""))
         exchange.complete = True
         kept = [(name, value) for name, value in response.headers if name.lower() not in _KEPT_FROM_HTTPX]
         return httpx.Response(exchange.status, headers=kept, content=exchange.body[:PARSED_BYTES])
+
+
+def _headers(request: httpx.Request, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """What the client sends, as the exchange wants it."""
+    headers = [
+        (name, value)
+        for name, value in request.headers.raw
+        if not (exchange.without_token and name.lower() == b"authorization")
+    ]
+    if exchange.request_sync_token:
+        headers.append((b"Upstash-Sync-Token", exchange.request_sync_token.encode("ascii")))
+    return headers
 
 
 async def _read_body(response: httpcore.Response) -> bytes:
@@ -315,13 +335,6 @@ async def _read_body(response: httpcore.Response) -> bytes:
         if len(chunks) > _MOST_CHUNKS:
             raise ProbeError(ProbeFault.OVERSIZED, f"in more than {_MOST_CHUNKS:,} chunks")
     return b"".join(chunks)
-
-
-def _protocol_error(error: httpcore.RemoteProtocolError) -> ProbeError:
-    """Of what h11 calls a protocol error, tell an early end from an answer that is not HTTP, by its wording."""
-    if "closed connection" in str(error) or "disconnected" in str(error):
-        return ProbeError(ProbeFault.LOST, CLOSED_EARLY)
-    return ProbeError(ProbeFault.NOT_HTTP, "not valid HTTP")
 
 
 def _unpack(raw: bytes, encoding: str) -> bytes:
@@ -344,7 +357,7 @@ def _unpack(raw: bytes, encoding: str) -> bytes:
 
 
 class RestProbeFactory:
-    """Makes probes that share a TLS context, an HTTP client, a resolver and a template of the REST client.
+    """Makes probes that share a TLS context, an HTTP client and a resolver.
 
     The TLS context trusts what `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else certifi's list, as httpx does.
     """
@@ -362,31 +375,23 @@ class RestProbeFactory:
         self.resolver = resolver or Resolver()
         transport = Transport(self.resolver, self.tls)
         # `trust_env` off: a proxy variable must not change what is measured.
-        client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113 - see `ping`
-        with _without_proxies_and_certificates():
-            self._template = Redis(
-                "https://template.invalid",
-                "template",
-                rest_retries=0,
-                allow_telemetry=False,
-                read_your_writes=False,
-            )
-        # A private place of the library, as _url and _headers below; tests/checks says so loudly if one moves.
-        self._template._http._client = client
+        self._http = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113 - see `ping`
 
     def probe(self, *, url: str, token: str) -> RestProbe:
-        """A probe of one database. A copy of the template, since the library's constructor takes 20 ms of CPU."""
-        client = copy.copy(self._template)
-        client._url = url
-        client._headers = make_headers(token, "base64", allow_telemetry=False)
-        return RestProbe(client, self._scrub)
+        """A probe of one database."""
+        with _without_proxies_and_certificates():
+            client = Redis(url, token, rest_retries=0, allow_telemetry=False, read_your_writes=False)
+        # The one private place of the library; tests/test_private_places.py says if it has moved.
+        client._http._client = self._http
+        return RestProbe(client, url, self._scrub)
 
 
 class RestProbe:
     """Sends commands to one database. Made by `RestProbeFactory.probe`."""
 
-    def __init__(self, client: Redis, scrub: Callable[[str], str]) -> None:
+    def __init__(self, client: Redis, url: str, scrub: Callable[[str], str]) -> None:
         self._client = client
+        self._url = url
         self._scrub = scrub
 
     async def ping(self, *, timeout: timedelta) -> Observation:
@@ -401,8 +406,7 @@ class RestProbe:
     async def ping_without_token(self, *, timeout: timedelta) -> Observation:
         """Send the same `PING` without the token: the answer shows what stands at that address."""
         nonce = secrets.token_hex(16)
-        headers = {name: value for name, value in self._client._headers.items() if name != "Authorization"}
-        return await self._ask(["PING", nonce], (nonce,), timeout=timeout, headers=headers)
+        return await self._ask(["PING", nonce], (nonce,), timeout=timeout, exchange=Exchange(without_token=True))
 
     async def read(self, prefix: str, *, timeout: timedelta) -> Observation:
         """Read a key of this prefix that nobody has written; the answer must be null. One billed command."""
@@ -421,9 +425,9 @@ class RestProbe:
         steps = {"SET": await self._ask(setting, (True,), timeout=timeout - for_deletion, exchange=exchange)}
         if steps["SET"].as_expected:
             # A replica elsewhere may lag behind; the sync token makes it wait for what was written.
-            headers = {**self._client._headers, "Upstash-Sync-Token": exchange.sync_token}
+            after = Exchange(request_sync_token=exchange.sync_token)
             left = deadline.left(reserve=for_deletion)
-            steps["GET"] = await self._ask(["GET", key], (value,), timeout=left, headers=headers)
+            steps["GET"] = await self._ask(["GET", key], (value,), timeout=left, exchange=after)
         steps["DEL"] = await self._ask(["DEL", key], (0, 1), timeout=deadline.left())
         return steps
 
@@ -433,19 +437,14 @@ class RestProbe:
         expected: tuple[object, ...],
         *,
         timeout: timedelta,
-        headers: dict[str, str] | None = None,
         exchange: Exchange | None = None,
     ) -> Observation:
-        """Run one command within `timeout`, with these headers in place of the usual ones."""
-        client = self._client
-        if headers is not None:
-            client = copy.copy(client)
-            client._headers = headers
+        """Run one command within `timeout`."""
         exchange = exchange or Exchange()
         token = current_exchange.set(exchange)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                answer = await client.execute(command)
+                answer = await self._client.execute(command)
         except TimeoutError:
             return self._failure(exchange, exchange.stopwatch.error_at_deadline(timeout))
         except ProbeError as error:
@@ -487,7 +486,7 @@ class RestProbe:
         # Before anything else touches it: what is cut at a semicolon, or folded, may be half a secret.
         exchange.content_type = self._scrub(exchange.content_type)
         text = error_text(exchange)
-        target = redirect_target(exchange, self._client._url)
+        target = redirect_target(exchange, self._url)
         redirect = Fact.REDIRECT_TO_HTTPS if target == HTTPS_OF_THE_SAME_HOST else Fact.REDIRECT
         return Observation(
             phases=phases,

@@ -180,12 +180,3 @@ def test_certificates_named_by_the_environment_are_trusted(tmp_path: Path) -> No
     with faulty_server(echo, tls=certificates.server()) as server:
         assert child(server.url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))[0] == "True"
         assert child(server.url)[:2] == ["False", "ProbeFault.TLS"]
-
-
-def test_the_private_places_of_the_client_are_where_we_left_them() -> None:
-    """upstash-redis promises none of them; docs/decisions/0002 says what each is for. If this fails after an
-    update of the library, read its client.py and http.py and mend `RestProbeFactory`."""
-    client = probe("https://example.invalid")._client
-    for name in ("_http", "_url", "_headers"):
-        assert hasattr(client, name), f"upstash-redis has no {name} any more"
-    assert hasattr(client._http, "_client"), "upstash-redis keeps its HTTP client elsewhere"

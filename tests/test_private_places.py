@@ -1,0 +1,75 @@
+"""The places of libraries that are used and that nobody promises: each is where it was, with the shape it had.
+
+Run with the lowest and the newest versions that pyproject.toml allows by `make test-versions`. A row that fails
+says what has moved and where it is used. The caps in pyproject.toml end before the next version that may move one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+
+import httpx
+import pytest
+from redis.asyncio.connection import Connection
+from upstash_redis.asyncio import Redis
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+
+def upstash_redis_keeps_its_http_client() -> bool:
+    client = Redis("https://example.invalid", "token")._http
+    return isinstance(client._client, httpx.AsyncClient)
+
+
+def redis_connects_in_one_method() -> bool:
+    return asyncio.iscoroutinefunction(Connection._connect)
+
+
+def redis_keeps_reader_and_writer() -> bool:
+    connection = Connection()
+    return connection._reader is None and connection._writer is None
+
+
+def redis_can_be_kept_from_telling_its_name() -> bool:
+    return Connection(driver_info=None).driver_info is None
+
+
+def urllib3_connects_in_one_method() -> bool:
+    return (
+        HTTPSConnection._new_conn is HTTPConnection._new_conn
+        and not inspect.signature(HTTPConnection(host="x")._new_conn).parameters
+    )
+
+
+def uvicorn_counts_connections_and_hands_state_to_applications() -> bool:
+    async def made() -> H11Protocol:
+        return H11Protocol(Config(app=lambda: None, log_config=None), ServerState(), {"transport": 1})
+
+    protocol = asyncio.run(made())
+    state = protocol.server_state
+    return (state.connections, state.tasks, protocol.app_state) == (set(), set(), {"transport": 1})
+
+
+@pytest.mark.parametrize(
+    ("is_there", "used_by"),
+    [
+        (upstash_redis_keeps_its_http_client, "checks/rest.py: RestProbeFactory.probe"),
+        (redis_connects_in_one_method, "checks/redis_tcp.py: OverConnection"),
+        (redis_keeps_reader_and_writer, "checks/redis_tcp.py: OverConnection"),
+        (redis_can_be_kept_from_telling_its_name, "checks/redis_tcp.py: OverConnection"),
+        (urllib3_connects_in_one_method, "lib/bounded_http.py"),
+        (uvicorn_counts_connections_and_hands_state_to_applications, "sandbox/server.py: LoopbackServer"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_private_place_is_where_it_was(is_there: Callable[[], bool], used_by: str) -> None:
+    """A minor release may move it without a word."""
+    try:
+        found = is_there()
+    except (AttributeError, TypeError) as error:
+        found, used_by = False, f"{used_by} ({error})"
+    assert found, f"{is_there.__name__.replace('_', ' ')}: not any more. Next: mend monitor/{used_by}"
