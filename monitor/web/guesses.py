@@ -64,7 +64,8 @@ class Guesses:
         if self._logged_at is not None and now - self._logged_at < _LOG_EVERY_SECONDS:
             return None
         self._logged_at = now
+        others = len(self._networks) - (network in self._networks)
         return (
-            f"somebody guesses the page's password: {count + 1} tries from {network or 'an unknown address'}, "
-            f"{len(self._networks)} addresses in all; they are slowed down"
+            f"somebody guesses the page's password: {count + 1} tries from {network or 'an unknown address'}"
+            f"{f', and some from {others} more' if others else ''}; they are slowed down"
         )
