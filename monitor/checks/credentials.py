@@ -9,20 +9,15 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from monitor.checks.classify import CheckResult
 from monitor.checks.observation import Fact, Outcome
-from monitor.checks.placeholders import is_masked, is_placeholder, is_placeholder_host
+from monitor.lib.pasted import AROUND, ASSIGNMENT, QUOTES, paste_mistake
+from monitor.lib.placeholders import is_masked, is_placeholder, is_placeholder_host
 
-_ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
-_REFERENCE = re.compile(
-    r"\$\{|\}\}|^\$[A-Za-z_]|^\$\(|^#\{|^process\.env\b|^import\.meta\.env\b|^os\.(?:environ|getenv)\b"
-)
-_WRITTEN_OUT = re.compile(r"\\[nrt]$")
 _WITH_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 # Long, of a token's characters alone, among them a digit and a letter: no word, no name of a host.
 _TOKEN = re.compile(r"^(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_=-]{24,}$")
@@ -37,20 +32,9 @@ _REDIS_PORT = 6379
 # What is wrong with a value, with what a verdict asks for.
 _Mistake = tuple[str, Fact]
 _LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
-_QUOTES = "\"'`“”‘’«»"
-_AROUND = f" \t\r\n\v\f\u00a0\u200b\ufeff{_QUOTES}"
 UPSTASH_DOMAIN = ".upstash.io"
 _UPSTASH_DOMAINS = (UPSTASH_DOMAIN, ".kv.vercel-storage.com")  # Vercel's own names for what Upstash runs
 READ_ONLY_USER = "default_ro"
-_NAMED = {
-    "\n": "a newline",
-    "\r": "a carriage return",
-    "\t": "a tab",
-    " ": "a space",
-    "\u00a0": "a no-break space",
-    "\u200b": "a zero-width space",
-    "\ufeff": "a byte order mark",
-}
 
 
 def inspect(url: str, token: str, look_alikes: Sequence[str] = ()) -> CheckResult | None:
@@ -80,8 +64,8 @@ def _inspect_url(url: str, look_alikes: Sequence[str]) -> CheckResult | None:
         return CheckResult(outcome=Outcome.URL_MISSING, detail=_absence(url, names))
     return _malformed(
         Outcome.URL_MALFORMED,
-        _stand_in(url, is_placeholder=_is_placeholder_url(url.strip(_AROUND)))
-        or _shared_mistake(url)
+        _stand_in(url, is_placeholder=_is_placeholder_url(url.strip(AROUND)))
+        or paste_mistake(url)
         or _url_mistake(url),
     )
 
@@ -93,8 +77,8 @@ def _inspect_token(token: str, url: str, look_alikes: Sequence[str]) -> CheckRes
     is_upstash = (host_of(url) or "").endswith(_UPSTASH_DOMAINS)
     return _malformed(
         Outcome.TOKEN_MALFORMED,
-        _stand_in(token, is_placeholder=is_placeholder(token.strip(_AROUND), is_upstash=is_upstash))
-        or _shared_mistake(token)
+        _stand_in(token, is_placeholder=is_placeholder(token.strip(AROUND), is_upstash=is_upstash))
+        or paste_mistake(token)
         or _token_mistake(token),
     )
 
@@ -115,9 +99,9 @@ def _absence(value: str, names: Sequence[str]) -> str:
 
 def _is_swapped(url: str, token: str) -> bool:
     """True for a token in the URL's place and a URL in the token's."""
-    core = url.strip(_AROUND)
+    core = url.strip(AROUND)
     is_other = bool(core) and "://" not in core and "." not in core and not is_placeholder(core, is_upstash=True)
-    return is_other and not is_masked(core) and _is_url(token.strip(_AROUND))
+    return is_other and not is_masked(core) and _is_url(token.strip(AROUND))
 
 
 def _is_url(value: str) -> bool:
@@ -125,7 +109,7 @@ def _is_url(value: str) -> bool:
 
 
 def _stand_in(value: str, *, is_placeholder: bool) -> _Mistake | None:
-    if is_masked(value.strip(_AROUND)):
+    if is_masked(value.strip(AROUND)):
         return "was copied from where it is hidden", Fact.MASKED
     return ("is a placeholder", Fact.PLACEHOLDER) if is_placeholder else None
 
@@ -137,33 +121,8 @@ def _is_placeholder_url(url: str) -> bool:
     return is_placeholder_host(authority.rpartition("@")[2].partition(":")[0], domains=_UPSTASH_DOMAINS)
 
 
-def _shared_mistake(value: str) -> str | None:
-    """The paste artefacts that spoil a URL and a token alike."""
-    if _REFERENCE.search(value):
-        return "holds a reference that was not resolved, such as ${{ … }}"
-    written_out = _WRITTEN_OUT.search(value.strip(_AROUND))
-    if written_out:
-        return f"ends with {written_out.group()} written out, in place of a newline or nothing"
-    if value[-1].isspace():
-        return f"ends with {_name_character(value[-1])}"
-    if value[0].isspace():
-        return f"begins with {_name_character(value[0])}"
-    if value[0] in _QUOTES and value[-1] in _QUOTES:
-        return "is wrapped in quotes"
-    if value[0] in _QUOTES or value[-1] in _QUOTES:
-        return "has a quote at one end"
-    return _foreign_character(value)
-
-
-def _foreign_character(value: str) -> str | None:
-    for index, character in enumerate(value, start=1):
-        if not " " <= character <= "~":
-            return f"holds {_name_character(character)} at position {index}"
-    return None
-
-
 def _url_mistake(url: str) -> str | _Mistake | None:
-    if _ASSIGNMENT.match(url):
+    if ASSIGNMENT.match(url):
         return "is an assignment NAME=value; only the value belongs here"
     if " " in url:
         return "holds a space"
@@ -211,11 +170,11 @@ def _token_mistake(token: str) -> str | None:
         return "is a URL"
     if token.lower().startswith("bearer "):
         return "begins with `Bearer `; only what follows belongs here"
-    if _ASSIGNMENT.match(token):
+    if ASSIGNMENT.match(token):
         return "is an assignment NAME=value; only the value belongs here"
     if " " in token:
         return "holds a space"
-    return "holds a quote" if any(quote in token for quote in _QUOTES) else None
+    return "holds a quote" if any(quote in token for quote in QUOTES) else None
 
 
 def is_host(host: str) -> bool:
@@ -226,15 +185,6 @@ def is_host(host: str) -> bool:
         labels = host.removesuffix(".").split(".")
         return len(host) <= 253 and all(_LABEL.match(label) for label in labels)
     return True
-
-
-def _name_character(character: str) -> str:
-    if character in _NAMED:
-        return _NAMED[character]
-    if character in _QUOTES:
-        return "a quote"
-    name = unicodedata.name(character, f"U+{ord(character):04X}").lower()
-    return f"a character outside printable ASCII ({name})"
 
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*$", re.IGNORECASE)
@@ -268,7 +218,7 @@ def endpoint_of(url: str) -> Endpoint | None:
     match = _SCHEME.search(before) if mark else None
     scheme = match.group().lower() if match else ""
     if not mark:
-        rest = _NAME_IN_FRONT.sub("", url.strip(_AROUND)).strip(_AROUND)
+        rest = _NAME_IN_FRONT.sub("", url.strip(AROUND)).strip(AROUND)
     authority = _END_OF_AUTHORITY.split(rest, maxsplit=1)[0].rpartition("@")[2]
     host, port = _host_and_port(authority)
     if not is_host(host) or not (mark or _BARE_NAME.match(host)):

@@ -123,8 +123,13 @@ def read_settings(context: click.Context, *, stream: TextIO | None = None) -> Co
 
 
 def load_settings(context: click.Context, *, stream: TextIO | None = None) -> Settings:
-    """The settings alone; otherwise as `read_settings`."""
-    return read_settings(context, stream=stream).settings
+    """The settings alone; otherwise as `read_settings`. A part that is left out of them is a line in the log."""
+    settings = read_settings(context, stream=stream).settings
+    for part in settings.unusable:
+        from loguru import logger
+
+        logger.error("{} is left out: {}", part.name, part.mistake)
+    return settings
 
 
 def print_mistakes(context: click.Context, mistakes: Iterable[Mistake]) -> None:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from monitor.config.mistakes import ConfigMistakesError, Mistakes, Place, explain, is_word, nearest
-from monitor.config.settings import DatabaseDefaults, Settings, TelegramSettings
+from monitor.config.mistakes import ConfigMistakesError, Mistake, Mistakes, Place, explain, is_word, nearest
+from monitor.config.settings import DatabaseDefaults, Settings, TelegramSettings, UnusablePart
 from monitor.config.strict_yaml import Document, read_document
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -33,6 +33,9 @@ _USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
         {"type": "telegram", "bot_token": "${TELEGRAM_BOT_TOKEN}", "chat_id": "${TELEGRAM_CHAT_ID}"},
     ),
 )
+# What says where a channel sends, and with which key.
+_CHANNEL_VALUES = ("webhook_url", "bot_token", "chat_id", "api_url", "url")
+_MAY_BE_SECRET = re.compile(r"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{12,}")
 _WITHOUT_A_FILE = {"page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
 _PASSWORD = "STATUS_PASSWORD"
 _VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
@@ -44,10 +47,14 @@ _NEXT = "correct {}, or unset it to trust certifi's list"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
-    """The settings, and where each of their values came from."""
+    """The settings, and where each of their values came from.
+
+    `mistakes` are those of parts that were left out, so that the rest goes on (`Settings.unusable`).
+    """
 
     settings: Settings
     origins: Mistakes
+    mistakes: tuple[Mistake, ...] = ()
 
 
 def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -60,7 +67,11 @@ def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
-    """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes."""
+    """The settings of a file, or of the environment alone; raises `ConfigMistakesError` with all mistakes.
+
+    Where only values of a channel, the heartbeat's URL or a port from the environment are wrong, those parts are
+    left out (docs/decisions/0015): one mistake must not silence the rest.
+    """
     document = read_document(path) if path is not None else Document(values=dict(_WITHOUT_A_FILE))
     mistakes = document.mistakes
     values: dict[str, Any] = _expand(document.values, (), environ, mistakes)
@@ -72,10 +83,59 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     _apply_defaults(values, mistakes)
     _find_equal_names(values, mistakes)
     _check_certificates(environ, mistakes)
+    is_file_right = not mistakes.by_place
     settings = _validated(Settings, values, (), mistakes)
-    if settings is None or mistakes.by_place:
+    left_out: tuple[Mistake, ...] = ()
+    if (
+        settings is None
+        and is_file_right
+        and all(_is_of_a_part(one, values, mistakes) for one in mistakes.by_place)
+    ):
+        left_out = tuple(mistakes.in_order())
+        settings = _without_parts(values, mistakes)
+    if settings is None or (mistakes.by_place and not left_out):
         raise ConfigMistakesError(mistakes.in_order())
-    return Configuration(settings=_with_variables(settings, mistakes), origins=mistakes)
+    return Configuration(settings=_with_variables(settings, mistakes), origins=mistakes, mistakes=left_out)
+
+
+def _is_of_a_part(place: Place, values: dict[str, Any], mistakes: Mistakes) -> bool:
+    """True for a value without which the watch goes on; a key that is missing or unknown is a mistake of the file.
+
+    A port is one only where it comes from the environment: the platform gives it, and nobody wrote it down.
+    """
+    match place:
+        case ("channels", int(number), str(key)) if key in _CHANNEL_VALUES:
+            return key in values["channels"][number] or place in mistakes.variables
+        case ("heartbeat", "url"):
+            return True
+        case ("page", "port"):
+            return place in mistakes.variables
+    return False
+
+
+def _without_parts(values: dict[str, Any], mistakes: Mistakes) -> Settings | None:
+    """The settings without the parts that a mistake is in."""
+    parts: dict[str, str] = {}
+    secrets: list[str] = []
+    rest, channels = dict(values), dict(enumerate(values.get("channels", ())))
+    for place, mistake in mistakes.by_place.items():
+        if place[0] == "channels":
+            entry = values["channels"][place[1]]
+            channels.pop(int(place[1]), None)
+            parts.setdefault(f"channel {entry.get('name', entry['type'])}", str(mistake))
+            secrets += [str(entry[key]) for key in _CHANNEL_VALUES if key in entry]
+        else:
+            section, key = str(place[0]), str(place[1])
+            secrets.append(str(values[section][key]))
+            rest[section] = {name: value for name, value in values[section].items() if name != key}
+            parts[section] = str(mistake)
+    rest["channels"] = list(channels.values())
+    settings = _validated(Settings, rest, (), mistakes)
+    if settings is None:
+        return None
+    unusable = tuple(UnusablePart(name=name, mistake=mistake) for name, mistake in parts.items())
+    # A word that anybody may write is no secret, and hiding it would make the mistake unreadable.
+    return settings.with_unusable(unusable, tuple(run for one in secrets for run in _MAY_BE_SECRET.findall(one)))
 
 
 def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from monitor.config.channel_values import WrongValueError
 from monitor.config.settings import (
     AlertSettings,
     DatabaseDefaults,
@@ -33,6 +34,7 @@ _HARMLESS = re.compile(
     r"|[0-9]{1,3}(\.[0-9]{1,3}){3}(:[0-9]{0,6})?"
 )
 _LONGEST_HARMLESS = 22
+_SECRETS = {"url", "token", "webhook_url", "bot_token", "password"}
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 
@@ -107,9 +109,16 @@ class Mistakes:
         names = " and ".join(self.variables.get(place, ()))
         if not names:
             return show(value)
+        shown = kind(value) if place[-1] in _SECRETS else show(value)
         if self._line(place) is None:
-            return kind(value)
+            return shown
+        if shown != kind(value):
+            return f"{shown} (in {names})"
         return f"that {names} is empty" if value in (None, "") else f"what {names} holds"
+
+    def has_line(self, place: Place) -> bool:
+        """True for a value that stands in a file."""
+        return self._line(place) is not None
 
     def in_order(self) -> list[Mistake]:
         """As they stand in the file, from the top."""
@@ -166,7 +175,6 @@ CHANNELS: dict[str, type[BaseModel]] = {
 }
 # Keys of builds before the first release, and what they are called since.
 _RENAMED = {"controls": "connectivity", "status_page": "page", "verdict": "diagnose", "within": "of"}
-_SECRETS = {"url", "token", "webhook_url", "bot_token"}
 _A_MAPPING, _FULL_TEXT = "a mapping with keys of its own", "a text that is not empty"
 # What each kind of complaint means here; `{…}` is filled from its context.
 _WANTED = {
@@ -216,7 +224,12 @@ def _wrong_value(detail: ErrorDetails, where: Place, mistakes: Mistakes) -> None
     value = None if sort == "missing" else detail["input"]
     is_secret = where[-1:] and where[-1] in _SECRETS and where not in mistakes.variables
     found, step = kind(value) if is_secret else mistakes.found(where, value), ""
-    if sort == "value_error":
+    if sort == "value_error" and isinstance(context["error"], WrongValueError):
+        error = context["error"]
+        wanted, found, step = error.wanted, error.found, error.next_step
+        if names := mistakes.variables.get(where):
+            found += f" (in {' and '.join(names)})" if mistakes.has_line(where) else ""
+    elif sort == "value_error":
         wanted = str(context["error"]).removeprefix("wanted ")
         if isinstance(value, dict):
             found = ""  # the mapping is one; what is wrong in it has been said

@@ -8,20 +8,18 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, PlainSerializer, WithJsonSchema
 from pydantic_core import core_schema
 
+from monitor.config.channel_values import bot_token, chat_id, slack_webhook, web_url
 from monitor.lib.secret import Secret
 from monitor.lib.text import MASK
 from monitor.lib.times import PATTERN, parse_duration, write_duration
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
-_CHAT_ID = re.compile(r"[@-]?\w{1,32}", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_URL = re.compile(r"https?://[^\s\"'`<>]+", re.IGNORECASE)
 _BOT_IN_PATH = re.compile(r"/bot[0-9]+:")
 # Nobody gives a database a name like this, and many a token looks so.
 _TOKEN_LIKE = re.compile(r"(?=\S*[a-z])(?=\S*[A-Z])(?=\S*[0-9])[A-Za-z0-9+/=]{30,}")
@@ -111,31 +109,17 @@ def _address(value: str) -> str:
     return value
 
 
-def _chat_id(value: str) -> str:
-    if not _CHAT_ID.fullmatch(value):
-        raise ValueError("wanted a chat's number such as -1001234567890, or @name of a channel")
-    return value
-
-
-def web_url(value: str) -> str:
-    """The value, if it is a URL for HTTP with a host; raises `ValueError`, without the value."""
-    wanted = "wanted a URL such as https://host/path, without quotes or spaces around it"
-    try:
-        parts = urlsplit(value)
-        fits = _URL.fullmatch(value) and parts.hostname and parts.port != 0
-    except ValueError:
-        fits = None
-    if not fits:
-        raise ValueError(wanted)
-    return value
-
-
 def _to_secret(value: Any, read_text: core_schema.ValidatorFunctionWrapHandler) -> Secret:
     return value if isinstance(value, Secret) else Secret(read_text(value))
 
 
 def _secret_url(value: Secret) -> Secret:
     web_url(value.reveal())
+    return value
+
+
+def _slack_webhook(value: Secret) -> Secret:
+    slack_webhook(value.reveal())
     return value
 
 
@@ -152,9 +136,7 @@ def _bot_api_url(value: str) -> str:
 
 
 def _bot_token(value: Secret) -> Secret:
-    text = value.reveal()
-    if not text or not text.isascii() or not text.isprintable() or re.search(r"[\s\"'`/]", text):
-        raise ValueError("wanted the token alone, such as 123456:ABC…, without quotes, spaces or a URL around it")
+    bot_token(value.reveal())
     return value
 
 
@@ -181,7 +163,7 @@ Address = Annotated[str, AfterValidator(_address)]
 ChatId = Annotated[
     str,
     BeforeValidator(_number_as_text),
-    AfterValidator(_chat_id),
+    AfterValidator(chat_id),
     WithJsonSchema({"type": ["string", "integer"], "examples": [-1001234567890, "@channel"]}),
 ]
 Port = Annotated[WholeNumber | None, BeforeValidator(_empty_is_none)]
@@ -195,6 +177,7 @@ SecretText = Annotated[
     WithJsonSchema({"type": "string", "format": "password", "writeOnly": True}),
 ]
 SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
+SlackWebhook = Annotated[SecretText, AfterValidator(_slack_webhook)]
 OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]
 OptionalPassword = Annotated[SecretText | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
 BotToken = Annotated[SecretText, AfterValidator(_bot_token)]

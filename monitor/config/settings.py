@@ -6,6 +6,7 @@ Nothing here reads a file or the environment. The JSON Schema for editors is mad
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +27,7 @@ from monitor.config.setting_types import (
     Port,
     SecretText,
     SecretUrl,
+    SlackWebhook,
     Switch,
     WholeNumber,
 )
@@ -129,7 +131,7 @@ class SlackSettings(_Section):
 
     type: Literal["slack"]
     name: Name = "slack"
-    webhook_url: SecretUrl = Field(description="https://hooks.slack.com/services/…")
+    webhook_url: SlackWebhook = Field(description="https://hooks.slack.com/services/…")
 
 
 class TelegramSettings(_Section):
@@ -204,6 +206,14 @@ class LogsSettings(_Section):
     format: Literal["text", "json"] = Field("text", description="text for people, json for Railway.")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnusablePart:
+    """A part that is left out because a value of it cannot be right: its name, and the mistake in one line."""
+
+    name: str
+    mistake: str
+
+
 class Settings(_Section):
     """The settings of the whole program."""
 
@@ -220,6 +230,20 @@ class Settings(_Section):
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     doctor: DoctorSettings = DoctorSettings()
     logs: LogsSettings = LogsSettings()
+    # As with a database's variables: no file can set them, and a copy keeps them.
+    _unusable: tuple[UnusablePart, ...] = PrivateAttr(())
+    _unusable_secrets: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def unusable(self) -> tuple[UnusablePart, ...]:
+        """What is left out of these settings, though it was meant to be in them."""
+        return self._unusable
+
+    def with_unusable(self, parts: tuple[UnusablePart, ...], secrets: tuple[str, ...]) -> Self:
+        """The same settings, with what was left out of them and the values of it that must stay secret."""
+        copy = self.model_copy()
+        copy._unusable, copy._unusable_secrets = parts, secrets
+        return copy
 
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never leave the process, for the scrubber."""
@@ -239,4 +263,4 @@ class Settings(_Section):
             found.append(self.heartbeat.url)
         if self.page.password is not None:
             found.append(self.page.password)
-        return tuple(secret.reveal() for secret in found if secret.reveal())
+        return (*(secret.reveal() for secret in found if secret.reveal()), *self._unusable_secrets)

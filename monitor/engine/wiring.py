@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from monitor.alerts.channel import Channel, LogChannel
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
@@ -25,6 +26,7 @@ from monitor.config.settings import (
     Settings,
     SlackSettings,
     TelegramSettings,
+    UnusablePart,
     WebhookSettings,
 )
 from monitor.diagnosis.profile import DatabaseProfile, profile_of
@@ -168,6 +170,9 @@ def build(
         databases={database.name for database in settings.databases},
         destinations={channel.name: _destination(channel) for channel in channels_of(settings)},
     )
+    if notify_unwritable:
+        for part in settings.unusable:
+            store.enqueue_once_a_day(_unusable(part, clock()))
     for name, state in store.channel_states().items():
         channel = channels.get(name)
         if state.move is not None and isinstance(channel, TelegramChannel):
@@ -247,6 +252,17 @@ def open_store(
         log=log_line,
         clock=clock,
         notify_unwritable=notify_unwritable,
+    )
+
+
+def _unusable(part: UnusablePart, now: datetime) -> Notification:
+    return Notification(
+        kind=NotificationKind.MONITOR,
+        created_at=now,
+        title=f"upstash-monitor: {part.name} is left out",
+        severity=Severity.WARNING,
+        detail=part.mistake,
+        steps=("Everything else goes on. Correct it, then restart; `config check` tells whether it is right.",),
     )
 
 

@@ -24,7 +24,7 @@ from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule
 from monitor.store.store import Store
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import database_names, find_database
-from monitor.store.tables.outbox import RESULTS, delivery_counts, messages_pending
+from monitor.store.tables.outbox import RESULTS, channel_states, delivery_counts, messages_pending
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
@@ -137,6 +137,16 @@ class Archive:
             )
         )
 
+    def channel_troubles(self) -> tuple[str, ...]:
+        """A line for each channel, or other part, that cannot be used, and for each channel that is broken."""
+        states = self._read(channel_states)
+        broken = (
+            f"channel {name}: {states[name].reason}"
+            for name in self._channels
+            if name in states and states[name].broken_since is not None
+        )
+        return (*(f"{part.name}: {part.mistake}" for part in self._settings.unusable), *broken)
+
     def _status(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> DatabaseStatus:
         row = find_database(connection, database.name) or _NO_ROW
         past = self._past.get(database.name)
@@ -188,6 +198,9 @@ class Overview:
         return await self._store_thread.run(
             self._archive.checks, database, start=start, end=end, before=before, limit=limit
         )
+
+    async def channel_troubles(self) -> tuple[str, ...]:
+        return await self._store_thread.run(self._archive.channel_troubles)
 
     async def totals(self) -> Totals:
         return await self._store_thread.run(self._archive.totals)

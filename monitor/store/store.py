@@ -141,6 +141,16 @@ class Store:
         names = self._channels if channels is None else tuple(channels)
         self._do(lambda connection: outbox.enqueue(connection, notification, names))
 
+    def enqueue_once_a_day(self, notification: Notification) -> None:
+        """Add a notification for all channels, unless one of the same title was added within the last day."""
+        since = self._clock() - timedelta(days=1)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if not outbox.has_title(connection, notification.title, since):
+                outbox.enqueue(connection, notification, self._channels)
+
+        self._do(work)
+
     def release(self, incident: int, diagnosis: Diagnosis | None) -> None:
         """Make what is held of an incident due, with the diagnosis where there is one.
 

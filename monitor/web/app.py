@@ -141,7 +141,8 @@ class _Site:
     async def front(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:
         """The page of all databases."""
         statuses = await self._overview.statuses()
-        return await self._render(lambda: self._pages.front(statuses, self._clock()), _HTML)
+        troubles = await self._overview.channel_troubles()
+        return await self._render(lambda: self._pages.front(statuses, self._clock(), troubles), _HTML)
 
     async def database(self, name: str, query: Mapping[str, str]) -> CachedResponse:
         """The page of one database."""

@@ -174,6 +174,9 @@ class MadeOverview(Overview):
         self.now = now
         self.reads: Counter[str] = Counter()
 
+    async def channel_troubles(self) -> tuple[str, ...]:
+        return ()
+
     async def statuses(self) -> tuple[DatabaseStatus, ...]:
         self.reads["statuses"] += 1
         return tuple(self._status(made) for made in self.databases.values())

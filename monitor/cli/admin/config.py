@@ -23,10 +23,11 @@ from monitor.cli.options import (
     read_settings,
     settings_source,
 )
+from monitor.config.channel_values import slack_warning
 from monitor.config.load import Configuration, is_forgotten_between_runs, warnings
 from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
-from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings
+from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings, SlackSettings
 from monitor.config.strict_yaml import write_values
 from monitor.lib.text import Scrubber
 from monitor.lib.times import write_duration
@@ -52,12 +53,12 @@ def command() -> None:
 def check(context: click.Context) -> None:
     """Show every mistake at once, each with its place."""
     configuration = read_settings(context)
-    mistakes = [*credential_mistakes(configuration), *history_mistakes(configuration)]
+    mistakes = [*configuration.mistakes, *credential_mistakes(configuration), *history_mistakes(configuration)]
     if mistakes:
         print_mistakes(context, mistakes)
         context.exit(UNUSABLE)
     settings = configuration.settings
-    for line in (*warnings(settings, os.environ), *_history_warnings(settings)):
+    for line in (*warnings(settings, os.environ), *_slack_warnings(settings), *_history_warnings(settings)):
         print_error(f"warning: {line}")
     click.echo(f"{settings_source(context)}: fine, {_count(settings)}")
 
@@ -67,11 +68,15 @@ def check(context: click.Context) -> None:
 @click.pass_context
 def show(context: click.Context) -> None:
     """Show the settings as understood, and what they cost."""
-    settings = read_settings(context).settings
+    configuration = read_settings(context)
+    settings = configuration.settings
     scrub = Scrubber(settings.secrets())
     click.echo(scrub(write_values(shown(settings))))
     for line in _cost(settings):
         click.echo(scrub(f"# {line}"))
+    if configuration.mistakes:
+        print_mistakes(context, configuration.mistakes)
+        context.exit(UNUSABLE)
 
 
 @command.command("schema")
@@ -100,6 +105,12 @@ def history_mistakes(configuration: Configuration) -> Iterator[Mistake]:
     if found is not None and found[1]:
         wanted, step = "a path for a file", "name a file in a folder of its own"
         yield configuration.origins.at(("history", "path"), wanted=wanted, found=found[0], next_step=step)
+
+
+def _slack_warnings(settings: Settings) -> Iterator[str]:
+    for channel in settings.channels:
+        if isinstance(channel, SlackSettings) and (text := slack_warning(channel.webhook_url.reveal())):
+            yield f"channel {channel.name}: {text}"
 
 
 def _history_warnings(settings: Settings) -> Iterator[str]:

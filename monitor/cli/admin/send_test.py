@@ -25,13 +25,21 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
     """Send a test message through each channel and show its answer."""
     settings = load_settings(context)
     channels = build_channels(settings, Scrubber(settings.secrets()))
-    require_known("channel", names, channels)
+    left_out = {
+        part.name.removeprefix("channel "): part.mistake
+        for part in settings.unusable
+        if part.name.startswith("channel ")
+    }
+    require_known("channel", names, (*channels, *left_out))
     chosen = {name: channel for name, channel in channels.items() if not names or name in names}
-    with ThreadPoolExecutor(max_workers=min(32, len(chosen))) as threads:
+    with ThreadPoolExecutor(max_workers=min(32, len(chosen) or 1)) as threads:
         results = dict(zip(chosen, threads.map(_send, chosen.values()), strict=True))
     for name, result in results.items():
         click.echo(f"{name}: {_outcome(result)}")
-    if any(result.status is not DeliveryStatus.CONFIRMED for result in results.values()):
+    wrong = {name: mistake for name, mistake in left_out.items() if not names or name in names}
+    for name, mistake in wrong.items():
+        click.echo(f"{name}: NOT delivered ({mistake})")
+    if wrong or any(result.status is not DeliveryStatus.CONFIRMED for result in results.values()):
         context.exit(int(ExitStatus.CRITICAL))
 
 

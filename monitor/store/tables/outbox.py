@@ -87,6 +87,12 @@ def enqueue(
     )
 
 
+def has_title(connection: sqlite3.Connection, title: str, since: datetime) -> bool:
+    """True when a notification of that title, about no incident, was added since then."""
+    sql = "SELECT notification FROM outbox WHERE incident_id IS NULL AND created_ms >= ?"
+    return any(json.loads(text)["title"] == title for (text,) in connection.execute(sql, (to_ms(since),)))
+
+
 def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> bool:
     """Make what is held of an incident due, reworded; a message that is being sent by now stays as it is.
 

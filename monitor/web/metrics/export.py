@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from monitor.config.setting_types import web_url
+from monitor.config.channel_values import web_url
 from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.lib.files import replace_file
 from monitor.lib.secret import Secret

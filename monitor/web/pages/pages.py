@@ -58,12 +58,18 @@ class Pages:
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._environment = _environment(redact)
 
-    def front(self, statuses: Sequence[DatabaseStatus], now: datetime) -> str:
-        """The page of all databases."""
+    def front(self, statuses: Sequence[DatabaseStatus], now: datetime, troubles: Sequence[str] = ()) -> str:
+        """The page of all databases; `troubles` are lines on channels that do not work."""
         state, sentence = headline([state_of(status, now) for status in statuses])
         cards = [card_of(status, now) for status in worst_first(statuses, now)]
         return self._render(
-            "front.html", now=now, refresh=REFRESH_SECONDS, state=state, sentence=sentence, cards=cards
+            "front.html",
+            now=now,
+            refresh=REFRESH_SECONDS,
+            state=state,
+            sentence=sentence,
+            cards=cards,
+            troubles=troubles,
         )
 
     def database(self, page: DatabasePage, now: datetime) -> str:
