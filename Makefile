@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-config --no-header
 
-.PHONY: demo run test e2e format bench simulate storm pins clean
+.PHONY: demo run test test-versions e2e format bench simulate storm pins clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -25,6 +25,17 @@ test: $(VENV)/dev
 # Three monitors, a real Prometheus and a real Alertmanager, for a minute.
 e2e: $(VENV)/dev
 	$(BIN)/python -m pytest -m e2e
+
+# The lowest and the newest version that pyproject.toml allows of each library, with the tests that touch them.
+test-versions: $(VENV)/dev
+	$(PIP) uv
+	for versions in lowest-direct highest; do \
+	  $(PYTHON) -m venv --clear $(VENV)/$$versions && \
+	  $(BIN)/uv pip install --quiet --no-config --python $(VENV)/$$versions/bin/python --resolution $$versions --editable . && \
+	  $(BIN)/uv pip install --quiet --no-config --python $(VENV)/$$versions/bin/python pytest hypothesis trustme && \
+	  $(VENV)/$$versions/bin/python -m pytest -W default tests/test_private_places.py tests/checks tests/lib tests/config \
+	    tests/sandbox tests/alerts tests/web/test_answers.py tests/cli/test_check.py || exit 1; \
+	done
 
 # Two hundred kills at random instants, for a quarter of an hour.
 storm: $(VENV)/dev
