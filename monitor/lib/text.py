@@ -24,8 +24,8 @@ _ESCAPE = re.compile(
 )
 _NAMED_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _MOST_ESCAPED = 3  # JSON in JSON in a URL
-# The two alphabets of base64 differ in these; a space is written as a plus in a query.
-_ALIKE = str.maketrans({"-": "+", " ": "+", "_": "/"})
+# The two alphabets of base64 differ in these.
+_ALIKE = str.maketrans({"-": "+", "_": "/"})
 # Stands in every manual, and in many a value that was pasted into a wrong place.
 _PUBLIC = (".upstash.io", ".upstash.com", "upstash_redis_rest_url", "upstash_redis_rest_token", "https://")
 _ENCODED_BYTES = 512  # of a longer secret, such as a private key, more is not looked for in base64 and hex
@@ -49,11 +49,13 @@ class Scrubber:
             for form in _forms(piece):
                 if len(form) < _GRAM:
                     words.add(form)
-                grams.update(_grams(form.translate(_ALIKE), every=1))
+                for alike in _as_found(form):
+                    grams.update(_grams(alike, every=1))
             if len(piece) >= _GRAM:
                 for form in _encoded(piece):
                     # They are found whole; all runs of them would cost a fleet's monitor megabytes.
-                    grams.update(_grams(form.translate(_ALIKE), every=_GRAM))
+                    for alike in _as_found(form):
+                        grams.update(_grams(alike, every=_GRAM))
         public = {gram for text in _PUBLIC for gram in _grams(text.translate(_ALIKE), every=1)}
         self._grams = frozenset(grams - public)
         longest_first = sorted(words, key=len, reverse=True)
@@ -160,6 +162,16 @@ def _encoded(piece: str) -> Iterator[str]:
         sure = (shift + len(raw)) * 8 // 6
         yield _folded(base64.b64encode(bytes(shift) + raw).decode("ascii")[lead:sure])
     yield raw.hex()
+
+
+def _as_found(form: str) -> Iterator[str]:
+    """The form in one alphabet; where it has a plus, which a query writes for a space, that way too.
+
+    A dash is no space: `T0ken-of-the-case` must not hide `of the` in every sentence.
+    """
+    yield form.translate(_ALIKE)
+    if "+" in form:
+        yield form.replace("+", " ").translate(_ALIKE)
 
 
 def _grams(form: str, *, every: int) -> Iterator[str]:

@@ -351,6 +351,25 @@ def test_the_incident_has_the_verdict_that_its_message_has(tmp_path: Path, *, is
     store.close()
 
 
+def test_all_channels_tell_the_same_of_an_incident(tmp_path: Path) -> None:
+    """Where one has begun to send before the doctor was done, the other tells no more, nor does the page."""
+    now, hold = NOW, timedelta(seconds=10)
+    store = Store(tmp_path / "history.db", channels=("log", "slack"), log=lambda *_: None, clock=lambda: now)
+    alone = explain(Outcome.TOKEN_REJECTED)
+    for seconds in (0, 1):
+        check = Check(database="main", at=NOW + timedelta(seconds=seconds), outcome=Outcome.TOKEN_REJECTED)
+        store.record(check, judged(check, alone), interval=timedelta(minutes=1), hold=hold)
+    now += hold
+    first = store.claim("log", now)
+    store.release(1, Diagnosis(layers=REJECTED, verdict=judge(REJECTED, alone.profile)))
+    second = store.claim("slack", now)
+    assert first is not None
+    assert second is not None
+    ((_, incident),) = store.incidents()
+    assert first.notification.verdict == second.notification.verdict == incident.verdict == alone
+    store.close()
+
+
 def judged(check: Check, verdict: Verdict) -> Callable[[IncidentState, int], Transition]:
     """What the check leads to, whose incident gets this verdict."""
     return lambda state, number: advance(

@@ -152,6 +152,12 @@ def test_a_short_secret_goes_only_as_a_whole_word() -> None:
     assert Scrubber(["pass"])("pass 'pass' passed bypass") == "*** '***' passed bypass"
 
 
+def test_a_dash_is_no_space_and_a_plus_may_be_one() -> None:
+    """A token of words hides no sentence; one with a plus is found after a query was read."""
+    assert Scrubber(["T0ken-of-the-case=="])("one of the keys; T0ken+of+the+case==") == "one of the keys; ***"
+    assert Scrubber(["abc+defgh+ijk"])("abc defgh ijk, abc-defgh-ijk, abc+defgh+ijk") == "***, ***, ***"
+
+
 @pytest.mark.parametrize("secrets", [[], [""], ["  \n"], ["***"], ["********"]])
 def test_an_empty_secret_changes_nothing(secrets: list[str]) -> None:
     """Unset values, whitespace and copied masks hide no text."""

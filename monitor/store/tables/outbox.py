@@ -94,10 +94,13 @@ def has_title(connection: sqlite3.Connection, title: str, since: datetime) -> bo
 
 
 def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> bool:
-    """Make what is held of an incident due, reworded; a message that is being sent by now stays as it is.
+    """Make what is held of an incident due, reworded, unless a channel has begun to send it as it is.
 
-    False where there was none to reword.
+    All channels tell the same. False where there was none to reword.
     """
+    has_begun = connection.execute(
+        "SELECT 1 FROM outbox WHERE incident_id = ? AND attempts > 0 LIMIT 1", (incident,)
+    ).fetchone()
     rows = connection.execute(
         f"SELECT id, notification FROM outbox WHERE incident_id = ? AND {_WAITING}"
         " AND attempts = 0 AND tried_ms IS NOT NULL AND last_error IS NULL",
@@ -105,9 +108,9 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
     ).fetchall()
     connection.executemany(
         "UPDATE outbox SET notification = ?, tried_ms = NULL, due_ms = NULL WHERE id = ?",
-        [(_as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
+        [(text if has_begun else _as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
     )
-    return bool(rows)
+    return bool(rows) and not has_begun
 
 
 def claim(
