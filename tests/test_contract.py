@@ -797,6 +797,7 @@ METRICS = {
     CERTIFICATE_METRIC: ("gauge", set()),  # these databases are without TLS
     "upstash_incident_open": ("gauge", {"database"}),
     "upstash_notifications": ("counter", {"channel", "result"}),
+    "upstash_channel_ok": ("gauge", {"channel"}),
     "upstash_outbox_pending": ("gauge", set()),
     "upstash_monitor_missed_checks": ("counter", set()),
     "upstash_monitor_build_info": ("gauge", {"version"}),

@@ -195,6 +195,9 @@ class Office:
         self.open()
         self._now = at + _RESTART_SECONDS
 
+    def probe(self, timeout: timedelta) -> None:
+        """Nothing to ask."""
+
     def send(
         self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
     ) -> DeliveryResult:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
@@ -23,6 +24,13 @@ class Channel(Protocol):
         self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
     ) -> DeliveryResult:
         """Send one message. Blocks at most `timeout` by the wall clock, raises nothing for what a host does."""
+        ...
+
+    def probe(self, timeout: timedelta) -> DeliveryResult | None:
+        """Find out without a message whether one would arrive; `None` where the service has no way to ask.
+
+        Blocks and raises as `send` does.
+        """
         ...
 
 
@@ -43,6 +51,9 @@ class LogChannel:
         self._write("INFO" if notification.is_good_news else level, plain_text(compose(notification, notes)))
         return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="written to the log")
 
+    def probe(self, timeout: timedelta) -> None:
+        """Nothing to ask."""
+
 
 def try_again(answer: Answer, service: str) -> DeliveryResult | None:
     """The result for a status that by itself means: try again later. `None` for any other."""
@@ -52,6 +63,21 @@ def try_again(answer: Answer, service: str) -> DeliveryResult | None:
     if answer.status >= 500:
         return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"the service answered {answer.status}")
     return None
+
+
+def unconfirmed(answer: Answer, service: str, check: str) -> DeliveryResult:
+    """The result for a 2xx that is not the service's confirmation."""
+    detail = f"something that is not {service} answered {answer.status}: check {check}"
+    return DeliveryResult(status=DeliveryStatus.UNCONFIRMED, detail=detail)
+
+
+def json_object(answer: Answer) -> dict[str, Any]:
+    """The JSON object in an answer; empty for anything else, such as a captive portal's page."""
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _requested_pause(answer: Answer) -> timedelta:

@@ -16,6 +16,8 @@ from monitor.lib.times import format_duration
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 PAUSE_WHEN_REFUSED = timedelta(hours=1)
+# A wait of that length, asked for by a channel, is told through the others.
+LONG_WAIT = timedelta(hours=1)
 # What has waited for so long is not sent as it is: by now other things may be true.
 STALE_AFTER = timedelta(hours=24)
 # Longer than a delivery may take: whoever is killed while sending leaves the message to be claimed again after it.
@@ -27,9 +29,10 @@ _FIRST = (NotificationKind.OPENED, NotificationKind.ONGOING, NotificationKind.CH
 
 
 class DeliveryStatus(Enum):
-    """Whether a delivery arrived, may be tried again, or must not be."""
+    """Whether a delivery arrived, was taken without a confirmation, may be tried again, or must not be."""
 
     CONFIRMED = "confirmed"
+    UNCONFIRMED = "unconfirmed"
     RETRY = "retry"
     PERMANENT = "permanent"
 
@@ -53,6 +56,11 @@ class DeliveryResult:
     detail: str
     retry_after: timedelta | None = None
     move: ChatMove | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        """Confirmed or not: it is not sent again. A receiver with words of its own would get it without end."""
+        return self.status in (DeliveryStatus.CONFIRMED, DeliveryStatus.UNCONFIRMED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

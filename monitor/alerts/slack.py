@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from monitor.alerts.channel import try_again
+from monitor.alerts.channel import json_object, try_again, unconfirmed
 from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import MessageText, clean, compose, plain_text, short_text
@@ -37,12 +37,16 @@ _ADVICE = {
     "channel_not_found": "the webhook's channel is gone; make a new webhook",
     "channel_is_archived": "the webhook's channel is archived; restore it or make a new webhook",
     "action_prohibited": "an administrator forbids posting here; ask them, or make a new webhook",
+    "user_not_found": "the webhook's user is gone; make a new webhook",
     "posting_to_general_channel_denied": "posting to this channel is not allowed; make a webhook for another",
 }
 
 
 class SlackChannel:
-    """An incoming webhook. Only status 200 with the body `ok` confirms a message."""
+    """An incoming webhook. Only status 200 with the body `ok` confirms a message.
+
+    Any other 2xx counts as sent, unless it is JSON that says `"ok": false` or `"success": false`.
+    """
 
     def __init__(self, *, name: str, webhook_url: str, scrub: Callable[[str], str]) -> None:
         self.name = name
@@ -63,18 +67,26 @@ class SlackChannel:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
         return self._result(answer)
 
+    def probe(self, timeout: timedelta) -> None:
+        """Slack documents no request that is certain to post nothing."""
+
     def _result(self, answer: Answer) -> DeliveryResult:
         if answer.status == 200 and answer.body.strip() == "ok":
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
         if (later := try_again(answer, "Slack")) is not None:
             return later
-        if answer.status == 200:
-            return DeliveryResult(status=DeliveryStatus.RETRY, detail="something that is not Slack answered 200")
+        reply = json_object(answer)
+        is_refusal = reply.get("ok") is False or reply.get("success") is False
+        if 200 <= answer.status < 300 and not is_refusal:
+            return unconfirmed(answer, "Slack", "that the message arrived, and webhook_url")
         # Scrubbed before it is cut for show: half a secret would not be found any more.
-        error = clean(self._scrub(clean(answer.body, 1000)), 100)
+        words = str(reply.get("error", "")) if is_refusal else answer.body
+        error = clean(self._scrub(clean(words, 1000)), 100)
         advice = _ADVICE.get(
             error, "check webhook_url: it must be an incoming webhook of Slack's, and still exist"
         )
+        if 300 <= answer.status < 400:
+            advice = "check webhook_url: it leads elsewhere, where nothing is sent; enter the final address"
         answered = f"{answer.status} {error}".strip()
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
 

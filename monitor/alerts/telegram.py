@@ -5,14 +5,13 @@ Limits and answers: core.telegram.org/bots/api (sendMessage, formatting options,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from monitor.alerts.channel import try_again
+from monitor.alerts.channel import json_object, try_again, unconfirmed
 from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import ChatMove, DeliveryResult, DeliveryStatus
 from monitor.alerts.text import MessageText, clean, compose, short_text
@@ -22,33 +21,74 @@ from monitor.lib.times import Deadline
 # Telegram makes a mention, with a push for whoever is meant, of every @name outside of code.
 _MENTION = re.compile(r"@(?=\w)")
 _WORD_JOINER = "\u2060"  # has no width
+# By a part of the error's text, in lower case; the first that fits. The texts are those of the Bot API's server,
+# whose errors in capitals are Telegram's own.
 _ADVICE = (
+    ("topic_deleted", "the topic is gone; set the chat_id of a chat that is still there"),
+    ("thread not found", "the topic is gone; set the chat_id of a chat that is still there"),
+    ("topic_closed", "the topic is closed; open it again, or let the bot manage topics"),
     ("chat not found", "check chat_id, and that the bot was added to the chat"),
+    ("chat_id is empty", "set chat_id"),
+    ("initiate conversation", "open the bot's chat in Telegram and press Start: a bot may not write first"),
+    ("messages to bots", "chat_id is the number of a bot; set that of a person or a group"),
+    ("not enough rights", "allow the bot to send messages in this chat; in a channel make it an administrator"),
+    ("no rights to send", "allow the bot to send messages in this chat; in a channel make it an administrator"),
+    ("administrator rights", "make the bot an administrator of the channel, with the right to post"),
+    ("write_forbidden", "allow the bot to send messages in this chat; in a channel make it an administrator"),
+    ("plain_forbidden", "allow text messages in this chat"),
+    ("upgraded to a supergroup", "the group has a new number; set it as chat_id"),
     ("unauthorized", "the bot token is not valid any more; ask @BotFather for the present one"),
-    ("not found", "the bot token is not right; copy it again from @BotFather"),
     ("blocked by the user", "unblock the bot, or set another chat_id"),
     ("kicked", "add the bot to the chat again"),
     ("not a member", "add the bot to the chat"),
     ("deactivated", "the account of this chat is gone; set another chat_id"),
     ("deleted", "the chat is gone; set another chat_id"),
+    ("not found", "the bot token is not right; copy it again from @BotFather"),
 )
+# A link to a message (`https://t.me/c/123/17`), or a topic behind the chat (`-100123_17`, `-100123/17`).
+_LINK = re.compile(r"(?:https?://)?t\.me/c/(\d+)(?:/.*)?")
+_WITH_TOPIC = re.compile(r"(-\d+)[_/:#]\d+")
 
 
 class TelegramChannel:
-    """A bot and a chat. Only `"ok": true` confirms a message. A chat that got a new id is followed."""
+    """A bot and a chat. Only `"ok": true` confirms a message. A chat that got a new id is followed.
+
+    Any other 2xx counts as sent, unless it is JSON that says `"ok": false`.
+    """
 
     def __init__(
         self, *, name: str, bot_token: str, chat_id: str, api_url: str, scrub: Callable[[str], str]
     ) -> None:
         self.name = name
         self._configured_chat_id = self._chat_id = chat_id
-        self._url = f"{api_url.rstrip('/')}/bot{bot_token}/sendMessage"
+        self._url = f"{api_url.rstrip('/')}/bot{bot_token}/"
         self._scrub = scrub
 
     def follow(self, move: ChatMove) -> None:
         """Send to the new chat id from now on, if it is this channel's chat that moved."""
         if move.old_chat_id == self._configured_chat_id:
             self._chat_id = move.new_chat_id
+
+    def probe(self, timeout: timedelta) -> DeliveryResult:
+        """Ask for the bot and for the chat: what is wrong with the token or the chat is found without a message.
+
+        Whether the bot may write there shows only when it does.
+        """
+        deadline = Deadline(timeout)
+        move: ChatMove | None = None
+        try:
+            result = self._result(*_ask(self._url + "getMe", {}, deadline))
+            if result.status is not DeliveryStatus.CONFIRMED:
+                return result
+            answer, reply = _ask(self._url + "getChat", {"chat_id": self._chat_id}, deadline)
+            new_chat = _parameters(reply).get("migrate_to_chat_id")
+            if isinstance(new_chat, int):
+                move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
+                self.follow(move)
+                answer, reply = _ask(self._url + "getChat", {"chat_id": self._chat_id}, deadline)
+        except NoAnswerError as error:
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error), move=move)
+        return replace(self._result(answer, reply), move=move)
 
     def send(
         self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
@@ -60,10 +100,9 @@ class TelegramChannel:
         move: ChatMove | None = None
         while True:
             try:
-                answer = ask("POST", self._url, json=self._body(form), timeout=deadline.left())
+                answer, reply = _ask(self._url + "sendMessage", self._body(form), deadline)
             except NoAnswerError as error:
                 return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error), move=move)
-            reply = _reply(answer)
             new_chat = _parameters(reply).get("migrate_to_chat_id")
             if isinstance(new_chat, int) and move is None:
                 move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
@@ -79,21 +118,41 @@ class TelegramChannel:
     def _result(self, answer: Answer, reply: dict[str, Any]) -> DeliveryResult:
         if answer.status == 200 and reply.get("ok") is True:
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
+        is_refusal = reply.get("ok") is False
+        code = reply.get("error_code")
+        if answer.status == 200 and is_refusal and isinstance(code, int):
+            # What stands in between may call everything 200; the Bot API's own status is in its JSON as well.
+            answer = replace(answer, status=code)
         if (later := try_again(answer, "Telegram")) is not None:
             # The Bot API asks for a pause in its JSON; what stands before it may do so in a header.
             seconds = _parameters(reply).get("retry_after")
             if answer.status == 429 and isinstance(seconds, int) and 0 <= seconds < 1e6:
                 return replace(later, retry_after=timedelta(seconds=seconds))
             return later
+        if 200 <= answer.status < 300 and not is_refusal:
+            return unconfirmed(answer, "Telegram", "that the message arrived, api_url and any proxy")
         if not reply:
-            status = DeliveryStatus.RETRY if answer.status == 200 else DeliveryStatus.PERMANENT
             detail = f"something that is not Telegram answered {answer.status}: check api_url and any proxy"
-            return DeliveryResult(status=status, detail=detail)
+            return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
         # Scrubbed before it is cut for show: half a secret would not be found any more.
         error = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
-        advice = next((words for part, words in _ADVICE if part in error.lower()), "check bot_token and chat_id")
-        detail = f"Telegram refused it ({f'{answer.status} {error}'.strip()}): {advice}"
+        answered = f"{answer.status} {error}".strip()
+        detail = f"Telegram refused it ({answered}): {self._advice(error.lower(), reply)}"
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
+
+    def _advice(self, error: str, reply: dict[str, Any]) -> str:
+        chat = self._configured_chat_id.strip()
+        meant = ""
+        if found := _LINK.fullmatch(chat):
+            meant = f"-100{found[1]}"
+        elif found := _WITH_TOPIC.fullmatch(chat):
+            meant = found[1]
+        if meant and ("chat" in error or "bad request" in error):
+            return f"chat_id is the number of the chat alone, without a topic: {meant}"
+        new_chat = _parameters(reply).get("migrate_to_chat_id")
+        if isinstance(new_chat, int):
+            return f"the group has a new number; set chat_id to {new_chat}"
+        return next((words for part, words in _ADVICE if part in error), "check bot_token and chat_id")
 
 
 def as_html(message: MessageText) -> str:
@@ -116,13 +175,10 @@ def _inert(text: str) -> str:
     return _MENTION.sub(f"@{_WORD_JOINER}", _escape(text))
 
 
-def _reply(answer: Answer) -> dict[str, Any]:
-    """The Bot API's JSON; empty for anything else, such as a captive portal's page."""
-    try:
-        reply = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return reply if isinstance(reply, dict) else {}
+def _ask(url: str, values: dict[str, Any], deadline: Deadline) -> tuple[Answer, dict[str, Any]]:
+    """The answer and the Bot API's JSON in it; raises `NoAnswerError`."""
+    answer = ask("POST", url, json=values, timeout=deadline.left())
+    return answer, json_object(answer)
 
 
 def _parameters(reply: dict[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,14 @@ class WebhookChannel:
             return later
         if answer.status == 408:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail="the service answered 408")
-        detail = f"the receiver refused it ({answer.status}): check the url of this channel"
+        hint = "check the url of this channel"
+        if 300 <= answer.status < 400:
+            hint = f"{hint}: it leads elsewhere, where nothing is sent; enter the final address"
+        detail = f"the receiver refused it ({answer.status}): {hint}"
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
+
+    def probe(self, timeout: timedelta) -> None:
+        """Whatever is posted to a receiver is a message to it."""
 
 
 def _cleaned(value: Any) -> Any:

@@ -48,7 +48,7 @@ def command(context: click.Context) -> None:
     except RefusedFileError as error:
         fail(str(error))
     server = _status_server(monitor, health, lambda: scheduler.missed_checks)
-    background: dict[str, BackgroundTask] = {}
+    background: dict[str, BackgroundTask] = {"probing the channels": monitor.deliverer.keep_probing}
     if settings.heartbeat.url is not None:
         background["the heartbeat"] = partial(keep_pinging, settings.heartbeat.url.reveal(), health)
     if server is not None:

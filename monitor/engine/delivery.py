@@ -20,7 +20,7 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus, late_note
 from monitor.lib.limits import exhausted_limit
 from monitor.lib.threads import on_daemon_thread
-from monitor.lib.times import format_time
+from monitor.lib.times import format_duration, format_time
 from monitor.store.store import Store
 from monitor.store.tables.outbox import DeliveryEffect
 from monitor.store.thread import StoreThread
@@ -29,6 +29,10 @@ SEND_TIMEOUT = timedelta(seconds=10)
 _LONGEST_SLEEP = timedelta(seconds=30)
 _SHORTEST_SLEEP = timedelta(seconds=0.05)
 _AFTER_A_BUG = timedelta(seconds=5)
+# After the first checks, which nothing should delay.
+_FIRST_PROBE_AFTER = timedelta(seconds=5)
+_PROBE_EVERY = timedelta(days=1)
+_PROBE_AGAIN_AFTER = timedelta(minutes=5)
 # Slack and Telegram take a short burst, and then about a message a second per channel.
 _BURST = 5
 PACE = timedelta(seconds=1)
@@ -153,7 +157,15 @@ class Deliverer:
         attempt = DeliveryAttempt(channel=delivery.channel, notification=delivery.notification, result=result)
         _log(attempt, effect)
         if effect.broke:
-            await self._tell_other_channels(attempt)
+            await self._tell_broken(delivery.channel, result)
+        if effect.pause is not None:
+            wait = format_duration(effect.pause)
+            await self._tell_other_channels(
+                delivery.channel,
+                title=f"{delivery.channel} takes no message for {wait}",
+                detail=result.detail,
+                step=f"What happens meanwhile is sent to {delivery.channel} after that, up to a day late.",
+            )
         if self._on_delivery is not None:
             self._on_delivery(attempt)
 
@@ -179,24 +191,66 @@ class Deliverer:
         )
         return (*notes, *broken)
 
-    async def _tell_other_channels(self, delivery: DeliveryAttempt) -> None:
-        others = [name for name in self._channels if name != delivery.channel]
+    async def keep_probing(self) -> None:
+        """Probe the channels that can be asked without a message, soon after the start and daily, until cancelled.
+
+        So a broken one is found before it is needed. One that could not be reached is asked again in five minutes.
+        """
+        await asyncio.sleep(_FIRST_PROBE_AFTER.total_seconds())
+        async with asyncio.TaskGroup() as group:
+            for name in self._channels:
+                group.create_task(self._keep_probing(name))
+        await asyncio.Event().wait()  # there may be no such channel
+
+    async def _keep_probing(self, name: str) -> None:
+        while True:
+            pause = _PROBE_AGAIN_AFTER
+            try:
+                result = await self.probe(name)
+                if result is None:
+                    return
+                if result.status is not DeliveryStatus.RETRY:
+                    pause = _PROBE_EVERY
+            except Exception as error:  # noqa: BLE001 - a bug of ours must not end the program
+                logger.opt(exception=error).error("probing {} failed inside", name)
+            await asyncio.sleep(pause.total_seconds())
+
+    async def probe(self, name: str) -> DeliveryResult | None:
+        """Probe a channel and note the result; `None` where it cannot be asked without a message."""
+        channel = self._channels[name]
+        result = await on_daemon_thread(lambda: channel.probe(SEND_TIMEOUT), name="channel probe")
+        if result is None:
+            return None
+        effect = await self._store_thread.run(self._store.note_probe, name, result, self._clock())
+        _log_channel(name, result, effect)
+        if effect.broke:
+            await self._tell_broken(name, result)
+        self._woken[name].set()
+        return result
+
+    async def _tell_broken(self, name: str, result: DeliveryResult) -> None:
+        await self._tell_other_channels(
+            name,
+            title=f"the channel {name} is broken",
+            detail=result.detail,
+            step=f"Correct the settings of {name} and restart: what it missed is sent then, up to a day.",
+        )
+
+    async def _tell_other_channels(self, name: str, *, title: str, detail: str, step: str) -> None:
+        others = [other for other in self._channels if other != name]
         if not others:
             return
         notification = Notification(
             kind=NotificationKind.MONITOR,
             created_at=self._clock(),
-            title=f"upstash-monitor: the channel {delivery.channel} is broken",
+            title=f"upstash-monitor: {title}",
             severity=Severity.WARNING,
-            detail=delivery.result.detail,
-            steps=(
-                f"Correct the settings of {delivery.channel} and restart: "
-                "what it missed is sent then, up to a day.",
-            ),
+            detail=detail,
+            steps=(step,),
         )
         await self._store_thread.run(self._store.enqueue, notification, channels=others)
-        for name in others:
-            self._woken[name].set()
+        for other in others:
+            self._woken[other].set()
 
 
 def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
@@ -207,13 +261,21 @@ def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
         else f"incident {notification.incident} {notification.kind.value}"
     )
     message = f"{delivery.channel}: {what}"
-    if delivery.result.status is DeliveryStatus.CONFIRMED:
+    result = delivery.result
+    if result.status is DeliveryStatus.CONFIRMED:
         logger.info("{} delivered", message)
+    elif result.status is DeliveryStatus.UNCONFIRMED:
+        logger.warning("{} sent, not confirmed: {}", message, result.detail)
     else:
-        logger.warning("{} not delivered: {}", message, delivery.result.detail)
-    if effect.broke:
-        logger.error("the channel {} is broken: {}", delivery.channel, delivery.result.detail)
-    if effect.recovered:
-        logger.info("the channel {} works again", delivery.channel)
+        asked = f"; it asks to wait {format_duration(result.retry_after)}" if result.retry_after else ""
+        logger.warning("{} not delivered: {}{}", message, result.detail, asked)
+    _log_channel(delivery.channel, result, effect)
     if effect.gave_up:
         logger.error("{} given up, {}", message, effect.gave_up)
+
+
+def _log_channel(name: str, result: DeliveryResult, effect: DeliveryEffect) -> None:
+    if effect.broke:
+        logger.error("the channel {} is broken: {}", name, result.detail)
+    if effect.recovered:
+        logger.info("the channel {} works again", name)

@@ -15,7 +15,7 @@ from monitor.checks.certificate import with_certificate
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
-from monitor.lib.times import to_ms
+from monitor.lib.times import format_time, to_ms
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.queries import history_of, past_days, status_of, totals_of
@@ -24,7 +24,13 @@ from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule
 from monitor.store.store import Store
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import database_names, find_database
-from monitor.store.tables.outbox import RESULTS, channel_states, delivery_counts, messages_pending
+from monitor.store.tables.outbox import (
+    RESULTS,
+    ChannelState,
+    channel_states,
+    delivery_counts,
+    messages_pending,
+)
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
@@ -133,19 +139,25 @@ class Archive:
                     for name in self._watched
                 ),
                 notifications={**zeros, **delivery_counts(connection)},
+                channel_is_ok={one.name: one.broken_since is None for one in self._channel_states(connection)},
                 outbox_pending=messages_pending(connection),
             )
         )
 
     def channel_troubles(self) -> tuple[str, ...]:
-        """A line for each channel, or other part, that cannot be used, and for each channel that is broken."""
-        states = self._read(channel_states)
-        broken = (
-            f"channel {name}: {states[name].reason}"
-            for name in self._channels
-            if name in states and states[name].broken_since is not None
-        )
-        return (*(f"{part.name}: {part.mistake}" for part in self._settings.unusable), *broken)
+        """A line for each channel or other part that cannot be used, is broken, or confirms nothing."""
+        lines: list[str] = []
+        for one in self._read(self._channel_states):
+            if one.broken_since is not None:
+                lines.append(f"channel {one.name} is broken since {format_time(one.broken_since)}: {one.reason}")
+            elif one.unconfirmed_since is not None:
+                since = format_time(one.unconfirmed_since)
+                lines.append(f"channel {one.name} confirms no message since {since}: {one.reason}")
+        return (*(f"{part.name}: {part.mistake}" for part in self._settings.unusable), *lines)
+
+    def _channel_states(self, connection: Any) -> tuple[ChannelState, ...]:
+        known = channel_states(connection)
+        return tuple(known.get(name, ChannelState(name=name)) for name in self._channels)
 
     def _status(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> DatabaseStatus:
         row = find_database(connection, database.name) or _NO_ROW

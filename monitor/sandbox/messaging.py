@@ -71,6 +71,7 @@ class MessagingStandIn:
 
     `slack_url`, `telegram_api_url`, `bot_token` and `chat_id` are what a sender needs. The faults,
     `retry_after_seconds` and `drip_seconds` may be changed at any time from any thread.
+    `telegram_refusal` is what Telegram answers about every chat, where set.
     `on_message` is called for each message that was taken, one at a time, before the sender has its answer; it is
     called in a server's thread and must not block.
     """
@@ -80,11 +81,17 @@ class MessagingStandIn:
         self.chat_id, self.migrated_chat_id = _GROUP, _SUPERGROUP
         self.retry_after_seconds = 1
         self.drip_seconds = 1.0
+        self.telegram_refusal: telegram.TelegramRefusedError | None = None
         self._on_message = on_message
         self._messages: list[ReceivedMessage] = []
         self._lock = threading.Lock()
         self._slack = _Service(self, Route(_SLACK_PATH, self._post, methods=["POST"]))
-        self._telegram = _Service(self, Route("/bot{token}/sendMessage", self._send_message, methods=["POST"]))
+        self._telegram = _Service(
+            self,
+            Route("/bot{token}/sendMessage", self._send_message, methods=["POST"]),
+            Route("/bot{token}/getMe", self._get_me, methods=["GET", "POST"]),
+            Route("/bot{token}/getChat", self._get_chat, methods=["GET", "POST"]),
+        )
 
     @property
     def slack_url(self) -> str:
@@ -145,24 +152,46 @@ class MessagingStandIn:
         self._take("slack", slack.shown(payload), slack.mentions(payload), payload)
         return PlainTextResponse("ok")
 
+    async def _get_me(self, request: Request) -> Response:
+        """Telegram: which bot has this token."""
+        self._require_token(request)
+        bot = {"id": int(self.bot_token.partition(":")[0]), "is_bot": True, "first_name": "Stand-in"}
+        return JSONResponse({"ok": True, "result": {**bot, "username": "stand_in_bot"}})
+
+    async def _get_chat(self, request: Request) -> Response:
+        """Telegram: what the bot knows of a chat."""
+        self._require_token(request)
+        chat_id = self._known_chat(_json_object(await request.body()))
+        return JSONResponse({"ok": True, "result": {"id": int(chat_id), "type": "group", "title": "Stand-in"}})
+
     async def _send_message(self, request: Request) -> Response:
         """A message to Telegram."""
-        if request.path_params["token"] != self.bot_token:
-            return _failed(401, "Unauthorized")
+        self._require_token(request)
         values = _json_object(await request.body())
+        chat_id = self._known_chat(values)
+        text, mentions = telegram.read(values or {})
+        number, at = self._take("telegram", text, mentions, values or {})
+        chat = {"id": int(chat_id), "type": "group", "title": "Stand-in"}
+        result = {"message_id": number, "chat": chat, "date": int(at.timestamp()), "text": text}
+        return JSONResponse({"ok": True, "result": result})
+
+    def _require_token(self, request: Request) -> None:
+        if request.path_params["token"] != self.bot_token:
+            raise telegram.TelegramRefusedError("Unauthorized", status=401)
+
+    def _known_chat(self, values: Mapping[str, Any] | None) -> str:
+        """The chat that a request names, if there is one."""
         if values is None:
             raise telegram.TelegramRefusedError("can't parse JSON object")
+        if self.telegram_refusal is not None:
+            raise self.telegram_refusal
         chat_id = str(values.get("chat_id", ""))
         if self.telegram_fault is MessagingFault.MIGRATED and chat_id == self.chat_id:
             migrated = {"migrate_to_chat_id": int(self.migrated_chat_id)}
             raise telegram.TelegramRefusedError("group chat was upgraded to a supergroup chat", migrated)
         if chat_id not in (self.chat_id, self.migrated_chat_id):
             raise telegram.TelegramRefusedError("chat not found" if chat_id else "chat_id is empty")
-        text, mentions = telegram.read(values)
-        number, at = self._take("telegram", text, mentions, values)
-        chat = {"id": int(chat_id), "type": "group", "title": "Stand-in"}
-        result = {"message_id": number, "chat": chat, "date": int(at.timestamp()), "text": text}
-        return JSONResponse({"ok": True, "result": result})
+        return chat_id
 
     def _take(
         self, service: str, text: str, mentions: tuple[str, ...], payload: Mapping[str, Any]
@@ -180,10 +209,10 @@ class MessagingStandIn:
 class _Service(FaultyServer[MessagingFault]):
     """One of the two services."""
 
-    def __init__(self, owner: MessagingStandIn, route: Route) -> None:
+    def __init__(self, owner: MessagingStandIn, *routes: Route) -> None:
         self._owner = owner
         refusals = {slack.SlackRefusedError: _refused, telegram.TelegramRefusedError: _refused}
-        super().__init__(Starlette(routes=[route], exception_handlers=refusals), MessagingFault.NONE)
+        super().__init__(Starlette(routes=routes, exception_handlers=refusals), MessagingFault.NONE)
 
     async def respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         """What the fault has in place of an answer, or the service's own."""
@@ -249,5 +278,5 @@ def _failed(
 async def _refused(_request: Request, error: Exception) -> Response:
     """The answer to a message that breaks a rule of its service."""
     if isinstance(error, telegram.TelegramRefusedError):
-        return _failed(400, str(error), error.parameters)
+        return _failed(error.status, str(error), error.parameters)
     return PlainTextResponse(str(error), 400)

@@ -22,11 +22,14 @@ _MENTION = re.compile(r"(?<!\w)@[a-zA-Z0-9_]{2,32}\b")
 
 
 class TelegramRefusedError(Exception):
-    """What is not sent; the text is the `description` of a 400, `parameters` what goes with it."""
+    """What is refused; the text is the `description`, `parameters` and `status` go with it."""
 
-    def __init__(self, description: str, parameters: Mapping[str, Any] | None = None) -> None:
-        super().__init__(f"Bad Request: {description}")
+    def __init__(
+        self, description: str, parameters: Mapping[str, Any] | None = None, *, status: int = 400
+    ) -> None:
+        super().__init__(f"Bad Request: {description}" if status == 400 else description)
         self.parameters = parameters
+        self.status = status
 
 
 def read(values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

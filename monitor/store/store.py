@@ -234,6 +234,10 @@ class Store:
         now = self._clock()
         return self._do(lambda connection: outbox.next_due(connection, channel, now, checked=self._states))
 
+    def note_probe(self, channel: str, result: DeliveryResult, now: datetime) -> DeliveryEffect:
+        """Note what a channel answered when it was probed without a message."""
+        return self._do(lambda connection: outbox.note_probe(connection, channel, result, now))
+
     def channel_states(self) -> dict[str, ChannelState]:
         """What is remembered of each channel, by name."""
         return self._do(outbox.channel_states)

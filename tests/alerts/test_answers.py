@@ -24,7 +24,8 @@ from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.server import LoopbackServer
 from tests.alerts.conftest import CLOSED, LONG, OPENED, telegram
 
-CONFIRMED, RETRY, PERMANENT = DeliveryStatus.CONFIRMED, DeliveryStatus.RETRY, DeliveryStatus.PERMANENT
+CONFIRMED, UNCONFIRMED = DeliveryStatus.CONFIRMED, DeliveryStatus.UNCONFIRMED
+RETRY, PERMANENT = DeliveryStatus.RETRY, DeliveryStatus.PERMANENT
 TOKEN = "110201543:AAtokenOfTheTest_0123-456789"
 PATH = "/services/T0TEST99/B0TEST77/pathOfTheTest0123456789"
 PORTAL = "<html><body>Welcome! Please log in.</body></html>"
@@ -71,11 +72,17 @@ def service() -> Iterator[Service]:
     [
         (200, "ok", CONFIRMED, "ok"),
         (200, "ok\n", CONFIRMED, "ok"),
-        (200, "", RETRY, "something that is not Slack answered 200"),
-        (200, "okay", RETRY, "something that is not Slack answered 200"),
-        (200, PORTAL, RETRY, "something that is not Slack answered 200"),
-        (204, "", PERMANENT, "Slack refused it (204): check webhook_url"),
-        (302, "", PERMANENT, "Slack refused it (302): check webhook_url"),
+        (200, "", UNCONFIRMED, "something that is not Slack answered 200"),
+        (200, "okay", UNCONFIRMED, "something that is not Slack answered 200"),
+        (200, PORTAL, UNCONFIRMED, "something that is not Slack answered 200"),
+        (200, '{"success":true}', UNCONFIRMED, "something that is not Slack answered 200"),
+        (200, '{"ok":true}', UNCONFIRMED, "something that is not Slack answered 200"),
+        (201, "", UNCONFIRMED, "something that is not Slack answered 201"),
+        (202, "", UNCONFIRMED, "something that is not Slack answered 202"),
+        (204, "", UNCONFIRMED, "something that is not Slack answered 204"),
+        (200, '{"ok":false,"error":"invalid_token"}', PERMANENT, "the webhook URL is not right"),
+        (200, '{"success":false,"error":"Invalid webhook"}', PERMANENT, "(200 Invalid webhook)"),
+        (302, "", PERMANENT, "Slack refused it (302): check webhook_url: it leads elsewhere"),
         (400, "invalid_payload", PERMANENT, "(400 invalid_payload)"),
         (400, "invalid_blocks", PERMANENT, "(400 invalid_blocks)"),
         (400, "no_text", PERMANENT, "(400 no_text)"),
@@ -102,7 +109,10 @@ def service() -> Iterator[Service]:
 def test_what_slacks_answers_mean(
     service: Service, status: int, body: str, wanted: DeliveryStatus, detail: str
 ) -> None:
-    """Nothing but status 200 with `ok` confirms; 5xx and 429 are tried again; others never."""
+    """Nothing but status 200 with `ok` confirms; another 2xx counts as sent, unless it says that it is not.
+
+    5xx and 429 are tried again; others never.
+    """
     service.answers(status, body)
     result = service.slack().send(OPENED, timeout=LONG)
     assert result.status is wanted
@@ -122,15 +132,38 @@ def failed(status: int, description: str, **parameters: int) -> str:
     [
         (200, '{"ok": true, "result": {}}', CONFIRMED, "ok"),
         (200, '{"ok": false}', PERMANENT, "Telegram refused it (200)"),
-        (200, '{"ok": "true"}', PERMANENT, "Telegram refused it (200)"),
-        (200, "ok", RETRY, "something that is not Telegram answered 200"),
-        (200, PORTAL, RETRY, "something that is not Telegram answered 200"),
-        (200, "[" * 10_000, RETRY, "something that is not Telegram answered 200"),
+        (200, failed(403, "Forbidden: bot was blocked by the user"), PERMANENT, "unblock the bot"),
+        (200, failed(429, "Too Many Requests: retry after 3", retry_after=3), RETRY, "Telegram limits the rate"),
+        (200, failed(502, "Bad Gateway"), RETRY, "the service answered 502"),
+        (200, '{"ok": "true"}', UNCONFIRMED, "something that is not Telegram answered 200"),
+        (200, "", UNCONFIRMED, "something that is not Telegram answered 200"),
+        (200, "ok", UNCONFIRMED, "something that is not Telegram answered 200"),
+        (200, PORTAL, UNCONFIRMED, "something that is not Telegram answered 200"),
+        (200, "[" * 10_000, UNCONFIRMED, "something that is not Telegram answered 200"),
+        (202, "", UNCONFIRMED, "something that is not Telegram answered 202"),
         (302, "", PERMANENT, "something that is not Telegram answered 302: check api_url"),
         (404, PORTAL, PERMANENT, "something that is not Telegram answered 404: check api_url"),
         (400, failed(400, "Bad Request: chat not found"), PERMANENT, "check chat_id"),
-        (400, failed(400, "Bad Request: chat_id is empty"), PERMANENT, "check bot_token and chat_id"),
-        (400, failed(400, "Bad Request: message thread not found"), PERMANENT, "(400 Bad Request: message thread"),
+        (400, failed(400, "Bad Request: chat_id is empty"), PERMANENT, "set chat_id"),
+        (400, failed(400, "Bad Request: message thread not found"), PERMANENT, "the topic is gone"),
+        (400, failed(400, "Bad Request: TOPIC_DELETED"), PERMANENT, "the topic is gone"),
+        (400, failed(400, "Bad Request: TOPIC_CLOSED"), PERMANENT, "the topic is closed; open it again"),
+        (400, failed(400, "Bad Request: CHAT_WRITE_FORBIDDEN"), PERMANENT, "allow the bot to send"),
+        (
+            400,
+            failed(400, "Bad Request: not enough rights to send text messages to the chat"),
+            PERMANENT,
+            "allow the bot to send messages",
+        ),
+        (400, failed(400, "Bad Request: have no rights to send a message"), PERMANENT, "allow the bot to send"),
+        (
+            400,
+            failed(400, "Bad Request: need administrator rights in the channel chat"),
+            PERMANENT,
+            "make the bot an administrator",
+        ),
+        (403, failed(403, "Forbidden: bot can't initiate conversation with a user"), PERMANENT, "press Start"),
+        (403, failed(403, "Forbidden: bots can't send messages to bots"), PERMANENT, "the number of a bot"),
         (401, failed(401, "Unauthorized"), PERMANENT, "the bot token is not valid any more"),
         (403, failed(403, "Forbidden: bot was blocked by the user"), PERMANENT, "unblock the bot"),
         (403, failed(403, "Forbidden: bot was kicked from the supergroup chat"), PERMANENT, "add the bot"),
@@ -149,7 +182,10 @@ def failed(status: int, description: str, **parameters: int) -> str:
 def test_what_telegrams_answers_mean(
     service: Service, status: int, body: str, wanted: DeliveryStatus, detail: str
 ) -> None:
-    """Nothing but status 200 with `"ok": true` confirms; 5xx and 429 are tried again; others never."""
+    """Nothing but status 200 with `"ok": true` confirms; another 2xx is sent, unless it says that it is not.
+
+    5xx and 429 are tried again; others never.
+    """
     service.answers(status, body)
     result = service.telegram().send(OPENED, timeout=LONG)
     assert result.status is wanted
@@ -289,6 +325,50 @@ def test_a_move_is_remembered_even_if_the_new_chat_does_not_take_the_message(
     service.replies = [Response(moved, 400)]
     assert service.telegram().send(OPENED, timeout=LONG).status is PERMANENT
     assert len(service.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("chat_id", "meant"),
+    [
+        ("-100123_17", "-100123"),
+        ("-100123/17", "-100123"),
+        ("https://t.me/c/123/17", "-100123"),
+        ("t.me/c/123", "-100123"),
+    ],
+)
+def test_a_topic_behind_the_chat_is_told(service: Service, chat_id: str, meant: str) -> None:
+    """A number is no secret: what is to be entered is in the advice."""
+    service.answers(400, failed(400, "Bad Request: chat not found"))
+    channel = TelegramChannel(
+        name="telegram", bot_token=TOKEN, chat_id=chat_id, api_url=service.url, scrub=service.scrub
+    )
+    wanted = f"chat_id is the number of the chat alone, without a topic: {meant}"
+    assert channel.send(OPENED, timeout=LONG).detail.endswith(wanted)
+    assert channel.probe(LONG).detail.endswith(wanted)
+
+
+def test_telegram_is_probed_without_a_message(inbox: MessagingStandIn) -> None:
+    """The bot, then the chat; a chat that moved is followed; the other channels have no such question."""
+    channel = telegram(inbox)
+    assert channel.probe(LONG).status is CONFIRMED
+    inbox.telegram_fault = MessagingFault.MIGRATED
+    result = channel.probe(LONG)
+    move = ChatMove(old_chat_id=inbox.chat_id, new_chat_id=inbox.migrated_chat_id)
+    assert (result.status, result.move) == (CONFIRMED, move)
+    inbox.telegram_fault = MessagingFault.GONE
+    assert "the bot token is not valid any more" in channel.probe(LONG).detail
+    inbox.telegram_fault = MessagingFault.DOWN
+    assert channel.probe(LONG).status is RETRY
+    inbox.telegram_fault = MessagingFault.REFUSE
+    assert channel.probe(LONG).status is RETRY
+    assert inbox.messages == ()
+
+
+def test_a_number_that_the_group_has_now_is_told(service: Service) -> None:
+    """Where it cannot be followed, because it moved twice."""
+    moved = failed(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-100)
+    service.answers(400, moved)
+    assert service.telegram().send(OPENED, timeout=LONG).detail.endswith("set chat_id to -100")
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])

@@ -46,6 +46,9 @@ class RefusingChannel:
             return self._result
         return self._channel.send(notification, notes=notes, timeout=timeout)
 
+    def probe(self, timeout: timedelta) -> DeliveryResult | None:
+        return self._channel.probe(timeout)
+
 
 class OutboxSetup:
     """Databases, a Slack channel and a Telegram group, and the outbox between them."""

@@ -7,18 +7,26 @@ from datetime import timedelta
 from itertools import pairwise
 from time import monotonic
 
+from starlette.responses import PlainTextResponse
+
+from monitor.alerts.slack import SlackChannel
 from monitor.sandbox.messaging import MessagingFault
+from monitor.sandbox.server import LoopbackServer
+from monitor.sandbox.telegram import TelegramRefusedError
 from tests.engine.outbox_setup import (
     BAD,
     GOOD,
     MINUTE,
     REFUSAL,
     SECOND,
+    START,
     TIMEOUT,
     TROUBLE,
     OutboxSetup,
     RefusingChannel,
 )
+
+DELIVERED = "SELECT delivered_at, last_error FROM deliveries WHERE channel = ?"
 
 
 def test_slack_is_away_for_an_hour_and_nothing_is_lost(outbox: OutboxSetup) -> None:
@@ -277,3 +285,89 @@ def test_the_work_goes_on_by_itself_after_a_failure(outbox: OutboxSetup) -> None
     asyncio.run(work())
     assert monotonic() - began >= 1
     assert outbox.store.next_due("slack") is outbox.store.next_due("telegram") is None
+
+
+class OddSlack(LoopbackServer):
+    """In Slack's place: it takes every message and answers in its own words."""
+
+    def channel(self) -> SlackChannel:
+        return SlackChannel(name="slack", webhook_url=self.url + "/hook", scrub=str)
+
+
+def test_a_receiver_with_words_of_its_own_gets_each_message_once(outbox: OutboxSetup) -> None:
+    """It counts as sent; that nothing confirms it is remembered for the page, and gone with the first `ok`."""
+    with OddSlack(PlainTextResponse('{"success":true}')) as odd:
+        outbox.channels["slack"] = odd.channel()
+        outbox.checks(BAD, BAD, *[BAD] * 30)
+        assert len(odd.requests) == 1
+        state = outbox.store.channel_states()["slack"]
+        assert state.broken_since is None
+        assert state.unconfirmed_since == START + MINUTE
+        assert state.reason.startswith("something that is not Slack answered 200")
+        [row] = outbox.store.read(lambda db: db.execute(DELIVERED, ("slack",)).fetchall())
+        assert row[0] is not None
+        assert row[1].startswith("unconfirmed: something that is not Slack")
+        outbox.checks(GOOD, GOOD, GOOD)
+        assert len(odd.requests) == 2
+        assert outbox.store.channel_states()["slack"].unconfirmed_since == START + MINUTE
+        odd.app = PlainTextResponse("ok")
+        outbox.checks(BAD, BAD)
+        assert outbox.store.channel_states()["slack"].unconfirmed_since is None
+
+
+def test_a_broken_channel_is_found_before_it_is_needed(outbox: OutboxSetup) -> None:
+    """No message is sent to it; the others hear of it once, also through a restart; the mark goes again."""
+
+    def probe() -> None:
+        deliverer = outbox.deliverer()
+        assert asyncio.run(deliverer.probe("slack")) is None
+        assert asyncio.run(deliverer.probe("telegram")) is not None
+        outbox.deliver()
+
+    probe()
+    assert outbox.texts("slack") == []
+    outbox.inbox.telegram_refusal = TelegramRefusedError("chat not found")
+    probe()
+    assert outbox.read("slack") == ["upstash-monitor: the channel telegram is broken / upstash-monitor · monitor"]
+    assert "check chat_id" in outbox.inbox.messages[-1].text
+    outbox.restart()
+    probe()
+    assert len(outbox.read("slack")) == 1
+    assert outbox.store.channel_states()["telegram"].broken_since == START
+    outbox.inbox.telegram_refusal = None
+    probe()
+    assert outbox.store.channel_states()["telegram"].broken_since is None
+    assert outbox.read("telegram") == []
+
+
+def test_a_probe_that_is_fine_does_not_hide_that_messages_are_refused(outbox: OutboxSetup) -> None:
+    """The bot knows the chat and may not write there: only a message that arrives shows that it may."""
+    outbox.channels["telegram"] = RefusingChannel(outbox.channels["telegram"], REFUSAL)
+    outbox.checks(BAD, BAD)
+    assert outbox.store.channel_states()["telegram"].broken_since is not None
+    asyncio.run(outbox.deliverer().probe("telegram"))
+    assert outbox.store.channel_states()["telegram"].broken_since is not None
+
+
+def test_a_wait_of_hours_is_told_through_the_others_once(outbox: OutboxSetup) -> None:
+    """Until the channel takes a message again; it holds up no other channel, and lasts a day at most."""
+    outbox.inbox.telegram_fault = MessagingFault.RATE_LIMITED
+    outbox.inbox.retry_after_seconds = 4 * 3600
+    outbox.checks(BAD, BAD)
+    outbox.deliver()
+    waits = [text for text in outbox.read("slack") if "takes no message" in text]
+    assert waits == ["upstash-monitor: telegram takes no message for 4 h / upstash-monitor · monitor"]
+    outbox.now += timedelta(hours=5)
+    outbox.inbox.retry_after_seconds = 100 * 3600
+    outbox.deliver()
+    assert len([text for text in outbox.read("slack") if "takes no message" in text]) == 1
+    due = outbox.store.next_due("telegram")
+    assert due is None or due <= outbox.now + timedelta(days=1)
+    outbox.inbox.telegram_fault = MessagingFault.NONE
+    outbox.now += timedelta(days=1)
+    outbox.checks(GOOD, GOOD, GOOD)
+    assert outbox.texts("telegram") != []
+    outbox.inbox.telegram_fault = MessagingFault.RATE_LIMITED
+    outbox.checks(BAD, BAD)
+    outbox.deliver()
+    assert len([text for text in outbox.read("slack") if "takes no message" in text]) == 2

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 import pytest
 
-from monitor.alerts.notification import Severity
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Fact, Outcome, Phases
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
@@ -365,3 +365,31 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_reason(
 def make(path: Path, sql: str) -> None:
     with closing(sqlite3.connect(path)) as shell, shell:
         shell.execute(sql)
+
+
+def test_a_channel_that_is_broken_or_confirms_nothing_has_a_line(monitored: Monitored) -> None:
+    """Since when and why; the last answer counts, and a confirmation ends it. The settings' channel is the log."""
+
+    def troubles(status: DeliveryStatus, detail: str) -> tuple[str, ...]:
+        notification = Notification(kind=NotificationKind.TEST, created_at=monitored.now, title="a test")
+        monitored.store.enqueue(notification, channels=["log"])
+        delivery = monitored.store.claim("log", monitored.now)
+        assert delivery is not None
+        result = DeliveryResult(status=status, detail=detail)
+        monitored.store.acknowledge_delivery(delivery, result, monitored.now, 0.0)
+        return asyncio.run(monitored.overview.channel_troubles())
+
+    def is_ok() -> bool:
+        return asyncio.run(monitored.overview.totals()).channel_is_ok["log"]
+
+    assert troubles(DeliveryStatus.UNCONFIRMED, "something answered 200") == (
+        "channel log confirms no message since 2026-11-20 09:30:00 UTC: something answered 200",
+    )
+    assert is_ok()
+    assert troubles(DeliveryStatus.PERMANENT, "it refused") == (
+        "channel log is broken since 2026-11-20 09:30:00 UTC: it refused",
+    )
+    assert not is_ok()
+    monitored.now += DAY / 2
+    assert troubles(DeliveryStatus.CONFIRMED, "ok") == ()
+    assert is_ok()

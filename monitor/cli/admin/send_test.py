@@ -44,7 +44,10 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
 
 
 def _outcome(result: DeliveryResult) -> str:
-    outcome = "delivered" if result.status is DeliveryStatus.CONFIRMED else "NOT delivered"
+    outcome = {
+        DeliveryStatus.CONFIRMED: "delivered",
+        DeliveryStatus.UNCONFIRMED: "sent, NOT confirmed",
+    }.get(result.status, "NOT delivered")
     moved = f"; the chat has moved, set chat_id to {result.move.new_chat_id}" if result.move else ""
     return f"{outcome} ({result.detail}{moved})"
 

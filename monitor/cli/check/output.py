@@ -108,13 +108,20 @@ def _database_values(row: CheckedDatabase, *, now: datetime) -> dict[str, Any]:
 
 
 def _deliveries(attempts: Sequence[DeliveryAttempt]) -> list[dict[str, Any]]:
-    """One entry for each message, by its last attempt; `error` is there only when it failed."""
+    """One entry for each message, by its last attempt; `error` is there only when it failed.
+
+    `unconfirmed` is there only when it was taken, and the answer was not the service's confirmation.
+    """
     last: dict[tuple[str, str, int | None], dict[str, Any]] = {}
     for attempt in attempts:
         kind, incident = attempt.notification.kind.value, attempt.notification.incident
-        sent = attempt.result.status is DeliveryStatus.CONFIRMED
+        sent = attempt.result.is_sent
         entry = {"channel": attempt.channel, "kind": kind, "incident": incident, "sent": sent}
-        last[attempt.channel, kind, incident] = entry if sent else {**entry, "error": attempt.result.detail}
+        if attempt.result.status is DeliveryStatus.UNCONFIRMED:
+            entry["unconfirmed"] = attempt.result.detail
+        elif not sent:
+            entry["error"] = attempt.result.detail
+        last[attempt.channel, kind, incident] = entry
     return list(last.values())
 
 

@@ -21,7 +21,6 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.alerts.notification import NotificationKind
-from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Family
 from monitor.cli.demo.story import CACHE, MAIN, STEPS, Step
 from monitor.cli.doctor import show
@@ -134,7 +133,7 @@ class View:
 
     def delivery(self, attempt: DeliveryAttempt) -> None:
         """A message that the channel did not take; one that it took is shown when it arrives."""
-        if attempt.result.status is DeliveryStatus.CONFIRMED:
+        if attempt.result.is_sent:
             return
         self._refused[attempt.channel] += 1
         name = _NAMES.get(attempt.channel, attempt.channel)

@@ -93,6 +93,7 @@ CREATE TABLE channel (
   salt BLOB,
   fingerprint BLOB,
   broken_ms INTEGER,
+  unconfirmed_ms INTEGER,
   reason TEXT,
   chat_id_before TEXT,
   chat_id TEXT,

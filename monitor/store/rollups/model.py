@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -160,9 +160,11 @@ class Totals:
 
     `notifications` counts attempts by channel and result, which is "sent" or "failed".
     Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
+    `channel_is_ok` is false for a channel that is known to be broken.
     `outbox_pending` is how many outbox messages wait to be sent or are on their way.
     """
 
     databases: tuple[DatabaseTotals, ...]
     notifications: Mapping[tuple[str, str], int]
     outbox_pending: int
+    channel_is_ok: Mapping[str, bool] = field(default_factory=dict)

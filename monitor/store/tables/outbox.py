@@ -8,12 +8,13 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
+    LONG_WAIT,
     LONGEST_PAUSE,
     PAUSE_WHEN_REFUSED,
     STALE_AFTER,
@@ -55,11 +56,15 @@ _MESSAGE_COLUMNS = "id, channel, notification, created_ms, attempts, tried_ms, d
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryEffect:
-    """What an acknowledged delivery changed: why it was given up, whether the channel broke or recovered."""
+    """What an acknowledged delivery changed: why it was given up, whether the channel broke or recovered.
+
+    `pause` is a wait of more than an hour that the channel asked for, told once until it takes a message again.
+    """
 
     gave_up: str = ""
     broke: bool = False
     recovered: bool = False
+    pause: timedelta | None = None
 
 
 def enqueue(
@@ -146,13 +151,13 @@ def acknowledge(
     connection.execute(
         "INSERT INTO delivery_count (channel, result, number) VALUES (?, ?, 1)"
         " ON CONFLICT (channel, result) DO UPDATE SET number = number + 1",
-        (delivery.channel, SENT if result.status is DeliveryStatus.CONFIRMED else FAILED),
+        (delivery.channel, SENT if result.is_sent else FAILED),
     )
     if result.move is not None:
         old, new = result.move.old_chat_id, result.move.new_chat_id
         _remember(connection, delivery.channel, chat_id_before=old, chat_id=new)
-    if result.status is DeliveryStatus.CONFIRMED:
-        return _confirmed(connection, delivery, now)
+    if result.is_sent:
+        return _sent(connection, delivery, result, now)
     refused = result.status is DeliveryStatus.PERMANENT
     # A refused message waits too, an hour at a time: whoever repairs the channel gets what was missed.
     pause = (
@@ -160,14 +165,39 @@ def acknowledge(
     )
     if _others_failed_just_now(connection, delivery, now):
         _put_off(connection, delivery.channel, now + min(pause, LONGEST_PAUSE))
+    long_pause = None
     if result.retry_after is not None:
         # The channel itself asked to be left alone.
+        if pause >= LONG_WAIT and not _asked_for_a_long_wait(connection, delivery.channel):
+            long_pause = pause
         _remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + pause))
     if refused and _is_refused_for_itself(connection, delivery, result):
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
     _failed(connection, delivery.messages, result, now, due_at=now + pause)
-    return DeliveryEffect(broke=refused and _mark_broken(connection, delivery.channel, result.detail, now))
+    return DeliveryEffect(
+        broke=refused and _mark_broken(connection, delivery.channel, result.detail, now), pause=long_pause
+    )
+
+
+def note_probe(
+    connection: sqlite3.Connection, channel: str, result: DeliveryResult, now: datetime
+) -> DeliveryEffect:
+    """Note what a channel answered when it was probed without a message.
+
+    It is broken after a refusal. A mark of being broken goes when nothing waits that could show it better; else
+    what waits is due, and shows it.
+    """
+    if result.move is not None:
+        _remember(connection, channel, chat_id_before=result.move.old_chat_id, chat_id=result.move.new_chat_id)
+    if result.status is DeliveryStatus.PERMANENT:
+        return DeliveryEffect(broke=_mark_broken(connection, channel, result.detail, now))
+    if result.status is not DeliveryStatus.CONFIRMED or not _is_broken(connection, channel):
+        return DeliveryEffect()
+    connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {_FREE}", (channel,))
+    if _by_incident(connection, channel):
+        return DeliveryEffect()
+    return DeliveryEffect(recovered=_mark_recovered(connection, channel))
 
 
 def next_due(
@@ -341,14 +371,25 @@ def _message(*columns: Any) -> OutboxMessage:
         )
 
 
-def _confirmed(connection: sqlite3.Connection, delivery: Delivery, now: datetime) -> DeliveryEffect:
+def _sent(
+    connection: sqlite3.Connection, delivery: Delivery, result: DeliveryResult, now: datetime
+) -> DeliveryEffect:
     """The channel works again, so nothing that waits for it needs to wait longer."""
+    note = None if result.status is DeliveryStatus.CONFIRMED else f"unconfirmed: {result.detail}"
     connection.executemany(
-        "UPDATE outbox SET delivered_ms = ?, last_error = NULL WHERE id = ? AND delivered_ms IS NULL",
-        [(to_ms(now), message.id) for message in delivery.messages],
+        "UPDATE outbox SET delivered_ms = ?, last_error = ? WHERE id = ? AND delivered_ms IS NULL",
+        [(to_ms(now), note, message.id) for message in delivery.messages],
     )
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {_FREE}", (delivery.channel,))
-    return DeliveryEffect(recovered=_mark_recovered(connection, delivery.channel))
+    connection.execute(
+        "UPDATE channel SET blocked_ms = NULL, blocked_until_ms = NULL WHERE name = ?", (delivery.channel,)
+    )
+    since = connection.execute("SELECT unconfirmed_ms FROM channel WHERE name = ?", (delivery.channel,)).fetchone()
+    recovered = _mark_recovered(connection, delivery.channel)
+    if note is not None:
+        since_ms = since[0] if since and since[0] else to_ms(now)
+        _remember(connection, delivery.channel, unconfirmed_ms=since_ms, reason=result.detail)
+    return DeliveryEffect(recovered=recovered)
 
 
 def _failed(
@@ -394,15 +435,16 @@ def _is_refused_for_itself(connection: sqlite3.Connection, delivery: Delivery, r
     return any(connection.execute(sql, (delivery.channel, to_ms(moment))).fetchone()[0] for moment in refused)
 
 
-_CHANNEL_COLUMNS = "name, broken_ms, reason, chat_id_before, chat_id"
+_CHANNEL_COLUMNS = "name, broken_ms, unconfirmed_ms, reason, chat_id_before, chat_id"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelState:
-    """What is remembered of a channel: since when and why it is broken, and how its chat moved."""
+    """What is remembered of a channel: since when it is broken or unconfirmed, why, and how its chat moved."""
 
     name: str
     broken_since: datetime | None = None
+    unconfirmed_since: datetime | None = None
     reason: str = ""
     move: ChatMove | None = None
 
@@ -429,8 +471,20 @@ def _mark_broken(connection: sqlite3.Connection, channel: str, reason: str, now:
 
 def _mark_recovered(connection: sqlite3.Connection, channel: str) -> bool:
     """True when the channel was broken before."""
-    sql = "UPDATE channel SET broken_ms = NULL, reason = NULL WHERE name = ? AND broken_ms IS NOT NULL"
-    return bool(connection.execute(sql, (channel,)).rowcount)
+    is_broken = _is_broken(connection, channel)
+    sql = "UPDATE channel SET broken_ms = NULL, unconfirmed_ms = NULL, reason = NULL WHERE name = ?"
+    connection.execute(sql, (channel,))
+    return is_broken
+
+
+def _is_broken(connection: sqlite3.Connection, channel: str) -> bool:
+    sql = "SELECT 1 FROM channel WHERE name = ? AND broken_ms IS NOT NULL"
+    return connection.execute(sql, (channel,)).fetchone() is not None
+
+
+def _asked_for_a_long_wait(connection: sqlite3.Connection, channel: str) -> bool:
+    sql = "SELECT 1 FROM channel WHERE name = ? AND blocked_until_ms - blocked_ms >= ?"
+    return connection.execute(sql, (channel, LONG_WAIT // timedelta(milliseconds=1))).fetchone() is not None
 
 
 def _is_blocked(connection: sqlite3.Connection, channel: str, now: datetime) -> bool:
@@ -447,11 +501,12 @@ def _blocked_until(connection: sqlite3.Connection, channel: str) -> datetime | N
 
 
 def _channel_state(*columns: Any) -> ChannelState:
-    name, broken, reason, old, new = columns
+    name, broken, unconfirmed, reason, old, new = columns
     with reading("the state of a channel"):
         return ChannelState(
             name=name,
             broken_since=from_ms_or_none(broken),
+            unconfirmed_since=from_ms_or_none(unconfirmed),
             reason=reason or "",
             move=ChatMove(old_chat_id=old, new_chat_id=new) if old and new else None,
         )

@@ -119,6 +119,12 @@ class _TotalsCollector(Collector):
             ((label, float(row.is_incident_open)) for label, row in databases),
         )
         yield _notifications(self._totals)
+        yield _gauge(
+            "upstash_channel_ok",
+            "0 while the channel is known to be broken: it refuses messages, or its daily probe failed.",
+            ((label_value(name), float(is_ok)) for name, is_ok in self._totals.channel_is_ok.items()),
+            label="channel",
+        )
         yield GaugeMetricFamily(
             "upstash_outbox_pending",
             "Messages that wait to be sent, or are on their way.",
@@ -140,10 +146,12 @@ def _known(row: DatabaseTotals) -> Check | None:
     return None if row.latest is None or is_up(row.latest.outcome.family) is None else row.latest
 
 
-def _gauge(name: str, documentation: str, values: Iterable[tuple[str, float]]) -> Metric:
-    family = GaugeMetricFamily(name, documentation, labels=["database"])
-    for label, value in values:
-        family.add_metric([label], value)
+def _gauge(
+    name: str, documentation: str, values: Iterable[tuple[str, float]], *, label: str = "database"
+) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for value_of_label, value in values:
+        family.add_metric([value_of_label], value)
     return family
 
 
