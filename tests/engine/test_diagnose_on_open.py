@@ -87,8 +87,12 @@ async def watching(
         doctor={"status_url": "", "worker_port": port},
         history={"path": str(folder / "history.db")},
     )
-    state: MonitorSetup
-    monitor = build(Settings.model_validate(config), clock=lambda: state.now, diagnosis_wait=lambda: longest_wait)
+    state: MonitorSetup | None = None
+
+    def clock() -> datetime:
+        return state.now if state else START  # asked while it is built, too
+
+    monitor = build(Settings.model_validate(config), clock=clock, diagnosis_wait=lambda: longest_wait)
     state = MonitorSetup(monitor, inbox)
     try:
         yield state
