@@ -52,6 +52,22 @@ def test_files_that_are_named_exist(document: Path) -> None:
 
 
 @EACH_DOCUMENT
+def test_tests_that_are_named_exist(document: Path) -> None:
+    """`tests/file.py::test_name` is a test of that file."""
+    for file, name in re.findall(r"`(tests/[\w./-]+)::(\w+)`", document.read_text(encoding="utf-8")):
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{document.name} names {file}::{name}"
+
+
+def test_each_line_of_the_threat_model_has_its_test() -> None:
+    """docs/security.md: every row of its tables ends with the tests that hold it."""
+    lines = (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| who |")]
+    rows = [row for row in rows if not row.startswith("| what | where")]
+    assert len(rows) > 20
+    assert [row for row in rows if "::test_" not in row.rsplit("|", 2)[-2]] == []
+
+
+@EACH_DOCUMENT
 def test_commands_that_are_shown_exist(document: Path) -> None:
     """After `upstash-monitor` and `python -m monitor` stands one of its commands."""
     shown = re.findall(
