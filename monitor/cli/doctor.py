@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -150,6 +152,12 @@ _SYMBOLS = {
 _DIM = (LayerState.SKIPPED, LayerState.NOT_APPLICABLE)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read it has left; rich would end with 1, which says slow."""
+        self.quiet = True
+
+
 def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
     """Print one database: the layers in causal order, then the verdict, whose move it is, and the steps."""
     symbols = _can_show_symbols(console)
@@ -268,9 +276,10 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
         took_ms = round((monotonic() - started) * 1000, 1)
         status = worst_status(verdicts)
         head = {"version": 1, "started_at": iso(began), "took_ms": took_ms, "exit_status": int(status)}
-        click.echo(json.dumps({**head, "databases": rows}, indent=2))
+        with suppress(BrokenPipeError):  # whoever read it has left, and the status is for the others
+            click.echo(json.dumps({**head, "databases": rows}, indent=2))
         context.exit(int(status))
-    console = Console(file=sys.stdout, highlight=False)
+    console = _Console(file=sys.stdout or io.StringIO(), highlight=False)
     for each, verdict in zip(examinations, verdicts, strict=True):
         show(console, each.layers, verdict)
     if fix:

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TextIO
@@ -16,6 +17,7 @@ import click
 
 from monitor import __version__
 from monitor.cli.options import UNUSABLE, CommandGroup, config_option, print_error
+from monitor.lib.signals import stop_on_signals
 
 # The module below monitor.cli whose `command` it is, and the line in the help.
 COMMANDS = {
@@ -34,6 +36,7 @@ _NAME = "upstash-monitor"
 # Where click's completion scripts put what the shell asks.
 _COMPLETE = "_UPSTASH_MONITOR_COMPLETE"
 _INTERRUPTED = 130
+_DAY_SECONDS = 24 * 3600
 
 
 class _LazyGroup(CommandGroup):
@@ -61,6 +64,10 @@ def program() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script. Wrong arguments end with 3, never with a traceback."""
+    _fill_standard_descriptors()
+    _mend_time_zone()
+    if "run" in (sys.argv[1:] if arguments is None else arguments):
+        stop_on_signals(sys.exit)  # importing the rest takes a moment, in which a signal ends it cleanly too
     for stream in (sys.stdout, sys.stderr):
         # What a terminal's encoding cannot show is written as an escape, and is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
@@ -70,6 +77,24 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         _flush(sys.stdout, sys.stderr)
     sys.exit(status)
+
+
+def _fill_standard_descriptors() -> None:
+    """Where one was closed at the start, the next file or socket of ours would be what others take for stdout."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free, which is this one
+
+
+def _mend_time_zone() -> None:
+    """The C library takes `UTC+30` for a time zone, and datetime no offset of a day and more."""
+    if max(abs(time.timezone), abs(time.altzone)) < _DAY_SECONDS:
+        return
+    print_error(f"wanted a time zone in TZ, found {os.environ.get('TZ')!r}; times are in UTC")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
 
 
 def _status_of(arguments: list[str]) -> int:

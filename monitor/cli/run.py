@@ -17,8 +17,8 @@ import click
 from loguru import logger
 
 from monitor.checks.budget import CANARY_FINDS, budget
-from monitor.cli.options import config_option, fail, load_settings
-from monitor.config.load import is_forgotten_between_runs, warnings
+from monitor.cli.options import config_option, fail, load_settings, settings_source
+from monitor.config.load import is_forgotten_between_runs, readable_secrets, warnings
 from monitor.config.settings import Settings
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, keep_pinging
 from monitor.engine.wiring import Monitor, build, channels_of
@@ -55,7 +55,9 @@ def command(context: click.Context) -> None:
         background["the web server"] = server.serve
     scheduler = Scheduler(monitor, health=health, clock=now_utc, background=background)
     stop_on_signals(scheduler.stop)
-    for line in (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ)):
+    open_file = readable_secrets(Path(settings_source(context)))
+    found = (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ), open_file)
+    for line in filter(None, found):
         logger.warning("{}", line)
     where = "in memory only" if monitor.store.is_in_memory else f"in {Path(settings.history.path).absolute()}"
     logger.info("{}", _start_line(settings, where, server.port if server else None))

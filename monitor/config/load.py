@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from monitor.config.mistakes import ConfigMistakesError, Mistake, Mistakes, Place, explain, is_word, nearest
+from monitor.config.mistakes import (
+    SECRETS,
+    ConfigMistakesError,
+    Mistake,
+    Mistakes,
+    Place,
+    explain,
+    is_word,
+    nearest,
+)
 from monitor.config.settings import DatabaseDefaults, Settings, TelegramSettings, UnusablePart
 from monitor.config.strict_yaml import Document, read_document
 
@@ -145,6 +155,26 @@ def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
         found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
     return tuple(found)
+
+
+def readable_secrets(path: Path) -> str | None:
+    """A warning where a file with secrets in it may be read by every user of the machine."""
+    try:
+        if not path.stat().st_mode & stat.S_IROTH or not _holds_secrets(read_document(path).values):
+            return None
+    except (OSError, ConfigMistakesError):
+        return None
+    return f"{path} holds secrets and every user may read it. Next: chmod 600 {path}, or name variables in it"
+
+
+def _holds_secrets(values: Any) -> bool:
+    if isinstance(values, dict):
+        return any(
+            (key in SECRETS and isinstance(one, str) and one and "${" not in one) or _holds_secrets(one)
+            for key, one in values.items()
+            if key != "doctor"
+        )
+    return isinstance(values, list) and any(map(_holds_secrets, values))
 
 
 def is_on_railway(environ: Mapping[str, str]) -> bool:

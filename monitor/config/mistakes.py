@@ -34,7 +34,7 @@ _HARMLESS = re.compile(
     r"|[0-9]{1,3}(\.[0-9]{1,3}){3}(:[0-9]{0,6})?"
 )
 _LONGEST_HARMLESS = 22
-_SECRETS = {"url", "token", "webhook_url", "bot_token", "password"}
+SECRETS = {"url", "token", "webhook_url", "bot_token", "password"}
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 
@@ -109,7 +109,7 @@ class Mistakes:
         names = " and ".join(self.variables.get(place, ()))
         if not names:
             return show(value)
-        shown = kind(value) if place[-1] in _SECRETS else show(value)
+        shown = kind(value) if place[-1] in SECRETS else show(value)
         if self._line(place) is None:
             return shown
         if shown != kind(value):
@@ -222,7 +222,7 @@ def _where(detail: ErrorDetails, place: Place) -> Place:
 def _wrong_value(detail: ErrorDetails, where: Place, mistakes: Mistakes) -> None:
     sort, context = detail["type"], detail.get("ctx", {})
     value = None if sort == "missing" else detail["input"]
-    is_secret = where[-1:] and where[-1] in _SECRETS and where not in mistakes.variables
+    is_secret = where[-1:] and where[-1] in SECRETS and where not in mistakes.variables
     found, step = kind(value) if is_secret else mistakes.found(where, value), ""
     if sort == "value_error" and isinstance(context["error"], WrongValueError):
         error = context["error"]

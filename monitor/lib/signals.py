@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT ask the always-on mode to end; if that takes too long, the process ends anyway."""
+"""A signal asks the always-on mode to end; if that takes too long, the process ends anyway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _LEAVE_AFTER_SECONDS = 4.5
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT call `stop` from now until the process ends; more of them change nothing.
+    """SIGTERM, SIGINT, SIGHUP and SIGQUIT call `stop` from now until the process ends; more change nothing.
+
+    Of the last two one that is ignored stays so, as `nohup` and a shell's `&` have it.
 
     Handlers of the event loop would be gone while the store is closed, and a second signal would kill us there.
     If the end takes too long, because the disk hangs, the process leaves without it.
@@ -28,6 +30,9 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGALRM, _leave)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, stop_once)
+    for sign in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, stop_once)
 
 
 def _leave(_sign: int, _frame: FrameType | None) -> None:

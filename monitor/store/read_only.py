@@ -85,6 +85,7 @@ def back_up(source: Path, target: Path) -> int:
     part = target.with_name(target.name + ".part")
     try:
         part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite fills an empty file
         _copy(source, part)
         part.replace(target)
     except BaseException:

@@ -24,7 +24,7 @@ from monitor.cli.options import (
     settings_source,
 )
 from monitor.config.channel_values import slack_warning
-from monitor.config.load import Configuration, is_forgotten_between_runs, warnings
+from monitor.config.load import Configuration, is_forgotten_between_runs, readable_secrets, warnings
 from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings, SlackSettings
@@ -58,7 +58,12 @@ def check(context: click.Context) -> None:
         print_mistakes(context, mistakes)
         context.exit(UNUSABLE)
     settings = configuration.settings
-    for line in (*warnings(settings, os.environ), *_slack_warnings(settings), *_history_warnings(settings)):
+    for line in (
+        *warnings(settings, os.environ),
+        *_slack_warnings(settings),
+        *_history_warnings(settings),
+        *_open_file(context),
+    ):
         print_error(f"warning: {line}")
     click.echo(f"{settings_source(context)}: fine, {_count(settings)}")
 
@@ -105,6 +110,11 @@ def history_mistakes(configuration: Configuration) -> Iterator[Mistake]:
     if found is not None and found[1]:
         wanted, step = "a path for a file", "name a file in a folder of its own"
         yield configuration.origins.at(("history", "path"), wanted=wanted, found=found[0], next_step=step)
+
+
+def _open_file(context: click.Context) -> Iterator[str]:
+    if found := readable_secrets(Path(settings_source(context))):
+        yield found
 
 
 def _slack_warnings(settings: Settings) -> Iterator[str]:

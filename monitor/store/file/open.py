@@ -8,7 +8,7 @@ import os
 import sqlite3
 import stat
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         _refuse_others(path)
     else:
         _make_folder(path.parent)
+        _begin_private(path)
     if not _has_locks(path.parent):
         raise OSError(errno.ENOLCK, "its file system has no locks, as some network disks")
     try:
@@ -200,6 +201,15 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _in_plain_words(error) from error
+
+
+def _begin_private(path: Path) -> None:
+    """An empty file that only its owner may read; SQLite gives its -wal and -shm the same mode.
+
+    What keeps it from being made is told by SQLite, or found out after it has failed.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _in_plain_words(error: OSError) -> OSError:
