@@ -121,7 +121,7 @@ def test_what_was_queued_is_there_when_the_reader_is_back(
     assert found == sorted(found)
 
 
-@pytest.mark.parametrize("words", [("check", "--within", "20s"), ("doctor",), ("report",)])
+@pytest.mark.parametrize("words", [("check", "--within", "20s"), ("report",)])
 def test_a_command_ends_though_nobody_reads_its_stderr(
     tmp_path: Path, upstash: UpstashStandIn, words: tuple[str, ...]
 ) -> None:

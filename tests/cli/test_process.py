@@ -50,9 +50,8 @@ def test_closed_descriptors_are_never_those_of_a_file_or_socket_of_ours(
 def test_a_reader_that_leaves_early_changes_no_status(tmp_path: Path, upstash: UpstashStandIn) -> None:
     """1 would mean slow: the doctor's status is that of what it found."""
     program = Program(tmp_path, settings(database("main", upstash.url, "another")))
-    for words in ("doctor", "doctor --json"):
-        ended = shell(program, f"$monitor {words} | true; echo ${{PIPESTATUS[0]}}")
-        assert (ended.stdout, ended.stderr) == ("2\n", "")
+    ended = shell(program, "$monitor doctor | true; echo ${PIPESTATUS[0]}")
+    assert (ended.stdout, ended.stderr) == ("2\n", "")
 
 
 def test_a_time_zone_that_is_none_is_a_line_and_utc(tmp_path: Path, upstash: UpstashStandIn) -> None:
@@ -84,7 +83,7 @@ def test_a_signal_while_it_is_still_starting_ends_it_without_a_traceback(
 ) -> None:
     """`run` with 0, from the moment that our own code runs; before that Python itself ends by the signal."""
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN)))
-    for pause in (0.1, 0.25, 0.4):
+    for pause in (0.15, 0.35):
         with program.running() as running:
             sleep(pause)
             ended = running.end(signal.SIGTERM)
