@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from monitor.sandbox.messaging import MessagingStandIn
 
-_TELLS = re.compile(r"incident (\d+) · (\w+)")
+TELLS = re.compile(r"incident (\d+) · (\w+)")
 ROOT = Path(__file__).parents[1]
 # Generous: the machine may be busy. A test that waits this long has failed.
 LONGEST_WAIT_SECONDS = 30.0
@@ -200,7 +200,7 @@ def slack(inbox: MessagingStandIn) -> list[dict[str, str]]:
 
 def told(inbox: MessagingStandIn) -> list[tuple[int, str]]:
     """Incident and kind of each message that arrived, in order; messages without an incident are left out."""
-    found = (_TELLS.search(message.text) for message in inbox.messages)
+    found = (TELLS.search(message.text) for message in inbox.messages)
     return [(int(match[1]), match[2]) for match in found if match]
 
 

@@ -25,7 +25,8 @@ from monitor.incidents.state import IncidentState
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.judging import explain
-from tests.program import Program, database, settings, slack, told, until
+from tests.program import TELLS, Program, database, settings, slack, told, until
+from tests.store.disks import fill, small_disk
 
 # Decisions come quickly, so that a short life sees incidents open and close.
 ALERTS = {
@@ -175,3 +176,84 @@ def replayed(checks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, st
 
 def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def three_channels(inbox: MessagingStandIn, other: MessagingStandIn) -> list[dict[str, str]]:
+    """Two in Slack and one in Telegram."""
+    telegram = {
+        "type": "telegram",
+        "bot_token": inbox.bot_token,
+        "chat_id": inbox.chat_id,
+        "api_url": inbox.telegram_api_url,
+    }
+    return [*slack(inbox), telegram, {"type": "slack", "name": "ops", "webhook_url": other.slack_url}]
+
+
+def words_by_channel(inbox: MessagingStandIn, other: MessagingStandIn) -> dict[str, list[tuple[int, str, str]]]:
+    """For each channel: incident, kind and database of each message that arrived, in order."""
+    found: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    for each in (inbox, other):
+        for message in each.messages:
+            match = TELLS.search(message.text)
+            if match:
+                name = message.text.split(":")[0].split(" ")[-1].removeprefix("<b>")
+                found[f"{message.service} {each is other}"].append((int(match[1]), match[2], name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kills", "seed"), [pytest.param(120, 17, marks=pytest.mark.storm)], ids=["120 on a full disk"]
+)
+def test_killed_on_a_full_disk_nothing_is_lost_and_no_number_is_given_twice(
+    tmp_path: Path, kills: int, seed: int
+) -> None:
+    """Three channels, a disk that is full half of the time, kills in start-up and in the midst of it all: each
+    channel hears of each incident that any of them heard of, and its end as the last word; a number is one
+    database's."""
+    chance = random.Random(seed)
+    disk = tmp_path / "disk"
+    with (
+        small_disk(disk, "4m"),
+        MessagingStandIn() as inbox,
+        MessagingStandIn() as other,
+        switching_faults(random.Random(seed + 1)) as (stand_ins, storm),
+    ):
+        names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
+        config = settings(
+            *(database(name, url, timeout="2s") for name, url in names),
+            alerts=ALERTS,
+            channels=three_channels(inbox, other),
+            history={"path": str(disk / "history.db")},
+        )
+        program = Program(tmp_path, config)
+        program.file = disk / "history.db"
+        ballast: Path | None = None
+        in_memory = 0
+        for _ in range(kills):
+            if ballast is None and program.file.exists() and chance.random() < 0.6:
+                ballast = fill(disk)
+            elif ballast is not None and chance.random() < 0.5:
+                ballast.unlink()
+                ballast = None
+            log = live_and_die(program, chance)
+            assert "Traceback" not in log
+            in_memory += "going on from memory" in log
+        if ballast is not None:
+            ballast.unlink()
+        storm.clear_up()
+        with program.running() as last:
+            until(lambda: is_calm(program.file), "the last message", seconds=CALM_AFTER_SECONDS)
+            last.end()
+        heard = words_by_channel(inbox, other)
+    assert in_memory >= kills // 10, "too little happened for this to be a test"
+    assert len(heard) == 3
+    databases = defaultdict(set)
+    for words in heard.values():
+        for number, _, name in words:
+            databases[number].add(name)
+    assert {number: names for number, names in databases.items() if len(names) > 1} == {}
+    for channel, words in heard.items():
+        last_words = {number: kind for number, kind, _ in words}
+        assert {n: kind for n, kind in last_words.items() if kind not in ("closed", "missed")} == {}, channel
+    with closing(sqlite3.connect(program.file)) as shell:
+        assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -47,7 +47,8 @@ class Notification:
     change of cause replaced. `verdict` is the incident's, `layers` are those of the doctor in one line.
     `by_canary` says that PING was fine and the canary was not; of an incident that closed, that its trouble was
     found by a canary and none showed that it is over. `steps` are those of a notification about the monitor
-    itself. `includes` is what one `MISSED` tells in place of many.
+    itself. `includes` is what one `MISSED` tells in place of many. `unchecked` are the spans of the incident in
+    which nobody checked. `nothing_reached` says that the check could reach nothing else either.
     """
 
     kind: NotificationKind
@@ -68,6 +69,8 @@ class Notification:
     by_canary: bool = False
     layers: str = ""
     includes: tuple[Notification, ...] = ()
+    unchecked: tuple[tuple[datetime, datetime], ...] = ()
+    nothing_reached: bool = False
 
     @property
     def is_good_news(self) -> bool:
@@ -81,6 +84,13 @@ class Notification:
         if self.since is None:
             return None
         return max(timedelta(0), (self.until or self.created_at) - self.since)
+
+    @property
+    def ended_within(self) -> tuple[datetime, datetime] | None:
+        """The span without a check in which the incident ended, where nobody saw its end."""
+        if self.until is not None and self.unchecked and self.unchecked[-1][1] == self.until:
+            return self.unchecked[-1]
+        return None
 
 
 def to_json(notification: Notification) -> dict[str, Any]:
@@ -114,6 +124,11 @@ def from_json(values: dict[str, Any]) -> Notification:
         by_canary=values.get("by_canary", False),
         layers=values.get("layers", ""),
         includes=tuple(map(from_json, values.get("includes", ()))),
+        unchecked=tuple(
+            (datetime.fromisoformat(start), datetime.fromisoformat(end))
+            for start, end in values.get("unchecked", ())
+        ),
+        nothing_reached=values.get("nothing_reached", False),
     )
 
 

@@ -165,7 +165,9 @@ def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
     elif NotificationKind.CLOSED in kinds:
         is_news = NotificationKind.OPENED in kinds or NotificationKind.ONGOING in kinds
         kind = NotificationKind.MISSED if is_news else NotificationKind.CLOSED
-        notification = replace(kinds[NotificationKind.CLOSED], kind=kind)
+        opening = kinds.get(NotificationKind.OPENED)
+        nothing_reached = opening is not None and opening.nothing_reached
+        notification = replace(kinds[NotificationKind.CLOSED], kind=kind, nothing_reached=nothing_reached)
     else:
         kind = next((kind for kind in _FIRST if kind in kinds), latest.kind)
         before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before

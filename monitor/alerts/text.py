@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.observation import Outcome
@@ -21,6 +21,7 @@ _MOST_NOTES = 3
 _WITHOUT_CANARY = ": the canary that found it is off now"
 _MOST_STEPS = 3
 _MOST_INCLUDED = 7
+_MOST_SPANS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +85,9 @@ def headline(notification: Notification) -> str:
     took = format_duration(notification.duration or timedelta(0))
     by_canary = notification.by_canary
     match notification.kind:
+        case NotificationKind.CLOSED if notification.ended_within and notification.since:
+            least = format_duration(notification.ended_within[0] - notification.since)
+            words = f"recovered while nobody checked, after {least} to {took}"
         case NotificationKind.CLOSED:
             words = f"closed after {took}{_WITHOUT_CANARY}" if by_canary else f"recovered after {took}"
         case NotificationKind.MISSED if notification.until is None:
@@ -109,8 +113,13 @@ def facts(notification: Notification) -> tuple[str, ...]:
     if notification.since is not None:
         span = f"since {format_time(notification.since)}"
         if notification.until is not None:
-            span = f"{_state(notification)} {format_time(notification.since)} to {format_time(notification.until)}"
+            seen_until = notification.ended_within[0] if notification.ended_within else notification.until
+            span = f"{_state(notification)} {format_time(notification.since)} to {format_time(seen_until)}"
         lines.append(span + _count(notification))
+        if notification.unchecked:
+            lines.append(unchecked_words(notification.unchecked))
+    if notification.nothing_reached and notification.is_good_news:
+        lines.append("Nothing else could be reached from here either: it may have been our own network.")
     if notification.kind is NotificationKind.UNWATCHED:
         lines.append("It was removed from the configuration, or renamed: nobody checks whether it recovers.")
     if notification.is_good_news and notification.causes:
@@ -119,6 +128,16 @@ def facts(notification: Notification) -> tuple[str, ...]:
     elif earlier := [cause for cause in notification.causes if cause is not notification.cause]:
         lines.append(f"before: {_in_order(earlier)}")
     return (*lines, *_included(notification.includes))
+
+
+def unchecked_words(spans: Sequence[tuple[datetime, datetime]]) -> str:
+    """From when to when nobody checked; of many spans the longest."""
+    shown = spans if len(spans) <= _MOST_SPANS else [max(spans, key=lambda span: span[1] - span[0])]
+    words = ", ".join(f"{format_time(start)} to {format_time(end)}" for start, end in shown)
+    if len(shown) == len(spans):
+        return f"nobody checked {words}"
+    in_all = sum((end - start for start, end in spans), timedelta(0))
+    return f"nobody checked for {format_duration(in_all)} in all, the longest {words}"
 
 
 def _included(parts: Sequence[Notification]) -> Iterator[str]:

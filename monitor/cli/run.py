@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from monitor.web.server import PageServer
 
 _M_ARENA_MAX = -8  # malloc.h
+# A container may be started before its network.
+_NETWORK_PATIENCE = timedelta(minutes=5)
 
 
 @click.command()
@@ -44,7 +47,7 @@ def command(context: click.Context) -> None:
     settings = load_settings(context, stream=sys.stdout)
     health = HealthTracker()
     try:
-        monitor = build(settings)
+        monitor = build(settings, network_patience=_NETWORK_PATIENCE)
     except RefusedFileError as error:
         fail(str(error))
     server = _status_server(monitor, health, lambda: scheduler.missed_checks)

@@ -55,7 +55,7 @@ class Connectivity:
     """Whether our own network is there, by the connectivity hosts. All databases share one try at a time.
 
     A host counts while it answered within the last day: so a firewall that lets only Upstash through cannot hide
-    an outage.
+    an outage, for longer than `patience`.
     """
 
     def __init__(
@@ -66,8 +66,12 @@ class Connectivity:
         store: Store,
         store_thread: StoreThread,
         clock: Callable[[], datetime],
+        patience: timedelta = timedelta(0),
     ) -> None:
+        self.hosts = tuple(hosts)
         self._hosts = frozenset(hosts)
+        self._patience = patience
+        self._in_vain_since: datetime | None = None
         self._probe = probe
         self._store = store
         self._store_thread = store_thread
@@ -92,7 +96,10 @@ class Connectivity:
         await asyncio.wait({trying}, timeout=within.total_seconds())
         reached = trying.result() if trying.done() else frozenset[str]()
         if reached:
+            self._in_vain_since = None
             await self._store_thread.run(self._store.record_connectivity, reached, now)
+        elif self._in_vain_since is None:
+            self._in_vain_since = now
         return reached
 
     async def answered_lately(self, now: datetime) -> bool:
@@ -100,8 +107,13 @@ class Connectivity:
         heard = await self._store_thread.run(self._store.connectivity_answered, now - _COUNTS_FOR)
         return bool(heard & self._hosts)
 
+    def may_come_yet(self, now: datetime) -> bool:
+        """True while nothing at all was reached for less than `patience`: our network may be starting too."""
+        return self._in_vain_since is not None and now - self._in_vain_since < self._patience
+
     def refresh(self, now: datetime) -> None:
         """While the network is there, see twice a day which hosts answer at all; in the background."""
+        self._in_vain_since = None
         last = self._refreshed_at
         if not self._hosts or (last is not None and timedelta(0) <= now - last < _REFRESH_AFTER):
             return
@@ -234,8 +246,13 @@ class DatabaseChecker:
             return result
         if reached:
             return replace(result, facts=result.facts | {Fact.NETWORK_REACHED})
-        if not await self._connectivity.answered_lately(at):
-            return replace(result, facts=result.facts | {Fact.NOTHING_REACHED})
+        if not await self._connectivity.answered_lately(at) and not self._connectivity.may_come_yet(at):
+            nothing_else = f"nothing else was reached either: {', '.join(self._connectivity.hosts)}"
+            return replace(
+                result,
+                facts=result.facts | {Fact.NOTHING_REACHED},
+                detail=f"{result.detail}; {nothing_else}" if result.detail else nothing_else,
+            )
         return CheckResult(
             outcome=Outcome.OFFLINE,
             detail=f"no connectivity host answers either ({result.summary})",
@@ -370,6 +387,7 @@ class Cycle:
             next_incident=number,
             explain=lambda cause: self._explain(check, cause),
             warns=self._warns,
+            interval=self._database.interval,
         )
 
     def _explain(self, check: Check, cause: Outcome) -> Verdict:

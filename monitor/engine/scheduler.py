@@ -23,11 +23,11 @@ from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.wiring import Monitor
 from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.lib.threads import on_daemon_thread
+from monitor.lib.times import Clock
 
 _PRUNE_EVERY = timedelta(hours=1)
 _APART = timedelta(seconds=0.1)
 _CLOCK_WATCH_SECONDS = 5.0
-_CLOCK_STEP_SECONDS = 2.0
 _LAST_SENDS_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 60.0
 _HEARTBEAT_POLL_SECONDS = 1.0
@@ -121,8 +121,7 @@ class SlotTrigger(BaseTrigger):  # type: ignore[misc]  # apscheduler has no type
 class Scheduler:
     """Checks on schedule until stopped. The tasks of `background`, by name, run with it and end with it.
 
-    `clock` gives aware UTC; `on_check` is called after each check, in the loop. `missed_checks` counts what the
-    scheduler left out, for logs and metrics.
+    `on_check` is called after each check, in the loop. `missed_checks` counts what the scheduler left out.
     """
 
     def __init__(
@@ -130,7 +129,7 @@ class Scheduler:
         monitor: Monitor,
         *,
         health: HealthTracker,
-        clock: Callable[[], datetime],
+        clock: Clock,
         background: Mapping[str, BackgroundTask] = MappingProxyType({}),
         on_check: Callable[[CycleResult], None] | None = None,
     ) -> None:
@@ -197,7 +196,8 @@ class Scheduler:
         await asyncio.wait({*helpers, *self._checking}, timeout=1)
 
     def _schedule(self) -> None:
-        now = self._clock()
+        # APScheduler goes by the system's clock.
+        now = self._clock.system()
         for cycle, slots in self._slots(now):
             self._health.expect(
                 cycle.name,
@@ -250,7 +250,7 @@ class Scheduler:
     def _check_soon(self, cycle: Cycle) -> None:
         """The pause counts from the end of a check, so that a host that hangs is given a rest as well."""
         job = self._jobs[cycle.name]
-        soon = self._clock() + min(self._monitor.settings.alerts.confirm_interval, cycle.interval)
+        soon = self._clock.system() + min(self._monitor.settings.alerts.confirm_interval, cycle.interval)
         if job.next_run_time is None or soon < job.next_run_time:
             job.modify(next_run_time=soon)
 
@@ -262,19 +262,19 @@ class Scheduler:
             logger.debug("{} old checks deleted", deleted)
 
     async def _watch_the_clock(self) -> None:
-        """The scheduler waits for times of day; a clock set back an hour would be an hour's sleep."""
-        offset = self._clock().timestamp() - monotonic()
+        """The scheduler waits for times of day; a clock set back an hour would be an hour's sleep.
+
+        And what is open began as long ago as before, whatever its time of day was called.
+        """
         while True:
             await asyncio.sleep(_CLOCK_WATCH_SECONDS)
-            now = self._clock()
-            step = now.timestamp() - monotonic() - offset
-            offset += step
-            if step <= -_CLOCK_STEP_SECONDS:
-                logger.warning("the clock was set back by {:.0f} s", -step)
-            elif step >= _CLOCK_STEP_SECONDS:
-                logger.warning("the clock was set forward by {:.0f} s, or this machine slept", step)
-            else:
+            step = self._clock.follow()
+            if not step:
                 continue
+            way = "back" if step < timedelta(0) else "forward"
+            logger.warning("the clock was set {} by {:.0f} s", way, abs(step.total_seconds()))
+            await self._monitor.store_thread.run(self._monitor.store.move_times, step)
+            now = self._clock.system()
             for cycle, slots in self._slots(now):
                 self._jobs[cycle.name].modify(trigger=slots, next_run_time=slots.get_next_fire_time(None, now))
 

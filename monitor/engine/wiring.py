@@ -7,8 +7,10 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from loguru import logger
 
@@ -156,16 +158,23 @@ def build(
     diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
     first_canary: bool = True,
+    network_patience: timedelta = timedelta(0),
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
     `diagnosis_wait` tells how long the message of an incident may wait for the doctor; zero: it is not asked.
     `environ` may hold the keys of the doctor's other sources. Without `first_canary` none is sent where none
-    is remembered.
+    is remembered. For `network_patience` it counts as no failure that nothing at all is reached.
     """
     scrub = Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
-    store = open_store(settings, clock=clock, notify_unwritable=notify_unwritable)
+    store = open_store(
+        settings,
+        clock=clock,
+        notify_unwritable=notify_unwritable,
+        # While checks go on the next one is never far; a single round has had its checks before it delivers.
+        recheck_within=timedelta(seconds=2) if network_patience else timedelta(minutes=1),
+    )
     store.begin(
         databases={database.name for database in settings.databases},
         destinations={channel.name: _destination(channel) for channel in channels_of(settings)},
@@ -178,12 +187,14 @@ def build(
         if state.move is not None and isinstance(channel, TelegramChannel):
             channel.follow(state.move)
     store_thread = StoreThread()
+    hosts = connectivity_hosts(settings)
     connectivity = Connectivity(
-        settings.connectivity,
-        probe=ConnectivityProbe(settings.connectivity),
+        hosts,
+        probe=ConnectivityProbe(hosts),
         store=store,
         store_thread=store_thread,
         clock=clock,
+        patience=network_patience,
     )
     probes = RestProbeFactory(scrub=scrub)
     deliverer = Deliverer(
@@ -243,7 +254,11 @@ def build(
 
 
 def open_store(
-    settings: Settings, *, clock: Callable[[], datetime] = now_utc, notify_unwritable: bool = True
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = now_utc,
+    notify_unwritable: bool = True,
+    recheck_within: timedelta = timedelta(minutes=1),
 ) -> Store:
     """The store alone, for commands that check nothing; raises `RefusedFileError`."""
     return Store(
@@ -252,6 +267,7 @@ def open_store(
         log=log_line,
         clock=clock,
         notify_unwritable=notify_unwritable,
+        recheck_within=recheck_within,
     )
 
 
@@ -274,6 +290,31 @@ def channels_of(settings: Settings) -> tuple[ChannelSettings, ...]:
 def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
     """The channels by name."""
     return {channel.name: _channel(channel, scrub) for channel in channels_of(settings)}
+
+
+def connectivity_hosts(settings: Settings) -> tuple[str, ...]:
+    """The connectivity hosts of the settings, and the channels' own; none where they are turned off.
+
+    A channel in a private network tells nothing of the way to a database that is not in one.
+    """
+    if not settings.connectivity:
+        return ()
+    are_private = all(_is_private(host_of(one.url.reveal()) or "") for one in settings.databases)
+    urls = [urlsplit(_destination(channel).partition(" ")[0]) for channel in channels_of(settings)]
+    hosts = [
+        f"[{url.hostname}]:{port}" if ":" in url.hostname else f"{url.hostname}:{port}"
+        for url in urls
+        if url.hostname and (are_private or not _is_private(url.hostname))
+        for port in (url.port or {"http": 80}.get(url.scheme, 443),)
+    ]
+    return tuple(dict.fromkeys((*settings.connectivity, *hosts)))
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".internal", ".local", ".localhost"))
 
 
 def _destination(settings: ChannelSettings) -> str:

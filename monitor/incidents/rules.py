@@ -20,6 +20,10 @@ from monitor.incidents.state import Incident, IncidentState, RecentCheck, Transi
 
 # A failure of last week and one of today are not "in a row", however few checks lie between them.
 _RECENT_FOR = timedelta(hours=24)
+# A pause that people should know of when they read how long it took.
+_UNSEEN_AFTER_INTERVALS = 3
+_UNSEEN_AFTER = timedelta(minutes=15)
+_MOST_PAUSES = 20
 
 
 Explain = Callable[[Outcome], Verdict]
@@ -33,15 +37,19 @@ def advance(
     next_incident: int,
     explain: Explain,
     warns: bool = True,
+    interval: timedelta | None = None,
 ) -> Transition:
     """Return what the check leads to. `next_incident` is the number a new incident would get.
 
     `explain` gives the verdict on a cause that an incident opens with or changes to; it must be pure.
-    Without `warns` nothing is notified of a certificate.
+    Without `warns` nothing is notified of a certificate. Where checks are due every `interval`, long pauses during
+    an incident are noted in it.
     A check of the unknown family changes nothing but what is remembered of the canary, of the certificate and of
     the latest check.
     """
-    transition = _transition(state, check, alerts, next_incident, explain)
+    is_known = check.outcome.family is not Family.UNKNOWN
+    noted = _with_pause(state, check.at, interval) if is_known else state
+    transition = _transition(noted, check, alerts, next_incident, explain)
     warnings, warning = _certificate_warnings(state, check, explain, warns=warns)
     is_unconfirmed = _is_closed_without_canary(state, check, transition)
     notifications = transition.notifications
@@ -57,6 +65,7 @@ def advance(
             certificate_ends_at=check.certificate_ends_at or before,
             certificate_warnings=warnings,
             facts=check.facts,
+            known_at=check.at if is_known else state.known_at,
         ),
         notifications=(*notifications, *warning),
     )
@@ -71,6 +80,23 @@ def _is_closed_without_canary(state: IncidentState, check: Check, transition: Tr
     if canary is None or check.canary is not None or incident is None or incident.closed_at is None:
         return False
     return canary.outcome.family.is_failing and canary.outcome is incident.cause
+
+
+def is_unseen(pause: timedelta, interval: timedelta) -> bool:
+    """True when there was no check for so long that what happened to an incident meanwhile was not seen."""
+    return pause > max(_UNSEEN_AFTER_INTERVALS * interval, _UNSEEN_AFTER)
+
+
+def _with_pause(state: IncidentState, now: datetime, interval: timedelta | None) -> IncidentState:
+    """The state with the time in its incident in which nobody checked, or checked in vain, when that was long."""
+    incident, since = state.incident, state.known_at
+    if incident is None or since is None or interval is None or not is_unseen(now - since, interval):
+        return state
+    # The longest are kept: a monitor that runs now and then would gather them without end.
+    longest = sorted((*incident.unchecked, (since, now)), key=lambda span: span[0] - span[1])[:_MOST_PAUSES]
+    if (since, now) not in longest:
+        longest = [*longest[:-1], (since, now)]
+    return replace(state, incident=replace(incident, unchecked=tuple(sorted(longest))))
 
 
 def _certificate_warnings(
@@ -131,6 +157,11 @@ def standing(incident: Incident, database: str, now: datetime, *, missed: bool =
     else:
         kind = NotificationKind.ONGOING if incident.closed_at is None else NotificationKind.CLOSED
     return notification_of(kind, incident, database=database, at=now)
+
+
+def fails_since(state: IncidentState, moment: datetime) -> bool:
+    """True when the latest check of an open incident that told anything failed, and came after that moment."""
+    return state.known_at is not None and state.known_at >= moment and not is_recovering(state)
 
 
 def is_recovering(state: IncidentState) -> bool:
@@ -334,6 +365,7 @@ def _notification(
         before=before,
         detail="" if kind is NotificationKind.CLOSED else check.detail,
         by_canary=Fact.FOUND_BY_CANARY in check.facts,
+        nothing_reached=Fact.NOTHING_REACHED in check.facts,
     )
 
 
@@ -351,4 +383,5 @@ def notification_of(kind: NotificationKind, incident: Incident, *, database: str
         until=incident.closed_at,
         checks_failed=incident.checks_failed,
         verdict=incident.verdict if incident.closed_at is None else None,
+        unchecked=incident.unchecked,
     )

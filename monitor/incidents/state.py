@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.alerts.notification import Notification, Severity
@@ -56,6 +56,7 @@ class IncidentState:
     `canary` is the last key that was written; `None` when there was none yet. `certificate_ends_at` is what the
     latest TLS connection showed, `certificate_warnings` the ends that were notified, as far as they matter still.
     `facts` are those of the latest check.
+    `known_at` is the latest check that told anything of the database.
     """
 
     recent: tuple[RecentCheck, ...] = ()
@@ -64,6 +65,7 @@ class IncidentState:
     certificate_ends_at: datetime | None = None
     certificate_warnings: tuple[datetime, ...] = ()
     facts: frozenset[Fact] = frozenset()
+    known_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,13 +86,14 @@ def state_to_json(state: IncidentState) -> dict[str, Any]:
         "certificate_ends_at": state.certificate_ends_at.isoformat() if state.certificate_ends_at else None,
         "certificate_warnings": [ends_at.isoformat() for ends_at in state.certificate_warnings],
         "facts": sorted(fact.value for fact in state.facts),
+        "known_at": state.known_at.isoformat() if state.known_at else None,
     }
 
 
 def state_from_json(values: dict[str, Any]) -> IncidentState:
     """The state that `state_to_json` wrote, in this release or an older one."""
     incident, canary = values["incident"], values.get("canary")
-    ends_at = values.get("certificate_ends_at")
+    ends_at, known_at = values.get("certificate_ends_at"), values.get("known_at")
     return IncidentState(
         recent=tuple(
             RecentCheck(at=datetime.fromisoformat(at), outcome=Outcome(code)) for at, code in values["recent"]
@@ -100,6 +103,28 @@ def state_from_json(values: dict[str, Any]) -> IncidentState:
         certificate_ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
         certificate_warnings=tuple(map(datetime.fromisoformat, values.get("certificate_warnings", ()))),
         facts=frozenset(map(Fact, values.get("facts", ()))),
+        known_at=datetime.fromisoformat(known_at) if known_at else None,
+    )
+
+
+def moved(state: IncidentState, by: timedelta) -> IncidentState:
+    """The state by a clock that was set `by` so much: everything in it is as long ago as before."""
+    incident, canary = state.incident, state.canary
+    if incident is not None:
+        known = incident.acknowledged_at
+        incident = replace(
+            incident,
+            opened_at=incident.opened_at + by,
+            notified_at=incident.notified_at + by,
+            acknowledged_at=None if known is None else known + by,
+            unchecked=tuple((start + by, end + by) for start, end in incident.unchecked),
+        )
+    return replace(
+        state,
+        recent=tuple(replace(check, at=check.at + by) for check in state.recent),
+        incident=incident,
+        canary=None if canary is None else replace(canary, sent_at=canary.sent_at + by),
+        known_at=None if state.known_at is None else state.known_at + by,
     )
 
 

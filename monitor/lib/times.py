@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import clock_gettime, monotonic
 
 _UNITS = {
     "y": timedelta(days=365),
@@ -22,6 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _SMALLEST = _UNITS["ms"]
 _LONGEST = timedelta(days=365 * 100)
+_SMALLEST_STEP = timedelta(seconds=2)
+_ELAPSED_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -77,9 +81,49 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def now_utc() -> datetime:
-    """The clock of the whole program; tests hand in another."""
+class Clock:
+    """The one clock of the program: UTC as it was at the start, plus the time that has passed since.
+
+    Between two calls of `follow` it cannot jump, whatever is done to the system's clock. `system` and `elapsed`
+    (seconds) are what it goes by; tests hand in others.
+    """
+
+    def __init__(
+        self, *, system: Callable[[], datetime] | None = None, elapsed: Callable[[], float] | None = None
+    ) -> None:
+        self.system = system or _system_time
+        self._elapsed = elapsed or _elapsed
+        self._anchor = self.system() - timedelta(seconds=self._elapsed())
+
+    def __call__(self) -> datetime:
+        return self._anchor + timedelta(seconds=self._elapsed())
+
+    def follow(self) -> timedelta:
+        """Go by the system's clock again; return by how much that was set since the last call.
+
+        Zero for two seconds or less: that is how clocks are kept right slowly.
+        """
+        step = self.system() - self()
+        self._anchor += step
+        return step if abs(step) > _SMALLEST_STEP else timedelta(0)
+
+
+def _system_time() -> datetime:
     return datetime.now(UTC)
+
+
+def _elapsed() -> float:
+    """Seconds that have passed, also while the machine slept: CLOCK_BOOTTIME, which Linux has.
+
+    Its CLOCK_MONOTONIC stands still in a sleep (clock_gettime(2)); eight hours of it would look as if the system's
+    clock had been set forward, and what began before would seem to have begun eight hours later. Elsewhere
+    CLOCK_MONOTONIC goes on in a sleep, as on macOS. A virtual machine that its host has stopped knows of no time
+    that passed: that remains a step.
+    """
+    return clock_gettime(_ELAPSED_CLOCK)
+
+
+now_utc = Clock()
 
 
 class Deadline:

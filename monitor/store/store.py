@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,21 +12,34 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.alerts.retry_policy import Delivery, DeliveryResult
+from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check
 from monitor.diagnosis.verdicts import Diagnosis
 from monitor.incidents.rules import acknowledge, unwatched
-from monitor.incidents.state import Incident, IncidentState, Transition
-from monitor.lib.times import to_ms
+from monitor.incidents.state import (
+    Incident,
+    IncidentState,
+    Transition,
+    moved,
+    state_from_json,
+    state_to_json,
+)
+from monitor.lib.times import format_duration, from_ms, to_ms
+from monitor.store.file.reserve import Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import incidents, outbox, recording
-from monitor.store.tables.outbox import ChannelState, DeliveryEffect
+from monitor.store.tables.outbox import ChannelState, DeliveryEffect, Known
 from monitor.store.tables.spans import is_too_long
+from monitor.store.tables.times import latest_time, move_times
 
 Judge = Callable[[IncidentState, int], Transition]
 T = TypeVar("T")
 # Checks that memory holds while the file cannot be written, at some hundred bytes each.
 _MOST_IN_MEMORY = 100_000
+_CLOCK_STEP = timedelta(seconds=2)
+# At about a thousand bytes each.
+_MOST_NOTED = 50
+_RECHECK_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +56,8 @@ class Store:
 
     `channels` get an outbox message for each notification. `log(level, text)` takes what an operator should read.
     `notify_unwritable` also sends a notification when the program goes on from memory; a program that starts
-    afresh every few minutes would repeat it each time.
+    afresh every few minutes would repeat it each time. What may be our own network's trouble is told
+    `recheck_within` so much of a check that found it again.
     Raises `RefusedFileError` when opened on a file that a newer version or another program wrote.
     """
 
@@ -54,12 +69,19 @@ class Store:
         log: Callable[[str, str], None],
         clock: Callable[[], datetime],
         notify_unwritable: bool = True,
+        recheck_within: timedelta = _RECHECK_WITHIN,
     ) -> None:
         self._channels = tuple(channels)
         self._clock = clock
         self._log = log
         self._notify_unwritable = notify_unwritable
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
+        self._checked: set[str] = set()
+        self._reserve = Reserve(path)
+        # What is noted in the reserve; not known before the start.
+        self._noted: bytes | None = b""
+        self._has_begun = False
+        self._known = Known(checked=self._checked, recheck_within=recheck_within)
         self._begin_again: Callable[[], None] | None = None
         self._file = ResilientFile(
             path, clock=clock, log=log, restore=self._restore_states, notify=self._enqueue_trouble
@@ -85,7 +107,8 @@ class Store:
         def work(connection: sqlite3.Connection) -> Recorded:
             database = incidents.database_id(connection, check.database)
             before, latest = incidents.read_state(connection, database)
-            transition = judge(before, incidents.next_incident(connection))
+            in_memory_at = self._clock() if self.is_in_memory else None
+            transition = judge(before, incidents.next_incident(connection, in_memory_at=in_memory_at))
             checked_at = recording.add_check(connection, database, check, interval=interval, latest=latest)
             incidents.write_state(connection, database, transition.state, check.at)
             if transition.incident is not None:
@@ -99,10 +122,15 @@ class Store:
 
         recorded = self._do(work)
         self._states[check.database] = (recorded.transition.state, check.at)
+        self._checked.add(check.database)
         if recorded.transition.notifications:
             self._file.sync()
-        if self._begin_again is not None and not self.is_in_memory:
-            self._begin_again()
+        if not self.is_in_memory:
+            if self._begin_again is not None:
+                self._begin_again()
+            self._note(None)
+        elif recorded.transition.notifications:
+            self._note(self._do(_opened_in_memory))
         return recorded
 
     def state(self, database: str) -> IncidentState:
@@ -184,9 +212,16 @@ class Store:
         may have repaired a channel.
         """
         now = self._clock()
+        self._has_begun = True
 
         def work(connection: sqlite3.Connection) -> list[str]:
-            lines = list(self._end_unwatched(connection, databases, now))
+            lines = []
+            latest = latest_time(connection)
+            if latest is not None and latest > now + _CLOCK_STEP:
+                move_times(connection, now - latest)
+                lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
+            lines += _take_up(connection, self._reserve.read())
+            lines += self._end_unwatched(connection, databases, now)
             for channel, number in outbox.settle_removed(connection, self._channels, now).items():
                 lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
             for channel in self._channels:
@@ -197,10 +232,21 @@ class Store:
 
         for line in self._do(work):
             self._log("WARNING", line)
+        if not self.is_in_memory:
+            self._reserve.take()
+            self._note(None)
         # Memory may know nothing of a file that could not even be read.
         self._begin_again = partial(self.begin, databases=databases, destinations=destinations)
         if not self.is_in_memory:
             self._begin_again = None
+
+    def move_times(self, by: timedelta) -> None:
+        """The system's clock was set `by` so much: what is open, waits or is remembered is as old as before."""
+        self._file.move_times(by)
+        self._do(lambda connection: move_times(connection, by))
+        self._states = {
+            name: (moved(state, by), checked_at + by) for name, (state, checked_at) in self._states.items()
+        }
 
     def _end_unwatched(
         self, connection: sqlite3.Connection, databases: Container[str], now: datetime
@@ -221,18 +267,21 @@ class Store:
 
     def claim(self, channel: str, now: datetime) -> Delivery | None:
         """The next delivery due on this channel, leased to the caller."""
-        return self._do(lambda connection: outbox.claim(connection, channel, now, checked=self._states))
+        return self._do(lambda connection: outbox.claim(connection, channel, now, self._known))
 
     def acknowledge_delivery(
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
     ) -> DeliveryEffect:
         """Note what the channel answered. `jitter` is a random number from 0 to 1."""
-        return self._do(lambda connection: outbox.acknowledge(connection, delivery, result, now, jitter))
+        effect = self._do(lambda connection: outbox.acknowledge(connection, delivery, result, now, jitter))
+        if self.is_in_memory and result.status is DeliveryStatus.CONFIRMED:
+            self._note(self._do(_opened_in_memory))
+        return effect
 
     def next_due(self, channel: str) -> datetime | None:
         """When the channel's next message may be tried; `None` when none waits."""
         now = self._clock()
-        return self._do(lambda connection: outbox.next_due(connection, channel, now, checked=self._states))
+        return self._do(lambda connection: outbox.next_due(connection, channel, now, self._known))
 
     def note_probe(self, channel: str, result: DeliveryResult, now: datetime) -> DeliveryEffect:
         """Note what a channel answered when it was probed without a message."""
@@ -284,6 +333,13 @@ class Store:
     def close(self) -> None:
         """Commit what is known, or log that it is lost; after this the store cannot be used."""
         self._file.close()
+        if self._has_begun and not self.is_in_memory:
+            self._reserve.give_back()
+
+    def _note(self, note: bytes | None) -> None:
+        """Note what only memory knows, for the next start; `None` when the file knows it all."""
+        if note != self._noted and self._reserve.write(note or b""):
+            self._noted = note
 
     def _restore_states(self, connection: sqlite3.Connection) -> None:
         """What this process knows of each database is at least as new as what a damaged file gave back."""
@@ -304,3 +360,39 @@ class Store:
             steps=(trouble.next_step,),
         )
         outbox.enqueue(connection, notification, self._channels)
+
+
+def _opened_in_memory(connection: sqlite3.Connection) -> bytes:
+    """What memory opened and is not over for everybody who is told, as `_take_up` reads it; as far as noted."""
+    numbers = connection.execute(
+        "SELECT id, database_id FROM incident WHERE id >= ? AND (closed_ms IS NULL OR EXISTS (SELECT 1 FROM outbox"
+        " WHERE incident_id = incident.id AND delivered_ms IS NULL AND given_up_ms IS NULL)) ORDER BY id LIMIT ?",
+        (incidents.FIRST_IN_MEMORY, _MOST_NOTED),
+    )
+    rows = []
+    for number, database in numbers.fetchall():
+        name, incident = incidents.find_incident(connection, number) or ("", None)
+        state, checked_at = incidents.read_state(connection, database)
+        if incident is not None and incident.closed_at is not None:
+            # Taken up, it is closed again by the next checks, and its end is told again.
+            state = IncidentState(incident=replace(incident, closed_at=None))
+        rows.append([name, to_ms(checked_at or from_ms(0)), state_to_json(state)])
+    return json.dumps(rows).encode()
+
+
+def _take_up(connection: sqlite3.Connection, note: bytes) -> Iterable[str]:
+    """Go on with the incidents that memory opened and a kill would have lost."""
+    if not note:
+        return
+    try:
+        rows = [(name, from_ms(ms), state_from_json(state)) for name, ms, state in json.loads(note)]
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # not ours, or cut short
+        return
+    for name, checked_at, state in rows:
+        incident, database = state.incident, incidents.database_id(connection, name)
+        before, _ = incidents.read_state(connection, database)
+        if incident is None or before.incident or incidents.find_incident(connection, incident.id):
+            continue
+        incidents.write_state(connection, database, state, checked_at)
+        incidents.write_incident(connection, database, incident)
+        yield f"incident {incident.id} of {name} was told while the history could not be written, and goes on"

@@ -223,6 +223,8 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "whose_move": "yours",
         "layers": "",
         "includes": [],
+        "unchecked": [],
+        "nothing_reached": False,
         "headline": "main: token rejected",
         "facts": [
             "since 2026-11-23 14:02:09 UTC, 2 checks failed",

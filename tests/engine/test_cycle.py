@@ -43,13 +43,19 @@ class CycleSetup:
     """One database, with a clock that tests move; everything else is real."""
 
     def __init__(
-        self, path: Path, url: str, *, connectivity: tuple[str, ...] = (), slow: timedelta | None = None
+        self,
+        path: Path,
+        url: str,
+        *,
+        connectivity: tuple[str, ...] = (),
+        slow: timedelta | None = None,
+        patience: timedelta = timedelta(0),
     ) -> None:
         self.path = path
         self.now = START
         self.store = Store(path, channels=["log"], log=lambda level, text: None, clock=lambda: self.now)
         self.store_thread = StoreThread()
-        self._url, self._hosts, self._slow = url, connectivity, slow
+        self._url, self._hosts, self._slow, self._patience = url, connectivity, slow, patience
 
     async def turns(self, count: int = 1, *, token: str = TOKEN) -> list[CycleResult]:
         connectivity = Connectivity(
@@ -58,6 +64,7 @@ class CycleSetup:
             store=self.store,
             store_thread=self.store_thread,
             clock=lambda: self.now,
+            patience=self._patience,
         )
         cycle = Cycle(
             DatabaseSettings(
@@ -189,6 +196,34 @@ def test_a_connectivity_host_that_never_or_long_ago_answered_excuses_nothing(
     assert [check.outcome for check in checks] == [Outcome.CONNECTION_REFUSED] * 3
     # For the verdict, where a proxy is set.
     assert all(Fact.NOTHING_REACHED in check.facts for check in checks)
+    setup.close()
+
+
+def test_a_network_that_is_not_up_yet_is_given_five_minutes(upstash: UpstashStandIn, path: Path) -> None:
+    """At the first start nothing is reached, and nothing ever was: offline at first, and then a failure that says
+    what was not reached."""
+    with connectivity_host() as host:
+        pass
+    setup = CycleSetup(path, upstash.url, connectivity=(host,), patience=timedelta(minutes=5))
+    upstash.fault = UpstashFault.REFUSE
+    turns = asyncio.run(setup.turns(8))
+    assert [turn.check.outcome for turn in turns] == [Outcome.OFFLINE] * 5 + [Outcome.CONNECTION_REFUSED] * 3
+    assert turns[5].check.detail.endswith(f"nothing else was reached either: {host}")
+    [opened] = turns[-1].recorded.transition.notifications
+    assert (opened.kind, opened.nothing_reached) == (NotificationKind.OPENED, True)
+    setup.close()
+
+
+def test_a_network_that_comes_within_five_minutes_is_no_incident(upstash: UpstashStandIn, path: Path) -> None:
+    """Nobody is told of a database that was fine all the time."""
+    with connectivity_host() as host:
+        pass
+    setup = CycleSetup(path, upstash.url, connectivity=(host,), patience=timedelta(minutes=5))
+    upstash.fault = UpstashFault.REFUSE
+    assert setup.check(4) == [Outcome.OFFLINE] * 4
+    upstash.fault = UpstashFault.NONE
+    assert setup.check(2) == [Outcome.OK] * 2
+    assert setup.store.incidents(closed_too=True) == []
     setup.close()
 
 

@@ -79,6 +79,7 @@ async def watching(
     *databases: dict[str, Any],
     longest_wait: timedelta = LONGEST_WAIT,
     port: int = 1,
+    now: datetime = START,
 ) -> AsyncIterator[MonitorSetup]:
     config = settings(
         *({"timeout": "2s", "name": f"db{number}", **each} for number, each in enumerate(databases)),
@@ -90,7 +91,7 @@ async def watching(
     state: MonitorSetup | None = None
 
     def clock() -> datetime:
-        return state.now if state else START  # asked while it is built, too
+        return state.now if state else now  # asked while it is built, too
 
     monitor = build(Settings.model_validate(config), clock=clock, diagnosis_wait=lambda: longest_wait)
     state = MonitorSetup(monitor, inbox)
@@ -218,8 +219,9 @@ def test_a_kill_while_the_message_is_held_does_not_lose_it(
             assert inbox.messages == ()
 
     async def next_start() -> str:
-        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
-            state.now = START + 2 * timedelta(seconds=10)
+        again = START + 2 * timedelta(seconds=10)
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}, now=again) as state:
+            state.now = again
             await state.deliver()
             assert inbox.messages == ()
             state.now = START + 2 * timedelta(seconds=10) + LONGEST_WAIT

@@ -42,12 +42,20 @@ class Destinations(dict[str, str]):
 class StoreSetup:
     """A store, its clock and what it logged; made again on the same file, as after a restart."""
 
-    def __init__(self, path: Path, channels: tuple[str, ...] = ("slack", "telegram")) -> None:
+    def __init__(
+        self,
+        path: Path,
+        channels: tuple[str, ...] = ("slack", "telegram"),
+        *,
+        now: datetime = START,
+        **options: Any,
+    ) -> None:
         self.path = path
         self.channels = channels
         self.databases: Container[str] = Everything()
         self.destinations = Destinations()
-        self.now = START
+        self.now = now
+        self._options = options
         self.logged: list[tuple[str, str]] = []
         self.store = self._open()
 
@@ -57,6 +65,7 @@ class StoreSetup:
             channels=self.channels,
             log=lambda level, text: self.logged.append((level, text)),
             clock=lambda: self.now,
+            **self._options,
         )
         store.begin(databases=self.databases, destinations=self.destinations)
         return store
@@ -116,7 +125,9 @@ class StoreSetup:
 
 
 def judge(check: Check) -> Callable[[IncidentState, int], Transition]:
-    return lambda state, number: advance(state, check, AlertSettings(), next_incident=number, explain=explain)
+    return lambda state, number: advance(
+        state, check, AlertSettings(), next_incident=number, explain=explain, interval=INTERVAL
+    )
 
 
 @pytest.fixture

@@ -38,9 +38,7 @@ def settle_in(lived_in: tuple[Path, datetime], tmp_path: Path) -> Callable[[], S
     shutil.copy(lived_in[0], tmp_path / "history.db")
 
     def open_it() -> StoreSetup:
-        setup = StoreSetup(tmp_path / "history.db")
-        setup.now = lived_in[1]
-        return setup
+        return StoreSetup(tmp_path / "history.db", now=lived_in[1])
 
     return open_it
 
@@ -185,11 +183,9 @@ def test_two_processes_that_meet_one_damaged_file_move_it_once(tmp_path: Path) -
     first.checks(TIMEOUT, TIMEOUT, TIMEOUT)
     harm = HARMS["noise"](path.read_bytes() * 3, random.Random(7))
     overwrite(path, harm)
-    second.now = first.now
     assert first.checks(TIMEOUT) == second.checks(TIMEOUT) == []
     assert len(list(tmp_path.glob("*.damaged-????????T??????"))) == 1
     assert first.checks(OK, OK) == ["closed"]
-    second.now = first.now
     assert second.checks(OK) == []
     first.deliver()
     assert second.deliver() == []

@@ -101,8 +101,7 @@ def test_a_history_that_replaced_the_file_is_added_to_and_not_overwritten(
     """A backup was put back while we ran: what it knows stays, what we know comes to it under free numbers."""
     setup.checks(REJECTED, REJECTED)
     setup.deliver()
-    backup = StoreSetup(tmp_path / "backup.db")
-    backup.now = setup.now - 100 * INTERVAL
+    backup = StoreSetup(tmp_path / "backup.db", now=setup.now - 100 * INTERVAL)
     backup.checks(TIMEOUT, TIMEOUT, TIMEOUT, OK, OK)
     backup.store.close()
     for part in sorted(tmp_path.glob("history.db*")):
@@ -133,6 +132,7 @@ def test_a_file_that_something_else_replaced_means_memory(setup: StoreSetup) -> 
 
 BEGIN_AND_CHECK = """
 import sys
+from datetime import timedelta
 from pathlib import Path
 from monitor.checks.observation import Outcome
 from tests.store.conftest import StoreSetup
@@ -141,7 +141,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 setup = StoreSetup(Path(sys.argv[1]))
 for _ in range(5):
-    setup.check(Outcome.TOKEN_REJECTED, database=sys.argv[2])
+    setup.check(Outcome.TOKEN_REJECTED, database=sys.argv[2], after=timedelta(milliseconds=100))
 setup.store.close()
 print(setup.logged)
 """

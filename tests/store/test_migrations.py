@@ -11,6 +11,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from monitor.store.file.open import open_file
 from monitor.store.read_only import open_read_only
 from monitor.store.tables.incidents import database_names
 from tests.program import ROOT
-from tests.store.conftest import StoreSetup
+from tests.store.conftest import START, StoreSetup
 
 SECOND = """
 CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
@@ -77,7 +78,7 @@ def test_an_older_file_is_upgraded_and_nothing_is_lost(path: Path) -> None:
     """Every row of the three views is as before, and the open incident goes on under its number."""
     before = rows_of(path)
     assert all(before.values())
-    setup = StoreSetup(path)
+    setup = StoreSetup(path, now=START + timedelta(hours=1))
     assert rows_of(path) == before
     assert (version_of(path), notes_of(path)) == (2, 20000)
     assert setup.shell("PRAGMA integrity_check") == [("ok",)]

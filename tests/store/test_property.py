@@ -1,6 +1,7 @@
 """Whatever happens, in whatever order: the rules hold and every message arrives once (design, 4.1, 4.2, 4.4).
 
-Hypothesis drives checks, clock steps, restarts, locks, acknowledgements and deliveries on a real file; what is
+Hypothesis drives checks, clock steps, restarts, locks, a full disk, channels that come, go, and are away for days,
+databases that are removed, acknowledgements, deliveries, and kills in the midst of one, on a real file; what is
 expected is counted here from the checks alone, without the code under test.
 """
 
@@ -17,13 +18,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from monitor.alerts.notification import NotificationKind
+from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.retry_policy import LEASE, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Family, Outcome
+from monitor.store.tables.outbox import messages_pending
 from tests.store.conftest import StoreSetup
 
 DATABASES = ("main", "other")
-CHANNELS = ("slack", "telegram")
+CHANNELS = ("slack", "telegram", "pager")
+BEGINS, ENDS = ("opened", "ongoing"), ("closed", "unwatched")
 # Recoveries must be as frequent as troubles, or hardly any incident would ever close.
 OUTCOMES = st.one_of(st.just(Outcome.OK), st.sampled_from(list(Outcome)))
 # How many checks of a family, or of any failing family, an incident needs at the very least.
@@ -45,11 +48,16 @@ class AnyLife(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.locker: sqlite3.Connection | None = None
         self.seen = 0
-        self.setup = StoreSetup(Path(self.folder.name) / "history.db", CHANNELS)
+        self.setup = StoreSetup(Path(self.folder.name) / "history.db", CHANNELS[:2])
+        self.setup.databases = set(DATABASES)
+        # How many incidents had been opened, and which were closed, when a channel was added.
+        self.added: dict[str, set[int]] = {name: set() for name in CHANNELS[:2]}
+        self.repeated: Counter[str] = Counter()
         self.since_last_decision: dict[str, list[Outcome]] = {name: [] for name in DATABASES}
         self.opened: set[int] = set()
         self.closed: set[int] = set()
-        self.told: Counter[tuple[str, int, str]] = Counter()
+        self.begun: Counter[tuple[str, int]] = Counter()
+        self.ended: Counter[tuple[str, int]] = Counter()
 
     def teardown(self) -> None:
         if self.locker is not None:
@@ -58,6 +66,7 @@ class AnyLife(RuleBasedStateMachine):
         self.deliver_everything()
         assert not self.setup.in_memory()
         assert len(self.setup.outcomes()) == self.seen
+        assert self.setup.store.read(messages_pending) == 0
         for channel in CHANNELS:
             for incident in self.opened:
                 self.check_telling(channel, incident)
@@ -65,18 +74,25 @@ class AnyLife(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def check_telling(self, channel: str, incident: int) -> None:
-        """Opened and closed are told exactly once each, or both at once as missed."""
-        opened, closed, missed = (self.told[channel, incident, kind] for kind in ("opened", "closed", "missed"))
-        if missed:
-            assert (opened, closed, missed) == (0, 0, 1)
-            assert incident in self.closed
-        else:
-            assert (opened, closed) == (1, int(incident in self.closed))
+        """A channel that is configured is told each beginning and each end; once, but for what a kill repeats."""
+        begun, ended = self.begun[channel, incident], self.ended[channel, incident]
+        most = 1 + self.repeated[channel]
+        assert begun <= most
+        assert ended <= most
+        if channel in self.added and incident not in self.added[channel]:
+            assert begun >= 1, f"{channel} was never told that incident {incident} began"
+            assert ended >= int(incident in self.closed), f"{channel} was never told that {incident} ended"
+        assert begun or not ended, f"{channel} was told the end alone"
 
     @rule(database=st.sampled_from(DATABASES), outcome=OUTCOMES, times=st.integers(1, 4))
     def check(self, database: str, outcome: Outcome, times: int) -> None:
         for _ in range(times):
             self.check_once(database, outcome)
+
+    @rule(database=st.sampled_from(DATABASES), fails=st.booleans())
+    def trouble_comes_or_goes(self, database: str, *, fails: bool) -> None:
+        for _ in range(2):
+            self.check_once(database, Outcome.TOKEN_REJECTED if fails else Outcome.OK)
 
     def check_once(self, database: str, outcome: Outcome) -> None:
         before = self.setup.store.state(database)
@@ -108,9 +124,56 @@ class AnyLife(RuleBasedStateMachine):
         failing = sum(count for family, count in families.items() if family.is_failing)
         assert failing >= 3 or any(families[family] >= least for family, least in LEAST.items())
 
-    @rule(minutes=st.integers(-90, 90))
+    @rule(minutes=st.one_of(st.integers(-90, 90), st.integers(-5000, 5000)))
     def clock_jumps(self, minutes: int) -> None:
         self.setup.now += timedelta(minutes=minutes)
+        self.setup.store.move_times(timedelta(minutes=minutes))
+
+    @precondition(lambda self: self.locker is None)
+    @rule(minutes=st.integers(-5000, 0))
+    def clock_jumps_between_two_starts(self, minutes: int) -> None:
+        self.setup.store.close()
+        self.setup.now += timedelta(minutes=minutes)
+        self.setup.restart_after_a_kill()
+
+    @rule(hours=st.integers(1, 80))
+    def time_passes(self, hours: int) -> None:
+        self.setup.now += timedelta(hours=hours)
+
+    @precondition(lambda self: self.locker is None)
+    @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True))
+    def channels_change(self, channels: list[str]) -> None:
+        self.setup.channels = tuple(channels)
+        self.setup.now += LEASE  # whoever sends does so no longer
+        self.setup.restart()
+        self.added = {name: self.added.get(name, set(self.closed)) for name in channels}
+
+    @precondition(lambda self: self.locker is None)
+    @rule(channel=st.sampled_from(CHANNELS))
+    def channel_is_replaced(self, channel: str) -> None:
+        self.setup.destinations[channel] = f"{self.setup.destinations[channel]}/another"
+        self.repeated[channel] += 1
+        self.setup.restart()
+
+    @precondition(lambda self: self.locker is None)
+    @rule(database=st.sampled_from(DATABASES))
+    def database_is_removed_for_a_while(self, database: str) -> None:
+        for databases in (set(DATABASES) - {database}, set(DATABASES)):
+            self.setup.databases = databases
+            self.setup.restart()
+        open_ones = {row.id for _, row in self.setup.store.incidents()}
+        over = self.opened - self.closed - open_ones
+        assert len(over) <= 1
+        self.closed |= over
+        if over:
+            self.since_last_decision[database].clear()
+
+    @precondition(lambda self: not self.setup.in_memory())
+    @rule()
+    def disk_is_full(self) -> None:
+        connection = self.setup.store._file._connection  # the limit holds for one connection
+        [pages] = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
 
     # What is in memory only dies with the process, so it is not ended while it cannot reach the file.
     @precondition(lambda self: self.locker is None)
@@ -142,17 +205,52 @@ class AnyLife(RuleBasedStateMachine):
         incident = data.draw(st.sampled_from(sorted(self.opened)))
         assert self.setup.store.acknowledge_incident(incident, self.setup.now) == (incident not in self.closed)
 
+    @rule(channel=st.sampled_from(CHANNELS))
+    def channel_is_there(self, channel: str) -> None:
+        for _ in range(8):
+            self.deliver(channel, arrives=True)
+
     @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
-    def deliver(self, channel: str, arrives: bool) -> None:
+    def deliver(self, channel: str, *, arrives: bool) -> None:
+        if channel not in self.setup.channels:
+            return
         delivery = self.setup.store.claim(channel, self.setup.now)
         if delivery is None:
             return
         self.setup.store.acknowledge_delivery(delivery, CONFIRMED if arrives else AWAY, self.setup.now, 0.5)
-        if arrives and delivery.notification.incident is not None:
-            self.told[channel, delivery.notification.incident, delivery.notification.kind.value] += 1
+        if arrives:
+            self.arrived(channel, delivery.notification)
+
+    @precondition(lambda self: not self.setup.in_memory())
+    @rule(channel=st.sampled_from(CHANNELS))
+    def killed_while_sending(self, channel: str) -> None:
+        if channel not in self.setup.channels:
+            return
+        delivery = self.setup.store.claim(channel, self.setup.now)
+        if delivery is None:
+            return
+        if not self.setup.in_memory():
+            self.arrived(channel, delivery.notification)
+            self.repeated[channel] += 1
+            self.setup.restart_after_a_kill()
+
+    def arrived(self, channel: str, notification: Notification) -> None:
+        for one in notification.includes or (notification,):
+            if one.incident is None:
+                continue
+            is_over = one.kind is NotificationKind.MISSED and one.until is not None
+            key = channel, one.incident
+            # A channel that is told of an end without having heard of the beginning is told both by it.
+            if one.kind.value in (*BEGINS, "missed") and not (is_over and self.begun[key]):
+                self.begun[key] += 1
+            if one.kind.value in ENDS or is_over:
+                self.ended[key] += 1
+                self.begun[key] = max(self.begun[key], int(one.kind is NotificationKind.UNWATCHED))
 
     def deliver_everything(self) -> None:
-        for channel in CHANNELS:
+        for database in DATABASES:
+            self.check_once(database, Outcome.SERVER_ERROR)  # what waits for a check to tell how things stand
+        for channel in self.setup.channels:
             while self.setup.store.next_due(channel) is not None:
                 self.setup.now += LEASE + timedelta(minutes=10)
                 self.deliver(channel, arrives=True)

@@ -76,8 +76,7 @@ def test_checks_of_two_processes_are_shared_out_as_those_of_one(setup: StoreSetu
     with locked(setup.path):
         setup.check(OK, after=SHORT)
     assert setup.in_memory()
-    other = StoreSetup(setup.path)
-    other.now = setup.now
+    other = StoreSetup(setup.path, now=setup.now)
     for number in range(10):
         setup.now = other.now + timedelta(seconds=20)
         # The clock of this one does not move on between its tries, so that it stays in memory.

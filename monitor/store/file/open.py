@@ -95,11 +95,12 @@ def open_memory() -> sqlite3.Connection:
     """An empty database of the same shape that lives as long as its connection.
 
     `file_state` and `file_delivery_count` are for the rows of `incident_state` and `delivery_count` that the file
-    had when it was left.
+    had when it was left, `file_moved` for how far the clock was set since.
     """
     connection = _open_to_write(":memory:")
     connection.execute("CREATE TABLE file_state (database_id INTEGER PRIMARY KEY, checked_ms INTEGER, state TEXT)")
     connection.execute("CREATE TABLE file_delivery_count (channel TEXT, result TEXT, number INTEGER)")
+    connection.execute("CREATE TABLE file_moved (by_ms INTEGER)")
     return connection
 
 

@@ -101,6 +101,13 @@ class ResilientFile:
             self._connection = self._go_on_from_memory(self._salvaged(failed), damage, reason)
         return _transaction(self._connection, work, only_read=only_read)
 
+    def move_times(self, by: timedelta) -> None:
+        """The clock was set `by` so much: the next try of the file comes when it would have come."""
+        if self._outage is not None:
+            self._outage.tried_at += by
+        if self._notified_at is not None:
+            self._notified_at += by
+
     def sync(self) -> None:
         """Bring what was committed to the disk itself, so that a promised alert survives a power cut."""
         with suppress(sqlite3.Error):  # a courtesy; trouble shows at the next write and is handled there

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from monitor.incidents.state import IncidentState
@@ -29,6 +30,7 @@ from monitor.store.tables.outbox import read_channel, read_message
 from monitor.store.tables.recording import add_check
 from monitor.store.tables.rollups import Key, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.spans import Retention, move_retention, spans
+from monitor.store.tables.times import move_times
 
 # Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.
 _STATE_TABLES = (
@@ -187,6 +189,10 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
 
     An incident keeps its number unless the file gave it to another one meanwhile.
     """
+    (moved_ms,) = memory.execute("SELECT ifnull(sum(by_ms), 0) FROM file_moved").fetchone()
+    if moved_ms:
+        # Rows are recognised by their times.
+        move_times(file, timedelta(milliseconds=moved_ms))
     _replay_counters(memory, file)
     databases = {
         number: database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from monitor.alerts.notification import Severity
@@ -62,10 +62,28 @@ def write_state(connection: sqlite3.Connection, database: int, state: IncidentSt
     )
 
 
-def next_incident(connection: sqlite3.Connection) -> int:
-    """The number that the next incident gets; numbers are never given twice."""
+# From here on numbers are for incidents that memory opens while the file cannot be written.
+FIRST_IN_MEMORY = 1_000_000_000
+_NUMBERS_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+_NUMBERS_A_SECOND = 100
+
+
+def next_incident(connection: sqlite3.Connection, *, in_memory_at: datetime | None = None) -> int:
+    """The number that the next incident gets; numbers are never given twice.
+
+    What memory opens, `in_memory_at` that time, may be told and then lost by a kill, so that no file knows of it.
+    Its number is made of the time: no other memory gives it, later ones begin higher, and the file's go on below.
+    """
+    if in_memory_at is not None:
+        (highest,) = connection.execute("SELECT ifnull(max(id), 0) FROM incident").fetchone()
+        by_time = int((in_memory_at - _NUMBERS_BEGIN).total_seconds() * _NUMBERS_A_SECOND)
+        return max(int(highest) + 1, FIRST_IN_MEMORY + max(0, by_time))
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'incident'").fetchone()
-    return 1 if row is None else int(row[0]) + 1
+    last = 0 if row is None else int(row[0])
+    if last >= FIRST_IN_MEMORY:
+        sql = "SELECT ifnull(max(id), 0) FROM incident WHERE id < ?"
+        (last,) = connection.execute(sql, (FIRST_IN_MEMORY,)).fetchone()
+    return last + 1
 
 
 def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
@@ -99,7 +117,7 @@ def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[
     """Incidents with their database's name, the newest first."""
     rows = connection.execute(
         f"SELECT name, {_INCIDENT_COLUMNS} FROM incident JOIN database ON database.id = database_id"
-        " WHERE closed_ms IS NULL OR ? ORDER BY incident.id DESC",
+        " WHERE closed_ms IS NULL OR ? ORDER BY notified_ms DESC, incident.id DESC",
         (closed_too,),
     )
     return [(name, _incident(*columns)) for name, *columns in rows]
@@ -111,7 +129,7 @@ def incidents_of(
     """A database's incidents that touch a span of time, the newest first."""
     rows = connection.execute(
         f"SELECT {_INCIDENT_COLUMNS} FROM incident WHERE database_id = ? AND opened_ms < ?"
-        " AND (closed_ms IS NULL OR closed_ms > ?) ORDER BY incident.id DESC",
+        " AND (closed_ms IS NULL OR closed_ms > ?) ORDER BY notified_ms DESC, incident.id DESC",
         (database, end_ms, start_ms),
     )
     return tuple(_incident(*columns) for columns in rows)

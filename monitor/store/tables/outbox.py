@@ -32,7 +32,7 @@ from monitor.alerts.retry_policy import (
     next_try,
     pause_before_retry,
 )
-from monitor.incidents.rules import is_recovering, standing
+from monitor.incidents.rules import fails_since, is_recovering, standing
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.errors import reading
 from monitor.store.tables.incidents import database_id, find_incident, read_incidents, read_state
@@ -52,6 +52,20 @@ _WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
 # Neither claimed by somebody who is sending it right now, nor by somebody who was killed meanwhile.
 _FREE = f"{_WAITING} AND (tried_ms IS NULL OR due_ms IS NULL OR last_error IS NOT NULL)"
 _MESSAGE_COLUMNS = "id, channel, notification, created_ms, attempts, tried_ms, due_ms, last_error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """How fresh what the file says is: the databases that were `checked` since the start.
+
+    What may be our own network's trouble must have been found again `recheck_within` the time before it is told.
+    """
+
+    checked: Container[str] = ()
+    recheck_within: timedelta = timedelta(0)
+
+
+NOTHING_KNOWN = Known()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,16 +133,15 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
 
 
 def claim(
-    connection: sqlite3.Connection, channel: str, now: datetime, *, checked: Container[str] = ()
+    connection: sqlite3.Connection, channel: str, now: datetime, known: Known = NOTHING_KNOWN
 ) -> Delivery | None:
     """The next delivery that is due on this channel, leased so that no other process sends it meanwhile.
 
-    What has waited for a day is sent as one message that tells where things stand now; for that, a database whose
-    incident is open must be among those that were `checked`.
+    What has waited for a day is sent as one message that tells where things stand now.
     """
     if _is_blocked(connection, channel, now):
         return None
-    groups = _ready(connection, channel, now, checked)
+    groups = _ready(connection, channel, now, known)
     waiting = next_to_try(groups, now)
     if waiting is None:
         return None
@@ -201,10 +214,10 @@ def note_probe(
 
 
 def next_due(
-    connection: sqlite3.Connection, channel: str, now: datetime, *, checked: Container[str] = ()
+    connection: sqlite3.Connection, channel: str, now: datetime, known: Known = NOTHING_KNOWN
 ) -> datetime | None:
     """When the channel's next message may be tried, 1970 for one that is due; `None` when none waits for a try."""
-    moments = [next_try(waiting) or from_ms(0) for waiting in _ready(connection, channel, now, checked)]
+    moments = [next_try(waiting) or from_ms(0) for waiting in _ready(connection, channel, now, known)]
     if not moments:
         return None
     return max(min(moments), _blocked_until(connection, channel) or from_ms(0))
@@ -326,15 +339,33 @@ def _by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Outb
     return list(groups.values())
 
 
-def _ready(
-    connection: sqlite3.Connection, channel: str, now: datetime, checked: Container[str]
-) -> list[list[OutboxMessage]]:
+def _ready(connection: sqlite3.Connection, channel: str, now: datetime, known: Known) -> list[list[OutboxMessage]]:
     """The waiting groups, without those that are told as they stand now while that is not known."""
     return [
         waiting
         for waiting in _by_incident(connection, channel)
-        if not is_stale(waiting, now) or _is_known_now(connection, waiting, checked)
+        if (not is_stale(waiting, now) or _is_known_now(connection, waiting, known.checked))
+        and (not _is_unproven(waiting) or _fails_now(connection, waiting, now - known.recheck_within))
     ]
+
+
+def _is_unproven(waiting: Sequence[OutboxMessage]) -> bool:
+    """True for what opened while nothing else could be reached either, and is not over.
+
+    That it can be delivered proves that there is a network, which there may not have been: it is sent right after
+    a check that failed again.
+    """
+    notifications = [message.notification for message in waiting]
+    is_over = any(one.until is not None for one in notifications)
+    return not is_over and any(
+        one.nothing_reached and one.kind is NotificationKind.OPENED for one in notifications
+    )
+
+
+def _fails_now(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], since: datetime) -> bool:
+    name = waiting[0].notification.database
+    state, _ = read_state(connection, database_id(connection, name or ""))
+    return fails_since(state, since)
 
 
 def _is_known_now(

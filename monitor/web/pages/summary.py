@@ -10,6 +10,7 @@ from enum import Enum
 from urllib.parse import quote
 
 from monitor.alerts.notification import Severity
+from monitor.alerts.text import unchecked_words
 from monitor.checks.certificate import describe_end, ends_soon
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.diagnosis.advice import Advice, word
@@ -148,6 +149,9 @@ def describe_incident(incident: Incident, now: datetime) -> str:
         lasted = format_duration(incident.closed_at - incident.opened_at)
         how = "Not watched any more since" if incident.is_unwatched else "Recovered"
         sentences.append(f"{how} {format_time(incident.closed_at)}, after {lasted}.")
+    if incident.unchecked:
+        words = unchecked_words(incident.unchecked)
+        sentences.append(f"{words[0].upper()}{words[1:]}.")
     noun = "check" if incident.checks_failed == 1 else "checks"
     sentences.append(f"{incident.checks_failed:,} {noun} failed.")
     return " ".join(sentences)

@@ -1,0 +1,80 @@
+"""Moves stored times along when the system's clock is set, so that what is open or waits is as old as before."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from monitor.alerts.notification import from_json, to_json
+from monitor.incidents.state import moved, state_from_json, state_to_json
+from monitor.lib.times import from_ms
+
+_MILLISECOND = timedelta(milliseconds=1)
+_WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
+# Times of what is open, waits or is remembered of now. What is over stays where it was told to be.
+_COLUMNS = (
+    ("incident_state", ("checked_ms",), "TRUE"),
+    ("incident", ("opened_ms", "notified_ms", "acknowledged_ms"), "closed_ms IS NULL"),
+    ("outbox", ("created_ms", "tried_ms", "due_ms"), _WAITING),
+    ("channel", ("broken_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
+    ("connectivity_host", ("answered_ms",), "TRUE"),
+)
+
+
+def move_times(connection: sqlite3.Connection, by: timedelta) -> None:
+    """Move the times of open incidents, of waiting messages and of what is remembered, to a new clock.
+
+    In memory, also what is remembered of the file, which is moved when memory is brought to it.
+    """
+    by_ms = by // _MILLISECOND
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for table, columns, condition in _COLUMNS:
+        assignments = ", ".join(f"{column} = {column} + {by_ms}" for column in columns)
+        connection.execute(f"UPDATE {table} SET {assignments} WHERE {condition}")
+    _move_states(connection, "incident_state", by)
+    _move_unchecked(connection, by_ms)
+    _move_notifications(connection, by)
+    if "file_moved" in tables:
+        connection.execute("UPDATE file_state SET checked_ms = checked_ms + ?", (by_ms,))
+        _move_states(connection, "file_state", by)
+        connection.execute("INSERT INTO file_moved (by_ms) VALUES (?)", (by_ms,))
+
+
+def latest_time(connection: sqlite3.Connection) -> datetime | None:
+    """The latest moment at which something was noted down as just happening."""
+    sql = (
+        "SELECT max(at_ms) FROM (SELECT max(checked_ms) AS at_ms FROM incident_state UNION ALL"
+        f" SELECT max(max(created_ms, ifnull(tried_ms, 0))) FROM outbox WHERE {_WAITING})"
+    )
+    (at_ms,) = connection.execute(sql).fetchone()
+    return None if at_ms is None else from_ms(at_ms)
+
+
+def _move_states(connection: sqlite3.Connection, table: str, by: timedelta) -> None:
+    for database, text in connection.execute(f"SELECT database_id, state FROM {table}").fetchall():
+        state = state_to_json(moved(state_from_json(json.loads(text)), by))
+        connection.execute(f"UPDATE {table} SET state = ? WHERE database_id = ?", (_as_text(state), database))
+
+
+def _move_unchecked(connection: sqlite3.Connection, by_ms: int) -> None:
+    for number, text in connection.execute(
+        "SELECT id, unchecked FROM incident WHERE closed_ms IS NULL AND unchecked <> '[]'"
+    ).fetchall():
+        spans = [[start + by_ms, end + by_ms] for start, end in json.loads(text)]
+        connection.execute("UPDATE incident SET unchecked = ? WHERE id = ?", (json.dumps(spans), number))
+
+
+def _move_notifications(connection: sqlite3.Connection, by: timedelta) -> None:
+    for number, text in connection.execute(f"SELECT id, notification FROM outbox WHERE {_WAITING}").fetchall():
+        old = from_json(json.loads(text))
+        new = replace(old, created_at=old.created_at + by)
+        if old.since is not None and old.until is None:
+            spans = tuple((start + by, end + by) for start, end in old.unchecked)
+            new = replace(new, since=old.since + by, unchecked=spans)
+        connection.execute("UPDATE outbox SET notification = ? WHERE id = ?", (_as_text(to_json(new)), number))
+
+
+def _as_text(values: object) -> str:
+    return json.dumps(values, separators=(",", ":"))
