@@ -24,7 +24,7 @@ test: $(VENV)/dev
 
 # Three monitors, a real Prometheus and a real Alertmanager, for a minute.
 e2e: $(VENV)/dev
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e tests/e2e
 
 # The lowest and the newest version that pyproject.toml allows of each library, with the tests that touch them.
 test-versions: $(VENV)/dev

@@ -92,7 +92,8 @@ def pushgateway(folder: Path) -> Iterator[str]:
 @contextmanager
 def alertmanager(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     """An Alertmanager without others beside it; yields HOST:PORT."""
-    (folder / "alertmanager.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    # JSON is YAML, but for its escapes of what is beyond 16 bits.
+    (folder / "alertmanager.yml").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
     program = "prometheus-alertmanager" if shutil.which("prometheus-alertmanager") else "alertmanager"
     words = ("--config.file=alertmanager.yml", "--storage.path=alertmanager", "--cluster.listen-address=")
     with _started(program, *words, package="prometheus-alertmanager", folder=folder) as address:
