@@ -106,7 +106,8 @@ _RECOGNISED_BY = {
     ),
     Outcome.OFFLINE: (
         "The check failed on the network, no connectivity host accepts a connection, and at least one of them"
-        " did within the last day. Counts as nothing, and is a gap in the history."
+        " did within the last day; or, in `run`, nothing at all was ever reached and it is not five minutes that"
+        " this was tried: our network may be starting as well. Counts as nothing, and is a gap in the history."
     ),
     Outcome.MONITOR_ERROR: (
         "A fault of the monitor itself, a limit of this process or machine (no file descriptor, port or memory "

@@ -233,7 +233,7 @@ class Deliverer:
             name,
             title=f"the channel {name} is broken",
             detail=result.detail,
-            step=f"Correct the settings of {name} and restart: what it missed is sent then, up to a day.",
+            step=f"Correct the settings of {name} and restart: what it missed is told then.",
         )
 
     async def _tell_other_channels(self, name: str, *, title: str, detail: str, step: str) -> None:

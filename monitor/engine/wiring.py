@@ -178,6 +178,7 @@ def build(
     store.begin(
         databases={database.name for database in settings.databases},
         destinations={channel.name: _destination(channel) for channel in channels_of(settings)},
+        left_out=[part.name.removeprefix("channel ") for part in settings.unusable],
     )
     if notify_unwritable:
         for part in settings.unusable:

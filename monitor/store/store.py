@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -203,10 +203,13 @@ class Store:
 
         self._do(work)
 
-    def begin(self, *, databases: Container[str], destinations: Mapping[str, str]) -> None:
+    def begin(
+        self, *, databases: Container[str], destinations: Mapping[str, str], left_out: Collection[str] = ()
+    ) -> None:
         """Bring what is remembered in line with the settings, at the start of whatever checks and delivers.
 
         `databases` are the names of all that are configured, `destinations` say where each channel's messages go.
+        Channels that are `left_out` because of a mistake keep what waits for them.
         Incidents of other databases end as unwatched; what waits for other channels is given up; each channel is
         told of the open incidents that it never heard of. What waits for a later attempt is due now: a restart
         may have repaired a channel.
@@ -222,7 +225,7 @@ class Store:
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
             lines += _take_up(connection, self._reserve.read())
             lines += self._end_unwatched(connection, databases, now)
-            for channel, number in outbox.settle_removed(connection, self._channels, now).items():
+            for channel, number in outbox.settle_removed(connection, (*self._channels, *left_out), now).items():
                 lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
             for channel in self._channels:
                 for incident in outbox.bring_up_to_date(connection, channel, destinations[channel], now):
@@ -236,7 +239,7 @@ class Store:
             self._reserve.take()
             self._note(None)
         # Memory may know nothing of a file that could not even be read.
-        self._begin_again = partial(self.begin, databases=databases, destinations=destinations)
+        self._begin_again = partial(self.begin, databases=databases, destinations=destinations, left_out=left_out)
         if not self.is_in_memory:
             self._begin_again = None
 

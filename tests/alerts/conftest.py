@@ -46,7 +46,7 @@ MONITOR = Notification(
     title="upstash-monitor: the channel slack is broken",
     severity=Severity.WARNING,
     detail="Slack refused it (404 no_service): the webhook was removed; make a new one and set webhook_url",
-    steps=("Correct the settings of slack and restart: what it missed is sent then, up to a day.",),
+    steps=("Correct the settings of slack and restart: what it missed is told then.",),
 )
 TEST = Notification(
     kind=NotificationKind.TEST,

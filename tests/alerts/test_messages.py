@@ -172,15 +172,13 @@ EACH_KIND = pytest.mark.parametrize(
                     "Slack refused it (404 no_service): the webhook was removed; make a new one and set "
                     "webhook_url"
                 ),
-                next_section(
-                    "1. Correct the settings of slack and restart: what it missed is sent then, up to a day."
-                ),
+                next_section("1. Correct the settings of slack and restart: what it missed is told then."),
                 context("upstash-monitor · monitor"),
             ],
             "🟡 <b>upstash-monitor: the channel slack is broken</b>\n"
             "<code>Slack refused it (404 no_service): the webhook was removed; make a new one and set "
             "webhook_url</code>\n"
-            "1. Correct the settings of slack and restart: what it missed is sent then, up to a day.\n"
+            "1. Correct the settings of slack and restart: what it missed is told then.\n"
             "<code>upstash-monitor · monitor</code>",
             id="monitor",
         ),

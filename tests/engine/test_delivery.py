@@ -201,7 +201,7 @@ def test_a_notification_about_a_broken_channel_says_it_once(outbox: OutboxSetup)
     assert outbox.texts("telegram")[1].splitlines() == [
         "🟡 upstash-monitor: the channel slack is broken",
         "Slack refused it (404 no_service): the webhook was removed; make a new one and set webhook_url",
-        "1. Correct the settings of slack and restart: what it missed is sent then, up to a day.",
+        "1. Correct the settings of slack and restart: what it missed is told then.",
         "upstash-monitor · monitor",
     ]
 

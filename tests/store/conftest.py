@@ -54,6 +54,7 @@ class StoreSetup:
         self.channels = channels
         self.databases: Container[str] = Everything()
         self.destinations = Destinations()
+        self.left_out: tuple[str, ...] = ()
         self.now = now
         self._options = options
         self.logged: list[tuple[str, str]] = []
@@ -67,7 +68,7 @@ class StoreSetup:
             clock=lambda: self.now,
             **self._options,
         )
-        store.begin(databases=self.databases, destinations=self.destinations)
+        store.begin(databases=self.databases, destinations=self.destinations, left_out=self.left_out)
         return store
 
     def restart(self) -> None:

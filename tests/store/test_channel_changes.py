@@ -121,6 +121,18 @@ def test_what_waits_for_a_channel_that_is_removed_is_settled_and_said_once(setup
     assert setup.deliver("telegram") == []
 
 
+def test_what_waits_for_a_channel_that_is_left_out_for_a_mistake_is_kept(setup: StoreSetup) -> None:
+    """Somebody will correct it: then it gets what it missed."""
+    setup.checks(REJECTED, REJECTED)
+    setup.left_out = ("slack",)
+    restart(setup, "telegram")
+    assert setup.logged == []
+    setup.checks(OK, OK)
+    setup.left_out = ()
+    restart(setup, "slack", "telegram")
+    assert setup.deliver("slack") == ["1 missed"]
+
+
 def test_a_channel_that_comes_back_is_told_the_end_of_what_it_heard_of(setup: StoreSetup) -> None:
     """Its red message would stay the last word; an incident it never heard of is over and no news."""
     setup.checks(REJECTED, REJECTED)

@@ -265,7 +265,7 @@ def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: 
         kinds = told.get(incident.id, {})
         is_heard = bool(kinds) and (not is_replaced or not all(kinds.values()))
         is_end_heard = any(kind.value in kinds for kind in _ENDS)
-        if is_heard if incident.closed_at is None else is_end_heard or not any(kinds.values()):
+        if is_heard if incident.closed_at is None else is_end_heard or not kinds:
             continue
         is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
         enqueue(connection, standing(incident, name, now, missed=is_late), (channel,))
