@@ -72,7 +72,11 @@ def started(app: Path, command: str, environment: Mapping[str, str]) -> Iterator
 
 
 def test_the_procfile_has_one_process_and_hands_signals_on() -> None:
-    """Railway runs one process of a Procfile; without `exec` bash would keep SIGTERM to itself."""
+    """Railway runs one process of a Procfile; without `exec` bash would keep SIGTERM to itself.
+
+    A Dockerfile at the root would be taken in its place.
+    """
+    assert not (ROOT / "Dockerfile").exists()
     [line] = (ROOT / "Procfile").read_text(encoding="utf-8").strip().splitlines()
     kind, _, command = line.partition(": ")
     assert kind == "worker"
