@@ -7,8 +7,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -34,8 +35,11 @@ from monitor.doctor.fix import STEP_TIMEOUT, FixResult, apply_fix
 from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
 from monitor.doctor.worker_variables import Variable
 from monitor.engine.wiring import build_examiner, profiles_of
-from monitor.lib.times import iso, now_utc
+from monitor.lib.times import format_time, iso, now_utc
+from monitor.report.overview import open_archive
 from monitor.report.values import advice_values
+from monitor.store.errors import RefusedFileError
+from monitor.store.tables.outbox import ChannelState
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
 _TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
@@ -166,6 +170,46 @@ def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
     console.print(Padding(_verdict_panel(verdict, symbols=symbols), (0, 0, 1, 2)))
 
 
+def channels_in_trouble(settings: Settings) -> tuple[ChannelState, ...]:
+    """The channels that are broken or confirm nothing, as the history file has it; none where there is no file."""
+    try:
+        with open_archive(settings, clock=now_utc) as archive:
+            return tuple(one for one in archive.channels() if one.broken_since or one.unconfirmed_since)
+    except RefusedFileError:
+        return ()
+
+
+def show_channels(console: Console, channels: Sequence[ChannelState]) -> None:
+    """Print the channels in trouble, each with its reason, which says what to do."""
+    if not channels:
+        return
+    symbols = _can_show_symbols(console)
+    table = Table.grid(padding=(0, 2, 0, 0), expand=False)
+    for one in channels:
+        state, since = _trouble_of(one)
+        symbol, word, style = _SYMBOLS[LayerState.FAILED if one.broken_since else LayerState.UNKNOWN]
+        told = f"{state} since {format_time(since)}: {one.reason}"
+        table.add_row(Text(symbol if symbols else word, style=style), Text(one.name), Text(told))
+    console.print(Text("channels", style="bold"))
+    console.print(Padding(table, (0, 0, 0, 2)))
+    names = " ".join(one.name for one in channels)
+    console.print(Text(f"  Next: correct it, restart, then try it: upstash-monitor test-alerts {names}"))
+
+
+def channel_to_json(channel: ChannelState) -> dict[str, Any]:
+    """One channel of `doctor --json`."""
+    state, since = _trouble_of(channel)
+    return {"channel": channel.name, "state": state, "since": iso(since), "detail": channel.reason}
+
+
+def _trouble_of(channel: ChannelState) -> tuple[str, datetime]:
+    if channel.broken_since is not None:
+        return "broken", channel.broken_since
+    if channel.unconfirmed_since is None:
+        raise ValueError(f"{channel.name} is in no trouble")
+    return "unconfirmed", channel.unconfirmed_since
+
+
 def diagnosis_to_json(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:
     """One database of `doctor --json`; `took_ms` is `null` for a layer without a request of its own."""
     return {
@@ -277,11 +321,13 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
         status = worst_status(verdicts)
         head = {"version": 1, "started_at": iso(began), "took_ms": took_ms, "exit_status": int(status)}
         with suppress(BrokenPipeError):  # whoever read it has left, and the status is for the others
-            click.echo(json.dumps({**head, "databases": rows}, indent=2))
+            channels = [channel_to_json(one) for one in channels_in_trouble(settings)]
+            click.echo(json.dumps({**head, "databases": rows, "channels": channels}, indent=2))
         context.exit(int(status))
     console = _Console(file=sys.stdout or io.StringIO(), highlight=False)
     for each, verdict in zip(examinations, verdicts, strict=True):
         show(console, each.layers, verdict)
+    show_channels(console, channels_in_trouble(settings))
     if fix:
         for number, (database, each) in enumerate(zip(databases, examinations, strict=True)):
             verdicts[number] = offer_fix(console, settings, database, each, is_agreed=yes) or verdicts[number]

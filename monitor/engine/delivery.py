@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -191,18 +191,18 @@ class Deliverer:
         )
         return (*notes, *broken)
 
-    async def keep_probing(self) -> None:
+    async def keep_probing(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Probe the channels that can be asked without a message, soon after the start and daily, until cancelled.
 
         So a broken one is found before it is needed. One that could not be reached is asked again in five minutes.
         """
-        await asyncio.sleep(_FIRST_PROBE_AFTER.total_seconds())
+        await sleep(_FIRST_PROBE_AFTER.total_seconds())
         async with asyncio.TaskGroup() as group:
             for name in self._channels:
-                group.create_task(self._keep_probing(name))
+                group.create_task(self._keep_probing(name, sleep))
         await asyncio.Event().wait()  # there may be no such channel
 
-    async def _keep_probing(self, name: str) -> None:
+    async def _keep_probing(self, name: str, sleep: Callable[[float], Awaitable[None]]) -> None:
         while True:
             pause = _PROBE_AGAIN_AFTER
             try:
@@ -213,7 +213,7 @@ class Deliverer:
                     pause = _PROBE_EVERY
             except Exception as error:  # noqa: BLE001 - a bug of ours must not end the program
                 logger.opt(exception=error).error("probing {} failed inside", name)
-            await asyncio.sleep(pause.total_seconds())
+            await sleep(pause.total_seconds())
 
     async def probe(self, name: str) -> DeliveryResult | None:
         """Probe a channel and note the result; `None` where it cannot be asked without a message."""

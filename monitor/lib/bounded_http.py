@@ -73,13 +73,18 @@ def ask(
         return answer.result(timeout=timeout.total_seconds())
     except TimeoutError:
         connections.cut()
-        raise NoAnswerError(f"no whole answer within {timeout.total_seconds():.3g} s") from None
+        what = "the host name could not be looked up" if connections.is_looking_up else "no whole answer"
+        raise NoAnswerError(f"{what} within {timeout.total_seconds():.3g} s") from None
 
 
 class _Connections:
-    """The connections of one request, held so that another thread can cut them."""
+    """The connections of one request, held so that another thread can cut them.
+
+    `is_looking_up` is true while the resolver is asked.
+    """
 
     def __init__(self, deadline: Deadline) -> None:
+        self.is_looking_up = False
         self._deadline = deadline
         self._sockets: list[socket.socket] = []
         self._is_cut = False
@@ -108,7 +113,9 @@ class _Connections:
 
     async def _connect(self, client: HTTPConnection) -> socket.socket:
         # Blocks this thread, which is the request's own; nobody else is in the loop.
+        self.is_looking_up = True
         addresses = socket.getaddrinfo(client.host.strip("[]"), client.port, type=socket.SOCK_STREAM)
+        self.is_looking_up = False
         async with asyncio.timeout(max(_LEAST, self._deadline.left()).total_seconds()):
             connection = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_SECONDS)
         for option in client.socket_options or ():

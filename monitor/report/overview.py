@@ -147,13 +147,17 @@ class Archive:
     def channel_troubles(self) -> tuple[str, ...]:
         """A line for each channel or other part that cannot be used, is broken, or confirms nothing."""
         lines: list[str] = []
-        for one in self._read(self._channel_states):
+        for one in self.channels():
             if one.broken_since is not None:
                 lines.append(f"channel {one.name} is broken since {format_time(one.broken_since)}: {one.reason}")
             elif one.unconfirmed_since is not None:
                 since = format_time(one.unconfirmed_since)
                 lines.append(f"channel {one.name} confirms no message since {since}: {one.reason}")
         return (*(f"{part.name}: {part.mistake}" for part in self._settings.unusable), *lines)
+
+    def channels(self) -> tuple[ChannelState, ...]:
+        """What is known of each channel of the settings, in their order."""
+        return self._read(self._channel_states)
 
     def _channel_states(self, connection: Any) -> tuple[ChannelState, ...]:
         known = channel_states(connection)

@@ -9,18 +9,25 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from redis import Redis
+from rich.console import Console
 
+from monitor.alerts.notification import Notification, NotificationKind
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
+from monitor.cli.doctor import show_channels
 from monitor.lib.secret import Secret
 from monitor.sandbox.console import ConsoleStandIn, Database
 from monitor.sandbox.railway import RailwayService, RailwayStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
+from monitor.store.store import Store
+from tests.alerts.conftest import SINCE
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.program import Ended, Program
 
@@ -318,3 +325,42 @@ def test_a_fix_without_keys_is_refused_with_what_is_missing(case: DoctorCase) ->
     ended = case.program.end("doctor", "--fix", "--yes")
     assert ended.status == 3
     assert "UPSTASH_API_KEY" in ended.stderr
+
+
+def test_channels_that_are_broken_stand_below_the_databases(case: DoctorCase) -> None:
+    """As the history file has it, with what to do; the status is about the databases alone."""
+    case.settings |= {
+        "channels": [
+            {"type": "slack", "webhook_url": "https://hooks.slack.com/services/T0/B0/secretOfTheHook"},
+            {"type": "webhook", "name": "hook", "url": "https://receiver.example/"},
+            {"type": "log"},
+        ],
+        "history": {"path": "history.db"},
+    }
+    case.program.set(case.settings)
+    store = Store(
+        case.program.folder / "history.db",
+        channels=["slack", "hook", "log"],
+        log=lambda level, text: None,
+        clock=lambda: SINCE,
+    )
+    for name, status in (("slack", DeliveryStatus.PERMANENT), ("hook", DeliveryStatus.UNCONFIRMED)):
+        store.enqueue(
+            Notification(kind=NotificationKind.MONITOR, created_at=SINCE, title="a word"), channels=[name]
+        )
+        delivery = store.claim(name, SINCE)
+        assert delivery is not None
+        store.acknowledge_delivery(delivery, DeliveryResult(status=status, detail="it said no"), SINCE, 0.0)
+    channels = [store.channel_states()[name] for name in ("slack", "hook")]
+    store.close()
+    ended = case.program.end("doctor", "--json")
+    assert ended.status == 0
+    since = "2026-11-23T14:02:09.000Z"
+    assert json.loads(ended.stdout)["channels"] == [
+        {"channel": "slack", "state": "broken", "since": since, "detail": "it said no"},
+        {"channel": "hook", "state": "unconfirmed", "since": since, "detail": "it said no"},
+    ]
+    show_channels(Console(file=(printed := StringIO()), width=120), channels)
+    shown = printed.getvalue()
+    assert "slack  broken since 2026-11-23 14:02:09 UTC: it said no" in shown
+    assert "upstash-monitor test-alerts slack hook" in shown

@@ -340,6 +340,30 @@ def test_a_broken_channel_is_found_before_it_is_needed(outbox: OutboxSetup) -> N
     assert outbox.read("telegram") == []
 
 
+def test_channels_are_probed_soon_daily_and_sooner_where_nothing_was_reached(outbox: OutboxSetup) -> None:
+    """Five seconds after the start, then once a day; five minutes after a probe that got no answer."""
+    pauses: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        """The pauses pass at once; the service is down for the first probe."""
+        pauses.append(seconds)
+        outbox.inbox.telegram_fault = MessagingFault.DOWN if len(pauses) == 1 else MessagingFault.NONE
+        if len(pauses) == 4:
+            enough.set()
+            await asyncio.Event().wait()
+
+    async def probe() -> None:
+        probing = asyncio.create_task(outbox.deliverer().keep_probing(sleep=sleep))
+        await asyncio.wait_for(enough.wait(), 20)
+        probing.cancel()
+        await asyncio.wait([probing])
+
+    asyncio.run(probe())
+    assert pauses == [5, 5 * 60, 24 * 3600, 24 * 3600]
+    assert outbox.texts("telegram") == []
+
+
 def test_a_probe_that_is_fine_does_not_hide_that_messages_are_refused(outbox: OutboxSetup) -> None:
     """The bot knows the chat and may not write there: only a message that arrives shows that it may."""
     outbox.channels["telegram"] = RefusingChannel(outbox.channels["telegram"], REFUSAL)
