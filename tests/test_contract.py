@@ -67,10 +67,10 @@ NOT_BUILT_YET: dict[str, Any] = {
         maintenance: [{cron: "0 3 * * SUN", for: 2h, timezone: Europe/Berlin}]
         state: {url: "https://h.upstash.io", token: AXt}
         region: fra
-        page: {title: Databases, url: "https://monitor.example"}
+        page: {url: "https://monitor.example"}
         """,
     "refused": """
-        environment region state maintenance page.title page.url
+        environment region state maintenance page.url
         alerts.language alerts.failing alerts.flapping alerts.recovery alerts.group_within
         channels[0].mention channels[1].topic channels[2].template channels[3].only channels[3].severities
         channels[4].type
@@ -399,7 +399,7 @@ channels: []
 connectivity: ["1.1.1.1:443", "8.8.8.8:443"]
 maintenance: []
 history: {path: history.db, keep: 90d}
-page: {host: 0.0.0.0}
+page: {host: 0.0.0.0, title: upstash-monitor}
 heartbeat: {}
 doctor:
   service: worker
@@ -442,7 +442,7 @@ channels:
 connectivity: []
 maintenance: []
 history: {path: other.db, keep: 7d}
-page: {host: 127.0.0.1, port: 8080, password: "${STATUS_PASSWORD}"}
+page: {host: 127.0.0.1, port: 8080, password: "${STATUS_PASSWORD}", title: Our databases}
 heartbeat: {url: "https://heartbeat.example/ping"}
 doctor: {service: web, worker_port: 6380, status_url: "", console_url: "https://a.b", railway_url: "https://c.d"}
 logs: {level: DEBUG, format: json}
@@ -480,7 +480,12 @@ def test_every_key_is_taken_and_no_secret_shown(tmp_path: Path) -> None:
     for section in ("alerts", "connectivity", "maintenance", "history", "doctor", "logs"):
         assert understood[section] == written[section]
     assert understood["databases"] == [{**written["databases"][0], "url": "***", "token": "***"}]
-    assert understood["page"] == {"host": "127.0.0.1", "port": 8080, "password": "***"}
+    assert understood["page"] == {
+        "host": "127.0.0.1",
+        "port": 8080,
+        "password": "***",
+        "title": "Our databases",
+    }
     assert [channel["name"] for channel in understood["channels"]] == ["slack", "telegram", "webhook", "journal$"]
 
 

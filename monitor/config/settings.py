@@ -179,6 +179,7 @@ class PageSettings(_Section):
     password: OptionalPassword = Field(
         None, description="Asked for by everything but /healthz; left out: nobody is."
     )
+    title: str = Field("upstash-monitor", min_length=1, description="The name at the head of the page.")
 
 
 class HeartbeatSettings(_Section):

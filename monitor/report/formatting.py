@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from monitor.alerts.notification import Severity
 from monitor.checks.observation import Family, Outcome
+from monitor.incidents.state import Incident
 from monitor.lib.text import MASK, mask_credentials, one_line
 from monitor.lib.times import format_duration
 from monitor.store.rollups.model import Slice, Uptime
@@ -69,7 +71,8 @@ def format_uptime(uptime: Uptime) -> str:
     """What a share rests on: `of 89 d 4 h known; 20 h unknown`."""
     if not uptime.known:
         return "nothing is known"
-    unknown = f"; {format_duration(uptime.unknown)} unknown" if uptime.unknown >= timedelta(seconds=1) else ""
+    # The last check is always some seconds ago.
+    unknown = f"; {format_duration(uptime.unknown)} unknown" if uptime.unknown >= timedelta(minutes=1) else ""
     return f"of {format_duration(uptime.known)} known{unknown}"
 
 
@@ -85,6 +88,12 @@ def format_checks(part: Slice) -> str:
     if unknown:
         parts.append(f"{format_counts(unknown)} (not counted)")
     return "; ".join(parts)
+
+
+def format_incident_checks(incident: Incident) -> str:
+    """`17 checks failed`, `1 check slow`, as messages have it."""
+    noun = "check" if incident.checks_failed == 1 else "checks"
+    return f"{incident.checks_failed:,} {noun} {'slow' if incident.severity is Severity.WARNING else 'failed'}"
 
 
 def failures(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:

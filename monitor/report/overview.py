@@ -15,6 +15,7 @@ from monitor.checks.certificate import with_certificate
 from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
+from monitor.incidents.state import Incident
 from monitor.lib.times import format_time, to_ms
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
@@ -23,7 +24,7 @@ from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
 from monitor.store.tables.checks import read_checks
-from monitor.store.tables.incidents import database_names, find_database
+from monitor.store.tables.incidents import database_names, find_database, last_incidents
 from monitor.store.tables.outbox import (
     RESULTS,
     ChannelState,
@@ -34,6 +35,7 @@ from monitor.store.tables.outbox import (
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
+_PAST_INCIDENTS = 8
 # The row of a database that was never checked: there is none of that number.
 _NO_ROW = 0
 # The channel where the settings have none.
@@ -163,6 +165,10 @@ class Archive:
         known = channel_states(connection)
         return tuple(known.get(name, ChannelState(name=name)) for name in self._channels)
 
+    def past_incidents(self) -> tuple[tuple[str, Incident], ...]:
+        """The latest incidents that are over, with their database's name, the newest first."""
+        return tuple(self._read(lambda connection: last_incidents(connection, limit=_PAST_INCIDENTS)))
+
     def _status(self, connection: Any, database: DatabaseSettings, *, now: datetime) -> DatabaseStatus:
         row = find_database(connection, database.name) or _NO_ROW
         past = self._past.get(database.name)
@@ -217,6 +223,9 @@ class Overview:
 
     async def channel_troubles(self) -> tuple[str, ...]:
         return await self._store_thread.run(self._archive.channel_troubles)
+
+    async def past_incidents(self) -> tuple[tuple[str, Incident], ...]:
+        return await self._store_thread.run(self._archive.past_incidents)
 
     async def totals(self) -> Totals:
         return await self._store_thread.run(self._archive.totals)

@@ -11,15 +11,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.checks.observation import Check, Family, Phases
-from monitor.lib.times import from_ms, to_ms
+from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.rollups.histogram import PhaseHistograms
 from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
-from monitor.store.tables.checks import EVER_MS, last_good_check, read_checks, read_rows
+from monitor.store.tables.checks import EVER_MS, first_check_ms, last_good_check, read_checks, read_rows
 from monitor.store.tables.incidents import incidents_of, open_incident, read_state
 from monitor.store.tables.rollups import RollupReader, RowGrain, read_phases, read_rollups
 from monitor.store.tables.spans import is_too_long, read_gaps, read_retention, watermark
 
+RECENT_CHECKS = 40
 # So many checks are read one by one for the medians of their phases; a longer span is read by the day.
 _MOST_CHECKS_READ = 4000
 
@@ -74,16 +75,18 @@ def status_of(
     """One database as it is now; `past` are the days before today, as `past_days` reads them."""
     now_ms = to_ms(now) + 1  # so that today is there at midnight too
     reader = RollupReader(connection, database, start_ms=_midnight_ms(now), end_ms=now_ms, grain=Grain.DAY)
-    latest, (state, checked_at) = _latest(connection, database), read_state(connection, database)
-    if latest is not None and latest.at == checked_at:
+    recent = tuple(read_checks(connection, database, limit=RECENT_CHECKS, newest_first=True))
+    state, checked_at = read_state(connection, database)
+    if recent and recent[0].at == checked_at:
         # The history holds no facts; the verdict on the check that was the latest goes by them.
-        latest = replace(latest, facts=state.facts)
+        recent = (replace(recent[0], facts=state.facts), *recent[1:])
     return DatabaseStatus(
         database=name,
-        latest=latest,
+        recent=recent,
         incident=open_incident(connection, database),
         schedule=schedule,
         days=(*past, *reader.slices()),
+        since=from_ms_or_none(first_check_ms(connection, database)),
         certificate_ends_at=state.certificate_ends_at,
     )
 

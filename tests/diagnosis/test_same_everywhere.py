@@ -137,7 +137,7 @@ def assert_on_pages(verdict: Verdict, incident: Incident) -> None:
     check = Check(database="main", at=NOW, outcome=incident.cause)
     shown = verdict_shown(check, incident.verdict, replace(verdict.profile, service="other"))
     status = DatabaseStatus(
-        database="main", latest=check, incident=incident, schedule=schedule(), days=(), verdict=shown
+        database="main", recent=(check,), incident=incident, schedule=schedule(), days=(), verdict=shown
     )
     page = PAGES.front([status], NOW)
     found = html.unescape(re.sub(r"<[^>]+>", "\n", page))
@@ -159,7 +159,7 @@ def assert_on_pages(verdict: Verdict, incident: Incident) -> None:
         assert sentence.replace("|", "¦") in told_lines
 
 
-PAGES = Pages(str)
+PAGES = Pages(str, title="")
 
 
 @given(layers=LAYERS, profile=st.sampled_from(PROFILES), cause=st.sampled_from(FAILING))

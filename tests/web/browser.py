@@ -88,9 +88,7 @@ class Browser:
         return result
 
     @contextmanager
-    def page(
-        self, *, width: int = 1024, height: int = 800, is_dark: bool = False, script: bool = True
-    ) -> Iterator[Page]:
+    def page(self, *, width: int = 1024, height: int = 800, script: bool = True) -> Iterator[Page]:
         """A page of its own, with cookies and passwords of its own, until the end of the block."""
         context = self.command("Target.createBrowserContext")["browserContextId"]
         target = self.command("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
@@ -100,8 +98,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Network", "Log"):
             page.command(f"{domain}.enable")
         page.resize(width, height)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        page.command("Emulation.setEmulatedMedia", features=[scheme])
+        page.prefer("light")
         page.command("Emulation.setScriptExecutionDisabled", value=not script)
         try:
             yield page
@@ -152,6 +149,14 @@ class Page:
     def resize(self, width: int, height: int) -> None:
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+
+    def prefer(self, scheme: str) -> None:
+        """Show it to somebody who prefers `light` or `dark`, and no colours on their way from one to the other."""
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        self.command(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": name, "value": value} for name, value in features.items()],
         )
 
     def run(self, expression: str) -> Any:

@@ -211,11 +211,23 @@ class MadeOverview(Overview):
         self, database: str, *, start: datetime, end: datetime, before: datetime | None = None, limit: int
     ) -> tuple[Check, ...]:
         self.reads["checks"] += 1
-        made = self._made(database)
+        until = min(end, before) if before is not None else end
+        return self._recent(self._made(database), start=start, until=until, limit=limit)
+
+    async def past_incidents(self) -> tuple[tuple[str, Incident], ...]:
+        self.reads["past_incidents"] += 1
+        found = [
+            (made.name, one)
+            for made in self.databases.values()
+            for one in _incidents(made, self.now, self.now - _YEAR, self.now)
+            if one.closed_at is not None
+        ]
+        return tuple(sorted(found, key=lambda row: row[1].opened_at, reverse=True)[:8])
+
+    def _recent(self, made: MadeDatabase, *, start: datetime, until: datetime, limit: int) -> tuple[Check, ...]:
         latest = self._latest(made)
         if latest is None:
             return ()
-        until = min(end, before) if before is not None else end
         found: list[Check] = []
         at, number = latest.at, 0
         while at >= start and len(found) < limit:
@@ -232,9 +244,11 @@ class MadeOverview(Overview):
 
     def _status(self, made: MadeDatabase) -> DatabaseStatus:
         midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        latest = self._latest(made)
         return DatabaseStatus(
             database=made.name,
-            latest=self._latest(made),
+            since=None if latest is None else self.now - made.since,
+            recent=self._recent(made, start=self.now - made.since, until=self.now, limit=40),
             incident=made.incident,
             verdict=_verdict(self._latest(made), made.incident),
             schedule=made.schedule or schedule(),

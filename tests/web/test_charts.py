@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.checks.observation import Family, Outcome
+from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
-from monitor.web.charts.days import day_bars, sparkline
+from monitor.web.charts.days import day_bars
 from monitor.web.charts.latency import latency_band
+from monitor.web.charts.recent import check_bars
 from monitor.web.charts.svg import TimeScale, latency_scale, legend_shape, polygon, tag, worst_outcome
 from monitor.web.pages.summary import day_rows, slice_rows
 
@@ -61,7 +62,7 @@ def test_a_minute_of_downtime_can_be_seen_in_its_day() -> None:
     [down] = paths(day_bars([piece(0), minute], name="main"), "down")
     height = float(down.partition("v")[2].partition("h")[0])
     assert height >= 15
-    assert down.startswith("M8 0h")
+    assert down.startswith("M360 0h")
 
 
 def test_time_without_a_check_is_drawn_as_unknown() -> None:
@@ -78,7 +79,7 @@ def test_the_first_minutes_of_a_day_can_be_seen() -> None:
     drawing = day_bars([piece(0, up=1 / 1440)], name="main")
     [up] = paths(drawing, "up")
     [unknown] = paths(drawing, "unknown")
-    assert (up, unknown) == ("M0 0h6v16h-6z", "M0 16h6v84h-6z")
+    assert (up, unknown) == ("M0 0h718v16h-718z", "M0 16h718v84h-718z")
 
 
 def test_bars_are_described_in_words_too() -> None:
@@ -90,6 +91,50 @@ def test_bars_are_described_in_words_too() -> None:
     first, second = found.attrib["data-labels"].split("\n")
     assert first == "2026-11-01 · 100 % up · p50 2.0 ms, p99 4.0 ms"
     assert second.startswith("2026-11-02 · 90.00 % up · 2 h 24 min down")
+
+
+def test_any_number_of_days_fills_the_width() -> None:
+    """Two or a year of them, with something left between the bars."""
+    for number in (1, 2, 90, 365):
+        [up] = paths(day_bars([piece(day) for day in range(number)], name="main"), "up")
+        last = up.rpartition("M")[2]
+        left, width = float(last.partition(" ")[0]), float(last.partition("h")[2].partition("v")[0])
+        assert 716 < left + width < 720
+
+
+def test_the_last_checks_are_bars_as_high_as_they_took_long() -> None:
+    """From the left on; a failed one is whole, an unknown one low, and a pause leaves a place open."""
+    outcomes = [Outcome.OK, Outcome.OK, Outcome.SLOW, Outcome.TLS_FAILED, Outcome.OFFLINE]
+    latencies_ms = [2.0, 4.0, 8.0, None, None]
+    checks = [
+        Check(
+            database="main",
+            # Ten minutes between the second and the third.
+            at=START + timedelta(minutes=number + 9 * (number > 1)),
+            outcome=outcome,
+            phases=Phases(wait=latency_ms, read=None if latency_ms is None else 0.0),
+        )
+        for number, (outcome, latency_ms) in enumerate(zip(outcomes, latencies_ms, strict=True))
+    ]
+    drawing = check_bars(checks[::-1], interval=timedelta(minutes=1), name="main")
+    assert {kind: paths(drawing, kind) for kind in ("up", "slow", "down", "unknown")} == {
+        "up": ["M0 75h6v25h-6zM8 50h6v50h-6z"],
+        "slow": ["M24 0h6v100h-6z"],
+        "down": ["M32 0h6v100h-6z"],
+        "unknown": ["M40 80h6v20h-6z"],
+    }
+    found = read(drawing)
+    assert found.findtext("desc") == "5 of them, 1 failed and 1 slow; the latest: monitor offline."
+    labels = found.attrib["data-labels"].split("\n")
+    assert len(labels) == 40
+    assert labels[:3] == [
+        "2026-11-01 00:00:00 UTC · ok · 2.0 ms",
+        "2026-11-01 00:01:00 UTC · ok · 4.0 ms",
+        "2026-11-01 00:01:00 UTC · nobody checked for 10 min",
+    ]
+    assert labels[6:] == [""] * 34
+    assert len(paths(check_bars(checks[:1] * 60, interval=DAY, name="main"), "up")[0].split("M")) == 41
+    assert "No check yet." in check_bars([], interval=DAY, name="main")
 
 
 def test_the_band_is_broken_where_there_was_no_check() -> None:
@@ -141,13 +186,11 @@ def test_an_empty_history_is_drawn() -> None:
     """Before the first check there are pictures too, and they say that nothing is known."""
     empty = [piece(number, up=0) for number in range(3)]
     assert "Nothing is known of them." in day_bars(empty, name="main")
-    assert "No answer yet." in sparkline(empty, name="main")
     band = latency_band(replace(history(*empty), whole=replace(empty[0], end=empty[-1].end)))
     assert "no answer in this time" in band
     assert "No answer from 2026-11-01 00:00 UTC to 2026-11-04 00:00 UTC." in band
     assert paths(band, "median") == []
     assert day_bars([], name="main")
-    assert sparkline([], name="main")
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50))

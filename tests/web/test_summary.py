@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,12 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Outcome
+from monitor.incidents.state import Incident
 from monitor.report.formatting import Redactor, format_ms, format_share, format_span
-from monitor.store.rollups.model import DatabaseStatus
-from monitor.web.pages.summary import DatabaseState, describe_incident, headline, path_of, state_of, worst_first
+from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
+from monitor.web.pages.pages import Pages
+from monitor.web.pages.summary import (
+    DatabaseState,
+    PageSpan,
+    card_of,
+    compare,
+    has_share,
+    headline,
+    path_of,
+    state_of,
+    worst_first,
+)
 from tests.web.made import HIDDEN_HOST, HOSTILE_DETAIL, NOW, incident, schedule
 
+ZERO = timedelta(0)
+PAGES = Pages(str, title="upstash-monitor")
 CHECK = Check(database="main", at=NOW - timedelta(seconds=5), outcome=Outcome.OK)
 
 
@@ -23,7 +39,9 @@ def status(
 ) -> DatabaseStatus:
     latest = None if outcome is None else replace(CHECK, outcome=outcome, at=NOW - timedelta(seconds=age))
     opened = None if cause is None else incident(1, NOW - timedelta(hours=1), cause)
-    return DatabaseStatus(database="main", latest=latest, incident=opened, schedule=schedule(), days=())
+    return DatabaseStatus(
+        database="main", recent=(latest,) if latest else (), incident=opened, schedule=schedule(), days=()
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,6 +99,74 @@ def test_the_headline_is_of_all_databases(states: list[DatabaseState], sentence:
     )
 
 
+def test_the_headline_tells_those_that_were_never_checked_from_those_of_which_nothing_is_known() -> None:
+    """They are of the same state, and a newcomer must not take a start for an outage."""
+    unknown, up = DatabaseState.UNKNOWN, DatabaseState.UP
+    assert headline([unknown], unchecked=1) == (unknown, "Waiting for the first check")
+    assert headline([unknown] * 2, unchecked=2)[1] == "2 of 2 databases wait for their first check"
+    assert headline([up, unknown, unknown], unchecked=1)[1] == (
+        "1 of 3 databases is unknown, 1 waits for its first check"
+    )
+
+
+def test_the_days_begin_with_the_first_check_and_the_first_is_scaled_to_what_is_left_of_it() -> None:
+    """What was before it is no unknown time; the sum of all the days, which JSON has, stays as it is."""
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = NOW - timedelta(minutes=10)
+    empty = Uptime(up=ZERO, down=ZERO, unknown=timedelta(days=1))
+    today = Uptime(up=NOW - first, down=ZERO, unknown=first - midnight)
+    days = [
+        Slice(start=midnight - timedelta(days=1), end=midnight, outcomes={}, uptime=empty),
+        Slice(start=midnight, end=NOW, outcomes={Outcome.OK: 10}, uptime=today),
+    ]
+    card = card_of(replace(status(), days=tuple(days), since=first), NOW)
+    assert list(card.days) == [replace(days[1], start=first, uptime=replace(today, unknown=ZERO))]
+    assert card.uptime == replace(today, unknown=empty.unknown + today.unknown)
+    assert not has_share(card.uptime)
+    old = card_of(replace(status(), days=tuple(days), since=midnight - timedelta(days=200)), NOW)
+    assert list(old.days) == days
+    assert not card_of(replace(status(None), days=tuple(days)), NOW).days
+
+
+@pytest.mark.parametrize(
+    ("age", "offered"),
+    [(None, "day"), (timedelta(minutes=1), "day"), (timedelta(hours=30), "day week"),
+     (timedelta(days=20), "day week month"), (timedelta(days=900), "day week month year")],
+)  # fmt: skip
+def test_spans_longer_than_the_history_are_not_offered(age: timedelta | None, offered: str) -> None:
+    """The last one shows everything, a longer one would show the same."""
+    spans = PageSpan.offered(None if age is None else NOW - age, NOW)
+    assert " ".join(span.value for span in spans) == offered
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "clauses"),
+    [
+        ((500, 2.0, 4.0), (500, 2.0, 4.1), []),
+        ((500, 2.0, 4.0), (500, 1.6, 4.0), ["p50 25 % higher (1.6 ms before)"]),
+        ((500, 1.0, 4.0), (500, 2.0, 8.0), ["p50 50 % lower (2.0 ms before)", "p99 50 % lower (8.0 ms before)"]),
+        ((500, 2.0, 351.0), (500, 2.0, 4.0), ["p99 87.8 times as high (4.0 ms before)"]),
+        ((60, 4.0, 9.0), (60, 2.0, 2.0), ["p50 2 times as high (2.0 ms before)"]),
+        ((500, 9.0, 9.0), (40, 2.0, 2.0), []),
+    ],
+)  # fmt: skip
+def test_only_a_change_of_a_figure_that_says_something_is_told(
+    now: tuple[int, float, float], before: tuple[int, float, float], clauses: list[str]
+) -> None:
+    """Not what stayed, not a p99 of few answers, not against a time with hardly any; no thousands of percent."""
+
+    def part(checks: int, p50: float, p99: float) -> Slice:
+        latency = Spread(checks=checks, p50_ms=p50, p90_ms=p99, p95_ms=p99, p99_ms=p99, max_ms=p99)
+        uptime = Uptime(up=timedelta(days=1), down=ZERO, unknown=ZERO)
+        return Slice(start=NOW, end=NOW, outcomes={Outcome.OK: checks}, uptime=uptime, latency=latency)
+
+    whole = part(*now)
+    assert (
+        compare(History(database="main", grain=Grain.DAY, whole=whole, slices=(whole,), before=part(*before)))
+        == clauses
+    )
+
+
 @given(st.floats(min_value=0, max_value=1))
 def test_a_share_is_never_rounded_up_to_all(share: float) -> None:
     """`100 %` stands for nothing less; the figure is at most the share and close to it."""
@@ -122,13 +208,22 @@ def test_an_incident_is_described_from_its_beginning_to_its_end() -> None:
         acknowledged_at=opened + timedelta(minutes=5),
         closed_at=opened + timedelta(minutes=12, seconds=4),
     )
-    assert describe_incident(closed, NOW) == (
+    assert told(closed) == (
         "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; notified 21 s later. "
         "Acknowledged 2026-11-25 12:25:31 UTC. Recovered 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
         "17 checks failed."
     )
-    assert "notified at once." in describe_incident(replace(closed, notified_at=opened), NOW)
-    assert "Open for 2 h." in describe_incident(replace(closed, closed_at=None), NOW)
+    assert "notified at once." in told(replace(closed, notified_at=opened))
+    assert "Open for 2 h. 17 checks failed." in told(replace(closed, closed_at=None))
+    assert told(replace(closed, severity=Severity.WARNING, checks_failed=1)).endswith(" 1 check slow.")
+    unchecked = replace(closed, unchecked=((opened, opened + timedelta(minutes=1)),))
+    assert " after 12 min 4 s. Nobody checked" in told(unchecked)
+
+
+def told(one: Incident) -> str:
+    """The words on it on the front page."""
+    item = PAGES.front([], NOW, past=[("main", one)]).partition("<p>Began")[2].partition("</li>")[0]
+    return "Began" + re.sub(r"<[^>]+>", "", item)
 
 
 @pytest.mark.parametrize("name", ["main", "a/b", "50%?x=1#y", "Ünïcödé 名", "..a", "<script>"])

@@ -21,6 +21,7 @@ from monitor.report.formatting import (
     failures,
     format_checks,
     format_counts,
+    format_incident_checks,
     format_ms,
     format_ms_figure,
     format_name,
@@ -250,7 +251,7 @@ def _incident(incident: Incident, now: datetime) -> Text:
     causes = Text(", then ".join(cause.words for cause in incident.causes), style="yellow" if is_slow else "red")
     until = "not watched any more since" if incident.is_unwatched else "until"
     state = f"{took}, {until} {format_time(end)}" if end else f"still open after {took}"
-    checks = f"{incident.checks_failed:,} checks {'slow' if is_slow else 'failed'}"
+    checks = format_incident_checks(incident)
     return Text().append_text(causes).append(f" · since {format_time(incident.opened_at)} · {state} · {checks}")
 
 

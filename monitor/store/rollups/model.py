@@ -120,20 +120,27 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseStatus:
-    """One database now: its latest check (`None` before the first), its open incident, its last 90 days.
+    """One database now: its latest checks, the newest first, its open incident, its last 90 days.
 
     `verdict` is what is to be shown of its latest check, `None` until somebody has decided it.
-    `days` are the slices of those days, the oldest first, today's last. `certificate_ends_at` is what the latest
-    TLS connection showed, `None` before one and for `http://`.
+    `days` are the slices of those days, the oldest first, today's last. `since` is when its first check was, to
+    the hour where that was deleted. `certificate_ends_at` is what the latest TLS connection showed, `None` before
+    one and for `http://`.
     """
 
     database: str
-    latest: Check | None
+    recent: tuple[Check, ...]
     incident: Incident | None
     schedule: Schedule
     days: tuple[Slice, ...]
+    since: datetime | None = None
     verdict: Verdict | None = None
     certificate_ends_at: datetime | None = None
+
+    @property
+    def latest(self) -> Check | None:
+        """The latest check, `None` before the first."""
+        return self.recent[0] if self.recent else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,6 +101,15 @@ def check_before(connection: sqlite3.Connection, database: int, at_ms: int, *, s
     return _nearest(connection, f"{_FROM} AND {_BEFORE}", "DESC", (database, *_bound(since_ms), *_bound(at_ms)))
 
 
+def first_check_ms(connection: sqlite3.Connection, database: int) -> int | None:
+    """When the first check was: the hour's beginning where it was deleted; `None` before it."""
+    (slot,) = connection.execute(f"SELECT min(slot) FROM rollup WHERE {_OF_DATABASE}", (database,)).fetchone()
+    if slot is None:
+        return None
+    first = check_from(connection, database, slot * HOUR_MS)
+    return first.at_ms if first is not None and first.at_ms < (slot + 1) * HOUR_MS else int(slot) * HOUR_MS
+
+
 def check_from(connection: sqlite3.Connection, database: int, at_ms: int) -> CheckRow | None:
     """The first check from that moment on."""
     return _nearest(connection, _FROM, "ASC", (database, *_bound(at_ms)))

@@ -123,6 +123,16 @@ def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[
     return [(name, _incident(*columns)) for name, *columns in rows]
 
 
+def last_incidents(connection: sqlite3.Connection, *, limit: int) -> list[tuple[str, Incident]]:
+    """The closed incidents with the highest numbers, with their database's name, the newest first."""
+    rows = connection.execute(
+        f"SELECT name, {_INCIDENT_COLUMNS} FROM incident JOIN database ON database.id = database_id"
+        " WHERE closed_ms IS NOT NULL ORDER BY incident.id DESC LIMIT ?",
+        (limit,),
+    )
+    return [(name, _incident(*columns)) for name, *columns in rows]
+
+
 def incidents_of(
     connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int
 ) -> tuple[Incident, ...]:

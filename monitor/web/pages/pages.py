@@ -16,10 +16,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from monitor.alerts.text import unchecked_words
 from monitor.checks.budget import FREE_PLAN_COMMANDS
+from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, format_time, iso, write_duration
 from monitor.report.formatting import (
     Redactor,
+    format_incident_checks,
     format_minute,
     format_ms,
     format_name,
@@ -28,10 +31,11 @@ from monitor.report.formatting import (
     format_uptime,
 )
 from monitor.store.rollups.model import DatabaseStatus, History
-from monitor.web.charts.days import day_bars, sparkline
+from monitor.web.charts.days import day_bars
 from monitor.web.charts.latency import latency_band
+from monitor.web.charts.recent import check_bars
 from monitor.web.charts.svg import clean, legend_shape, percent, worst_outcome
-from monitor.web.pages.assets import ASSETS
+from monitor.web.pages.assets import ASSETS, STATE_ICONS
 from monitor.web.pages.summary import (
     DatabasePage,
     DatabaseState,
@@ -39,12 +43,16 @@ from monitor.web.pages.summary import (
     card_of,
     compare,
     day_rows,
-    describe_incident,
+    has_percentile,
+    has_share,
     headline,
+    is_calm,
     outcome_rows,
+    path_of,
     phase_rows,
     slice_rows,
     state_of,
+    sum_uptime,
     worst_first,
 )
 
@@ -55,12 +63,20 @@ _FOLDER = Path(__file__).parent / "templates"
 class Pages:
     """The templates, compiled once. `redact` makes a foreign text fit to be shown."""
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
+    def __init__(self, redact: Callable[[str], str], *, title: str) -> None:
         self._environment = _environment(redact)
+        self._environment.globals["site_title"] = format_name(title)
 
-    def front(self, statuses: Sequence[DatabaseStatus], now: datetime, troubles: Sequence[str] = ()) -> str:
-        """The page of all databases; `troubles` are lines on channels that do not work."""
-        state, sentence = headline([state_of(status, now) for status in statuses])
+    def front(
+        self,
+        statuses: Sequence[DatabaseStatus],
+        now: datetime,
+        troubles: Sequence[str] = (),
+        past: Sequence[tuple[str, Incident]] = (),
+    ) -> str:
+        """The page of all databases; `troubles` are lines on broken channels, `past` incidents that are over."""
+        unchecked = sum(status.latest is None for status in statuses)
+        state, sentence = headline([state_of(status, now) for status in statuses], unchecked=unchecked)
         cards = [card_of(status, now) for status in worst_first(statuses, now)]
         return self._render(
             "front.html",
@@ -69,26 +85,29 @@ class Pages:
             state=state,
             sentence=sentence,
             cards=cards,
+            paths={status.database: path_of(status.database) for status in statuses},
+            past=past,
             troubles=troubles,
         )
 
     def database(self, page: DatabasePage, now: datetime) -> str:
         """The page of one database."""
+        card = card_of(page.status, now)
         return self._render(
             "database.html",
             now=now,
             refresh=REFRESH_SECONDS,
-            card=card_of(page.status, now),
+            state=card.state,
+            card=card,
             history=page.history,
             span=page.span,
-            spans=list(PageSpan),
-            checks=page.checks,
+            spans=PageSpan.offered(page.status.since, now),
             free_plan=FREE_PLAN_COMMANDS,
         )
 
     def refusal(self, status: int, title: str, text: str) -> str:
         """A page for what was not found or not understood, in plain words."""
-        return self._render("refusal.html", status=status, title=title, text=text)
+        return self._render("refusal.html", state=DatabaseState.UNKNOWN, status=status, title=title, text=text)
 
     def _render(self, template: str, **values: Any) -> str:
         return self._environment.get_template(template).render(values)
@@ -147,6 +166,9 @@ def _bar(width: float, kind: str) -> Markup:
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
+    "checks_failed": format_incident_checks,
+    "unchecked": unchecked_words,
+    "upper_first": lambda text: text[:1].upper() + text[1:],
     "ms": format_ms,
     "share": format_share,
     "uptime": format_uptime,
@@ -163,16 +185,20 @@ _GLOBALS: dict[str, Any] = {
     "assets": ASSETS,
     "bar": _bar,
     "compare": compare,
+    "is_calm": is_calm,
+    "check_bars": check_bars,
     "day_bars": day_bars,
     "day_rows": day_rows,
-    "describe_incident": describe_incident,
+    "has_percentile": has_percentile,
+    "has_share": has_share,
     "latency_band": latency_band,
     "legend_shape": legend_shape,
     "outcome_rows": outcome_rows,
     "phase_rows": phase_rows,
     "slice_rows": slice_rows,
     "span_words": format_span,
-    "sparkline": sparkline,
+    "sum_uptime": sum_uptime,
+    "state_icons": STATE_ICONS,
     "states": DatabaseState,
     "worst_outcome": worst_outcome,
 }

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from urllib.parse import quote
 
 from monitor.alerts.notification import Severity
-from monitor.alerts.text import unchecked_words
 from monitor.checks.certificate import describe_end, ends_soon
-from monitor.checks.observation import Check, Family, Outcome, Phases
+from monitor.checks.observation import Family, Outcome, Phases
 from monitor.diagnosis.advice import Advice, word
-from monitor.incidents.state import Incident
-from monitor.lib.times import format_duration, format_time
+from monitor.lib.times import format_duration
 from monitor.report.formatting import format_ms, format_name
 from monitor.report.phases import Phase, shifts
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
@@ -23,6 +21,11 @@ from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, S
 # So many intervals after it was due, a check no longer shows the present state; `/healthz` allows as much.
 _OVERDUE_INTERVALS = 3
 _ZERO = timedelta(0)
+# Of less time a share says nothing, nor does a percentile of fewer answers.
+_LEAST_KNOWN = timedelta(hours=1)
+_LEAST_ANSWERS = {"p50": 2, "p95": 20, "p99": 100}
+# The same span before with less than this part of the answers is no measure.
+_LEAST_COMPARED = 0.1
 
 
 class DatabaseState(Enum):
@@ -73,21 +76,28 @@ _HEADLINE_OF_ONE = {
 }
 
 
-def headline(states: Sequence[DatabaseState]) -> tuple[DatabaseState, str]:
-    """The worst state, and one sentence on all of them: `2 of 6 databases are down, 1 is slow`."""
+def headline(states: Sequence[DatabaseState], *, unchecked: int = 0) -> tuple[DatabaseState, str]:
+    """The worst state, and one sentence on all of them: `2 of 6 databases are down, 1 is slow`.
+
+    Of the unknown ones `unchecked` were never checked yet.
+    """
     count, total = Counter(states), len(states)
     worst = min(states, key=_ORDER.__getitem__, default=DatabaseState.UNKNOWN)
     if not states:
         return worst, "No database is checked"
     if total == 1:
-        return worst, _HEADLINE_OF_ONE[worst]
+        return worst, "Waiting for the first check" if unchecked else _HEADLINE_OF_ONE[worst]
     if worst is DatabaseState.UP:
         return worst, f"All {total} databases are up"
-    first, *rest = [
+    count[DatabaseState.UNKNOWN] -= unchecked
+    found = [
         (count[state], f"{'is' if count[state] == 1 else 'are'} {state.value}")
         for state in DatabaseState
         if count[state] and state is not DatabaseState.UP
     ]
+    if unchecked:
+        found.append((unchecked, "waits for its first check" if unchecked == 1 else "wait for their first check"))
+    first, *rest = found
     others = "".join(f", {number} {text}" for number, text in rest)
     return worst, f"{first[0]} of {total} databases {first[1]}{others}"
 
@@ -96,13 +106,16 @@ def headline(states: Sequence[DatabaseState]) -> tuple[DatabaseState, str]:
 class Card:
     """What is shown of a database. `today` is the spread of today's latencies, `None` before the first answer.
 
-    `certificate` are words on a certificate that ends soon, else empty.
+    `word` is the state's, where it was checked already. `days` begin with its first check, which may be within the
+    first of them. `certificate` are words on a certificate that ends soon, else empty.
     """
 
     name: str
     path: str
     state: DatabaseState
+    word: str
     status: DatabaseStatus
+    days: Sequence[Slice]
     last_check: str
     uptime: Uptime
     today: Spread | None
@@ -113,21 +126,52 @@ class Card:
 def card_of(status: DatabaseStatus, now: datetime) -> Card:
     """The card of a database; its uptime is of all the days of the status."""
     latest, ends_at = status.latest, status.certificate_ends_at
+    state = state_of(status, now)
     return Card(
         name=format_name(status.database),
         path=path_of(status.database),
-        state=state_of(status, now),
+        state=state,
+        word="no check yet" if latest is None else state.value,
         status=status,
+        days=_days_watched(status),
         last_check="no check yet" if latest is None else f"{format_duration(now - latest.at)} ago",
-        uptime=Uptime(
-            up=sum((day.uptime.up for day in status.days), start=_ZERO),
-            down=sum((day.uptime.down for day in status.days), start=_ZERO),
-            unknown=sum((day.uptime.unknown for day in status.days), start=_ZERO),
-        ),
+        uptime=sum_uptime(status.days),
         today=status.days[-1].latency if status.days else None,
         advice=None if status.incident is None else word(status.incident.verdict),
         certificate=describe_end(ends_at, now) if ends_at and ends_soon(ends_at, now) else "",
     )
+
+
+def _days_watched(status: DatabaseStatus) -> Sequence[Slice]:
+    """The days from the first check on; what was before it is no part of the first one."""
+    since = status.since
+    if since is None:
+        return ()
+    days = [day for day in status.days if day.end > since]
+    if days and days[0].start < since:
+        first = days[0]
+        unknown = max(_ZERO, first.uptime.unknown - (since - first.start))
+        days[0] = replace(first, start=since, uptime=replace(first.uptime, unknown=unknown))
+    return days
+
+
+def sum_uptime(days: Sequence[Slice]) -> Uptime:
+    """The uptime of all these days."""
+    return Uptime(
+        up=sum((day.uptime.up for day in days), start=_ZERO),
+        down=sum((day.uptime.down for day in days), start=_ZERO),
+        unknown=sum((day.uptime.unknown for day in days), start=_ZERO),
+    )
+
+
+def has_share(uptime: Uptime) -> bool:
+    """True when so much time is known that a share of it says something."""
+    return uptime.known >= _LEAST_KNOWN
+
+
+def has_percentile(latency: Spread | None, name: str) -> bool:
+    """True when there were answers enough for this percentile."""
+    return latency is not None and latency.checks >= _LEAST_ANSWERS[name]
 
 
 def path_of(database: str) -> str:
@@ -135,26 +179,10 @@ def path_of(database: str) -> str:
     return f"/databases/{quote(database, safe='')}"
 
 
-def describe_incident(incident: Incident, now: datetime) -> str:
-    """An incident in a few sentences: when it began, what it turned into, when it was notified, how it ended."""
-    causes = ", then ".join(cause.words for cause in incident.causes)
-    until_notified = incident.notified_at - incident.opened_at
-    when = f"{format_duration(until_notified)} later" if until_notified >= timedelta(seconds=1) else "at once"
-    sentences = [f"Began {format_time(incident.opened_at)}: {causes}; notified {when}."]
-    if incident.acknowledged_at is not None:
-        sentences.append(f"Acknowledged {format_time(incident.acknowledged_at)}.")
-    if incident.closed_at is None:
-        sentences.append(f"Open for {format_duration(now - incident.opened_at)}.")
-    else:
-        lasted = format_duration(incident.closed_at - incident.opened_at)
-        how = "Not watched any more since" if incident.is_unwatched else "Recovered"
-        sentences.append(f"{how} {format_time(incident.closed_at)}, after {lasted}.")
-    if incident.unchecked:
-        words = unchecked_words(incident.unchecked)
-        sentences.append(f"{words[0].upper()}{words[1:]}.")
-    noun = "check" if incident.checks_failed == 1 else "checks"
-    sentences.append(f"{incident.checks_failed:,} {noun} failed.")
-    return " ".join(sentences)
+def is_calm(history: History) -> bool:
+    """True where there were checks, all of them were fine, and none is missing."""
+    troubles = (outcome_rows(history.whole), history.incidents, history.gaps)
+    return history.whole.checks > 0 and not any(troubles)
 
 
 class PageSpan(Enum):
@@ -169,6 +197,12 @@ class PageSpan(Enum):
     def length(self) -> timedelta:
         return timedelta(days={"day": 1, "week": 7, "month": 30, "year": 365}[self.value])
 
+    @classmethod
+    def offered(cls, since: datetime | None, now: datetime) -> list[PageSpan]:
+        """Those that differ in what they show: the last is the shortest that reaches back to the first check."""
+        shorter = [span for span in cls if since is not None and now - since > span.length]
+        return list(cls)[: len(shorter) + 1]
+
     @property
     def grain(self) -> Grain:
         return Grain.HOUR if self in (PageSpan.DAY, PageSpan.WEEK) else Grain.DAY
@@ -176,12 +210,11 @@ class PageSpan(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabasePage:
-    """What a database's page is made of; `checks` are the latest ones, the newest first."""
+    """What a database's page is made of: its history over the span, or since its first check."""
 
     status: DatabaseStatus
     history: History
     span: PageSpan
-    checks: Sequence[Check]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -253,15 +286,20 @@ def compare(history: History) -> list[str]:
         return []
     clauses = []
     now, old = history.whole.latency, before.latency
-    if now is not None and old is not None:
-        for name, value_ms, old_ms in (("p50", now.p50_ms, old.p50_ms), ("p99", now.p99_ms, old.p99_ms)):
-            clauses.append(f"{name} {_change(value_ms, old_ms)} ({format_ms(old_ms)} before)")
+    if now is None or old is None or old.checks < _LEAST_COMPARED * now.checks:
+        return []
+    for name, value_ms, old_ms in (("p50", now.p50_ms, old.p50_ms), ("p99", now.p99_ms, old.p99_ms)):
+        change = _change(value_ms, old_ms)
+        if change and has_percentile(old, name) and has_percentile(now, name):
+            clauses.append(f"{name} {change} ({format_ms(old_ms)} before)")
     return [*clauses, *map(str, shifts(history.phases, history.phases_before))]
 
 
 def _change(value: float, old: float) -> str:
     if not old or abs(value - old) / old < 0.05:
-        return "as before"
+        return ""
+    if value >= 2 * old:
+        return f"{value / old:.3g} times as high"
     return f"{abs(value - old) / old * 100:.0f} % {'higher' if value > old else 'lower'}"
 
 

@@ -11,7 +11,8 @@
     const drawing = plot.querySelector("svg");
     if (drawing.dataset.labels !== undefined) {
       const labels = drawing.dataset.labels.split("\n");
-      return labels.map((label, index) => ({ label, x: index * 100 / labels.length, width: 100 / labels.length }));
+      return labels.map((label, index) => ({ label, x: index * 100 / labels.length, width: 100 / labels.length }))
+        .filter((area) => area.label);
     }
     return [...drawing.querySelectorAll(".hover-area")].map((area) => ({
       label: area.querySelector("title").textContent,
@@ -70,6 +71,14 @@
     show(plot, to);
   });
 
+  // --- Times as the reader's own clock shows them, on hover ------------------------------------------------------
+
+  document.addEventListener("pointerover", (event) => {
+    const time = event.target.closest?.("time");
+    if (time) time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+  });
+  document.getElementById("local-times").textContent = "; pointing at one shows yours";
+
   /** Make charts with hover areas reachable by keyboard, and name them for screen readers. */
   function prepare(root) {
     for (const plot of root.querySelectorAll(".plot")) {
@@ -85,6 +94,7 @@
   // --- Refresh ---------------------------------------------------------------------------------------------------
 
   const main = document.getElementById("main");
+  const icon = document.querySelector("link[rel=icon]");
   const staleNote = document.getElementById("stale-note");
   const every = Number(main.dataset.refresh || 0) * 1000;
   let refreshedAt = Date.now();
@@ -100,6 +110,7 @@
       staleNote.textContent = "";
     } catch {
       const since = new Date(refreshedAt).toISOString().slice(11, 19);
+      icon.href = icon.dataset.unknown;
       staleNote.textContent = `The monitor cannot be reached; these values are of ${since} UTC`;
     }
   }
@@ -115,6 +126,7 @@
     for (const id of open) { const details = next.querySelector(`#${CSS.escape(id)}`); if (details) details.open = true; }
     main.replaceChildren(...next.childNodes);
     document.title = fresh.title;
+    icon.href = fresh.querySelector("link[rel=icon]").getAttribute("href");
     prepare(main);
     for (const [id, top, left] of scrolled) {
       const box = document.getElementById(id)?.querySelector(".scroll");
