@@ -61,13 +61,13 @@ def test_a_folder_that_may_not_be_searched_ends_nothing_and_is_taken_when_it_may
     main = database("main", upstash.url, TOKEN)
     program = program_in(tmp_path, _WITHOUT_ROOTS_POWERS, main, channels=slack(people), history=history)
     with program.running() as running:
-        running.wait_for("incident 1 opened delivered")
+        running.wait_for(" opened delivered")
         assert running.said.count("a folder on the way to it is closed to this user); going on from memory.") == 1
         assert "history in memory only" in running.said
         assert "Traceback" not in running.said
         folder.chmod(0o700)
         assert running.end().status == 0
-    assert (1, "opened") in told(people)
+    assert [kind for _, kind in told(people)].count("opened") == 1
     with closing(sqlite3.connect(folder / "history.db")) as connection:
         assert connection.execute("SELECT count(*) FROM incident_log").fetchone() == (1,)
     folder.chmod(0)
