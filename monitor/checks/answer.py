@@ -55,6 +55,19 @@ def error_text(exchange: Exchange) -> str | None:
     return value.strip() if is_refusal and value.strip().lower() in _UNAUTHORIZED else None
 
 
+def other_result(exchange: Exchange) -> str:
+    """`null` or `another value` for a body whose `result` is that; empty for any other body.
+
+    For an answer that is known not to be the expected one. A text that is not encoded as asked is another value.
+    """
+    try:
+        value = json.loads(exchange.body[:PARSED_BYTES])
+    except (ValueError, RecursionError):
+        return ""
+    result = value.get("result", 0) if isinstance(value, dict) else 0
+    return "null" if result is None else "another value" if isinstance(result, str) else ""
+
+
 def redirect_target(exchange: Exchange, url: str) -> str:
     """Where an answer to a request for `url` leads; empty for one that is no redirect.
 

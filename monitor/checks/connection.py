@@ -77,7 +77,7 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_L
 # address. Everything else is a chain that does not end at a certificate this machine trusts.
 _OUT_OF_DATE = (9, 10, 13, 14)
 _OF_ANOTHER_NAME = (62, 63, 64)
-_NAME_IN_CERTIFICATE_ERROR = re.compile(r"certificate is not valid for '[^']*'")
+_IT = re.compile(r"^certificate (?=has |is )")
 # Names that a hosts file or a network of one's own leads to this very machine, for good reason.
 _PRIVATE_DOMAINS = (".localhost", ".localdomain", ".local", ".internal", ".lan", ".home.arpa", ".test", ".flycast")
 
@@ -426,9 +426,11 @@ def lost_connection_error(error: Exception, description: str = "cut before the a
 def _tls_error(error: ssl.SSLError) -> ProbeError:
     """The fault of an encryption that failed, with OpenSSL's reason."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        # The text names the host, which pages must not show; the code's words are enough.
-        reason = _NAME_IN_CERTIFICATE_ERROR.sub("certificate is for another name", error.verify_message)
-        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}", _certificate_fact(error.verify_code))
+        fact = _certificate_fact(error.verify_code)
+        # That text names the host, which pages must not show.
+        is_of_another = fact is Fact.CERTIFICATE_OF_ANOTHER_NAME
+        reason = "it is for another name" if is_of_another else _IT.sub("it ", error.verify_message)
+        return ProbeError(ProbeFault.TLS, f"certificate refused: {reason}", fact)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
     if error.reason in _NOT_TLS:

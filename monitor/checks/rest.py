@@ -33,12 +33,14 @@ from monitor.checks.answer import (
     describe,
     error_text,
     media_type,
+    other_result,
     redirect_target,
 )
 from monitor.checks.connection import (
     CLOSED_EARLY,
     CUT_DURING_HANDSHAKE,
     NOT_TLS,
+    REDIS_IN_PLAIN,
     ProbeError,
     Resolver,
     StampedSocket,
@@ -131,10 +133,12 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     @property
-    def answers_in_plain(self) -> bool:
-        """True when what came first, below TLS, is no record of TLS."""
+    def error_in_plain(self) -> ProbeError | None:
+        """That what came first, below TLS, is no record of TLS; a Redis that takes nobody more begins with `-`."""
         head = self._sock.head
-        return bool(head) and head[0] not in _TLS_RECORDS
+        if not head or head[0] in _TLS_RECORDS:
+            return None
+        return ProbeError(ProbeFault.TLS, REDIS_IN_PLAIN if head.startswith(b"-") else NOT_TLS, Fact.NOT_TLS)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -240,11 +244,11 @@ class Stream(httpcore.AsyncNetworkStream):
             except OSError as error:
                 # Who speaks first, as an SSH server does or a Redis at its limit of connections, may have hung up
                 # by now: then OpenSSL has not seen what came.
-                if connection.answers_in_plain:
-                    raise ProbeError(ProbeFault.TLS, NOT_TLS, Fact.NOT_TLS) from error
+                if connection.error_in_plain:
+                    raise connection.error_in_plain from error
                 raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
-        if connection.answers_in_plain:
-            raise ProbeError(ProbeFault.TLS, NOT_TLS, Fact.NOT_TLS)
+        if connection.error_in_plain:
+            raise connection.error_in_plain
         if connection.transport is None:
             raise ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
         self._stopwatch.encrypted = perf_counter()
@@ -454,15 +458,14 @@ class RestProbe:
         except _ODD_BODY:
             if not exchange.complete:
                 raise
-            return self._answer(exchange, as_expected=False)
+            as_expected = False
+        else:
+            as_expected = answer in expected
         finally:
             current_exchange.reset(token)
-        if answer in expected:
+        if as_expected:
             return self._answer(exchange, as_expected=True)
-        observation = self._answer(exchange, as_expected=False)
-        if answer is None or isinstance(answer, str):
-            return replace(observation, other_value="null" if answer is None else "another value")
-        return observation
+        return replace(self._answer(exchange, as_expected=False), other_value=other_result(exchange))
 
     def _failure(self, exchange: Exchange, error: ProbeError) -> Observation:
         error = exchange.stopwatch.explain(error)

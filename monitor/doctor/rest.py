@@ -35,11 +35,11 @@ def examine_configuration(url: str, token: str, look_alikes: Sequence[str] = ())
     """URL and token as they stand, and hints that can be read off the token; `look_alikes` as for `inspect`."""
     mistake = inspect(url, token, look_alikes)
     facts = hints(url, token) | (mistake.facts if mistake else frozenset())
-    found = mistake.summary if mistake else "URL and token are there and well-formed"
+    found = mistake.detail if mistake else "URL and token are there and well-formed"
     return LayerResult(
         layer=Layer.CONFIGURATION,
         state=LayerState.FAILED if mistake else LayerState.PASSED,
-        detail="; ".join([found, *(words for fact, words in _HINTS.items() if fact in facts)]),
+        detail="; ".join(filter(None, [found, *(words for fact, words in _HINTS.items() if fact in facts)])),
         outcome=mistake.outcome if mistake else None,
         facts=facts,
     )

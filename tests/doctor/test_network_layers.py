@@ -314,7 +314,7 @@ def test_a_certificate_for_another_name_fails(certificates: Certificates) -> Non
     with Listener(hang, tls=certificates.server("other.example")) as listener:
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
-    assert result.detail == "certificate refused: Hostname mismatch, certificate is for another name."
+    assert result.detail == "certificate refused: it is for another name"
 
 
 def test_an_expired_certificate_fails(certificates: Certificates) -> None:
@@ -324,7 +324,7 @@ def test_an_expired_certificate_fails(certificates: Certificates) -> None:
     with Listener(hang, tls=server) as listener:
         result = encrypted(listener.port, certificates.trust)
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
-    assert "expired" in result.detail
+    assert result.detail == "certificate refused: it has expired"
 
 
 def test_a_server_that_does_not_speak_tls_fails(certificates: Certificates) -> None:
@@ -348,9 +348,8 @@ def test_who_speaks_first_and_hangs_up_does_not_speak_tls(certificates: Certific
     """An SSH server, a Redis at its limit: what came before the handshake tells it, however the cut is met."""
     with Listener(lambda connection: connection.sendall(banner)) as listener:
         results = [encrypted(listener.port, certificates.trust) for _ in range(5)]
-    assert {(result.outcome, result.detail) for result in results} == {
-        (Outcome.TLS_FAILED, "the port answers unencrypted")
-    }
+    words = "the port speaks Redis unencrypted" if banner.startswith(b"-") else "the port answers unencrypted"
+    assert {(result.outcome, result.detail) for result in results} == {(Outcome.TLS_FAILED, words)}
 
 
 def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certificates) -> None:

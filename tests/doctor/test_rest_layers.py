@@ -104,6 +104,18 @@ def test_http_is_examined_with_a_token_that_cannot_be_sent(database: RestDatabas
 
 
 @pytest.mark.parametrize(
+    ("url", "token"),
+    [("", "token"), ("https://a-b-1.upstash.io:6379", "token"), ("https://a-b-1.upstash.io", "•••••••••")],
+)
+def test_what_is_wrong_with_a_value_is_told_once(url: str, token: str) -> None:
+    """The outcome's words stand in front of the detail wherever it is shown."""
+    result = rest.examine_configuration(url, token)
+    assert result.outcome is not None
+    assert result.detail
+    assert result.outcome.words not in result.detail
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         refusal("Unauthorized", 401),
@@ -328,7 +340,12 @@ def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
 
 
 @pytest.mark.parametrize(
-    ("body", "found"), [('{"result":null}', "null"), ('{"result":"YW5vdGhlcg=="}', "another value")]
+    ("body", "found"),
+    [
+        ('{"result":null}', "null"),
+        ('{"result":"YW5vdGhlcg=="}', "another value"),
+        ('{"result":"not encoded"}', "another value"),
+    ],
 )
 def test_what_was_read_in_place_of_what_was_written_is_told(database: RestDatabase, body: str, found: str) -> None:
     """A replica that lags, an eviction, somebody else's write: the database is there, and it is Upstash's move."""
