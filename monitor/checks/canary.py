@@ -20,6 +20,9 @@ from monitor.lib.times import format_duration
 # How often a canary that failed is repeated, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
 _NO_CONNECTION = (ProbeFault.REFUSED, ProbeFault.UNREACHABLE, ProbeFault.CONNECT_TIMEOUT, ProbeFault.LOST)
+_CERTIFICATE = frozenset(
+    {Fact.CERTIFICATE_UNTRUSTED, Fact.CERTIFICATE_OUT_OF_DATE, Fact.CERTIFICATE_OF_ANOTHER_NAME}
+)
 _FIRST_OF_THE_DAY = timedelta(minutes=5)
 # Redis 6 to 7.0: "this user has no permissions to access one of the keys used as arguments"; since 7.2 "No
 # permissions to access a key", or, where it is explained, "User U has no permissions to access the 'K' key".
@@ -135,8 +138,8 @@ def judge_worker(observation: Observation) -> CheckResult:
     facts: set[Fact] = set()
     if phases.connect is None and fault in _NO_CONNECTION:
         facts.add(Fact.WORKER_NOT_CONNECTED)
-    # An error that is told in plain says more.
-    if phases.connect is not None and phases.tls is None and fault is not None:
+    # An error that is told in plain says more, and so does a certificate that came and was not believed.
+    if phases.connect is not None and phases.tls is None and fault is not None and not result.facts & _CERTIFICATE:
         facts.add(Fact.WORKER_NOT_ENCRYPTED)
     if result.outcome is Outcome.TOKEN_REJECTED:
         facts.add(Fact.WORKER_AUTH_REJECTED)

@@ -733,6 +733,13 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         "REST works, but no rediss:// connection stands: the worker's port is blocked on the way, or another.",
         "Open the outgoing port for the worker, or let it use the REST client.",
     ),
+    VerdictCode.WORKER_NOT_TLS: _entry(
+        _YOURS,
+        "REST works, and the worker's port was reached, but it does not speak TLS, as rediss:// needs it.",
+        "Check that the port is the one of rediss:// (doctor.worker_port).",
+        _elsewhere("A Redis without TLS is reached with redis://, in place of rediss://."),
+        _REST_CLIENT,
+    ),
     VerdictCode.WORKER_NOT_ENCRYPTED: _entry(
         _YOURS,
         "REST works, and the worker's port was reached, but no TLS came about on it; the layers say how it ended.",

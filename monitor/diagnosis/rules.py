@@ -375,6 +375,10 @@ RULES: tuple[VerdictRule, ...] = (
         lambda seen: seen.rest_works and seen.has(Fact.WORKER_NOT_CONNECTED),
     ),
     _rule(
+        VerdictCode.WORKER_NOT_TLS,
+        lambda seen: seen.rest_works and seen.has(Fact.WORKER_NOT_ENCRYPTED, Fact.NOT_TLS),
+    ),
+    _rule(
         VerdictCode.WORKER_NOT_ENCRYPTED,
         lambda seen: (
             seen.rest_works
@@ -483,6 +487,7 @@ _ABOUT_WORKER = (
     VerdictCode.WORKER_URL_WRONG,
     VerdictCode.WORKER_URL_BROKEN,
     VerdictCode.WORKER_PORT_BLOCKED,
+    VerdictCode.WORKER_NOT_TLS,
     VerdictCode.WORKER_NOT_ENCRYPTED,
 )
 # Only the canary finds these: the doctor does not write for an alert, but the console may know.

@@ -72,6 +72,7 @@ class VerdictCode(Enum):
     WORKER_URL_WRONG = "worker_url_wrong"
     WORKER_URL_BROKEN = "worker_url_broken"
     WORKER_PORT_BLOCKED = "worker_port_blocked"
+    WORKER_NOT_TLS = "worker_not_tls"
     WORKER_NOT_ENCRYPTED = "worker_not_encrypted"
     WORKER_VARIABLE_MISSING = "worker_variable_missing"
     WORKER_USER_DISABLED = "worker_user_disabled"

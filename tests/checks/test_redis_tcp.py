@@ -377,6 +377,17 @@ def test_a_connection_that_stood_is_not_called_blocked(trust: ssl.SSLContext) ->
     assert result.facts == NOT_ENCRYPTED
 
 
+def test_a_certificate_that_came_is_what_the_worker_met(authority: trustme.CA, trust: ssl.SSLContext) -> None:
+    """TLS is spoken there: neither the wrong port nor a Redis that is full, but a certificate to look at."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("other.example").configure_cert(context)
+    with Listener(hang, tls=context) as server:
+        result = see(worker(server.port, trust, "token"))
+    assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_FAILED)
+    assert result.facts == {Fact.CERTIFICATE_OF_ANOTHER_NAME}
+    assert result.detail.endswith("certificate refused: it is for another name")
+
+
 @pytest.mark.parametrize("conduct", [hang, close_at_once])
 def test_the_port_of_older_databases_is_tried_where_nothing_is_encrypted(
     redis: RedisServer, conduct: Conduct

@@ -228,6 +228,7 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (layers(Layer.PING, Outcome.COMMAND_ERROR, facts=(Fact.NOT_OVER_REST,)), VerdictCode.COMMAND_NOT_OVER_REST),
     (layers(Layer.PING, Outcome.COMMAND_ERROR, facts=(Fact.UNKNOWN_TEXT,)), VerdictCode.ERROR_UNKNOWN),
     (layers(facts=(Fact.WORKER_NOT_ENCRYPTED,), worker=FAILED), VerdictCode.WORKER_NOT_ENCRYPTED),
+    (layers(facts=(Fact.WORKER_NOT_ENCRYPTED, Fact.NOT_TLS), worker=FAILED), VerdictCode.WORKER_NOT_TLS),
     (layers(facts=(Fact.KEY_NOT_ALLOWED,)), VerdictCode.CANARY_KEY_NOT_ALLOWED),
     (layers(facts=(Fact.DELETE_NOT_ALLOWED,)), VerdictCode.CANARY_CANNOT_DELETE),
     (layers(facts=(Fact.CERTIFICATE_ENDS_SOON,)), VerdictCode.CERTIFICATE_ENDS_SOON),

@@ -416,12 +416,14 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
             make.all_of(make.worker_port(ExaminedDatabase.drop), make.quickly),
         ),
     ],
-    (Code.WORKER_NOT_ENCRYPTED, YOURS): [
+    (Code.WORKER_NOT_TLS, YOURS): [
         (
             "The worker's port is a Redis without TLS",
             Outcome.TLS_FAILED,
             make.worker_port(lambda examined: examined.own_redis(is_encrypted=False).port),
         ),
+    ],
+    (Code.WORKER_NOT_ENCRYPTED, YOURS): [
         (
             "The worker's port hangs in the TLS handshake",
             Outcome.TLS_TIMEOUT,
