@@ -129,6 +129,32 @@ def test_statuses_have_the_state_of_each_database_of_the_settings(monitored: Mon
     assert cache.schedule.budget.billed == 2160
 
 
+def test_a_status_has_the_first_check_and_the_last_ones(monitored: Monitored) -> None:
+    """The first one to the millisecond, and to the hour once it was deleted; of the last ones forty."""
+    asking = monitored.overview
+    assert asyncio.run(asking.status("main")).since is None
+    monitored.checks(*[OK] * 50)
+    status = asyncio.run(asking.status("main"))
+    assert status.since == START
+    assert [check.at for check in status.recent] == [START + number * MINUTE for number in range(49, 9, -1)]
+    monitored.now += 3 * DAY
+    monitored.checks(OK)
+    monitored.store.prune(monitored.now, DAY)
+    status = asyncio.run(asking.status("main"))
+    assert status.since == START.replace(minute=0)
+    assert len(status.recent) == 1
+
+
+def test_past_incidents_are_of_all_databases_and_the_newest_first(monitored: Monitored) -> None:
+    """Only those that are over."""
+    assert asyncio.run(monitored.overview.past_incidents()) == ()
+    monitored.checks(OK, REJECTED, REJECTED, OK, OK, OK, OK, database="cache")
+    monitored.checks(REJECTED, REJECTED, OK, OK, OK, OK, REJECTED, REJECTED)
+    past = asyncio.run(monitored.overview.past_incidents())
+    assert [(name, one.id, one.cause) for name, one in past] == [("main", 2, REJECTED), ("cache", 1, REJECTED)]
+    assert all(one.closed_at is not None for _, one in past)
+
+
 def test_the_facts_of_the_latest_check_are_shown(monitored: Monitored) -> None:
     """So the page has the verdict that `check` has, before an incident opens and where none ever does."""
     archive = Archive(monitored.settings, file=monitored.store, clock=monitored.clock)

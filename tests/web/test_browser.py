@@ -143,6 +143,28 @@ def test_landmarks_names_and_tables_are_there_for_those_who_hear_the_page(site: 
             assert page.run("document.querySelectorAll('details.table-details table th[scope=row]').length") > 10
 
 
+def test_names_look_like_links_and_times_are_the_readers_own_on_hover(site: Site, browser: Browser) -> None:
+    """A link is known by its line, not by its colour alone; a time's title is of the zone of the browser."""
+    with browser.page(width=375) as page:
+        page.command("Emulation.setTimezoneOverride", timezoneId="Asia/Tokyo")
+        page.open(site.url)
+        links = "[...document.querySelectorAll('.card h2 a, .incidents a')]"
+        lines = page.run(f"{links}.map((link) => getComputedStyle(link).textDecorationLine)")
+        assert len(lines) > 10
+        assert set(lines) == {"underline"}
+        box = page.run("(({x, y}) => ({x, y}))(document.querySelector('.as-of time').getBoundingClientRect())")
+        page.point_at(box["x"] + 5, box["y"] + 5)
+        title = "document.querySelector('.as-of time').title"
+        until(lambda: "11:20:31" in page.run(title) and "GMT+9" in page.run(title), "the time in Tokyo")
+        assert "pointing at one shows yours" in page.run("document.querySelector('footer').innerText")
+        page.open(site.url + WEEK)
+        incidents, charts = (
+            page.run(f"document.getElementById('{name}').getBoundingClientRect().top")
+            for name in ("incidents-heading", "latency")
+        )
+        assert incidents < charts
+
+
 def test_everything_is_reached_by_keyboard_and_charts_are_read_out(site: Site, browser: Browser) -> None:
     """Tab goes through every link, table and chart; the arrow keys read a chart, day by day."""
     with browser.page() as page:
@@ -245,16 +267,21 @@ def test_a_refresh_keeps_what_is_open_and_where_the_reader_is(browser: Browser) 
                 document.querySelector("article.card").classList.add("old"); }"""
             )
             before = page.run("scrollY")
+            icon = "document.querySelector('link[rel=icon]').getAttribute('href')"
+            assert page.run(icon).startswith("/assets/icon-down.")
             page.run("tick()")
             until(lambda: page.run("document.querySelectorAll('.card.old').length") == 0, "the new content")
             assert page.run("document.getElementById('d-main-table').open") is True
             assert page.run("document.activeElement.parentElement.id") == "d-main-table"
             assert page.run("scrollY") == before
             assert page.run("document.getElementById('stale-note').innerText") == ""
+            overview.databases = {"main": overview.databases["main"]}
+            until(lambda: "/icon-up." in page.run(f"tick(), {icon}"), "the icon of another state")
         page.run("tick()")
         readout = "document.getElementById('stale-note').innerText"
         until(lambda: "cannot be reached" in page.run(readout), "word that the monitor is gone")
-        assert page.run("document.querySelectorAll('article.card').length") == len(DATABASES)
+        assert page.run(icon).startswith("/assets/icon-unknown.")
+        assert page.run("document.querySelectorAll('article.card').length") == 1
 
 
 def test_the_report_is_one_file_that_loads_nothing(browser: Browser, tmp_path: Path, site: Site) -> None:
