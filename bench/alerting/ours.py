@@ -199,7 +199,12 @@ class Office:
         """Nothing to ask."""
 
     def send(
-        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
     ) -> DeliveryResult:
         """As a channel does; the delivery takes as long as in `Ours`."""
         at = self._now + _SEND_SECONDS

@@ -160,8 +160,8 @@ def _case(trouble: _Trouble, server: UpstashStandIn, inbox: Inbox, over: threadi
 
 
 def _names_cause(text: str, outcome: Outcome) -> bool:
-    """The outcome in words, what it means by the general advice or by the doctor's verdict, and a first step."""
+    """The outcome in words, whose move it is, what it means by the general advice or the doctor, a first step."""
     profile = DatabaseProfile(database="main", host_kind=HostKind.OTHER)
     verdicts = (Verdict(code=code, outcome=outcome, profile=profile) for code in VerdictCode)
     told = any(word(verdict).meaning in text for verdict in verdicts)
-    return outcome.words in text and told and "whose move: " in text and "\n1. " in text
+    return outcome.words in text and told and " move" in text.splitlines()[0] and "\n1. " in text

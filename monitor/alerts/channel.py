@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.alerts.text import compose, plain_text
+from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text
 from monitor.lib.bounded_http import Answer
 
 
@@ -21,9 +21,17 @@ class Channel(Protocol):
     def name(self) -> str: ...
 
     def send(
-        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
     ) -> DeliveryResult:
-        """Send one message. Blocks at most `timeout` by the wall clock, raises nothing for what a host does."""
+        """Send one message. Blocks at most `timeout` by the wall clock, raises nothing for what a host does.
+
+        `reply_to` is the `message_ref` of the first message about the same incident, where there is one.
+        """
         ...
 
     def probe(self, timeout: timedelta) -> DeliveryResult | None:
@@ -40,15 +48,22 @@ class LogChannel:
     Used by itself where no other channel is set.
     """
 
-    def __init__(self, *, name: str, write: Callable[[str, str], None]) -> None:
+    def __init__(self, *, name: str, write: Callable[[str, str], None], origin: Origin = NO_ORIGIN) -> None:
         self.name = name
         self._write = write
+        self._origin = origin
 
     def send(
-        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
     ) -> DeliveryResult:
         level = "ERROR" if notification.severity is Severity.CRITICAL else "WARNING"
-        self._write("INFO" if notification.is_good_news else level, plain_text(compose(notification, notes)))
+        text = plain_text(compose(notification, notes, self._origin))
+        self._write("INFO" if notification.is_good_news else level, text)
         return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="written to the log")
 
     def probe(self, timeout: timedelta) -> None:

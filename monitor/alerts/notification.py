@@ -48,7 +48,8 @@ class Notification:
     `by_canary` says that PING was fine and the canary was not; of an incident that closed, that its trouble was
     found by a canary and none showed that it is over. `steps` are those of a notification about the monitor
     itself. `includes` is what one `MISSED` tells in place of many. `unchecked` are the spans of the incident in
-    which nobody checked. `nothing_reached` says that the check could reach nothing else either.
+    which nobody checked. `nothing_reached` says that the check could reach nothing else either. `sent_at` is set
+    when it is sent.
     """
 
     kind: NotificationKind
@@ -71,6 +72,7 @@ class Notification:
     includes: tuple[Notification, ...] = ()
     unchecked: tuple[tuple[datetime, datetime], ...] = ()
     nothing_reached: bool = False
+    sent_at: datetime | None = None
 
     @property
     def is_good_news(self) -> bool:
@@ -129,6 +131,7 @@ def from_json(values: dict[str, Any]) -> Notification:
             for start, end in values.get("unchecked", ())
         ),
         nothing_reached=values.get("nothing_reached", False),
+        sent_at=_moment(values.get("sent_at")),
     )
 
 

@@ -49,13 +49,15 @@ class ChatMove:
 class DeliveryResult:
     """How a delivery ended. `detail` is short, in one line, and holds no secret.
 
-    `retry_after` is the wait the channel asked for; `move` is a Telegram chat's new id, to be remembered.
+    `retry_after` is the wait the channel asked for; `move` is a Telegram chat's new id, to be remembered;
+    `message_ref` is what the channel calls the message, for replies to it.
     """
 
     status: DeliveryStatus
     detail: str
     retry_after: timedelta | None = None
     move: ChatMove | None = None
+    message_ref: str | None = None
 
     @property
     def is_sent(self) -> bool:
@@ -88,11 +90,15 @@ class OutboxMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """One message to send and the outbox messages that are acknowledged with it."""
+    """One message to send and the outbox messages that are acknowledged with it.
+
+    `reply_to` is the `message_ref` of the first message about the same incident.
+    """
 
     channel: str
     notification: Notification
     messages: tuple[OutboxMessage, ...]
+    reply_to: str | None = None
 
     @property
     def attempts(self) -> int:

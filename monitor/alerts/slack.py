@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from monitor.alerts.channel import json_object, try_again, unconfirmed
-from monitor.alerts.notification import Notification
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.alerts.text import MessageText, clean, compose, plain_text, short_text
+from monitor.alerts.text import (
+    NO_ORIGIN,
+    Line,
+    MessageText,
+    Origin,
+    clean,
+    compose,
+    plain_text,
+    short_text,
+    written,
+)
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.lib.times import Deadline
 
@@ -26,6 +36,8 @@ _CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
 # within a word, as in a variable's name, stays.
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _STYLES = str.maketrans({"`": "'", "*": "∗", "~": "∼"})
+# By the message's symbol, as it is beside it.
+_COLOURS = {"🔴": "#d92d20", "🟡": "#eaaa08", "🟢": "#17b26a", "⚪": "#98a2b3"}
 _STATUS_PAGE = "https://status.upstash.com"
 _ADVICE = {
     "no_service": "the webhook was removed; make a new one and set webhook_url",
@@ -48,19 +60,39 @@ class SlackChannel:
     Any other 2xx counts as sent, unless it is JSON that says `"ok": false` or `"success": false`.
     """
 
-    def __init__(self, *, name: str, webhook_url: str, scrub: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        webhook_url: str,
+        mention: str = "",
+        scrub: Callable[[str], str],
+        origin: Origin = NO_ORIGIN,
+    ) -> None:
         self.name = name
+        self._origin = origin
+        self._mention = mention
         self._webhook_url = webhook_url
         self._scrub = scrub
 
     def send(
-        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
     ) -> DeliveryResult:
-        """Send as blocks; where Slack refuses their form, once more as short plain text."""
+        """Send as blocks; where Slack refuses their form, once more as short plain text.
+
+        A webhook's message cannot be a reply: Slack gives no webhook the number of what it posted.
+        """
         deadline = Deadline(timeout)
-        message = compose(notification, notes)
+        message = compose(notification, notes, self._origin)
+        is_alarm = notification.kind is NotificationKind.OPENED and notification.severity is Severity.CRITICAL
+        body = payload(message, mention=self._mention if is_alarm else "")
         try:
-            answer = ask("POST", self._webhook_url, json=payload(message), timeout=timeout)
+            answer = ask("POST", self._webhook_url, json=body, timeout=timeout)
             if answer.status == 400:
                 answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=deadline.left())
         except NoAnswerError as error:
@@ -91,21 +123,49 @@ class SlackChannel:
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
 
 
-def payload(message: MessageText) -> dict[str, Any]:
-    """The blocks, with a fallback text for notifications and screen readers."""
+def payload(message: MessageText, *, mention: str = "") -> dict[str, Any]:
+    """The blocks, with a fallback text for notifications and screen readers.
+
+    Headline and verdict stand above, where nothing is ever folded; the rest in an attachment, which alone has a
+    colour, and of which Slack may fold what is long behind "Show more". `mention` is markup, and calls people.
+    """
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": _plain_text(f"{message.symbol} {message.headline}", _HEADER_LIMIT)},
+        {"type": "header", "text": _plain_text(message.first_line, _HEADER_LIMIT)},
     ]
-    if message.body:
-        blocks.append({"type": "section", "text": _plain_text("\n".join(message.body))})
-    if message.steps:
-        steps = "\n".join(f"{number}. {_styled(step)}" for number, step in enumerate(message.steps, start=1))
-        marked = {"type": "mrkdwn", "text": _fit(f"*Next*\n{steps}", _SECTION_LIMIT), "verbatim": True}
-        blocks.append({"type": "section", "text": marked})
-    if message.notes:
-        blocks.append({"type": "section", "text": _plain_text("\n".join(message.notes))})
-    blocks.append({"type": "context", "elements": [_plain_text(message.reference)]})
-    return {**_unlinked(_fit(escape(plain_text(message)), _FALLBACK_LIMIT)), "blocks": blocks}
+    if verdict := " ".join(filter(None, (mention, _styled(message.verdict)))):
+        blocks.append(_section(verdict))
+    quoted = escape(message.detail).replace("`", "'")
+    seen = [f"`{quoted}`"] if quoted else []
+    seen += [_dated(line, message.day) for line in message.facts]
+    steps = ["*Next*", *map(_styled, message.numbered_steps)] if message.steps else []
+    parts = ("\n".join(lines) for lines in (seen, steps, map(_styled, message.notes)))
+    last = [_plain_text(message.layers)] if message.layers else []
+    if message.link:
+        last.append({"type": "mrkdwn", "text": f"<{escape(message.link)}|Open the page>", "verbatim": True})
+    last.append(_plain_text(message.reference))
+    coloured = {
+        "color": _COLOURS[message.symbol],
+        "fallback": _fit(escape(message.first_line), _HEADER_LIMIT),
+        "blocks": [*(_section(part) for part in parts if part), {"type": "context", "elements": last}],
+    }
+    text = _unlinked(_fit(escape(plain_text(message)), _FALLBACK_LIMIT))
+    return {**text, "blocks": blocks, "attachments": [coloured]}
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _fit(text, _SECTION_LIMIT), "verbatim": True}}
+
+
+def _dated(line: Line, day: date) -> str:
+    """A line whose moments each reader sees in their own zone; in UTC where Slack cannot show that."""
+    if isinstance(line, str):
+        return _styled(line)
+    return "".join(_moment(part, day) if isinstance(part, datetime) else _styled(part) for part in line)
+
+
+def _moment(moment: datetime, day: date) -> str:
+    form = "{time_secs}" if moment.astimezone(UTC).date() == day else "{date_short_pretty} {time_secs}"
+    return f"<!date^{int(moment.timestamp())}^{form}|{written(('', moment), day)}>"
 
 
 def escape(text: str) -> str:

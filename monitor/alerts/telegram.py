@@ -12,14 +12,15 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.alerts.channel import json_object, try_again, unconfirmed
-from monitor.alerts.notification import Notification
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import ChatMove, DeliveryResult, DeliveryStatus
-from monitor.alerts.text import MessageText, clean, compose, short_text
+from monitor.alerts.text import NO_ORIGIN, MessageText, Origin, clean, compose, short_text
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.lib.times import Deadline
 
 # Telegram makes a mention, with a push for whoever is meant, of every @name outside of code.
 _MENTION = re.compile(r"@(?=\w)")
+_REF_SEPARATOR = " "
 _WORD_JOINER = "\u2060"  # has no width
 # By a part of the error's text, in lower case; the first that fits. The texts are those of the Bot API's server,
 # whose errors in capitals are Telegram's own.
@@ -57,9 +58,19 @@ class TelegramChannel:
     """
 
     def __init__(
-        self, *, name: str, bot_token: str, chat_id: str, api_url: str, scrub: Callable[[str], str]
+        self,
+        *,
+        name: str,
+        bot_token: str,
+        chat_id: str,
+        topic: int | None = None,
+        api_url: str,
+        scrub: Callable[[str], str],
+        origin: Origin = NO_ORIGIN,
     ) -> None:
         self.name = name
+        self._topic = topic
+        self._origin = origin
         self._configured_chat_id = self._chat_id = chat_id
         self._url = f"{api_url.rstrip('/')}/bot{bot_token}/"
         self._scrub = scrub
@@ -91,16 +102,24 @@ class TelegramChannel:
         return replace(self._result(answer, reply), move=move)
 
     def send(
-        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
     ) -> DeliveryResult:
         """Send as HTML; follow a moved chat; where Telegram refuses the form, once more as short plain text."""
         deadline = Deadline(timeout)
-        message = compose(notification, notes)
+        message = compose(notification, notes, self._origin)
+        is_silent = notification.severity is Severity.WARNING and notification.kind is not NotificationKind.TEST
         form: dict[str, Any] = {"text": as_html(message), "parse_mode": "HTML"}
         move: ChatMove | None = None
         while True:
             try:
-                answer, reply = _ask(self._url + "sendMessage", self._body(form), deadline)
+                answer, reply = _ask(
+                    self._url + "sendMessage", self._body(form, reply_to, is_silent=is_silent), deadline
+                )
             except NoAnswerError as error:
                 return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error), move=move)
             new_chat = _parameters(reply).get("migrate_to_chat_id")
@@ -110,10 +129,24 @@ class TelegramChannel:
             elif _is_about_form(reply) and "parse_mode" in form:
                 form = {"text": short_text(message)}
             else:
-                return replace(self._result(answer, reply), move=move)
+                return replace(self._result(answer, reply), move=move, message_ref=self._ref(reply))
 
-    def _body(self, form: dict[str, Any]) -> dict[str, Any]:
-        return {"chat_id": self._chat_id, "link_preview_options": {"is_disabled": True}, **form}
+    def _body(self, form: dict[str, Any], reply_to: str | None, *, is_silent: bool) -> dict[str, Any]:
+        body = {"chat_id": self._chat_id, "link_preview_options": {"is_disabled": True}, **form}
+        if self._topic is not None:
+            body["message_thread_id"] = self._topic
+        if is_silent:
+            body["disable_notification"] = True
+        # A number counts in its own chat alone: in another one it is somebody else's message.
+        chat, _, number = (reply_to or "").rpartition(_REF_SEPARATOR)
+        if chat == self._chat_id and number.isdecimal():
+            body["reply_parameters"] = {"message_id": int(number), "allow_sending_without_reply": True}
+        return body
+
+    def _ref(self, reply: dict[str, Any]) -> str | None:
+        result = reply.get("result")
+        number = result.get("message_id") if isinstance(result, dict) else None
+        return f"{self._chat_id}{_REF_SEPARATOR}{number}" if isinstance(number, int) else None
 
     def _result(self, answer: Answer, reply: dict[str, Any]) -> DeliveryResult:
         if answer.status == 200 and reply.get("ok") is True:
@@ -157,17 +190,18 @@ class TelegramChannel:
 
 def as_html(message: MessageText) -> str:
     """The message as Telegram's HTML: everything is escaped first, so the tags are ours alone."""
-    steps = [f"{number}. {_inert(step)}" for number, step in enumerate(message.steps, start=1)]
-    lines = [
+    lines = (
         f"{message.symbol} <b>{_inert(message.headline)}</b>",
-        *map(_inert, message.facts),
-        *((f"<code>{_escape(message.detail)}</code>",) if message.detail else ()),
-        *map(_inert, message.explanation),
-        *steps,
+        _inert(message.verdict),
+        f"<code>{_escape(message.detail)}</code>" if message.detail else "",
+        *map(_inert, message.written_facts),
+        *map(_inert, message.numbered_steps),
         *(f"<i>{_inert(line)}</i>" for line in message.notes),
+        _inert(message.layers),
+        f'<a href="{_escape(message.link)}">Open the page</a>' if message.link else "",
         f"<code>{_escape(message.reference)}</code>",
-    ]
-    return "\n".join(lines)
+    )
+    return "\n".join(filter(None, lines))
 
 
 def _inert(text: str) -> str:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import Advice, word
 from monitor.lib.times import format_duration, format_time
 
-# In UTF-16 units, as Telegram counts. The sum of all parts stays below its 4,096.
+# In UTF-16 units, as Telegram counts. One that includes others stays below its 4,096; any other is one that a
+# phone shows without scrolling: 900, of which a channel's own marks take some.
 NAME_LIMIT = 60
 HEADLINE_LIMIT = 140
 LINE_LIMIT = 350
 STEP_LIMIT = 180
+_DETAIL_LIMIT = 200
+_PLACE_LIMIT = 30
+_LINK_LIMIT = 100
+_LIMIT = 870
+# What is left of a line that is cut should still say something.
+_LEAST = 40
+_PROGRAM = "upstash-monitor"
 _MOST_NOTES = 3
 _WITHOUT_CANARY = ": the canary that found it is off now"
 _MOST_STEPS = 3
@@ -25,68 +35,155 @@ _MOST_SPANS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MessageText:
-    """The parts of a message, cleaned and cut, without any markup.
+class Origin:
+    """Which monitor a message is from, as far as the settings know; `page_url` has no slash at its end."""
 
-    `detail` quotes the answer of the database; empty where there is none. `notes` are about the delivery, such as
-    that it comes late.
+    environment: str = ""
+    region: str = ""
+    page_url: str = ""
+
+
+NO_ORIGIN = Origin()
+
+# A line with moments in it, which each channel writes in its own way; its words are ours alone.
+Line = str | tuple[str | datetime, ...]
+LineT = TypeVar("LineT", str, Line)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageText:
+    """The parts of a message, cleaned and cut, without any markup, in the order in which they are read.
+
+    `verdict` is one sentence, `detail` quotes the answer of the database, `layers` are those that did not pass,
+    `link` is the page; each is empty where there is none. `notes` are about the delivery, such as that it comes
+    late. `day` is the day on which it is sent, in UTC.
     """
 
     symbol: str
     headline: str
-    facts: tuple[str, ...]
+    verdict: str
     detail: str
-    explanation: tuple[str, ...]
+    facts: tuple[Line, ...]
     steps: tuple[str, ...]
     notes: tuple[str, ...]
+    layers: str
+    link: str
     reference: str
+    day: date
 
     @property
-    def body(self) -> tuple[str, ...]:
-        """The lines between the headline and the steps."""
-        quoted = (self.detail,) if self.detail else ()
-        return (*self.facts, *quoted, *self.explanation)
+    def first_line(self) -> str:
+        return f"{self.symbol} {self.headline}"
+
+    @property
+    def written_facts(self) -> tuple[str, ...]:
+        """The facts with their moments in UTC."""
+        return tuple(written(line, self.day) for line in self.facts)
+
+    @property
+    def numbered_steps(self) -> tuple[str, ...]:
+        return tuple(f"{number}. {step}" for number, step in enumerate(self.steps, start=1))
 
 
-def compose(notification: Notification, notes: tuple[str, ...] = ()) -> MessageText:
+def compose(notification: Notification, notes: tuple[str, ...] = (), origin: Origin = NO_ORIGIN) -> MessageText:
     """The text of a notification; the parts in the order in which they are read."""
-    # A long name must not push what happened out of the headline.
-    named = replace(notification, database=notification.database and clean(notification.database, NAME_LIMIT))
-    return MessageText(
+    move = whose_move(notification)
+    advice = advice_of(notification)
+    message = MessageText(
         symbol=_symbol(notification),
-        headline=clean(headline(named), HEADLINE_LIMIT),
+        # What happened must not push out whose move it is.
+        headline=clean(headline(_with_place(notification, origin)), HEADLINE_LIMIT - len(move)) + move,
+        verdict=clean(advice.meaning, LINE_LIMIT) if advice else "",
+        detail=clean(notification.detail, _DETAIL_LIMIT),
         facts=_lines(facts(notification), LINE_LIMIT),
-        detail=clean(notification.detail, LINE_LIMIT),
-        explanation=_lines(explanation(notification), LINE_LIMIT),
         steps=_lines(next_steps(notification), STEP_LIMIT),
-        notes=_lines(notes[:_MOST_NOTES], LINE_LIMIT),
+        notes=_lines((*_how_to_stop(notification), *notes[:_MOST_NOTES]), LINE_LIMIT),
+        layers=clean(notification.layers, LINE_LIMIT),
+        link=_link(notification, origin),
         reference=reference(notification),
+        day=_day(notification),
     )
+    return message if notification.includes else _fitted(message)
+
+
+def _fitted(message: MessageText) -> MessageText:
+    """Cut to the limit: first what says least to whoever must act. Headline, verdict and the last lines stay."""
+    left = _LIMIT - sum(
+        _units(line) + 1 for line in (message.first_line, message.verdict, message.link, message.reference)
+    )
+
+    def take(lines: Iterable[Line]) -> Iterator[Any]:
+        """Those of the lines that fit, the last one cut where enough of it is left."""
+        nonlocal left
+        for line in lines:
+            cut = clean(line, left - 4) if isinstance(line, str) and left > _LEAST else line
+            needed = _units(written(cut, message.day)) + 4  # its number, and the end of the line
+            if needed <= left:
+                left -= needed
+                yield cut
+
+    facts, steps = tuple(take(message.facts)), tuple(take(message.steps))
+    detail, layers = next(take([message.detail]), ""), next(take([message.layers]), "")
+    return replace(
+        message, facts=facts, steps=steps, detail=detail, layers=layers, notes=tuple(take(message.notes))
+    )
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def written(line: Line, day: date | None, *, form: str = "%H:%M:%S") -> str:
+    """A line with its moments in UTC, said once; with the date only where that is not `day`, or changes."""
+    if isinstance(line, str):
+        return line
+    last = max((number for number, part in enumerate(line) if isinstance(part, datetime)), default=-1)
+    words: list[str] = []
+    for number, part in enumerate(line):
+        if isinstance(part, datetime):
+            moment = part.astimezone(UTC)
+            words.append(moment.strftime(form if moment.date() == day else f"%Y-%m-%d {form}"))
+            words.append(" UTC" if number == last else "")
+            day = moment.date()
+        else:
+            words.append(part)
+    return "".join(words)
 
 
 def plain_text(message: MessageText) -> str:
     """The whole message, for the log and for Slack's fallback."""
-    steps = [f"{number}. {step}" for number, step in enumerate(message.steps, start=1)]
-    lines = [f"{message.symbol} {message.headline}", *message.body, *steps, *message.notes, message.reference]
-    return "\n".join(lines)
+    lines = (
+        message.first_line,
+        message.verdict,
+        message.detail,
+        *message.written_facts,
+        *message.numbered_steps,
+        *message.notes,
+        message.layers,
+        message.link,
+        message.reference,
+    )
+    return "\n".join(filter(None, lines))
 
 
 def short_text(message: MessageText) -> str:
     """The least that must be read, for receivers that refuse the whole."""
-    return "\n".join((f"{message.symbol} {message.headline}", *message.facts, message.reference))
+    return "\n".join(
+        filter(None, (message.first_line, message.verdict, *message.written_facts, message.reference))
+    )
 
 
 def headline(notification: Notification) -> str:
-    """The first line: what, in words, such as `main: token rejected`."""
+    """The first line without whose move it is: what, in words, such as `main: token rejected`."""
     if notification.database is None:
         return notification.title
     if notification.cause is None:
         return f"{notification.database}: {notification.title}"
-    took = format_duration(notification.duration or timedelta(0))
+    took = _lasted(notification.duration)
     by_canary = notification.by_canary
     match notification.kind:
         case NotificationKind.CLOSED if notification.ended_within and notification.since:
-            least = format_duration(notification.ended_within[0] - notification.since)
+            least = _lasted(notification.ended_within[0] - notification.since)
             words = f"recovered while nobody checked, after {least} to {took}"
         case NotificationKind.CLOSED:
             words = f"closed after {took}{_WITHOUT_CANARY}" if by_canary else f"recovered after {took}"
@@ -107,17 +204,37 @@ def headline(notification: Notification) -> str:
     return f"{notification.database}: {words}"
 
 
-def facts(notification: Notification) -> tuple[str, ...]:
-    """The lines under the headline: since when, how often it failed, what the causes were."""
-    lines: list[str] = []
+def _with_place(notification: Notification, origin: Origin) -> Notification:
+    """The notification as its first line names it: `main (staging, fra)`.
+
+    A long name must not push what happened out of the line.
+    """
+    place = ", ".join(filter(None, (origin.environment, origin.region)))
+    behind = f" ({clean(place, _PLACE_LIMIT)})" if place else ""
+    if notification.database is None:
+        return replace(notification, title=notification.title + behind)
+    return replace(notification, database=clean(notification.database, NAME_LIMIT - len(behind)) + behind)
+
+
+def whose_move(notification: Notification) -> str:
+    """What the first line ends with: ` · your move`; empty where it is nobody's."""
+    advice = None if notification.kind is NotificationKind.UNWATCHED else advice_of(notification)
+    words = "" if advice is None else advice.whose_move.as_move
+    return f" · {words}" if words else ""
+
+
+def facts(notification: Notification) -> tuple[Line, ...]:
+    """What is known beyond the verdict: since when, how often it failed, what the causes were."""
+    lines: list[Line] = []
     if notification.since is not None:
-        span = f"since {format_time(notification.since)}"
-        if notification.until is not None:
+        count = _count(notification)
+        if notification.until is None:
+            lines.append(("since ", notification.since, count))
+        else:
             seen_until = notification.ended_within[0] if notification.ended_within else notification.until
-            span = f"{_state(notification)} {format_time(notification.since)} to {format_time(seen_until)}"
-        lines.append(span + _count(notification))
+            lines.append((f"{_state(notification)} ", notification.since, " to ", seen_until, count))
         if notification.unchecked:
-            lines.append(unchecked_words(notification.unchecked))
+            lines.append(_unchecked_line(notification.unchecked))
     if notification.nothing_reached and notification.is_good_news:
         lines.append("Nothing else could be reached from here either: it may have been our own network.")
     if notification.kind is NotificationKind.UNWATCHED:
@@ -127,23 +244,29 @@ def facts(notification: Notification) -> tuple[str, ...]:
         lines.append(f"{word}: {_in_order(notification.causes)}")
     elif earlier := [cause for cause in notification.causes if cause is not notification.cause]:
         lines.append(f"before: {_in_order(earlier)}")
-    return (*lines, *_included(notification.includes))
+    return (*lines, *_included(notification))
 
 
 def unchecked_words(spans: Sequence[tuple[datetime, datetime]]) -> str:
     """From when to when nobody checked; of many spans the longest."""
+    return "".join(format_time(part) if isinstance(part, datetime) else part for part in _unchecked_line(spans))
+
+
+def _unchecked_line(spans: Sequence[tuple[datetime, datetime]]) -> tuple[str | datetime, ...]:
     shown = spans if len(spans) <= _MOST_SPANS else [max(spans, key=lambda span: span[1] - span[0])]
-    words = ", ".join(f"{format_time(start)} to {format_time(end)}" for start, end in shown)
+    parts: list[str | datetime] = [part for start, end in shown for part in (", ", start, " to ", end)]
     if len(shown) == len(spans):
-        return f"nobody checked {words}"
+        return ("nobody checked ", *parts[1:])
     in_all = sum((end - start for start, end in spans), timedelta(0))
-    return f"nobody checked for {format_duration(in_all)} in all, the longest {words}"
+    return (f"nobody checked for {format_duration(in_all)} in all, the longest ", *parts[1:])
 
 
-def _included(parts: Sequence[Notification]) -> Iterator[str]:
+def _included(notification: Notification) -> Iterator[str]:
     """A line for each of the first, and the numbers of the rest."""
+    sent_at, parts = notification.sent_at or notification.created_at, notification.includes
     for part in parts[:_MOST_INCLUDED]:
-        words = headline(replace(part, database=part.database and clean(part.database, NAME_LIMIT)))
+        name = part.database and clean(part.database, NAME_LIMIT)
+        words = headline(replace(part, database=name, sent_at=sent_at))
         number = "" if part.incident is None else f" (incident {part.incident})"
         yield f"{_symbol(part)} {words.replace('you missed this: ', '')}{number}"
     if rest := parts[_MOST_INCLUDED:]:
@@ -162,17 +285,19 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, run)) for run in runs)
 
 
-def explanation(notification: Notification) -> tuple[str, ...]:
-    """What it means and whose move it is; nothing for good news."""
-    advice = advice_of(notification)
-    if advice is None:
+def _how_to_stop(notification: Notification) -> tuple[str, ...]:
+    if notification.kind is not NotificationKind.REMINDER or notification.incident is None:
         return ()
-    lines = [advice.meaning, f"whose move: {advice.whose_move.words}"]
-    if notification.layers:
-        lines.append(f"doctor: {notification.layers}")
-    if notification.kind is NotificationKind.REMINDER and notification.incident is not None:
-        lines.append(f"To stop these reminders: upstash-monitor incidents ack {notification.incident}")
-    return tuple(lines)
+    return (f"To stop these reminders: {_PROGRAM} incidents ack {notification.incident}",)
+
+
+def _link(notification: Notification, origin: Origin) -> str:
+    """The database's page, or the one of all."""
+    if not origin.page_url:
+        return ""
+    name = notification.database
+    path = "/" if name is None else "/databases/" + quote(name, safe="", errors="replace")
+    return origin.page_url + path if len(path) <= _LINK_LIMIT else origin.page_url + "/"
 
 
 def advice_of(notification: Notification) -> Advice | None:
@@ -191,7 +316,7 @@ def next_steps(notification: Notification) -> tuple[str, ...]:
 def reference(notification: Notification) -> str:
     """The last line, by which a message that comes twice is recognised: `incident 12 · opened`."""
     if notification.incident is None:
-        return f"upstash-monitor · {notification.kind.value}"
+        return f"{_PROGRAM} · {notification.kind.value}"
     return f"incident {notification.incident} · {notification.kind.value}"
 
 
@@ -203,16 +328,24 @@ def _short_span(notification: Notification) -> str:
     """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began."""
     if notification.since is None or notification.until is None:
         return _state(notification)
-    form = "%H:%M" if notification.since.date() == notification.until.date() else "%Y-%m-%d %H:%M"
-    return f"{_state(notification)} {notification.since.strftime(form)} to {notification.until.strftime(form)} UTC"
+    span = (f"{_state(notification)} ", notification.since, " to ", notification.until)
+    return written(span, _day(notification), form="%H:%M")
+
+
+def _day(notification: Notification) -> date:
+    return (notification.sent_at or notification.created_at).astimezone(UTC).date()
+
+
+def _lasted(duration: timedelta | None) -> str:
+    """How long something lasted; what is over within half a second did not last `0 s`."""
+    words = format_duration(duration or timedelta(0))
+    return "less than 1 s" if words == "0 s" else words
 
 
 def _count(notification: Notification) -> str:
-    if not notification.checks_failed:
-        return ""
     checks = "check" if notification.checks_failed == 1 else "checks"
     failed = "slow" if notification.severity is Severity.WARNING else "failed"
-    return f", {notification.checks_failed} {checks} {failed}"
+    return f", {notification.checks_failed} {checks} {failed}" if notification.checks_failed else ""
 
 
 def _in_order(causes: Sequence[Outcome]) -> str:
@@ -233,9 +366,10 @@ def clean(text: str, limit: int) -> str:
     return units[: 2 * (limit - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
 
 
-def _lines(texts: Iterable[str], limit: int) -> tuple[str, ...]:
+def _lines(texts: Iterable[LineT], limit: int) -> tuple[LineT, ...]:
     """Slack refuses a block without text, so what is empty once cleaned is left out."""
-    return tuple(filter(None, (clean(text, limit) for text in texts)))
+    cleaned = (clean(text, limit) if isinstance(text, str) else text for text in texts)
+    return tuple(filter(None, cleaned))
 
 
 def _harmless(character: str) -> str:

@@ -20,6 +20,9 @@ from monitor.lib.times import PATTERN, parse_duration, write_duration
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+# At most four: they stand in front of the verdict.
+_MENTION = r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]{2,20}|!subteam\^S[A-Z0-9]{2,20})>"
+_MENTIONS = re.compile(rf"{_MENTION}(?: {_MENTION}){{0,3}}")
 _BOT_IN_PATH = re.compile(r"/bot[0-9]+:")
 # Nobody gives a database a name like this, and many a token looks so.
 _TOKEN_LIKE = re.compile(r"(?=\S*[a-z])(?=\S*[A-Z])(?=\S*[0-9])[A-Za-z0-9+/=]{30,}")
@@ -123,6 +126,12 @@ def _slack_webhook(value: Secret) -> Secret:
     return value
 
 
+def _slack_mention(value: str) -> str:
+    if value and not _MENTIONS.fullmatch(value):
+        raise ValueError("wanted <!here>, <!channel>, <@U…> of a member or <!subteam^S…> of a group, or several")
+    return value
+
+
 def _password(value: Secret | None) -> Secret | None:
     if value is not None and value.reveal() != value.reveal().strip():
         raise ValueError("wanted a password without spaces around it")
@@ -178,6 +187,7 @@ SecretText = Annotated[
 ]
 SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
 SlackWebhook = Annotated[SecretText, AfterValidator(_slack_webhook)]
+SlackMention = Annotated[str, AfterValidator(_slack_mention)]
 OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]
 OptionalPassword = Annotated[SecretText | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
 BotToken = Annotated[SecretText, AfterValidator(_bot_token)]

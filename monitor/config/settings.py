@@ -27,6 +27,7 @@ from monitor.config.setting_types import (
     Port,
     SecretText,
     SecretUrl,
+    SlackMention,
     SlackWebhook,
     Switch,
     WholeNumber,
@@ -132,6 +133,9 @@ class SlackSettings(_Section):
     type: Literal["slack"]
     name: Name = "slack"
     webhook_url: SlackWebhook = Field(description="https://hooks.slack.com/services/…")
+    mention: SlackMention = Field(
+        "", description="Whom a critical opening calls: <!here>, <!channel>, <@U…> or <!subteam^S…>."
+    )
 
 
 class TelegramSettings(_Section):
@@ -141,6 +145,7 @@ class TelegramSettings(_Section):
     name: Name = "telegram"
     bot_token: BotToken = Field(description="The token that @BotFather gave.")
     chat_id: ChatId = Field(description="A chat's number, or @name of a channel.")
+    topic: WholeNumber | None = Field(None, ge=1, le=2**53, description="The topic of a forum: message_thread_id.")
     api_url: BotApiUrl = Field("https://api.telegram.org", description="Another Bot API server.")
 
 

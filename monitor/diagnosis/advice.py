@@ -32,6 +32,11 @@ class WhoseMove(Enum):
         """What stands after `whose move:`."""
         return _WORDS_OF_MOVE[self]
 
+    @property
+    def as_move(self) -> str:
+        """What the first line of a message ends with; empty for nobody's."""
+        return _AS_MOVE[self]
+
 
 _WORDS_OF_MOVE = {
     WhoseMove.YOURS: "yours",
@@ -39,6 +44,13 @@ _WORDS_OF_MOVE = {
     WhoseMove.YOURS_THEN_UPSTASH: "yours, then Upstash",
     WhoseMove.NETWORK: "the network on the way",
     WhoseMove.NOBODY: "nobody",
+}
+_AS_MOVE = {
+    WhoseMove.YOURS: "your move",
+    WhoseMove.UPSTASH: "Upstash's move",
+    WhoseMove.YOURS_THEN_UPSTASH: "your move, then Upstash's",
+    WhoseMove.NETWORK: "the network's move",
+    WhoseMove.NOBODY: "",
 }
 
 

@@ -10,7 +10,7 @@ import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from loguru import logger
@@ -173,8 +173,10 @@ class Deliverer:
         channel = self._channels[delivery.channel]
         notes = await self._notes(delivery)
         timeout = self._send_timeout()
+        notification = replace(delivery.notification, sent_at=self._clock())
         return await on_daemon_thread(
-            lambda: channel.send(delivery.notification, notes=notes, timeout=timeout), name="delivery"
+            lambda: channel.send(notification, notes=notes, reply_to=delivery.reply_to, timeout=timeout),
+            name="delivery",
         )
 
     async def _notes(self, delivery: Delivery) -> tuple[str, ...]:

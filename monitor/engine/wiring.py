@@ -335,12 +335,13 @@ def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
     match settings:
         case SlackSettings():
             url = settings.webhook_url.reveal()
-            return SlackChannel(name=settings.name, webhook_url=url, scrub=scrub)
+            return SlackChannel(name=settings.name, webhook_url=url, mention=settings.mention, scrub=scrub)
         case TelegramSettings():
             return TelegramChannel(
                 name=settings.name,
                 bot_token=settings.bot_token.reveal(),
                 chat_id=settings.chat_id,
+                topic=settings.topic,
                 api_url=settings.api_url,
                 scrub=scrub,
             )

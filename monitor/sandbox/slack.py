@@ -20,6 +20,8 @@ _ALL_BLOCKS_LIMIT = 13_200
 _SWITCH = {"plain_text": "emoji", "mrkdwn": "verbatim"}
 # `<!channel>`, `<@U1>`, `<https://…|label>`: what Slack reads as more than text.
 _CONTROL = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
+_CODE = re.compile(r"`([^`\n]+)`")
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
 _BOLD = re.compile(r"(?<!\w)\*(\S(?:[^*\n]*\S)?)\*(?!\w)")
 
 Json = Mapping[str, Any]
@@ -31,40 +33,44 @@ class SlackRefusedError(Exception):
 
 def check(payload: Json) -> None:
     """Raises `SlackRefusedError` for a payload that Slack would not post."""
-    text, blocks = payload.get("text"), payload.get("blocks")
+    text, blocks, attachments = payload.get("text"), payload.get("blocks"), payload.get("attachments")
     if not isinstance(text, str | None):
         raise SlackRefusedError("invalid_payload")
     if blocks is not None and not (isinstance(blocks, list) and _are_blocks(blocks)):
         raise SlackRefusedError("invalid_blocks")
-    if not (text and text.strip()) and not blocks:
+    if attachments is not None and not (isinstance(attachments, list) and all(map(_is_attachment, attachments))):
+        raise SlackRefusedError("invalid_attachments")
+    if len(json.dumps([blocks, attachments], ensure_ascii=False)) > _ALL_BLOCKS_LIMIT:
+        raise SlackRefusedError("invalid_blocks")
+    if not (text and text.strip()) and not blocks and not attachments:
         raise SlackRefusedError("no_text")
 
 
 def shown(payload: Json) -> str:
-    """A payload that was taken as a person reads it: the blocks from top to bottom; without blocks the text."""
-    if not payload.get("blocks"):
-        return _rendered({"type": "mrkdwn", "text": payload["text"]})
-    return "\n".join(_rendered(part) for part in _parts(payload))
+    """A payload that was taken as a person reads it: blocks, then attachments; without blocks the text first."""
+    parts = [] if payload.get("blocks") else [{"type": "mrkdwn", "text": payload.get("text") or ""}]
+    return "\n".join(filter(None, map(_rendered, [*parts, *_parts(payload)])))
 
 
 def mentions(payload: Json) -> tuple[str, ...]:
     """Whom a payload that was taken would call: `<!channel>`, `<@U1>` and the like where Slack reads them."""
     texts = [payload.get("text") or ""]
     texts += [part["text"] for part in _parts(payload) if part["type"] == "mrkdwn"]
-    return tuple(
-        found.group(1) for text in texts for found in _CONTROL.finditer(text) if found.group(1)[0] in "!@#"
-    )
+    found = [each.group(1) for text in texts for each in _CONTROL.finditer(text)]
+    return tuple(one for one in found if one[0] in "!@#" and not one.startswith("!date^"))
 
 
 def _parts(payload: Json) -> list[Json]:
     """Every text object, from top to bottom."""
-    return [part for block in payload.get("blocks") or () for part in block.get("elements", [block.get("text")])]
+    attached = [block for attachment in payload.get("attachments") or () for block in attachment["blocks"]]
+    blocks = [*(payload.get("blocks") or ()), *attached]
+    return [part for block in blocks for part in block.get("elements", [block.get("text")])]
 
 
 def _rendered(part: Json) -> str:
     text = str(part["text"])
     if part["type"] == "mrkdwn":
-        text = _BOLD.sub(r"\1", _CONTROL.sub(_replacement, text))
+        text = _BOLD.sub(r"\1", _CODE.sub(r"\1", _CONTROL.sub(_replacement, text)))
     return html.unescape(text)
 
 
@@ -77,6 +83,15 @@ def _are_blocks(blocks: list[Any]) -> bool:
     if len(blocks) > _BLOCKS_LIMIT or len(json.dumps(blocks, ensure_ascii=False)) > _ALL_BLOCKS_LIMIT:
         return False
     return all(isinstance(block, dict) and _is_block(block) for block in blocks)
+
+
+def _is_attachment(attachment: Any) -> bool:
+    """One in the form that has blocks: with a colour, and the text that is read out in its place."""
+    if not isinstance(attachment, dict) or attachment.keys() != {"color", "fallback", "blocks"}:
+        return False
+    colour, fallback, blocks = attachment["color"], attachment["fallback"], attachment["blocks"]
+    is_coloured = isinstance(colour, str) and _COLOUR.fullmatch(colour) is not None
+    return is_coloured and isinstance(fallback, str) and isinstance(blocks, list) and _are_blocks(blocks)
 
 
 def _is_block(block: Json) -> bool:

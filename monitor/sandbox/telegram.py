@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _TEXT_LIMIT = 4096  # UTF-16 units, after entity parsing
-_TAGS = ("b", "i", "code", "pre")
+_TAGS = ("a", "b", "i", "code", "pre")
+_HREF = re.compile(r' href="https?://[^\s"<>]+"')
 _TOKEN = re.compile(
     r"<(?P<slash>/?)(?P<tag>[a-zA-Z][a-zA-Z0-9-]*)(?P<attributes>[^<>]*)>"
     r"|(?P<entity>&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)"
@@ -76,7 +77,9 @@ def _parsed(text: str) -> tuple[str, str]:
                 raise _broken(f'Unmatched end tag {offset}, expected "</{expected}>", found "</{tag}>"')
         elif tag not in _TAGS:
             raise _broken(f'Unsupported start tag "{tag}" {offset}')
-        elif token["attributes"].strip():
+        elif tag == "a" and _HREF.fullmatch(token["attributes"]):
+            open_tags.append(tag)
+        elif tag == "a" or token["attributes"].strip():
             raise _broken(f'Unexpected attributes of the tag "{tag}" {offset}')
         else:
             open_tags.append(tag)

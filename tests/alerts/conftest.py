@@ -13,10 +13,12 @@ from monitor.alerts.channel import Channel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
+from monitor.alerts.text import NO_ORIGIN, Origin
 from monitor.checks.observation import Outcome
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.lib.text import Scrubber
 from monitor.sandbox.messaging import MessagingStandIn
-from tests.judging import explain
+from tests.judging import PROFILE, explain
 
 # Far longer than loopback ever takes; a test that runs into it has failed.
 LONG = timedelta(seconds=20)
@@ -40,6 +42,26 @@ CHANGED = replace(
 REMINDER = replace(OPENED, kind=NotificationKind.REMINDER, created_at=SINCE + timedelta(hours=1), checks_failed=62)
 CLOSED = replace(CHANGED, kind=NotificationKind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
 MISSED = replace(CLOSED, kind=NotificationKind.MISSED)
+ONGOING = replace(REMINDER, kind=NotificationKind.ONGOING)
+UNWATCHED = replace(REMINDER, kind=NotificationKind.UNWATCHED)
+DIAGNOSED = replace(OPENED, layers="did not pass: token, rediss:// · not tried: PING · not known: Railway")
+SLOW = replace(
+    OPENED,
+    severity=Severity.WARNING,
+    cause=Outcome.SLOW,
+    causes=(Outcome.SLOW,),
+    checks_failed=5,
+    detail="812 ms, above 500 ms",
+    verdict=explain(Outcome.SLOW),
+)
+WARNING = Notification(
+    kind=NotificationKind.WARNING,
+    created_at=SINCE,
+    database="main",
+    title="the certificate ends in 13 days (2026-12-06)",
+    severity=Severity.WARNING,
+    verdict=Verdict(code=VerdictCode.CERTIFICATE_ENDS_SOON, outcome=Outcome.OK, profile=PROFILE),
+)
 MONITOR = Notification(
     kind=NotificationKind.MONITOR,
     created_at=SINCE,
@@ -55,6 +77,16 @@ TEST = Notification(
     severity=Severity.WARNING,
     detail="If you can read this, alerts will arrive here.",
 )
+MISSED_MANY = Notification(
+    kind=NotificationKind.MISSED,
+    created_at=SINCE + timedelta(days=1, hours=2),
+    title="you missed this: 4 messages in 1 d 2 h, 1 still open",
+    includes=(
+        replace(REMINDER, kind=NotificationKind.MISSED, created_at=SINCE + timedelta(days=1), verdict=None),
+        replace(MISSED, incident=13, database="cache", verdict=None),
+    ),
+)
+ORIGIN = Origin(environment="staging", region="fra", page_url="https://monitor.example")
 
 
 @pytest.fixture(autouse=True)
@@ -71,17 +103,25 @@ def inbox() -> Iterator[MessagingStandIn]:
         yield inbox
 
 
-def slack(inbox: MessagingStandIn) -> SlackChannel:
-    return SlackChannel(name="slack", webhook_url=inbox.slack_url, scrub=Scrubber([inbox.slack_url]))
+def slack(inbox: MessagingStandIn, *, mention: str = "", origin: Origin = NO_ORIGIN) -> SlackChannel:
+    return SlackChannel(
+        name="slack",
+        webhook_url=inbox.slack_url,
+        mention=mention,
+        scrub=Scrubber([inbox.slack_url]),
+        origin=origin,
+    )
 
 
-def telegram(inbox: MessagingStandIn) -> TelegramChannel:
+def telegram(inbox: MessagingStandIn, *, topic: int | None = None, origin: Origin = NO_ORIGIN) -> TelegramChannel:
     return TelegramChannel(
         name="telegram",
         bot_token=inbox.bot_token,
         chat_id=inbox.chat_id,
+        topic=topic,
         api_url=inbox.telegram_api_url,
         scrub=Scrubber([inbox.bot_token]),
+        origin=origin,
     )
 
 

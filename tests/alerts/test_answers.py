@@ -253,15 +253,16 @@ def test_telegrams_own_pause_comes_before_the_header(service: Service) -> None:
 
 
 def test_slack_gets_plain_text_when_it_refuses_the_blocks(service: Service) -> None:
-    """What, since when, and the number: short, without blocks; the alert arrives."""
+    """What, why, since when, and the number: short, without blocks; the alert arrives."""
     service.replies = [Response("invalid_blocks", 400), Response("ok", 200)]
     assert service.slack().send(OPENED, timeout=LONG).status is CONFIRMED
     first, second = service.bodies
     assert "blocks" in first
-    assert "blocks" not in second
+    assert second.keys().isdisjoint({"blocks", "attachments"})
     assert str(second["text"]).splitlines() == [
-        "🔴 main: token rejected",
-        "since 2026-11-23 14:02:09 UTC, 2 checks failed",
+        "🔴 main: token rejected · your move",
+        "The database was reached and does not accept this token.",
+        "since 14:02:09 UTC, 2 checks failed",
         "incident 12 · opened",
     ]
 
@@ -284,7 +285,7 @@ def test_telegram_gets_plain_text_when_it_refuses_the_form(service: Service, des
     assert service.telegram().send(OPENED, timeout=LONG).status is CONFIRMED
     second = service.bodies[1]
     assert "parse_mode" not in second
-    assert str(second["text"]).splitlines()[0] == "🔴 main: token rejected"
+    assert str(second["text"]).splitlines()[0] == "🔴 main: token rejected · your move"
     assert str(second["text"]).splitlines()[-1] == "incident 12 · opened"
     assert service.telegram().send(OPENED, timeout=LONG).status is PERMANENT
     assert len(service.requests) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +23,7 @@ from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.observation import Outcome
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.server import LoopbackServer
-from tests.alerts.conftest import LONG, MONITOR, OPENED, SINCE, both, slack, telegram
+from tests.alerts.conftest import LONG, MONITOR, OPENED, ORIGIN, SINCE, slack, telegram
 
 HOSTILE = (
     "<!channel> <!here> <!everyone> <@U1> <#C1> <!subteam^S1> <https://evil.example|click>",
@@ -48,11 +49,19 @@ HOSTILE = (
 )
 
 
+# The only markup in Slack: a moment, a link to the page, the status page.
+OURS = re.compile(
+    r"<!date\^[0-9]+\^(?:\{date_short_pretty\} )?\{time_secs\}\|[0-9: -]+ UTC>"
+    r"|<https://monitor\.example/[A-Za-z0-9%._~/-]*\|Open the page>|<https://status\.upstash\.com>"
+)
+
+
 def fields(text: str) -> list[Notification]:
     """The text in each field that can hold somebody else's words, one at a time and then in all of them."""
     return [
         replace(OPENED, database=text),
         replace(OPENED, detail=text),
+        replace(OPENED, layers=text),
         replace(MONITOR, title=text),
         replace(MONITOR, detail=text),
         replace(MONITOR, steps=(text, text, text)),
@@ -74,19 +83,21 @@ def strings(value: object) -> Iterator[str]:
 
 def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...]) -> None:
     """Taken by both services at the first try, with nobody mentioned and no foreign text become markup."""
-    message = compose(notification, notes)
-    html = as_html(message)
+    message = compose(notification, notes, ORIGIN)
+    assert notification.includes or len(plain_text(message)) <= 900
+    assert not message.verdict or message.verdict in plain_text(message).splitlines()
+    html = re.sub(r'<a href="https://monitor\.example/[A-Za-z0-9%._~/-]*">Open the page</a>', "", as_html(message))
     for tag in ("b", "i", "code"):
         assert html.count(f"<{tag}>") == html.count(f"</{tag}>") <= 2 + len(message.notes)
         html = html.replace(f"<{tag}>", "").replace(f"</{tag}>", "")
     for text in (html, *strings(payload(message))):
-        text_alone = text.replace("<https://status.upstash.com>", "")
+        text_alone = OURS.sub("", text)
         assert "<" not in text_alone
         assert ">" not in text_alone
     for line in (*plain_text(message).splitlines(), *short_text(message).splitlines()):
         assert {unicodedata.category(character) for character in line}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     before, arrived = inbox.requests, len(inbox.messages)
-    for channel in both(inbox):
+    for channel in (slack(inbox, origin=ORIGIN), telegram(inbox, origin=ORIGIN)):
         result = channel.send(notification, notes=notes, timeout=LONG)
         assert result.status is DeliveryStatus.CONFIRMED
     # A form that was refused would have been sent a second time, as plain text.
@@ -96,7 +107,7 @@ def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str,
         assert received.text.splitlines()[-1] == message.reference
     [in_slack, _] = inbox.messages[arrived:]
     assert len(in_slack.payload["text"]) <= 4000
-    assert len(json.dumps(in_slack.payload["blocks"], ensure_ascii=False)) < 10_000
+    assert len(json.dumps(in_slack.payload, ensure_ascii=False)) < 10_000
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
@@ -155,7 +166,7 @@ def test_a_step_begins_no_style_in_slack(inbox: MessagingStandIn) -> None:
     """Steps stand in markup; a variable's name keeps its underscores, foreign asterisks have no effect."""
     step = "Set UPSTASH_REDIS_REST_TOKEN, not *bold* _it_ ~no~ `code`"
     slack(inbox).send(replace(MONITOR, steps=(step,)), timeout=LONG)
-    text = inbox.messages[0].payload["blocks"][2]["text"]["text"]
+    text = inbox.messages[0].payload["attachments"][0]["blocks"][1]["text"]["text"]
     assert text == "*Next*\n1. Set UPSTASH_REDIS_REST_TOKEN, not ∗bold∗ ＿it＿ ∼no∼ 'code'"
 
 
@@ -164,7 +175,7 @@ def test_a_name_in_telegram_mentions_nobody(inbox: MessagingStandIn) -> None:
     telegram(inbox).send(replace(OPENED, database="@ann", detail="ask @bob"), timeout=LONG)
     [message] = inbox.messages
     lines = message.text.splitlines()
-    assert lines[0] == "🔴 @\u2060ann: token rejected"
+    assert lines[0] == "🔴 @\u2060ann: token rejected · your move"
     assert "ask @bob" in lines
 
 
@@ -199,7 +210,7 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         assert hook.send(notification, notes=("a line",), timeout=LONG).status is DeliveryStatus.CONFIRMED
     body = json.loads(receiver.requests[0].body)
     assert body.pop("detail").startswith("WRONGPASS [2J xxx")
-    meaning, whose = body["facts"][2:]
+    meaning = body["meaning"]
     steps = body.pop("next_steps")
     assert len(steps) == 3
     assert body == {
@@ -225,13 +236,12 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "includes": [],
         "unchecked": [],
         "nothing_reached": False,
-        "headline": "main: token rejected",
-        "facts": [
-            "since 2026-11-23 14:02:09 UTC, 2 checks failed",
-            "WRONGPASS [2J " + "x" * 335 + "…",
-            meaning,
-            whose,
-        ],
+        "sent_at": None,
+        "environment": None,
+        "region": None,
+        "headline": "main: token rejected · your move",
+        "facts": ["since 14:02:09 UTC, 2 checks failed"],
         "notes": ["a line"],
+        "page_url": None,
         "reference": "incident 12 · opened",
     }

@@ -1,230 +1,116 @@
-"""Every kind of message, whole, as it is posted to Slack and Telegram."""
+"""Every kind of message, whole, as each channel posts it and as people read it: the files in `golden`.
+
+After a change of the words, `UPSTASH_MONITOR_GOLDEN=write` writes them anew; then they are to be read.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
-from monitor.alerts.notification import Notification
+from monitor.alerts.channel import Channel, LogChannel
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryStatus
+from monitor.alerts.slack import payload
+from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text
+from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.observation import Outcome
-from monitor.sandbox.messaging import MessagingStandIn
+from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
+from monitor.sandbox.server import LoopbackServer
 from tests.alerts.conftest import (
     CHANGED,
     CLOSED,
+    DIAGNOSED,
     LONG,
     MISSED,
+    MISSED_MANY,
     MONITOR,
+    ONGOING,
     OPENED,
+    ORIGIN,
     REMINDER,
+    SINCE,
+    SLOW,
     TEST,
+    UNWATCHED,
+    WARNING,
     slack,
     telegram,
 )
 from tests.judging import explain
 
+GOLDEN = Path(__file__).parent / "golden"
 LATE = "This comes 58 min late: it could not be delivered before."
-MEANING = "The database was reached and does not accept this token."
-STEPS = """\
-1. Copy URL and token of one database in the Upstash console into UPSTASH_REDIS_REST_URL and\
- UPSTASH_REDIS_REST_TOKEN.
-2. A worker that reads the same value needs the same change, and a deployment.
-3. If it worked before, ask who reset the credentials: that revokes every older token."""
-STEPS_HTML = STEPS.replace("'", "&#x27;")
+MENTION = "<!here>"
+KINDS: dict[str, tuple[Notification, tuple[str, ...], Origin]] = {
+    "opened": (OPENED, (), NO_ORIGIN),
+    "opened with all there is": (DIAGNOSED, (LATE,), ORIGIN),
+    "opened as a warning": (SLOW, (), NO_ORIGIN),
+    "changed": (CHANGED, (), NO_ORIGIN),
+    "reminder": (REMINDER, (), NO_ORIGIN),
+    "ongoing": (ONGOING, (), NO_ORIGIN),
+    "closed": (CLOSED, (), ORIGIN),
+    "unwatched": (UNWATCHED, (), NO_ORIGIN),
+    "missed": (MISSED, (LATE,), NO_ORIGIN),
+    "missed, many": (MISSED_MANY, (), NO_ORIGIN),
+    "warning": (WARNING, (), NO_ORIGIN),
+    "monitor": (MONITOR, (), ORIGIN),
+    "test": (TEST, (), NO_ORIGIN),
+}
 
 
-def header(text: str) -> dict[str, Any]:
-    return {"type": "header", "text": {"type": "plain_text", "text": text, "emoji": False}}
+def as_json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=2)
 
 
-def section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "plain_text", "text": text, "emoji": False}}
-
-
-def next_section(steps: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": f"*Next*\n{steps}", "verbatim": True}}
-
-
-def context(text: str) -> dict[str, Any]:
-    return {"type": "context", "elements": [{"type": "plain_text", "text": text, "emoji": False}]}
-
-
-EACH_KIND = pytest.mark.parametrize(
-    ("notification", "notes", "blocks", "html"),
-    [
-        pytest.param(
-            OPENED,
-            (),
-            [
-                header("🔴 main: token rejected"),
-                section(
-                    "since 2026-11-23 14:02:09 UTC, 2 checks failed\n"
-                    "WRONGPASS invalid or missing auth token\n"
-                    f"{MEANING}\n"
-                    "whose move: yours"
-                ),
-                next_section(STEPS),
-                context("incident 12 · opened"),
-            ],
-            "🔴 <b>main: token rejected</b>\n"
-            "since 2026-11-23 14:02:09 UTC, 2 checks failed\n"
-            "<code>WRONGPASS invalid or missing auth token</code>\n"
-            f"{MEANING}\n"
-            "whose move: yours\n"
-            f"{STEPS_HTML}\n"
-            "<code>incident 12 · opened</code>",
-            id="opened",
-        ),
-        pytest.param(
-            CHANGED,
-            (),
-            [
-                header("🔴 main: now token rejected"),
-                section(
-                    "since 2026-11-23 14:02:09 UTC, 9 checks failed\n"
-                    "before: response timed out\n"
-                    "WRONGPASS invalid or missing auth token\n"
-                    f"{MEANING}\n"
-                    "whose move: yours"
-                ),
-                next_section(STEPS),
-                context("incident 12 · changed"),
-            ],
-            "🔴 <b>main: now token rejected</b>\n"
-            "since 2026-11-23 14:02:09 UTC, 9 checks failed\n"
-            "before: response timed out\n"
-            "<code>WRONGPASS invalid or missing auth token</code>\n"
-            f"{MEANING}\n"
-            "whose move: yours\n"
-            f"{STEPS_HTML}\n"
-            "<code>incident 12 · changed</code>",
-            id="changed",
-        ),
-        pytest.param(
-            REMINDER,
-            (),
-            [
-                header("🔴 main: still token rejected after 1 h"),
-                section(
-                    "since 2026-11-23 14:02:09 UTC, 62 checks failed\n"
-                    "WRONGPASS invalid or missing auth token\n"
-                    f"{MEANING}\n"
-                    "whose move: yours\n"
-                    "To stop these reminders: upstash-monitor incidents ack 12"
-                ),
-                next_section(STEPS),
-                context("incident 12 · reminder"),
-            ],
-            "🔴 <b>main: still token rejected after 1 h</b>\n"
-            "since 2026-11-23 14:02:09 UTC, 62 checks failed\n"
-            "<code>WRONGPASS invalid or missing auth token</code>\n"
-            f"{MEANING}\n"
-            "whose move: yours\n"
-            "To stop these reminders: upstash-monitor incidents ack 12\n"
-            f"{STEPS_HTML}\n"
-            "<code>incident 12 · reminder</code>",
-            id="reminder",
-        ),
-        pytest.param(
-            CLOSED,
-            (),
-            [
-                header("🟢 main: recovered after 12 min 4 s"),
-                section(
-                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
-                    "causes: response timed out, then token rejected"
-                ),
-                context("incident 12 · closed"),
-            ],
-            "🟢 <b>main: recovered after 12 min 4 s</b>\n"
-            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
-            "causes: response timed out, then token rejected\n"
-            "<code>incident 12 · closed</code>",
-            id="closed",
-        ),
-        pytest.param(
-            MISSED,
-            (LATE,),
-            [
-                header("🟢 main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again"),
-                section(
-                    "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
-                    "causes: response timed out, then token rejected"
-                ),
-                section(LATE),
-                context("incident 12 · missed"),
-            ],
-            "🟢 <b>main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again</b>\n"
-            "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed\n"
-            "causes: response timed out, then token rejected\n"
-            f"<i>{LATE}</i>\n"
-            "<code>incident 12 · missed</code>",
-            id="missed",
-        ),
-        pytest.param(
-            MONITOR,
-            (),
-            [
-                header("🟡 upstash-monitor: the channel slack is broken"),
-                section(
-                    "Slack refused it (404 no_service): the webhook was removed; make a new one and set "
-                    "webhook_url"
-                ),
-                next_section("1. Correct the settings of slack and restart: what it missed is told then."),
-                context("upstash-monitor · monitor"),
-            ],
-            "🟡 <b>upstash-monitor: the channel slack is broken</b>\n"
-            "<code>Slack refused it (404 no_service): the webhook was removed; make a new one and set "
-            "webhook_url</code>\n"
-            "1. Correct the settings of slack and restart: what it missed is told then.\n"
-            "<code>upstash-monitor · monitor</code>",
-            id="monitor",
-        ),
-        pytest.param(
-            TEST,
-            (),
-            [
-                header("⚪ upstash-monitor: a test message for slack; nothing is wrong"),
-                section("If you can read this, alerts will arrive here."),
-                context("upstash-monitor · test"),
-            ],
-            "⚪ <b>upstash-monitor: a test message for slack; nothing is wrong</b>\n"
-            "<code>If you can read this, alerts will arrive here.</code>\n"
-            "<code>upstash-monitor · test</code>",
-            id="test",
-        ),
-    ],
-)
-
-
-@EACH_KIND
-def test_a_message_as_slack_gets_it(
-    inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
-) -> None:
-    """Blocks, and the same words as a fallback for notifications; links stay folded, names are not linked."""
-    assert slack(inbox).send(notification, notes=notes, timeout=LONG).status is DeliveryStatus.CONFIRMED
-    [message] = inbox.messages
-    payload = dict(message.payload)
-    fallback = payload.pop("text")
-    assert payload == {"blocks": blocks, "unfurl_links": False, "unfurl_media": False, "link_names": False}
-    assert fallback.splitlines() == [line for line in message.text.splitlines() if line != "Next"]
-
-
-@EACH_KIND
-def test_a_message_as_telegram_gets_it(
-    inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], blocks: list[Any], html: str
-) -> None:
-    """HTML without a preview of links."""
-    assert telegram(inbox).send(notification, notes=notes, timeout=LONG).status is DeliveryStatus.CONFIRMED
-    [message] = inbox.messages
-    assert message.payload == {
-        "chat_id": inbox.chat_id,
-        "text": html,
-        "parse_mode": "HTML",
-        "link_preview_options": {"is_disabled": True},
+def shown(inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], origin: Origin) -> str:
+    """What each channel posts, and how that reads."""
+    written: list[str] = []
+    with LoopbackServer(Response(status_code=204)) as receiver:
+        channels: list[Channel] = [
+            slack(inbox, mention=MENTION, origin=origin),
+            telegram(inbox, topic=17, origin=origin),
+            LogChannel(name="log", write=lambda level, text: written.append(f"{level}\n{text}"), origin=origin),
+            WebhookChannel(name="hook", url=receiver.url + "/hook", origin=origin),
+        ]
+        is_follow_up = notification.incident is not None and notification.kind is not NotificationKind.OPENED
+        reply_to = f"{inbox.chat_id} 7" if is_follow_up else None
+        for channel in channels:
+            result = channel.send(notification, notes=notes, reply_to=reply_to, timeout=LONG)
+            assert result.status is DeliveryStatus.CONFIRMED
+    parts = {
+        **{f"{one.service}, as it is read": one.text for one in inbox.messages},
+        "log": written[0],
+        **{f"{one.service}, as it is posted": as_json(one.payload) for one in inbox.messages},
+        "webhook": as_json(json.loads(receiver.requests[0].body)),
     }
+    return "\n".join(f"--- {name}\n{text}\n" for name, text in parts.items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_is_as_it_stands_in_its_file(inbox: MessagingStandIn, kind: str) -> None:
+    """To the letter, in each channel; taken at the first try."""
+    text = shown(inbox, *KINDS[kind])
+    file = GOLDEN / f"{kind.replace(',', '').replace(' ', '_')}.txt"
+    if os.environ.get("UPSTASH_MONITOR_GOLDEN") == "write":
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+    assert inbox.requests == 2
+
+
+def test_each_kind_has_a_file_and_each_file_a_kind() -> None:
+    """None is left over, and no kind of notification is without one."""
+    files = {f"{kind.replace(',', '').replace(' ', '_')}.txt" for kind in KINDS}
+    assert {file.name for file in GOLDEN.iterdir()} == files
+    assert {notification.kind for notification, _, _ in KINDS.values()} == set(NotificationKind)
 
 
 def test_the_status_page_is_a_link(inbox: MessagingStandIn) -> None:
@@ -233,16 +119,119 @@ def test_the_status_page_is_a_link(inbox: MessagingStandIn) -> None:
     notification = replace(OPENED, cause=cause, causes=(cause,), verdict=explain(cause))
     slack(inbox).send(notification, timeout=LONG)
     [message] = inbox.messages
-    steps = message.payload["blocks"][2]["text"]["text"]
+    steps = message.payload["attachments"][0]["blocks"][1]["text"]["text"]
     assert steps.splitlines()[1] == "1. See whether Upstash knows of it: <https://status.upstash.com>."
     assert "1. See whether Upstash knows of it: https://status.upstash.com." in message.text.splitlines()
 
 
 def test_a_long_name_leaves_room_for_what_happened(inbox: MessagingStandIn) -> None:
-    """A name of 200 characters is cut, not the words behind it."""
-    for channel in (slack(inbox), telegram(inbox)):
+    """A name of 200 characters is cut, not the words behind it; nor is a name so long part of a link."""
+    for channel in (slack(inbox, origin=ORIGIN), telegram(inbox, origin=ORIGIN)):
         channel.send(replace(MISSED, database="n" * 200), timeout=LONG)
+        channel.send(replace(OPENED, database="n" * 200), timeout=LONG)
     for message in inbox.messages:
         first = message.text.splitlines()[0]
-        assert first.endswith("…: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again")
+        ends = ("… (staging, fra): token rejected · your move", "14:14 UTC (token rejected), fine again")
+        assert first.endswith(ends)
         assert len(first) < 150
+    assert compose(replace(OPENED, database="n" * 200), origin=ORIGIN).link == "https://monitor.example/"
+
+
+def test_a_mention_calls_for_critical_openings_only(inbox: MessagingStandIn) -> None:
+    """What is set is what calls; a warning, a change, a reminder and good news call nobody."""
+    channel = slack(inbox, mention="<!here> <@U0123>")
+    for notification in (OPENED, SLOW, CHANGED, REMINDER, CLOSED, MONITOR, TEST):
+        channel.send(replace(notification, detail="<!channel> @everyone"), timeout=LONG)
+    assert [message.mentions for message in inbox.messages] == [("!here", "@U0123"), *[()] * 6]
+
+
+@pytest.mark.parametrize(
+    ("notification", "is_silent"),
+    [(OPENED, False), (CLOSED, False), (TEST, False), (SLOW, True), (WARNING, True), (MONITOR, True)],
+)
+def test_a_warning_rings_no_phone_in_telegram(
+    inbox: MessagingStandIn, notification: Notification, is_silent: bool
+) -> None:
+    """It is there to be read; a test message must show that the phone rings."""
+    telegram(inbox).send(notification, timeout=LONG)
+    assert inbox.messages[0].payload.get("disable_notification", False) is is_silent
+
+
+def test_follow_ups_reply_to_the_opening_in_telegram(inbox: MessagingStandIn) -> None:
+    """In its own chat only: a moved group counts its messages anew; one that was deleted is no obstacle."""
+    channel = telegram(inbox, topic=17)
+    opened = channel.send(OPENED, timeout=LONG)
+    assert opened.message_ref == f"{inbox.chat_id} 1"
+    channel.send(CLOSED, reply_to=opened.message_ref, timeout=LONG)
+    inbox.telegram_fault = MessagingFault.MIGRATED
+    channel.send(CLOSED, reply_to=opened.message_ref, timeout=LONG)
+    replies = [message.payload.get("reply_parameters") for message in inbox.messages]
+    assert replies == [None, {"message_id": 1, "allow_sending_without_reply": True}, None]
+    assert {message.payload["message_thread_id"] for message in inbox.messages} == {17}
+
+
+@pytest.mark.parametrize(
+    ("created_after", "until_after", "first", "second"),
+    [
+        (timedelta(seconds=10), None, "main: token rejected · your move", "since 14:02:09 UTC"),
+        (timedelta(days=1), None, "main: token rejected · your move", "since 2026-11-23 14:02:09 UTC"),
+        (None, timedelta(0), "main: recovered after less than 1 s", "down 14:02:09 to 14:02:09 UTC"),
+        (None, timedelta(seconds=1), "main: recovered after 1 s", "down 14:02:09 to 14:02:10 UTC"),
+        (
+            None,
+            timedelta(hours=10),
+            "main: recovered after 10 h",
+            "down 2026-11-23 14:02:09 to 2026-11-24 ",
+        ),
+        (
+            None,
+            timedelta(days=7),
+            "main: recovered after 7 d",
+            "down 2026-11-23 14:02:09 to 2026-11-30 ",
+        ),
+        (
+            timedelta(days=2),
+            timedelta(minutes=5),
+            "main: recovered after 5 min",
+            "down 2026-11-23 14:02:09 to 14:07:09 UTC",
+        ),
+    ],
+)
+def test_times_have_a_date_where_it_is_not_today(
+    created_after: timedelta | None, until_after: timedelta | None, first: str, second: str
+) -> None:
+    """Over midnight, within a second, of a week; what is told a day later says of which day it tells."""
+    if until_after is None:
+        notification = OPENED
+    else:
+        notification = replace(CLOSED, until=SINCE + until_after, created_at=SINCE + until_after, checks_failed=0)
+    if created_after is not None:
+        notification = replace(notification, sent_at=SINCE + created_after)
+    lines = plain_text(compose(notification)).splitlines()
+    assert lines[0][2:] == first
+    assert [line for line in lines if line.startswith(second)]
+
+
+def test_slack_shows_times_in_the_readers_zone() -> None:
+    """With the day where it is not today, and in UTC where Slack cannot show it."""
+    [seen, *_] = payload(compose(replace(OPENED, sent_at=SINCE + timedelta(days=1))))["attachments"][0]["blocks"]
+    at = int(SINCE.timestamp())
+    assert (
+        f"since <!date^{at}^{{date_short_pretty}} {{time_secs}}|2026-11-23 14:02:09 UTC>, 2 checks failed"
+        in seen["text"]["text"]
+    )
+    [seen, *_] = payload(compose(OPENED))["attachments"][0]["blocks"]
+    assert f"since <!date^{at}^{{time_secs}}|14:02:09 UTC>" in seen["text"]["text"]
+
+
+def test_what_is_cut_is_never_the_headline_or_the_verdict() -> None:
+    """At most 900 characters, whatever there is to say: the least important goes first."""
+    long = "word " * 200
+    full = replace(DIAGNOSED, detail=long, layers=long, database="n" * 200, severity=Severity.CRITICAL)
+    message = compose(full, (long, long, long), ORIGIN)
+    text = plain_text(message)
+    assert len(text) <= 900
+    whole = compose(DIAGNOSED, (), ORIGIN)
+    assert message.headline.endswith("… (staging, fra): token rejected · your move")
+    assert (message.verdict, message.facts, message.steps) == (whole.verdict, whole.facts, whole.steps)
+    assert (message.reference, message.detail[-1]) == (whole.reference, "…")

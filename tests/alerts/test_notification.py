@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
-from monitor.alerts.text import explanation, facts, headline, next_steps, reference
+from monitor.alerts.text import compose, facts, headline, next_steps, reference, written
 from monitor.checks.observation import Family, Outcome
-from monitor.diagnosis.advice import advise
+from monitor.diagnosis.advice import WhoseMove, advise, word
 from tests.alerts.conftest import CHANGED, CLOSED, OPENED, REJECTED, REMINDER, SINCE, TIMEOUT
-from tests.judging import PROFILE
+from tests.judging import PROFILE, explain
 
 SLOW = Outcome.SLOW
 MISSED = replace(CLOSED, kind=NotificationKind.MISSED, causes=(REJECTED,))
@@ -37,10 +37,14 @@ MONITOR = Notification(
         ),
         (
             replace(MISSED, until=SINCE + timedelta(hours=10)),
+            "main: you missed this: down 14:02 to 2026-11-24 00:02 UTC (token rejected), fine again",
+        ),
+        (
+            replace(MISSED, until=SINCE + timedelta(hours=10), sent_at=SINCE + timedelta(hours=11)),
             "main: you missed this: down 2026-11-23 14:02 to 2026-11-24 00:02 UTC (token rejected), fine again",
         ),
         (MONITOR, "upstash-monitor: a word"),
-        (replace(CLOSED, until=SINCE - timedelta(hours=1)), "main: recovered after 0 s"),
+        (replace(CLOSED, until=SINCE - timedelta(hours=1)), "main: recovered after less than 1 s"),
     ],
 )
 def test_the_first_line_is_what_happened(notification: Notification, expected: str) -> None:
@@ -52,22 +56,22 @@ def test_the_first_line_is_what_happened(notification: Notification, expected: s
 def test_every_cause_reads_well_in_every_first_line(outcome: Outcome) -> None:
     """Short enough for a phone's lock screen, and without underscores."""
     for notification in (OPENED, CHANGED, REMINDER, CLOSED, MISSED):
-        line = headline(replace(notification, cause=outcome, causes=(outcome,)))
+        line = compose(replace(notification, cause=outcome, causes=(outcome,))).headline
         assert line.startswith("main: ")
         assert "_" not in line
-        assert len(line) <= 90
+        assert len(line) <= 105
 
 
 @pytest.mark.parametrize(
     ("notification", "expected"),
     [
-        (OPENED, ("since 2026-11-23 14:02:09 UTC, 2 checks failed",)),
-        (replace(OPENED, checks_failed=1), ("since 2026-11-23 14:02:09 UTC, 1 check failed",)),
+        (OPENED, ("since 14:02:09 UTC, 2 checks failed",)),
+        (replace(OPENED, checks_failed=1), ("since 14:02:09 UTC, 1 check failed",)),
         (
             replace(OPENED, severity=Severity.WARNING, cause=SLOW, causes=(SLOW,), checks_failed=5),
-            ("since 2026-11-23 14:02:09 UTC, 5 checks slow",),
+            ("since 14:02:09 UTC, 5 checks slow",),
         ),
-        (CHANGED, ("since 2026-11-23 14:02:09 UTC, 9 checks failed", "before: response timed out")),
+        (CHANGED, ("since 14:02:09 UTC, 9 checks failed", "before: response timed out")),
         (
             replace(
                 CHANGED,
@@ -76,19 +80,19 @@ def test_every_cause_reads_well_in_every_first_line(outcome: Outcome) -> None:
                 cause=TIMEOUT,
                 checks_failed=0,
             ),
-            ("since 2026-11-23 14:02:09 UTC", "before: token rejected, then slow"),
+            ("since 14:02:09 UTC", "before: token rejected, then slow"),
         ),
         (
             CLOSED,
             (
-                "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed",
+                "down 14:02:09 to 14:14:13 UTC, 9 checks failed",
                 "causes: response timed out, then token rejected",
             ),
         ),
         (
             MISSED,
             (
-                "down 2026-11-23 14:02:09 UTC to 2026-11-23 14:14:13 UTC, 9 checks failed",
+                "down 14:02:09 to 14:14:13 UTC, 9 checks failed",
                 "cause: token rejected",
             ),
         ),
@@ -98,20 +102,33 @@ def test_every_cause_reads_well_in_every_first_line(outcome: Outcome) -> None:
 def test_the_facts_are_since_when_and_what_the_causes_were(
     notification: Notification, expected: tuple[str, ...]
 ) -> None:
-    """Times with date and UTC; an open incident names earlier causes, a closed one all of them in order."""
-    assert facts(notification) == expected
+    """Times in UTC; an open incident names earlier causes, a closed one all of them in order."""
+    assert tuple(written(line, SINCE.date()) for line in facts(notification)) == expected
 
 
 def test_an_open_incident_is_explained_and_good_news_is_not() -> None:
-    """The meaning, whose move it is and at most three steps; a reminder says how to stop the reminders."""
+    """The verdict, whose move it is and at most three steps; a reminder says how to stop the reminders."""
     advice = advise(REJECTED, PROFILE)
-    lines = (advice.meaning, "whose move: yours")
-    assert explanation(OPENED) == explanation(CHANGED) == lines
-    assert explanation(REMINDER) == (*lines, "To stop these reminders: upstash-monitor incidents ack 12")
-    assert next_steps(OPENED) == advice.next_steps
+    for notification in (OPENED, CHANGED, REMINDER):
+        message = compose(notification)
+        assert message.headline.endswith("token rejected · your move") or notification is REMINDER
+        assert (message.verdict, message.steps) == (advice.meaning, advice.next_steps)
+    assert compose(REMINDER).headline == "main: still token rejected after 1 h · your move"
+    assert compose(REMINDER).notes == ("To stop these reminders: upstash-monitor incidents ack 12",)
     for notification in (CLOSED, MISSED, replace(MONITOR, kind=NotificationKind.TEST)):
-        assert explanation(notification) == ()
-        assert next_steps(notification) == ()
+        message = compose(notification)
+        assert "move" not in message.headline
+        assert (message.verdict, message.steps) == ("", ())
+
+
+@pytest.mark.parametrize("move", list(WhoseMove))
+def test_the_first_line_ends_with_whose_move_it_is(move: WhoseMove) -> None:
+    """For every verdict; where nobody can do anything, it says nothing."""
+    found = {word(replace(explain(outcome), profile=PROFILE)).whose_move: outcome for outcome in Outcome}
+    if move not in found:
+        return
+    message = compose(replace(OPENED, cause=found[move], verdict=explain(found[move])))
+    assert message.headline.endswith(f" · {move.as_move}" if move.as_move else found[move].words)
 
 
 def test_a_notification_of_the_monitor_brings_its_own_steps() -> None:

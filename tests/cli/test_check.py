@@ -158,7 +158,10 @@ def test_without_alerts_the_message_waits_for_the_next_round(
 
 @pytest.mark.parametrize(
     ("fault", "layers"),
-    [(UpstashFault.NONE, "HTTP ✓ · token ✗ · PING –"), (UpstashFault.HANG, "HTTP ✗ · token – · PING –")],
+    [
+        (UpstashFault.NONE, "did not pass: token · not tried: PING"),
+        (UpstashFault.HANG, "did not pass: HTTP · not tried: token, PING"),
+    ],
 )
 def test_the_doctors_layers_are_in_the_message_of_the_same_round(
     tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn, fault: UpstashFault, layers: str
@@ -169,7 +172,7 @@ def test_the_doctors_layers_are_in_the_message_of_the_same_round(
     checking = program(tmp_path, upstash, people, alerts=alerts, doctor={"status_url": "", "worker_port": 1})
     assert checking.end("check").status == 2
     [message] = people.messages
-    assert f"doctor: configuration ✓ · lookup ✓ · connection ✓ · {layers}\n" in message.text
+    assert layers in message.text.splitlines()
 
 
 def test_a_round_ends_in_time_whatever_hangs(

@@ -104,10 +104,10 @@ def test_messages_arrive_in_their_order_and_are_shown_in_full(showing: Ended) ->
         showing.stdout,
     )
     assert frames == [
-        ("Slack", "🔴 main: response timed out", "incident 1 · opened"),
+        ("Slack", "🔴 main: response timed out · Upstash's move", "incident 1 · opened"),
         ("Slack", frames[1][1], "incident 1 · closed"),
-        ("Telegram", "🔴 main: token rejected", "incident 2 · opened"),
-        ("Slack", "🔴 main: token rejected", "incident 2 · opened"),
+        ("Telegram", "🔴 main: token rejected · your move", "incident 2 · opened"),
+        ("Slack", "🔴 main: token rejected · your move", "incident 2 · opened"),
         ("Telegram", frames[4][1], "incident 2 · closed"),
     ]
     assert all("🟢 main: recovered after" in frames[closed][1] for closed in (1, 4))

@@ -119,7 +119,7 @@ def test_a_step_hangs_under_its_first_word() -> None:
 def test_a_message_reads_as_its_service_shows_it(service: str) -> None:
     """Line by line from headline to incident, without tags, markup and entities."""
     lines = [line.strip(" │") for line in shown(io.StringIO(), received(service)).splitlines()]
-    assert lines[1] == "🔴 main: token rejected"
+    assert lines[1] == "🔴 main: token rejected · your move"
     assert "WRONGPASS <b>& *co</b>" in lines
     assert lines[-2] == "incident 12 · opened"
     down = [line.strip(" │") for line in shown(io.StringIO(), received(service, DOWN)).splitlines()]

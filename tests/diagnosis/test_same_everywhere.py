@@ -102,17 +102,20 @@ _ONE_FORM = str.maketrans({"`": "'", "∗": "*", "∼": "~", "＿": "_", "\u2060
 
 
 def sentences(advice: Advice) -> list[str]:
-    return [plain(text) for text in (advice.meaning, f"whose move: {advice.whose_move.words}", *advice.next_steps)]
+    return [plain(text) for text in (advice.meaning, *advice.next_steps)]
 
 
 def slack_text(message: dict[str, Any]) -> list[str]:
     """What Slack shows: the blocks, and by itself the fallback."""
-    blocks = [block["text"]["text"] for block in message["blocks"] if "text" in block]
+    blocks = [*message["blocks"], *(block for one in message["attachments"] for block in one["blocks"])]
+    blocks = [block["text"]["text"] for block in blocks if "text" in block]
     return [plain("\n".join(blocks)), plain(message["text"])]
 
 
 def assert_told(text: str, advice: Advice) -> None:
-    """Every sentence, whole and on a line of its own."""
+    """Every sentence, whole and on a line of its own; whose move it is at the end of the first."""
+    move = advice.whose_move.as_move
+    assert text.splitlines()[0].endswith(f" · {move}" if move else "")
     lines = [re.sub(r"^\d\. ", "", line) for line in text.splitlines()]
     for sentence in sentences(advice):
         assert sentence in lines, text

@@ -40,11 +40,16 @@ class RefusingChannel:
         self._result = result
 
     def send(
-        self, notification: Notification, *, notes: tuple[str, ...] = (), timeout: timedelta
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
     ) -> DeliveryResult:
         if notification.incident == 1:
             return self._result
-        return self._channel.send(notification, notes=notes, timeout=timeout)
+        return self._channel.send(notification, notes=notes, reply_to=reply_to, timeout=timeout)
 
     def probe(self, timeout: timedelta) -> DeliveryResult | None:
         return self._channel.probe(timeout)

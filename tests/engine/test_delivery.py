@@ -40,18 +40,31 @@ def test_slack_is_away_for_an_hour_and_nothing_is_lost(outbox: OutboxSetup) -> N
     outbox.checks(*[BAD] * 6)
     assert outbox.read("slack") == [
         "main: you missed this: down 14:00 to 14:11 UTC (token rejected), fine again / incident 1 · missed",
-        "main: token rejected / incident 2 · opened",
+        "main: token rejected · your move / incident 2 · opened",
     ]
     [missed] = [message.text for message in outbox.inbox.messages if "missed" in message.text]
-    assert "down 2026-11-23 14:00:00 UTC to 2026-11-23 14:11:00 UTC" in missed
+    assert "down 14:00:00 UTC to 14:11:00 UTC" in missed
     assert "This comes 59 min late: it could not be delivered before." in missed.splitlines()
     assert outbox.read("telegram") == [
-        "main: token rejected / incident 1 · opened",
+        "main: token rejected · your move / incident 1 · opened",
         "main: recovered after 11 min / incident 1 · closed",
-        "main: token rejected / incident 2 · opened",
+        "main: token rejected · your move / incident 2 · opened",
     ]
     outbox.checks(GOOD, GOOD)
     assert outbox.read("slack")[2:] == ["main: recovered after 23 min / incident 2 · closed"]
+
+
+def test_what_follows_replies_to_the_opening_in_telegram(outbox: OutboxSetup) -> None:
+    """Also after a restart; another incident is another conversation."""
+    outbox.checks(BAD, BAD)
+    outbox.restart()
+    outbox.checks(GOOD, GOOD, BAD, BAD)
+    sent = [message.payload for message in outbox.inbox.messages if message.service == "telegram"]
+    opening = outbox.inbox.messages.index(
+        next(message for message in outbox.inbox.messages if message.service == "telegram")
+    )
+    replies = [payload.get("reply_parameters") for payload in sent]
+    assert replies == [None, {"message_id": opening + 1, "allow_sending_without_reply": True}, None]
 
 
 def test_the_pauses_grow_to_five_minutes(outbox: OutboxSetup) -> None:
@@ -81,7 +94,7 @@ def test_after_a_day_a_message_tells_where_things_stand_now(outbox: OutboxSetup)
     outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.now += timedelta(hours=1)
     outbox.deliver()
-    missed = "main: you missed this: token rejected for 1 d 2 h, and still / incident 1 · missed"
+    missed = "main: you missed this: token rejected for 1 d 2 h, and still · your move / incident 1 · missed"
     assert outbox.read("slack") == [missed]
     outbox.checks(GOOD, GOOD)
     assert outbox.read("slack") == [missed, "main: recovered after 1 d 2 h / incident 1 · closed"]
@@ -94,7 +107,7 @@ def test_a_broken_channel_is_told_through_the_others_once(outbox: OutboxSetup) -
     outbox.deliver()
     outbox.checks(GOOD, GOOD)
     assert outbox.read("telegram") == [
-        "main: token rejected / incident 1 · opened",
+        "main: token rejected · your move / incident 1 · opened",
         "upstash-monitor: the channel slack is broken / upstash-monitor · monitor",
         "main: recovered after 2 min / incident 1 · closed",
     ]
@@ -123,8 +136,8 @@ def test_a_channel_that_hangs_holds_up_no_other(outbox: OutboxSetup) -> None:
     outbox.record(BAD, BAD, database="other")
     asyncio.run(outbox.deliverer(timeout=SECOND).send_due())
     assert outbox.read("telegram") == [
-        "main: token rejected / incident 1 · opened",
-        "other: token rejected / incident 2 · opened",
+        "main: token rejected · your move / incident 1 · opened",
+        "other: token rejected · your move / incident 2 · opened",
     ]
     assert [each.channel for each in outbox.tried][:2] == ["telegram", "telegram"]
     assert outbox.read("slack") == []
@@ -137,7 +150,7 @@ def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(outbox: OutboxSetup
     outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.now += MINUTE
     outbox.deliver()
-    assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"] * 2
+    assert outbox.read("slack") == ["main: token rejected · your move / incident 1 · opened"] * 2
 
 
 def test_the_wait_that_a_service_asks_for_is_kept(outbox: OutboxSetup) -> None:
@@ -153,8 +166,8 @@ def test_the_wait_that_a_service_asks_for_is_kept(outbox: OutboxSetup) -> None:
     outbox.now += MINUTE
     outbox.deliver()
     assert outbox.read("slack") == [
-        "main: token rejected / incident 1 · opened",
-        "other: token rejected / incident 2 · opened",
+        "main: token rejected · your move / incident 1 · opened",
+        "other: token rejected · your move / incident 2 · opened",
     ]
 
 
@@ -163,7 +176,7 @@ def test_a_message_that_a_service_refuses_holds_up_no_other(outbox: OutboxSetup)
     outbox.channels["slack"] = RefusingChannel(outbox.channels["slack"], TROUBLE)
     outbox.checks(BAD, BAD, *[BAD] * 20)
     outbox.checks(BAD, BAD, database="other")
-    assert outbox.read("slack") == ["other: token rejected / incident 2 · opened"]
+    assert outbox.read("slack") == ["other: token rejected · your move / incident 2 · opened"]
 
 
 def test_what_waited_of_an_open_incident_is_told_as_it_stands(outbox: OutboxSetup) -> None:
@@ -172,10 +185,10 @@ def test_what_waited_of_an_open_incident_is_told_as_it_stands(outbox: OutboxSetu
     outbox.checks(*[TIMEOUT] * 3, *[BAD] * 70)
     outbox.inbox.slack_fault = MessagingFault.NONE
     outbox.checks(*[BAD] * 6)
-    assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"]
+    assert outbox.read("slack") == ["main: token rejected · your move / incident 1 · opened"]
     lines = outbox.texts("slack")[0].splitlines()
-    assert lines[1].startswith("since 2026-11-23 14:00:00 UTC, ")
-    assert lines[2] == "before: response timed out"
+    assert lines[3].startswith("since 14:00:00 UTC, ")
+    assert lines[4] == "before: response timed out"
     assert "This comes 1 h 15 min late: it could not be delivered before." in lines
     kinds = [line.rpartition(" · ")[2] for line in outbox.read("telegram")]
     assert kinds == ["opened", "changed", "reminder"]
@@ -226,8 +239,8 @@ def test_a_message_refused_for_itself_does_not_break_its_channel_again(outbox: O
     outbox.now += SECOND
     outbox.checks(BAD, BAD, database="third")
     assert outbox.read("slack") == [
-        "other: token rejected / incident 2 · opened",
-        "third: token rejected / incident 3 · opened",
+        "other: token rejected · your move / incident 2 · opened",
+        "third: token rejected · your move / incident 3 · opened",
     ]
     assert sum("slack is broken" in line for line in outbox.read("telegram")) == 1
     assert outbox.store.next_due("slack") is None
@@ -241,12 +254,12 @@ def test_what_a_kill_left_under_way_is_sent_again_once(outbox: OutboxSetup) -> N
     outbox.channels["slack"].send(delivery.notification, timeout=timedelta(seconds=20))
     outbox.restart()
     outbox.deliver()
-    assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"]
+    assert outbox.read("slack") == ["main: token rejected · your move / incident 1 · opened"]
     outbox.now += MINUTE
     outbox.deliver()
     outbox.now += MINUTE
     outbox.deliver()
-    assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"] * 2
+    assert outbox.read("slack") == ["main: token rejected · your move / incident 1 · opened"] * 2
 
 
 def test_a_wait_that_was_asked_for_outlives_a_restart(outbox: OutboxSetup) -> None:
@@ -262,7 +275,7 @@ def test_a_wait_that_was_asked_for_outlives_a_restart(outbox: OutboxSetup) -> No
         assert outbox.read("slack") == []
     outbox.now += 5 * MINUTE
     outbox.deliver()
-    assert outbox.read("slack") == ["main: token rejected / incident 1 · opened"]
+    assert outbox.read("slack") == ["main: token rejected · your move / incident 1 · opened"]
 
 
 def test_the_work_goes_on_by_itself_after_a_failure(outbox: OutboxSetup) -> None:

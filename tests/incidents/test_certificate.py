@@ -134,8 +134,8 @@ def test_a_state_of_an_older_build_has_seen_no_certificate() -> None:
 @pytest.mark.parametrize(
     ("kind", "move", "step"),
     [
-        (HostKind.UPSTASH, "Upstash", "Upstash renews it as a rule"),
-        (HostKind.OTHER, "yours", "Renew the server's certificate."),
+        (HostKind.UPSTASH, "Upstash's move", "Upstash renews it as a rule"),
+        (HostKind.OTHER, "your move", "Renew the server's certificate."),
     ],
 )
 def test_the_message_says_when_and_whose_move_it_is(kind: HostKind, move: str, step: str) -> None:
@@ -151,9 +151,8 @@ def test_the_message_says_when_and_whose_move_it_is(kind: HostKind, move: str, s
         IncidentState(), check, AlertSettings(), next_incident=1, explain=lambda _cause: verdict
     ).notifications
     assert plain_text(compose(warning)).splitlines() == [
-        "🟡 main: the certificate ends in 13 days (2026-12-12)",
+        f"🟡 main: the certificate ends in 13 days (2026-12-12) · {move}",
         "Everything works, and the host's certificate ends within two weeks.",
-        f"whose move: {move}",
         next(line for line in plain_text(compose(warning)).splitlines() if line.startswith(f"1. {step}")),
         "upstash-monitor · warning",
     ]

@@ -65,6 +65,10 @@ def marked(text: str, **more: Any) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": text, **more}
 
 
+def attached(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"color": "#17b26a", "fallback": "x", "blocks": blocks}
+
+
 def test_both_services_take_a_good_message(inbox: MessagingStandIn) -> None:
     """`ok` from Slack, `"ok": true` with the message from Telegram; both read as they are shown."""
     blocks = [
@@ -84,6 +88,19 @@ def test_both_services_take_a_good_message(inbox: MessagingStandIn) -> None:
     assert telegram.payload["parse_mode"] == "HTML"
     assert slack.at <= telegram.at
     assert inbox.requests == 2
+
+
+def test_an_attachment_stands_below_the_blocks_and_below_the_text_where_there_are_none(
+    inbox: MessagingStandIn,
+) -> None:
+    """With its colour; a moment is read in UTC, and calls nobody."""
+    dated = {"type": "section", "text": marked("`code` since <!date^1^{time_secs}|00:00:01 UTC>")}
+    head = {"type": "header", "text": plain("head")}
+    post(inbox, {"text": "text", "blocks": [head], "attachments": [attached([dated])]})
+    post(inbox, {"text": "text", "attachments": [attached([dated])]})
+    assert [message.text.splitlines()[0] for message in inbox.messages] == ["head", "text"]
+    assert [message.text.splitlines()[1] for message in inbox.messages] == ["code since 00:00:01 UTC"] * 2
+    assert [message.mentions for message in inbox.messages] == [(), ()]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +158,19 @@ def test_slack_refuses_blocks_that_break_a_rule(inbox: MessagingStandIn, block: 
         ({"text": "x", "blocks": {}}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "section", "text": plain("x")}] * 51}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "section", "text": plain("x" * 2900)}] * 5}, "invalid_blocks"),
+        ({"text": "x", "attachments": {}}, "invalid_attachments"),
+        ({"text": "x", "attachments": ["no object"]}, "invalid_attachments"),
+        ({"text": "x", "attachments": [attached([]) | {"color": "red"}]}, "invalid_attachments"),
+        ({"text": "x", "attachments": [attached([]) | {"footer": "not posted"}]}, "invalid_attachments"),
+        ({"text": "x", "attachments": [attached([{"type": "surprise"}])]}, "invalid_attachments"),
+        (
+            {
+                "text": "x",
+                "blocks": [{"type": "section", "text": plain("x" * 2900)}] * 3,
+                "attachments": [attached([{"type": "section", "text": plain("x" * 2900)}] * 3)],
+            },
+            "invalid_blocks",
+        ),
         ({"text": "a lone \ud800"}, "invalid_payload"),
         ([], "invalid_payload"),
         ("text", "invalid_payload"),
@@ -194,7 +224,9 @@ def test_telegram_takes_its_own_html(inbox: MessagingStandIn, text: str, shown: 
         ("<h1>a</h1>", 'Unsupported start tag "h1" at byte offset 0'),
         ("<script>", 'Unsupported start tag "script" at byte offset 0'),
         ('<b class="x">a</b>', 'Unexpected attributes of the tag "b" at byte offset 0'),
-        ("<a>b</a>", 'Unsupported start tag "a" at byte offset 0'),
+        ("<u>b</u>", 'Unsupported start tag "u" at byte offset 0'),
+        ("<a>b</a>", 'Unexpected attributes of the tag "a" at byte offset 0'),
+        ("<a href='x'>b</a>", 'Unexpected attributes of the tag "a" at byte offset 0'),
         ("a < b", "Character '<' is reserved and must be escaped at byte offset 2"),
         ("a > b", "Character '>' is reserved and must be escaped at byte offset 2"),
         ("a & b", "Character '&' is reserved and must be escaped at byte offset 2"),

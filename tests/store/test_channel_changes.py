@@ -49,11 +49,10 @@ def test_a_channel_that_is_added_is_told_of_each_open_incident(setup: StoreSetup
     restart(setup, "slack", "telegram", "pager", after=timedelta(hours=3))
     [told] = sent(setup, "pager")
     assert text(told).splitlines() == [
-        "🔴 main: still token rejected after 3 h 1 min",
-        "since 2026-11-23 14:01:00 UTC, 2 checks failed",
+        "🔴 main: still token rejected after 3 h 1 min · your move",
         "The database was reached and does not accept this token.",
-        "whose move: yours",
-        *text(told).splitlines()[4:7],
+        "since 14:01:00 UTC, 2 checks failed",
+        *text(told).splitlines()[3:6],
         "incident 1 · ongoing",
     ]
     assert setup.deliver("slack") == []
@@ -170,7 +169,7 @@ def test_a_database_that_is_removed_ends_its_incident_as_unwatched(setup: StoreS
     [told] = sent(setup, "slack")
     assert text(told) == (
         "⚪ main: not watched any more, was token rejected\n"
-        "down 2026-11-23 14:01:00 UTC to 2026-11-23 14:02:00 UTC, 2 checks failed\n"
+        "down 14:01:00 to 14:02:00 UTC, 2 checks failed\n"
         "It was removed from the configuration, or renamed: nobody checks whether it recovers.\n"
         "incident 1 · unwatched"
     )
@@ -200,7 +199,7 @@ def test_after_a_day_one_message_says_where_an_open_incident_stands(setup: Store
     assert setup.store.next_due("slack") is None
     setup.check(REJECTED)
     [told] = sent(setup)
-    assert text(told).splitlines()[0] == "🔴 main: you missed this: token rejected for 2 d, and still"
+    assert text(told).splitlines()[0] == "🔴 main: you missed this: token rejected for 2 d, and still · your move"
     assert (told.kind, told.incident, told.verdict is not None) == (NotificationKind.MISSED, 1, True)
     setup.checks(OK, OK)
     assert setup.deliver() == ["1 closed"]
@@ -240,8 +239,8 @@ def test_what_waits_for_days_never_expires_and_is_one_message(setup: StoreSetup)
         "🔴 you missed this: 6 messages in 4 d 4 h, 1 still open",
         "🔴 other: response timed out for 4 d 4 h, and still (incident 3)",
         "🟡 upstash-monitor: the disk is full",
-        "🟢 main: down 14:01 to 14:03 UTC (token rejected), fine again (incident 1)",
-        "🟢 main: down 14:05 to 14:07 UTC (token rejected), fine again (incident 2)",
+        "🟢 main: down 2026-11-23 14:01 to 14:03 UTC (token rejected), fine again (incident 1)",
+        "🟢 main: down 2026-11-23 14:05 to 14:07 UTC (token rejected), fine again (incident 2)",
         "upstash-monitor · missed",
     ]
     assert setup.store.read(messages_pending) == 6  # Telegram's

@@ -26,14 +26,15 @@ from monitor.store.tables.incidents import database_names
 from tests.program import ROOT
 from tests.store.conftest import START, StoreSetup
 
-SECOND = """
+NEXT = """
 CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
 ALTER TABLE incident ADD COLUMN note_id INTEGER REFERENCES note (id);
 INSERT INTO note (text) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
   SELECT 'note ' || i FROM n;
 UPDATE incident SET note_id = id;
 """
-UPGRADED = (*schema.MIGRATIONS, SECOND)
+NOW = len(schema.MIGRATIONS)
+UPGRADED = (*schema.MIGRATIONS, NEXT)
 VIEWS = {
     "history": "SELECT * FROM history ORDER BY database, at",
     "incident_log": "SELECT * FROM incident_log ORDER BY id",
@@ -44,7 +45,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file of the first version, at rest, with checks, an open incident and messages."""
+    """A file of the present version, at rest, with checks, an open incident and messages."""
     path = tmp_path / "history.db"
     setup = StoreSetup(path)
     setup.checks(Outcome.OK, *[Outcome.TOKEN_REJECTED] * 3, Outcome.OK, Outcome.OK, *[Outcome.TOKEN_REJECTED] * 4)
@@ -80,7 +81,7 @@ def test_an_older_file_is_upgraded_and_nothing_is_lost(path: Path) -> None:
     assert all(before.values())
     setup = StoreSetup(path, now=START + timedelta(hours=1))
     assert rows_of(path) == before
-    assert (version_of(path), notes_of(path)) == (2, 20000)
+    assert (version_of(path), notes_of(path)) == (NOW + 1, 20000)
     assert setup.shell("PRAGMA integrity_check") == [("ok",)]
     [(name, incident)] = setup.store.incidents()
     recorded = [setup.check(Outcome.OK) for _ in range(2)][-1]
@@ -129,25 +130,40 @@ def test_killed_half_way_it_is_the_old_file(path: Path, tmp_path: Path) -> None:
         if ended.returncode == 0:
             break
         assert ended.returncode == -signal.SIGKILL
-        if version == 1:
+        if version == NOW:
             killed_before_the_end += 1
             with pytest.raises(sqlite3.OperationalError, match="no such table: note"):
                 notes_of(path)
         steps *= 4
-    assert (version, notes_of(path)) == (2, 20000)
+    assert (version, notes_of(path)) == (NOW + 1, 20000)
     assert killed_before_the_end >= 3
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever its earlier statements did is taken back, and the next start tries again."""
     before = rows_of(path)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, SECOND + "INSERT INTO missing VALUES (1);\n"))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT + "INSERT INTO missing VALUES (1);\n"))
     with pytest.raises(sqlite3.OperationalError, match="no such table: missing"):
         open_file(path)
-    assert (version_of(path), rows_of(path)) == (1, before)
+    assert (version_of(path), rows_of(path)) == (NOW, before)
     monkeypatch.setattr(schema, "MIGRATIONS", UPGRADED)
     open_file(path).close()
-    assert (version_of(path), rows_of(path), notes_of(path)) == (2, before, 20000)
+    assert (version_of(path), rows_of(path), notes_of(path)) == (NOW + 1, before, 20000)
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its messages have no name at their channel yet, so what follows is no reply; then they have."""
+    path = tmp_path / "history.db"
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    open_file(path).close()
+    monkeypatch.undo()
+    with closing(sqlite3.connect(path)) as shell:
+        assert "message_ref" not in {row[1] for row in shell.execute("PRAGMA table_info(outbox)")}
+    setup = StoreSetup(path)
+    setup.checks(*[Outcome.TOKEN_REJECTED] * 2)
+    assert setup.deliver() == ["1 opened"]
+    setup.store.close()
+    assert version_of(path) == NOW
 
 
 @pytest.mark.usefixtures("upgraded")
@@ -156,7 +172,7 @@ def test_processes_that_upgrade_at_once_upgrade_it_once(path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         for connection in threads.map(open_file, [path] * 4):
             connection.close()
-    assert (version_of(path), notes_of(path)) == (2, 20000)
+    assert (version_of(path), notes_of(path)) == (NOW + 1, 20000)
 
 
 def test_an_upgraded_file_is_refused_by_the_older_program(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

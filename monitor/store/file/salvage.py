@@ -180,7 +180,7 @@ def _reconcile_incidents(memory: sqlite3.Connection) -> None:
 Numbers = Mapping[int, int]
 _MESSAGE = (
     "channel, incident_id, kind, notification, created_ms, attempts, tried_ms, due_ms, delivered_ms, given_up_ms,"
-    " last_error"
+    " last_error, message_ref"
 )
 
 
@@ -212,8 +212,11 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
 
 
 def _copy(insert: str, rows: Sequence[tuple[Any, ...]], target: sqlite3.Connection, table: str) -> None:
+    """Rows of a file of an older version lack the last columns, which are empty then."""
     if rows:
-        target.executemany(f"{insert} INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        width = len(target.execute(f"PRAGMA table_info({table})").fetchall())
+        whole = [(*row, *(None,) * (width - len(row))) for row in rows]
+        target.executemany(f"{insert} INTO {table} VALUES ({', '.join('?' * width)})", whole)
 
 
 def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
@@ -294,7 +297,8 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
         if there is not None:
             file.execute(
                 "UPDATE outbox SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
-                " given_up_ms = ifnull(?, given_up_ms), last_error = ? WHERE id = ?",
+                " given_up_ms = ifnull(?, given_up_ms), last_error = ?, message_ref = ifnull(?, message_ref)"
+                " WHERE id = ?",
                 (*progress, there),
             )
             continue

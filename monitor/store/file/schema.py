@@ -135,7 +135,7 @@ CREATE VIEW deliveries (incident, kind, channel, created_at, delivered_at, attem
 
 
 # Statements end with a semicolon at the end of a line. A migration that is released is never changed.
-MIGRATIONS: tuple[str, ...] = (_TABLES + _VIEWS,)
+MIGRATIONS: tuple[str, ...] = (_TABLES + _VIEWS, "ALTER TABLE outbox ADD COLUMN message_ref TEXT;\n")
 
 
 def refuse_others(connection: sqlite3.Connection) -> None:

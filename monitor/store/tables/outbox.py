@@ -7,7 +7,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -150,11 +150,22 @@ def claim(
         delivery = missed(stale, [_standing(connection, each, now) for each in stale], now)
     else:
         delivery = next_delivery(waiting)
+    delivery = replace(delivery, reply_to=_first_ref(connection, channel, delivery.notification.incident))
     connection.executemany(
         "UPDATE outbox SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
         [(to_ms(now), to_ms(now + LEASE), message.id) for message in delivery.messages],
     )
     return delivery
+
+
+def _first_ref(connection: sqlite3.Connection, channel: str, incident: int | None) -> str | None:
+    """What the channel calls the first message about that incident, where it has given it a name."""
+    row = connection.execute(
+        "SELECT message_ref FROM outbox WHERE channel = ? AND incident_id = ? AND message_ref IS NOT NULL"
+        " ORDER BY id LIMIT 1",
+        (channel, incident),
+    ).fetchone()
+    return row[0] if row and isinstance(row[0], str) else None
 
 
 def acknowledge(
@@ -408,8 +419,9 @@ def _sent(
     """The channel works again, so nothing that waits for it needs to wait longer."""
     note = None if result.status is DeliveryStatus.CONFIRMED else f"unconfirmed: {result.detail}"
     connection.executemany(
-        "UPDATE outbox SET delivered_ms = ?, last_error = ? WHERE id = ? AND delivered_ms IS NULL",
-        [(to_ms(now), note, message.id) for message in delivery.messages],
+        "UPDATE outbox SET delivered_ms = ?, last_error = ?, message_ref = ?"
+        " WHERE id = ? AND delivered_ms IS NULL",
+        [(to_ms(now), note, result.message_ref, message.id) for message in delivery.messages],
     )
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {_FREE}", (delivery.channel,))
     connection.execute(
