@@ -16,8 +16,11 @@ _BOT_TOKEN = re.compile(r"(?:bot)?[0-9]+:(.{8,})", re.DOTALL)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-z]{1,15}")
 _LEADING_WORDS = re.compile(r"\A/*(?:[a-z]{1,15}(?:/+|\Z))*")
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # One escape of a URL, of JSON or a repr, or of HTML. A run of backslashes is what escaping twice leaves of one.
+# And what nobody sees, which stands for nothing: once it is taken out for show, what was around it is one word.
 _ESCAPE = re.compile(
+    rf"""(?:{_COLOUR.pattern}|[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff])+|"""
     r"""%([0-9A-Fa-f]{2})"""
     r"""|\\+(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([nrt/"']))?"""
     r"""|&(?:\#([0-9]{1,7})|\#[xX]([0-9A-Fa-f]{1,6})|((?i:amp|lt|gt|quot|apos)));"""
@@ -197,8 +200,11 @@ def _unescaped(text: str, places: Sequence[int]) -> tuple[str, Sequence[int]]:
     found: list[int] = []
     done = 0
     for match in _ESCAPE.finditer(text):
-        parts += (text[done : match.start()], _character(match))
-        found += (*places[done : match.start()], places[match.start()])
+        character = _character(match)
+        parts += (text[done : match.start()], character)
+        found += places[done : match.start()]
+        if character:
+            found.append(places[match.start()])
         done = match.end()
     return "".join(parts) + text[done:], [*found, *places[done:]]
 
@@ -209,6 +215,8 @@ def _character(match: re.Match[str]) -> str:
     if digits or decimal:
         code = int(digits, 16) if digits else int(decimal)
         return chr(code) if code <= 0x10FFFF else "\ufffd"
+    if not match[0].startswith(("\\", "&")):
+        return ""
     name = (letter or name or "\\").lower()
     return _NAMED_ESCAPES.get(name, name)
 
@@ -227,7 +235,6 @@ def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield open_start, open_end
 
 
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _USER_INFORMATION = re.compile(r"(?<=://)[^\s@]*@")
 _NAMED = re.compile(
     r"""((?:token|passw(?:or)?d|secret|api[-_]?key|authorization|credentials?)["']?\s*[=:]\s*["']?)"""

@@ -60,6 +60,12 @@ def _lower_hex(text: str) -> str:
         lambda token: token.encode().hex(),
         lambda token: token.encode().hex().upper(),
         lambda token: f"{token[3:-3]}",
+        # What is not seen is taken out for show, and what is left is one word.
+        lambda token: "\x1b[1;31m".join(token[at : at + 5] for at in range(0, len(token), 5)),
+        lambda token: "\\u001b[0m".join(token[at : at + 5] for at in range(0, len(token), 5)),
+        "\u200b".join,
+        "\u00ad".join,
+        "\0".join,
     ],
 )
 def test_a_token_is_found_in_every_dress(dress: Callable[[str], str]) -> None:
