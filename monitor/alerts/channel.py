@@ -13,6 +13,9 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text
 from monitor.lib.bounded_http import Answer
 
+# What stands before a service answers so where a request came too slowly or too early; the next one may pass.
+_PASSING = (408, 425)
+
 
 class Channel(Protocol):
     """A way to reach people."""
@@ -75,7 +78,7 @@ def try_again(answer: Answer, service: str) -> DeliveryResult | None:
     if answer.status == 429:
         detail = f"{service} limits the rate (429)"
         return DeliveryResult(status=DeliveryStatus.RETRY, detail=detail, retry_after=_requested_pause(answer))
-    if answer.status >= 500:
+    if answer.status >= 500 or answer.status in _PASSING:
         return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"the service answered {answer.status}")
     return None
 

@@ -56,8 +56,6 @@ class WebhookChannel:
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail=f"the receiver answered {answer.status}")
         if (later := try_again(answer, "the receiver")) is not None:
             return later
-        if answer.status == 408:
-            return DeliveryResult(status=DeliveryStatus.RETRY, detail="the service answered 408")
         hint = "check the url of this channel"
         if 300 <= answer.status < 400:
             hint = f"{hint}: it leads elsewhere, where nothing is sent; enter the final address"

@@ -73,6 +73,8 @@ def service() -> Iterator[Service]:
         (200, "ok", CONFIRMED, "ok"),
         (200, "ok\n", CONFIRMED, "ok"),
         (200, "", UNCONFIRMED, "something that is not Slack answered 200"),
+        (408, "", RETRY, "the service answered 408"),
+        (425, PORTAL, RETRY, "the service answered 425"),
         (200, "okay", UNCONFIRMED, "something that is not Slack answered 200"),
         (200, PORTAL, UNCONFIRMED, "something that is not Slack answered 200"),
         (200, '{"success":true}', UNCONFIRMED, "something that is not Slack answered 200"),
@@ -147,6 +149,13 @@ def failed(status: int, description: str, **parameters: int) -> str:
         (400, failed(400, "Bad Request: chat_id is empty"), PERMANENT, "set chat_id"),
         (400, failed(400, "Bad Request: message thread not found"), PERMANENT, "the topic is gone"),
         (400, failed(400, "Bad Request: TOPIC_DELETED"), PERMANENT, "the topic is gone"),
+        (400, failed(400, "Bad Request: TOPIC_ID_INVALID"), PERMANENT, "the topic is gone"),
+        (400, failed(400, "Bad Request: PEER_ID_INVALID"), PERMANENT, "check chat_id, and that the bot was added"),
+        (400, failed(400, "Bad Request: CHAT_ADMIN_REQUIRED"), PERMANENT, "make the bot an administrator"),
+        (400, failed(400, "Bad Request: CHAT_RESTRICTED"), PERMANENT, "allow the bot to send"),
+        (400, failed(400, "Bad Request: USER_IS_BLOCKED"), PERMANENT, "unblock the bot"),
+        (400, failed(400, "Bad Request: CHANNEL_PRIVATE"), PERMANENT, "add the bot to the chat again"),
+        (408, PORTAL, RETRY, "the service answered 408"),
         (400, failed(400, "Bad Request: TOPIC_CLOSED"), PERMANENT, "the topic is closed; open it again"),
         (400, failed(400, "Bad Request: CHAT_WRITE_FORBIDDEN"), PERMANENT, "allow the bot to send"),
         (
@@ -184,7 +193,7 @@ def test_what_telegrams_answers_mean(
 ) -> None:
     """Nothing but status 200 with `"ok": true` confirms; another 2xx is sent, unless it says that it is not.
 
-    5xx and 429 are tried again; others never.
+    5xx, 429 and 408 are tried again; others never.
     """
     service.answers(status, body)
     result = service.telegram().send(OPENED, timeout=LONG)
