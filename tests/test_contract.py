@@ -431,8 +431,8 @@ alerts:
   reminders: [2h]
   diagnose: false
 channels:
-  - {type: slack, webhook_url: "${SLACK_WEBHOOK_URL}"}
-  - {type: telegram, bot_token: "${BOT}", chat_id: "@people", api_url: "https://bot-api.example"}
+  - {type: slack, webhook_url: "${SLACK_WEBHOOK_URL}", mention: "<!here>"}
+  - {type: telegram, bot_token: "${BOT}", chat_id: "@people", topic: 17, api_url: "https://bot-api.example"}
   - {type: webhook, url: "https://example.com/${UNSET:-hook}"}
   - {type: log, name: journal$$}
 connectivity: []
@@ -483,6 +483,8 @@ def test_every_key_is_taken_and_no_secret_shown(tmp_path: Path) -> None:
         "title": "Our databases",
     }
     assert [channel["name"] for channel in understood["channels"]] == ["slack", "telegram", "webhook", "journal$"]
+    slack, telegram, *_ = understood["channels"]
+    assert (slack["mention"], telegram["topic"]) == ("<!here>", 17)
 
 
 @pytest.mark.parametrize("written", ["off", '"off"', "false", "no", "${CANARY}"])

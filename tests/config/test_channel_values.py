@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from pydantic import ValidationError
 
 from monitor.config.channel_values import (
     WrongValueError,
@@ -14,6 +15,7 @@ from monitor.config.channel_values import (
     slack_webhook,
     web_url,
 )
+from monitor.config.settings import SlackSettings
 
 KEY = "xyzAbc9k8k7k6k5k4KeyOfTests"
 HOOK = f"https://hooks.slack.com/services/T0123/B0123/{KEY}"
@@ -134,3 +136,26 @@ def test_an_address_that_is_seldom_meant_is_a_warning() -> None:
     assert "chat.example is not Slack" in str(slack_warning("https://chat.example/hooks/x"))
     assert slack_warning(HOOK) is None
     assert slack_warning("https://discord.com/api/webhooks/1/x/slack") is None
+
+
+@pytest.mark.parametrize(
+    ("mention", "is_taken"),
+    [
+        ("", True),
+        ("<!here>", True),
+        ("<!channel> <@U0123ABC>", True),
+        ("<!subteam^S0123ABC>", True),
+        ("@here", False),
+        ("<!here> help", False),
+        ("<https://evil.example|click>", False),
+        ("<!here> <!here> <!here> <!here> <!here>", False),
+    ],
+)
+def test_a_mention_is_slacks_markup_for_one_and_nothing_else(mention: str, is_taken: bool) -> None:
+    """It goes into a message as it stands."""
+    entry = {"type": "slack", "webhook_url": "https://hooks.slack.com/services/T/B/x", "mention": mention}
+    if is_taken:
+        assert SlackSettings.model_validate(entry).mention == mention
+    else:
+        with pytest.raises(ValidationError, match="wanted <!here>"):
+            SlackSettings.model_validate(entry)
