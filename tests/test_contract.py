@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
@@ -50,7 +51,6 @@ NOT_BUILT_YET: dict[str, Any] = {
     "commands": (["replay"], ["silence", "--list"], ["incidents", "show", "1"]),
     # Places that `config check` refuses in this file.
     "settings": """
-        environment: staging
         databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
         alerts:
           language: en
@@ -64,18 +64,13 @@ NOT_BUILT_YET: dict[str, Any] = {
           - {type: apprise, url: "ntfy://x"}
         maintenance: [{cron: "0 3 * * SUN", for: 2h, timezone: Europe/Berlin}]
         state: {url: "https://h.upstash.io", token: AXt}
-        region: fra
-        page: {url: "https://monitor.example"}
         """,
     "refused": """
-        environment region state maintenance page.url
+        state maintenance
         alerts.language alerts.failing alerts.flapping alerts.recovery alerts.group_within
         channels[0].template channels[1].only channels[1].severities channels[2].type
         """,
-    # Variables that are to count with any file that does not set their key.
-    "environment": {"PORT": "8080", "HEARTBEAT_URL": "https://heartbeat.example/ping"},
-    "addresses": (("GET", "/openapi.json", 404), ("POST", "/incidents/1/ack", 405)),
-    "metrics": ("upstash_probe_last_timestamp_seconds", "process_", 'severity="'),
+    "addresses": (("POST", "/incidents/1/ack", 405),),
 }
 
 
@@ -438,7 +433,9 @@ channels:
 connectivity: []
 maintenance: []
 history: {path: other.db, keep: 7d}
-page: {host: 127.0.0.1, port: 8080, password: "${STATUS_PASSWORD}", title: Our databases}
+environment: ${UNSET:-staging}
+region: fra
+page: {host: "::1", port: 8080, password: "${STATUS_PASSWORD}", url: "https://monitor.example", title: Databases}
 heartbeat: {url: "https://heartbeat.example/ping"}
 doctor: {service: web, worker_port: 6380, status_url: "", console_url: "https://a.b", railway_url: "https://c.d"}
 logs: {level: DEBUG, format: json}
@@ -473,15 +470,11 @@ def test_every_key_is_taken_and_no_secret_shown(tmp_path: Path) -> None:
     understood, written = shown(program), yaml.safe_load(EVERY_KEY)
     written.pop("defaults")
     assert understood.keys() == written.keys()
-    for section in ("alerts", "connectivity", "maintenance", "history", "doctor", "logs"):
+    for section in ("alerts", "connectivity", "maintenance", "history", "region", "doctor", "logs"):
         assert understood[section] == written[section]
     assert understood["databases"] == [{**written["databases"][0], "url": "***", "token": "***"}]
-    assert understood["page"] == {
-        "host": "127.0.0.1",
-        "port": 8080,
-        "password": "***",
-        "title": "Our databases",
-    }
+    assert understood["page"] == {**written["page"], "password": "***"}
+    assert understood["environment"] == "staging"
     assert [channel["name"] for channel in understood["channels"]] == ["slack", "telegram", "webhook", "journal$"]
     slack, telegram, *_ = understood["channels"]
     assert (slack["mention"], telegram["topic"]) == ("<!here>", 17)
@@ -533,12 +526,36 @@ def test_the_schema_describes_every_key(tmp_path: Path) -> None:
 
 
 def test_what_the_environment_gives(tmp_path: Path) -> None:
-    """The channels, the password and the volume count with any file that does not set their key."""
-    variables = {"TELEGRAM_BOT_TOKEN": BOT_TOKEN, "TELEGRAM_CHAT_ID": "42", "RAILWAY_VOLUME_MOUNT_PATH": "/data"}
-    found = shown(Program(tmp_path, {}, **ENVIRONMENT, **variables))
+    """Port, heartbeat, password, volume and channels count with any file, unless the file sets that key itself."""
+    variables = {
+        **ENVIRONMENT,
+        "PORT": "8080",
+        "HEARTBEAT_URL": "https://heartbeat.example/ping",
+        "TELEGRAM_BOT_TOKEN": BOT_TOKEN,
+        "TELEGRAM_CHAT_ID": "42",
+        "RAILWAY_VOLUME_MOUNT_PATH": "/data",
+        "RAILWAY_ENVIRONMENT_NAME": "staging",
+        "RAILWAY_PUBLIC_DOMAIN": "monitor.up.railway.app",
+    }
+    found = shown(Program(tmp_path, {"page": {}, "defaults": {"interval": "5m"}}, **variables))
     assert [channel["type"] for channel in found["channels"]] == ["slack", "telegram"]
-    assert found["page"]["password"] == "***"
-    assert found["history"]["path"] == "/data/history.db"
+    url = "https://monitor.up.railway.app"
+    usual = {"title": "upstash-monitor", "password": "***"}
+    assert found["page"] == {**usual, "host": "::", "port": 8080, "url": url}
+    assert (found["heartbeat"], found["history"]["path"]) == ({"url": "***"}, "/data/history.db")
+    assert (found["environment"], found["logs"]["format"]) == ("staging", "json")
+    itself = {
+        "environment": "",
+        "channels": [],
+        "history": {"path": "own.db"},
+        "page": {"host": "127.0.0.1", "port": None, "password": "another-one"},
+        "heartbeat": {"url": ""},
+        "logs": {"format": "text"},
+    }
+    found = shown(Program(tmp_path, itself, **variables))
+    assert (found["channels"], found["history"]["path"], found["heartbeat"]) == ([], "own.db", {})
+    assert found["page"] == {**usual, "host": "127.0.0.1"}
+    assert ("environment" in found, found["logs"]["format"]) == (False, "text")
 
 
 def test_a_variable_that_is_not_set_is_a_mistake_but_for_a_database(tmp_path: Path) -> None:
@@ -578,12 +595,6 @@ def test_a_setting_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
     assert done.status == 3
     refused = re.findall(r"^config\.yaml: ([\w.\[\]]+) ", done.stdout + done.stderr, re.MULTILINE)
     assert sorted(refused) == sorted(NOT_BUILT_YET["refused"].split())
-
-
-def test_a_variable_that_is_not_built_yet_changes_nothing(tmp_path: Path) -> None:
-    """Neither the port nor the heartbeat count with a file that does not set them."""
-    found = shown(Program(tmp_path, {}, **CREDENTIALS, **NOT_BUILT_YET["environment"]))
-    assert ("port" in found["page"], found["heartbeat"]) == (False, {})
 
 
 # ---- The SQLite file -------------------------------------------------------------------------------------
@@ -717,6 +728,7 @@ ADDRESSES = {
     "/metrics": "text/plain",
     "/api/databases": "application/json",
     "/api/databases/main/history?since=24h": "application/json",
+    "/openapi.json": "application/json",
     "/badge/main.svg": "image/svg+xml",
 }
 EACH_ADDRESS = pytest.mark.parametrize("address", ADDRESSES)
@@ -761,6 +773,20 @@ def test_what_is_not_there_is_404(site: Site) -> None:
         assert site.ask("GET", address)[0] == 404
 
 
+@pytest.mark.parametrize("address", ["/api/databases", "/api/databases/{name}/history"])
+def test_the_json_is_as_openapi_json_describes_it(site: Site, address: str) -> None:
+    """Every key that is answered is described, and every one that is described is answered."""
+    described = json.loads(site.ask("GET", "/openapi.json")[2])
+    schema = described["paths"][address]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    for one in described["components"]["schemas"].values():
+        if "properties" in one:
+            one["additionalProperties"] = False
+    validator = Draft202012Validator({**schema, "components": described["components"]})
+    for name in ("main", "cache"):
+        status, _, body = site.ask("GET", address.replace("{name}", name))
+        assert (status, list(validator.iter_errors(json.loads(body)))) == (200, [])
+
+
 def test_the_json_of_the_databases_speaks_as_check_does(site: Site) -> None:
     """Version 1, and of each database the keys of `check --json`."""
     document = json.loads(site.ask("GET", "/api/databases")[2])
@@ -796,9 +822,10 @@ METRICS = {
     "upstash_probe_duration_seconds": ("histogram", {"database", "le"}),
     "upstash_probe_phase_seconds": ("gauge", {"database", "phase"}),
     "upstash_probe_outcomes": ("counter", {"database", "outcome"}),
+    "upstash_probe_last_timestamp_seconds": ("gauge", {"database"}),
     "upstash_probe_last_success_timestamp_seconds": ("gauge", {"database"}),
     CERTIFICATE_METRIC: ("gauge", set()),  # these databases are without TLS
-    "upstash_incident_open": ("gauge", {"database"}),
+    "upstash_incident_open": ("gauge", {"database", "severity"}),
     "upstash_notifications": ("counter", {"channel", "result"}),
     "upstash_channel_ok": ("gauge", {"channel"}),
     "upstash_outbox_pending": ("gauge", set()),
@@ -815,7 +842,9 @@ def test_the_metrics_are_these(site: Site) -> None:
         found[family.name] = (family.type, {label for sample in family.samples for label in sample.labels})
         if family.type == "counter":
             assert {sample.name for sample in family.samples} == {f"{family.name}_total"}
-    assert found == METRICS
+    of_process = {name for name in found if name.startswith("process_")}
+    assert of_process >= {"process_resident_memory_bytes", "process_cpu_seconds", "process_start_time_seconds"}
+    assert {name: what for name, what in found.items() if name not in of_process} == METRICS
 
 
 def test_the_metrics_have_these_values(site: Site) -> None:
@@ -826,12 +855,17 @@ def test_the_metrics_have_these_values(site: Site) -> None:
         return {sample.labels[label]: sample.value for sample in families[name].samples}
 
     assert values("upstash_probe_success", "database") == {"main": 1, "cache": 0}
-    assert values("upstash_incident_open", "database") == {"main": 0, "cache": 1}
+    is_open = {
+        (sample.labels["database"], sample.labels["severity"]): sample.value
+        for sample in families["upstash_incident_open"].samples
+    }
+    assert {key for key, value in is_open.items() if value} == {("cache", "critical")}
+    assert set(is_open) == {(name, word) for name in ("main", "cache") for word in ("warning", "critical")}
     assert set(values("upstash_probe_phase_seconds", "phase")) == {"dns", "connect", "wait", "read", "total"}
     assert {"ok", "slow", "token_rejected", "offline"} <= set(values("upstash_probe_outcomes", "outcome"))
     assert values("upstash_notifications", "result") == {"sent": 1, "failed": 0}
-    seen = values("upstash_probe_last_success_timestamp_seconds", "database")["main"]
-    assert abs(datetime.now(UTC).timestamp() - seen) < LONGEST_WAIT_SECONDS
+    for name in ("upstash_probe_last_timestamp_seconds", "upstash_probe_last_success_timestamp_seconds"):
+        assert abs(datetime.now(UTC).timestamp() - values(name, "database")["main"]) < LONGEST_WAIT_SECONDS
 
 
 def test_a_certificate_that_ends_soon_is_told_once_and_shown_everywhere(
@@ -891,12 +925,6 @@ def test_a_certificate_that_ends_soon_is_told_once_and_shown_everywhere(
     assert "The certificate ends" not in front
     assert renewed > in_metrics + 40 * 86400
     assert len(people.messages) == 1
-
-
-@pytest.mark.parametrize("name", NOT_BUILT_YET["metrics"])
-def test_a_metric_that_is_not_built_yet_is_not_there(site: Site, name: str) -> None:
-    """Neither as a series nor as a label."""
-    assert name not in site.ask("GET", "/metrics")[2]
 
 
 # ---- Messages --------------------------------------------------------------------------------------------

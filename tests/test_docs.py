@@ -112,7 +112,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
     """docs/configuration.md has each key of the settings once, and what happens when it is left out."""
     assert _rows("databases") == _defaults(DatabaseSettings)
     assert _rows("alerts") == _defaults(AlertSettings)
-    rest = {name: _written(Settings.model_fields[name].default) for name in ("connectivity", "maintenance")}
+    rest = {
+        name: _written(Settings.model_fields[name].default)
+        for name in ("environment", "region", "connectivity", "maintenance")
+    }
     for section in ("history", "page", "heartbeat", "doctor", "logs"):
         model: Any = Settings.model_fields[section].annotation
         assert model is not None

@@ -5,6 +5,7 @@ Railpack (railwayapp/railpack) installs requirements.txt, copies the source, and
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -84,7 +85,7 @@ def test_the_procfile_has_one_process_and_hands_signals_on() -> None:
 
 
 def test_railways_start_and_stop(app: Path) -> None:
-    """It checks, answers on Railway's port, warns of a disk without a volume, and ends on SIGTERM."""
+    """It checks, logs JSON, answers on Railway's port, warns of a disk without a volume, and ends on SIGTERM."""
     command = (ROOT / "Procfile").read_text(encoding="utf-8").partition(": ")[2].strip()
     with UpstashStandIn(TOKEN) as upstash:
         (app / "config.yaml").write_text(
@@ -97,8 +98,8 @@ def test_railways_start_and_stop(app: Path) -> None:
         with started(app, command, variables) as running:
             running.wait_for("main: ok")
             assert "no Railway volume" in running.said
-            [line] = [line for line in running.lines if "/healthz on port" in line]
-            port = line.rpartition(" ")[2]
+            [start] = [json.loads(line)["message"] for line in running.lines if "/healthz on port" in line]
+            port = start.rpartition(" ")[2]
             with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=LONGEST_WAIT_SECONDS) as answer:
                 assert answer.status == 200
             ended = running.end(signal.SIGTERM)

@@ -85,6 +85,7 @@ def config_option(command: F) -> F:
 
     option = click.option(
         "--config",
+        type=click.Path(),  # so that a shell completes it
         metavar="FILE",
         help="The settings; else $MONITOR_CONFIG, ./config.yaml, or the environment.",
         expose_value=False,

@@ -7,7 +7,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -19,9 +19,10 @@ from loguru import logger
 
 from monitor.checks.budget import CANARY_FINDS, budget
 from monitor.cli.options import config_option, fail, load_settings, settings_source
-from monitor.config.load import is_forgotten_between_runs, readable_secrets, warnings
+from monitor.config.load import readable_secrets, warnings
 from monitor.config.settings import Settings
-from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, keep_pinging
+from monitor.engine.heartbeat import keep_pinging
+from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, channels_of
 from monitor.lib.limits import raise_descriptor_limit
 from monitor.lib.signals import stop_on_signals
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 _M_ARENA_MAX = -8  # malloc.h
 # A container may be started before its network.
 _NETWORK_PATIENCE = timedelta(minutes=5)
+_NOBODY_WATCHES = (
+    "no heartbeat: nobody is told when this monitor itself is gone. Next: set HEARTBEAT_URL to the ping URL of a "
+    "dead man's switch (healthchecks.io and the like)"
+)
 
 
 @click.command()
@@ -59,8 +64,8 @@ def command(context: click.Context) -> None:
     scheduler = Scheduler(monitor, health=health, clock=now_utc, background=background)
     stop_on_signals(scheduler.stop)
     open_file = readable_secrets(Path(settings_source(context)))
-    found = (*warnings(settings, os.environ), *_disk_warnings(settings, os.environ), open_file)
-    for line in filter(None, found):
+    unwatched = _NOBODY_WATCHES if settings.heartbeat.url is None else None
+    for line in filter(None, (*warnings(settings, os.environ), open_file, unwatched)):
         logger.warning("{}", line)
     where = "in memory only" if monitor.store.is_in_memory else f"in {Path(settings.history.path).absolute()}"
     logger.info("{}", _start_line(settings, where, server.port if server else None))
@@ -107,16 +112,6 @@ def _start_line(settings: Settings, where: str, port: int | None) -> str:
     page = "" if port is None else f"; the page and /healthz on port {port}"
     watched_words = f"watching {', '.join(watched[:5])}{more}; telling {channels}; history {where}"
     return f"{watched_words}; {_canary_words(settings)}{page}"
-
-
-def _disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
-    if not is_forgotten_between_runs(settings, environ):
-        return ()
-    volume = environ.get("RAILWAY_VOLUME_MOUNT_PATH")
-    if not volume:
-        return ("no Railway volume: the history is lost with each deployment. Next: attach one (docs/railway.md)",)
-    return (f"the history is not on the volume at {volume} and is lost with each deployment",)
 
 
 def _canary_words(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from monitor.config.mistakes import (
     Mistakes,
     Place,
     explain,
+    format_place,
     is_word,
     nearest,
 )
@@ -43,13 +44,28 @@ _USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
         {"type": "telegram", "bot_token": "${TELEGRAM_BOT_TOKEN}", "chat_id": "${TELEGRAM_CHAT_ID}"},
     ),
 )
+# What a part without its only value is called.
+_PARTS: dict[Place, str] = {("page", "port"): "page", ("heartbeat", "url"): "heartbeat"}
 # What says where a channel sends, and with which key.
 _CHANNEL_VALUES = ("webhook_url", "bot_token", "chat_id", "api_url", "url")
 _MAY_BE_SECRET = re.compile(r"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{12,}")
-_WITHOUT_A_FILE = {"page": {"port": "${PORT:-}"}, "heartbeat": {"url": "${HEARTBEAT_URL:-}"}}
-_PASSWORD = "STATUS_PASSWORD"
+_PASSWORD: Place = ("page", "password")
+_PAGE_URL: Place = ("page", "url")
 _VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
-_RAILWAY_KEYS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
+# What else the environment gives for a key that the file does not set, and the variable that must hold something.
+_GIVEN: tuple[tuple[Place, str, str], ...] = (
+    (("page", "port"), "PORT", "${PORT}"),
+    (_PASSWORD, "STATUS_PASSWORD", "${STATUS_PASSWORD}"),
+    (("heartbeat", "url"), "HEARTBEAT_URL", "${HEARTBEAT_URL}"),
+    (("history", "path"), _VOLUME, f"${{{_VOLUME}}}/history.db"),
+    (("environment",), "RAILWAY_ENVIRONMENT_NAME", "${RAILWAY_ENVIRONMENT_NAME}"),
+    (_PAGE_URL, "RAILWAY_PUBLIC_DOMAIN", "${RAILWAY_PUBLIC_DOMAIN}"),
+)
+# What is otherwise on Railway, unless the file sets it: its log reads JSON, and the private network of older
+# environments is IPv6 only (docs.railway.com, private networking); `::` is IPv4 as well.
+_ON_RAILWAY: tuple[tuple[Place, str], ...] = ((("logs", "format"), "json"), (("page", "host"), "::"))
+# What may be set anywhere, for the doctor.
+_RAILWAY_KEYS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN", "RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID")
 Section = TypeVar("Section", bound=BaseModel)
 _FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 _NEXT = "correct {}, or unset it to trust certifi's list"
@@ -82,14 +98,13 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     Where only values of a channel, the heartbeat's URL or a port from the environment are wrong, those parts are
     left out (docs/decisions/0015): one mistake must not silence the rest.
     """
-    document = read_document(path) if path is not None else Document(values=dict(_WITHOUT_A_FILE))
+    document = read_document(path) if path is not None else Document(values={})
     mistakes = document.mistakes
     values: dict[str, Any] = _expand(document.values, (), environ, mistakes)
     for key, implied in _implied(environ).items():
         if key not in values:
             values[key] = _expand(implied, (key,), environ, mistakes)
-    _keep_history_on_the_volume(values, environ)
-    _take_password(values, environ, mistakes)
+    _take_given(values, document.values, environ, mistakes)
     _apply_defaults(values, mistakes)
     _find_equal_names(values, mistakes)
     _check_certificates(environ, mistakes)
@@ -111,14 +126,15 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 def _is_of_a_part(place: Place, values: dict[str, Any], mistakes: Mistakes) -> bool:
     """True for a value without which the watch goes on; a key that is missing or unknown is a mistake of the file.
 
-    A port is one only where it comes from the environment: the platform gives it, and nobody wrote it down.
+    A port, the page's address and where we are count only where they come from the environment: the platform gives
+    them, and nobody wrote them down.
     """
     match place:
         case ("channels", int(number), str(key)) if key in _CHANNEL_VALUES:
             return key in values["channels"][number] or place in mistakes.variables
         case ("heartbeat", "url"):
             return True
-        case ("page", "port"):
+        case ("page", "port" | "url") | ("environment",) | ("region",):
             return place in mistakes.variables
     return False
 
@@ -135,10 +151,8 @@ def _without_parts(values: dict[str, Any], mistakes: Mistakes) -> Settings | Non
             parts.setdefault(f"channel {entry.get('name', entry['type'])}", str(mistake))
             secrets += [str(entry[key]) for key in _CHANNEL_VALUES if key in entry]
         else:
-            section, key = str(place[0]), str(place[1])
-            secrets.append(str(values[section][key]))
-            rest[section] = {name: value for name, value in values[section].items() if name != key}
-            parts[section] = str(mistake)
+            secrets.append(str(_remove(rest, place)))
+            parts[_PARTS.get(place) or format_place(place)] = str(mistake)
     rest["channels"] = list(channels.values())
     settings = _validated(Settings, rest, (), mistakes)
     if settings is None:
@@ -148,13 +162,32 @@ def _without_parts(values: dict[str, Any], mistakes: Mistakes) -> Settings | Non
     return settings.with_unusable(unusable, tuple(run for one in secrets for run in _MAY_BE_SECRET.findall(one)))
 
 
+def _remove(values: dict[str, Any], place: Place) -> Any:
+    """Take a value out of the settings, whose other sections stay the same objects, and return it."""
+    if len(place) == 1:
+        return values.pop(str(place[0]))
+    section = dict(values[str(place[0])])
+    values[str(place[0])] = section
+    return section.pop(str(place[1]))
+
+
 def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """What is allowed and yet worth a line at the start."""
     found = []
     bot, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
     if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
         found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
-    return tuple(found)
+    return (*found, *disk_warnings(settings, environ))
+
+
+def disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
+    if not is_forgotten_between_runs(settings, environ):
+        return ()
+    volume = environ.get(_VOLUME)
+    if not volume:
+        return ("no Railway volume: the history is lost with each deployment. Next: attach one (docs/railway.md)",)
+    return (f"the history is not on the volume at {volume} and is lost with each deployment",)
 
 
 def readable_secrets(path: Path) -> str | None:
@@ -167,14 +200,15 @@ def readable_secrets(path: Path) -> str | None:
     return f"{path} holds secrets and every user may read it. Next: chmod 600 {path}, or name variables in it"
 
 
-def _holds_secrets(values: Any) -> bool:
+def _holds_secrets(values: Any, secrets: set[str] = SECRETS) -> bool:
     if isinstance(values, dict):
         return any(
-            (key in SECRETS and isinstance(one, str) and one and "${" not in one) or _holds_secrets(one)
+            (key in secrets and isinstance(one, str) and one and "${" not in one)
+            or _holds_secrets(one, secrets - {"url"} if key == "page" else secrets)
             for key, one in values.items()
             if key != "doctor"
         )
-    return isinstance(values, list) and any(map(_holds_secrets, values))
+    return isinstance(values, list) and any(_holds_secrets(one, secrets) for one in values)
 
 
 def is_on_railway(environ: Mapping[str, str]) -> bool:
@@ -201,19 +235,35 @@ def _implied(environ: Mapping[str, str]) -> dict[str, Any]:
     return {"databases": [database], "channels": channels}
 
 
-def _keep_history_on_the_volume(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """The rest of a container's disk is thrown away with it."""
-    volume, history = environ.get(_VOLUME), values.get("history", {})
-    if volume and isinstance(history, dict):
-        values["history"] = {"path": f"{volume.rstrip('/')}/history.db", **history}
+def _take_given(
+    values: dict[str, Any], written: dict[str, Any], environ: Mapping[str, str], mistakes: Mistakes
+) -> None:
+    """Put what the environment gives into `values`, for each key that the file does not set.
+
+    `written` are the values of the file as they stand there. Nothing, written out (`port: null`, `url: ""`), sets
+    a key and so turns it off; a variable that holds nothing does not set it. A password is asked for all the same:
+    that a page is open to everybody must not hang on an empty text.
+    """
+    given = [(place, text) for place, variable, text in _GIVEN if environ.get(variable)]
+    if is_on_railway(environ):
+        given += _ON_RAILWAY
+    for place, text in given:
+        section, key = values.get(str(place[0]), {}) if len(place) == 2 else values, str(place[-1])
+        if not isinstance(section, dict) or (place == _PAGE_URL and not section.get("port")):
+            continue  # a mistake, which is told; or there is no page at that domain
+        if not section.get(key) if place == _PASSWORD else key not in section and not _is_nothing(written, place):
+            value = _expand(text, place, environ, mistakes)
+            values[str(place[0])] = {**section, key: value} if len(place) == 2 else value
 
 
-def _take_password(values: dict[str, Any], environ: Mapping[str, str], mistakes: Mistakes) -> None:
-    """A password that is set counts, whatever the file has for the page."""
-    page = values.get("page", {})
-    if environ.get(_PASSWORD) and isinstance(page, dict) and not page.get("password"):
-        password = _expand(f"${{{_PASSWORD}}}", ("page", "password"), environ, mistakes)
-        values["page"] = {**page, "password": password}
+def _is_nothing(written: Any, place: Place) -> bool:
+    """True where the file has a null at this place itself, and not for a section without any keys."""
+    *sections, key = place
+    for one in sections:
+        written = written.get(one)
+        if not isinstance(written, dict):
+            return False
+    return key in written and written[key] is None
 
 
 def _apply_defaults(values: dict[str, Any], mistakes: Mistakes) -> None:

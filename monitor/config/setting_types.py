@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, PlainSerializer, WithJsonSchema
 from pydantic_core import core_schema
 
-from monitor.config.channel_values import bot_token, chat_id, slack_webhook, web_url
+from monitor.config.channel_values import WrongValueError, bot_token, chat_id, slack_webhook, web_url
 from monitor.lib.secret import Secret
 from monitor.lib.text import MASK
 from monitor.lib.times import PATTERN, parse_duration, write_duration
@@ -144,6 +144,15 @@ def _bot_api_url(value: str) -> str:
     return value
 
 
+def _page_url(value: str) -> str:
+    """Without a slash at its end. Railway gives the host alone, which it serves over https."""
+    wanted = "the page's address such as https://monitor.example, without a password or a query"
+    url = web_url(value if "://" in value else f"https://{value}", wanted)
+    if any(character in url for character in "@?#|"):
+        raise WrongValueError(wanted, "more than that")
+    return url.rstrip("/")
+
+
 def _bot_token(value: Secret) -> Secret:
     bot_token(value.reveal())
     return value
@@ -175,6 +184,8 @@ ChatId = Annotated[
     AfterValidator(chat_id),
     WithJsonSchema({"type": ["string", "integer"], "examples": [-1001234567890, "@channel"]}),
 ]
+OptionalName = Annotated[Name | None, BeforeValidator(_empty_is_none)]
+PageUrl = Annotated[Annotated[str, AfterValidator(_page_url)] | None, BeforeValidator(_empty_is_none)]
 Port = Annotated[WholeNumber | None, BeforeValidator(_empty_is_none)]
 # Only the mask is ever written out; whoever needs the value asks for it by name.
 SecretText = Annotated[

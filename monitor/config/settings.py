@@ -22,8 +22,10 @@ from monitor.config.setting_types import (
     Interval,
     KeyPrefix,
     Name,
+    OptionalName,
     OptionalPassword,
     OptionalSecretUrl,
+    PageUrl,
     Port,
     SecretText,
     SecretUrl,
@@ -185,12 +187,13 @@ class PageSettings(_Section):
         None, description="Asked for by everything but /healthz; left out: nobody is."
     )
     title: str = Field("upstash-monitor", min_length=1, description="The name at the head of the page.")
+    url: PageUrl = Field(None, description="Where people reach the page; messages link to it.")
 
 
 class HeartbeatSettings(_Section):
     """A dead man's switch that is pinged while the monitor does its job."""
 
-    url: OptionalSecretUrl = Field(None, description="Fetched about once a minute, as healthchecks.io expects.")
+    url: OptionalSecretUrl = Field(None, description="Fetched about once a minute, and by each `check`.")
 
 
 class DoctorSettings(_Section):
@@ -223,6 +226,7 @@ class UnusablePart:
 class Settings(_Section):
     """The settings of the whole program."""
 
+    environment: OptionalName = Field(None, description="Shown in messages: main (staging): token rejected.")
     databases: tuple[DatabaseSettings, ...] = Field(min_length=1, description="What is watched.")
     alerts: AlertSettings = AlertSettings()
     channels: tuple[ChannelSettings, ...] = Field((), description="Who is told; none: the log.")
@@ -232,6 +236,9 @@ class Settings(_Section):
     )
     maintenance: tuple[Any, ...] = Field((), max_length=0, description="Reserved; must be empty for now.")
     history: HistorySettings = HistorySettings()
+    region: OptionalName = Field(
+        None, description="Where this monitor runs: a label of its metrics, shown in messages."
+    )
     page: PageSettings = PageSettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     doctor: DoctorSettings = DoctorSettings()

@@ -1,4 +1,4 @@
-"""The always-on mode: one APScheduler job per database, the deliveries, the heartbeat, one event loop."""
+"""The always-on mode: one APScheduler job per database, the deliveries, one event loop."""
 
 from __future__ import annotations
 
@@ -21,17 +21,12 @@ from loguru import logger
 
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.wiring import Monitor
-from monitor.lib.bounded_http import NoAnswerError, ask
-from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import Clock
 
 _PRUNE_EVERY = timedelta(hours=1)
 _APART = timedelta(seconds=0.1)
 _CLOCK_WATCH_SECONDS = 5.0
 _LAST_SENDS_SECONDS = 2.0
-_HEARTBEAT_SECONDS = 60.0
-_HEARTBEAT_POLL_SECONDS = 1.0
-_HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 # A check is overdue after so many intervals.
 _OVERDUE_INTERVALS = 3
 
@@ -294,28 +289,3 @@ def _silence_apscheduler() -> None:
     """Jobs that fail or are left out are logged by our listener."""
     logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
-
-
-def ping(url: str, *, timeout: timedelta = _HEARTBEAT_TIMEOUT) -> str | None:
-    """Fetch the URL of a dead man's switch; return why it was not reached, or `None`. Blocks at most `timeout`."""
-    try:
-        answer = ask("GET", url, timeout=timeout)
-    except NoAnswerError as error:
-        return str(error)
-    return None if 200 <= answer.status < 300 else f"answered {answer.status}"
-
-
-async def keep_pinging(url: str, health: HealthTracker) -> None:
-    """Ping about once a minute from the first finished check on, never while a check is overdue; until cancelled.
-
-    A ping at the start would call a program healthy that dies and is restarted before it has checked anything.
-    """
-    while True:
-        now = health.health(monotonic())
-        if not (now.is_good and now.has_checked):
-            await asyncio.sleep(_HEARTBEAT_POLL_SECONDS)
-            continue
-        failure = await on_daemon_thread(lambda: ping(url), name="heartbeat")
-        if failure is not None:
-            logger.warning("the heartbeat URL was not reached: {}", failure)
-        await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -18,6 +18,7 @@ from monitor.alerts.channel import Channel, LogChannel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
+from monitor.alerts.text import Origin
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import host_of, look_alikes
@@ -290,7 +291,12 @@ def channels_of(settings: Settings) -> tuple[ChannelSettings, ...]:
 
 def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
     """The channels by name."""
-    return {channel.name: _channel(channel, scrub) for channel in channels_of(settings)}
+    origin = Origin(
+        environment=settings.environment or "",
+        region=settings.region or "",
+        page_url=settings.page.url or "",
+    )
+    return {channel.name: _channel(channel, scrub, origin) for channel in channels_of(settings)}
 
 
 def connectivity_hosts(settings: Settings) -> tuple[str, ...]:
@@ -331,11 +337,13 @@ def _destination(settings: ChannelSettings) -> str:
             return "the log"
 
 
-def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
+def _channel(settings: ChannelSettings, scrub: Scrub, origin: Origin) -> Channel:
     match settings:
         case SlackSettings():
             url = settings.webhook_url.reveal()
-            return SlackChannel(name=settings.name, webhook_url=url, mention=settings.mention, scrub=scrub)
+            return SlackChannel(
+                name=settings.name, webhook_url=url, mention=settings.mention, scrub=scrub, origin=origin
+            )
         case TelegramSettings():
             return TelegramChannel(
                 name=settings.name,
@@ -344,8 +352,9 @@ def _channel(settings: ChannelSettings, scrub: Scrub) -> Channel:
                 topic=settings.topic,
                 api_url=settings.api_url,
                 scrub=scrub,
+                origin=origin,
             )
         case WebhookSettings():
-            return WebhookChannel(name=settings.name, url=settings.url.reveal())
+            return WebhookChannel(name=settings.name, url=settings.url.reveal(), origin=origin)
         case LogSettings():
-            return LogChannel(name=settings.name, write=log_line)
+            return LogChannel(name=settings.name, write=log_line, origin=origin)

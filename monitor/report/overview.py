@@ -24,7 +24,7 @@ from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
 from monitor.store.tables.checks import read_checks
-from monitor.store.tables.incidents import database_names, find_database, last_incidents
+from monitor.store.tables.incidents import database_names, find_database, last_incidents, read_incidents
 from monitor.store.tables.outbox import (
     RESULTS,
     ChannelState,
@@ -131,6 +131,10 @@ class Archive:
             )
         )
 
+    def incidents(self, *, closed_too: bool) -> list[tuple[str, Incident]]:
+        """Open incidents with their database's name, the newest first."""
+        return self._read(lambda connection: read_incidents(connection, closed_too=closed_too))
+
     def totals(self) -> Totals:
         """All checks ever of the settings' databases, in their order, and all messages."""
         zeros = {(name, result): 0 for name in self._channels for result in RESULTS}
@@ -143,6 +147,7 @@ class Archive:
                 notifications={**zeros, **delivery_counts(connection)},
                 channel_is_ok={one.name: one.broken_since is None for one in self._channel_states(connection)},
                 outbox_pending=messages_pending(connection),
+                region=self._settings.region or "",
             )
         )
 

@@ -104,7 +104,7 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
     for grain, rollup in ((RowGrain.ALL, everything), (RowGrain.FINE, fine)):
         for _, known in read_rollups(connection, database, grain, first=0, last=0):
             rollup.merge(known)
-    until_ms = watermark(connection, database)
+    until_ms, incident = watermark(connection, database), open_incident(connection, database)
     if until_ms is not None:
         for check in read_rows(connection, database, until_ms, EVER_MS):
             everything.count(check.outcome, check.latency_ms)
@@ -116,7 +116,7 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
         outcomes=dict(everything.outcomes),
         latency=fine.latency,
         last_success_at=_last_success(connection, database, until_ms),
-        is_incident_open=open_incident(connection, database) is not None,
+        open_severity=None if incident is None else incident.severity,
         certificate_ends_at=read_state(connection, database)[0].certificate_ends_at,
     )
 

@@ -82,6 +82,7 @@ def build_app(
                 "/badge/{name:path}.svg",
                 site.cached(site.badge, parameters=("show",), max_age_seconds=_BADGE_SECONDS),
             ),
+            Route("/openapi.json", site.cached(site.description)),
             Route("/api/databases", site.cached(site.databases)),
             Route("/api/databases/{name:path}/history", site.cached(site.history, parameters=None)),
             *(Route(asset.path, site.asset(asset)) for asset in ASSETS.values()),
@@ -196,6 +197,16 @@ class _Site:
 
         return await self._render(render, _JSON)
 
+    async def description(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:
+        """What the JSON API takes and answers."""
+
+        def render() -> str:
+            from monitor.web.openapi import openapi_document  # for those who ask
+
+            return to_json(openapi_document())
+
+        return await self._render(render, _JSON)
+
     async def metrics(self, request: Request) -> Response:
         """The metrics, in the format that the `Accept` header asks for."""
         accept = request.headers.get("accept", "")
@@ -289,7 +300,7 @@ def _render_metrics(totals: Totals, missed_checks: int, accept: str) -> CachedRe
     # Prometheus' library is 3 MB and 30 ms that a monitor without a scraper does not pay.
     from monitor.web.metrics.exposition import render
 
-    exposition = render(totals, missed_checks=missed_checks, accept=accept)
+    exposition = render(totals, missed_checks=missed_checks, accept=accept, of_process=True)
     return compress(exposition.body, exposition.content_type)
 
 

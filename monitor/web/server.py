@@ -144,13 +144,15 @@ def _most_connections() -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if host == "::" and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104 - every address that there is, as `::` asks for
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listening = socket.create_server(
             (host, port),
             family=family,
             backlog=_BACKLOG,
-            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+            dualstack_ipv6=host == "::",
         )
     except OSError as error:
         found = {

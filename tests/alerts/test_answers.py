@@ -18,7 +18,7 @@ from monitor.alerts.retry_policy import ChatMove, DeliveryStatus
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.webhook import WebhookChannel
-from monitor.engine.scheduler import ping
+from monitor.engine.heartbeat import ping
 from monitor.lib.text import Scrubber
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.server import LoopbackServer

@@ -260,12 +260,12 @@ def test_on_railway_without_a_volume_a_run_by_day_sends_no_canary(tmp_path: Path
     """Every run is the first there; elsewhere the first sends one, whatever the time of day."""
     settings_ = settings({"name": "main", "url": upstash.url, "token": TOKEN})
     starts = datetime.now(UTC)
-    assert Program(tmp_path, settings_, RAILWAY_PROJECT_ID="p").end("check").status == 0
+    assert Program(tmp_path, settings_, RAILWAY_SERVICE_ID="s").end("check").status == 0
     if may_be_first(starts, is_forgotten=True) or may_be_first(datetime.now(UTC), is_forgotten=True):
         pytest.skip("it is about midnight UTC, when such a run may send one")
     assert upstash.billed_commands == 0
     (tmp_path / "history.db").unlink()
-    variables = {"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": str(tmp_path)}
+    variables = {"RAILWAY_SERVICE_ID": "s", "RAILWAY_VOLUME_MOUNT_PATH": str(tmp_path)}
     assert Program(tmp_path, settings_, **variables).end("check").status == 0
     assert upstash.billed_commands == 3
 

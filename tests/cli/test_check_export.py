@@ -57,7 +57,7 @@ def test_the_file_has_what_the_round_found(
     assert monitor.end("check", "--metrics", str(file)).status == 2
     second = read(file.read_text(encoding="utf-8"))
     assert second["upstash_probe_success", MAIN] == 0
-    assert second["upstash_incident_open", MAIN] == 1
+    assert second["upstash_incident_open", MAIN | {("severity", "critical")}] == 1
     assert second["upstash_notifications_total", frozenset({("channel", "slack"), ("result", "sent")})] == 2
     assert second["upstash_outbox_pending", frozenset()] == 0
     since = ("upstash_probe_last_success_timestamp_seconds", MAIN)
@@ -103,7 +103,8 @@ def test_a_round_is_pushed_to_a_real_pushgateway(
     assert done.status == 2
     assert "wanted " not in done.stderr
     assert json.loads(done.stdout)["exit_status"] == 2
-    assert 'upstash_incident_open{database="main",instance="",job="upstash-monitor"} 1' in held
+    labels = 'database="main",instance="",job="upstash-monitor",severity="critical"'
+    assert f"upstash_incident_open{{{labels}}} 1" in held
     assert outcomes(file, "main") == {"token_rejected": 2}
 
 

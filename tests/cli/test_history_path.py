@@ -80,6 +80,31 @@ def test_a_folder_that_may_not_be_searched_ends_nothing_and_is_taken_when_it_may
     assert "a folder on the way to it is closed to this user. Next:" in line
 
 
+def test_who_may_only_read_the_file_sees_its_incidents_and_its_report(
+    tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
+) -> None:
+    """Nothing is said and nothing left beside it; to acknowledge is to write, which is told."""
+    upstash.token = "another"
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    history = {"path": str(folder / "history.db")}
+    main = database("main", upstash.url, TOKEN)
+    program = program_in(tmp_path, _WITHOUT_ROOTS_POWERS, main, channels=slack(people), history=history)
+    assert program.end("check").status == 2
+    (folder / "history.db").chmod(0o400)
+    folder.chmod(0o500)
+    listed = program.end("incidents")
+    assert (listed.status, listed.stderr) == (0, "")
+    assert listed.stdout.startswith("   1  main: token rejected · since ")
+    report = program.end("report")
+    assert (report.status, report.stderr) == (0, "")
+    refused = program.end("incidents", "ack", "1")
+    assert refused.status == 3
+    assert "found that it cannot be written" in refused.stderr
+    assert [one.name for one in folder.iterdir()] == ["history.db"]
+    folder.chmod(0o700)
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the filter knows this machine's numbers only")
 def test_a_file_system_without_locks_is_told_as_that(
     tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn

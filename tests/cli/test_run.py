@@ -78,14 +78,11 @@ def test_it_ends_in_time_while_a_check_and_a_message_hang(
 def test_the_start_line_names_the_databases_and_the_channels(
     tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
-    """What, how often, through which channels, where the file is; on Railway a disk without a volume."""
-    program = Program(
-        tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)), RAILWAY_PROJECT_ID="p"
-    )
+    """What, how often, through which channels, where the file is."""
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
     with program.running() as running:
         running.wait_for("watching main every 1s; telling slack; history in")
         assert str(program.file) in running.said
-        assert "no Railway volume" in running.said
         assert (
             "no canary, so used-up commands, a full database and a read-only token are not noticed" in running.said
         )

@@ -64,9 +64,9 @@ def test_config_show_says_what_the_canary_costs_and_finds(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("variables", "is_forgotten"),
     [
-        ({"RAILWAY_PROJECT_ID": "p"}, True),
-        ({"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": "{folder}"}, False),
-        ({"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": "/elsewhere"}, True),
+        ({"RAILWAY_SERVICE_ID": "s"}, True),
+        ({"RAILWAY_SERVICE_ID": "s", "RAILWAY_VOLUME_MOUNT_PATH": "{folder}"}, False),
+        ({"RAILWAY_SERVICE_ID": "s", "RAILWAY_VOLUME_MOUNT_PATH": "/elsewhere"}, True),
         ({"RAILWAY_TOKEN": "the-doctors-key"}, False),
         ({}, False),
     ],
@@ -158,6 +158,8 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     asked["COMP_CWORD"] = "2"
     options = Program(tmp_path, {}, COMP_WORDS="upstash-monitor check --ex", **asked).end()
     assert "--exit-zero" in options.stdout
+    file = Program(tmp_path, {}, COMP_WORDS="upstash-monitor --config co", **asked).end()
+    assert file.stdout.startswith("file\nco\n")
     asked["COMP_CWORD"] = "3"
     unknown = Program(tmp_path, {}, COMP_WORDS="upstash-monitor nope --ex", **asked).end()
     assert (unknown.status, unknown.stderr) == (0, "")

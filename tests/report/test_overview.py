@@ -290,7 +290,7 @@ def test_totals_never_fall(monitored: Monitored) -> None:
     assert (main.latency.count, main.latency.sum_ms, main.latency.count_at_most(20.0)) == (100, 2050.0, 0)
     assert main.latest is not None
     assert main.latest.outcome is TIMEOUT
-    assert (main.last_success_at, main.is_incident_open) == (last_success, True)
+    assert (main.last_success_at, main.open_severity) == (last_success, Severity.CRITICAL)
     assert cache.latest is None
     # The settings have no channel, so it is the log; nothing was sent there yet.
     tallies = {("slack", "failed"): 1, ("slack", "sent"): 1}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor import __version__
+from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.store.rollups.model import DatabaseTotals, Totals
 
@@ -47,7 +48,7 @@ def totals_of(database: str, latest: Check | None = None, **rest: object) -> Dat
         "outcomes": {},
         "latency": Counted(),
         "last_success_at": None,
-        "is_incident_open": False,
+        "open_severity": None,
         **rest,
     }
     return DatabaseTotals(database=database, latest=latest, **values)  # type: ignore[arg-type]  # any values of a test
@@ -64,7 +65,7 @@ DOWN = totals_of(
     QUOTED,
     check(QUOTED, Outcome.RESPONSE_TIMEOUT, dns=1.5, connect=8.0),
     outcomes={Outcome.RESPONSE_TIMEOUT: 3},
-    is_incident_open=True,
+    open_severity=Severity.WARNING,
 )
 OFFLINE = totals_of("cache", check("cache", Outcome.OFFLINE, dns=2000.0), outcomes={Outcome.OFFLINE: 1})
 NEW = totals_of("new")
@@ -103,7 +104,11 @@ def expected() -> Series:
         add("probe_duration_seconds_sum", 12.136 if database == "main" else 0, database=database)
         for outcome in Outcome:
             add("probe_outcomes_total", 0, database=database, outcome=outcome.value)
-        add("incident_open", int(database == QUOTED), database=database)
+        for severity in ("warning", "critical"):
+            is_open = (database, severity) == (QUOTED, "warning")
+            add("incident_open", int(is_open), database=database, severity=severity)
+    for database in ("main", QUOTED, "cache"):
+        add("probe_last_timestamp_seconds", AT_SECONDS, database=database)
     for phase, seconds in (
         ("dns", 0.0015),
         ("connect", 0.008),

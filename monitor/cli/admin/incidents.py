@@ -14,8 +14,9 @@ from monitor.cli.options import CommandGroup, config_option, fail, load_settings
 from monitor.engine.wiring import open_store
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, format_time, now_utc
+from monitor.report.overview import open_archive
 from monitor.report.values import VERSION, incident_values
-from monitor.store.errors import RefusedFileError, UnreadableFileError
+from monitor.store.errors import MissingFileError, RefusedFileError, UnreadableFileError
 from monitor.store.file.open import is_file
 from monitor.store.store import Store
 
@@ -31,8 +32,13 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
     """List incidents; `incidents ack N` acknowledges one, so that it does not remind."""
     if context.invoked_subcommand is not None:
         return
-    with _store(context) as store:
-        found = [] if store is None else store.incidents(closed_too=closed_too)
+    try:
+        with open_archive(load_settings(context), clock=now_utc) as archive:
+            found = archive.incidents(closed_too=closed_too)
+    except MissingFileError:
+        found = []
+    except RefusedFileError as error:
+        fail(str(error))
     now = now_utc()
     if as_json:
         rows = [
@@ -90,7 +96,7 @@ def _over(name: str, incident: Incident) -> str:
 
 @contextmanager
 def _store(context: click.Context) -> Iterator[Store | None]:
-    """The history of the settings; `None` where there is none yet: listing incidents does not begin one."""
+    """The history of the settings, to be written; `None` where there is none yet."""
     settings = load_settings(context)
     path = Path(settings.history.path)
     try:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
+from loguru import logger
 
 from monitor.checks.canary import may_be_first
 from monitor.cli import STARTED
@@ -28,11 +29,12 @@ from monitor.cli.options import (
     load_settings,
     print_error,
 )
-from monitor.config.load import is_forgotten_between_runs
+from monitor.config.load import disk_warnings, is_forgotten_between_runs
 from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
+from monitor.engine.heartbeat import LONGEST_PING, log_unreached, ping
 from monitor.engine.round import NoTimeError, Round, RoundResult, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
@@ -44,8 +46,9 @@ from monitor.store.rollups.model import Totals
 if TYPE_CHECKING:
     from monitor.web.metrics.export import Pushgateway
 
-# What the round leaves for the push, of a short time at most a quarter, and what the push leaves for the end.
-_FOR_PUSH = timedelta(seconds=3)
+# What the round leaves for the push or the heartbeat, of a short time at most a quarter, and what these leave for
+# the end.
+_FOR_OTHERS = timedelta(seconds=3)
 _LONGEST_PUSH = timedelta(seconds=10)
 _RESERVE = timedelta(seconds=1)
 
@@ -75,7 +78,8 @@ def _gateway(value: str) -> Pushgateway:
     type=duration,
     default="60s",
     show_default=True,
-    help="Never run longer than this; timeouts are cut to fit.",
+    help="Never run longer than this; timeouts are cut to fit. Nagios and Icinga end a plugin after 60s: give it "
+    "45s there.",
 )
 @click.option(
     "--metrics",
@@ -105,16 +109,19 @@ def command(
     spent = timedelta(seconds=monotonic() - STARTED)
     deadline = Deadline(within, spent=spent)
     printer = ResultPrinter(deadline.left().total_seconds(), as_json=as_json)
-    for_push = min(_FOR_PUSH, within / 4) if gateway else timedelta(0)
     with_totals = metrics_file is not None or gateway is not None
     try:
         settings = load_settings(context)
         chosen_databases(settings, names)
+        for line in disk_warnings(settings, os.environ):
+            logger.warning("{}", line)
+        heartbeat = settings.heartbeat.url
+        for_others = min(_FOR_OTHERS, within / 4) if gateway or heartbeat else timedelta(0)
         found = asyncio.run(
             _round(
                 settings,
                 names,
-                Deadline(within - for_push, spent=spent),
+                Deadline(within - for_others, spent=spent),
                 send=not no_alerts,
                 with_totals=with_totals,
             )
@@ -139,6 +146,10 @@ def command(
     else:
         text = plugin_output(found.checked)
     printer.print(text, status)
+    if heartbeat is not None:
+        # Whatever the databases are like: it tells that the monitor ran. A push has its part of the time too.
+        left = deadline.left(reserve=_RESERVE) / (2 if gateway else 1)
+        log_unreached(ping(heartbeat.reveal(), timeout=min(LONGEST_PING, left)))
     if found.totals is not None:
         _export(found.totals, names, metrics_file, gateway, deadline)
     context.exit(int(status))

@@ -43,7 +43,7 @@ _ASCII = str.maketrans({"→": "->", "·": "-", "–": "-", "…": "..."})
 @click.option("--vantage", metavar="TEXT", help=f"Where it was seen from, for --month; else ${VANTAGE_VARIABLE}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-@click.option("--html", metavar="FILE", help="Write a page into one file that needs no other.")
+@click.option("--html", type=click.Path(), metavar="FILE", help="Write a page into one file that needs no other.")
 @config_option
 @click.pass_context
 def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from monitor.alerts.notification import Severity
 from monitor.checks.budget import Budget
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.diagnosis.verdicts import Verdict
@@ -149,6 +150,7 @@ class DatabaseTotals:
 
     `latest` is `None` before the first check, `last_success_at` before the first that ended well. `latency` is of
     all checks ever that ended fine, slow ones left out. None of it shrinks when old checks are deleted.
+    `open_severity` is that of the open incident, `None` without one.
     `certificate_ends_at` as in `DatabaseStatus`.
     """
 
@@ -157,7 +159,7 @@ class DatabaseTotals:
     outcomes: Mapping[Outcome, int]
     latency: Histogram
     last_success_at: datetime | None
-    is_incident_open: bool
+    open_severity: Severity | None
     certificate_ends_at: datetime | None = None
 
 
@@ -168,10 +170,12 @@ class Totals:
     `notifications` counts attempts by channel and result, which is "sent" or "failed".
     Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
     `channel_is_ok` is false for a channel that is known to be broken.
-    `outbox_pending` is how many outbox messages wait to be sent or are on their way.
+    `outbox_pending` is how many outbox messages wait to be sent or are on their way. `region` is where this
+    monitor runs; empty where the settings do not say.
     """
 
     databases: tuple[DatabaseTotals, ...]
     notifications: Mapping[tuple[str, str], int]
     outbox_pending: int
     channel_is_ok: Mapping[str, bool] = field(default_factory=dict)
+    region: str = ""

@@ -19,9 +19,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from monitor import __version__
+from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Outcome, is_up
 from monitor.store.rollups.model import DatabaseTotals, Totals
 
@@ -45,22 +47,40 @@ class Exposition:
     content_type: str
 
 
-def render(totals: Totals, *, missed_checks: int | None = None, accept: str = "") -> Exposition:
+def render(
+    totals: Totals, *, missed_checks: int | None = None, accept: str = "", of_process: bool = False
+) -> Exposition:
     """All metrics, as text version 0.0.4 or as OpenMetrics where `accept`, an HTTP header, asks for it.
 
-    `missed_checks` is `None` where there is no schedule. `upstash_probe_success` is missing, and not 0, while
-    nothing is known of a database: before its first check, and when the latest one could not tell (offline, or
-    the fault was our own). A failed scrape does the same to any `probe_success`: the series ends, and an alert on
-    0 does not fire. When our own network is down, nobody must be paged for their database.
+    `missed_checks` is `None` where there is no schedule. `of_process` adds `process_*` of this process, where the
+    system has /proc; not for a file of node_exporter, which has series of these names itself.
+    `upstash_probe_success` is missing, and not 0, while nothing is known of a database: before its first check,
+    and when the latest one could not tell (offline, or the fault was our own). A failed scrape does the same to
+    any `probe_success`: the series ends, and an alert on 0 does not fire. When our own network is down, nobody
+    must be paged for their database.
 
     Takes about a millisecond of CPU per database.
     """
     registry = CollectorRegistry()
     registry.register(_TotalsCollector(totals, missed_checks))
+    if of_process:
+        ProcessCollector(registry=registry)
+    if totals.region:
+        registry = _in_region(registry, label_value(totals.region))
     if _wants_openmetrics(accept):
         body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # the library has no types here
         return Exposition(body=body, content_type=_OPENMETRICS)
     return Exposition(body=generate_latest(registry), content_type=_TEXT)
+
+
+def _in_region(registry: CollectorRegistry, region: str) -> CollectorRegistry:
+    """A registry of the same families as they are now, with the label on every sample."""
+    families = list(registry.collect())
+    for family in families:
+        family.samples = [one._replace(labels={**one.labels, "region": region}) for one in family.samples]
+    labelled = CollectorRegistry()
+    labelled.register(_Families(families))
+    return labelled
 
 
 def label_value(name: str) -> str:
@@ -85,6 +105,16 @@ def _wants_openmetrics(accept: str) -> bool:
     return _OPENMETRICS.partition(";")[0] in kinds
 
 
+class _Families(Collector):
+    """Families that are there already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
 class _TotalsCollector(Collector):
     """The metric families, in the order of docs/metrics.md."""
 
@@ -104,6 +134,11 @@ class _TotalsCollector(Collector):
         yield _phases(known)
         yield _outcomes(databases)
         yield _gauge(
+            "upstash_probe_last_timestamp_seconds",
+            "When a check last ended, however it ended, in seconds since 1970. Missing before the first.",
+            ((label, row.latest.at.timestamp()) for label, row in databases if row.latest),
+        )
+        yield _gauge(
             "upstash_probe_last_success_timestamp_seconds",
             "When a check last ended well, in seconds since 1970. Missing before the first.",
             ((label, row.last_success_at.timestamp()) for label, row in databases if row.last_success_at),
@@ -113,11 +148,7 @@ class _TotalsCollector(Collector):
             "When the certificate of the latest TLS connection ends, in seconds since 1970. Missing for http://.",
             ((label, row.certificate_ends_at.timestamp()) for label, row in databases if row.certificate_ends_at),
         )
-        yield _gauge(
-            "upstash_incident_open",
-            "Whether the database has an open incident.",
-            ((label, float(row.is_incident_open)) for label, row in databases),
-        )
+        yield _incidents(databases)
         yield _notifications(self._totals)
         yield _gauge(
             "upstash_channel_ok",
@@ -189,6 +220,18 @@ def _outcomes(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     for label, row in databases:
         for outcome in Outcome:
             family.add_metric([label, outcome.value], row.outcomes.get(outcome, 0))
+    return family
+
+
+def _incidents(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
+    family = GaugeMetricFamily(
+        "upstash_incident_open",
+        "Whether the database has an open incident of this severity.",
+        labels=["database", "severity"],
+    )
+    for label, row in databases:
+        for severity in Severity:
+            family.add_metric([label, severity.value], float(row.open_severity is severity))
     return family
 
 
