@@ -85,6 +85,14 @@ class _Examined:
         return self.layers.passed(Layer.PING) and self.layers.outcome() is None
 
     @property
+    def is_let_in(self) -> bool:
+        """The database itself answered this machine, over REST or over the worker's connection."""
+        worker = self.layers.result_of(Layer.WORKER).outcome
+        return any(self.layers.passed(layer) for layer in (Layer.TOKEN, Layer.PING, Layer.WORKER)) or (
+            worker is not None and worker.family in (Family.TOKEN, Family.QUOTA)
+        )
+
+    @property
     def worker_failed(self) -> bool:
         return self.layers.failed(Layer.WORKER)
 
@@ -290,7 +298,8 @@ RULES: tuple[VerdictRule, ...] = (
     ),
     _rule(
         VerdictCode.ADDRESS_NOT_ALLOWED,
-        lambda seen: seen.ended(*_KEPT_OUT) and seen.has(Fact.CONSOLE_ALLOWLIST),
+        # An allowlist keeps an address out of the whole database.
+        lambda seen: seen.ended(*_KEPT_OUT) and seen.has(Fact.CONSOLE_ALLOWLIST) and not seen.is_let_in,
     ),
     _rule(
         VerdictCode.PROVIDER_TROUBLE,

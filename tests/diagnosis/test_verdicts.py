@@ -52,6 +52,18 @@ def layers(
     return LayerResults(database="main", layers=tuple(layers))
 
 
+def without_token(
+    outcome: Outcome, *, facts: tuple[Fact, ...], worker: LayerState = LayerState.PASSED
+) -> LayerResults:
+    """PING failed with this, and nothing was said about the token."""
+    found = layers(Layer.PING, outcome, facts=facts, worker=worker)
+    results = (
+        replace(result, state=LayerState.UNKNOWN) if result.layer is Layer.TOKEN else result
+        for result in found.layers
+    )
+    return replace(found, layers=tuple(results))
+
+
 def with_fact(found: LayerResults, fact: Fact) -> LayerResults:
     """The same layers, with a fact that the layer of the token found."""
     results = (
@@ -201,8 +213,17 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (layers(Layer.PING, Outcome.TLS_TIMEOUT, facts=(Fact.IPV6_FAILS,)), VerdictCode.ONE_FAMILY_FAILS),
     # Kept out by silence, by a reset, by a page: with an allowlist it is one verdict.
     *(
-        (layers(Layer.PING, outcome, facts=(Fact.CONSOLE_ALLOWLIST,)), VerdictCode.ADDRESS_NOT_ALLOWED)
+        (without_token(outcome, facts=(Fact.CONSOLE_ALLOWLIST,), worker=FAILED), VerdictCode.ADDRESS_NOT_ALLOWED)
         for outcome in (Outcome.CONNECTION_LOST, Outcome.ACCESS_DENIED, Outcome.RESPONSE_TIMEOUT)
+    ),
+    # It keeps nobody out whom the same database let in, over rediss:// or for a PING before.
+    *(
+        (without_token(outcome, facts=(Fact.CONSOLE_ALLOWLIST,)), VerdictCode.AS_THE_OUTCOME_SAYS)
+        for outcome in (Outcome.CONNECTION_LOST, Outcome.ACCESS_DENIED, Outcome.RESPONSE_TIMEOUT)
+    ),
+    (
+        layers(Layer.WRITING, Outcome.RESPONSE_TIMEOUT, facts=(Fact.CONSOLE_ALLOWLIST,), worker=FAILED),
+        VerdictCode.AS_THE_OUTCOME_SAYS,
     ),
     (layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, facts=(Fact.NOT_TLS,)), VerdictCode.NOT_TLS),
     (
@@ -416,6 +437,16 @@ def test_no_server_of_ones_own_is_suspended_by_upstash() -> None:
         for code in (VerdictCode.SUSPENDED, VerdictCode.SUSPENDED_FOR_BANDWIDTH):
             found = word(Verdict(code=code, outcome=outcome, profile=replace(PROFILE, host_kind=HostKind.OTHER)))
             assert "Upstash" not in " ".join((found.meaning, *found.next_steps))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TOKEN_REJECTED, Outcome.TOO_MANY_CONNECTIONS])
+def test_no_allowlist_keeps_out_whom_the_database_answers(outcome: Outcome) -> None:
+    """A refusal over rediss:// is the database's own, so this address is let in."""
+    found = without_token(Outcome.ACCESS_DENIED, facts=(Fact.CONSOLE_ALLOWLIST,), worker=FAILED)
+    assert judge(found, PROFILE).code is VerdictCode.ADDRESS_NOT_ALLOWED
+    refused = LayerResult(layer=Layer.WORKER, state=FAILED, outcome=outcome)
+    found = replace(found, layers=tuple(refused if one.layer is Layer.WORKER else one for one in found.layers))
+    assert judge(found, PROFILE).code is VerdictCode.AS_THE_OUTCOME_SAYS
 
 
 @pytest.mark.parametrize(

@@ -118,12 +118,16 @@ def name_is_gone(examined: ExaminedDatabase) -> None:
 
 def blocked(examined: ExaminedDatabase) -> None:
     examined.upstash.fault = UpstashFault.REFUSE
-    examined.worker_port = port_that_refuses()
+    worker_kept_out(examined)
 
 
 def connectivity_hosts_blocked(examined: ExaminedDatabase) -> None:
     """The connectivity hosts are out of reach and the status page is not."""
     examined.connectivity_host.close()
+
+
+def worker_kept_out(examined: ExaminedDatabase) -> None:
+    examined.worker_port = port_that_refuses()
 
 
 def allowlist(examined: ExaminedDatabase) -> None:

@@ -270,12 +270,12 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
         (
             "The IP allowlist keeps us out with a 403",
             Outcome.ACCESS_DENIED,
-            make.all_of(make.page(403), make.allowlist),
+            make.all_of(make.page(403), make.worker_kept_out, make.allowlist),
         ),
         (
             "The IP allowlist keeps us out with a reset",
             Outcome.CONNECTION_LOST,
-            make.all_of(make.in_place(make.reset_by_peer), make.allowlist),
+            make.all_of(make.in_place(make.reset_by_peer), make.worker_kept_out, make.allowlist),
         ),
         (
             "The IP allowlist keeps us out with silence",
@@ -470,6 +470,11 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
         ),
     ],
     (Code.AS_THE_OUTCOME_SAYS, YOURS): [
+        (
+            "A 403 answers, an IP allowlist is on, and the worker is let in",
+            Outcome.ACCESS_DENIED,
+            make.all_of(make.page(403), make.allowlist),
+        ),
         (
             "The host does not exist, and nobody gave the doctor a key",
             Outcome.DNS_NOT_FOUND,
