@@ -73,7 +73,7 @@ def judge_token_and_ping(observation: Observation, *, slow: timedelta | None) ->
     latency_ms = observation.phases.latency_ms
     if result.outcome is Outcome.OK and latency_ms is not None:
         result = CheckResult(outcome=Outcome.OK, detail=f"answered in {latency_ms:.1f} ms")
-    return _judge_token(result.outcome), _layer_result(Layer.PING, result)
+    return _judge_token(result), _layer_result(Layer.PING, result)
 
 
 async def examine_reading(probe: RestProbe, prefix: str, *, timeout: timedelta) -> LayerResult:
@@ -111,9 +111,13 @@ def _layer_result(layer: Layer, result: CheckResult) -> LayerResult:
     )
 
 
-def _judge_token(outcome: Outcome) -> LayerResult:
+def _judge_token(result: CheckResult) -> LayerResult:
     """What an answer that is no refusal of the token says about the token."""
-    if not outcome.family.is_failing or outcome in _AFTER_LOGIN:
+    if Fact.UNKNOWN_TEXT in result.facts:
+        # It may be a refusal of the token in words that nobody knows.
+        detail = "the error text is on nobody's list"
+        return LayerResult(layer=Layer.TOKEN, state=LayerState.UNKNOWN, detail=detail)
+    if not result.outcome.family.is_failing or result.outcome in _AFTER_LOGIN:
         return LayerResult(layer=Layer.TOKEN, state=LayerState.PASSED, detail="accepted")
     return LayerResult(layer=Layer.TOKEN, state=LayerState.UNKNOWN, detail="nothing was said about it")
 
