@@ -132,10 +132,10 @@ def test_checks_end_early_enough_for_the_push(
     with pushgateway(tmp_path) as gateway:
         done = hanging.end("check", "--within", "8s", "--push", f"http://{gateway}")
         _, held = get(gateway, "/metrics")
-    assert done.status == 3
+    assert done.status == 2
     assert "wanted " not in done.stderr
-    assert 'outcome="monitor_error"} 1' in held
-    assert "upstash_probe_success{" not in held
+    assert 'outcome="response_timeout"} 1' in held
+    assert 'upstash_probe_success{database="main"' in held
 
 
 @pytest.mark.parametrize(
