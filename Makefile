@@ -37,7 +37,7 @@ test-versions: $(VENV)/dev
 	    tests/sandbox tests/alerts tests/web/test_answers.py tests/cli/test_check.py || exit 1; \
 	done
 
-# Two hundred kills at random instants, and then more on a full disk, for twenty minutes; mounts a small disk.
+# Four hundred kills at random instants, half of them on a disk that is often full; mounts a small one.
 storm: $(VENV)/dev
 	$(BIN)/python -m pytest -m storm
 

@@ -1,16 +1,18 @@
-"""Killed at any instant, nothing is lost: the real program, SIGKILL, a channel that fails every other request.
+"""Killed at any instant, nothing is lost: the real program, SIGKILL, three channels, a disk that is often full.
 
-Databases fail and recover all the while. In the end the file and what reached the channel must agree.
+Databases and channels fail and recover all the while. In the end the file and what the channels heard must agree.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import sleep
@@ -25,8 +27,8 @@ from monitor.incidents.state import IncidentState
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.judging import explain
-from tests.program import TELLS, Program, database, settings, slack, told, until
-from tests.store.disks import fill, small_disk
+from tests.program import TELLS, Program, database, settings, slack, until
+from tests.store.disks import ScarceDisk, scarce_disk
 
 # Decisions come quickly, so that a short life sees incidents open and close.
 ALERTS = {
@@ -42,87 +44,163 @@ DATABASES_EACH = 2
 CALM_AFTER_SECONDS = 120.0
 
 
-class FaultSwitcher(threading.Thread):
-    """Lets the stand-ins fail and recover in turn until it is told to clear up."""
+# None that takes a message without confirming it, which a repetition must follow, and none that refuses for good.
+CHANNEL_FAULTS = (
+    MessagingFault.FLAKY,
+    MessagingFault.DOWN,
+    MessagingFault.REFUSE,
+    MessagingFault.RATE_LIMITED,
+)
 
-    def __init__(self, stand_ins: list[UpstashStandIn], chance: random.Random) -> None:
+
+class FaultSwitcher(threading.Thread):
+    """Lets databases and channels fail and recover in turn until it is told to clear up."""
+
+    def __init__(
+        self, stand_ins: list[UpstashStandIn], inboxes: list[MessagingStandIn], chance: random.Random
+    ) -> None:
         super().__init__(daemon=True)
         self._stand_ins = stand_ins
+        self._inboxes = inboxes
         self._chance = chance
         self._over = threading.Event()
 
     def run(self) -> None:
         while not self._over.wait(self._chance.uniform(0.05, 0.3)):
-            stand_in = self._chance.choice(self._stand_ins)
-            if stand_in.fault is not UpstashFault.NONE or stand_in.token != "t0ken":
-                stand_in.fault, stand_in.token = UpstashFault.NONE, "t0ken"
-            elif self._chance.random() < 0.5:
-                stand_in.token = "rotated"
-            else:
-                stand_in.fault = self._chance.choice(
-                    (UpstashFault.SERVER_ERROR, UpstashFault.REFUSE, UpstashFault.QUOTA)
-                )
+            self._switch_database(self._chance.choice(self._stand_ins))
+            if self._chance.random() < 0.2:
+                inbox = self._chance.choice(self._inboxes)
+                fault = MessagingFault.NONE if inbox.slack_fault is not MessagingFault.NONE else None
+                inbox.slack_fault = fault or self._chance.choice(CHANNEL_FAULTS)
+                fault = MessagingFault.NONE if inbox.telegram_fault is not MessagingFault.NONE else None
+                inbox.telegram_fault = fault or self._chance.choice(CHANNEL_FAULTS)
+
+    def _switch_database(self, stand_in: UpstashStandIn) -> None:
+        if stand_in.fault is not UpstashFault.NONE or stand_in.token != "t0ken":
+            stand_in.fault, stand_in.token = UpstashFault.NONE, "t0ken"
+        elif self._chance.random() < 0.5:
+            stand_in.token = "rotated"
+        else:
+            stand_in.fault = self._chance.choice(
+                (UpstashFault.SERVER_ERROR, UpstashFault.REFUSE, UpstashFault.QUOTA)
+            )
 
     def clear_up(self) -> None:
         self._over.set()
         self.join()
         for stand_in in self._stand_ins:
             stand_in.fault, stand_in.token = UpstashFault.NONE, "t0ken"
+        for inbox in self._inboxes:
+            inbox.fault = MessagingFault.NONE
 
 
 @contextmanager
-def switching_faults(chance: random.Random) -> Iterator[tuple[list[UpstashStandIn], FaultSwitcher]]:
-    with ExitStack() as stack:
-        stand_ins = [stack.enter_context(UpstashStandIn("t0ken")) for _ in range(STAND_INS)]
-        storm = FaultSwitcher(stand_ins, chance)
-        storm.start()
-        try:
-            yield stand_ins, storm
-        finally:
-            storm.clear_up()
+def switching_faults(
+    stand_ins: list[UpstashStandIn], inboxes: list[MessagingStandIn], chance: random.Random
+) -> Iterator[None]:
+    """While the block lasts; all is well again after it."""
+    switcher = FaultSwitcher(stand_ins, inboxes, chance)
+    switcher.start()
+    try:
+        yield
+    finally:
+        switcher.clear_up()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What one message said of an incident; `since` is when that began, as far as it was said."""
+
+    channel: str
+    incident: int
+    kind: str
+    database: str
+    since: str
 
 
 @pytest.mark.parametrize(
-    ("kills", "seed"), [(20, 4711), pytest.param(200, 0, marks=pytest.mark.storm)], ids=["20", "200"]
+    ("kills", "kills_when_full", "seed"),
+    [
+        pytest.param(8, 8, 4711, id="quick"),
+        *(pytest.param(100, 100, seed, id=f"seed {seed}", marks=pytest.mark.storm) for seed in (0, 17)),
+    ],
 )
-def test_whenever_it_is_killed_nothing_is_lost(tmp_path: Path, kills: int, seed: int) -> None:
-    """Every opened and every closed incident reaches the channel, at most one message is repeated per kill, and
-    what the history says is what the incidents say."""
+def test_whenever_it_is_killed_nothing_is_lost(
+    tmp_path: Path, kills: int, kills_when_full: int, seed: int
+) -> None:
+    """First with room on the disk, then on one that is full half of the time: each channel hears of every incident
+    and of its end, with at most one repetition a kill; a number is one incident's; and the file agrees."""
     chance = random.Random(seed)
-    with MessagingStandIn() as inbox, switching_faults(random.Random(seed + 1)) as (stand_ins, storm):
-        inbox.slack_fault = MessagingFault.FLAKY
+    is_long = kills >= 100
+    with ExitStack() as stack:
+        disk = stack.enter_context(scarce_disk(tmp_path / "disk", "4m"))
+        inboxes = [stack.enter_context(MessagingStandIn()) for _ in range(2)]
+        stand_ins = [stack.enter_context(UpstashStandIn("t0ken")) for _ in range(STAND_INS)]
         names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
-        watched = [database(name, url, timeout="2s") for name, url in names]
-        # The doctor slows a short life down; the long storm has time for him.
-        alerts = {**ALERTS, "diagnose": kills >= 100}
-        program = Program(tmp_path, settings(*watched, alerts=alerts, channels=slack(inbox)))
-        logs = [live_and_die(program, chance) for _ in range(kills)]
-        storm.clear_up()
-        inbox.slack_fault = MessagingFault.NONE
-        if kills < 100:  # waiting for them is for the storm
-            let_leases_run_out(program.file)
-        with program.running() as last:
-            until(lambda: is_calm(program.file), "the last message", seconds=CALM_AFTER_SECONDS)
-            ended = last.end()
-        arrived = Counter(told(inbox))
-    assert ended.status == 0
-    for log in (*logs, ended.stdout):
-        assert "ERROR" not in log
-        assert "Traceback" not in log
-    assert sum(times - 1 for times in arrived.values()) <= kills
-    check_the_file(program.file, arrived, least=kills // 2)
+        file = disk.folder / "history.db"
+        config = settings(
+            *(database(name, url, timeout="2s") for name, url in names),
+            # The doctor slows a short life down; the long storm has time for him.
+            alerts={**ALERTS, "diagnose": is_long},
+            channels=three_channels(*inboxes),
+            history={"path": str(file)},
+        )
+        program = Program(tmp_path, config)
+        program.file = file
+        with switching_faults(stand_ins, inboxes, random.Random(seed + 1)):
+            logs = [live_and_die(program, chance) for _ in range(kills)]
+        logs.append(live_in_peace(program, can_wait=is_long))
+        arrived = what_was_told(*inboxes)
+        for log in logs:
+            assert "ERROR" not in log
+        check_the_end(file, arrived, kills)
+        check_the_incidents(file, least=kills // 2)
+
+        with switching_faults(stand_ins, inboxes, random.Random(seed + 2)):
+            logs = [live_and_die(program, chance, disk) for _ in range(kills_when_full)]
+        if disk.is_full:
+            disk.toggle()
+        logs.append(live_in_peace(program, can_wait=is_long))
+        arrived = what_was_told(*inboxes)
+        for log in logs:
+            assert "Traceback" not in log
+        in_memory = sum("going on from memory" in log for log in logs)
+        assert in_memory >= kills_when_full // 10 + 1, "too little happened for this to be a test"
+        check_the_end(file, arrived, kills + kills_when_full)
 
 
-def live_and_die(program: Program, chance: random.Random) -> str:
-    """A life that ends at a random instant: now and then before the first check, mostly in the midst of it all."""
+def live_and_die(program: Program, chance: random.Random, disk: ScarceDisk | None = None) -> str:
+    """A life that ends at a random instant: now and then before the first check, mostly in the midst of it all.
+
+    The disk is filled, or has room again, before it and in the midst of it.
+    """
+    if disk is not None and chance.random() < 0.5:
+        disk.toggle()
     with program.running() as life:
+        if disk is not None:
+            disk.holds(life.process.pid)
         if chance.random() < 0.2:
             sleep(chance.uniform(0.1, 0.5))
         else:
             life.wait_for("watching")
-            sleep(chance.uniform(0.0, 0.9))
+            sleep(chance.uniform(0.0, 0.6))
+            if disk is not None and chance.random() < 0.3:
+                disk.toggle()
+            sleep(chance.uniform(0.0, 0.5))
         life.kill()
+        assert "Traceback" not in life.said
         return life.said
+
+
+def live_in_peace(program: Program, *, can_wait: bool) -> str:
+    """A last life in which all is well, until everything is told."""
+    if not can_wait:  # waiting for them is for the long storm
+        let_leases_run_out(program.file)
+    with program.running() as last:
+        until(lambda: is_calm(program.file), "the last message", seconds=CALM_AFTER_SECONDS)
+        ended = last.end()
+    assert ended.status == 0
+    return ended.stdout
 
 
 def let_leases_run_out(file: Path) -> None:
@@ -133,7 +211,7 @@ def let_leases_run_out(file: Path) -> None:
 
 
 def is_calm(file: Path) -> bool:
-    """No incident is open and no message waits."""
+    """No incident is open and no message waits, after a check of each database in this life."""
     with closing(sqlite3.connect(file)) as shell:
         [open_ones] = shell.execute("SELECT count(*) FROM incident_log WHERE closed_at IS NULL").fetchone()
         [waiting] = shell.execute("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL").fetchone()
@@ -141,10 +219,78 @@ def is_calm(file: Path) -> bool:
     return bool(checks) and not open_ones and not waiting
 
 
-def check_the_file(file: Path, arrived: Counter[tuple[int, str]], *, least: int) -> None:
-    """The file is sound; its incidents are those that its checks lead to, and those the channel heard of."""
+def three_channels(inbox: MessagingStandIn, other: MessagingStandIn) -> list[dict[str, str]]:
+    """Two in Slack and one in Telegram."""
+    telegram = {
+        "type": "telegram",
+        "bot_token": inbox.bot_token,
+        "chat_id": inbox.chat_id,
+        "api_url": inbox.telegram_api_url,
+    }
+    return [*slack(inbox), telegram, {"type": "slack", "name": "ops", "webhook_url": other.slack_url}]
+
+
+def what_was_told(inbox: MessagingStandIn, other: MessagingStandIn) -> list[Told]:
+    """The messages about incidents that arrived, each channel's in order."""
+    found = []
+    for channel, messages in (
+        ("slack", [each for each in inbox.messages if each.service == "slack"]),
+        ("telegram", [each for each in inbox.messages if each.service == "telegram"]),
+        ("ops", other.messages),
+    ):
+        for message in messages:
+            match = TELLS.search(message.text)
+            if match:
+                name = re.search(r"\bdb\d+\b", message.text)
+                since = re.search(r"(?:since|down) (\S+ \S+ UTC)", message.text)
+                assert name, message.text
+                found.append(
+                    Told(
+                        channel=channel,
+                        incident=int(match[1]),
+                        kind=match[2],
+                        database=name[0],
+                        since=since[1] if since else "",
+                    )
+                )
+    return found
+
+
+def check_the_end(file: Path, arrived: list[Told], kills: int) -> None:
+    """The file is sound, and its views say what each channel was told."""
     with closing(sqlite3.connect(file)) as shell:
         assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert shell.execute("PRAGMA foreign_key_check").fetchall() == []
+        incidents = dict(shell.execute("SELECT id, database FROM incident_log WHERE closed_at IS NOT NULL"))
+        [open_ones] = shell.execute("SELECT count(*) FROM incident_log WHERE closed_at IS NULL").fetchone()
+        delivered = shell.execute(
+            "SELECT DISTINCT channel, incident FROM deliveries"
+            " WHERE incident IS NOT NULL AND delivered_at IS NOT NULL"
+        ).fetchall()
+    assert not open_ones
+    begun: dict[int, set[tuple[str, str]]] = defaultdict(set)
+    kinds: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for each in arrived:
+        assert incidents.get(each.incident) == each.database, f"{each} is not what the file says"
+        kinds[each.channel, each.incident].append(each.kind)
+        if each.since:
+            begun[each.incident].add((each.database, each.since))
+    assert {number: what for number, what in begun.items() if len(what) > 1} == {}, "a number was given twice"
+    assert set(delivered) <= set(kinds)
+    for channel in ("slack", "telegram", "ops"):
+        for number in incidents:
+            heard = kinds[channel, number]
+            assert {"opened", "ongoing", "missed"} & set(heard), f"{channel}: {number} was opened in silence"
+            assert heard[-1] in ("closed", "missed"), f"{channel}: {number} was closed in silence: {heard}"
+        repeated = sum(
+            times - 1 for (name, _), heard in kinds.items() if name == channel for times in Counter(heard).values()
+        )
+        assert repeated <= kills, channel
+
+
+def check_the_incidents(file: Path, *, least: int) -> None:
+    """The incidents of the file are those that its checks lead to, without a hole in their numbers."""
+    with closing(sqlite3.connect(file)) as shell:
         checks = shell.execute("SELECT database, at, outcome FROM history ORDER BY database, at").fetchall()
         incidents = shell.execute(
             "SELECT id, database, opened_at, closed_at, cause, checks_failed FROM incident_log ORDER BY id"
@@ -152,10 +298,6 @@ def check_the_file(file: Path, arrived: Counter[tuple[int, str]], *, least: int)
     assert len(incidents) >= least, "too little happened for this to be a test"
     assert [number for number, *_ in incidents] == list(range(1, len(incidents) + 1))
     assert sorted(row[1:] for row in incidents) == sorted(replayed(checks))
-    for number, *_ in incidents:
-        assert arrived[number, "opened"] or arrived[number, "missed"], f"incident {number} was opened in silence"
-        assert arrived[number, "closed"] or arrived[number, "missed"], f"incident {number} was closed in silence"
-    assert {number for number, _ in arrived} == {number for number, *_ in incidents}
 
 
 def replayed(checks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str, int]]:
@@ -176,84 +318,3 @@ def replayed(checks: list[tuple[str, str, str]]) -> list[tuple[str, str, str, st
 
 def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def three_channels(inbox: MessagingStandIn, other: MessagingStandIn) -> list[dict[str, str]]:
-    """Two in Slack and one in Telegram."""
-    telegram = {
-        "type": "telegram",
-        "bot_token": inbox.bot_token,
-        "chat_id": inbox.chat_id,
-        "api_url": inbox.telegram_api_url,
-    }
-    return [*slack(inbox), telegram, {"type": "slack", "name": "ops", "webhook_url": other.slack_url}]
-
-
-def words_by_channel(inbox: MessagingStandIn, other: MessagingStandIn) -> dict[str, list[tuple[int, str, str]]]:
-    """For each channel: incident, kind and database of each message that arrived, in order."""
-    found: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
-    for each in (inbox, other):
-        for message in each.messages:
-            match = TELLS.search(message.text)
-            if match:
-                name = message.text.split(":")[0].split(" ")[-1].removeprefix("<b>")
-                found[f"{message.service} {each is other}"].append((int(match[1]), match[2], name))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("kills", "seed"), [pytest.param(120, 17, marks=pytest.mark.storm)], ids=["120 on a full disk"]
-)
-def test_killed_on_a_full_disk_nothing_is_lost_and_no_number_is_given_twice(
-    tmp_path: Path, kills: int, seed: int
-) -> None:
-    """Three channels, a disk that is full half of the time, kills in start-up and in the midst of it all: each
-    channel hears of each incident that any of them heard of, and its end as the last word; a number is one
-    database's."""
-    chance = random.Random(seed)
-    disk = tmp_path / "disk"
-    with (
-        small_disk(disk, "4m"),
-        MessagingStandIn() as inbox,
-        MessagingStandIn() as other,
-        switching_faults(random.Random(seed + 1)) as (stand_ins, storm),
-    ):
-        names = [(f"db{n}", stand_ins[n % STAND_INS].url) for n in range(STAND_INS * DATABASES_EACH)]
-        config = settings(
-            *(database(name, url, timeout="2s") for name, url in names),
-            alerts=ALERTS,
-            channels=three_channels(inbox, other),
-            history={"path": str(disk / "history.db")},
-        )
-        program = Program(tmp_path, config)
-        program.file = disk / "history.db"
-        ballast: Path | None = None
-        in_memory = 0
-        for _ in range(kills):
-            if ballast is None and program.file.exists() and chance.random() < 0.6:
-                ballast = fill(disk)
-            elif ballast is not None and chance.random() < 0.5:
-                ballast.unlink()
-                ballast = None
-            log = live_and_die(program, chance)
-            assert "Traceback" not in log
-            in_memory += "going on from memory" in log
-        if ballast is not None:
-            ballast.unlink()
-        storm.clear_up()
-        with program.running() as last:
-            until(lambda: is_calm(program.file), "the last message", seconds=CALM_AFTER_SECONDS)
-            last.end()
-        heard = words_by_channel(inbox, other)
-    assert in_memory >= kills // 10, "too little happened for this to be a test"
-    assert len(heard) == 3
-    databases = defaultdict(set)
-    for words in heard.values():
-        for number, _, name in words:
-            databases[number].add(name)
-    assert {number: names for number, names in databases.items() if len(names) > 1} == {}
-    for channel, words in heard.items():
-        last_words = {number: kind for number, kind, _ in words}
-        assert {n: kind for n, kind in last_words.items() if kind not in ("closed", "missed")} == {}, channel
-    with closing(sqlite3.connect(program.file)) as shell:
-        assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus
+from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
 from monitor.diagnosis.verdicts import Diagnosis
 from monitor.incidents.rules import acknowledge, unwatched
@@ -21,13 +20,12 @@ from monitor.incidents.state import (
     IncidentState,
     Transition,
     moved,
-    state_from_json,
-    state_to_json,
 )
-from monitor.lib.times import format_duration, from_ms, to_ms
+from monitor.lib.times import format_duration, to_ms
 from monitor.store.file.reserve import Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import incidents, outbox, recording
+from monitor.store.tables.note import note_of_memory, take_up
 from monitor.store.tables.outbox import ChannelState, DeliveryEffect, Known
 from monitor.store.tables.spans import is_too_long
 from monitor.store.tables.times import latest_time, move_times
@@ -37,8 +35,6 @@ T = TypeVar("T")
 # Checks that memory holds while the file cannot be written, at some hundred bytes each.
 _MOST_IN_MEMORY = 100_000
 _CLOCK_STEP = timedelta(seconds=2)
-# At about a thousand bytes each.
-_MOST_NOTED = 50
 _RECHECK_WITHIN = timedelta(minutes=1)
 
 
@@ -130,7 +126,7 @@ class Store:
                 self._begin_again()
             self._note(None)
         elif recorded.transition.notifications:
-            self._note(self._do(_opened_in_memory))
+            self._note(self._do(note_of_memory))
         return recorded
 
     def state(self, database: str) -> IncidentState:
@@ -223,7 +219,7 @@ class Store:
             if latest is not None and latest > now + _CLOCK_STEP:
                 move_times(connection, now - latest)
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
-            lines += _take_up(connection, self._reserve.read())
+            lines += take_up(connection, self._reserve.read(), self._channels, now)
             lines += self._end_unwatched(connection, databases, now)
             for channel, number in outbox.settle_removed(connection, (*self._channels, *left_out), now).items():
                 lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
@@ -277,8 +273,8 @@ class Store:
     ) -> DeliveryEffect:
         """Note what the channel answered. `jitter` is a random number from 0 to 1."""
         effect = self._do(lambda connection: outbox.acknowledge(connection, delivery, result, now, jitter))
-        if self.is_in_memory and result.status is DeliveryStatus.CONFIRMED:
-            self._note(self._do(_opened_in_memory))
+        if self.is_in_memory and result.is_sent:
+            self._note(self._do(note_of_memory))
         return effect
 
     def next_due(self, channel: str) -> datetime | None:
@@ -363,39 +359,3 @@ class Store:
             steps=(trouble.next_step,),
         )
         outbox.enqueue(connection, notification, self._channels)
-
-
-def _opened_in_memory(connection: sqlite3.Connection) -> bytes:
-    """What memory opened and is not over for everybody who is told, as `_take_up` reads it; as far as noted."""
-    numbers = connection.execute(
-        "SELECT id, database_id FROM incident WHERE id >= ? AND (closed_ms IS NULL OR EXISTS (SELECT 1 FROM outbox"
-        " WHERE incident_id = incident.id AND delivered_ms IS NULL AND given_up_ms IS NULL)) ORDER BY id LIMIT ?",
-        (incidents.FIRST_IN_MEMORY, _MOST_NOTED),
-    )
-    rows = []
-    for number, database in numbers.fetchall():
-        name, incident = incidents.find_incident(connection, number) or ("", None)
-        state, checked_at = incidents.read_state(connection, database)
-        if incident is not None and incident.closed_at is not None:
-            # Taken up, it is closed again by the next checks, and its end is told again.
-            state = IncidentState(incident=replace(incident, closed_at=None))
-        rows.append([name, to_ms(checked_at or from_ms(0)), state_to_json(state)])
-    return json.dumps(rows).encode()
-
-
-def _take_up(connection: sqlite3.Connection, note: bytes) -> Iterable[str]:
-    """Go on with the incidents that memory opened and a kill would have lost."""
-    if not note:
-        return
-    try:
-        rows = [(name, from_ms(ms), state_from_json(state)) for name, ms, state in json.loads(note)]
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # not ours, or cut short
-        return
-    for name, checked_at, state in rows:
-        incident, database = state.incident, incidents.database_id(connection, name)
-        before, _ = incidents.read_state(connection, database)
-        if incident is None or before.incident or incidents.find_incident(connection, incident.id):
-            continue
-        incidents.write_state(connection, database, state, checked_at)
-        incidents.write_incident(connection, database, incident)
-        yield f"incident {incident.id} of {name} was told while the history could not be written, and goes on"

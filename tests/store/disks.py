@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,73 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True)
+
+
+class ScarceDisk:
+    """A folder that may run out of room at any time, for a program that runs in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast: Path | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self._ballast is not None
+
+    def toggle(self) -> None:
+        """Take all the room, or give it back."""
+        if self._ballast is None:
+            self._ballast = fill(self.folder)
+        else:
+            self._ballast.unlink()
+            self._ballast = None
+
+    def holds(self, process: int) -> None:
+        """This process writes to it from now on."""
+
+
+class LimitedFiles(ScarceDisk):
+    """In place of a disk where none may be mounted: the kernel lets no file of the process grow (EFBIG).
+
+    There is room for the reserve, which is taken already, and for no transaction in SQLite's log.
+    """
+
+    _BYTES = 65536 + 8192
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._is_full = False
+        self._process: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self._is_full
+
+    def toggle(self) -> None:
+        self._is_full = not self._is_full
+        self._limit()
+
+    def holds(self, process: int) -> None:
+        self._process = process
+        self._limit()
+
+    def _limit(self) -> None:
+        size = self._BYTES if self._is_full else resource.RLIM_INFINITY
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                resource.prlimit(self._process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def scarce_disk(folder: Path, size: str) -> Iterator[ScarceDisk]:
+    """A small disk of its own on that folder, or the nearest thing to it where the tests may not mount one."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(small_disk(folder, size))
+        except pytest.skip.Exception:
+            yield LimitedFiles(folder)
+        else:
+            yield ScarceDisk(folder)
 
 
 def make_read_only(folder: Path) -> None:

@@ -82,9 +82,9 @@ def test_what_memory_opened_goes_on_after_a_kill(setup: StoreSetup) -> None:
     setup.logged.clear()
     setup.restart_after_a_kill()
     assert any(f"incident {number} of main was told while" in text for _, text in setup.logged)
-    assert setup.deliver() == [f"{number} ongoing"]
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], [f"{number} ongoing"])
     assert setup.checks(OK, OK) == ["closed"]
-    assert setup.deliver() == [f"{number} closed"]
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == ([f"{number} closed"], [f"{number} closed"])
     setup.restart_after_a_kill()
     assert setup.store.incidents() == []
     assert setup.deliver() == []
@@ -100,21 +100,51 @@ def test_what_memory_opened_goes_on_through_kills_while_the_file_stays_out_of_re
             assert setup.in_memory()
             assert [incident.id for _, incident in setup.store.incidents()] == [number]
         assert setup.checks(OK, OK) == ["closed"]
-        assert f"{number} missed" in setup.deliver("slack")
+        assert f"{number} closed" in setup.deliver("slack")
         assert f"{number} missed" in setup.deliver("telegram")
         setup.restart_after_a_kill()
         assert setup.store.incidents() == []
 
 
 def test_an_end_that_memory_saw_and_could_not_tell_is_told_after_a_kill(setup: StoreSetup) -> None:
-    """The incident is taken up as open, and ends again."""
+    """To those who heard of the incident as its end, to the others as a whole."""
     with locked(setup.path):
         setup.checks(REJECTED, REJECTED)
         [number] = numbers(setup)
         assert setup.checks(OK, OK) == ["closed"]
     setup.restart_after_a_kill()
+    assert setup.checks(OK, OK) == []
+    assert [setup.deliver(name) for name in setup.channels] == [[f"{number} closed"], [f"{number} missed"]]
+    assert setup.shell("SELECT closed_at IS NULL FROM incident_log") == [(0,)]
+
+
+def test_an_end_and_another_beginning_that_memory_told_are_not_told_again_after_a_kill(setup: StoreSetup) -> None:
+    """The file has the first incident as open, and knows nothing of the second; both are told to the end, once."""
+    setup.checks(REJECTED, REJECTED)
+    assert setup.deliver() == ["1 opened"]
+    with locked(setup.path):
+        assert setup.checks(OK, OK, REJECTED, REJECTED) == ["closed", "opened"]
+        *_, first, second = setup.deliver()
+        assert first == "1 closed"
+    setup.restart_after_a_kill()
+    assert setup.deliver("slack") == []
     assert setup.checks(OK, OK) == ["closed"]
-    assert [setup.deliver(name)[-1] for name in setup.channels] == [f"{number} missed"] * 2
+    assert setup.deliver("slack") == [second.replace("opened", "closed")]
+    assert len(setup.deliver("telegram")) == 2
+    assert setup.shell("SELECT count(*), count(closed_at) FROM incident_log") == [(2, 2)]
+
+
+def test_several_incidents_of_one_database_that_only_memory_knew_are_told_to_the_end(setup: StoreSetup) -> None:
+    """The last of them is open when the program is killed."""
+    with locked(setup.path):
+        setup.checks(REJECTED, REJECTED)
+        [first] = numbers(setup)
+        setup.checks(OK, OK, REJECTED, REJECTED)
+        [second] = [number for number in numbers(setup) if number != first]
+    setup.restart_after_a_kill()
+    setup.checks(OK, OK)
+    assert setup.deliver("slack") == [f"{second} closed"]
+    assert setup.deliver("telegram") == [f"{first} missed", f"{second} missed"]
 
 
 def test_what_memory_opened_is_noted_on_a_full_disk(tmp_path: Path) -> None:
@@ -132,12 +162,23 @@ def test_what_memory_opened_is_noted_on_a_full_disk(tmp_path: Path) -> None:
         setup.restart_after_a_kill()
         assert not setup.in_memory()
         assert setup.checks(OK, OK) == ["closed"]
-        assert setup.deliver()[-1] == f"{number} missed"
+        assert setup.deliver()[-1] == f"{number} closed"
         setup.store.close()
         assert [path.name for path in (tmp_path / "disk").iterdir() if "reserve" in path.name] == []
 
 
-@pytest.mark.parametrize("note", [b"[", b"[[1]]", b'{"a": 1}', b'[["main", 1, {}]]', b"\xff\xfe", b"[" * 5000])
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"[",
+        b"[[1]]",
+        b'{"a": 1}',
+        b'[["main", 1, {}, null, {}]]',
+        b'[["main", 1, {}, null, 1]]',
+        b"\xff\xfe",
+        b"[" * 5000,
+    ],
+)
 def test_a_note_that_is_damaged_is_left_alone(setup: StoreSetup, note: bytes) -> None:
     """It costs nothing but itself."""
     (setup.path.parent / "history.db-reserve").write_bytes(note + b"\0")

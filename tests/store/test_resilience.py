@@ -44,6 +44,40 @@ def test_while_the_file_is_locked_memory_stands_in(setup: StoreSetup) -> None:
     assert setup.shell("SELECT checks_failed, closed_at IS NULL FROM incident_log") == [(3, 0)]
 
 
+def replace_by_noise(path: Path) -> None:
+    """Another file under the name, and none of what SQLite kept beside the one before."""
+    noise = path.with_name("backup")
+    noise.write_bytes(b"this is not a database" * 400)
+    noise.rename(path)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink()
+
+
+def test_a_damaged_file_in_the_place_of_ours_is_moved_aside(setup: StoreSetup) -> None:
+    """As after a bad backup was copied back: what this process knows goes on in a new file."""
+    setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
+    replace_by_noise(setup.path)
+    assert setup.checks(OK, OK) == ["closed"]
+    assert not setup.in_memory()
+    assert setup.deliver() == ["1 missed"]
+    assert any(".damaged-" in path.name for path in setup.path.parent.iterdir())
+
+
+def test_a_damaged_file_in_the_place_of_ours_that_cannot_be_moved_means_memory(
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what comes back as damaged again and again is tried now and then."""
+    setup.check(OK)
+    monkeypatch.setattr("monitor.store.file.resilient.set_aside", lambda path, _now: path)
+    replace_by_noise(setup.path)
+    assert setup.checks(REJECTED, REJECTED, OK, OK) == ["opened", "closed"]
+    assert setup.in_memory()
+    setup.path.unlink()
+    setup.check(OK)
+    assert not setup.in_memory()
+    assert len(setup.outcomes()) == 5
+
+
 @pytest.mark.usefixtures("_short_locks")
 def test_a_lock_of_a_moment_is_a_line_in_the_log_and_one_that_lasts_is_a_message(setup: StoreSetup) -> None:
     """A shell that holds the file for some seconds is everyday; people are told when it still does later."""

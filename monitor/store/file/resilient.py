@@ -23,7 +23,12 @@ from monitor.store.file.schema import is_whole
 
 T = TypeVar("T")
 # A lock is gone after a moment, a full or read-only disk is not.
-_TRY_AGAIN_AFTER = {Damage.LOCKED: timedelta(seconds=5), Damage.UNWRITABLE: timedelta(seconds=30)}
+_TRY_AGAIN_AFTER = {
+    Damage.LOCKED: timedelta(seconds=5),
+    Damage.UNWRITABLE: timedelta(seconds=30),
+    # One that was moved aside, and the new one in its place is no better.
+    Damage.CORRUPT: timedelta(seconds=30),
+}
 # A disk that is full every few minutes is one message.
 _NOTIFY_AGAIN_AFTER = timedelta(hours=24)
 _LONGEST_SHOWN = 300
@@ -186,7 +191,7 @@ class ResilientFile:
         """The file of our name is not the one we have open: it was moved, deleted or replaced."""
         memory = self._salvaged(self._connection)
         try:
-            self._connection = self._replayed(memory)
+            self._connection = self._written_back(memory)
         except _UNUSABLE as error:
             damage = damage_of(error) or Damage.UNWRITABLE
             self._connection = self._go_on_from_memory(memory, damage, describe(error))

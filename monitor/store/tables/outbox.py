@@ -299,6 +299,35 @@ def _told(connection: sqlite3.Connection, channel: str) -> dict[int, dict[str, b
     return told
 
 
+def kinds_delivered(connection: sqlite3.Connection, incident: int) -> dict[str, list[str]]:
+    """What was delivered of an incident, by channel."""
+    told: dict[str, list[str]] = {}
+    for channel, kind in connection.execute(
+        "SELECT DISTINCT channel, kind FROM outbox WHERE incident_id = ? AND delivered_ms IS NOT NULL"
+        " ORDER BY channel, kind",
+        (incident,),
+    ):
+        told.setdefault(channel, []).append(kind)
+    return told
+
+
+def note_delivered(
+    connection: sqlite3.Connection, notification: Notification, channel: str, now: datetime
+) -> None:
+    """Note that this was delivered before the start, whether or not it waits here."""
+    key = (channel, notification.incident, notification.kind.value)
+    is_this = "channel = ?1 AND incident_id = ?2 AND kind = ?3"
+    connection.execute(
+        f"UPDATE outbox SET delivered_ms = ?4, last_error = NULL WHERE {is_this} AND {_WAITING}",
+        (*key, to_ms(now)),
+    )
+    connection.execute(
+        "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, delivered_ms)"
+        f" SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE {is_this})",
+        (*key, _as_text(notification), to_ms(now)),
+    )
+
+
 def _note_destination(connection: sqlite3.Connection, channel: str, destination: str) -> bool:
     """True when the channel's messages went elsewhere before; then what is remembered of it is forgotten.
 

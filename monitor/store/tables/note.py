@@ -1,0 +1,91 @@
+"""What only memory knows of incidents while the file cannot be written: noted for the next start, and taken up."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from monitor.alerts.notification import NotificationKind
+from monitor.incidents.rules import standing
+from monitor.incidents.state import IncidentState, state_from_json, state_to_json
+from monitor.lib.times import from_ms, from_ms_or_none, to_ms
+from monitor.store.tables import incidents, outbox
+
+# At about a thousand bytes each.
+_MOST = 50
+
+
+def note_of_memory(connection: sqlite3.Connection) -> bytes:
+    """What memory opened, and what it saw the end of, with what each channel was told, as `take_up` reads it.
+
+    Where there is too much of it, what is open or not told to everybody is noted first.
+    """
+    numbers = connection.execute(
+        "SELECT id, database_id FROM incident WHERE id >= ? OR (closed_ms IS NOT NULL AND id IN"
+        " (SELECT json_extract(state, '$.incident.id') FROM file_state))"
+        " ORDER BY closed_ms IS NULL OR EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id"
+        " AND delivered_ms IS NULL AND given_up_ms IS NULL) DESC, id DESC LIMIT ?",
+        (incidents.FIRST_IN_MEMORY, _MOST),
+    )
+    rows = []
+    for number, database in sorted(numbers.fetchall()):
+        name, incident = incidents.find_incident(connection, number) or ("", None)
+        state, checked_at = incidents.read_state(connection, database)
+        closed_at = None if incident is None else incident.closed_at
+        if closed_at is not None:
+            state = IncidentState(incident=incident)
+        told = outbox.kinds_delivered(connection, number)
+        closed_ms = None if closed_at is None else to_ms(closed_at)
+        rows.append([name, to_ms(checked_at or from_ms(0)), state_to_json(state), closed_ms, told])
+    return json.dumps(rows).encode()
+
+
+def take_up(connection: sqlite3.Connection, note: bytes, channels: Iterable[str], now: datetime) -> Iterable[str]:
+    """Go on with what a kill would have lost; return a line for the log about each incident.
+
+    What memory told is noted as delivered. An end that it saw is told to those who did not hear of it.
+    """
+    if not note:
+        return
+    try:
+        rows = [
+            (
+                name,
+                from_ms(checked_ms),
+                state_from_json(state),
+                from_ms_or_none(closed_ms),
+                {channel: [NotificationKind(kind) for kind in kinds] for channel, kinds in told.items()},
+            )
+            for name, checked_ms, state, closed_ms, told in json.loads(note)
+        ]
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        return  # not ours, or cut short
+    for name, checked_at, state, closed_at, told in rows:
+        incident, database = state.incident, incidents.database_id(connection, name)
+        if incident is None:
+            continue
+        known = incidents.find_incident(connection, incident.id)
+        if known is not None and (closed_at is None or known[1].closed_at is not None):
+            continue
+        before, _ = incidents.read_state(connection, database)
+        if closed_at is None:
+            if before.incident is not None:
+                continue
+            incidents.write_state(connection, database, state, checked_at)
+            what = "goes on"
+        else:
+            incident = replace(incident if known is None else known[1], closed_at=closed_at)
+            if before.incident is not None and before.incident.id == incident.id:
+                incidents.write_state(connection, database, IncidentState(), checked_at)
+            what = "is over"
+        incidents.write_incident(connection, database, incident)
+        notification = standing(incident, name, now, missed=closed_at is not None)
+        for channel, kinds in told.items():
+            for kind in kinds:
+                outbox.note_delivered(connection, replace(notification, kind=kind), channel, now)
+        if closed_at is not None and known is None:
+            outbox.enqueue(connection, notification, [channel for channel in channels if channel not in told])
+        yield f"incident {incident.id} of {name} was told while the history could not be written, and {what}"
