@@ -39,7 +39,7 @@ from monitor.lib.times import format_time, iso, now_utc
 from monitor.report.overview import open_archive
 from monitor.report.values import advice_values
 from monitor.store.errors import RefusedFileError
-from monitor.store.tables.outbox import ChannelState
+from monitor.store.tables.channels import ChannelState
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
 _TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")

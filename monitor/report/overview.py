@@ -23,12 +23,11 @@ from monitor.store.queries import history_of, past_days, status_of, totals_of
 from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
+from monitor.store.tables.channels import ChannelState, channel_states
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.incidents import database_names, find_database, last_incidents, read_incidents
 from monitor.store.tables.outbox import (
     RESULTS,
-    ChannelState,
-    channel_states,
     delivery_counts,
     messages_pending,
 )

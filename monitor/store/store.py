@@ -25,8 +25,9 @@ from monitor.lib.times import format_duration, to_ms
 from monitor.store.file.reserve import Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import incidents, outbox, recording
+from monitor.store.tables.channels import ChannelState, channel_states
 from monitor.store.tables.note import note_of_memory, take_up
-from monitor.store.tables.outbox import ChannelState, DeliveryEffect, Known
+from monitor.store.tables.outbox import DeliveryEffect, Known
 from monitor.store.tables.spans import is_too_long
 from monitor.store.tables.times import latest_time, move_times
 
@@ -288,7 +289,7 @@ class Store:
 
     def channel_states(self) -> dict[str, ChannelState]:
         """What is remembered of each channel, by name."""
-        return self._do(outbox.channel_states)
+        return self._do(channel_states)
 
     def record_connectivity(self, addresses: Iterable[str], now: datetime) -> None:
         """Note that these connectivity hosts have just answered."""

@@ -17,6 +17,7 @@ from monitor.incidents.state import IncidentState
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
+from monitor.store.tables.channels import read_channel
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
 from monitor.store.tables.incidents import (
     database_id,
@@ -26,7 +27,7 @@ from monitor.store.tables.incidents import (
     write_incident,
     write_state,
 )
-from monitor.store.tables.outbox import read_channel, read_message
+from monitor.store.tables.outbox import read_message
 from monitor.store.tables.recording import add_check
 from monitor.store.tables.rollups import Key, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.spans import Retention, move_retention, spans

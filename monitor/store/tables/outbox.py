@@ -1,10 +1,8 @@
-"""Rows of the outbox: enqueued, claimed, acknowledged; and what is remembered of each channel."""
+"""Rows of the outbox: enqueued, claimed, acknowledged."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +16,6 @@ from monitor.alerts.retry_policy import (
     LONGEST_PAUSE,
     PAUSE_WHEN_REFUSED,
     STALE_AFTER,
-    ChatMove,
     Delivery,
     DeliveryResult,
     DeliveryStatus,
@@ -35,6 +32,7 @@ from monitor.alerts.retry_policy import (
 from monitor.incidents.rules import fails_since, is_recovering, standing
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.errors import reading
+from monitor.store.tables import channels
 from monitor.store.tables.incidents import database_id, find_incident, read_incidents, read_state
 
 SENT = "sent"
@@ -139,7 +137,7 @@ def claim(
 
     What has waited for a day is sent as one message that tells where things stand now.
     """
-    if _is_blocked(connection, channel, now):
+    if channels.is_blocked(connection, channel, now):
         return None
     groups = _ready(connection, channel, now, known)
     waiting = next_to_try(groups, now)
@@ -179,7 +177,7 @@ def acknowledge(
     )
     if result.move is not None:
         old, new = result.move.old_chat_id, result.move.new_chat_id
-        _remember(connection, delivery.channel, chat_id_before=old, chat_id=new)
+        channels.remember(connection, delivery.channel, chat_id_before=old, chat_id=new)
     if result.is_sent:
         return _sent(connection, delivery, result, now)
     refused = result.status is DeliveryStatus.PERMANENT
@@ -192,15 +190,15 @@ def acknowledge(
     long_pause = None
     if result.retry_after is not None:
         # The channel itself asked to be left alone.
-        if pause >= LONG_WAIT and not _asked_for_a_long_wait(connection, delivery.channel):
+        if pause >= LONG_WAIT and not channels.asked_for_a_long_wait(connection, delivery.channel):
             long_pause = pause
-        _remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + pause))
+        channels.remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + pause))
     if refused and _is_refused_for_itself(connection, delivery, result):
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
     _failed(connection, delivery.messages, result, now, due_at=now + pause)
     return DeliveryEffect(
-        broke=refused and _mark_broken(connection, delivery.channel, result.detail, now), pause=long_pause
+        broke=refused and channels.mark_broken(connection, delivery.channel, result.detail, now), pause=long_pause
     )
 
 
@@ -213,15 +211,17 @@ def note_probe(
     what waits is due, and shows it.
     """
     if result.move is not None:
-        _remember(connection, channel, chat_id_before=result.move.old_chat_id, chat_id=result.move.new_chat_id)
+        channels.remember(
+            connection, channel, chat_id_before=result.move.old_chat_id, chat_id=result.move.new_chat_id
+        )
     if result.status is DeliveryStatus.PERMANENT:
-        return DeliveryEffect(broke=_mark_broken(connection, channel, result.detail, now))
-    if result.status is not DeliveryStatus.CONFIRMED or not _is_broken(connection, channel):
+        return DeliveryEffect(broke=channels.mark_broken(connection, channel, result.detail, now))
+    if result.status is not DeliveryStatus.CONFIRMED or not channels.is_broken(connection, channel):
         return DeliveryEffect()
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {_FREE}", (channel,))
     if _by_incident(connection, channel):
         return DeliveryEffect()
-    return DeliveryEffect(recovered=_mark_recovered(connection, channel))
+    return DeliveryEffect(recovered=channels.mark_recovered(connection, channel))
 
 
 def next_due(
@@ -231,7 +231,7 @@ def next_due(
     moments = [next_try(waiting) or from_ms(0) for waiting in _ready(connection, channel, now, known)]
     if not moments:
         return None
-    return max(min(moments), _blocked_until(connection, channel) or from_ms(0))
+    return max(min(moments), channels.blocked_until(connection, channel) or from_ms(0))
 
 
 def retry_now(connection: sqlite3.Connection) -> None:
@@ -269,7 +269,7 @@ def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: 
     That is each open incident of which it was never told, as it is for a channel that is new, and for one whose
     messages go to another `destination` than before; and the end of each whose beginning it was told.
     """
-    is_replaced = _note_destination(connection, channel, destination)
+    is_replaced = channels.note_destination(connection, channel, destination)
     told = _told(connection, channel)
     missing = []
     for name, incident in read_incidents(connection, closed_too=True):
@@ -326,25 +326,6 @@ def note_delivered(
         f" SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE {is_this})",
         (*key, _as_text(notification), to_ms(now)),
     )
-
-
-def _note_destination(connection: sqlite3.Connection, channel: str, destination: str) -> bool:
-    """True when the channel's messages went elsewhere before; then what is remembered of it is forgotten.
-
-    The address of a webhook is a secret, and a chat's number could be found by trying. So a fingerprint of two
-    bytes is kept, made with a salt of the channel's own: whoever has the file can rule a guess out, and never
-    confirm one. In one of 65,536 cases a replaced channel looks like the one before.
-    """
-    row = connection.execute("SELECT salt, fingerprint FROM channel WHERE name = ?", (channel,)).fetchone()
-    salt, known = row or (None, None)
-    salt = salt if isinstance(salt, bytes) else secrets.token_bytes(16)
-    fingerprint = hashlib.blake2b(destination.encode("utf-8", "surrogatepass"), key=salt, digest_size=2).digest()
-    if fingerprint == known:
-        return False
-    if known is not None:
-        connection.execute("DELETE FROM channel WHERE name = ?", (channel,))
-    _remember(connection, channel, salt=salt, fingerprint=fingerprint)
-    return known is not None
 
 
 def messages_pending(connection: sqlite3.Connection) -> int:
@@ -457,10 +438,10 @@ def _sent(
         "UPDATE channel SET blocked_ms = NULL, blocked_until_ms = NULL WHERE name = ?", (delivery.channel,)
     )
     since = connection.execute("SELECT unconfirmed_ms FROM channel WHERE name = ?", (delivery.channel,)).fetchone()
-    recovered = _mark_recovered(connection, delivery.channel)
+    recovered = channels.mark_recovered(connection, delivery.channel)
     if note is not None:
         since_ms = since[0] if since and since[0] else to_ms(now)
-        _remember(connection, delivery.channel, unconfirmed_ms=since_ms, reason=result.detail)
+        channels.remember(connection, delivery.channel, unconfirmed_ms=since_ms, reason=result.detail)
     return DeliveryEffect(recovered=recovered)
 
 
@@ -505,86 +486,3 @@ def _is_refused_for_itself(connection: sqlite3.Connection, delivery: Delivery, r
     refused = [each.tried_at for each in delivery.messages if each.tried_at and each.last_error == result.detail]
     sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ? AND delivered_ms > ?)"
     return any(connection.execute(sql, (delivery.channel, to_ms(moment))).fetchone()[0] for moment in refused)
-
-
-_CHANNEL_COLUMNS = "name, broken_ms, unconfirmed_ms, reason, chat_id_before, chat_id"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChannelState:
-    """What is remembered of a channel: since when it is broken or unconfirmed, why, and how its chat moved."""
-
-    name: str
-    broken_since: datetime | None = None
-    unconfirmed_since: datetime | None = None
-    reason: str = ""
-    move: ChatMove | None = None
-
-
-def channel_states(connection: sqlite3.Connection) -> dict[str, ChannelState]:
-    """What is remembered of each channel, by name."""
-    rows = connection.execute(f"SELECT {_CHANNEL_COLUMNS} FROM channel")
-    return {row[0]: _channel_state(*row) for row in rows}
-
-
-def read_channel(connection: sqlite3.Connection, name: str) -> ChannelState:
-    """What is remembered of that channel, which must be known."""
-    return _channel_state(
-        *connection.execute(f"SELECT {_CHANNEL_COLUMNS} FROM channel WHERE name = ?", (name,)).fetchone()
-    )
-
-
-def _mark_broken(connection: sqlite3.Connection, channel: str, reason: str, now: datetime) -> bool:
-    """True when the channel was not broken before."""
-    _remember(connection, channel, reason=reason)
-    sql = "UPDATE channel SET broken_ms = ? WHERE name = ? AND broken_ms IS NULL"
-    return bool(connection.execute(sql, (to_ms(now), channel)).rowcount)
-
-
-def _mark_recovered(connection: sqlite3.Connection, channel: str) -> bool:
-    """True when the channel was broken before."""
-    is_broken = _is_broken(connection, channel)
-    sql = "UPDATE channel SET broken_ms = NULL, unconfirmed_ms = NULL, reason = NULL WHERE name = ?"
-    connection.execute(sql, (channel,))
-    return is_broken
-
-
-def _is_broken(connection: sqlite3.Connection, channel: str) -> bool:
-    sql = "SELECT 1 FROM channel WHERE name = ? AND broken_ms IS NOT NULL"
-    return connection.execute(sql, (channel,)).fetchone() is not None
-
-
-def _asked_for_a_long_wait(connection: sqlite3.Connection, channel: str) -> bool:
-    sql = "SELECT 1 FROM channel WHERE name = ? AND blocked_until_ms - blocked_ms >= ?"
-    return connection.execute(sql, (channel, LONG_WAIT // timedelta(milliseconds=1))).fetchone() is not None
-
-
-def _is_blocked(connection: sqlite3.Connection, channel: str, now: datetime) -> bool:
-    """True during the wait that the channel asked for; a clock that was set back must not hold the channel."""
-    sql = "SELECT blocked_ms, blocked_until_ms FROM channel WHERE name = ?"
-    row = connection.execute(sql, (channel,)).fetchone()
-    return row is not None and row[0] is not None and row[0] <= to_ms(now) < row[1]
-
-
-def _blocked_until(connection: sqlite3.Connection, channel: str) -> datetime | None:
-    """The end of the last wait that the channel asked for, over or not."""
-    row = connection.execute("SELECT blocked_until_ms FROM channel WHERE name = ?", (channel,)).fetchone()
-    return from_ms_or_none(row[0]) if row else None
-
-
-def _channel_state(*columns: Any) -> ChannelState:
-    name, broken, unconfirmed, reason, old, new = columns
-    with reading("the state of a channel"):
-        return ChannelState(
-            name=name,
-            broken_since=from_ms_or_none(broken),
-            unconfirmed_since=from_ms_or_none(unconfirmed),
-            reason=reason or "",
-            move=ChatMove(old_chat_id=old, new_chat_id=new) if old and new else None,
-        )
-
-
-def _remember(connection: sqlite3.Connection, channel: str, **columns: str | int | bytes) -> None:
-    connection.execute("INSERT OR IGNORE INTO channel (name) VALUES (?)", (channel,))
-    assignments = ", ".join(f"{column} = ?" for column in columns)
-    connection.execute(f"UPDATE channel SET {assignments} WHERE name = ?", (*columns.values(), channel))
