@@ -58,9 +58,10 @@ _RECOGNISED_BY = {
         "the value is not repaired: the worker that reads the same variable gets no repair either."
     ),
     Outcome.TOKEN_MALFORMED: (
-        "The token as it stands has whitespace or quotes in or around it, `Bearer ` or `NAME=` in front, an "
-        "unresolved reference, or a character outside printable ASCII; or it is a URL, a placeholder "
-        "(`undefined`, `YOUR_TOKEN_HERE`), or asterisks or bullets of a field that hides it. Nothing is sent."
+        "The token as it stands has whitespace or quotes in or around it, `Bearer ` or `NAME=` in front, a "
+        "comma or a semicolon behind `==`, an unresolved reference, or a character outside printable ASCII; "
+        "or it is a URL, a placeholder (`undefined`, `YOUR_TOKEN_HERE`), or asterisks or bullets of a field that "
+        "hides it. Nothing is sent."
     ),
     Outcome.TOKEN_REJECTED: (
         "HTTP 401 in Upstash's form, a JSON object with `error` or the bare word `Unauthorized`; or one of these "

@@ -27,6 +27,8 @@ _LOOK_ALIKE = re.compile(
 _MOST_NAMES = 4
 _URL_SAFE = re.compile(r"^[A-Za-z0-9_-]+={0,2}$")
 _PASSWORD = re.compile(r"^[0-9A-Fa-f]{32}$")
+# The padding of base64 ends a token; what a list or a sentence has behind it was copied along.
+_BEHIND_PADDING = re.compile(r"^[A-Za-z0-9+/_-]+={1,2}([,;.:])$")
 _DROPPED_BY_URL_PARSERS = "\t\r\n"
 _REDIS_PORT = 6379
 # What is wrong with a value, with what a verdict asks for.
@@ -170,6 +172,9 @@ def _token_mistake(token: str) -> str | None:
         return "is a URL"
     if token.lower().startswith("bearer "):
         return "begins with `Bearer `; only what follows belongs here"
+    behind = _BEHIND_PADDING.match(token)
+    if behind:
+        return f"ends with `{behind.group(1)}`, which does not belong to it"
     if ASSIGNMENT.match(token):
         return "is an assignment NAME=value; only the value belongs here"
     if " " in token:
