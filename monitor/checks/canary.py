@@ -68,7 +68,9 @@ def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
     results = {command: classify(observation, slow=None) for command, observation in steps.items()}
     for command, result in results.items():
         observation = steps[command]
-        if result.outcome is Outcome.OK:
+        # A SET that answered null is followed by a GET, which shows whether the key was written.
+        is_left_to_get = command == "SET" and bool(observation.other_value) and "GET" in steps
+        if result.outcome is Outcome.OK or is_left_to_get:
             continue
         if command != "DEL" and is_key_refused(observation):
             return key_refused(f"{command}: {result.detail}")
@@ -76,7 +78,8 @@ def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
             detail = f"a key was written and read back, and expires within a minute; DEL: {result.detail}"
             return _without_trouble(Fact.DELETE_NOT_ALLOWED, detail)
         if command == "GET" and observation.other_value and observation.http_status in (HTTPStatus.OK, None):
-            detail = f"GET: {observation.other_value} in place of what was written"
+            before = "SET: null; " if steps["SET"].other_value else ""
+            detail = f"{before}GET: {observation.other_value} in place of what was written"
             return CheckResult(outcome=Outcome.STALE_READ, detail=detail)
         rest = "; the key expires within a minute" if command == "DEL" else ""
         detail = f"{command}: {result.detail}" if result.detail else command

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any, cast
 
@@ -421,15 +422,17 @@ class RestProbe:
     async def write(self, prefix: str, *, timeout: timedelta) -> dict[str, Observation]:
         """Write a key of this prefix, read it back, delete it: what each step saw, in order, within `timeout`.
 
-        `GET` is left out when `SET` failed. `DEL` is tried always, for which a quarter of the time is kept: an
-        answer that was lost leaves a key behind. Three billed commands.
+        `GET` is left out when `SET` failed; where it answered null, what is read back decides. `DEL` is tried
+        always, for which a quarter of the time is kept: an answer that was lost leaves a key behind. Three billed
+        commands.
         """
         key, value = prefix + secrets.token_hex(16), secrets.token_hex(16)
         deadline, for_deletion = Deadline(timeout), timeout / 4
         exchange = Exchange()
         setting: list[str | int] = ["SET", key, value, "EX", _KEY_EXPIRES_SECONDS]
         steps = {"SET": await self._ask(setting, (True,), timeout=timeout - for_deletion, exchange=exchange)}
-        if steps["SET"].as_expected:
+        is_null = steps["SET"].other_value == "null" and steps["SET"].http_status == HTTPStatus.OK
+        if steps["SET"].as_expected or is_null:
             # A replica elsewhere may lag behind; the sync token makes it wait for what was written.
             after = Exchange(request_sync_token=exchange.sync_token)
             left = deadline.left(reserve=for_deletion)

@@ -315,6 +315,8 @@ def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: s
         ("SET", None, Outcome.CONNECTION_LOST, ["SET", "DEL"]),
         ("SET", Answer(status=500, body=""), Outcome.SERVER_ERROR, ["SET", "DEL"]),
         ("SET", Answer(body='{"result":"NO"}'), Outcome.NOT_UPSTASH, ["SET", "DEL"]),
+        ("SET", Answer(body='{"result":null}'), Outcome.STALE_READ, ["SET", "GET", "DEL"]),
+        ("SET", Answer(status=503, body='{"result":null}'), Outcome.SERVER_ERROR, ["SET", "DEL"]),
         ("GET", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "GET", "DEL"]),
         ("GET", Answer(body='{"result":null}'), Outcome.STALE_READ, ["SET", "GET", "DEL"]),
         ("GET", Answer(body='{"result":"YW5vdGhlcg=="}'), Outcome.STALE_READ, ["SET", "GET", "DEL"]),
@@ -339,6 +341,19 @@ def test_each_step_of_writing_fails_by_name_and_the_key_is_deleted_all_the_same(
     assert ("within a minute" in result.detail) is (step == "DEL")
     if step != "DEL":
         assert database.keyspace.run(["DBSIZE"]) == 0
+
+
+def test_a_set_that_answers_null_is_judged_by_what_is_read_back(database: RestDatabase) -> None:
+    """PING has shown an Upstash database, so null is no stranger's answer: the key is there, or it is not."""
+
+    def write_and_answer_null(database: RestDatabase) -> Answer:
+        database._run([str(word) for word in database.received[-1].words])
+        return Answer(body='{"result":null}')
+
+    database.instead = {"SET": write_and_answer_null}
+    assert examine(examine_writing, database).state is LayerState.PASSED
+    database.instead = {"SET": Answer(body='{"result":null}')}
+    assert examine(examine_writing, database).detail == "SET: null; GET: null in place of what was written"
 
 
 @pytest.mark.parametrize(
