@@ -670,7 +670,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.REDIRECT: _entry(
         _YOURS,
-        "The address redirects elsewhere, which a command does not follow; the detail says where.",
+        "The address answers with a redirect, which a command does not follow; see the detail.",
         _COMPARE_URL,
         _COMPARE_ADDRESS,
         _PROXY_ON_THE_WAY,

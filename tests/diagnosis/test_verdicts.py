@@ -422,6 +422,14 @@ ABOUT_RAILWAY = {
 }
 
 
+def test_the_words_for_a_redirect_hold_for_each() -> None:
+    """It may lead to another host, to a path or a port of the same one, or nowhere; the detail tells which."""
+    verdict = judge(layers(Layer.PING, Outcome.NOT_UPSTASH, facts=(Fact.REDIRECT,)), PROFILE)
+    meaning = word(verdict).meaning
+    assert "redirect" in meaning
+    assert not re.search("elsewhere|another|where", meaning)
+
+
 def test_a_refused_token_alone_says_nothing_of_the_workers_token() -> None:
     """The worker may have another, that works or is a restricted user's: none is set in its place unasked."""
     for code in (VerdictCode.TOKEN_STALE, VerdictCode.AS_THE_OUTCOME_SAYS):

@@ -355,7 +355,8 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
         ("`http://` of one's own server redirects to `https://`", Outcome.NOT_UPSTASH, make.to_https_of_the_same),
     ],
     (Code.REDIRECT, YOURS): [
-        ("The address redirects elsewhere", Outcome.NOT_UPSTASH, make.redirect),
+        ("The address redirects to another host", Outcome.NOT_UPSTASH, make.redirect),
+        ("The address answers 302 and names no target", Outcome.NOT_UPSTASH, make.page(302)),
     ],
     (Code.REQUEST_TOO_LARGE, YOURS): [
         (
