@@ -80,7 +80,7 @@ def word(verdict: Verdict) -> Advice:
         move = _UNSURE if move is _UPSTASH else move
     if verdict.code in _BY_CONSOLE and verdict.outcome is not Outcome.SUSPENDED and profile.is_upstash:
         meaning = _BY_CONSOLE[verdict.code]
-    fill = _filler(profile)
+    fill = _filler(profile, verdict.outcome)
     steps = [fill(step.text) for step in entry.steps if step.is_for(profile)]
     return Advice(meaning=fill(meaning), whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))
 
@@ -131,17 +131,20 @@ def _with_fix(text: str) -> _Step:
     return _Step(text, lambda profile: profile.is_upstash and bool(profile.service))
 
 
-def _filler(profile: DatabaseProfile) -> Callable[[str], str]:
+def _filler(profile: DatabaseProfile, outcome: Outcome | None) -> Callable[[str], str]:
     """Puts the database's own names into a template."""
     in_file = f"of {profile.database} in the settings file"
     url, token = profile.url_variable, profile.token_variable
     both = f"`url` and `token` {in_file}"
     if url or token:
         both = f"{url or '`url`'} and {token or '`token`'}"
+    token_alone = token or f"`token` {in_file}"
     names = {
         "{both}": both,
+        # The URL is looked at first: where it is masked the token may be too.
+        "{masked}": token_alone if outcome is Outcome.TOKEN_MALFORMED else both,
         "{url}": url or f"`url` {in_file}",
-        "{token}": token or f"`token` {in_file}",
+        "{token}": token_alone,
         "{worker}": f"service {profile.service}" if profile.service else "the worker",
         "{its_token}": token or "the token",
         "{its_both}": f"{url} and {token}" if url and token else "URL and token",
@@ -437,7 +440,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.VALUE_IS_MASKED: _entry(
         _YOURS,
         "The value was copied from a field that hides it: only the mask came along, so nothing was sent.",
-        _upstash("Use the copy button beside the field, or show it first; then set {both}."),
+        _upstash("Use the copy button beside the field, or show it first; then set {masked}."),
         _SET_TOKEN,
         _DEPLOY_WORKER,
     ),

@@ -422,6 +422,17 @@ ABOUT_RAILWAY = {
 }
 
 
+def test_a_masked_token_is_set_alone() -> None:
+    """The URL was found good before the token was looked at; a masked URL may have a masked token beside it."""
+    profile = replace(PROFILE, url_variable="CACHE_URL", token_variable="CACHE_TOKEN")
+    found = layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, facts=(Fact.MASKED,), worker=FAILED)
+    steps = word(judge(found, profile)).next_steps
+    assert steps[0].endswith("then set CACHE_TOKEN.")
+    assert "CACHE_URL" not in " ".join(steps)
+    found = layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, facts=(Fact.MASKED,), worker=FAILED)
+    assert word(judge(found, profile)).next_steps[0].endswith("then set CACHE_URL and CACHE_TOKEN.")
+
+
 def test_the_words_for_a_redirect_hold_for_each() -> None:
     """It may lead to another host, to a path or a port of the same one, or nowhere; the detail tells which."""
     verdict = judge(layers(Layer.PING, Outcome.NOT_UPSTASH, facts=(Fact.REDIRECT,)), PROFILE)
