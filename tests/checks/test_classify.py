@@ -168,6 +168,7 @@ def results() -> Iterator[CheckResult]:
         "A=b",
         "é",
         "Bearer x",
+        "AX==,",
     )
     urls = ("redis://h", "h", "https://[", "https://a@h", "https://-", "https://h:0", f"{URL}/x", f"{URL}?x", URL)
     more = (f"{URL}:6379", "http://glad-cat-12345.upstash.io", "AX0123456789012345678901234567")
