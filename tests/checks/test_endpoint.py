@@ -255,10 +255,10 @@ def test_a_hint_is_told_and_does_not_fail_the_layer() -> None:
 @pytest.mark.parametrize(
     ("url", "token", "outcome", "says"),
     [
-        ("", TOKEN, Outcome.URL_MISSING, "URL missing: empty, or its variable is not set"),
-        (URL, "", Outcome.TOKEN_MISSING, "token missing: empty, or its variable is not set"),
-        (URL, f"{TOKEN}\n", Outcome.TOKEN_MALFORMED, "token malformed: ends with a newline"),
-        (f'"{URL}"', TOKEN, Outcome.URL_MALFORMED, "URL malformed: is wrapped in quotes"),
+        ("", TOKEN, Outcome.URL_MISSING, "empty, or its variable is not set"),
+        (URL, "", Outcome.TOKEN_MISSING, "empty, or its variable is not set"),
+        (URL, f"{TOKEN}\n", Outcome.TOKEN_MALFORMED, "ends with a newline"),
+        (f'"{URL}"', TOKEN, Outcome.URL_MALFORMED, "is wrapped in quotes"),
     ],
 )
 def test_a_mistake_fails_the_first_layer_and_is_named(url: str, token: str, outcome: Outcome, says: str) -> None:
