@@ -85,7 +85,7 @@ class Clock:
     """The one clock of the program: UTC as it was at the start, plus the time that has passed since.
 
     Between two calls of `follow` it cannot jump, whatever is done to the system's clock. `system` and `elapsed`
-    (seconds) are what it goes by; tests hand in others.
+    (seconds) are what it goes by; tests hand in others. `set_by` is the sum of what `follow` returned.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Clock:
         self.system = system or _system_time
         self._elapsed = elapsed or _elapsed
         self._anchor = self.system() - timedelta(seconds=self._elapsed())
+        self.set_by = timedelta(0)
 
     def __call__(self) -> datetime:
         return self._anchor + timedelta(seconds=self._elapsed())
@@ -105,7 +106,10 @@ class Clock:
         """
         step = self.system() - self()
         self._anchor += step
-        return step if abs(step) > _SMALLEST_STEP else timedelta(0)
+        if abs(step) <= _SMALLEST_STEP:
+            return timedelta(0)
+        self.set_by += step
+        return step
 
 
 def _system_time() -> datetime:

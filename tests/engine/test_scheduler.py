@@ -240,6 +240,24 @@ def test_checks_go_on_whatever_the_clock_is_set_to(
     assert not any(line.startswith("ERROR") for line in log)
 
 
+def test_a_check_under_way_moves_with_the_clock(
+    tmp_path: Path, stand_in: UpstashStandIn, wall_clock: WallClock
+) -> None:
+    """It is noted down by the new clock; else an hour would lie between it and the next, which nobody checked."""
+    stand_in.fault = UpstashFault.HANG
+    turns: list[CycleResult] = []
+
+    async def scenario() -> None:
+        config = settings(database("main", stand_in.url, timeout="1s"))
+        async with watching(config, tmp_path, clock=Clock(system=wall_clock), on_check=turns.append):
+            await until(lambda: stand_in.requests, "a check under way")
+            wall_clock.set_by = timedelta(hours=1)
+            await until(lambda: turns, "its end")
+
+    asyncio.run(scenario())
+    assert abs(wall_clock() - turns[0].check.at) < MINUTE
+
+
 def test_a_clock_that_runs_a_little_fast_is_no_step(
     tmp_path: Path, stand_in: UpstashStandIn, wall_clock: WallClock, log: list[str]
 ) -> None:
