@@ -286,7 +286,7 @@ def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 AnyLife.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=18,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,  # the same lives each time: a test of the build must not be a lottery
