@@ -108,7 +108,7 @@ def image(tmp_path_factory: pytest.TempPathFactory, pinned_environment: Path) ->
 
 
 def compose_variables(**given: str) -> dict[str, str]:
-    """What compose hands to the container when .env has no more than these."""
+    """What compose passes to the container when .env has no more than these."""
     wanted = COMPOSE["services"]["monitor"]["environment"]
     return {name: given.get(name, "") for name in wanted} | given
 

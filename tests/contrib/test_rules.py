@@ -1,4 +1,4 @@
-"""contrib/prometheus in the hands of those who read it: Prometheus' own tools, Alertmanager's, and our metrics.
+"""contrib/prometheus as its readers take it: Prometheus' own tools, Alertmanager's, and our metrics.
 
 When each alert fires, and when not, is said by contrib/prometheus/rules_test.yml, in promtool's own form.
 """
