@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _M_ARENA_MAX = -8  # malloc.h
 # A container may be started before its network.
-_NETWORK_PATIENCE = timedelta(minutes=5)
+_WAIT_FOR_NETWORK = timedelta(minutes=5)
 _NOBODY_WATCHES = (
     "no heartbeat: nobody is told when this monitor itself is gone. Next: set HEARTBEAT_URL to the ping URL of a "
     "dead man's switch (healthchecks.io and the like)"
@@ -52,7 +52,7 @@ def command(context: click.Context) -> None:
     settings = load_settings(context, stream=sys.stdout)
     health = HealthTracker()
     try:
-        monitor = build(settings, network_patience=_NETWORK_PATIENCE)
+        monitor = build(settings, wait_for_network=_WAIT_FOR_NETWORK)
     except RefusedFileError as error:
         fail(str(error))
     server = _status_server(monitor, health, lambda: scheduler.missed_checks)

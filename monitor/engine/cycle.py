@@ -55,7 +55,7 @@ class Connectivity:
     """Whether our own network is there, by the connectivity hosts. All databases share one try at a time.
 
     A host counts while it answered within the last day: so a firewall that lets only Upstash through cannot hide
-    an outage, for longer than `patience`.
+    an outage, for longer than `wait_for_network`.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Connectivity:
         store: Store,
         store_thread: StoreThread,
         clock: Callable[[], datetime],
-        patience: timedelta = timedelta(0),
+        wait_for_network: timedelta = timedelta(0),
     ) -> None:
         self.hosts = tuple(hosts)
         self._hosts = frozenset(hosts)
-        self._patience = patience
+        self._wait_for_network = wait_for_network
         self._in_vain_since: datetime | None = None
         self._probe = probe
         self._store = store
@@ -108,8 +108,8 @@ class Connectivity:
         return bool(heard & self._hosts)
 
     def may_come_yet(self, now: datetime) -> bool:
-        """True while nothing at all was reached for less than `patience`: our network may be starting too."""
-        return self._in_vain_since is not None and now - self._in_vain_since < self._patience
+        """True while nothing at all was reached for less than `wait_for_network`: ours may be starting too."""
+        return self._in_vain_since is not None and now - self._in_vain_since < self._wait_for_network
 
     def refresh(self, now: datetime) -> None:
         """While the network is there, see twice a day which hosts answer at all; in the background."""
@@ -324,10 +324,6 @@ class Cycle:
             )
         self._warns = first_canary
         self._state: IncidentState | None = None
-
-    async def run(self) -> CycleResult:
-        """Check, judge, record."""
-        return await self.record(await self.check())
 
     async def check(self, *, timeout: timedelta | None = None) -> Check:
         """One check; never takes longer than `timeout` + 0.5 s, the database's own where it is left out.

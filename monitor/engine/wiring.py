@@ -159,13 +159,13 @@ def build(
     diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
     first_canary: bool = True,
-    network_patience: timedelta = timedelta(0),
+    wait_for_network: timedelta = timedelta(0),
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
     `diagnosis_wait` tells how long the message of an incident may wait for the doctor; zero: it is not asked.
     `environ` may hold the keys of the doctor's other sources. Without `first_canary` none is sent where none
-    is remembered. For `network_patience` it counts as no failure that nothing at all is reached.
+    is remembered. For `wait_for_network` it counts as no failure that nothing at all is reached.
     """
     scrub = Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
@@ -174,7 +174,7 @@ def build(
         clock=clock,
         notify_unwritable=notify_unwritable,
         # While checks go on the next one is never far; a single round has had its checks before it delivers.
-        recheck_within=timedelta(seconds=2) if network_patience else timedelta(minutes=1),
+        recheck_within=timedelta(seconds=2) if wait_for_network else timedelta(minutes=1),
     )
     store.begin(
         databases={database.name for database in settings.databases},
@@ -196,7 +196,7 @@ def build(
         store=store,
         store_thread=store_thread,
         clock=clock,
-        patience=network_patience,
+        wait_for_network=wait_for_network,
     )
     probes = RestProbeFactory(scrub=scrub)
     deliverer = Deliverer(

@@ -109,7 +109,10 @@ class CheckSetup:
     def check(self, *, after: timedelta = MINUTE) -> CycleResult:
         """Let time pass, then check."""
         self.now += after
-        return asyncio.run(self._cycle.run())
+        return asyncio.run(self._check_and_record())
+
+    async def _check_and_record(self) -> CycleResult:
+        return await self._cycle.record(await self._cycle.check())
 
     def close(self) -> None:
         self._store_thread.stop(self._store.close)

@@ -49,13 +49,13 @@ class CycleSetup:
         *,
         connectivity: tuple[str, ...] = (),
         slow: timedelta | None = None,
-        patience: timedelta = timedelta(0),
+        wait_for_network: timedelta = timedelta(0),
     ) -> None:
         self.path = path
         self.now = START
         self.store = Store(path, channels=["log"], log=lambda level, text: None, clock=lambda: self.now)
         self.store_thread = StoreThread()
-        self._url, self._hosts, self._slow, self._patience = url, connectivity, slow, patience
+        self._url, self._hosts, self._slow, self._wait_for_network = url, connectivity, slow, wait_for_network
 
     async def turns(self, count: int = 1, *, token: str = TOKEN) -> list[CycleResult]:
         connectivity = Connectivity(
@@ -64,7 +64,7 @@ class CycleSetup:
             store=self.store,
             store_thread=self.store_thread,
             clock=lambda: self.now,
-            patience=self._patience,
+            wait_for_network=self._wait_for_network,
         )
         cycle = Cycle(
             DatabaseSettings(
@@ -85,7 +85,7 @@ class CycleSetup:
         )
         turns = []
         for _ in range(count):
-            turns.append(await cycle.run())
+            turns.append(await cycle.record(await cycle.check()))
             self.now += timedelta(minutes=1)
         await connectivity.wait_background()
         return turns
@@ -204,7 +204,7 @@ def test_a_network_that_is_not_up_yet_is_given_five_minutes(upstash: UpstashStan
     what was not reached."""
     with connectivity_host() as host:
         pass
-    setup = CycleSetup(path, upstash.url, connectivity=(host,), patience=timedelta(minutes=5))
+    setup = CycleSetup(path, upstash.url, connectivity=(host,), wait_for_network=timedelta(minutes=5))
     upstash.fault = UpstashFault.REFUSE
     turns = asyncio.run(setup.turns(8))
     assert [turn.check.outcome for turn in turns] == [Outcome.OFFLINE] * 5 + [Outcome.CONNECTION_REFUSED] * 3
@@ -218,7 +218,7 @@ def test_a_network_that_comes_within_five_minutes_is_no_incident(upstash: Upstas
     """Nobody is told of a database that was fine all the time."""
     with connectivity_host() as host:
         pass
-    setup = CycleSetup(path, upstash.url, connectivity=(host,), patience=timedelta(minutes=5))
+    setup = CycleSetup(path, upstash.url, connectivity=(host,), wait_for_network=timedelta(minutes=5))
     upstash.fault = UpstashFault.REFUSE
     assert setup.check(4) == [Outcome.OFFLINE] * 4
     upstash.fault = UpstashFault.NONE

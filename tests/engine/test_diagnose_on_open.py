@@ -58,7 +58,8 @@ class MonitorSetup:
         """Ten seconds later, check these databases, or the first."""
         self.now += timedelta(seconds=10)
         for number in numbers or (0,):
-            await self.monitor.cycles[number].run()
+            cycle = self.monitor.cycles[number]
+            await cycle.record(await cycle.check())
 
     async def deliver(self) -> None:
         await self.monitor.deliverer.send_due()

@@ -141,11 +141,12 @@ def test_a_clock_set_forward_by_years_is_no_walk_through_every_slot() -> None:
 
 def test_the_first_check_comes_at_once(tmp_path: Path, stand_in: UpstashStandIn) -> None:
     """Not an interval later, and one database does not wait for another's."""
+    turns: list[CycleResult] = []
 
     async def scenario() -> None:
         names = [database(name, stand_in.url, interval="1h") for name in ("one", "two", "three")]
-        async with watching(settings(*names), tmp_path):
-            await until(lambda: len(stand_in.requests) == 3, "the first checks")
+        async with watching(settings(*names), tmp_path, on_check=turns.append):
+            await until(lambda: len(turns) == 3, "the first checks")
 
     asyncio.run(scenario())
     assert outcomes(tmp_path) == ["ok"] * 3
