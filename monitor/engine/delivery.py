@@ -22,7 +22,7 @@ from monitor.lib.limits import exhausted_limit
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import format_duration, format_time
 from monitor.store.store import Store
-from monitor.store.tables.outbox import DeliveryEffect
+from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.thread import StoreThread
 
 SEND_TIMEOUT = timedelta(seconds=10)

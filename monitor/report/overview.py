@@ -25,12 +25,9 @@ from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule
 from monitor.store.store import Store
 from monitor.store.tables.channels import ChannelState, channel_states
 from monitor.store.tables.checks import read_checks
+from monitor.store.tables.deliveries import RESULTS, delivery_counts
 from monitor.store.tables.incidents import database_names, find_database, last_incidents, read_incidents
-from monitor.store.tables.outbox import (
-    RESULTS,
-    delivery_counts,
-    messages_pending,
-)
+from monitor.store.tables.outbox import messages_pending
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90

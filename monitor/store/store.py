@@ -24,10 +24,11 @@ from monitor.incidents.state import (
 from monitor.lib.times import format_duration, to_ms
 from monitor.store.file.reserve import Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
-from monitor.store.tables import incidents, outbox, recording
+from monitor.store.tables import channel_changes, deliveries, incidents, outbox, recording
 from monitor.store.tables.channels import ChannelState, channel_states
+from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.tables.note import note_of_memory, take_up
-from monitor.store.tables.outbox import DeliveryEffect, Known
+from monitor.store.tables.outbox import Known
 from monitor.store.tables.spans import is_too_long
 from monitor.store.tables.times import latest_time, move_times
 
@@ -222,10 +223,12 @@ class Store:
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
             lines += take_up(connection, self._reserve.read(), self._channels, now)
             lines += self._end_unwatched(connection, databases, now)
-            for channel, number in outbox.settle_removed(connection, (*self._channels, *left_out), now).items():
+            for channel, number in channel_changes.settle_removed(
+                connection, (*self._channels, *left_out), now
+            ).items():
                 lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
             for channel in self._channels:
-                for incident in outbox.bring_up_to_date(connection, channel, destinations[channel], now):
+                for incident in channel_changes.bring_up_to_date(connection, channel, destinations[channel], now):
                     lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
             outbox.retry_now(connection)
             return lines
@@ -261,7 +264,7 @@ class Store:
             incidents.write_state(connection, database, transition.state, checked_at)
             incidents.write_incident(connection, database, transition.incident or incident)
             for notification in transition.notifications:
-                heard = outbox.who_heard(connection, incident.id, self._channels)
+                heard = channel_changes.who_heard(connection, incident.id, self._channels)
                 outbox.enqueue(connection, notification, heard)
             yield f"{name} is not configured any more: its incident {incident.id} is closed as unwatched"
 
@@ -273,7 +276,7 @@ class Store:
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
     ) -> DeliveryEffect:
         """Note what the channel answered. `jitter` is a random number from 0 to 1."""
-        effect = self._do(lambda connection: outbox.acknowledge(connection, delivery, result, now, jitter))
+        effect = self._do(lambda connection: deliveries.acknowledge(connection, delivery, result, now, jitter))
         if self.is_in_memory and result.is_sent:
             self._note(self._do(note_of_memory))
         return effect
@@ -285,7 +288,7 @@ class Store:
 
     def note_probe(self, channel: str, result: DeliveryResult, now: datetime) -> DeliveryEffect:
         """Note what a channel answered when it was probed without a message."""
-        return self._do(lambda connection: outbox.note_probe(connection, channel, result, now))
+        return self._do(lambda connection: deliveries.note_probe(connection, channel, result, now))
 
     def channel_states(self) -> dict[str, ChannelState]:
         """What is remembered of each channel, by name."""

@@ -10,7 +10,7 @@ import pytest
 from monitor.alerts.notification import NotificationKind
 from monitor.alerts.retry_policy import LEASE, ChatMove, Delivery, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Outcome
-from monitor.store.tables.outbox import DeliveryEffect
+from monitor.store.tables.deliveries import DeliveryEffect
 from tests.store.conftest import StoreSetup
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED

@@ -16,8 +16,8 @@ from monitor.store.queries import totals_of
 from monitor.store.rollups.model import DatabaseTotals, Grain, Slice
 from monitor.store.rollups.rollup import HOUR_MS
 from monitor.store.tables.checks import read_checks
+from monitor.store.tables.deliveries import delivery_counts
 from monitor.store.tables.incidents import find_database
-from monitor.store.tables.outbox import delivery_counts
 from monitor.store.tables.rollups import RollupReader
 from tests.store.conftest import INTERVAL, START, StoreSetup
 from tests.store.disks import locked

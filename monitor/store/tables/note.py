@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from monitor.alerts.notification import NotificationKind
+from monitor.alerts.notification import Notification, NotificationKind
 from monitor.incidents.rules import standing
 from monitor.incidents.state import IncidentState, state_from_json, state_to_json
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
-from monitor.store.tables import incidents, outbox
+from monitor.store.tables import incidents
+from monitor.store.tables.outbox import WAITING, as_text, enqueue
 
 # At about a thousand bytes each.
 _MOST = 50
@@ -37,7 +38,7 @@ def note_of_memory(connection: sqlite3.Connection) -> bytes:
         closed_at = None if incident is None else incident.closed_at
         if closed_at is not None:
             state = IncidentState(incident=incident)
-        told = outbox.kinds_delivered(connection, number)
+        told = _kinds_delivered(connection, number)
         closed_ms = None if closed_at is None else to_ms(closed_at)
         rows.append([name, to_ms(checked_at or from_ms(0)), state_to_json(state), closed_ms, told])
     return json.dumps(rows).encode()
@@ -85,7 +86,36 @@ def take_up(connection: sqlite3.Connection, note: bytes, channels: Iterable[str]
         notification = standing(incident, name, now, missed=closed_at is not None)
         for channel, kinds in told.items():
             for kind in kinds:
-                outbox.note_delivered(connection, replace(notification, kind=kind), channel, now)
+                _note_delivered(connection, replace(notification, kind=kind), channel, now)
         if closed_at is not None and known is None:
-            outbox.enqueue(connection, notification, [channel for channel in channels if channel not in told])
+            enqueue(connection, notification, [channel for channel in channels if channel not in told])
         yield f"incident {incident.id} of {name} was told while the history could not be written, and {what}"
+
+
+def _kinds_delivered(connection: sqlite3.Connection, incident: int) -> dict[str, list[str]]:
+    """What was delivered of an incident, by channel."""
+    told: dict[str, list[str]] = {}
+    for channel, kind in connection.execute(
+        "SELECT DISTINCT channel, kind FROM outbox WHERE incident_id = ? AND delivered_ms IS NOT NULL"
+        " ORDER BY channel, kind",
+        (incident,),
+    ):
+        told.setdefault(channel, []).append(kind)
+    return told
+
+
+def _note_delivered(
+    connection: sqlite3.Connection, notification: Notification, channel: str, now: datetime
+) -> None:
+    """Note that this was delivered before the start, whether or not it waits here."""
+    key = (channel, notification.incident, notification.kind.value)
+    is_this = "channel = ?1 AND incident_id = ?2 AND kind = ?3"
+    connection.execute(
+        f"UPDATE outbox SET delivered_ms = ?4, last_error = NULL WHERE {is_this} AND {WAITING}",
+        (*key, to_ms(now)),
+    )
+    connection.execute(
+        "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, delivered_ms)"
+        f" SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE {is_this})",
+        (*key, as_text(notification), to_ms(now)),
+    )

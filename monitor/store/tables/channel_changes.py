@@ -1,0 +1,72 @@
+"""What a change of the configured channels leads to: given up, or told where things stand."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+
+from monitor.alerts.notification import NotificationKind
+from monitor.alerts.retry_policy import STALE_AFTER
+from monitor.incidents.rules import standing
+from monitor.lib.times import to_ms
+from monitor.store.tables import channels
+from monitor.store.tables.incidents import read_incidents
+from monitor.store.tables.outbox import WAITING, enqueue
+
+_NOT_CONFIGURED = "the channel is not configured any more"
+_ENDS = (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.UNWATCHED)
+
+
+def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:
+    """Give up what waits for channels that are not configured any more; return how many messages of each.
+
+    Under a name that comes back they would be told days later, when they are not true any more.
+    """
+    names = list(configured)
+    others = f"{WAITING} AND channel NOT IN ({', '.join('?' * len(names))})"
+    counts = dict(connection.execute(f"SELECT channel, count(*) FROM outbox WHERE {others} GROUP BY 1", names))
+    connection.execute(
+        f"UPDATE outbox SET given_up_ms = ?, last_error = ? WHERE {others}", (to_ms(now), _NOT_CONFIGURED, *names)
+    )
+    return counts
+
+
+def who_heard(connection: sqlite3.Connection, incident: int, configured: Iterable[str]) -> list[str]:
+    """The channels that were told of an incident, or will be by what waits."""
+    sql = "SELECT DISTINCT channel FROM outbox WHERE incident_id = ? AND given_up_ms IS NULL"
+    heard = {name for (name,) in connection.execute(sql, (incident,))}
+    return [name for name in configured if name in heard]
+
+
+def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: str, now: datetime) -> list[int]:
+    """Enqueue where things stand for a channel that missed it; return the incidents that it is told of.
+
+    That is each open incident of which it was never told, as it is for a channel that is new, and for one whose
+    messages go to another `destination` than before; and the end of each whose beginning it was told.
+    """
+    is_replaced = channels.note_destination(connection, channel, destination)
+    told = _told(connection, channel)
+    missing = []
+    for name, incident in read_incidents(connection, closed_too=True):
+        kinds = told.get(incident.id, {})
+        is_heard = bool(kinds) and (not is_replaced or not all(kinds.values()))
+        is_end_heard = any(kind.value in kinds for kind in _ENDS)
+        if is_heard if incident.closed_at is None else is_end_heard or not kinds:
+            continue
+        is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
+        enqueue(connection, standing(incident, name, now, missed=is_late), (channel,))
+        missing.append(incident.id)
+    return missing
+
+
+def _told(connection: sqlite3.Connection, channel: str) -> dict[int, dict[str, bool]]:
+    """By incident, the kinds of what was delivered to a channel (true) or waits for it (false)."""
+    told: dict[int, dict[str, bool]] = {}
+    for incident, kind, is_delivered in connection.execute(
+        "SELECT incident_id, kind, delivered_ms IS NOT NULL FROM outbox"
+        " WHERE channel = ? AND incident_id IS NOT NULL AND given_up_ms IS NULL ORDER BY id",
+        (channel,),
+    ):
+        told.setdefault(incident, {})[kind] = bool(is_delivered)
+    return told

@@ -1,0 +1,169 @@
+"""What became of deliveries: counted, retried, given up; and what they show of their channel."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitor.alerts.retry_policy import (
+    LONG_WAIT,
+    LONGEST_PAUSE,
+    PAUSE_WHEN_REFUSED,
+    Delivery,
+    DeliveryResult,
+    DeliveryStatus,
+    OutboxMessage,
+    has_failed_just_now,
+    pause_before_retry,
+)
+from monitor.lib.times import from_ms_or_none, to_ms
+from monitor.store.tables import channels
+from monitor.store.tables.outbox import FREE, WAITING, by_incident
+
+SENT = "sent"
+FAILED = "failed"
+RESULTS = (SENT, FAILED)
+
+
+def delivery_counts(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """The attempts by channel and result, `sent` or `failed`."""
+    rows = connection.execute("SELECT channel, result, number FROM delivery_count ORDER BY channel, result")
+    return {(channel, result): number for channel, result, number in rows}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryEffect:
+    """What an acknowledged delivery changed: why it was given up, whether the channel broke or recovered.
+
+    `pause` is a wait of more than an hour that the channel asked for, told once until it takes a message again.
+    """
+
+    gave_up: str = ""
+    broke: bool = False
+    recovered: bool = False
+    pause: timedelta | None = None
+
+
+def acknowledge(
+    connection: sqlite3.Connection, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
+) -> DeliveryEffect:
+    """Note the channel's answer for every message that the delivery covered. `jitter` is from 0 to 1."""
+    connection.execute(
+        "INSERT INTO delivery_count (channel, result, number) VALUES (?, ?, 1)"
+        " ON CONFLICT (channel, result) DO UPDATE SET number = number + 1",
+        (delivery.channel, SENT if result.is_sent else FAILED),
+    )
+    if result.move is not None:
+        old, new = result.move.old_chat_id, result.move.new_chat_id
+        channels.remember(connection, delivery.channel, chat_id_before=old, chat_id=new)
+    if result.is_sent:
+        return _sent(connection, delivery, result, now)
+    refused = result.status is DeliveryStatus.PERMANENT
+    # A refused message waits too, an hour at a time: whoever repairs the channel gets what was missed.
+    pause = (
+        PAUSE_WHEN_REFUSED if refused else pause_before_retry(delivery.attempts + 1, result.retry_after, jitter)
+    )
+    if _others_failed_just_now(connection, delivery, now):
+        _put_off(connection, delivery.channel, now + min(pause, LONGEST_PAUSE))
+    long_pause = None
+    if result.retry_after is not None:
+        # The channel itself asked to be left alone.
+        if pause >= LONG_WAIT and not channels.asked_for_a_long_wait(connection, delivery.channel):
+            long_pause = pause
+        channels.remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + pause))
+    if refused and _is_refused_for_itself(connection, delivery, result):
+        _failed(connection, delivery.messages, result, now, due_at=None)
+        return DeliveryEffect(gave_up="it is refused again while others arrive")
+    _failed(connection, delivery.messages, result, now, due_at=now + pause)
+    return DeliveryEffect(
+        broke=refused and channels.mark_broken(connection, delivery.channel, result.detail, now), pause=long_pause
+    )
+
+
+def note_probe(
+    connection: sqlite3.Connection, channel: str, result: DeliveryResult, now: datetime
+) -> DeliveryEffect:
+    """Note what a channel answered when it was probed without a message.
+
+    It is broken after a refusal. A mark of being broken goes when nothing waits that could show it better; else
+    what waits is due, and shows it.
+    """
+    if result.move is not None:
+        channels.remember(
+            connection, channel, chat_id_before=result.move.old_chat_id, chat_id=result.move.new_chat_id
+        )
+    if result.status is DeliveryStatus.PERMANENT:
+        return DeliveryEffect(broke=channels.mark_broken(connection, channel, result.detail, now))
+    if result.status is not DeliveryStatus.CONFIRMED or not channels.is_broken(connection, channel):
+        return DeliveryEffect()
+    connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {FREE}", (channel,))
+    if by_incident(connection, channel):
+        return DeliveryEffect()
+    return DeliveryEffect(recovered=channels.mark_recovered(connection, channel))
+
+
+def _sent(
+    connection: sqlite3.Connection, delivery: Delivery, result: DeliveryResult, now: datetime
+) -> DeliveryEffect:
+    """The channel works again, so nothing that waits for it needs to wait longer."""
+    note = None if result.status is DeliveryStatus.CONFIRMED else f"unconfirmed: {result.detail}"
+    connection.executemany(
+        "UPDATE outbox SET delivered_ms = ?, last_error = ?, message_ref = ?"
+        " WHERE id = ? AND delivered_ms IS NULL",
+        [(to_ms(now), note, result.message_ref, message.id) for message in delivery.messages],
+    )
+    connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {FREE}", (delivery.channel,))
+    connection.execute(
+        "UPDATE channel SET blocked_ms = NULL, blocked_until_ms = NULL WHERE name = ?", (delivery.channel,)
+    )
+    since = connection.execute("SELECT unconfirmed_ms FROM channel WHERE name = ?", (delivery.channel,)).fetchone()
+    recovered = channels.mark_recovered(connection, delivery.channel)
+    if note is not None:
+        since_ms = since[0] if since and since[0] else to_ms(now)
+        channels.remember(connection, delivery.channel, unconfirmed_ms=since_ms, reason=result.detail)
+    return DeliveryEffect(recovered=recovered)
+
+
+def _failed(
+    connection: sqlite3.Connection,
+    messages: Iterable[OutboxMessage],
+    result: DeliveryResult,
+    now: datetime,
+    *,
+    due_at: datetime | None,
+) -> None:
+    """Note when they are tried again; without `due_at` they are given up."""
+    due_ms, given_up_ms = (None, to_ms(now)) if due_at is None else (to_ms(due_at), None)
+    connection.executemany(
+        f"UPDATE outbox SET tried_ms = ?, due_ms = ?, last_error = ?, given_up_ms = ? WHERE id = ? AND {WAITING}",
+        [(to_ms(now), due_ms, result.detail, given_up_ms, message.id) for message in messages],
+    )
+
+
+def _others_failed_just_now(connection: sqlite3.Connection, delivery: Delivery, now: datetime) -> bool:
+    claimed = connection.execute("SELECT tried_ms FROM outbox WHERE id = ?", (delivery.messages[0].id,)).fetchone()
+    own = {message.id for message in delivery.messages}
+    others = [
+        message
+        for waiting in by_incident(connection, delivery.channel)
+        for message in waiting
+        if message.id not in own
+    ]
+    return has_failed_just_now(others, from_ms_or_none(claimed and claimed[0]) or now)
+
+
+def _put_off(connection: sqlite3.Connection, channel: str, until: datetime) -> None:
+    """Two messages failed one after the other: it is the channel, and nothing else is tried meanwhile."""
+    connection.execute(
+        f"UPDATE outbox SET due_ms = ? WHERE channel = ? AND ifnull(due_ms, 0) < ? AND {FREE}",
+        (to_ms(until), channel, to_ms(until)),
+    )
+
+
+def _is_refused_for_itself(connection: sqlite3.Connection, delivery: Delivery, result: DeliveryResult) -> bool:
+    """It was refused before, in the same words, and others have arrived since."""
+    refused = [each.tried_at for each in delivery.messages if each.tried_at and each.last_error == result.detail]
+    sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ? AND delivered_ms > ?)"
+    return any(connection.execute(sql, (delivery.channel, to_ms(moment))).fetchone()[0] for moment in refused)
