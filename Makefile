@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-c
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-config --no-header
 
+# Where this is set, each of the programs that the tests start would compile the libraries anew: a second each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo run test test-versions e2e format bench simulate storm pins clean
 
 demo: $(VENV)/runtime

@@ -77,6 +77,7 @@ class LoopbackServer:
         self.requests: list[RecordedRequest] = []
         self._tls = tls
         self._thread: threading.Thread | None = None
+        self._reserved: socket.socket | None = None
         self.start()
 
     @property
@@ -99,6 +100,7 @@ class LoopbackServer:
             return
         listening = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
         self.port = listening.getsockname()[1]
+        self._release()
         self._loop = asyncio.new_event_loop()
         self._stopping, self._changed = asyncio.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(listening,), name="sandbox server", daemon=True)
@@ -106,12 +108,26 @@ class LoopbackServer:
 
     def stop(self) -> None:
         """Refuse connections and cut those that stand. When this returns, nothing is left running."""
+        self._release()
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         if thread is not threading.current_thread():
             thread.join()
+
+    def refuse(self) -> None:
+        """As `stop`, and the port stays ours: bound but not listening, so no outgoing connection is given it."""
+        self.stop()
+        self._reserved = socket.socket()
+        # With this, `start` may bind it as well, as long as only one of the two listens (socket(7)).
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", self.port))
+
+    def _release(self) -> None:
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            reserved.close()
 
     def notify(self) -> None:
         """Have each `wait_until` test its condition again; may be called from any thread."""
@@ -206,7 +222,7 @@ class FaultyServer(LoopbackServer, Generic[_FaultT]):
     def fault(self, fault: _FaultT) -> None:
         self._fault = fault
         if fault.value == "refuse":
-            self.stop()
+            self.refuse()
         else:
             self.start()
             self.notify()

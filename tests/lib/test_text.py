@@ -181,10 +181,13 @@ def test_the_work_does_not_grow_with_what_a_hostile_host_repeats() -> None:
     scrub = Scrubber([TOKEN, BOT, SLACK])
 
     def cost(piece: str) -> float:
-        text = (piece * 50_000)[:100_000]
-        started = thread_time()
-        scrub(text)
-        return thread_time() - started
+        """The least of three: what a busy machine adds is not the text's."""
+        text, costs = (piece * 50_000)[:100_000], []
+        for _ in range(3):
+            started = thread_time()
+            scrub(text)
+            costs.append(thread_time() - started)
+        return min(costs)
 
     ordinary = cost("nothing to hide, ")
     for piece in (TOKEN[:8], TOKEN[:-1], TOKEN[:8].lower() + " ", TOKEN[-8:], BOT[:9], TOKEN[:7]):

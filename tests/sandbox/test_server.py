@@ -41,6 +41,18 @@ def test_it_answers_from_the_moment_it_is_made_and_is_back_on_the_same_port() ->
         assert len(server.requests) == 20
 
 
+def test_a_port_that_refuses_is_given_to_nobody_else() -> None:
+    """The system would give it to an outgoing connection, and the server could not come back."""
+    with LoopbackServer(PlainTextResponse("ok")) as server:
+        server.refuse()
+        with pytest.raises(ConnectionRefusedError):
+            ask(server)
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(("127.0.0.1", server.port))
+        server.start()
+        assert ask(server) == (200, b"ok")
+
+
 def test_a_request_is_recorded_as_it_arrived() -> None:
     """Percent-encoding and query as they were sent; the application can read the body as well."""
 
