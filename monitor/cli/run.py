@@ -21,7 +21,7 @@ from monitor.checks.budget import CANARY_FINDS, budget
 from monitor.cli.options import config_option, fail, load_settings, settings_source
 from monitor.config.load import readable_secrets, warnings
 from monitor.config.settings import Settings
-from monitor.engine.heartbeat import keep_pinging
+from monitor.engine.heartbeat import are_stuck, keep_pinging
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, channels_of
 from monitor.lib.limits import raise_descriptor_limit
@@ -58,7 +58,12 @@ def command(context: click.Context) -> None:
     server = _status_server(monitor, health, lambda: scheduler.missed_checks)
     background: dict[str, BackgroundTask] = {"probing the channels": monitor.deliverer.keep_probing}
     if settings.heartbeat.url is not None:
-        background["the heartbeat"] = partial(keep_pinging, settings.heartbeat.url.reveal(), health)
+
+        async def deliveries_are_stuck() -> bool:
+            return are_stuck(await monitor.store_thread.run(monitor.store.waiting_since), now_utc())
+
+        url = settings.heartbeat.url.reveal()
+        background["the heartbeat"] = partial(keep_pinging, url, health, deliveries_are_stuck)
     if server is not None:
         background["the web server"] = server.serve
     scheduler = Scheduler(monitor, health=health, clock=now_utc, background=background)

@@ -286,6 +286,10 @@ class Store:
         now = self._clock()
         return self._do(lambda connection: outbox.next_due(connection, channel, now, self._known))
 
+    def waiting_since(self) -> datetime | None:
+        """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""
+        return self._do(outbox.waiting_since, only_read=True)
+
     def note_probe(self, channel: str, result: DeliveryResult, now: datetime) -> DeliveryEffect:
         """Note what a channel answered when it was probed without a message."""
         return self._do(lambda connection: deliveries.note_probe(connection, channel, result, now))

@@ -9,9 +9,9 @@ import pytest
 
 from monitor.alerts.notification import NotificationKind
 from monitor.alerts.retry_policy import LEASE, ChatMove, Delivery, DeliveryResult, DeliveryStatus
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Check, Outcome
 from monitor.store.tables.deliveries import DeliveryEffect
-from tests.store.conftest import StoreSetup
+from tests.store.conftest import INTERVAL, StoreSetup, judge
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED
 CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
@@ -42,6 +42,23 @@ def test_a_message_stays_until_it_is_confirmed(setup: StoreSetup) -> None:
     acknowledge(setup, delivery, CONFIRMED)
     setup.now += timedelta(days=1)
     assert setup.store.claim("slack", setup.now) is None
+
+
+def test_it_is_known_since_when_a_message_waits(setup: StoreSetup) -> None:
+    """The oldest of all channels, until it has arrived; what is held waits from the end of the hold."""
+    assert setup.store.waiting_since() is None
+    setup.checks(REJECTED, REJECTED)
+    since = setup.now
+    setup.now += timedelta(minutes=1)
+    acknowledge(setup, claim(setup, "telegram"), CONFIRMED)
+    acknowledge(setup, claim(setup), AWAY)
+    assert setup.store.waiting_since() == since
+    setup.now += timedelta(seconds=1)
+    assert (setup.deliver(), setup.store.waiting_since()) == (["1 opened"], None)
+    missing = Check(database="cache", at=setup.now, outcome=Outcome.URL_MISSING, detail="")
+    hold = timedelta(seconds=10)
+    setup.store.record(missing, judge(missing), interval=INTERVAL, hold=hold)
+    assert setup.store.waiting_since() == setup.now + hold
 
 
 def test_channels_are_independent_of_each_other(setup: StoreSetup) -> None:

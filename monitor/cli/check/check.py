@@ -34,7 +34,7 @@ from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.delivery import DeliveryAttempt
-from monitor.engine.heartbeat import LONGEST_PING, log_unreached, ping
+from monitor.engine.heartbeat import LONGEST_PING, are_stuck, log_unreached, ping
 from monitor.engine.round import NoTimeError, Round, RoundResult, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
@@ -149,7 +149,8 @@ def command(
     if heartbeat is not None:
         # Whatever the databases are like: it tells that the monitor ran. A push has its part of the time too.
         left = deadline.left(reserve=_RESERVE) / (2 if gateway else 1)
-        log_unreached(ping(heartbeat.reveal(), timeout=min(LONGEST_PING, left)))
+        timeout = min(LONGEST_PING, left)
+        log_unreached(ping(heartbeat.reveal(), has_failed=found.deliveries_are_stuck, timeout=timeout))
     if found.totals is not None:
         _export(found.totals, names, metrics_file, gateway, deadline)
     context.exit(int(status))
@@ -157,11 +158,12 @@ def command(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """What a round found; `totals` only where metrics are wanted."""
+    """What a round found; `totals` only where metrics are wanted. Without sending no delivery is stuck."""
 
     began: datetime
     checked: list[CheckedDatabase]
     attempts: list[DeliveryAttempt]
+    deliveries_are_stuck: bool
     totals: Totals | None
 
 
@@ -190,6 +192,7 @@ async def _round(
         results = await run_round(cycles, plan)
         await monitor.store_thread.run(monitor.store.prune_now_and_then, began, settings.history.keep)
         told = {one.id: one.verdict for _, one in await monitor.store_thread.run(monitor.store.incidents)}
+        waiting_since = await monitor.store_thread.run(monitor.store.waiting_since)
         profiles = profiles_of(settings, os.environ)
         limits = {database.name: database.slow for database in settings.databases}
         checked = [_checked(result, limits, told, profiles) for result in results]
@@ -202,7 +205,8 @@ async def _round(
     finally:
         monitor.stop()
         monitor.close()
-    return _Found(began=began, checked=checked, attempts=attempts, totals=totals)
+    is_stuck = send and are_stuck(waiting_since, now_utc())
+    return _Found(began=began, checked=checked, attempts=attempts, deliveries_are_stuck=is_stuck, totals=totals)
 
 
 def _checked(

@@ -144,6 +144,13 @@ def next_due(
     return max(min(moments), channels.blocked_until(connection, channel) or from_ms(0))
 
 
+def waiting_since(connection: sqlite3.Connection) -> datetime | None:
+    """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""
+    held_until = "CASE WHEN attempts = 0 AND tried_ms IS NOT NULL THEN due_ms END"
+    sql = f"SELECT min(ifnull({held_until}, created_ms)) FROM outbox WHERE {WAITING}"
+    return from_ms_or_none(connection.execute(sql).fetchone()[0])
+
+
 def retry_now(connection: sqlite3.Connection) -> None:
     """Make every waiting message due, but for those being sent and for a wait that a channel asked for."""
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE {FREE}")
