@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
+from functools import partial
 from time import monotonic, thread_time
 from typing import Any
 
@@ -122,6 +123,18 @@ def measure(ping: Callable[[], Coroutine[Any, Any, Observation]]) -> tuple[Check
     return asyncio.run(measured())
 
 
+def quickest(trial: Callable[[], tuple[CheckResult, float]], limit: float) -> tuple[CheckResult, float]:
+    """Of three trials at most the one whose longest turn is shortest.
+
+    What a machine that is busy elsewhere adds to one turn, it does not add to each.
+    """
+    best = trial()
+    for _ in range(2):
+        if best[1] >= limit:
+            best = min(best, trial(), key=lambda tried: tried[1])
+    return best
+
+
 @pytest.fixture(scope="module")
 def unit() -> Iterator[float]:
     """CPU seconds of a loop that counts to 200,000; of several, the least."""
@@ -145,7 +158,7 @@ def unit() -> Iterator[float]:
 def test_no_answer_holds_the_loop(_how: str, behaviour: Behaviour, unit: float) -> None:
     """Whatever it is made of, the other databases' checks have their turn within milliseconds."""
     with faulty_server(behaviour) as server:
-        result, longest = check(server.url)
+        result, longest = quickest(lambda: check(server.url), 8 * unit)
     assert result.outcome.family.is_failing
     assert result.outcome is not Outcome.MONITOR_ERROR
     assert longest < 8 * unit
@@ -164,7 +177,8 @@ def test_no_answer_to_a_worker_holds_the_loop(_how: str, data: bytes, unit: floa
         url = f"https://localhost:{server.port}"
         tls = CERTIFICATES.client()
         probe = WorkerProbe(url=url, token=TOKEN, port=server.port, scrub=Scrubber([TOKEN]), tls=tls)
-        result, longest = measure(lambda: probe.ping(timeout=timedelta(seconds=0.5)))
+        ping = partial(probe.ping, timeout=timedelta(seconds=0.5))
+        result, longest = quickest(lambda: measure(ping), 8 * unit)
     assert result.outcome.family.is_failing
     assert longest < 8 * unit
 
