@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # What is promised and not built yet. Each entry is refused or absent today, which tests below hold it to: whoever
 # builds one takes it off here and adds what it promises to the part that it belongs to.
 NOT_BUILT_YET: dict[str, Any] = {
-    "commands": (["replay"], ["silence", "--list"], ["incidents", "show", "1"]),
+    "commands": (["replay"], ["silence", "--list"]),
     # Places that `config check` refuses in this file.
     "settings": """
         databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
@@ -94,7 +95,7 @@ OPTIONS = {
     "check": ("--json", "--exit-zero", "--no-alerts", "--within", "--metrics", "--push"),
     "doctor": ("--json", "--fix", "--yes"),
     "report": ("--since", "--month", "--json", "--csv", "--html"),
-    "incidents": ("--json", "--all", "ack"),
+    "incidents": ("--json", "--all", "show", "ack"),
     "backup": ("FILE",),
     "test-alerts": ("CHANNEL",),
     "config": ("check", "show", "schema"),
@@ -340,6 +341,28 @@ def test_a_delivery_of_the_document_has_these_keys(incident: Incident) -> None:
         assert deliveries == [
             {"channel": channel, "kind": kind, "incident": 1, "sent": True} for channel in ("slack", "telegram")
         ]
+
+
+def test_all_of_an_incident_is_shown(incident: Incident) -> None:
+    """Its checks, the verdict, each message with its attempts, acknowledgement, gaps; an unknown number is 3."""
+    done = incident.program.end("incidents", "show", "1", "--json")
+    shown = json.loads(done.stdout)
+    assert (done.status, list(shown), shown["version"]) == (0, ["version", "incident"], 1)
+    found = shown["incident"]
+    assert (found["id"], found["database"], found["state"]) == (1, "main", "closed")
+    assert {"acknowledged_at", "gaps", "layers", "checks_complete"} < set(found)
+    # A machine that pauses for three intervals leaves a gap, across which no run goes on.
+    counted: Counter[str] = Counter()
+    for run in found["checks"]:
+        counted.update(run["outcomes"])
+    assert counted == {"token_rejected": 2, "ok": 2}
+    assert found["checks"][0]["detail"] == "WRONGPASS invalid or missing auth token"
+    assert (found["whose_move"], found["next_steps"] != []) == ("yours", True)
+    told = [(row["channel"], row["kind"], row["attempts"], row["last_error"]) for row in found["deliveries"]]
+    assert sorted(told) == [(name, kind, 1, "") for name in ("slack", "telegram") for kind in ("closed", "opened")]
+    unknown = incident.program.end("incidents", "show", "7")
+    assert (unknown.status, unknown.stdout) == (3, "")
+    assert unknown.stderr.startswith("wanted the number of an incident, found '7'. Next: the latest is 1")
 
 
 def test_what_did_not_come_back_is_null(tmp_path: Path) -> None:

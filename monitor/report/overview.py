@@ -19,6 +19,7 @@ from monitor.incidents.state import Incident
 from monitor.lib.times import format_time, to_ms
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
+from monitor.store.incident_record import IncidentRecord, incident_record
 from monitor.store.queries import history_of, past_days, status_of, totals_of
 from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
@@ -130,6 +131,12 @@ class Archive:
     def incidents(self, *, closed_too: bool) -> list[tuple[str, Incident]]:
         """Open incidents with their database's name, the newest first."""
         return self._read(lambda connection: read_incidents(connection, closed_too=closed_too))
+
+    def incident(self, number: int) -> IncidentRecord | None:
+        """All that is known of one incident; `None` for a number that was not given."""
+        intervals = {name: database.interval for name, database in self._watched.items()}
+        now = self._clock()
+        return self._read(lambda connection: incident_record(connection, number, intervals=intervals, now=now))
 
     def totals(self) -> Totals:
         """All checks ever of the settings' databases, in their order, and all messages."""

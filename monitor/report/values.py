@@ -19,6 +19,7 @@ from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
 
 if TYPE_CHECKING:
     from monitor.report.report import DatabaseReport, Report
+    from monitor.store.incident_record import IncidentRecord
 
 VERSION = 1
 
@@ -173,6 +174,42 @@ def incident_values(incident: Incident, *, now: datetime) -> dict[str, Any]:
     }
 
 
+def incident_record_values(record: IncidentRecord, *, now: datetime) -> dict[str, Any]:
+    """One incident with its checks, its messages and its gaps; `checks_complete` unless checks were deleted."""
+    return {
+        "id": record.incident.id,
+        "database": record.database,
+        **incident_values(record.incident, now=now),
+        "notified_at": iso(record.incident.notified_at),
+        "layers": record.layers,
+        "checks_complete": record.are_checks_complete,
+        "checks": [
+            {
+                "start": iso(run.start),
+                "end": iso(run.end),
+                "checks": run.checks,
+                "outcomes": {outcome.value: count for outcome, count in run.outcomes.items()},
+                "detail": run.detail,
+                "slowest_ms": rounded(run.slowest_ms),
+            }
+            for run in record.runs
+        ],
+        "deliveries": [
+            {
+                "channel": message.channel,
+                "kind": message.kind,
+                "created_at": iso(message.created_at),
+                "attempts": message.attempts,
+                "delivered_at": _iso_or_none(message.delivered_at),
+                "given_up_at": _iso_or_none(message.given_up_at),
+                "last_error": message.last_error,
+            }
+            for message in record.messages
+        ],
+        "gaps": [gap_values(gap) for gap in record.gaps],
+    }
+
+
 def advice_values(advice: Advice | None) -> dict[str, Any]:
     """A verdict in words; `null` where there is none."""
     return {
@@ -199,6 +236,10 @@ def phase_values(phases: Phases | None) -> dict[str, float | None] | None:
 def rounded(value: float | None) -> float | None:
     """Thousandths are the last that mean anything."""
     return None if value is None else round(value, 3)
+
+
+def _iso_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)
 
 
 def _seconds(duration: timedelta) -> float:

@@ -1,4 +1,4 @@
-"""The command `incidents`: list them, acknowledge one."""
+"""The command `incidents`: list them, show all of one, acknowledge one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import click
 from monitor.cli.options import CommandGroup, config_option, fail, load_settings
 from monitor.engine.wiring import open_store
 from monitor.incidents.state import Incident
+from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, format_time, now_utc
 from monitor.report.overview import open_archive
-from monitor.report.values import VERSION, incident_values
+from monitor.report.values import VERSION, incident_record_values, incident_values
 from monitor.store.errors import MissingFileError, RefusedFileError, UnreadableFileError
 from monitor.store.file.open import is_file
 from monitor.store.store import Store
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_LINE_LIMIT = 200
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -29,7 +31,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 @config_option
 @click.pass_context
 def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
-    """List incidents; `incidents ack N` acknowledges one, so that it does not remind."""
+    """List incidents; show all that is known of one; acknowledge one, so that it does not remind."""
     if context.invoked_subcommand is not None:
         return
     try:
@@ -58,6 +60,36 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
         click.echo(f"{incident.id:>4}  {database}: {causes} · since {since} · {state}{acknowledged}")
     if not found:
         click.echo("no incidents" if closed_too else "no open incidents")
+
+
+@command.command("show")
+@click.argument("number", metavar="N")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@config_option
+@click.pass_context
+def show(context: click.Context, number: str, *, as_json: bool) -> None:
+    """Show incident N: its checks, its verdict, every message about it, acknowledgement and gaps."""
+    settings, now = load_settings(context), now_utc()
+    try:
+        with open_archive(settings, clock=now_utc) as archive:
+            record = archive.incident(int(number)) if _NUMBER.fullmatch(number) else None
+            latest = [] if record is not None else archive.incidents(closed_too=True)[:1]
+    except MissingFileError:
+        record, latest = None, []
+    except RefusedFileError as error:
+        fail(str(error))
+    if record is None:
+        step = f"the latest is {latest[0][1].id}, `incidents --all` lists them" if latest else "there is none yet"
+        fail(one_line(f"wanted the number of an incident, found {number!r}. Next: {step}", _LINE_LIMIT))
+    if as_json or (context.parent is not None and context.parent.params["as_json"]):
+        values = incident_record_values(record, now=now)
+        click.echo(json.dumps({"version": VERSION, "incident": values}, indent=2))
+        return
+    from monitor.cli.admin.incident_view import show_incident
+    from monitor.cli.terminal import unpadded_console
+
+    with unpadded_console() as console:
+        show_incident(console, record, now=now)
 
 
 @command.command("ack")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from os.path import realpath
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from rich.console import Console
 
 from monitor.cli.options import config_option, fail, fail_to_write, load_settings, require_known
 from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Options, parse
-from monitor.cli.report.terminal import can_show, show_claim, show_history, show_terms
+from monitor.cli.report.terminal import show_claim, show_history, show_terms
+from monitor.cli.terminal import unpadded_console, without_padding
 from monitor.lib.files import replace_file
 from monitor.lib.times import format_time, now_utc
 from monitor.report.csv_export import report_csv
@@ -28,8 +27,6 @@ from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Grain
 
 _HTML_CLAIM_WIDTH = 100
-# For a terminal whose encoding does not have them.
-_ASCII = str.maketrans({"→": "->", "·": "-", "–": "-", "…": "..."})
 
 
 @click.command()
@@ -90,7 +87,7 @@ def render(report: Report, options: Options) -> None:
         # As bytes, because RFC 4180 ends its lines with CR LF on every system.
         click.echo(report_csv(report).encode(), nl=False)
     else:
-        with _stripped() as console:
+        with unpadded_console() as console:
             _show(console, report)
 
 
@@ -122,7 +119,7 @@ def _html(report: Report) -> str:
             with console.capture() as captured:
                 show_claim(console, one.database, one.claim, vantage_point=report.vantage_point)
                 show_terms(console)
-            claims[one.database] = _without_padding(captured.get())
+            claims[one.database] = without_padding(captured.get())
     histories = [one.history for one in report.databases]
     return render_report(histories, now=report.made_at, title=_title(report), claims=claims)
 
@@ -133,17 +130,3 @@ def _title(report: Report) -> str:
     span = f"{period.start:%d %b %Y} to {period.end:%d %b %Y}" if period.month_end is None else month
     seen_from = f", seen from {report.vantage_point}" if report.vantage_point else ""
     return f"Upstash Redis, {span}{seen_from}"
-
-
-@contextmanager
-def _stripped() -> Iterator[Console]:
-    """A console whose lines are printed at the end, without the blanks that pad them to its width."""
-    console = Console(file=sys.stdout, highlight=False)
-    with console.capture() as captured:
-        yield console
-    text = _without_padding(captured.get())
-    click.echo(text if can_show(console, text) else text.translate(_ASCII), color=True)
-
-
-def _without_padding(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines())

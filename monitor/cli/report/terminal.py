@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.alerts.notification import Severity
+from monitor.cli.terminal import can_show
 from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, format_time
@@ -46,15 +47,6 @@ _LEAST_UNKNOWN = timedelta(minutes=1)
 _NOT_STATED = "not stated"
 _CLAIM_DIGITS = 4
 _DETAIL_LIMIT = 200
-
-
-def can_show(console: Console, text: str) -> bool:
-    """Whether the console's encoding has all these characters."""
-    try:
-        text.encode(console.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
 
 
 def show_history(console: Console, history: History, *, now: datetime) -> None:
