@@ -23,6 +23,7 @@ _NO_CONNECTION = (ProbeFault.REFUSED, ProbeFault.UNREACHABLE, ProbeFault.CONNECT
 _CERTIFICATE = frozenset(
     {Fact.CERTIFICATE_UNTRUSTED, Fact.CERTIFICATE_OUT_OF_DATE, Fact.CERTIFICATE_OF_ANOTHER_NAME}
 )
+_OF_PORT = frozenset({Fact.WORKER_NOT_CONNECTED, Fact.WORKER_PORT_ACCEPTS})
 _FIRST_OF_THE_DAY = timedelta(minutes=5)
 # Redis 6 to 7.0: "this user has no permissions to access one of the keys used as arguments"; since 7.2 "No
 # permissions to access a key", or, where it is explained, "User U has no permissions to access the 'K' key".
@@ -72,6 +73,12 @@ def judge_canary(steps: Mapping[str, Observation]) -> CheckResult:
         is_left_to_get = command == "SET" and bool(observation.other_value) and "GET" in steps
         if result.outcome is Outcome.OK or is_left_to_get:
             continue
+        get = results.get("GET")
+        if command == "SET" and get is not None and result.outcome is get.outcome is Outcome.PERMISSION_DENIED:
+            # The worse of the two, as the doctor finds it, who reads before it writes.
+            detail = one_line(f"SET: {result.detail}; GET: {get.detail}", DETAIL_LIMIT)
+            if not is_key_refused(steps["GET"]):
+                return replace(get, detail=detail, facts=get.facts | {Fact.READING_NOT_ALLOWED})
         if command != "DEL" and is_key_refused(observation):
             return key_refused(f"{command}: {result.detail}")
         if command == "DEL" and result.outcome is Outcome.PERMISSION_DENIED:
@@ -141,6 +148,8 @@ def judge_worker(observation: Observation) -> CheckResult:
     facts: set[Fact] = set()
     if phases.connect is None and fault in _NO_CONNECTION:
         facts.add(Fact.WORKER_NOT_CONNECTED)
+    if phases.connect is not None and result.outcome is not Outcome.OK:
+        facts.add(Fact.WORKER_PORT_ACCEPTS)
     # An error that is told in plain says more, and so does a certificate that came and was not believed.
     if phases.connect is not None and phases.tls is None and fault is not None and not result.facts & _CERTIFICATE:
         facts.add(Fact.WORKER_NOT_ENCRYPTED)
@@ -169,7 +178,8 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
     # A long text of REST's is shortened, so that the difference is read.
     text = one_line(rest.detail, DETAIL_LIMIT - len(difference) - 2)
     fact = Fact.WORKER_FAILS_TOO if worker_fails else Fact.WORKER_ANSWERS
-    return replace(rest, detail=f"{text}; {difference}" if text else difference, facts=rest.facts | {fact})
+    facts = rest.facts | {fact} | worker.facts & _OF_PORT
+    return replace(rest, detail=f"{text}; {difference}" if text else difference, facts=facts)
 
 
 def _without_trouble(fact: Fact, detail: str) -> CheckResult:

@@ -12,6 +12,9 @@ from monitor.checks.connection import ProbeError, Resolver
 from monitor.checks.observation import ProbeFault
 from monitor.lib.limits import own_limit
 
+# A host that answered within this and does not now says that our network is gone; another says nothing.
+COUNTS_FOR = timedelta(days=1)
+
 
 class ConnectivityProbe:
     """Tries hosts written as `HOST:PORT`. Callers that come while a try is under way share its result."""

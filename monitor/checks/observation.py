@@ -120,6 +120,10 @@ _WORDS = {
     Outcome.SUSPENDED: "database suspended",
 }
 
+NO_CONNECTION = (Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
+# How a check ends that happens to go by the address family which does not get through.
+NOT_THROUGH = (Outcome.TLS_TIMEOUT, Outcome.TLS_FAILED, Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_LOST)
+
 
 class Fact(Enum):
     """What a check or a layer found beyond its outcome; a closed set, so that verdicts can be rules over it."""
@@ -142,8 +146,9 @@ class Fact(Enum):
     CERTIFICATE_OUT_OF_DATE = "certificate_out_of_date"  # expired, or not valid yet
     CERTIFICATE_OF_ANOTHER_NAME = "certificate_of_another_name"
     CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
-    NETWORK_REACHED = "network_reached"  # a connectivity host answers, where the database failed on the network
+    NETWORK_REACHED = "network_reached"  # somebody else answers, where the database failed on the network
     NOTHING_REACHED = "nothing_reached"  # no connectivity host answers either, and none has within the last day
+    ANSWERED_LATELY = "answered_lately"  # a connectivity host, within the last day, and none does now
     # What answered in place of an Upstash database.
     WALL = "wall"  # a 401 page, or one that is no Upstash answer: a proxy's or a portal's
     PROXY_ASKS_LOGIN = "proxy_asks_login"  # 407
@@ -172,6 +177,7 @@ class Fact(Enum):
     WORKER_AS_READ_ONLY = "worker_as_read_only"  # rejected for `default`, accepted for `default_ro`
     WORKER_URL_BROKEN = "worker_url_broken"  # what a worker builds from the values leads to no host or another
     WORKER_NOT_CONNECTED = "worker_not_connected"  # no TCP connection stood
+    WORKER_PORT_ACCEPTS = "worker_port_accepts"  # one stood, though not all went well after it, or was tried
     WORKER_NOT_ENCRYPTED = "worker_not_encrypted"  # TCP stood, TLS did not
     WORKER_ON_LEGACY_PORT = "worker_on_legacy_port"
     # What Upstash and the platform say.

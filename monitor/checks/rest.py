@@ -53,7 +53,8 @@ from monitor.checks.connection import (
     lost_connection_error,
     unless_in_plain,
 )
-from monitor.checks.observation import Fact, Observation, ProbeFault
+from monitor.checks.error_texts import known_error
+from monitor.checks.observation import Fact, Observation, Outcome, ProbeFault
 from monitor.lib.times import Deadline
 
 # What the client raises over a body it did not expect (measured with 1.8.0), by base class.
@@ -422,9 +423,9 @@ class RestProbe:
     async def write(self, prefix: str, *, timeout: timedelta) -> dict[str, Observation]:
         """Write a key of this prefix, read it back, delete it: what each step saw, in order, within `timeout`.
 
-        `GET` is left out when `SET` failed; where it answered null, what is read back decides. `DEL` is tried
-        always, for which a quarter of the time is kept: an answer that was lost leaves a key behind. Three billed
-        commands.
+        `GET` is left out when `SET` failed, unless it was not permitted: a user may have neither. Where `SET`
+        answered null, what is read back decides. `DEL` is tried always, for which a quarter of the time is kept:
+        an answer that was lost leaves a key behind. Three billed commands.
         """
         key, value = prefix + secrets.token_hex(16), secrets.token_hex(16)
         deadline, for_deletion = Deadline(timeout), timeout / 4
@@ -432,7 +433,9 @@ class RestProbe:
         setting: list[str | int] = ["SET", key, value, "EX", _KEY_EXPIRES_SECONDS]
         steps = {"SET": await self._ask(setting, (True,), timeout=timeout - for_deletion, exchange=exchange)}
         is_null = steps["SET"].other_value == "null" and steps["SET"].http_status == HTTPStatus.OK
-        if steps["SET"].as_expected or is_null:
+        known = known_error(steps["SET"].error_text or "")
+        is_refused = known is not None and known.outcome is Outcome.PERMISSION_DENIED
+        if steps["SET"].as_expected or is_null or is_refused:
             # A replica elsewhere may lag behind; the sync token makes it wait for what was written.
             after = Exchange(request_sync_token=exchange.sync_token)
             left = deadline.left(reserve=for_deletion)

@@ -20,6 +20,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from monitor.checks.connectivity import COUNTS_FOR
 from monitor.checks.credentials import host_of
 from monitor.checks.observation import Fact
 from monitor.cli.options import chosen_databases, config_option, fail, load_settings
@@ -34,7 +35,7 @@ from monitor.doctor.examine import Examination
 from monitor.doctor.fix import STEP_TIMEOUT, FixResult, apply_fix
 from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
 from monitor.doctor.worker_variables import Variable
-from monitor.engine.wiring import build_examiner, profiles_of
+from monitor.engine.wiring import build_examiner, connectivity_hosts, profiles_of
 from monitor.lib.times import format_time, iso, now_utc
 from monitor.report.overview import open_archive
 from monitor.report.values import advice_values
@@ -336,5 +337,14 @@ def command(context: click.Context, names: tuple[str, ...], *, as_json: bool, fi
 
 async def _examine(settings: Settings, databases: tuple[DatabaseSettings, ...]) -> list[Examination]:
     """All at once, so that many databases take no longer than one."""
-    examiner = build_examiner(settings, clock=now_utc)
+    examiner = build_examiner(settings, clock=now_utc, answered_lately=_answered_lately(settings))
     return await asyncio.gather(*(examiner.examine(database) for database in databases))
+
+
+def _answered_lately(settings: Settings) -> bool:
+    """Whether a connectivity host answered within the last day, as the history file has it."""
+    try:
+        with open_archive(settings, clock=now_utc) as archive:
+            return bool(archive.connectivity_answered(now_utc() - COUNTS_FOR) & {*connectivity_hosts(settings)})
+    except RefusedFileError:
+        return False

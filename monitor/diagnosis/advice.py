@@ -65,7 +65,8 @@ class Advice:
 
 def word(verdict: Verdict) -> Advice:
     """The verdict in words, for the database that it is about."""
-    entry = _BY_CODE.get(verdict.code)
+    is_of_token = verdict.outcome is Outcome.TOKEN_MALFORMED and verdict.code in _OF_TOKEN
+    entry = _OF_TOKEN[verdict.code] if is_of_token else _BY_CODE.get(verdict.code)
     if entry is None:
         # These codes say no more than the outcome does; without one there is nothing to say.
         entry = _BY_OUTCOME[verdict.outcome] if verdict.outcome else _BY_CODE[VerdictCode.NOT_KNOWN]
@@ -80,7 +81,7 @@ def word(verdict: Verdict) -> Advice:
         move = _UNSURE if move is _UPSTASH else move
     if verdict.code in _BY_CONSOLE and verdict.outcome is not Outcome.SUSPENDED and profile.is_upstash:
         meaning = _BY_CONSOLE[verdict.code]
-    fill = _filler(profile, verdict.outcome)
+    fill = _filler(profile)
     steps = [fill(step.text) for step in entry.steps if step.is_for(profile)]
     return Advice(meaning=fill(meaning), whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))
 
@@ -131,20 +132,17 @@ def _with_fix(text: str) -> _Step:
     return _Step(text, lambda profile: profile.is_upstash and bool(profile.service))
 
 
-def _filler(profile: DatabaseProfile, outcome: Outcome | None) -> Callable[[str], str]:
+def _filler(profile: DatabaseProfile) -> Callable[[str], str]:
     """Puts the database's own names into a template."""
     in_file = f"of {profile.database} in the settings file"
     url, token = profile.url_variable, profile.token_variable
     both = f"`url` and `token` {in_file}"
     if url or token:
         both = f"{url or '`url`'} and {token or '`token`'}"
-    token_alone = token or f"`token` {in_file}"
     names = {
         "{both}": both,
-        # The URL is looked at first: where it is masked the token may be too.
-        "{masked}": token_alone if outcome is Outcome.TOKEN_MALFORMED else both,
         "{url}": url or f"`url` {in_file}",
-        "{token}": token_alone,
+        "{token}": token or f"`token` {in_file}",
         "{worker}": f"service {profile.service}" if profile.service else "the worker",
         "{its_token}": token or "the token",
         "{its_both}": f"{url} and {token}" if url and token else "URL and token",
@@ -408,6 +406,23 @@ _BY_CONSOLE = {
         "The Upstash console says that the database is suspended, and that its bandwidth is used up."
     ),
 }
+# Where the URL, which is inspected first, is in order.
+_OF_TOKEN = {
+    VerdictCode.VALUE_IS_A_PLACEHOLDER: _entry(
+        _YOURS,
+        "A placeholder stands where the token belongs, so nothing was sent.",
+        _COPY_TOKEN,
+        _SET_TOKEN,
+        _DEPLOY_HERE,
+    ),
+    VerdictCode.VALUE_IS_MASKED: _entry(
+        _YOURS,
+        "The token was copied from a field that hides it: only the mask came along, so nothing was sent.",
+        _upstash("Use the copy button beside the field, or show it first; then set {token}."),
+        _SET_TOKEN,
+        _DEPLOY_WORKER,
+    ),
+}
 # Codes that are not in here say what their outcome says: AS_THE_OUTCOME_SAYS, VARIABLE_MISSING, VALUE_MALFORMED, …
 _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.OFFLINE: _BY_OUTCOME[Outcome.OFFLINE],
@@ -431,17 +446,18 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.VALUE_IS_A_PLACEHOLDER: _entry(
         _YOURS,
-        "A placeholder stands where the value belongs, so nothing was sent.",
-        _COPY_BOTH,
+        "A placeholder stands where the URL belongs, so nothing was sent.",
+        _COPY_URL,
         _SET_URL,
-        _SET_TOKEN,
+        "See that {token} is no placeholder as well.",
         _DEPLOY_HERE,
     ),
     VerdictCode.VALUE_IS_MASKED: _entry(
         _YOURS,
-        "The value was copied from a field that hides it: only the mask came along, so nothing was sent.",
-        _upstash("Use the copy button beside the field, or show it first; then set {masked}."),
-        _SET_TOKEN,
+        "The URL was copied from a field that hides it: only the mask came along, so nothing was sent.",
+        _upstash("Use the copy button beside the field, or show it first; then set {url}."),
+        _SET_URL,
+        "See that {token} was not copied so as well.",
         _DEPLOY_WORKER,
     ),
     VerdictCode.REDIS_PORT_IN_URL: _entry(
@@ -689,8 +705,8 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.ERROR_UNKNOWN: _entry(
         _UNSURE,
-        "The database was reached and refused the command with an error that is not in our list.",
-        "Read the detail: it is the database's own text.",
+        "The command was answered with an error that is not in our list; the detail has its text.",
+        "Read the detail: it is the text of whoever answers at the address, and may be about this caller.",
         "If it is new, tell the makers of this monitor.",
     ),
     VerdictCode.OTHER_DATABASE: _entry(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from monitor.checks.observation import Check, Fact, Family, Outcome
+from monitor.checks.observation import NO_CONNECTION, NOT_THROUGH, Check, Fact, Family, Outcome
 from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.profile import DatabaseProfile, HostKind
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, judge_outcome
@@ -59,12 +59,22 @@ class _Examined:
 
     @property
     def is_unconnected(self) -> bool:
-        return self.ended(*_NO_CONNECTION)
+        return self.ended(*NO_CONNECTION)
 
     @property
     def has_network(self) -> bool:
-        """Anybody's answer proves it: a firewall may keep us from the connectivity hosts and from nobody else."""
-        if any(self.layers.passed(layer) for layer in (Layer.CONNECTIVITY, Layer.CONNECTION, Layer.WORKER)):
+        """Anybody's answer proves it: a firewall may keep us from the connectivity hosts and from nobody else.
+
+        So does a connection alone, unless the connectivity hosts answered today: with none of them left, the
+        network went away below a connection that stood.
+        """
+        if self.layers.passed(Layer.CONNECTIVITY) or self.is_let_in or self.has(Fact.NETWORK_REACHED):
+            return True
+        outcome = self.layers.outcome()
+        is_silent = outcome is None or outcome.family is Family.NETWORK
+        if not (is_silent and self.has(Fact.ANSWERED_LATELY)) and (
+            self.layers.passed(Layer.CONNECTION) or self.has(Fact.WORKER_PORT_ACCEPTS)
+        ):
             return True
         # These fail by what they answer; where no answer came they are unknown.
         return any(
@@ -74,11 +84,12 @@ class _Examined:
 
     @property
     def is_nowhere_connected(self) -> bool:
-        """Neither REST's port nor the worker's, where that applies: then it is more than a wrong port."""
-        worker = self.layers.result_of(Layer.WORKER).state
-        if worker is LayerState.NOT_APPLICABLE:
-            return self.ended(Outcome.CONNECTION_TIMEOUT)
-        return worker is LayerState.FAILED
+        """Neither REST's port nor the worker's, where that was tried: then it is more than a wrong port."""
+        if self.has(Fact.WORKER_NOT_CONNECTED):
+            return True
+        worker = self.layers.result_of(Layer.WORKER)
+        is_tried = worker.state in (LayerState.PASSED, LayerState.FAILED) and not self.has(Fact.WORKER_URL_BROKEN)
+        return self.ended(Outcome.CONNECTION_TIMEOUT) and not is_tried and not self.has(Fact.WORKER_PORT_ACCEPTS)
 
     @property
     def rest_works(self) -> bool:
@@ -109,7 +120,6 @@ def _rule(code: VerdictCode, fits: Callable[[_Examined], bool]) -> VerdictRule:
     return VerdictRule(code=code, fits=fits)
 
 
-_NO_CONNECTION = (Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
 # How a caller is kept out whose address is not allowed: by silence, by a reset, by a page. Which of them Upstash's
 # allowlist gives is not documented.
 _KEPT_OUT = (
@@ -120,13 +130,11 @@ _KEPT_OUT = (
     Outcome.RESPONSE_TIMEOUT,
     Outcome.ACCESS_DENIED,
 )
-# How a check ends that happens to go by the address family which does not get through.
-_NOT_THROUGH = (Outcome.TLS_TIMEOUT, Outcome.TLS_FAILED, Outcome.CONNECTION_TIMEOUT, Outcome.CONNECTION_LOST)
 # What Upstash posts is no cause of these.
 _OUR_WAY = (Outcome.NETWORK_UNREACHABLE, Outcome.DNS_NOT_FOUND, Outcome.ACCESS_DENIED, Outcome.NOT_UPSTASH)
 _BEYOND_THE_HOST = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
 _PRIVATE = (HostKind.RAILWAY_PRIVATE, HostKind.FLY_PRIVATE, HostKind.UPSTASH_ON_FLY)
-_AT_THE_NAME = (Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED, *_NO_CONNECTION)
+_AT_THE_NAME = (Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED, *NO_CONNECTION)
 
 # Ordered: of several rules that fit the first counts. First what keeps REST from working, the certain before the
 # probable; then, with REST in order, what may be wrong with the worker; then that nothing is.
@@ -137,8 +145,9 @@ RULES: tuple[VerdictRule, ...] = (
         lambda seen: (
             bool(seen.profile.proxy_variable)
             and seen.layers.failed(Layer.CONNECTIVITY)
+            and not seen.has(Fact.ANSWERED_LATELY)
             and not seen.has_network
-            and seen.ended(Outcome.DNS_FAILED, Outcome.DNS_NOT_FOUND, *_NO_CONNECTION)
+            and seen.ended(Outcome.DNS_FAILED, Outcome.DNS_NOT_FOUND, *NO_CONNECTION)
         ),
     ),
     _rule(
@@ -308,7 +317,7 @@ RULES: tuple[VerdictRule, ...] = (
     _rule(VerdictCode.NO_ROUTE, lambda seen: seen.ended(Outcome.NETWORK_UNREACHABLE)),
     _rule(
         VerdictCode.ONE_FAMILY_FAILS,
-        lambda seen: (seen.has(Fact.IPV4_FAILS) or seen.has(Fact.IPV6_FAILS)) and seen.ended(*_NOT_THROUGH),
+        lambda seen: (seen.has(Fact.IPV4_FAILS) or seen.has(Fact.IPV6_FAILS)) and seen.ended(*NOT_THROUGH),
     ),
     _rule(
         VerdictCode.BLOCKED_OR_DOWN,
@@ -446,7 +455,9 @@ def judge(layers: LayerResults, profile: DatabaseProfile) -> Verdict:
 def judge_check(check: Check, profile: DatabaseProfile) -> Verdict:
     """The verdict on what one check alone showed, by the same rules."""
     outcome = check.outcome
-    if not outcome.family.is_failing and not check.facts & _TOLD_OF_FINE_CHECKS:
+    if outcome is Outcome.OFFLINE:
+        return Verdict(code=VerdictCode.OFFLINE, outcome=outcome, profile=profile)
+    if outcome in (Outcome.OK, Outcome.MONITOR_ERROR) and not check.facts & _TOLD_OF_FINE_CHECKS:
         return judge_outcome(outcome, profile)
     return judge(_layers_of(check), profile)
 
@@ -513,7 +524,7 @@ _LAYER_OF = {
     **dict.fromkeys((one for one in Outcome if one.family is Family.CONFIGURATION), Layer.CONFIGURATION),
     Outcome.DNS_NOT_FOUND: Layer.LOOKUP,
     Outcome.DNS_FAILED: Layer.LOOKUP,
-    **dict.fromkeys(_NO_CONNECTION, Layer.CONNECTION),
+    **dict.fromkeys(NO_CONNECTION, Layer.CONNECTION),
     Outcome.TLS_TIMEOUT: Layer.ENCRYPTION,
     Outcome.TLS_FAILED: Layer.ENCRYPTION,
     Outcome.TOKEN_REJECTED: Layer.TOKEN,

@@ -15,7 +15,7 @@ from loguru import logger
 from monitor.checks.connection import AddressInfo
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import Endpoint, endpoint_of, host_of, inspect
-from monitor.checks.observation import Observation
+from monitor.checks.observation import Fact, Observation
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
@@ -103,6 +103,7 @@ class Examiner:
     """What all examinations share. `console` and `railway` are `None` where no key was given.
 
     `look_alikes` are names of variables that may be meant where a value is missing.
+    `answered_lately` says that one of the connectivity hosts did within the last day.
     `worker_tls` is as in `WorkerProbe`; one is made for each examination where it is left out.
     `others_timeout` is for the status page, the console and the platform, each.
     """
@@ -118,6 +119,7 @@ class Examiner:
     clock: Callable[[], datetime]
     worker_tls: ssl.SSLContext | None = None
     look_alikes: Sequence[str] = ()
+    answered_lately: bool = False
     others_timeout: timedelta = OTHERS_TIMEOUT
 
     async def examine(
@@ -264,6 +266,7 @@ class _LayerProbes:
             layer=Layer.CONNECTIVITY,
             state=LayerState.PASSED if answered else LayerState.FAILED,
             detail=f"{len(answered) or 'none'} of {len(hosts)} connectivity hosts accept a connection",
+            facts=frozenset({Fact.ANSWERED_LATELY} if self._examiner.answered_lately and not answered else ()),
         )
 
     async def _worker(self) -> LayerResult:

@@ -25,7 +25,7 @@ from monitor.checks.connection import (
     sinkhole,
 )
 from monitor.checks.observation import Fact, Observation, ProbeFault
-from monitor.checks.rest import Backend
+from monitor.checks.other_ways import handshake
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
@@ -117,7 +117,7 @@ async def examine_encryption(
     watches = {family: Stopwatch() for family in families}
     ended = await _try_all(
         {
-            family: _encrypt(host, [each for each in addresses if _family(each) == family], tls, watches[family])
+            family: handshake(host, [each for each in addresses if _family(each) == family], tls, watches[family])
             for family in families
         },
         timeout=timeout,
@@ -198,21 +198,6 @@ async def _connect(address: AddressInfo) -> ProbeError | None:
         return connection_error(error)
     sock.close()
     return None
-
-
-async def _encrypt(
-    host: str, addresses: Sequence[AddressInfo], tls: ssl.SSLContext, watch: Stopwatch
-) -> ssl.SSLObject | ProbeError:
-    backend = Backend(Resolver(lambda _host, _port: addresses), watch)
-    try:
-        stream = await backend.connect_tcp(host, addresses[0][4][1])
-        encrypted = await stream.start_tls(tls, server_hostname=host)
-        session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
-    except ProbeError as error:
-        return error
-    finally:
-        backend.abort()
-    return session
 
 
 def _telling(errors: Collection[ProbeError]) -> ProbeError:

@@ -23,9 +23,10 @@ from monitor.checks.canary import (
 from monitor.checks.certificate import with_certificate
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import ProbeError
-from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.credentials import hints, inspect
+from monitor.checks.connectivity import COUNTS_FOR, ConnectivityProbe
+from monitor.checks.credentials import endpoint_of, hints, inspect
 from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome
+from monitor.checks.other_ways import OtherWays, worker_ports
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.diagnosis.profile import DatabaseProfile
@@ -41,7 +42,6 @@ from monitor.store.thread import StoreThread
 if TYPE_CHECKING:
     from monitor.checks.redis_tcp import WorkerProbe
 
-_COUNTS_FOR = timedelta(days=1)
 _REFRESH_AFTER = timedelta(hours=12)
 _TRY_FOR = timedelta(seconds=2)
 _HEAD_START = timedelta(seconds=1)
@@ -104,7 +104,7 @@ class Connectivity:
 
     async def answered_lately(self, now: datetime) -> bool:
         """True when one of the hosts answered within the last day."""
-        heard = await self._store_thread.run(self._store.connectivity_answered, now - _COUNTS_FOR)
+        heard = await self._store_thread.run(self._store.connectivity_answered, now - COUNTS_FOR)
         return bool(heard & self._hosts)
 
     def may_come_yet(self, now: datetime) -> bool:
@@ -140,7 +140,7 @@ class Connectivity:
 
 
 class DatabaseChecker:
-    """Checks one database; `worker` is `None` where `rediss://` is not checked.
+    """Checks one database; `worker` is `None` where `rediss://` is not checked, `other_ways` where none are tried.
 
     Without `first_canary` none is sent where none is remembered.
     """
@@ -152,9 +152,11 @@ class DatabaseChecker:
         probe: RestProbe,
         worker: WorkerProbe | None,
         connectivity: Connectivity,
+        other_ways: OtherWays | None = None,
         first_canary: bool = True,
     ) -> None:
         self._database = database
+        self._other_ways = other_ways
         self._probe = probe
         self._worker = worker
         self._first_canary = first_canary
@@ -175,18 +177,22 @@ class DatabaseChecker:
             ping = classify(observation, slow=self._database.slow)
             rest, canary = await self._with_canary(ping, at, state, deadline, is_in_doubt=is_in_doubt)
             worker = await working if working else None
+            result = rest if worker is None else combine(rest, worker)
+            if ping.outcome is Outcome.TOKEN_REJECTED:
+                shown = hints(self._database.url.reveal(), self._database.token.reveal())
+                result = replace(result, facts=result.facts | shown)
+            if ping.outcome.family is Family.NETWORK and (
+                worker is None or worker.outcome.family is Family.NETWORK
+            ):
+                result = await self._unless_offline(result, at, deadline)
+            else:
+                self._connectivity.refresh(at)
         finally:
             pinging.cancel()
             if working is not None:
                 working.cancel()
-        result = rest if worker is None else combine(rest, worker)
-        if ping.outcome is Outcome.TOKEN_REJECTED:
-            shown = hints(self._database.url.reveal(), self._database.token.reveal())
-            result = replace(result, facts=result.facts | shown)
-        if ping.outcome.family is Family.NETWORK and (worker is None or worker.outcome.family is Family.NETWORK):
-            result = await self._unless_offline(result, at, deadline)
-        else:
-            self._connectivity.refresh(at)
+            if self._other_ways is not None:
+                self._other_ways.stop()
         check = Check(
             database=self._database.name,
             at=at,
@@ -205,6 +211,8 @@ class DatabaseChecker:
         if not pinging.done():
             # Begun before the deadline, so that a check that fails at it need not wait for the result.
             self._connectivity.start_trying()
+            if self._other_ways is not None:
+                self._other_ways.start()
         return await pinging
 
     async def _with_canary(
@@ -241,12 +249,17 @@ class DatabaseChecker:
 
     async def _unless_offline(self, result: CheckResult, at: datetime, deadline: Deadline) -> CheckResult:
         within = min(_TRY_FOR, deadline.left() + grace(deadline.within))
-        reached = await self._connectivity.reached(at, within)
-        if reached is None:
+        reached, facts = await asyncio.gather(
+            self._connectivity.reached(at, within), self._facts_of_other_ways(result.outcome, within)
+        )
+        result = replace(result, facts=result.facts | facts)
+        if reached is None and Fact.WORKER_PORT_ACCEPTS not in result.facts:
             return result
-        if reached:
+        if reached or reached is None:
             return replace(result, facts=result.facts | {Fact.NETWORK_REACHED})
         if not await self._connectivity.answered_lately(at) and not self._connectivity.may_come_yet(at):
+            if Fact.WORKER_PORT_ACCEPTS in result.facts:
+                return replace(result, facts=result.facts | {Fact.NETWORK_REACHED})
             nothing_else = f"nothing else was reached either: {', '.join(self._connectivity.hosts)}"
             return replace(
                 result,
@@ -257,6 +270,9 @@ class DatabaseChecker:
             outcome=Outcome.OFFLINE,
             detail=f"no connectivity host answers either ({result.summary})",
         )
+
+    async def _facts_of_other_ways(self, outcome: Outcome, within: timedelta) -> frozenset[Fact]:
+        return await self._other_ways.facts(outcome, within) if self._other_ways else frozenset()
 
 
 def grace(timeout: timedelta) -> timedelta:
@@ -281,6 +297,7 @@ class Cycle:
     """The checks of one database: check, judge, record.
 
     `clock` gives aware UTC; verdicts are worded by `profile`; `worker` checks `rediss://` where that is asked for;
+    `worker_port` is where a worker of a database of Upstash's would connect, whether or not it is checked;
     `diagnoser` asks the doctor for the message that opens an incident, `None` leaves that out; `look_alikes` are
     the names of variables that may be meant where the URL or the token is missing. What is remembered of the
     database, which the canary goes by, is read once and then kept; `first_canary` as in `DatabaseChecker`,
@@ -299,6 +316,7 @@ class Cycle:
         clock: Callable[[], datetime],
         profile: DatabaseProfile,
         worker: WorkerProbe | None = None,
+        worker_port: int | None = None,
         diagnoser: Diagnoser | None = None,
         first_canary: bool = True,
         look_alikes: Sequence[str] = (),
@@ -318,12 +336,29 @@ class Cycle:
         self._mistake = inspect(url, token, look_alikes)
         self._checker = None
         if self._mistake is None:
-            probe = probes.probe(url=url, token=token)
             self._checker = DatabaseChecker(
-                database, probe=probe, worker=worker, connectivity=connectivity, first_canary=first_canary
+                database,
+                probe=probes.probe(url=url, token=token),
+                worker=worker,
+                connectivity=connectivity,
+                other_ways=self._other_ways(probes, worker, worker_port),
+                first_canary=first_canary,
             )
         self._warns = first_canary
         self._state: IncidentState | None = None
+
+    def _other_ways(
+        self, probes: RestProbeFactory, worker: WorkerProbe | None, worker_port: int | None
+    ) -> OtherWays | None:
+        url, token = self._database.url.reveal(), self._database.token.reveal()
+        endpoint = endpoint_of(url)
+        if endpoint is None:
+            return None
+        ports: list[int] = []
+        # Where the doctor examines the worker's way as well. One that is checked needs no other try.
+        if worker is None and worker_port is not None and endpoint.is_encrypted and self._profile.is_upstash:
+            ports = worker_ports(url, token, worker_port)
+        return OtherWays(endpoint, worker_ports=ports, tls=probes.tls, resolver=probes.resolver)
 
     async def check(self, *, timeout: timedelta | None = None) -> Check:
         """One check; never takes longer than `timeout` + 0.5 s, the database's own where it is left out.

@@ -88,10 +88,11 @@ def build_examiner(
     environ: Mapping[str, str] = os.environ,
     more_secrets: Iterable[str] = (),
     probes: RestProbeFactory | None = None,
+    answered_lately: bool = False,
 ) -> Examiner:
     """The doctor's parts. The keys of the console and of Railway are those of the environment, where set.
 
-    `probes` of a monitor that runs may be shared.
+    `probes` of a monitor that runs may be shared; `answered_lately` as in `Examiner`.
     """
     from monitor.doctor.console import ConsoleKey
     from monitor.doctor.examine import Examiner
@@ -101,10 +102,12 @@ def build_examiner(
     keys = [key.reveal() for key in (console and console.api_key, access and access.token) if key]
     scrub = Scrubber((*settings.secrets(), *keys, *more_secrets))
     doctor = settings.doctor
+    hosts = connectivity_hosts(settings)
     return Examiner(
         probes=probes or RestProbeFactory(scrub=scrub),
-        connectivity_probe=ConnectivityProbe(settings.connectivity),
-        connectivity=settings.connectivity,
+        connectivity_probe=ConnectivityProbe(hosts),
+        connectivity=hosts,
+        answered_lately=answered_lately,
         doctor=doctor,
         console=console,
         railway=None
@@ -245,6 +248,7 @@ def build(
                 profile=profiles[database.name],
                 look_alikes=may_be_meant,
                 worker=worker,
+                worker_port=settings.doctor.worker_port,
                 diagnoser=diagnoser,
                 first_canary=first_canary,
             )

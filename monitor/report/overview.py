@@ -29,6 +29,7 @@ from monitor.store.tables.checks import read_checks
 from monitor.store.tables.deliveries import RESULTS, delivery_counts
 from monitor.store.tables.incidents import database_names, find_database, last_incidents, read_incidents
 from monitor.store.tables.outbox import messages_pending
+from monitor.store.tables.recording import connectivity_answered
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
@@ -168,6 +169,10 @@ class Archive:
     def channels(self) -> tuple[ChannelState, ...]:
         """What is known of each channel of the settings, in their order."""
         return self._read(self._channel_states)
+
+    def connectivity_answered(self, since: datetime) -> frozenset[str]:
+        """The connectivity hosts that have answered since then."""
+        return self._read(lambda connection: connectivity_answered(connection, since))
 
     def _channel_states(self, connection: Any) -> tuple[ChannelState, ...]:
         known = channel_states(connection)

@@ -306,8 +306,7 @@ class Store:
 
     def connectivity_answered(self, since: datetime) -> frozenset[str]:
         """The connectivity hosts that have answered since then."""
-        sql = "SELECT address FROM connectivity_host WHERE answered_ms >= ?"
-        return frozenset(row[0] for row in self._do(lambda c: c.execute(sql, (to_ms(since),)).fetchall()))
+        return self._do(lambda connection: recording.connectivity_answered(connection, since))
 
     def prune(self, now: datetime, keep: timedelta) -> int:
         """Delete what is older than `keep` and give the space back; return how many checks were deleted.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from monitor.alerts import slack, telegram
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.text import LINE_LIMIT, STEP_LIMIT, compose, plain_text
-from monitor.checks.observation import Check, Fact, Family, Outcome, Phases
+from monitor.checks.observation import NOT_THROUGH, Check, Fact, Family, Outcome, Phases
 from monitor.cli.check.output import CheckedDatabase, document, plugin_output
 from monitor.cli.doctor import diagnosis_to_json
 from monitor.config.settings import AlertSettings, Settings
@@ -188,8 +188,10 @@ FACTS_OF_CHECKS = [
     *(Fact.TOKEN_OF_ANOTHER_DATABASE, Fact.TOKEN_IS_A_PASSWORD, Fact.USER_MAY_BE_DISABLED, Fact.NAME_FILTERED),
     *(Fact.NOT_TLS, Fact.CERTIFICATE_UNTRUSTED, Fact.CERTIFICATE_OUT_OF_DATE, Fact.CERTIFICATE_OF_ANOTHER_NAME),
     *(Fact.WALL, Fact.PROXY_ASKS_LOGIN, Fact.PORTAL, Fact.BLOCKED_BY_LAW, Fact.REDIRECT_TO_HTTPS, Fact.REDIRECT),
+    *(Fact.IPV4_FAILS, Fact.IPV6_FAILS),
     *(Fact.BANDWIDTH, Fact.DAILY_LIMIT, Fact.TOO_LARGE, Fact.NOT_OVER_REST, Fact.UNKNOWN_TEXT),
 ]
+OF_PORT = (Fact.WORKER_NOT_CONNECTED, Fact.WORKER_PORT_ACCEPTS)
 LAST_LAYERS = {
     **dict.fromkeys((Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED), Layer.LOOKUP),
     **dict.fromkeys(
@@ -227,16 +229,31 @@ def evidence(draw: st.DrawFn) -> tuple[Check, LayerResults]:
     states |= dict.fromkeys(list(Layer)[2 : list(Layer).index(last)], PASSED)
     states[last] = PASSED if outcome is Outcome.SLOW else FAILED
     facts = draw(st.frozensets(st.sampled_from(FACTS_OF_CHECKS), max_size=3))
+    at_the_port: frozenset[Fact] = frozenset()
+    if last is Layer.CONNECTION:
+        of_port = draw(st.sampled_from([None, Fact.WORKER_NOT_CONNECTED, Fact.WORKER_PORT_ACCEPTS]))
+        if of_port is not None and Layer.WORKER not in states:
+            at_the_port = frozenset({of_port})
+            # The doctor goes on from there; how that ends has no part in it, unless all goes well.
+            states[Layer.WORKER] = FAILED
+    if outcome not in NOT_THROUGH:
+        facts -= {Fact.IPV4_FAILS, Fact.IPV6_FAILS}
     if last not in (Layer.CONNECTION, Layer.ENCRYPTION):
         facts -= {Fact.NAME_FILTERED}  # found where nothing could be sent
     connect_ms = 1.0 if states.get(Layer.CONNECTION) is PASSED and last is not Layer.WORKER else None
     check = Check(
-        database="main", at=NOW, outcome=outcome, phases=Phases(connect=connect_ms), facts=facts.union(more)
+        database="main",
+        at=NOW,
+        outcome=outcome,
+        phases=Phases(connect=connect_ms),
+        facts=facts.union(more, at_the_port),
     )
     results = (
         LayerResult(layer=layer, state=states[layer], outcome=outcome, facts=facts)
         if layer is last
-        else LayerResult(layer=layer, state=states[layer])
+        else LayerResult(
+            layer=layer, state=states[layer], facts=at_the_port if layer is Layer.WORKER else frozenset()
+        )
         for layer in Layer
         if layer in states
     )
@@ -247,9 +264,33 @@ def evidence(draw: st.DrawFn) -> tuple[Check, LayerResults]:
 def test_a_check_and_the_doctor_come_to_one_verdict_by_the_same_evidence(
     seen: tuple[Check, LayerResults], profile: Any
 ) -> None:
-    """What was seen decides, and not who saw it: the words are the same."""
+    """What was seen decides, and not who saw it: code and words are the same."""
     check, layers = seen
-    assert word(judge_check(check, profile)) == word(judge(layers, profile))
+    alone, examined = judge_check(check, profile), judge(layers, profile)
+    assert (alone.code, word(alone)) == (examined.code, word(examined))
+
+
+@given(
+    outcome=st.sampled_from([one for one in Outcome if one.family is Family.NETWORK]),
+    worker=st.sampled_from([None, *(frozenset({fact}) for fact in OF_PORT)]),
+    profile=st.sampled_from(PROFILES),
+)
+def test_an_offline_check_and_the_doctor_come_to_one_verdict(
+    outcome: Outcome, worker: frozenset[Fact] | None, profile: Any
+) -> None:
+    """The connectivity hosts answered today and do not now, whether or not a connection stood before all ended."""
+    last = LAST_LAYERS.get(outcome, Layer.PING)
+    lately = frozenset({Fact.ANSWERED_LATELY})
+    found = [
+        LayerResult(layer=Layer.CONNECTIVITY, state=FAILED, facts=lately),
+        *(LayerResult(layer=layer, state=PASSED) for layer in list(Layer)[2 : list(Layer).index(last)]),
+        LayerResult(layer=last, state=FAILED, outcome=outcome),
+        *([] if worker is None else [LayerResult(layer=Layer.WORKER, state=FAILED, facts=worker)]),
+    ]
+    layers = LayerResults(database="main", layers=tuple(one for one in found if one.layer is not Layer.TOKEN))
+    alone = judge_check(Check(database="main", at=NOW, outcome=Outcome.OFFLINE), profile)
+    examined = judge(layers, profile)
+    assert (alone.code, word(alone)) == (examined.code, word(examined))
 
 
 def test_every_verdict_fits_into_a_message() -> None:

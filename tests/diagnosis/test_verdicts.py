@@ -77,6 +77,9 @@ FAILED, UNKNOWN = LayerState.FAILED, LayerState.UNKNOWN
 BROKEN = (Layer.PING, Outcome.SERVER_ERROR)
 REJECTED = (Layer.TOKEN, Outcome.TOKEN_REJECTED)
 TIMED_OUT = (Layer.CONNECTION, Outcome.CONNECTION_TIMEOUT)
+REFUSED = (Layer.CONNECTION, Outcome.CONNECTION_REFUSED)
+SILENT = (Layer.HTTP, Outcome.RESPONSE_TIMEOUT)
+MET, UNMET, LATELY = (Fact.WORKER_PORT_ACCEPTS,), (Fact.WORKER_NOT_CONNECTED,), (Fact.ANSWERED_LATELY,)
 ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (
         layers(Layer.LOOKUP, Outcome.DNS_FAILED, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN),
@@ -84,7 +87,7 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     ),
     (layers(*TIMED_OUT, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN), VerdictCode.OFFLINE),
     # Somebody answered, so our network is there: what fails is between us and the host, or the host.
-    (layers(*TIMED_OUT, our_network=FAILED, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    (layers(*TIMED_OUT, our_network=FAILED, facts=UNMET, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
     (layers(*TIMED_OUT, our_network=FAILED, elsewhere=UNKNOWN), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(*BROKEN, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN), VerdictCode.AS_THE_OUTCOME_SAYS),
     (
@@ -138,8 +141,19 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
     (layers(Layer.PING, Outcome.PERMISSION_DENIED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.HTTP, Outcome.SERVER_ERROR, facts=(Fact.TROUBLE_POSTED,)), VerdictCode.PROVIDER_TROUBLE),
     (layers(*TIMED_OUT, facts=(Fact.CONSOLE_ALLOWLIST,), worker=FAILED), VerdictCode.ADDRESS_NOT_ALLOWED),
-    (layers(*TIMED_OUT, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
-    (layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    (layers(*TIMED_OUT, facts=UNMET, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    (layers(*REFUSED, facts=UNMET, worker=FAILED), VerdictCode.BLOCKED_OR_DOWN),
+    # A connection stood on the worker's port: then the host is there, and the port in the URL may be wrong.
+    (layers(*REFUSED, facts=MET, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(*TIMED_OUT, facts=MET, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    # A connection that stood shows that our network is there, unless others fell silent with it.
+    (layers(*SILENT, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (layers(*SILENT, our_network=FAILED, facts=LATELY, worker=FAILED, elsewhere=UNKNOWN), VerdictCode.OFFLINE),
+    (layers(*SILENT, our_network=FAILED, facts=LATELY, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (
+        layers(*BROKEN, our_network=FAILED, facts=LATELY, worker=FAILED, elsewhere=UNKNOWN),
+        VerdictCode.AS_THE_OUTCOME_SAYS,
+    ),
     (layers(Layer.ENCRYPTION, Outcome.TLS_FAILED, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(Layer.HTTP, Outcome.NOT_UPSTASH, worker=FAILED), VerdictCode.AS_THE_OUTCOME_SAYS),
     (layers(facts=(Fact.CONSOLE_HAS_NO_SUCH_DATABASE,)), VerdictCode.OTHER_DATABASE),
@@ -300,7 +314,9 @@ def test_a_proxys_variable_explains_a_silence_only_where_nobody_else_answers() -
     assert judge_check(alone, profile).code is VerdictCode.PROXY_NEEDED
     assert judge_check(alone, PROFILE).code is VerdictCode.OFFLINE
     offline = replace(check, outcome=Outcome.OFFLINE)
-    assert judge_check(offline, profile).code is VerdictCode.AS_THE_OUTCOME_SAYS
+    assert judge_check(offline, profile).code is VerdictCode.OFFLINE
+    lately = layers(*TIMED_OUT, our_network=FAILED, facts=LATELY, worker=FAILED, elsewhere=UNKNOWN)
+    assert judge(lately, profile).code is VerdictCode.OFFLINE
     without_hosts = layers(*TIMED_OUT, our_network=LayerState.NOT_APPLICABLE, worker=FAILED, elsewhere=UNKNOWN)
     assert judge(without_hosts, profile).code is not VerdictCode.PROXY_NEEDED
 
@@ -422,15 +438,20 @@ ABOUT_RAILWAY = {
 }
 
 
-def test_a_masked_token_is_set_alone() -> None:
-    """The URL was found good before the token was looked at; a masked URL may have a masked token beside it."""
-    profile = replace(PROFILE, url_variable="CACHE_URL", token_variable="CACHE_TOKEN")
-    found = layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, facts=(Fact.MASKED,), worker=FAILED)
-    steps = word(judge(found, profile)).next_steps
-    assert steps[0].endswith("then set CACHE_TOKEN.")
-    assert "CACHE_URL" not in " ".join(steps)
-    found = layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, facts=(Fact.MASKED,), worker=FAILED)
-    assert word(judge(found, profile)).next_steps[0].endswith("then set CACHE_URL and CACHE_TOKEN.")
+@pytest.mark.parametrize("fact", [Fact.MASKED, Fact.PLACEHOLDER])
+@pytest.mark.parametrize("host_kind", [HostKind.UPSTASH, HostKind.OTHER])
+def test_a_token_that_stands_for_none_is_set_alone(fact: Fact, host_kind: HostKind) -> None:
+    """The URL was found good before the token was looked at; beside such a URL the token may be no better."""
+    profile = replace(PROFILE, url_variable="CACHE_URL", token_variable="CACHE_TOKEN", host_kind=host_kind)
+    found = layers(Layer.CONFIGURATION, Outcome.TOKEN_MALFORMED, facts=(fact,), worker=FAILED)
+    advice = word(judge(found, profile))
+    assert "CACHE_TOKEN" in advice.next_steps[0]
+    assert "token" in advice.meaning
+    assert "URL" not in " ".join((advice.meaning, *advice.next_steps))
+    found = layers(Layer.CONFIGURATION, Outcome.URL_MALFORMED, facts=(fact,), worker=FAILED)
+    advice = word(judge(found, profile))
+    assert "CACHE_URL" in advice.next_steps[0]
+    assert "CACHE_TOKEN" in advice.next_steps[1]
 
 
 def test_the_words_for_a_redirect_hold_for_each() -> None:

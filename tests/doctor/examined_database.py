@@ -17,21 +17,25 @@ from typing import Any
 import trustme
 from redis import Redis
 
-from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import AddressInfo, Resolver
-from monitor.checks.credentials import inspect
+from monitor.checks.connectivity import ConnectivityProbe
+from monitor.checks.observation import Check
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
 from monitor.diagnosis.profile import DatabaseProfile, profile_of
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
-from monitor.engine.wiring import build_examiner
+from monitor.engine.cycle import Connectivity, Cycle
+from monitor.engine.wiring import build_examiner, worker_probes
+from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import RailwayStandIn
 from monitor.sandbox.serverless_redis_http import ServerlessRedisHttpStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import UpstashStandIn
+from monitor.store.store import Store
+from monitor.store.thread import StoreThread
 from tests.checks.faulty_server import Behaviour, Certificates, faulty_server
 from tests.checks.listener import Conduct, Listener, port_that_drops
 from tests.checks.redis_server import RedisServer, redis_server
@@ -217,16 +221,39 @@ class ExaminedDatabase:
         examined = await examiner.examine(self._named(settings), without=without, within=within)
         return examined.layers
 
-    def check(self) -> CheckResult:
-        """What a check of REST alone comes to."""
-        mistake = inspect(self.url, self.token)
-        if mistake is not None:
-            return mistake
+    def check(self) -> Check:
+        """What a check comes to, its canary and what it asks beside REST included; nothing is remembered."""
         settings = self._settings()
-        probes = RestProbeFactory(scrub=str, resolver=Resolver(self.lookup))
-        probe = probes.probe(url=self.url, token=self.token)
-        observation = asyncio.run(probe.ping(timeout=settings.databases[0].timeout))
-        return classify(observation, slow=settings.databases[0].slow)
+        scrub = Scrubber(settings.secrets())
+        probes = RestProbeFactory(scrub=scrub, resolver=Resolver(self.lookup))
+        [worker] = worker_probes(settings, probes, scrub)
+        hosts = settings.connectivity
+        with tempfile.TemporaryDirectory() as folder:
+            store_thread = StoreThread()
+            store = Store(Path(folder) / "history.db", channels=(), log=lambda *_: None, clock=now_utc)
+            connectivity = Connectivity(
+                hosts,
+                probe=ConnectivityProbe(hosts),
+                store=store,
+                store_thread=store_thread,
+                clock=now_utc,
+            )
+            cycle = Cycle(
+                self._named(settings),
+                alerts=settings.alerts,
+                probes=probes,
+                connectivity=connectivity,
+                store=store,
+                store_thread=store_thread,
+                clock=now_utc,
+                profile=self.profile,
+                worker=worker,
+                worker_port=settings.doctor.worker_port,
+            )
+            try:
+                return asyncio.run(cycle.check())
+            finally:
+                store_thread.stop(store.close)
 
     def _settings(self) -> Settings:
         return Settings.model_validate(

@@ -309,7 +309,7 @@ def test_a_strange_sync_token_does_no_harm(database: RestDatabase, sync_token: s
 @pytest.mark.parametrize(
     ("step", "answer", "outcome", "asked"),
     [
-        ("SET", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "DEL"]),
+        ("SET", refusal(NOPERM), Outcome.PERMISSION_DENIED, ["SET", "GET", "DEL"]),
         ("SET", refusal(CAPACITY), Outcome.CAPACITY_FULL, ["SET", "DEL"]),
         ("SET", refusal(QUOTA), Outcome.QUOTA_EXCEEDED, ["SET", "DEL"]),
         ("SET", None, Outcome.CONNECTION_LOST, ["SET", "DEL"]),

@@ -9,18 +9,17 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from monitor.checks.classify import CheckResult
-from monitor.checks.observation import Check, Outcome
+from monitor.checks.observation import NO_CONNECTION, Check, Fact, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
-from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
+from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.rules import RULES, judge, judge_check
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
-from monitor.lib.times import now_utc
 from monitor.sandbox.console import Database
 from monitor.sandbox.upstash import UpstashFault
 from tests.doctor.examined_database import ExaminedDatabase
@@ -28,14 +27,7 @@ from tests.doctor.troubles import TROUBLES, Trouble
 from tests.judging import PROFILE
 from tests.program import Program, settings
 
-# What a check alone may say where the doctor knows more.
-GENERAL = (
-    VerdictCode.AS_THE_OUTCOME_SAYS,
-    VerdictCode.VARIABLE_MISSING,
-    VerdictCode.VALUE_MALFORMED,
-    VerdictCode.TOKEN_STALE,
-    VerdictCode.SUSPENDED,
-)
+OF_PORT = {Fact.WORKER_NOT_CONNECTED, Fact.WORKER_PORT_ACCEPTS}
 # Given where no rule fits.
 WITHOUT_A_RULE = {VerdictCode.AS_THE_OUTCOME_SAYS, VerdictCode.WORKER_FAILS, VerdictCode.NOT_KNOWN}
 # No word of Upstash's for a server of somebody else's; the names of variables are whatever they are.
@@ -54,24 +46,27 @@ def test_a_trouble_gets_its_verdict_from_real_servers(examined: ExaminedDatabase
     if not examined.profile.is_upstash:
         assert not UPSTASHS.search(" ".join((advice.meaning, *advice.next_steps)))
     assert examined.railway.changes() == []
-    if not layers.failed(*BILLED_LAYERS):
-        assert_check_agrees(examined.check(), layers, verdict)
+    assert_check_agrees(examined.check(), layers, verdict)
 
 
-def assert_check_agrees(check: CheckResult, layers: LayerResults, verdict: Verdict) -> None:
-    """A check ends in the outcome that the layers of REST show; the same words where nothing more is known."""
+def assert_check_agrees(check: Check, layers: LayerResults, verdict: Verdict) -> None:
+    """A check ends in the outcome that the layers of REST show, and in the verdict of what both have seen."""
     slow = layers.result_of(Layer.PING).outcome
     assert check.outcome is (layers.outcome() or slow or Outcome.OK)
-    if not check.outcome.family.is_failing:
-        return
-    alone = judge_check(
-        Check(database="main", at=now_utc(), outcome=check.outcome, detail=check.detail, facts=check.facts),
-        verdict.profile,
-    )
-    # Of the check alone nothing is told that the doctor contradicts: the same verdict, or the general one.
-    # It met one of the address families only.
-    is_one_family = verdict.code is VerdictCode.ONE_FAMILY_FAILS
-    assert alone.code in (verdict.code, *GENERAL) or is_one_family, (alone, verdict)
+    if check.outcome.family.is_failing:
+        shared = replace(layers, layers=tuple(seen_by_both(one, check.outcome) for one in layers.layers))
+        alone, both = judge_check(check, verdict.profile), judge(shared, verdict.profile)
+        assert (alone.code, word(alone)) == (both.code, word(both)), (check, layers)
+
+
+def seen_by_both(result: LayerResult, outcome: Outcome) -> LayerResult:
+    """Nobody else than the host is asked by a check, and of the worker's way whether its port accepts."""
+    if result.layer is Layer.WORKER and outcome in NO_CONNECTION:
+        accepts = frozenset({Fact.WORKER_PORT_ACCEPTS} if result.state is LayerState.PASSED else ())
+        return replace(result, state=LayerState.NOT_APPLICABLE, facts=(result.facts & OF_PORT) | accepts)
+    if result.layer in (Layer.WORKER, Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM):
+        return LayerResult(layer=result.layer, state=LayerState.NOT_APPLICABLE)
+    return result
 
 
 def test_every_rule_is_provoked_here() -> None:

@@ -38,6 +38,8 @@ _SUSPENDED_FOR_BANDWIDTH = "ERR This database has been suspended for exceeding t
 _KEY_REFUSED = json.dumps(
     {"error": "NOPERM this user has no permissions to access one of the keys used as arguments"}
 )
+_SET_REFUSED = json.dumps({"error": "NOPERM this user has no permissions to run the 'set' command"})
+_GET_REFUSED = json.dumps({"error": "NOPERM this user has no permissions to run the 'get' command"})
 _DEL_REFUSED = json.dumps({"error": "NOPERM this user has no permissions to run the 'del' command"})
 _PLAN_PAGE = "See https://upstash.com/docs/redis/troubleshooting for details"
 
@@ -485,6 +487,11 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
             "The plan's commands are used up, PING refused too",
             Outcome.QUOTA_EXCEEDED,
             make.fault(UpstashFault.QUOTA),
+        ),
+        (
+            "The token's user may run neither SET nor GET",
+            Outcome.PERMISSION_DENIED,
+            make.refuses(SET=_SET_REFUSED, GET=_GET_REFUSED),
         ),
         (
             "The token's user may not even run PING",

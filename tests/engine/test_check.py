@@ -354,7 +354,7 @@ def test_a_key_that_is_not_allowed_is_no_incident_and_warned_of_once(
     assert (first.check.outcome, set(first.check.facts)) == (Outcome.OK, {Fact.KEY_NOT_ALLOWED})
     assert first.check.detail == f"the canary's key is not allowed: SET: {NO_KEY}"
     assert not first.is_in_doubt
-    assert plain.commands == ["PING", "SET", "DEL"]
+    assert plain.commands == ["PING", "SET", "GET", "DEL"]
     between = setup.check()
     assert (between.check.outcome, between.check.detail, between.check.facts) == (Outcome.OK, "", frozenset())
     setup.restart()
@@ -398,6 +398,26 @@ def test_reading_that_is_not_allowed_by_command_is_the_tokens_matter(plain: Rest
     assert check.outcome is Outcome.PERMISSION_DENIED
     assert judge_check(check, PROFILE).code is VerdictCode.AS_THE_OUTCOME_SAYS  # and not: may read, not write
     assert kinds(setup.check(after=5 * SECONDS)) == [NotificationKind.OPENED]
+    setup.close()
+
+
+def test_a_user_who_may_neither_write_nor_read_has_no_read_only_token(plain: RestDatabase, tmp_path: Path) -> None:
+    """GET is tried although SET was refused, be it for the command or for the canary's own key."""
+    no_get = refusal("NOPERM this user has no permissions to run the 'get' command")
+    for no_set in (refusal("NOPERM this user has no permissions to run the 'set' command"), refusal(NO_KEY)):
+        plain.instead |= {"SET": no_set, "GET": no_get}
+        setup = setup_at(plain, tmp_path)
+        check = setup.check().check
+        setup.close()
+        (tmp_path / "history.db").unlink()
+        assert check.outcome is Outcome.PERMISSION_DENIED
+        assert check.detail.startswith("SET: NOPERM")
+        assert check.detail.endswith("'get' command")
+        assert judge_check(check, PROFILE).code is VerdictCode.AS_THE_OUTCOME_SAYS
+    plain.instead.clear()
+    plain.instead["SET"] = refusal("NOPERM this user has no permissions to run the 'set' command")
+    setup = setup_at(plain, tmp_path)
+    assert judge_check(setup.check().check, PROFILE).code is VerdictCode.TOKEN_READ_ONLY
     setup.close()
 
 

@@ -156,3 +156,9 @@ def _databases(connection: sqlite3.Connection) -> list[int]:
 def _ago(now: datetime, span: timedelta) -> int:
     """A moment that may lie before 1970, or before all time."""
     return to_ms(now) - span // timedelta(milliseconds=1)
+
+
+def connectivity_answered(connection: sqlite3.Connection, since: datetime) -> frozenset[str]:
+    """The connectivity hosts that have answered since then."""
+    sql = "SELECT address FROM connectivity_host WHERE answered_ms >= ?"
+    return frozenset(row[0] for row in connection.execute(sql, (to_ms(since),)))
