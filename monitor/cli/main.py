@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -112,6 +113,7 @@ def _status_of(arguments: list[str]) -> int:
         _print_mistake(error)
         return UNUSABLE
     except (click.Abort, KeyboardInterrupt):
+        _discard(sys.stdout)  # its reader may stand still, and flushing it would wait once more
         return _INTERRUPTED
     except BrokenPipeError:
         return 0  # whoever read our output has left
@@ -149,4 +151,11 @@ def _flush(*streams: TextIO | None) -> None:
         try:
             stream.flush()
         except OSError:
+            _discard(stream)
+
+
+def _discard(stream: TextIO | None) -> None:
+    """Whatever is still to be written there goes nowhere; a stream in memory, as in a test, stays as it is."""
+    with suppress(OSError, ValueError):
+        if stream is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -15,11 +16,16 @@ from http.client import HTTPConnection
 from pathlib import Path
 from time import monotonic
 
+import click
 import pytest
 from loguru import logger
 
+from monitor.cli import main
+from monitor.cli.check import output
+from monitor.cli.demo import demo
 from monitor.cli.logs import set_up
 from monitor.config.settings import LogsSettings
+from monitor.lib.exit_status import ExitStatus
 from monitor.lib.text import Scrubber
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
@@ -166,6 +172,46 @@ def test_a_stdout_that_does_not_block_loses_nothing(tmp_path: Path) -> None:
         lines = pipe.read_on()
         assert [int(next(lines).rpartition(" ")[2]) for _ in range(200)] == list(range(200))
         logger.remove()
+
+
+def test_what_follows_the_result_of_check_does_not_wait_for_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeat and push go on; the process ends at `--within` with the status of the result, read or not."""
+    ended: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(output, "_READING_SECONDS", 0.05)
+    monkeypatch.setattr(os, "_exit", ended.put)
+    with full_pipe() as pipe, open(pipe.writer, "w", encoding="utf-8", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        printer = output.ResultPrinter(0.3, as_json=False)
+        printer.print("WARNING - main slow", ExitStatus.WARNING)
+        assert ended.get(timeout=LONGEST_WAIT_SECONDS) == ExitStatus.WARNING
+        assert next(line for line in pipe.read_on() if line) == "WARNING - main slow"
+        printer.wait_until_read()
+
+
+def test_the_demo_ends_by_itself_though_nobody_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a status that tells it, and without leaving its folder."""
+    ended: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(os, "_exit", ended.put)
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    demo._end_unread(0.0, folder)
+    assert ended.get(timeout=LONGEST_WAIT_SECONDS) == 1
+    assert not folder.exists()
+
+
+def test_ctrl_c_ends_a_command_whose_output_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still to be written is dropped: flushing it would wait for the reader once more."""
+
+    def interrupted(_context: click.Context) -> None:
+        stream.write("half a report")
+        raise KeyboardInterrupt
+
+    with full_pipe() as pipe, open(pipe.writer, "w", encoding="utf-8", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(main.program, "invoke", interrupted)
+        with pytest.raises(SystemExit) as end:
+            main.main(["report"])
+    assert end.value.code == 130
 
 
 def _free_port() -> int:

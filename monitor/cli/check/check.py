@@ -153,6 +153,7 @@ def command(
         log_unreached(ping(heartbeat.reveal(), has_failed=found.deliveries_are_stuck, timeout=timeout))
     if found.totals is not None:
         _export(found.totals, names, metrics_file, gateway, deadline)
+    printer.wait_until_read()
     context.exit(int(status))
 
 

@@ -29,6 +29,8 @@ from monitor.report.values import VERSION, advice_values, check_values, incident
 _MOST_IN_LINE = 3
 # For printing that there is no result, and then for the interpreter to end.
 _LAST_SECONDS = 0.1
+# So long a reader of the result may hold up what comes after it.
+_READING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,15 +168,26 @@ class ResultPrinter:
     def __init__(self, seconds: float, *, as_json: bool) -> None:
         self._as_json = as_json
         self._printed = threading.Lock()
+        self._printing: threading.Thread | None = None
         self._status = ExitStatus.UNKNOWN
         _call_after(max(0.05, seconds - _LAST_SECONDS), self._time_is_over)
 
     def print(self, text: str, status: ExitStatus) -> None:
-        """Print it and return; if another result was first, the process ends before this returns."""
+        """Print it; if another result was first, the process ends before this returns.
+
+        Where nobody reads it this returns all the same, and `wait_until_read` waits for the reader.
+        """
         if not self._printed.acquire(blocking=False):
             threading.Event().wait()
         self._status = status
-        _print(text)
+        self._printing = threading.Thread(target=_print, args=(text,), name="result", daemon=True)
+        self._printing.start()
+        self._printing.join(_READING_SECONDS)
+
+    def wait_until_read(self) -> None:
+        """Wait for whoever reads the result, as long as there is time: the process ends then."""
+        if self._printing is not None:
+            self._printing.join()
 
     def print_unknown(self, reason: str) -> None:
         """What a plugin host or a script reads when there is no result."""
@@ -189,6 +202,7 @@ class ResultPrinter:
         }
         text = json.dumps(values, indent=2) if self._as_json else f"UNKNOWN - {_without_bar(reason)}"
         self.print(text, ExitStatus.UNKNOWN)
+        self.wait_until_read()
 
     def _time_is_over(self) -> None:
         # Even printing this may hang, or the round is printing its result this moment.

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from monitor.cli.demo.made_history import write_history
 from monitor.cli.demo.story import CACHE, HISTORY, MAIN, STEPS, StandIns, Step, settings_for, stand_ins
 from monitor.cli.demo.view import DemoResult, View, open_console
 from monitor.cli.logs import set_up
-from monitor.cli.options import fail
+from monitor.cli.options import fail, print_error
 from monitor.config.settings import Settings
 from monitor.diagnosis.layers import Layer
 from monitor.diagnosis.profile import profile_of
@@ -32,6 +33,7 @@ from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, build_examiner
 from monitor.incidents.state import Incident
+from monitor.lib.line_writer import flush
 from monitor.lib.signals import stop_on_signals
 from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
@@ -43,6 +45,8 @@ _USUAL_SECONDS = 30
 _READING_SECONDS, _READING_A_DIAGNOSIS_SECONDS = 1.5, 3.0
 # How much longer than planned a step may take on a machine that is busy with something else.
 _GRACE_SECONDS = 20.0
+# How long after the longest that all steps may take it ends though nobody has read what it showed.
+_UNREAD_SECONDS = 60.0
 _DIAGNOSIS = "the doctor's verdict"
 _FAILED = 1
 
@@ -87,10 +91,13 @@ def command(context: click.Context, *, port: int | None, seconds: int, keep: Pat
     stop_on_signals(sys.exit)
     if keep is not None and keep.exists():
         fail(f"wanted a new file for the history, found {keep}. Next: --keep another one")
-    view = View(open_console(sys.stdout))
+    console = open_console(sys.stdout)
+    view = View(console)
     demo = _Demo(view, seconds=seconds, port=port, has_made_history=port is not None or keep is not None)
     try:
         with _folder() as folder, _without_networks_of_the_environment():
+            if not console.is_terminal:  # there a person has stopped the output, and goes on when they like
+                _end_unread(seconds + len(STEPS) * _GRACE_SECONDS + _UNREAD_SECONDS, folder)
             result = asyncio.run(_until_stopped(demo.run(folder)))
             if keep is not None:
                 _keep(folder, keep)
@@ -281,6 +288,20 @@ async def _until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
         return await task
     except asyncio.CancelledError:
         return None
+
+
+def _end_unread(after_seconds: float, folder: Path) -> None:
+    """End the process then: whoever should read our output stands still, and the loop with them."""
+
+    def end() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        print_error("nobody read what the demo showed")
+        flush()
+        os._exit(_FAILED)
+
+    timer = threading.Timer(after_seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _keep(folder: Path, place: Path) -> None:
