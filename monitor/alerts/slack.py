@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -51,13 +52,34 @@ _ADVICE = {
     "action_prohibited": "an administrator forbids posting here; ask them, or make a new webhook",
     "user_not_found": "the webhook's user is gone; make a new webhook",
     "posting_to_general_channel_denied": "posting to this channel is not allowed; make a webhook for another",
+    "invalid_auth": "the webhook URL is not right; copy it again",
+    "not_authed": "the webhook URL is not right; copy it again",
+    "token_revoked": "the webhook was removed; make a new one and set webhook_url",
+    "account_inactive": "the webhook's user is gone; make a new webhook",
+    "is_archived": "the webhook's channel is archived; restore it or make a new webhook",
+    "restricted_action": "an administrator forbids posting here; ask them, or make a new webhook",
 }
+# Refusals of the form alone: short plain text may be taken.
+_ABOUT_FORM = frozenset(
+    {
+        "invalid_payload",
+        "invalid_blocks",
+        "invalid_attachments",
+        "too_many_attachments",
+        "no_text",
+        "msg_too_long",
+        "msg_blocks_too_long",
+    }
+)
+_RATE_LIMITED = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+_PASSING = frozenset({"rollup_error", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 
 
 class SlackChannel:
     """An incoming webhook. Only status 200 with the body `ok` confirms a message.
 
-    Any other 2xx counts as sent, unless it is JSON that says `"ok": false` or `"success": false`.
+    Any other 2xx counts as sent, unless it is JSON that says `"ok": false` or `"success": false`, or one of the
+    words with which Slack refuses: what stands in between may call every answer 200.
     """
 
     def __init__(
@@ -93,7 +115,7 @@ class SlackChannel:
         body = payload(message, mention=self._mention if is_alarm else "")
         try:
             answer = ask("POST", self._webhook_url, json=body, timeout=timeout)
-            if answer.status == 400:
+            if answer.status == 400 or _error_of(answer) in _ABOUT_FORM:
                 answer = ask("POST", self._webhook_url, json=_short_payload(message), timeout=deadline.left())
         except NoAnswerError as error:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error))
@@ -105,22 +127,34 @@ class SlackChannel:
     def _result(self, answer: Answer) -> DeliveryResult:
         if answer.status == 200 and answer.body.strip() == "ok":
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
+        error = _error_of(answer)
+        if error in _RATE_LIMITED:
+            answer = replace(answer, status=429)
         if (later := try_again(answer, "Slack")) is not None:
             return later
+        if error in _PASSING:
+            return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"Slack cannot take it now ({error})")
         reply = json_object(answer)
-        is_refusal = reply.get("ok") is False or reply.get("success") is False
+        is_refusal = (
+            reply.get("ok") is False or reply.get("success") is False or error in _ADVICE or error in _ABOUT_FORM
+        )
         if 200 <= answer.status < 300 and not is_refusal:
             return unconfirmed(answer, "Slack", "that the message arrived, and webhook_url")
         # Scrubbed before it is cut for show: half a secret would not be found any more.
-        words = str(reply.get("error", "")) if is_refusal else answer.body
-        error = clean(self._scrub(clean(words, 1000)), 100)
+        words = str(reply.get("error", "")) if reply else answer.body
         advice = _ADVICE.get(
             error, "check webhook_url: it must be an incoming webhook of Slack's, and still exist"
         )
         if 300 <= answer.status < 400:
             advice = "check webhook_url: it leads elsewhere, where nothing is sent; enter the final address"
-        answered = f"{answer.status} {error}".strip()
+        answered = f"{answer.status} {clean(self._scrub(clean(words, 1000)), 100)}".strip()
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
+
+
+def _error_of(answer: Answer) -> str:
+    """The word that may be one of Slack's errors: the body itself, or what stands as `error` in its JSON."""
+    body = json_object(answer).get("error", answer.body)
+    return body.strip(" \t\r\n\"'").lower() if isinstance(body, str) else ""
 
 
 def payload(message: MessageText, *, mention: str = "") -> dict[str, Any]:

@@ -42,6 +42,8 @@ _ADVICE = (
     ("write_forbidden", "allow the bot to send messages in this chat; in a channel make it an administrator"),
     ("plain_forbidden", "allow text messages in this chat"),
     ("upgraded to a supergroup", "the group has a new number; set it as chat_id"),
+    ("conflict", "another program uses this bot; give the monitor one of its own"),
+    ("logged out", "the bot works with another Bot API server; set api_url, or wait ten minutes"),
     ("unauthorized", "the bot token is not valid any more; ask @BotFather for the present one"),
     ("blocked by the user", "unblock the bot, or set another chat_id"),
     ("user_is_blocked", "unblock the bot, or set another chat_id"),
@@ -52,6 +54,9 @@ _ADVICE = (
     ("deleted", "the chat is gone; set another chat_id"),
     ("not found", "the bot token is not right; copy it again from @BotFather"),
 )
+# How Telegram asks for a pause where no `retry_after` stands beside it: slow mode, flood control.
+_WAIT = re.compile(r"(?:_wait_|retry after )([0-9]{1,6})\b")
+_RATE_LIMITED = ("too many requests", "_wait_", "flood", "retry after")
 # A link to a message (`https://t.me/c/123/17`), or a topic behind the chat (`-100123_17`, `-100123/17`).
 _LINK = re.compile(r"(?:https?://)?t\.me/c/(\d+)(?:/.*)?")
 _WITH_TOPIC = re.compile(r"(-\d+)[_/:#]\d+")
@@ -98,9 +103,8 @@ class TelegramChannel:
             if result.status is not DeliveryStatus.CONFIRMED:
                 return result
             answer, reply = _ask(self._url + "getChat", {"chat_id": self._chat_id}, deadline)
-            new_chat = _parameters(reply).get("migrate_to_chat_id")
-            if isinstance(new_chat, int):
-                move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
+            if new_chat := _new_chat_id(reply):
+                move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=new_chat)
                 self.follow(move)
                 answer, reply = _ask(self._url + "getChat", {"chat_id": self._chat_id}, deadline)
         except NoAnswerError as error:
@@ -128,9 +132,9 @@ class TelegramChannel:
                 )
             except NoAnswerError as error:
                 return DeliveryResult(status=DeliveryStatus.RETRY, detail=str(error), move=move)
-            new_chat = _parameters(reply).get("migrate_to_chat_id")
-            if isinstance(new_chat, int) and move is None:
-                move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=str(new_chat))
+            new_chat = _new_chat_id(reply)
+            if new_chat and move is None:
+                move = ChatMove(old_chat_id=self._configured_chat_id, new_chat_id=new_chat)
                 self.follow(move)
             elif _is_about_form(reply) and "parse_mode" in form:
                 form = {"text": short_text(message)}
@@ -158,14 +162,16 @@ class TelegramChannel:
         if answer.status == 200 and reply.get("ok") is True:
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
         is_refusal = reply.get("ok") is False
-        code = reply.get("error_code")
-        if answer.status == 200 and is_refusal and isinstance(code, int):
-            # What stands in between may call everything 200; the Bot API's own status is in its JSON as well.
-            answer = replace(answer, status=code)
+        # Scrubbed before it is cut for show: half a secret would not be found any more.
+        error = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
+        if is_refusal and answer.status < 500:
+            answer = replace(answer, status=_own_status(reply, error) or answer.status)
         if (later := try_again(answer, "Telegram")) is not None:
             # The Bot API asks for a pause in its JSON; what stands before it may do so in a header.
-            seconds = _parameters(reply).get("retry_after")
-            if answer.status == 429 and isinstance(seconds, int) and 0 <= seconds < 1e6:
+            seconds = _number(_parameters(reply).get("retry_after"))
+            if seconds is None and (found := _WAIT.search(error.lower())):
+                seconds = int(found[1])
+            if answer.status == 429 and seconds is not None and 0 <= seconds < 1e6:
                 return replace(later, retry_after=timedelta(seconds=seconds))
             return later
         if 200 <= answer.status < 300 and not is_refusal:
@@ -173,11 +179,12 @@ class TelegramChannel:
         if not reply:
             detail = f"something that is not Telegram answered {answer.status}: check api_url and any proxy"
             return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
-        # Scrubbed before it is cut for show: half a secret would not be found any more.
-        error = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
         answered = f"{answer.status} {error}".strip()
         detail = f"Telegram refused it ({answered}): {self._advice(error.lower(), reply)}"
-        return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=detail)
+        is_passing = answer.status == 409  # the other program may end at any moment
+        return DeliveryResult(
+            status=DeliveryStatus.RETRY if is_passing else DeliveryStatus.PERMANENT, detail=detail
+        )
 
     def _advice(self, error: str, reply: dict[str, Any]) -> str:
         chat = self._configured_chat_id.strip()
@@ -188,8 +195,7 @@ class TelegramChannel:
             meant = found[1]
         if meant and ("chat" in error or "bad request" in error):
             return f"chat_id is the number of the chat alone, without a topic: {meant}"
-        new_chat = _parameters(reply).get("migrate_to_chat_id")
-        if isinstance(new_chat, int):
+        if new_chat := _new_chat_id(reply):
             return f"the group has a new number; set chat_id to {new_chat}"
         return next((words for part, words in _ADVICE if part in error), "check bot_token and chat_id")
 
@@ -224,6 +230,31 @@ def _ask(url: str, values: dict[str, Any], deadline: Deadline) -> tuple[Answer, 
 def _parameters(reply: dict[str, Any]) -> dict[str, Any]:
     parameters = reply.get("parameters")
     return parameters if isinstance(parameters, dict) else {}
+
+
+def _new_chat_id(reply: dict[str, Any]) -> str:
+    """The number that the chat has now, where it got another one; else empty."""
+    number = _number(_parameters(reply).get("migrate_to_chat_id"))
+    return "" if not number else f"{number:.0f}"
+
+
+def _own_status(reply: dict[str, Any], error: str) -> int | None:
+    """What the Bot API itself says that its status is: what stands in between may call everything 200."""
+    code = _number(reply.get("error_code"))
+    if code == 420 or any(words in error.lower() for words in _RATE_LIMITED):
+        return 429
+    return int(code) if code is not None and 300 <= code < 600 else None
+
+
+def _number(value: object) -> float | None:
+    """A number that may stand in quotes; `None` for anything else, and for one that no chat and no wait has."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 2**53 else None
 
 
 def _is_about_form(reply: dict[str, Any]) -> bool:

@@ -124,7 +124,7 @@ def test_what_slacks_answers_mean(
     assert len(service.requests) == (2 if status == 400 else 1)
 
 
-def failed(status: int, description: str, **parameters: int) -> str:
+def failed(status: int, description: str, **parameters: object) -> str:
     body = {"ok": False, "error_code": status, "description": description}
     return json.dumps({**body, "parameters": parameters} if parameters else body)
 
@@ -201,6 +201,102 @@ def test_what_telegrams_answers_mean(
     assert detail in result.detail
     assert "\n" not in result.detail
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "seconds"),
+    [
+        (400, failed(400, "Bad Request: SLOWMODE_WAIT_17"), 17),
+        (420, failed(420, "FLOOD_WAIT_33"), 33),
+        (420, failed(420, "Too fast"), 60),
+        (400, failed(400, "Too Many Requests: retry after 12"), 12),
+        (200, json.dumps({"ok": False, "description": "Too Many Requests: retry after 12"}), 12),
+        (429, failed(429, "Too Many Requests: retry after 5", retry_after="5"), 5),
+        (429, failed(429, "Too Many Requests", retry_after=2.5), 2.5),
+        (429, failed(429, "Too Many Requests", retry_after=True), 60),
+        (429, failed(429, "Too Many Requests", retry_after=-3), 60),
+        (429, failed(429, "Too Many Requests", retry_after=10**20), 60),
+        (400, failed(400, "Bad Request: SLOWMODE_WAIT_99999999999"), 60),
+        (403, json.dumps({"ok": False, "error_code": "429", "description": "slow down"}), 60),
+    ],
+)
+def test_a_pause_that_telegram_asks_for_in_any_shape_is_no_refusal(
+    service: Service, status: int, body: str, seconds: float
+) -> None:
+    """So many seconds, or a minute; a refusal would be tried again in an hour."""
+    service.answers(status, body)
+    result = service.telegram().send(OPENED, timeout=LONG)
+    assert (result.status, result.retry_after) == (RETRY, timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("code", [10**400, -1, 0, 7, True, None, "x", [], 1e308, "9" * 300, 200])
+def test_an_odd_error_code_of_telegram_is_not_believed(service: Service, code: object) -> None:
+    """It is a refusal all the same, told with the answer's own status, and short."""
+    service.answers(200, json.dumps({"ok": False, "error_code": code, "description": "Bad Request"}))
+    result = service.telegram().send(OPENED, timeout=LONG)
+    assert result.status is PERMANENT
+    assert result.detail == "Telegram refused it (200 Bad Request): check bot_token and chat_id"
+
+
+def test_two_programs_that_use_one_bot_are_told_of_and_tried_again(service: Service) -> None:
+    """The other one may end at any moment."""
+    service.answers(409, failed(409, "Conflict: terminated by other getUpdates request"))
+    result = service.telegram().send(OPENED, timeout=LONG)
+    assert result.status is RETRY
+    assert result.detail.endswith("another program uses this bot; give the monitor one of its own")
+
+
+@pytest.mark.parametrize("number", [-1001234567890, "-1001234567890", -1001234567890.0])
+def test_the_new_number_of_a_group_is_followed_in_any_shape(service: Service, number: object) -> None:
+    """And nothing that is no chat's number is."""
+    upgraded = "Bad Request: group chat was upgraded to a supergroup chat"
+    service.replies = [
+        Response(failed(400, upgraded, migrate_to_chat_id=number), 400),
+        Response('{"ok": true}', 200),
+    ]
+    result = service.telegram().send(OPENED, timeout=LONG)
+    assert (result.status, result.move) == (
+        CONFIRMED,
+        ChatMove(old_chat_id="-42", new_chat_id="-1001234567890"),
+    )
+    odd_ones: tuple[object, ...] = (True, 0, "", None, [], 10**40, "x")
+    for odd in odd_ones:
+        service.answers(400, failed(400, upgraded, migrate_to_chat_id=odd))
+        result = service.telegram().send(OPENED, timeout=LONG)
+        assert (result.status, result.move) == (PERMANENT, None)
+        assert result.detail.endswith("the group has a new number; set it as chat_id")
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted", "detail"),
+    [
+        ("invalid_token", PERMANENT, "copy it again"),
+        ("no_service\n", PERMANENT, "the webhook was removed"),
+        ('"channel_is_archived"', PERMANENT, "is archived; restore it"),
+        ("NO_TEAM", PERMANENT, "the workspace is gone"),
+        ('{"error": "invalid_token"}', PERMANENT, "copy it again"),
+        ('{"ok": false, "error": "token_revoked"}', PERMANENT, "the webhook was removed"),
+        ('{"ok": false, "error": "ratelimited"}', RETRY, "limits the rate"),
+        ("rate_limited", RETRY, "limits the rate"),
+        ("internal_error", RETRY, "cannot take it now"),
+        ("message_taken", UNCONFIRMED, "something that is not Slack"),
+    ],
+)
+def test_a_refusal_of_slack_is_one_whatever_its_status(
+    service: Service, body: str, wanted: DeliveryStatus, detail: str
+) -> None:
+    """What stands in between may call every answer 200; only Slack's own words are taken for refusals."""
+    service.answers(200, body)
+    result = service.slack().send(OPENED, timeout=LONG)
+    assert result.status is wanted
+    assert detail in result.detail
+
+
+def test_slack_gets_plain_text_when_a_200_refuses_the_blocks(service: Service) -> None:
+    """As with a 400."""
+    service.replies = [Response("invalid_blocks", 200), Response("ok", 200)]
+    assert service.slack().send(OPENED, timeout=LONG).status is CONFIRMED
+    assert "blocks" not in service.bodies[1]
 
 
 @pytest.mark.parametrize(
