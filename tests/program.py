@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import re
@@ -42,24 +43,48 @@ _PIECE = 10
 def assert_discreet(said: str, secrets: Iterable[str], where: str) -> None:
     """Nothing that was said holds a secret, or so many characters in a row of one, in any case.
 
-    Neither plain, percent-encoded, as JSON writes it, nor in base64, alone or behind a user's name.
+    Neither plain, nor in one of the forms that escape or encode each character, nor in base64, alone or behind a
+    user's name.
     """
     said = said.lower()
     for secret in secrets:
-        for form in _forms(secret):
-            pieces = {form[start : start + _PIECE] for start in range(max(1, len(form) - _PIECE + 1))}
-            told = [piece for piece in pieces if len(piece) == _PIECE and piece in said]
+        pieces = {secret[start : start + _PIECE] for start in range(max(1, len(secret) - _PIECE + 1))}
+        for written in FORMS.values():
+            told = [piece for piece in pieces if len(piece) == _PIECE and written(piece).lower() in said]
+            assert not told, f"{where} gives a secret away"
+        for form in _in_base64(secret):
+            told = [
+                form[at : at + _PIECE] for at in range(len(form) - _PIECE + 1) if form[at : at + _PIECE] in said
+            ]
             assert not told, f"{where} gives a secret away"
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """The secret in lower case, in each form that is looked for."""
-    yield from {form.lower() for form in (secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1])}
-    yield "".join(f"%{byte:02x}" for byte in secret.encode())
-    yield "".join(f"\\u{ord(character):04x}" for character in secret)
+# How a program may write a text, character by character.
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "quoted": lambda text: quote(text, safe=""),
+    "path": quote,
+    "again": lambda text: quote(quote(text, safe="")),
+    "json": lambda text: json.dumps(text)[1:-1],
+    "html": html.escape,
+    "bytes": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "units": lambda text: "".join(f"%u{ord(character):04x}" for character in text),
+    "escapes": lambda text: "".join(f"\\u{ord(character):04x}" for character in text),
+    "braces": lambda text: "".join(f"\\u{{{ord(character):x}}}" for character in text),
+    "mail": lambda text: "".join(f"={byte:02x}" for byte in text.encode()),
+    "hex": lambda text: text.encode().hex(),
+    "spaced": lambda text: text.encode().hex(" "),
+    "colons": lambda text: text.encode().hex(":"),
+    "list": lambda text: ", ".join(map(str, text.encode())),
+    "entities": lambda text: "".join(f"&#{ord(character)};" for character in text),
+    "wide": lambda text: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in text),
+}
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """In each place that it may have in a text; without the edges, where a neighbour's bits are mixed in."""
     for shift in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            # Without the edges, where a neighbour's bits are mixed in.
             yield encode(b" " * shift + secret.encode()).decode()[4:-4].lower()
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from monitor.lib.decoding import COLOUR, Reading, decoded, unescaped
 
 MASK = "***"
 _GRAM = 8  # so many characters of a secret in a row are enough to give it away
@@ -16,16 +19,6 @@ _BOT_TOKEN = re.compile(r"(?:bot)?[0-9]+:(.{8,})", re.DOTALL)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-z]{1,15}")
 _LEADING_WORDS = re.compile(r"\A/*(?:[a-z]{1,15}(?:/+|\Z))*")
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# One escape of a URL, of JSON or a repr, or of HTML. A run of backslashes is what escaping twice leaves of one.
-# And what nobody sees, which stands for nothing: once it is taken out for show, what was around it is one word.
-_ESCAPE = re.compile(
-    rf"""(?:{_COLOUR.pattern}|[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff])+|"""
-    r"""%([0-9A-Fa-f]{2})"""
-    r"""|\\+(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([nrt/"']))?"""
-    r"""|&(?:\#([0-9]{1,7})|\#[xX]([0-9A-Fa-f]{1,6})|((?i:amp|lt|gt|quot|apos)));"""
-)
-_NAMED_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _MOST_ESCAPED = 3  # JSON in JSON in a URL
 # The two alphabets of base64 differ in these.
 _ALIKE = str.maketrans({"-": "+", "_": "/"})
@@ -38,9 +31,9 @@ class Scrubber:
     """A function `scrub(text) -> text` for a fixed set of secrets.
 
     Each secret becomes `***`, and so does any run of 8 of its characters or more, in any case: as it is, without
-    the spaces and quotes around it, escaped for URLs, JSON, HTML or by Python's repr, wholly or in part and up to
-    three times over, and in base64 or hex. One shorter than 8 is replaced only where it stands as a word of its
-    own.
+    the spaces and quotes around it, in full-width letters and their like, escaped for URLs, JSON, HTML, mail or by
+    Python's repr, wholly or in part and up to three times over, and in base64, hex or as a row of bytes.
+    One shorter than 8 is replaced only where it stands as a word of its own.
     Of a URL the password, path and query are secret; scheme, host and plain words in the path are not.
     Scrubbing twice changes nothing more. The work grows with the text, not with the number of secrets.
     """
@@ -83,20 +76,25 @@ class Scrubber:
         return "".join(parts) + text[done:]
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        places: Sequence[int] = range(len(text) + 1)
         # Each level is searched: an escape may begin with what stands before a secret, and end within it.
+        level: Reading | None = Reading.of(text)
         for _ in range(_MOST_ESCAPED + 1):
-            folded = _folded(text)
-            if self._words is not None:
-                for match in self._words.finditer(folded):
-                    yield places[match.start()], places[match.end()]
-            folded = folded.translate(_ALIKE)
-            for start in range(len(folded) - _GRAM + 1):
-                if folded[start : start + _GRAM] in self._grams:
-                    yield places[start], places[start + _GRAM]
-            if _ESCAPE.search(text) is None:
+            if level is None:
                 return
-            text, places = _unescaped(text, places)
+            for reading in (level, *decoded(level)):
+                for start, end in self._found(reading.text):
+                    yield reading.starts[start], reading.ends[end - 1]
+            level = unescaped(level)
+
+    def _found(self, text: str) -> Iterator[tuple[int, int]]:
+        folded = _folded(text)
+        if self._words is not None:
+            for match in self._words.finditer(folded):
+                yield match.span()
+        folded = folded.translate(_ALIKE)
+        for start in range(len(folded) - _GRAM + 1):
+            if folded[start : start + _GRAM] in self._grams:
+                yield start, start + _GRAM
 
 
 def _pieces(secret: str) -> Iterator[str]:
@@ -148,7 +146,9 @@ def _forms(piece: str) -> set[str]:
     for form in tuple(forms):
         # Where the secret itself holds what looks like an escape.
         for _ in range(_MOST_ESCAPED):
-            form, _places = _unescaped(form, range(len(form) + 1))  # noqa: PLW2901 - each from the one before
+            if (plain := unescaped(Reading.of(form))) is None:
+                break
+            form = plain.text  # noqa: PLW2901 - each from the one before
             forms.add(form)
     return {_folded(form) for form in forms}
 
@@ -185,40 +185,13 @@ def _grams(form: str, *, every: int) -> Iterator[str]:
 
 
 def _folded(text: str) -> str:
-    """The text in lower case, each character in its place."""
+    """The text in lower case and in plain letters where they are only drawn otherwise, each in its place."""
     if text.isascii():
         return text.lower()
-    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
-
-
-def _unescaped(text: str, places: Sequence[int]) -> tuple[str, Sequence[int]]:
-    """The text with each escape as what it stands for, and where each character, and the end, was before.
-
-    `places` tells it of the characters of `text`.
-    """
-    parts: list[str] = []
-    found: list[int] = []
-    done = 0
-    for match in _ESCAPE.finditer(text):
-        character = _character(match)
-        parts += (text[done : match.start()], character)
-        found += places[done : match.start()]
-        if character:
-            found.append(places[match.start()])
-        done = match.end()
-    return "".join(parts) + text[done:], [*found, *places[done:]]
-
-
-def _character(match: re.Match[str]) -> str:
-    percent, byte, four, eight, letter, decimal, hexadecimal, name = match.groups()
-    digits = percent or byte or four or eight or hexadecimal
-    if digits or decimal:
-        code = int(digits, 16) if digits else int(decimal)
-        return chr(code) if code <= 0x10FFFF else "\ufffd"
-    if not match[0].startswith(("\\", "&")):
-        return ""
-    name = (letter or name or "\\").lower()
-    return _NAMED_ESCAPES.get(name, name)
+    return "".join(
+        plain if len(plain := unicodedata.normalize("NFKC", character).lower()) == 1 else character
+        for character in text
+    )
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -248,7 +221,7 @@ _LONG = re.compile(r"(?=[\w+/=-]*[0-9])(?=[\w+/=-]*[A-Za-z])[\w+/=-]{20,}+(?!\.u
 
 def one_line(text: str, limit: int) -> str:
     """The text on one printable line of at most `limit` characters; nothing in it steers a display."""
-    plain = _COLOUR.sub("", text)
+    plain = COLOUR.sub("", text)
     line = " ".join("".join(character if character.isprintable() else " " for character in plain).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
