@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from monitor.sandbox.messaging import MessagingStandIn
+from tests.judging import QUICK_RULES
 
 TELLS = re.compile(r"incident (\d+) · (\w+)")
 ROOT = Path(__file__).parents[1]
@@ -237,7 +238,7 @@ def settings(*databases: Mapping[str, Any], **rest: Any) -> dict[str, Any]:
     return {
         "databases": list(databases),
         "connectivity": [],
-        "alerts": {"confirm_interval": "50ms", "diagnose": False},
+        "alerts": {**QUICK_RULES, "diagnose": False},
         "doctor": {"status_url": ""},
         **rest,
     }

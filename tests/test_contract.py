@@ -55,9 +55,6 @@ NOT_BUILT_YET: dict[str, Any] = {
         databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
         alerts:
           language: en
-          failing: {failures: 4, for: 40s}
-          flapping: {times: 8, within: 20m}
-          recovery: {checks: 2, for: 2m}
           group_within: 60s
         channels:
           - {type: webhook, url: "https://example.com/x", template: "{{ title }}"}
@@ -68,7 +65,7 @@ NOT_BUILT_YET: dict[str, Any] = {
         """,
     "refused": """
         state maintenance
-        alerts.language alerts.failing alerts.flapping alerts.recovery alerts.group_within
+        alerts.language alerts.group_within
         channels[0].template channels[1].only channels[1].severities channels[2].type
         """,
     "addresses": (("POST", "/incidents/1/ack", 405),),
@@ -385,8 +382,7 @@ def test_the_file_knows_every_outcome_of_the_contract(incident: Incident) -> Non
 # ---- config.yaml -----------------------------------------------------------------------------------------
 
 # What an empty file is taken for: every key that has a default. Without one are `slow`, `page.port`,
-# `page.password` and `heartbeat.url`. Where this version differs from the promise until the rules are built:
-# `network`, `service` and `mixture` in place of `failing`, a number as `recovery`.
+# `page.password` and `heartbeat.url`.
 DEFAULTS = """
 databases:
   - name: main
@@ -399,14 +395,13 @@ databases:
     worker: false
 alerts:
   confirm_interval: 5s
-  configuration: {failures: 1, of: 1}
-  token: {failures: 2, of: 2}
-  quota: {failures: 2, of: 2}
-  network: {failures: 3, of: 5}
-  service: {failures: 3, of: 5}
-  mixture: {failures: 3, of: 5}
+  configuration: {failures: 1}
+  token: {failures: 2}
+  quota: {failures: 2}
+  failing: {failures: 4, for: 40s}
   slow: {failures: 5, of: 10}
-  recovery: 2
+  flapping: {times: 8, within: 20m}
+  recovery: {checks: 2, for: 2m}
   reminders: [1h, 4h, 1d]
   diagnose: true
 channels: []
@@ -438,14 +433,13 @@ databases:
 defaults: {interval: 30s}
 alerts:
   confirm_interval: 1s
-  configuration: {failures: 2, of: 2}
-  token: {failures: 1, of: 1}
-  quota: {failures: 1, of: 1}
-  network: {failures: 2, of: 2}
-  service: {failures: 2, of: 2}
-  mixture: {failures: 2, of: 2}
+  configuration: {failures: 2}
+  token: {failures: 1}
+  quota: {failures: 1}
+  failing: {failures: 2, for: 0s}
   slow: {failures: 1, of: 1}
-  recovery: 1
+  flapping: {times: 4, within: 0s}
+  recovery: {checks: 1, for: 0s}
   reminders: [2h]
   diagnose: false
 channels:
@@ -537,9 +531,9 @@ def test_a_canary_is_three_commands_under_its_prefix(tmp_path: Path, upstash: Up
 
 
 def test_a_rule_without_of_means_so_many_in_a_row(tmp_path: Path) -> None:
-    """`token: {failures: 3}` is 3 of the last 3."""
-    found = shown(Program(tmp_path, {"alerts": {"token": {"failures": 3}}}, **CREDENTIALS))
-    assert found["alerts"]["token"] == {"failures": 3, "of": 3}
+    """`slow: {failures: 3}` is 3 of the last 3."""
+    found = shown(Program(tmp_path, {"alerts": {"slow": {"failures": 3}}}, **CREDENTIALS))
+    assert found["alerts"]["slow"] == {"failures": 3, "of": 3}
 
 
 def test_the_schema_describes_every_key(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ def _written(value: Any) -> str:
         return "none" if value is None else ""
     if isinstance(value, Rule):
         return f"{value.failures} of {value.of}"
+    if isinstance(value, BaseModel):
+        written = value.model_dump(mode="json", by_alias=True)
+        return "{" + ", ".join(f"{name}: {one}" for name, one in written.items()) + "}"
     if isinstance(value, timedelta):
         return write_duration(value)
     if isinstance(value, Secret):

@@ -33,11 +33,10 @@ from tests.store.disks import ScarceDisk, scarce_disk
 # Decisions come quickly, so that a short life sees incidents open and close.
 ALERTS = {
     "confirm_interval": "50ms",
-    "token": {"failures": 1, "of": 1},
-    "service": {"failures": 2},
-    "network": {"failures": 2},
-    "mixture": {"failures": 2, "of": 3},
-    "recovery": 1,
+    "token": {"failures": 1},
+    "failing": {"failures": 2, "for": "0s"},
+    "flapping": {"times": 4, "within": "20s"},
+    "recovery": {"checks": 1, "for": "0s"},
 }
 STAND_INS = 4
 DATABASES_EACH = 2

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from monitor.checks.error_texts import KNOWN_ERRORS, KnownError
 from monitor.checks.observation import Family, Outcome
-from monitor.config.settings import AlertSettings, Rule
+from monitor.config.settings import AlertSettings, InARow
 from monitor.diagnosis.advice import WhoseMove, advise
 from monitor.diagnosis.profile import DatabaseProfile
+from monitor.lib.times import write_duration
 
 _OPENING = """\
 # Outcomes
@@ -164,12 +165,17 @@ def _beginning(known: KnownError) -> str:
 
 
 def _when_it_alerts(family: Family) -> Iterator[str]:
-    rule: Rule | None = getattr(AlertSettings(), family.value, None)
-    if family is Family.SLOW and rule is not None:
-        yield f"A warning opens when {rule.failures} of the last {rule.of} checks are slow.\n"
-    elif rule is not None and rule.failures == rule.of == 1:
+    alerts = AlertSettings()
+    rule: InARow | None = getattr(alerts, family.value, None)
+    if family is Family.SLOW:
+        yield f"A warning opens when {alerts.slow.failures} of the last {alerts.slow.of} checks are slow.\n"
+    elif rule is not None and rule.failures == 1:
         yield "An incident opens at the first check.\n"
-    elif rule is not None and rule.failures == rule.of:
-        yield f"An incident opens after {rule.failures} of this family in a row.\n"
     elif rule is not None:
-        yield f"An incident opens when {rule.failures} of the last {rule.of} checks fail.\n"
+        yield f"An incident opens after {rule.failures} of this family in a row.\n"
+    elif family.is_failing:
+        failing = alerts.failing
+        yield (
+            f"An incident opens when {failing.failures} checks in a row fail, or as many with one fine check among"
+            f" them, and {write_duration(failing.lasting)} lie between the first and the last.\n"
+        )

@@ -149,8 +149,9 @@ def _outages(
 
 
 def _blips(chance: random.Random, *, length: float) -> History:
-    """One in each hour, at a moment of its own."""
-    begins = [hour * HOUR + chance.random() * (HOUR - length) for hour in range(int(MONTH / HOUR))]
+    """One in each hour, at a moment of its own; two that touch would be an outage."""
+    room = HOUR - length - 2 * MINUTE
+    begins = [hour * HOUR + chance.random() * room for hour in range(int(MONTH / HOUR))]
     return History(
         faults=tuple(Fault(begin=at, end=at + length, outcome=_refused_or_hung(chance)) for at in begins)
     )

@@ -10,18 +10,19 @@ import asyncio
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.alerting.models import Inbox, Kind, Message, Tool
 from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.checks.observation import Check, Outcome
+from monitor.checks.observation import Check, Family, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import judge_outcome
 from monitor.engine.delivery import Deliverer
-from monitor.incidents.rules import advance, is_in_doubt
+from monitor.incidents.rules import advance, fitted, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
@@ -76,11 +77,21 @@ class Ours(Tool):
 
     @property
     def is_at_rest(self) -> bool:
-        """With no incident and nothing but fine checks in mind, further fine ones change nothing.
+        """With no incident, no evidence and no slow check in mind, further fine ones lead to nothing.
 
         What is put off by a doubt goes on from the next slot.
         """
-        return self.state.incident is None and all(check.outcome is Outcome.OK for check in self.state.recent)
+        state = self.state
+        is_slow_remembered = any(check.family is Family.SLOW for check in state.recent)
+        return state.incident is None and state.evidence is None and not is_slow_remembered
+
+    def skip(self, checks: int) -> None:
+        """Fine checks dilute the failures before them."""
+        super().skip(checks)
+        if self.state.runs:
+            latest = self.state.runs[-1]
+            diluted = replace(latest, checks=latest.checks + checks)
+            self.state = replace(self.state, runs=(*self.state.runs[:-1], diluted))
 
     def checked(self, at: float, ended: float, outcome: Outcome) -> None:
         self.record(at, ended, outcome)
@@ -101,6 +112,7 @@ class Ours(Tool):
             self.alerts,
             next_incident=number,
             explain=lambda cause: judge_outcome(cause, _PROFILE),
+            interval=timedelta(seconds=self.interval),
         )
 
     def check(self, at: float, outcome: Outcome) -> Check:
@@ -227,7 +239,7 @@ class Stored(Ours):
 
     @property
     def is_at_rest(self) -> bool:
-        return not self.office.waits and super().is_at_rest
+        return not self.office.waits and not self.state.runs and super().is_at_rest
 
     def checked(self, at: float, ended: float, outcome: Outcome) -> None:
         kills = self.office.kills
@@ -251,13 +263,17 @@ class Cron(Ours):
     """`check --within 60s` every five minutes, until decided. Without a disk nothing is remembered."""
 
     _WITHIN = 60.0
+    _STARTING = 0.5
     _FOR_DELIVERY = 6.0
 
     def __init__(self, inbox: Inbox, database: int, start: float, *, has_disk: bool) -> None:
         super().__init__(inbox, database, start, interval=300.0)
         self._has_disk = has_disk
+        self._is_new = True
         self._run_at = start
-        self._longest = self.timeout
+        in_time = timedelta(seconds=self._WITHIN - self._STARTING - self._FOR_DELIVERY)
+        self.alerts, timeout = fitted(self.alerts, timedelta(seconds=self.timeout), in_time)
+        self.timeout = self._longest = timeout.total_seconds()
 
     @property
     def is_at_rest(self) -> bool:
@@ -268,13 +284,13 @@ class Cron(Ours):
         self._run_at = self.next_at
 
     def checked(self, at: float, ended: float, outcome: Outcome) -> None:
-        if at == self._run_at and not self._has_disk:
-            self.state = IncidentState()
-        is_new = self.state == IncidentState()
+        if at == self._run_at:
+            self.state = self.state if self._has_disk else IncidentState()
+            self._is_new = self.state == IncidentState()
         self.record(at, ended, outcome)
         pause = self.alerts.confirm_interval.total_seconds()
         left = self._run_at + self._WITHIN - self._FOR_DELIVERY - ended
-        if is_in_doubt(self.state, self.alerts, with_slow=is_new) and left > pause:
+        if is_in_doubt(self.state, self.alerts, in_one_run=True, with_slow=self._is_new) and left > pause:
             self.next_at = ended + pause
             self.timeout = min(self._longest, left - pause)
         else:

@@ -26,7 +26,12 @@ from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 _INTERVAL_SECONDS = 5
-_ALERTS = {"confirm_interval": "1s"}
+_ALERTS = {
+    "confirm_interval": "1s",
+    "failing": {"failures": 3, "for": "0s"},
+    "flapping": {"within": "0s"},
+    "recovery": {"checks": 2, "for": "0s"},
+}
 _DATABASE = {"interval": f"{_INTERVAL_SECONDS}s", "timeout": "2s"}
 _TOKEN = f"{TOKEN_PREFIX}main"
 _MESSAGE_WITHIN_SECONDS = 60.0

@@ -41,9 +41,9 @@ _NAMES = [f"db-{number:04}" for number in range(1000)]
 _DEAD = frozenset(_NAMES[4::5])
 _INTERVAL_SECONDS = 10.0
 _OFFSETS = {name: number * _INTERVAL_SECONDS / len(_NAMES) for number, name in enumerate(_NAMES)}
-# Until each database was checked; until those that are dead were checked three times and told.
+# Until each database was checked; until those that are dead were checked four times and told.
 _SETTLE_SECONDS = 15.0
-_SETTLE_DEAD_SECONDS = 65.0
+_SETTLE_DEAD_SECONDS = 80.0
 # `at` has whole milliseconds; a check cannot begin before its slot.
 _GRAIN_SECONDS = 0.002
 

@@ -14,6 +14,7 @@ from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_js
 class NotificationKind(Enum):
     """What a notification is about; the word that ends a message: `incident 12 · opened`.
 
+    `REOPENED` is an incident that was told as over and is not.
     `ONGOING` tells a channel of an open incident that it never heard of, `UNWATCHED` that the database of one is
     not configured any more. `MISSED` is what could not be delivered in time: an incident that is over, or, a day
     late, where things stand by now. `WARNING` is about a database that works, `MONITOR` about the monitor itself,
@@ -21,6 +22,7 @@ class NotificationKind(Enum):
     """
 
     OPENED = "opened"
+    REOPENED = "reopened"
     CHANGED = "changed"
     REMINDER = "reminder"
     ONGOING = "ongoing"
@@ -50,6 +52,8 @@ class Notification:
     itself. `includes` is what one `MISSED` tells in place of many. `unchecked` are the spans of the incident in
     which nobody checked. `nothing_reached` says that the check could reach nothing else either. `sent_at` is set
     when it is sent.
+    An incident that `is_unstable` comes and goes: about `fails_every` it fails, for `fails_for`; both are `None`
+    where that is not known.
     """
 
     kind: NotificationKind
@@ -73,6 +77,9 @@ class Notification:
     unchecked: tuple[tuple[datetime, datetime], ...] = ()
     nothing_reached: bool = False
     sent_at: datetime | None = None
+    is_unstable: bool = False
+    fails_for: timedelta | None = None
+    fails_every: timedelta | None = None
 
     @property
     def is_good_news(self) -> bool:
@@ -132,6 +139,9 @@ def from_json(values: dict[str, Any]) -> Notification:
         ),
         nothing_reached=values.get("nothing_reached", False),
         sent_at=_moment(values.get("sent_at")),
+        is_unstable=values.get("is_unstable", False),
+        fails_for=_span(values.get("fails_for")),
+        fails_every=_span(values.get("fails_every")),
     )
 
 
@@ -140,6 +150,8 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -147,3 +159,7 @@ def _plain(value: Any) -> Any:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -25,7 +25,14 @@ LEASE = timedelta(seconds=20)
 _LATE = timedelta(minutes=2)
 _JUST_NOW = timedelta(seconds=5)
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_FIRST = (NotificationKind.OPENED, NotificationKind.ONGOING, NotificationKind.CHANGED)
+_FIRST = (
+    NotificationKind.OPENED,
+    NotificationKind.ONGOING,
+    NotificationKind.REOPENED,
+    NotificationKind.CHANGED,
+)
+# One of these and the closing, both still waiting: the whole of it was missed.
+_NEWS = (NotificationKind.OPENED, NotificationKind.ONGOING, NotificationKind.REOPENED)
 
 
 class DeliveryStatus(Enum):
@@ -168,12 +175,12 @@ def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
     latest = waiting[-1].notification
     if NotificationKind.UNWATCHED in kinds:
         notification = kinds[NotificationKind.UNWATCHED]
-    elif NotificationKind.CLOSED in kinds:
-        is_news = NotificationKind.OPENED in kinds or NotificationKind.ONGOING in kinds
+    elif latest.kind is NotificationKind.CLOSED:
+        is_news = not kinds.keys().isdisjoint(_NEWS)
         kind = NotificationKind.MISSED if is_news else NotificationKind.CLOSED
         opening = kinds.get(NotificationKind.OPENED)
         nothing_reached = opening is not None and opening.nothing_reached
-        notification = replace(kinds[NotificationKind.CLOSED], kind=kind, nothing_reached=nothing_reached)
+        notification = replace(latest, kind=kind, nothing_reached=nothing_reached)
     else:
         kind = next((kind for kind in _FIRST if kind in kinds), latest.kind)
         before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before

@@ -199,6 +199,10 @@ def headline(notification: Notification) -> str:
             words = f"still {notification.cause.words} after {took}"
         case NotificationKind.CHANGED:
             words = f"now {notification.cause.words}"
+        case NotificationKind.REOPENED:
+            words = f"unstable, {notification.cause.words} again"
+        case NotificationKind.OPENED if notification.is_unstable:
+            words = f"unstable, {notification.cause.words}"
         case _:
             words = notification.cause.words
     return f"{notification.database}: {words}"
@@ -237,6 +241,8 @@ def facts(notification: Notification) -> tuple[Line, ...]:
             lines.append(_unchecked_line(notification.unchecked))
     if notification.nothing_reached and notification.is_good_news:
         lines.append("Nothing else could be reached from here either: it may have been our own network.")
+    if notification.is_unstable and notification.until is None:
+        lines.append(_pattern(notification))
     if notification.kind is NotificationKind.UNWATCHED:
         lines.append("It was removed from the configuration, or renamed: nobody checks whether it recovers.")
     if notification.is_good_news and notification.causes:
@@ -259,6 +265,19 @@ def _unchecked_line(spans: Sequence[tuple[datetime, datetime]]) -> tuple[str | d
         return ("nobody checked ", *parts[1:])
     in_all = sum((end - start for start, end in spans), timedelta(0))
     return (f"nobody checked for {format_duration(in_all)} in all, the longest ", *parts[1:])
+
+
+def _pattern(notification: Notification) -> str:
+    """How it comes and goes: `fails for about 60 s every 150 s`."""
+    if notification.fails_for is None or notification.fails_every is None:
+        return "comes and goes"
+    return f"fails for about {_about(notification.fails_for)} every {_about(notification.fails_every)}"
+
+
+def _about(span: timedelta) -> str:
+    """Seconds up to some minutes, as people say it of a pattern."""
+    seconds = max(1, round(span.total_seconds()))
+    return f"{seconds} s" if seconds < 300 else format_duration(timedelta(minutes=round(seconds / 60)))
 
 
 def _included(notification: Notification) -> Iterator[str]:

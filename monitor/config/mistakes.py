@@ -16,7 +16,6 @@ from monitor.config.settings import (
     DatabaseDefaults,
     DatabaseSettings,
     LogSettings,
-    Rule,
     Settings,
     SlackSettings,
     TelegramSettings,
@@ -174,7 +173,15 @@ CHANNELS: dict[str, type[BaseModel]] = {
     "log": LogSettings,
 }
 # Keys of builds before the first release, and what they are called since.
-_RENAMED = {"controls": "connectivity", "status_page": "page", "verdict": "diagnose", "within": "of"}
+_RENAMED = {
+    "controls": "connectivity",
+    "status_page": "page",
+    "verdict": "diagnose",
+    "within": "of",
+    "network": "failing",
+    "service": "failing",
+    "mixture": "failing",
+}
 _A_MAPPING, _FULL_TEXT = "a mapping with keys of its own", "a text that is not empty"
 # What each kind of complaint means here; `{…}` is filled from its context.
 _WANTED = {
@@ -239,6 +246,8 @@ def _wrong_value(detail: ErrorDetails, where: Place, mistakes: Mistakes) -> None
         wanted = _WANTED.get(sort, "a value of another kind").format(**context)
         if sort == "string_type" and not isinstance(value, dict | list | None):
             step = "put it in quotes"
+        elif where == ("alerts", "recovery") and isinstance(value, int):
+            step = f"did you mean {{checks: {value}}}?"
     mistakes.add(where, wanted=wanted, found=found, next_step=step)
 
 
@@ -274,8 +283,9 @@ def _known_keys(inside: Place) -> list[str]:
             return list(DatabaseDefaults.model_fields)
         case ("channels", _, str(channel)):
             return list(CHANNELS[channel].model_fields)
-        case ("alerts", _):
-            return list(Rule.model_fields)
+        case ("alerts", str(rule)):
+            rules: Any = AlertSettings.model_fields[rule].annotation
+            return [field.alias or name for name, field in rules.model_fields.items()]
         case (str(section),):
             part: Any = Settings.model_fields[section].annotation
             return list(part.model_fields)

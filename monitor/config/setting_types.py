@@ -166,6 +166,12 @@ Duration = Annotated[
     PlainSerializer(write_duration, return_type=str),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
+DurationOrZero = Annotated[
+    timedelta,
+    BeforeValidator(_to_duration),
+    PlainSerializer(write_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
 DurationOrOff = Annotated[
     timedelta | None,
     BeforeValidator(_to_duration_or_off),

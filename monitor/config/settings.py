@@ -19,6 +19,7 @@ from monitor.config.setting_types import (
     ChatId,
     Duration,
     DurationOrOff,
+    DurationOrZero,
     Interval,
     KeyPrefix,
     Name,
@@ -106,20 +107,60 @@ class Rule(_Section):
         return self
 
 
+class InARow(_Section):
+    """An incident opens when so many checks in a row went wrong in this way."""
+
+    failures: WholeNumber = Field(ge=1, le=100)
+
+
+class EvidenceRule(_Section):
+    """An incident opens when failures outweigh what speaks against them, and not before `for` has passed.
+
+    A failure weighs three times what a fine check does, so `failures` in a row are needed, or as many with one
+    fine check among them.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    failures: WholeNumber = Field(4, ge=1, le=100, description="How many in a row are enough.")
+    lasting: DurationOrZero = Field(
+        timedelta(seconds=40), alias="for", description="From the first that counts to the one that opens."
+    )
+
+
+class FlappingRule(_Section):
+    """A database is unstable when `times` runs of failures began `within` this time; 0s turns it off."""
+
+    times: WholeNumber = Field(8, ge=2, le=100, description="Runs of failures, with fine checks between them.")
+    within: DurationOrZero = Field(
+        timedelta(minutes=20), description="An incident that opens again so soon is the same one."
+    )
+
+
+class RecoveryRule(_Section):
+    """An incident is over after `checks` fine checks without a failure, and not before `for` has passed."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    checks: WholeNumber = Field(2, ge=1, le=100, description="In a row; enough for configuration, token, quota.")
+    lasting: DurationOrZero = Field(
+        timedelta(minutes=2), alias="for", description="Since when it is fine, for all others."
+    )
+
+
 class AlertSettings(_Section):
     """When trouble becomes an incident, when it is over, and how often it is told again."""
 
     confirm_interval: Duration = Field(
         timedelta(seconds=5), description="The pause before the next check while a database is in doubt."
     )
-    configuration: Rule = Field(Rule(failures=1), description="URL or token missing or malformed.")
-    token: Rule = Field(Rule(failures=2), description="Token rejected, permission denied.")
-    quota: Rule = Field(Rule(failures=2), description="Quota, suspension, capacity, rate limit.")
-    network: Rule = Field(Rule(failures=3, of=5), description="DNS, connection, TLS, timeouts.")
-    service: Rule = Field(Rule(failures=3, of=5), description="Server errors and strange answers.")
-    mixture: Rule = Field(Rule(failures=3, of=5), description="Failures of any family, counted together.")
+    configuration: InARow = Field(InARow(failures=1), description="URL or token missing or malformed.")
+    token: InARow = Field(InARow(failures=2), description="Token rejected, permission denied.")
+    quota: InARow = Field(InARow(failures=2), description="Quota, suspension, capacity, rate limit.")
+    failing: EvidenceRule = Field(EvidenceRule(), description="Failures of any kind, these included.")
     slow: Rule = Field(Rule(failures=5, of=10), description="Answers above the limit `slow`.")
-    recovery: WholeNumber = Field(2, ge=1, le=100, description="Fine checks in a row that close an incident.")
+    flapping: FlappingRule = Field(FlappingRule(), description="When a database is unstable.")
+    recovery: RecoveryRule = Field(RecoveryRule(), description="When an incident is over.")
     reminders: tuple[Duration, ...] = Field(
         (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),
         description="When an open incident is told again; the last one repeats.",

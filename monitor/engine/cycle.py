@@ -32,7 +32,7 @@ from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.diagnose_on_open import Diagnoser
-from monitor.incidents.rules import advance, is_in_doubt
+from monitor.incidents.rules import advance, fitted, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.limits import own_limit
 from monitor.lib.times import Deadline, format_duration
@@ -345,7 +345,13 @@ class Cycle:
                 first_canary=first_canary,
             )
         self._warns = first_canary
+        self._in_one_run = False
         self._state: IncidentState | None = None
+
+    def fit(self, time: timedelta) -> None:
+        """From now on decide within `time`, as one run of `check` must: by its own timeout and rule."""
+        self._alerts, self.timeout = fitted(self._alerts, self.timeout, time)
+        self._in_one_run = True
 
     def _other_ways(
         self, probes: RestProbeFactory, worker: WorkerProbe | None, worker_port: int | None
@@ -385,7 +391,8 @@ class Cycle:
         _log(check, recorded)
         if self._diagnoser is not None:
             self._diagnoser.on_recorded(self._database, check, recorded.transition, hold)
-        doubt = is_in_doubt(recorded.transition.state, self._alerts, with_slow=with_slow)
+        state = recorded.transition.state
+        doubt = is_in_doubt(state, self._alerts, in_one_run=self._in_one_run, with_slow=with_slow)
         return CycleResult(check=check, recorded=recorded, is_in_doubt=doubt)
 
     async def is_new(self) -> bool:

@@ -80,6 +80,8 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
             f"wanted time for a check within --within {plan.deadline.within.total_seconds():g}s, "
             "found that starting took it. Next: give --within more"
         )
+    for cycle in cycles:
+        cycle.fit(plan.time_for_checks)
     deliverer = plan.deliverer
     sending = asyncio.create_task(deliverer.work()) if deliverer else None
     try:

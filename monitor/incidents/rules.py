@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.certificate import describe_end, ends_soon
 from monitor.checks.observation import Check, Fact, Family, Outcome, is_up
-from monitor.config.settings import AlertSettings, Rule
+from monitor.config.settings import AlertSettings, InARow, Rule
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
-from monitor.incidents.state import Incident, IncidentState, RecentCheck, Transition
+from monitor.incidents.state import Evidence, FailureRun, Fine, Incident, IncidentState, RecentCheck, Transition
 
 # A failure of last week and one of today are not "in a row", however few checks lie between them.
 _RECENT_FOR = timedelta(hours=24)
@@ -24,6 +24,22 @@ _RECENT_FOR = timedelta(hours=24)
 _UNSEEN_AFTER_INTERVALS = 3
 _UNSEEN_AFTER = timedelta(minutes=15)
 _MOST_PAUSES = 20
+# A fine check weighs one: so a host that fails every third time is told, and one that fails now and then is not.
+_FAILURE_WEIGHS = 3
+# Evidence is dropped, and what is fine is seen anew, after a time without a check that counts.
+_LONGEST_PAUSE = timedelta(minutes=15)
+# One check of so many must fail where failures come and go. Random loss at a short interval is less.
+_LEAST_SHARE = 4
+_RUNS_OF_A_PATTERN = 3
+# Of the runs of failures so many times as many are kept as are needed, so that what fails now and then is diluted.
+_RUNS_KEPT = 4
+# A new cause is confirmed by so many checks in a row.
+_CONFIRMING = 2
+# Troubles that do not flicker: a few checks tell that they are there, or gone.
+_STEADY = (Family.CONFIGURATION, Family.TOKEN, Family.QUOTA)
+# What one run of `check` needs beside a check's timeout, and the least timeout that can tell anything.
+_BESIDE_TIMEOUT = timedelta(seconds=0.5)
+_LEAST_TIMEOUT = timedelta(seconds=2)
 
 
 Explain = Callable[[Outcome], Verdict]
@@ -142,7 +158,7 @@ def unwatched(state: IncidentState, database: str, checked_at: datetime, now: da
         return Transition(state=state)
     incident = replace(state.incident, closed_at=max(state.incident.opened_at, checked_at), is_unwatched=True)
     return Transition(
-        state=replace(state, incident=None, recent=()),
+        state=replace(state, incident=None, recent=(), evidence=None, fine=None),
         incident=incident,
         notifications=(notification_of(NotificationKind.UNWATCHED, incident, database=database, at=now),),
     )
@@ -166,31 +182,45 @@ def fails_since(state: IncidentState, moment: datetime) -> bool:
 
 def is_recovering(state: IncidentState) -> bool:
     """True when the latest check of an open incident was fine: its end may be a check away."""
-    return bool(state.incident and state.recent and state.recent[-1].family is Family.FINE)
+    return state.incident is not None and state.fine is not None
 
 
-def is_in_doubt(state: IncidentState, alerts: AlertSettings, *, with_slow: bool = False) -> bool:
+def is_in_doubt(
+    state: IncidentState, alerts: AlertSettings, *, in_one_run: bool = False, with_slow: bool = False
+) -> bool:
     """True when the next check should come after `confirm_interval`, because a decision is pending.
 
-    That is a failure below its count, a recovery below its count, or a change of cause not yet confirmed.
-    Slow checks count only `with_slow`, which a `check` without a history needs to decide within one run.
+    That is evidence which is neither enough nor gone, a recovery that is not complete, or a change of cause not
+    yet confirmed. A `check`, which decides `in_one_run`, does not wait for a recovery to last; slow checks count
+    only `with_slow`, which it needs where nothing is remembered.
     """
-    if not state.recent:
-        return False
-    latest = state.recent[-1]
-    if state.incident is not None:
-        if latest.family is Family.FINE:
-            return True
-        if state.incident.severity is Severity.CRITICAL:
-            changed = latest.outcome is not state.incident.cause and latest.family is not Family.SLOW
-            counted = [check.outcome is latest.outcome for check in state.recent]
-            return changed and _can_be_met(counted, _rule(latest.family, alerts))
-    elif with_slow and _can_be_met(_of_family(state.recent, Family.SLOW), alerts.slow):
-        return True
-    failing = [family for family in Family if family.is_failing]
-    return _can_be_met(_of_family(state.recent, *failing), alerts.mixture) or any(
-        _can_be_met(_of_family(state.recent, family), _rule(family, alerts)) for family in failing
-    )
+    incident = state.incident
+    if incident is None:
+        return state.evidence is not None or (
+            with_slow and _can_be_met([check.family is Family.SLOW for check in state.recent], alerts.slow)
+        )
+    if state.fine is not None:
+        return not in_one_run or state.fine.checks < alerts.recovery.checks
+    if incident.severity is Severity.WARNING:
+        return state.evidence is not None
+    latest = state.recent[-1] if state.recent else None
+    return latest is not None and latest.outcome not in incident.causes
+
+
+def fitted(alerts: AlertSettings, timeout: timedelta, time: timedelta) -> tuple[AlertSettings, timedelta]:
+    """The rule and the timeout by which one run of `check` can decide in `time`, also where nothing is remembered.
+
+    The timeout is cut so that the checks that decide fit in. Where there is no time for all of them fewer decide,
+    two at least, and not before the time is nearly over.
+    """
+    pause, rule = alerts.confirm_interval, alerts.failing
+    for failures in range(rule.failures, 1, -1):
+        each = min(timeout, (time - (failures - 1) * pause) / failures - _BESIDE_TIMEOUT)
+        if each >= min(timeout, _LEAST_TIMEOUT):
+            lasting = min(rule.lasting, time - each - _BESIDE_TIMEOUT)
+            cut = rule.model_copy(update={"failures": failures, "lasting": lasting})
+            return alerts.model_copy(update={"failing": cut}), each
+    return alerts, timeout
 
 
 def _transition(
@@ -198,119 +228,236 @@ def _transition(
 ) -> Transition:
     if check.outcome.family is Family.UNKNOWN:
         return Transition(state=state)
-    recent_enough = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
-    recent = (*recent_enough, RecentCheck(at=check.at, outcome=check.outcome))[-_checks_to_remember(alerts) :]
+    state = _counted(state, check, alerts)
     if state.incident is None:
-        return _without_incident(recent, check, alerts, next_incident, explain)
-    return _with_incident(state.incident, recent, check, alerts, explain)
+        return _without_incident(state, check, alerts, next_incident, explain)
+    return _with_incident(state, state.incident, check, alerts, explain)
+
+
+def _counted(state: IncidentState, check: Check, alerts: AlertSettings) -> IncidentState:
+    """The state with one more check in everything that counts checks."""
+    recent = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
+    is_unseen = state.known_at is not None and abs(check.at - state.known_at) > _LONGEST_PAUSE
+    failing, within = check.outcome.family.is_failing, alerts.flapping.within
+    closed = state.closed
+    if closed is not None and (closed.closed_at is None or check.at - closed.closed_at > within):
+        closed = None
+    return replace(
+        state,
+        recent=(*recent, RecentCheck(at=check.at, outcome=check.outcome))[-_checks_to_remember(alerts) :],
+        evidence=_weighed(None if is_unseen else state.evidence, check, alerts),
+        runs=_with_run(state.runs, check.at, alerts, failing=failing),
+        fine=_still_fine(state, check, is_unseen=is_unseen),
+        closed=closed,
+    )
+
+
+def _weighed(evidence: Evidence | None, check: Check, alerts: AlertSettings) -> Evidence | None:
+    if check.outcome.family.is_failing:
+        if evidence is None:
+            return Evidence(weight=_FAILURE_WEIGHS, since=check.at, failed=1)
+        most = _FAILURE_WEIGHS * alerts.failing.failures
+        return replace(evidence, weight=min(most, evidence.weight + _FAILURE_WEIGHS), failed=evidence.failed + 1)
+    if evidence is None or evidence.weight <= 1:
+        return None
+    return replace(evidence, weight=evidence.weight - 1)
+
+
+def _with_run(
+    runs: tuple[FailureRun, ...], now: datetime, alerts: AlertSettings, *, failing: bool
+) -> tuple[FailureRun, ...]:
+    """The runs that began within the time in which they are counted; of very many the latest."""
+    runs = tuple(run for run in runs if abs(now - run.began_at) <= alerts.flapping.within)
+    latest = runs[-1] if runs else None
+    if failing and (latest is None or latest.ended_at is not None):
+        return (*runs, FailureRun(began_at=now, failed=1, checks=1))[-_RUNS_KEPT * alerts.flapping.times :]
+    if latest is None:
+        return runs
+    ended_at = latest.ended_at if failing else latest.ended_at or now
+    more = replace(latest, failed=latest.failed + failing, checks=latest.checks + 1, ended_at=ended_at)
+    return (*runs[:-1], more)
+
+
+def _still_fine(state: IncidentState, check: Check, *, is_unseen: bool) -> Fine | None:
+    """After a time in which nobody checked as many checks are needed as at first; what was fine before counts."""
+    family, incident = check.outcome.family, state.incident
+    if incident is None or family.is_failing or (family is Family.SLOW and incident.severity is Severity.WARNING):
+        return None
+    if state.fine is None:
+        return Fine(since=check.at, checks=1)
+    return replace(state.fine, checks=1 if is_unseen else state.fine.checks + 1)
 
 
 def _without_incident(
-    recent: tuple[RecentCheck, ...], check: Check, alerts: AlertSettings, next_incident: int, explain: Explain
+    state: IncidentState, check: Check, alerts: AlertSettings, next_incident: int, explain: Explain
 ) -> Transition:
-    opening = _opening_checks(recent, alerts)
-    if not opening:
-        return Transition(state=IncidentState(recent=recent))
-    cause = _most_common(opening)
-    incident = Incident(
-        id=next_incident,
-        opened_at=opening[0].at,
-        notified_at=check.at,
-        cause=cause,
-        causes=(cause,),
-        severity=_severity(cause),
-        checks_failed=len(opening),
-        verdict=explain(cause),
-    )
+    opening = _opening(state, alerts)
+    if opening is None:
+        return Transition(state=state)
+    before = state.closed
+    if before is not None and before.severity is opening.severity:
+        incident = replace(
+            _with_cause(before, opening.cause, explain),
+            notified_at=check.at,
+            checks_failed=before.checks_failed + opening.failed,
+            reminders_sent=0,
+            acknowledged_at=None,
+            closed_at=None,
+            is_unstable=True,
+        )
+        kind = NotificationKind.REOPENED
+    else:
+        kind = NotificationKind.OPENED
+        incident = Incident(
+            id=next_incident,
+            opened_at=opening.since,
+            notified_at=check.at,
+            cause=opening.cause,
+            causes=(opening.cause,),
+            severity=opening.severity,
+            checks_failed=opening.failed,
+            verdict=explain(opening.cause),
+            is_unstable=opening.is_unstable,
+        )
     return Transition(
-        state=IncidentState(incident=incident),
+        state=_decided(state, incident=incident),
         incident=incident,
-        notifications=(_notification(NotificationKind.OPENED, incident, check),),
+        notifications=(_notification(kind, incident, check, state),),
     )
+
+
+def _decided(state: IncidentState, *, incident: Incident | None, closed: Incident | None = None) -> IncidentState:
+    """After a decision no check counts for another one; only how often it came and went is still known."""
+    return replace(state, recent=(), evidence=None, fine=None, incident=incident, closed=closed)
 
 
 def _with_incident(
-    incident: Incident,
-    recent: tuple[RecentCheck, ...],
-    check: Check,
-    alerts: AlertSettings,
-    explain: Explain,
+    state: IncidentState, incident: Incident, check: Check, alerts: AlertSettings, explain: Explain
 ) -> Transition:
-    family = check.outcome.family
-    if family is Family.FINE:
-        recovery = recent[-alerts.recovery :]
-        if len(recovery) < alerts.recovery or not all(_of_family(recovery, Family.FINE)):
-            return Transition(state=IncidentState(recent=recent, incident=incident), incident=incident)
-        closed = replace(incident, closed_at=recovery[0].at)
+    if state.fine is not None:
+        if not _is_over(incident, state.fine, check.at, alerts):
+            return Transition(state=state, incident=incident)
+        closed = replace(incident, closed_at=state.fine.since)
         return Transition(
-            state=IncidentState(),
+            state=_decided(state, incident=None, closed=closed),
             incident=closed,
-            notifications=(_notification(NotificationKind.CLOSED, closed, check),),
+            notifications=(_notification(NotificationKind.CLOSED, closed, check, state),),
         )
 
-    if family.is_failing or incident.severity is Severity.WARNING:
-        incident = replace(incident, checks_failed=incident.checks_failed + 1)
-    cause = _new_cause(incident, recent, alerts)
+    is_failing = check.outcome.family.is_failing
+    if is_failing or incident.severity is Severity.WARNING:
+        is_unstable = incident.is_unstable or (is_failing and _is_flapping(state.runs, alerts))
+        incident = replace(incident, checks_failed=incident.checks_failed + 1, is_unstable=is_unstable)
+    cause = _new_cause(incident, state, alerts)
     if cause is not None:
-        return _changed(incident, cause, check, explain)
+        return _changed(state, incident, cause, check, explain)
 
     due = _reminders_due(check.at - incident.notified_at, alerts.reminders)
     if due > incident.reminders_sent and incident.acknowledged_at is None:
         incident = replace(incident, reminders_sent=due)
-        reminder = _notification(NotificationKind.REMINDER, incident, check)
-        state = IncidentState(recent=recent, incident=incident)
+        reminder = _notification(NotificationKind.REMINDER, incident, check, state)
+        state = replace(state, incident=incident)
         return Transition(state=state, incident=incident, notifications=(reminder,))
-    return Transition(state=IncidentState(recent=recent, incident=incident), incident=incident)
+    return Transition(state=replace(state, incident=incident), incident=incident)
 
 
-def _new_cause(incident: Incident, recent: Sequence[RecentCheck], alerts: AlertSettings) -> Outcome | None:
+def _is_over(incident: Incident, fine: Fine, now: datetime, alerts: AlertSettings) -> bool:
+    """By the present cause: what does not flicker is over after so many checks, all else after some time too."""
+    if fine.checks < alerts.recovery.checks:
+        return False
+    if incident.is_unstable:
+        return now - fine.since >= alerts.flapping.within / 2
+    return incident.cause.family in _STEADY or now - fine.since >= alerts.recovery.lasting
+
+
+def _new_cause(incident: Incident, state: IncidentState, alerts: AlertSettings) -> Outcome | None:
     """The cause that the latest check confirms in place of the present one.
 
-    One cause is replaced by another when the checks with that very outcome meet their rule. A slow incident
-    becomes a failing one by any rule that would open one.
+    One cause is replaced by another when two checks in a row had that very outcome. A slow incident becomes a
+    failing one by any rule that would open one.
     """
-    latest = recent[-1]
-    if incident.severity is Severity.WARNING and latest.family.is_failing:
-        opening = _opening_checks(recent, alerts)
-        return _most_common(opening) if opening else None
-    if latest.outcome is incident.cause:
+    latest = state.recent[-1]
+    if incident.severity is Severity.WARNING:
+        opening = _opening(state, alerts) if latest.family.is_failing else None
+        return opening.cause if opening else None
+    if latest.outcome is incident.cause or not latest.family.is_failing:
         return None
-    rule = _rule(latest.family, alerts)
-    confirming = sum(check.outcome is latest.outcome for check in recent[-rule.of :])
-    return latest.outcome if confirming >= rule.failures else None
+    is_confirmed = [check.outcome for check in state.recent[-_CONFIRMING:]] == [latest.outcome] * _CONFIRMING
+    return latest.outcome if is_confirmed else None
 
 
-def _changed(incident: Incident, cause: Outcome, check: Check, explain: Explain) -> Transition:
+def _changed(
+    state: IncidentState, incident: Incident, cause: Outcome, check: Check, explain: Explain
+) -> Transition:
     """A cause is notified once; that a slow incident became a failing one is notified each time."""
-    severity = _severity(cause)
-    is_worse = incident.severity is Severity.WARNING and severity is Severity.CRITICAL
-    is_new = cause not in incident.causes
-    changed = replace(
-        incident,
-        cause=cause,
-        causes=(*incident.causes, cause) if is_new else incident.causes,
-        severity=severity,
-        verdict=explain(cause),
-    )
-    notification = _notification(NotificationKind.CHANGED, changed, check, before=incident.cause)
-    notifications = (notification,) if is_new or is_worse else ()
-    return Transition(state=IncidentState(incident=changed), incident=changed, notifications=notifications)
+    changed = replace(_with_cause(incident, cause, explain), severity=_severity(cause))
+    is_worse = incident.severity is Severity.WARNING and changed.severity is Severity.CRITICAL
+    notification = _notification(NotificationKind.CHANGED, changed, check, state, before=incident.cause)
+    notifications = (notification,) if cause not in incident.causes or is_worse else ()
+    return Transition(state=_decided(state, incident=changed), incident=changed, notifications=notifications)
 
 
-def _opening_checks(recent: Sequence[RecentCheck], alerts: AlertSettings) -> list[RecentCheck]:
-    """The checks that open an incident now, oldest first; none when no rule is met.
+def _with_cause(incident: Incident, cause: Outcome, explain: Explain) -> Incident:
+    causes = incident.causes if cause in incident.causes else (*incident.causes, cause)
+    return replace(incident, cause=cause, causes=causes, verdict=explain(cause))
 
-    Only the latest check can meet a rule: a fine one never opens anything.
-    """
-    family = recent[-1].family
-    if family is Family.FINE:
-        return []
-    rule = _rule(family, alerts)
-    of_family = [check for check in recent[-rule.of :] if check.family is family]
-    if len(of_family) >= rule.failures:
-        return of_family
-    failing = [check for check in recent[-alerts.mixture.of :] if check.family.is_failing]
-    return failing if family.is_failing and len(failing) >= alerts.mixture.failures else []
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opening:
+    """What an incident opens with."""
+
+    since: datetime
+    cause: Outcome
+    failed: int
+    is_unstable: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        return _severity(self.cause)
+
+
+def _opening(state: IncidentState, alerts: AlertSettings) -> _Opening | None:
+    """What opens an incident now; only the latest check can, and a fine one never does."""
+    latest, evidence = state.recent[-1], state.evidence
+    if latest.family is Family.FINE:
+        return None
+    if latest.family is Family.SLOW:
+        slow = [check for check in state.recent[-alerts.slow.of :] if check.family is Family.SLOW]
+        return _opening_of(slow) if len(slow) >= alerts.slow.failures else None
+    if latest.family in _STEADY:
+        needed = _in_a_row(latest.family, alerts).failures
+        in_a_row = state.recent[-needed:]
+        if len(in_a_row) == needed and all(check.family is latest.family for check in in_a_row):
+            return _opening_of(in_a_row)
+    if evidence is None:
+        return None
+    failing = [check for check in state.recent if check.family.is_failing]
+    cause = _most_common(failing)
+    enough = _FAILURE_WEIGHS * alerts.failing.failures - 1
+    if evidence.weight >= enough and latest.at - evidence.since >= alerts.failing.lasting:
+        return _Opening(since=evidence.since, cause=cause, failed=evidence.failed)
+    if _is_flapping(state.runs, alerts):
+        failed = sum(run.failed for run in state.runs)
+        return _Opening(since=state.runs[0].began_at, cause=cause, failed=failed, is_unstable=True)
+    return None
+
+
+def _opening_of(checks: Sequence[RecentCheck]) -> _Opening:
+    return _Opening(since=checks[0].at, cause=_most_common(checks), failed=len(checks))
+
+
+def _is_flapping(runs: Sequence[FailureRun], alerts: AlertSettings) -> bool:
+    """Enough runs of failures, and more in them than random loss at a short interval makes."""
+    checks = sum(run.checks for run in runs)
+    return len(runs) >= alerts.flapping.times and _LEAST_SHARE * sum(run.failed for run in runs) >= checks
+
+
+def _pattern(runs: Sequence[FailureRun]) -> tuple[timedelta | None, timedelta | None]:
+    """How long it fails and how often that begins, about; `None` where there are too few runs to tell."""
+    ended = [run.ended_at - run.began_at for run in runs if run.ended_at is not None]
+    if len(ended) < _RUNS_OF_A_PATTERN:
+        return None, None
+    return sum(ended, timedelta(0)) / len(ended), (runs[-1].began_at - runs[0].began_at) / (len(runs) - 1)
 
 
 def _most_common(checks: Sequence[RecentCheck]) -> Outcome:
@@ -318,10 +465,6 @@ def _most_common(checks: Sequence[RecentCheck]) -> Outcome:
     counts = Counter(check.outcome for check in checks)
     # `max` keeps the first of equals, so the latest check comes first.
     return max(reversed(checks), key=lambda check: counts[check.outcome]).outcome
-
-
-def _of_family(checks: Sequence[RecentCheck], *families: Family) -> list[bool]:
-    return [check.family in families for check in checks]
 
 
 def _can_be_met(counted: Sequence[bool], rule: Rule) -> bool:
@@ -342,15 +485,14 @@ def _reminders_due(elapsed: timedelta, reminders: Sequence[timedelta]) -> int:
     return sum(elapsed >= interval for interval in reminders) + repeated
 
 
-def _rule(family: Family, alerts: AlertSettings) -> Rule:
-    rule: Rule = getattr(alerts, family.value)
+def _in_a_row(family: Family, alerts: AlertSettings) -> InARow:
+    rule: InARow = getattr(alerts, family.value)
     return rule
 
 
 def _checks_to_remember(alerts: AlertSettings) -> int:
     """As many as the rule that looks furthest back asks for."""
-    rules = [_rule(family, alerts) for family in Family if family.is_failing or family is Family.SLOW]
-    return max(alerts.recovery, alerts.mixture.of, *(rule.of for rule in rules))
+    return max(alerts.slow.of, _CONFIRMING, *(_in_a_row(family, alerts).failures for family in _STEADY))
 
 
 def _severity(cause: Outcome) -> Severity:
@@ -358,14 +500,22 @@ def _severity(cause: Outcome) -> Severity:
 
 
 def _notification(
-    kind: NotificationKind, incident: Incident, check: Check, *, before: Outcome | None = None
+    kind: NotificationKind,
+    incident: Incident,
+    check: Check,
+    state: IncidentState,
+    *,
+    before: Outcome | None = None,
 ) -> Notification:
+    fails_for, fails_every = _pattern(state.runs) if incident.is_unstable else (None, None)
     return replace(
         notification_of(kind, incident, database=check.database, at=check.at),
         before=before,
         detail="" if kind is NotificationKind.CLOSED else check.detail,
         by_canary=Fact.FOUND_BY_CANARY in check.facts,
         nothing_reached=Fact.NOTHING_REACHED in check.facts,
+        fails_for=fails_for,
+        fails_every=fails_every,
     )
 
 
@@ -384,4 +534,5 @@ def notification_of(kind: NotificationKind, incident: Incident, *, database: str
         checks_failed=incident.checks_failed,
         verdict=incident.verdict if incident.closed_at is None else None,
         unchecked=incident.unchecked,
+        is_unstable=incident.is_unstable,
     )

@@ -24,11 +24,42 @@ class RecentCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What speaks for a failing database: `weight`, since the first failure that counts; `failed` checks."""
+
+    weight: int
+    since: datetime
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureRun:
+    """Failing checks in a row, and the checks after it that were none: `checks` in all.
+
+    `ended_at` is the first of those that were none; `None` while it goes on.
+    """
+
+    began_at: datetime
+    failed: int
+    checks: int
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fine:
+    """Since when an open incident is seen as over, and by how many checks since anything was unseen."""
+
+    since: datetime
+    checks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Incident:
     """One incident of one database.
 
     `opened_at` is its first failing check and `closed_at` the first fine check after it, so that their difference
     is how long people were without the database; `notified_at` is when the rule was met.
+    One that `is_unstable` comes and goes: it is over only after a longer fine time.
     `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one,
     and `verdict` what was told of it. `unchecked` are the spans of it in which nobody checked. One that
     `is_unwatched` ended because its database is not configured any more, at the last check of it.
@@ -47,11 +78,16 @@ class Incident:
     closed_at: datetime | None = None
     unchecked: tuple[tuple[datetime, datetime], ...] = ()
     is_unwatched: bool = False
+    is_unstable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IncidentState:
     """The state of one database: its checks since the last decision, oldest first, and its open incident.
+
+    `evidence` is `None` while nothing speaks against it, `fine` while its incident is not seen as over. `runs` are
+    the latest runs of failures, `closed` is the last incident as long as it may open again, and `known_at` the
+    latest check that told anything of the database.
 
     `canary` is the last key that was written; `None` when there was none yet. `certificate_ends_at` is what the
     latest TLS connection showed, `certificate_warnings` the ends that were notified, as far as they matter still.
@@ -65,6 +101,10 @@ class IncidentState:
     certificate_ends_at: datetime | None = None
     certificate_warnings: tuple[datetime, ...] = ()
     facts: frozenset[Fact] = frozenset()
+    evidence: Evidence | None = None
+    runs: tuple[FailureRun, ...] = ()
+    fine: Fine | None = None
+    closed: Incident | None = None
     known_at: datetime | None = None
 
 
@@ -86,14 +126,18 @@ def state_to_json(state: IncidentState) -> dict[str, Any]:
         "certificate_ends_at": state.certificate_ends_at.isoformat() if state.certificate_ends_at else None,
         "certificate_warnings": [ends_at.isoformat() for ends_at in state.certificate_warnings],
         "facts": sorted(fact.value for fact in state.facts),
-        "known_at": state.known_at.isoformat() if state.known_at else None,
+        "evidence": [e.weight, e.since.isoformat(), e.failed] if (e := state.evidence) else None,
+        "runs": [[r.began_at.isoformat(), r.failed, r.checks, _text(r.ended_at)] for r in state.runs],
+        "fine": [state.fine.since.isoformat(), state.fine.checks] if state.fine else None,
+        "closed": None if state.closed is None else _incident_to_json(state.closed),
+        "known_at": _text(state.known_at),
     }
 
 
 def state_from_json(values: dict[str, Any]) -> IncidentState:
     """The state that `state_to_json` wrote, in this release or an older one."""
     incident, canary = values["incident"], values.get("canary")
-    ends_at, known_at = values.get("certificate_ends_at"), values.get("known_at")
+    ends_at = values.get("certificate_ends_at")
     return IncidentState(
         recent=tuple(
             RecentCheck(at=datetime.fromisoformat(at), outcome=Outcome(code)) for at, code in values["recent"]
@@ -103,29 +147,69 @@ def state_from_json(values: dict[str, Any]) -> IncidentState:
         certificate_ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
         certificate_warnings=tuple(map(datetime.fromisoformat, values.get("certificate_warnings", ()))),
         facts=frozenset(map(Fact, values.get("facts", ()))),
-        known_at=datetime.fromisoformat(known_at) if known_at else None,
+        evidence=_evidence_from_json(values.get("evidence")),
+        runs=tuple(
+            FailureRun(began_at=datetime.fromisoformat(at), failed=failed, checks=checks, ended_at=_moment(ended))
+            for at, failed, checks, ended in values.get("runs", ())
+        ),
+        fine=_fine_from_json(values.get("fine")),
+        closed=None if (closed := values.get("closed")) is None else _incident_from_json(closed),
+        known_at=_moment(values.get("known_at")),
     )
 
 
 def moved(state: IncidentState, by: timedelta) -> IncidentState:
     """The state by a clock that was set `by` so much: everything in it is as long ago as before."""
-    incident, canary = state.incident, state.canary
-    if incident is not None:
-        known = incident.acknowledged_at
-        incident = replace(
-            incident,
-            opened_at=incident.opened_at + by,
-            notified_at=incident.notified_at + by,
-            acknowledged_at=None if known is None else known + by,
-            unchecked=tuple((start + by, end + by) for start, end in incident.unchecked),
-        )
+    canary, evidence, fine = state.canary, state.evidence, state.fine
     return replace(
         state,
         recent=tuple(replace(check, at=check.at + by) for check in state.recent),
-        incident=incident,
+        incident=_incident_moved(state.incident, by),
+        evidence=None if evidence is None else replace(evidence, since=evidence.since + by),
+        runs=tuple(
+            replace(run, began_at=run.began_at + by, ended_at=_later(run.ended_at, by)) for run in state.runs
+        ),
+        fine=None if fine is None else replace(fine, since=fine.since + by),
+        closed=_incident_moved(state.closed, by),
         canary=None if canary is None else replace(canary, sent_at=canary.sent_at + by),
-        known_at=None if state.known_at is None else state.known_at + by,
+        known_at=_later(state.known_at, by),
     )
+
+
+def _incident_moved(incident: Incident | None, by: timedelta) -> Incident | None:
+    if incident is None:
+        return None
+    return replace(
+        incident,
+        opened_at=incident.opened_at + by,
+        notified_at=incident.notified_at + by,
+        acknowledged_at=_later(incident.acknowledged_at, by),
+        closed_at=_later(incident.closed_at, by),
+        unchecked=tuple((start + by, end + by) for start, end in incident.unchecked),
+    )
+
+
+def _later(moment: datetime | None, by: timedelta) -> datetime | None:
+    return None if moment is None else moment + by
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _evidence_from_json(values: list[Any] | None) -> Evidence | None:
+    if values is None:
+        return None
+    weight, since, failed = values
+    return Evidence(weight=weight, since=datetime.fromisoformat(since), failed=failed)
+
+
+def _fine_from_json(values: list[Any] | None) -> Fine | None:
+    return None if values is None else Fine(since=datetime.fromisoformat(values[0]), checks=values[1])
 
 
 def _incident_to_json(incident: Incident) -> dict[str, Any]:
@@ -139,13 +223,14 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         "checks_failed": incident.checks_failed,
         "verdict": verdict_to_json(incident.verdict),
         "reminders_sent": incident.reminders_sent,
-        "acknowledged_at": incident.acknowledged_at.isoformat() if incident.acknowledged_at else None,
+        "acknowledged_at": _text(incident.acknowledged_at),
+        "closed_at": _text(incident.closed_at),
+        "is_unstable": incident.is_unstable,
         "unchecked": [[start.isoformat(), end.isoformat()] for start, end in incident.unchecked],
     }
 
 
 def _incident_from_json(values: dict[str, Any]) -> Incident:
-    acknowledged = values["acknowledged_at"]
     return Incident(
         id=values["id"],
         opened_at=datetime.fromisoformat(values["opened_at"]),
@@ -156,7 +241,9 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         checks_failed=values["checks_failed"],
         verdict=verdict_from_json(values["verdict"]),
         reminders_sent=values["reminders_sent"],
-        acknowledged_at=datetime.fromisoformat(acknowledged) if acknowledged else None,
+        acknowledged_at=_moment(values["acknowledged_at"]),
+        closed_at=_moment(values.get("closed_at")),
+        is_unstable=values.get("is_unstable", False),
         unchecked=tuple(
             (datetime.fromisoformat(start), datetime.fromisoformat(end))
             for start, end in values.get("unchecked", ())

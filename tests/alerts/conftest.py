@@ -40,6 +40,13 @@ CHANGED = replace(
     OPENED, kind=NotificationKind.CHANGED, causes=(TIMEOUT, REJECTED), before=TIMEOUT, checks_failed=9
 )
 REMINDER = replace(OPENED, kind=NotificationKind.REMINDER, created_at=SINCE + timedelta(hours=1), checks_failed=62)
+REOPENED = replace(
+    CHANGED,
+    kind=NotificationKind.REOPENED,
+    is_unstable=True,
+    fails_for=timedelta(seconds=60),
+    fails_every=timedelta(seconds=150),
+)
 CLOSED = replace(CHANGED, kind=NotificationKind.CLOSED, until=SINCE + timedelta(minutes=12, seconds=4), detail="")
 MISSED = replace(CLOSED, kind=NotificationKind.MISSED)
 ONGOING = replace(REMINDER, kind=NotificationKind.ONGOING)

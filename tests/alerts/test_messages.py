@@ -17,7 +17,7 @@ import pytest
 from starlette.responses import Response
 
 from monitor.alerts.channel import Channel, LogChannel
-from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
 from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text
@@ -37,6 +37,7 @@ from tests.alerts.conftest import (
     OPENED,
     ORIGIN,
     REMINDER,
+    REOPENED,
     SINCE,
     SLOW,
     TEST,
@@ -55,6 +56,7 @@ KINDS: dict[str, tuple[Notification, tuple[str, ...], Origin]] = {
     "opened with all there is": (DIAGNOSED, (LATE,), ORIGIN),
     "opened as a warning": (SLOW, (), NO_ORIGIN),
     "changed": (CHANGED, (), NO_ORIGIN),
+    "reopened": (REOPENED, (), NO_ORIGIN),
     "reminder": (REMINDER, (), NO_ORIGIN),
     "ongoing": (ONGOING, (), NO_ORIGIN),
     "closed": (CLOSED, (), ORIGIN),
@@ -235,3 +237,26 @@ def test_what_is_cut_is_never_the_headline_or_the_verdict() -> None:
     assert message.headline.endswith("… (staging, fra): token rejected · your move")
     assert (message.verdict, message.facts, message.steps) == (whole.verdict, whole.facts, whole.steps)
     assert (message.reference, message.detail[-1]) == (whole.reference, "…")
+
+
+@pytest.mark.parametrize(
+    ("fails_for", "fails_every", "pattern"),
+    [
+        (timedelta(seconds=60.2), timedelta(seconds=149.6), "fails for about 60 s every 150 s"),
+        (timedelta(seconds=0), timedelta(minutes=9, seconds=40), "fails for about 1 s every 10 min"),
+        (None, None, "comes and goes"),
+    ],
+)
+def test_what_comes_and_goes_is_called_unstable_with_its_pattern(
+    fails_for: timedelta | None, fails_every: timedelta | None, pattern: str
+) -> None:
+    """In the headline and in words below it, also once it was in the file; its end is told as any other."""
+    unstable = replace(OPENED, is_unstable=True, fails_for=fails_for, fails_every=fails_every)
+    assert from_json(to_json(unstable)) == unstable
+    opened = plain_text(compose(unstable)).splitlines()
+    assert opened[0] == "🔴 main: unstable, token rejected · your move"
+    assert pattern in opened
+    reopened = plain_text(compose(replace(unstable, kind=NotificationKind.REOPENED))).splitlines()
+    assert reopened[0] == "🔴 main: unstable, token rejected again · your move"
+    assert reopened[-1].endswith("incident 12 · reopened")
+    assert "unstable" not in plain_text(compose(replace(CLOSED, is_unstable=True)))

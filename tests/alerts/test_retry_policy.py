@@ -23,8 +23,9 @@ from monitor.checks.observation import Outcome
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 TIMEOUT, REJECTED, FULL = Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED, Outcome.CAPACITY_FULL
-OPENED, CHANGED, REMINDER, CLOSED = (
+OPENED, REOPENED, CHANGED, REMINDER, CLOSED = (
     NotificationKind.OPENED,
+    NotificationKind.REOPENED,
     NotificationKind.CHANGED,
     NotificationKind.REMINDER,
     NotificationKind.CLOSED,
@@ -83,6 +84,11 @@ def chosen(*incidents: list[OutboxMessage], now: datetime = NOW) -> int | None:
         ([CHANGED, CLOSED], CLOSED),
         ([REMINDER, CLOSED], CLOSED),
         ([CLOSED], CLOSED),
+        ([OPENED, CLOSED, REOPENED], OPENED),
+        ([CLOSED, REOPENED], REOPENED),
+        ([CLOSED, REOPENED, REMINDER], REOPENED),
+        ([REOPENED, CLOSED], NotificationKind.MISSED),
+        ([OPENED, CLOSED, REOPENED, CLOSED], NotificationKind.MISSED),
     ],
 )
 def test_one_message_covers_what_waits_of_an_incident(

@@ -22,11 +22,10 @@ from monitor.checks.canary import (
 )
 from monitor.checks.classify import CheckResult
 from monitor.checks.observation import CanaryResult, Check, Fact, Observation, Outcome
-from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, state_from_json, state_to_json
 from tests.checks.redis_server import redis_server
-from tests.judging import explain
+from tests.judging import QUICK, explain
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -76,7 +75,7 @@ def test_a_fine_ping_does_not_hide_a_canary_that_failed() -> None:
 def test_the_last_canary_is_remembered_whatever_the_check_leads_to(outcome: Outcome, canary: CanaryResult) -> None:
     """A check without a canary keeps the one before; it survives the file."""
     check = Check(database="main", at=NOON + MINUTE, outcome=outcome)
-    transition = advance(IncidentState(canary=canary), check, AlertSettings(), next_incident=1, explain=explain)
+    transition = advance(IncidentState(canary=canary), check, QUICK, next_incident=1, explain=explain)
     assert state_from_json(state_to_json(transition.state)).canary == canary
 
 

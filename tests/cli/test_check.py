@@ -18,6 +18,7 @@ from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.listener import Listener, port_that_drops
 from tests.checks.rest_database import TOKEN as REST_TOKEN
 from tests.checks.rest_database import RestDatabase, hang, refusal
+from tests.judging import QUICK_RULES
 from tests.program import LONGEST_WAIT_SECONDS, ROOT, Program, database, settings, slack, told
 
 TOKEN = "AXcheckRounds0Token=="
@@ -168,7 +169,7 @@ def test_the_doctors_layers_are_in_the_message_of_the_same_round(
 ) -> None:
     """The round does not end before the message that waited for the doctor has gone."""
     upstash.token, upstash.fault = "another", fault
-    alerts = {"confirm_interval": "50ms", "diagnose": True}
+    alerts = {**QUICK_RULES, "diagnose": True}
     checking = program(tmp_path, upstash, people, alerts=alerts, doctor={"status_url": "", "worker_port": 1})
     assert checking.end("check").status == 2
     [message] = people.messages

@@ -18,7 +18,7 @@ from monitor.diagnosis.verdicts import VerdictCode
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from tests.judging import PROFILE
+from tests.judging import PROFILE, QUICK_RULES
 from tests.program import LONGEST_WAIT_SECONDS, Program, Running, database, settings, until
 
 TOKEN, OTHER = "AXtokenOfTheDatabase-now0123", "AXtokenOfTheDatabase-before9"
@@ -63,7 +63,7 @@ def program(tmp_path: Path, upstash: UpstashStandIn, console: ConsoleStandIn, in
     config = settings(
         database("main", upstash.url, "${CACHE_REST_TOKEN}"),
         channels=channels,
-        alerts={"confirm_interval": "50ms", "diagnose": True},
+        alerts={**QUICK_RULES, "diagnose": True},
         doctor={"status_url": "", "console_url": console.url},
         page={"host": "127.0.0.1", "port": 0},
     )

@@ -74,8 +74,30 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
             ],
         ),
         (
-            "alerts: {token: {failures: 3, of: 2}}\n",
-            ["alerts.token (line 1): wanted failures to be at most `of`, which is 2"],
+            "alerts: {slow: {failures: 3, of: 2}}\n",
+            ["alerts.slow (line 1): wanted failures to be at most `of`, which is 2"],
+        ),
+        (
+            "alerts: {token: {failures: 3, of: 3}}\n",
+            ["alerts.token.of (line 1): wanted one of failures, found the key 'of'"],
+        ),
+        (
+            "alerts:\n  recovery: 2\n  failing: {failures: 4, for: 40}\n  flapping: {times: 1}\n",
+            [
+                "alerts.recovery (line 2): wanted a mapping with keys of its own, found 2. "
+                "Next: did you mean {checks: 2}?",
+                "alerts.failing.for (line 3): wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d, found 40. "
+                "Next: did you mean 40s?",
+                "alerts.flapping.times (line 4): wanted at least 2, found 1",
+            ],
+        ),
+        (
+            "alerts: {mixture: {failures: 3, of: 5}}\n",
+            [
+                "alerts.mixture (line 1): wanted one of confirm_interval, configuration, token, quota, failing, "
+                "slow, flapping, recovery, reminders, diagnose, found the key 'mixture'. "
+                "Next: did you mean failing?"
+            ],
         ),
         ("page: {port: 99999}\n", ["page.port (line 1): wanted at most 65535, found 99999"]),
         (
@@ -284,9 +306,11 @@ def test_no_file_can_say_which_variables_a_database_is_read_from(tmp_path: Path)
 def test_a_rule_without_of_wants_its_failures_in_a_row(tmp_path: Path) -> None:
     """`of` left out is the same as `failures`; what is wrong with `failures` is told once."""
     file = tmp_path / "config.yaml"
-    file.write_text("alerts: {token: {failures: 3}, slow: {failures: 2, of: 4}}\n", encoding="utf-8")
+    file.write_text("alerts: {slow: {failures: 3}}\n", encoding="utf-8")
     alerts = load(file, {}).alerts
-    assert (alerts.token.failures, alerts.token.of) == (3, 3)
+    assert (alerts.slow.failures, alerts.slow.of) == (3, 3)
+    file.write_text("alerts: {slow: {failures: 2, of: 4}}\n", encoding="utf-8")
+    alerts = load(file, {}).alerts
     assert (alerts.slow.failures, alerts.slow.of) == (2, 4)
     wanted = "alerts.token.failures (line 1): wanted at least 1, found 0"
     assert mistakes(tmp_path, "alerts: {token: {failures: 0}}\n") == [wanted]

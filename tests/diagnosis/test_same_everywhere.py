@@ -20,7 +20,7 @@ from monitor.alerts.text import LINE_LIMIT, STEP_LIMIT, compose, plain_text
 from monitor.checks.observation import NOT_THROUGH, Check, Fact, Family, Outcome, Phases
 from monitor.cli.check.output import CheckedDatabase, document, plugin_output
 from monitor.cli.doctor import diagnosis_to_json
-from monitor.config.settings import AlertSettings, Settings
+from monitor.config.settings import Settings
 from monitor.diagnosis.advice import Advice, WhoseMove, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.rules import judge, judge_check, verdict_to_tell
@@ -35,7 +35,7 @@ from monitor.store.rollups.model import DatabaseStatus
 from monitor.store.store import Store
 from monitor.web.pages.documents import databases_document
 from monitor.web.pages.pages import Pages
-from tests.judging import PROFILES, explain
+from tests.judging import PROFILES, QUICK, explain
 from tests.web.made import schedule
 
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -416,6 +416,4 @@ def test_all_channels_tell_the_same_of_an_incident(tmp_path: Path) -> None:
 
 def judged(check: Check, verdict: Verdict) -> Callable[[IncidentState, int], Transition]:
     """What the check leads to, whose incident gets this verdict."""
-    return lambda state, number: advance(
-        state, check, AlertSettings(), next_incident=number, explain=lambda _cause: verdict
-    )
+    return lambda state, number: advance(state, check, QUICK, next_incident=number, explain=lambda _cause: verdict)

@@ -15,7 +15,7 @@ from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Fact, Outcome
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
-from monitor.config.settings import AlertSettings, DatabaseSettings
+from monitor.config.settings import DatabaseSettings
 from monitor.diagnosis.advice import word
 from monitor.diagnosis.rules import judge_check
 from monitor.diagnosis.verdicts import VerdictCode
@@ -28,7 +28,7 @@ from monitor.store.thread import StoreThread
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.checks.rest_database import TOKEN as PLAIN_TOKEN
 from tests.checks.rest_database import Answer, RestDatabase, hang, refusal
-from tests.judging import PROFILE
+from tests.judging import PROFILE, QUICK
 
 TOKEN, READER = "AXlookToken-0f_the_tests", "AXlookReader-0f_the_tests"
 FULL = "ERR DB capacity quota exceeded. Threshold: 1 bytes, Usage: 2 bytes"
@@ -82,7 +82,7 @@ class CheckSetup:
         )
         return Cycle(
             self._settings,
-            alerts=AlertSettings(),
+            alerts=QUICK,
             profile=PROFILE,
             probes=RestProbeFactory(scrub=scrub),
             connectivity=connectivity,

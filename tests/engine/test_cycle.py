@@ -18,14 +18,14 @@ from monitor.alerts.notification import NotificationKind
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
-from monitor.config.settings import AlertSettings, DatabaseSettings
+from monitor.config.settings import DatabaseSettings
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
-from tests.judging import PROFILE
+from tests.judging import PROFILE, QUICK
 
 TOKEN = "AXt0kenOfTheCycleTests_1=="
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -75,7 +75,7 @@ class CycleSetup:
                 slow=self._slow,
                 canary=None,
             ),
-            alerts=AlertSettings(),
+            alerts=QUICK,
             profile=PROFILE,
             probes=RestProbeFactory(scrub=Scrubber([TOKEN])),
             connectivity=connectivity,

@@ -10,12 +10,11 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.text import compose, plain_text
 from monitor.checks.certificate import describe_end, ends_soon, with_certificate
 from monitor.checks.observation import Check, Fact, Outcome
-from monitor.config.settings import AlertSettings
 from monitor.diagnosis.profile import DatabaseProfile, HostKind
 from monitor.diagnosis.verdicts import VerdictCode, judge_outcome
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, state_from_json, state_to_json
-from tests.judging import explain
+from tests.judging import QUICK, explain
 
 START = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -39,7 +38,7 @@ class Diary:
         check = Check(
             database="main", at=self.now, outcome=outcome, http_status=status, certificate_ends_at=ends_at
         )
-        transition = advance(self.state, check, AlertSettings(), next_incident=1, explain=explain, warns=warns)
+        transition = advance(self.state, check, QUICK, next_incident=1, explain=explain, warns=warns)
         self.state = state_from_json(state_to_json(transition.state))
         assert self.state == transition.state
         return [one for one in transition.notifications if one.kind is NotificationKind.WARNING]
@@ -148,7 +147,7 @@ def test_the_message_says_when_and_whose_move_it_is(kind: HostKind, move: str, s
     verdict = judge_outcome(Outcome.OK, profile)
     check = Check(database="main", at=START, outcome=Outcome.OK, certificate_ends_at=START + 13.5 * DAY)
     [warning] = advance(
-        IncidentState(), check, AlertSettings(), next_incident=1, explain=lambda _cause: verdict
+        IncidentState(), check, QUICK, next_incident=1, explain=lambda _cause: verdict
     ).notifications
     assert plain_text(compose(warning)).splitlines() == [
         f"🟡 main: the certificate ends in 13 days (2026-12-12) · {move}",

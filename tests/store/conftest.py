@@ -14,11 +14,10 @@ import pytest
 from monitor.alerts.notification import NotificationKind
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Outcome, Phases
-from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Recorded, Store
-from tests.judging import explain
+from tests.judging import QUICK, explain
 
 CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -127,7 +126,7 @@ class StoreSetup:
 
 def judge(check: Check) -> Callable[[IncidentState, int], Transition]:
     return lambda state, number: advance(
-        state, check, AlertSettings(), next_incident=number, explain=explain, interval=INTERVAL
+        state, check, QUICK, next_incident=number, explain=explain, interval=INTERVAL
     )
 
 

@@ -128,7 +128,7 @@ class AnyLife(RuleBasedStateMachine):
                 assert notification.incident not in self.opened
                 self.opened.add(notification.incident)
             if notification.kind is NotificationKind.CLOSED:
-                assert [past.family for past in seen[-2:]] == [Family.FINE, Family.FINE]
+                assert [past.family.is_failing for past in seen[-2:]] == [False, False]
                 assert notification.incident in self.opened - self.closed
                 self.closed.add(notification.incident)
             if notification.kind is not NotificationKind.REMINDER:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from monitor.checks.observation import Check, Outcome, Phases
-from monitor.config.settings import AlertSettings, DatabaseSettings, HistorySettings, Settings
+from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.engine.scheduler import Health
 from monitor.incidents.rules import advance
 from monitor.lib.secret import Secret
@@ -29,7 +29,7 @@ from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from monitor.web import app
 from monitor.web.cache import CachedResponse, compress
-from tests.judging import explain
+from tests.judging import QUICK, explain
 from tests.program import until
 from tests.web.conftest import HttpAnswer, Site, build, serving
 from tests.web.figures import Series, expected
@@ -390,7 +390,7 @@ def test_a_real_history_file_is_served(tmp_path: Path) -> None:
     def record(check: Check) -> None:
         store.record(
             check,
-            lambda state, number: advance(state, check, AlertSettings(), next_incident=number, explain=explain),
+            lambda state, number: advance(state, check, QUICK, next_incident=number, explain=explain),
             interval=timedelta(minutes=1),
         )
 

@@ -14,6 +14,7 @@ from monitor.checks.budget import CANARY_COMMANDS, CANARY_FINDS, FREE_PLAN_COMMA
 from monitor.checks.classify import CheckResult
 from monitor.checks.credentials import inspect
 from monitor.checks.observation import Outcome
+from monitor.cli.admin.rules_in_words import rules_in_words, unreachable
 from monitor.cli.options import (
     UNUSABLE,
     CommandGroup,
@@ -62,6 +63,7 @@ def check(context: click.Context) -> None:
         *warnings(settings, os.environ),
         *_slack_warnings(settings),
         *_history_warnings(settings),
+        *unreachable(settings),
         *_open_file(context),
     ):
         print_error(f"warning: {line}")
@@ -72,12 +74,12 @@ def check(context: click.Context) -> None:
 @config_option
 @click.pass_context
 def show(context: click.Context) -> None:
-    """Show the settings as understood, and what they cost."""
+    """Show the settings as understood, what the alert rules come to, and what it costs."""
     configuration = read_settings(context)
     settings = configuration.settings
     scrub = Scrubber(settings.secrets())
     click.echo(scrub(write_values(shown(settings))))
-    for line in _cost(settings):
+    for line in (*rules_in_words(settings), *_cost(settings)):
         click.echo(scrub(f"# {line}"))
     if configuration.mistakes:
         print_mistakes(context, configuration.mistakes)

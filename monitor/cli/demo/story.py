@@ -84,7 +84,7 @@ def stand_ins(on_message: Callable[[ReceivedMessage], None]) -> Iterator[StandIn
 
 
 def settings_for(made: StandIns, folder: Path, *, pace: float) -> Settings:
-    """What `run` would read from config.yaml. Intervals and timeouts go with `pace`, the rules are as usual."""
+    """What `run` would read from config.yaml. Intervals and timeouts go with `pace`, and no rule takes time."""
     usual = {
         "interval": timedelta(seconds=max(1.0, pace)),
         "timeout": timedelta(seconds=round(max(0.5, pace), 1)),
@@ -100,7 +100,12 @@ def settings_for(made: StandIns, folder: Path, *, pace: float) -> Settings:
                 {"name": MAIN, "url": made.main.url, "token": made.deployed_token, **usual},
                 {"name": CACHE, "url": made.cache.url, "token": made.cache.token, **usual},
             ],
-            "alerts": {"confirm_interval": timedelta(seconds=pace / 2)},
+            "alerts": {
+                "confirm_interval": timedelta(seconds=pace / 2),
+                "failing": {"failures": 3, "for": timedelta(0)},
+                "flapping": {"within": timedelta(0)},
+                "recovery": {"checks": 2, "for": timedelta(0)},
+            },
             "channels": [
                 {"type": SLACK, "webhook_url": made.messaging.slack_url},
                 {"type": TELEGRAM, **telegram},
@@ -188,7 +193,7 @@ STEPS = (
     Step(
         title="The host of main stops answering",
         caption="It accepts connections and never answers. One timeout alerts nobody; the next checks come "
-        "sooner, and three of five open an incident. Meanwhile cache is checked as punctually as before.",
+        "sooner, and three in a row open an incident. Meanwhile cache is checked as punctually as before.",
         event="the hang began",
         share=0.27,
         change=_hang,

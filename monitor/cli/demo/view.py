@@ -101,7 +101,9 @@ class View:
             f"A check every {write_duration(database.interval)}, at most {write_duration(database.timeout)} each, "
             f"in doubt the next after {write_duration(alerts.confirm_interval)}. Out of the box it is "
             f"{write_duration(usual.interval)}, {write_duration(usual.timeout)} and "
-            f"{write_duration(AlertSettings().confirm_interval)}.",
+            f"{write_duration(AlertSettings().confirm_interval)}, and what fails is told only when it has lasted "
+            f"{write_duration(AlertSettings().failing.lasting)}, as over when it is fine for "
+            f"{write_duration(AlertSettings().recovery.lasting)}.",
             "dim",
         )
         if port is not None:
