@@ -33,6 +33,11 @@ class NotificationKind(Enum):
     MONITOR = "monitor"
     TEST = "test"
 
+    @property
+    def is_opening(self) -> bool:
+        """True for what tells of an incident that begins, or begins again."""
+        return self in (NotificationKind.OPENED, NotificationKind.REOPENED)
+
 
 class Severity(Enum):
     WARNING = "warning"

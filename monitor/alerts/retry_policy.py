@@ -178,8 +178,7 @@ def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
     elif latest.kind is NotificationKind.CLOSED:
         is_news = not kinds.keys().isdisjoint(_NEWS)
         kind = NotificationKind.MISSED if is_news else NotificationKind.CLOSED
-        opening = kinds.get(NotificationKind.OPENED)
-        nothing_reached = opening is not None and opening.nothing_reached
+        nothing_reached = any(one.nothing_reached for one in kinds.values() if one.kind.is_opening)
         notification = replace(latest, kind=kind, nothing_reached=nothing_reached)
     else:
         kind = next((kind for kind in _FIRST if kind in kinds), latest.kind)

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from monitor.alerts.channel import json_object, try_again, unconfirmed
-from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import (
     NO_ORIGIN,
@@ -111,7 +111,7 @@ class SlackChannel:
         """
         deadline = Deadline(timeout)
         message = compose(notification, notes, self._origin)
-        is_alarm = notification.kind is NotificationKind.OPENED and notification.severity is Severity.CRITICAL
+        is_alarm = notification.kind.is_opening and notification.severity is Severity.CRITICAL
         body = payload(message, mention=self._mention if is_alarm else "")
         try:
             answer = ask("POST", self._webhook_url, json=body, timeout=timeout)

@@ -242,7 +242,7 @@ def facts(notification: Notification) -> tuple[Line, ...]:
     if notification.nothing_reached and notification.is_good_news:
         lines.append("Nothing else could be reached from here either: it may have been our own network.")
     if notification.is_unstable and notification.until is None:
-        lines.append(_pattern(notification))
+        lines.append(pattern_words(notification.fails_for, notification.fails_every))
     if notification.kind is NotificationKind.UNWATCHED:
         lines.append("It was removed from the configuration, or renamed: nobody checks whether it recovers.")
     if notification.is_good_news and notification.causes:
@@ -267,11 +267,11 @@ def _unchecked_line(spans: Sequence[tuple[datetime, datetime]]) -> tuple[str | d
     return (f"nobody checked for {format_duration(in_all)} in all, the longest ", *parts[1:])
 
 
-def _pattern(notification: Notification) -> str:
-    """How it comes and goes: `fails for about 60 s every 150 s`."""
-    if notification.fails_for is None or notification.fails_every is None:
+def pattern_words(fails_for: timedelta | None, fails_every: timedelta | None) -> str:
+    """How what is unstable comes and goes: `fails for about 60 s every 150 s`."""
+    if fails_for is None or fails_every is None:
         return "comes and goes"
-    return f"fails for about {_about(notification.fails_for)} every {_about(notification.fails_every)}"
+    return f"fails for about {_about(fails_for)} every {_about(fails_every)}"
 
 
 def _about(span: timedelta) -> str:
@@ -340,6 +340,8 @@ def reference(notification: Notification) -> str:
 
 
 def _state(notification: Notification) -> str:
+    if notification.is_unstable:
+        return "unstable"
     return "slow" if notification.severity is Severity.WARNING else "down"
 
 

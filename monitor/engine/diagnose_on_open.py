@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check, Family
 from monitor.config.settings import DatabaseSettings
 from monitor.diagnosis.advice import word
@@ -86,7 +85,7 @@ class Diagnoser:
 
         `held` is what `wait_for` returned, and what the message of an opened incident was held back by.
         """
-        opened = [one for one in transition.notifications if one.kind is NotificationKind.OPENED]
+        opened = [one for one in transition.notifications if one.kind.is_opening]
         if held is None or (not opened and transition.incident is not None):
             return
         if self._recent(database.name) is None and self._has_room():

@@ -303,8 +303,8 @@ def _without_incident(
             reminders_sent=0,
             acknowledged_at=None,
             closed_at=None,
-            is_unstable=True,
         )
+        incident = _unstable(incident, state.runs)
         kind = NotificationKind.REOPENED
     else:
         kind = NotificationKind.OPENED
@@ -317,12 +317,13 @@ def _without_incident(
             severity=opening.severity,
             checks_failed=opening.failed,
             verdict=explain(opening.cause),
-            is_unstable=opening.is_unstable,
         )
+        if opening.is_unstable:
+            incident = _unstable(incident, state.runs)
     return Transition(
         state=_decided(state, incident=incident),
         incident=incident,
-        notifications=(_notification(kind, incident, check, state),),
+        notifications=(_notification(kind, incident, check),),
     )
 
 
@@ -341,13 +342,14 @@ def _with_incident(
         return Transition(
             state=_decided(state, incident=None, closed=closed),
             incident=closed,
-            notifications=(_notification(NotificationKind.CLOSED, closed, check, state),),
+            notifications=(_notification(NotificationKind.CLOSED, closed, check),),
         )
 
     is_failing = check.outcome.family.is_failing
     if is_failing or incident.severity is Severity.WARNING:
-        is_unstable = incident.is_unstable or (is_failing and _is_flapping(state.runs, alerts))
-        incident = replace(incident, checks_failed=incident.checks_failed + 1, is_unstable=is_unstable)
+        incident = replace(incident, checks_failed=incident.checks_failed + 1)
+        if is_failing and (incident.is_unstable or _is_flapping(state.runs, alerts)):
+            incident = _unstable(incident, state.runs)
     cause = _new_cause(incident, state, alerts)
     if cause is not None:
         return _changed(state, incident, cause, check, explain)
@@ -355,7 +357,7 @@ def _with_incident(
     due = _reminders_due(check.at - incident.notified_at, alerts.reminders)
     if due > incident.reminders_sent and incident.acknowledged_at is None:
         incident = replace(incident, reminders_sent=due)
-        reminder = _notification(NotificationKind.REMINDER, incident, check, state)
+        reminder = _notification(NotificationKind.REMINDER, incident, check)
         state = replace(state, incident=incident)
         return Transition(state=state, incident=incident, notifications=(reminder,))
     return Transition(state=replace(state, incident=incident), incident=incident)
@@ -392,7 +394,7 @@ def _changed(
     """A cause is notified once; that a slow incident became a failing one is notified each time."""
     changed = replace(_with_cause(incident, cause, explain), severity=_severity(cause))
     is_worse = incident.severity is Severity.WARNING and changed.severity is Severity.CRITICAL
-    notification = _notification(NotificationKind.CHANGED, changed, check, state, before=incident.cause)
+    notification = _notification(NotificationKind.CHANGED, changed, check, before=incident.cause)
     notifications = (notification,) if cause not in incident.causes or is_worse else ()
     return Transition(state=_decided(state, incident=changed), incident=changed, notifications=notifications)
 
@@ -452,12 +454,14 @@ def _is_flapping(runs: Sequence[FailureRun], alerts: AlertSettings) -> bool:
     return len(runs) >= alerts.flapping.times and _LEAST_SHARE * sum(run.failed for run in runs) >= checks
 
 
-def _pattern(runs: Sequence[FailureRun]) -> tuple[timedelta | None, timedelta | None]:
-    """How long it fails and how often that begins, about; `None` where there are too few runs to tell."""
+def _unstable(incident: Incident, runs: Sequence[FailureRun]) -> Incident:
+    """The incident as one that comes and goes, with its pattern where there are enough runs to tell."""
     ended = [run.ended_at - run.began_at for run in runs if run.ended_at is not None]
     if len(ended) < _RUNS_OF_A_PATTERN:
-        return None, None
-    return sum(ended, timedelta(0)) / len(ended), (runs[-1].began_at - runs[0].began_at) / (len(runs) - 1)
+        return replace(incident, is_unstable=True)
+    fails_for = sum(ended, timedelta(0)) / len(ended)
+    fails_every = (runs[-1].began_at - runs[0].began_at) / (len(runs) - 1)
+    return replace(incident, is_unstable=True, fails_for=fails_for, fails_every=fails_every)
 
 
 def _most_common(checks: Sequence[RecentCheck]) -> Outcome:
@@ -503,19 +507,15 @@ def _notification(
     kind: NotificationKind,
     incident: Incident,
     check: Check,
-    state: IncidentState,
     *,
     before: Outcome | None = None,
 ) -> Notification:
-    fails_for, fails_every = _pattern(state.runs) if incident.is_unstable else (None, None)
     return replace(
         notification_of(kind, incident, database=check.database, at=check.at),
         before=before,
         detail="" if kind is NotificationKind.CLOSED else check.detail,
         by_canary=Fact.FOUND_BY_CANARY in check.facts,
         nothing_reached=Fact.NOTHING_REACHED in check.facts,
-        fails_for=fails_for,
-        fails_every=fails_every,
     )
 
 
@@ -535,4 +535,6 @@ def notification_of(kind: NotificationKind, incident: Incident, *, database: str
         verdict=incident.verdict if incident.closed_at is None else None,
         unchecked=incident.unchecked,
         is_unstable=incident.is_unstable,
+        fails_for=incident.fails_for,
+        fails_every=incident.fails_every,
     )

@@ -59,7 +59,8 @@ class Incident:
 
     `opened_at` is its first failing check and `closed_at` the first fine check after it, so that their difference
     is how long people were without the database; `notified_at` is when the rule was met.
-    One that `is_unstable` comes and goes: it is over only after a longer fine time.
+    One that `is_unstable` comes and goes, about `fails_every` it fails for `fails_for`, where that is known; it is
+    over only after a longer fine time.
     `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one,
     and `verdict` what was told of it. `unchecked` are the spans of it in which nobody checked. One that
     `is_unwatched` ended because its database is not configured any more, at the last check of it.
@@ -79,6 +80,8 @@ class Incident:
     unchecked: tuple[tuple[datetime, datetime], ...] = ()
     is_unwatched: bool = False
     is_unstable: bool = False
+    fails_for: timedelta | None = None
+    fails_every: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +200,14 @@ def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
@@ -226,6 +237,8 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         "acknowledged_at": _text(incident.acknowledged_at),
         "closed_at": _text(incident.closed_at),
         "is_unstable": incident.is_unstable,
+        "fails_for": _seconds(incident.fails_for),
+        "fails_every": _seconds(incident.fails_every),
         "unchecked": [[start.isoformat(), end.isoformat()] for start, end in incident.unchecked],
     }
 
@@ -244,6 +257,8 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         acknowledged_at=_moment(values["acknowledged_at"]),
         closed_at=_moment(values.get("closed_at")),
         is_unstable=values.get("is_unstable", False),
+        fails_for=_span(values.get("fails_for")),
+        fails_every=_span(values.get("fails_every")),
         unchecked=tuple(
             (datetime.fromisoformat(start), datetime.fromisoformat(end))
             for start, end in values.get("unchecked", ())

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.alerts.notification import Severity
+from monitor.alerts.text import pattern_words
 from monitor.checks.observation import Family, Outcome
 from monitor.incidents.state import Incident
 from monitor.lib.text import MASK, mask_credentials, one_line
@@ -88,6 +89,14 @@ def format_checks(part: Slice) -> str:
     if unknown:
         parts.append(f"{format_counts(unknown)} (not counted)")
     return "; ".join(parts)
+
+
+def format_causes(incident: Incident) -> str:
+    """`connection refused, then HTTP 500`; of one that comes and goes, with its pattern."""
+    causes = ", then ".join(cause.words for cause in incident.causes)
+    if not incident.is_unstable:
+        return causes
+    return f"{causes}, unstable: {pattern_words(incident.fails_for, incident.fails_every)}"
 
 
 def format_incident_checks(incident: Incident) -> str:

@@ -112,8 +112,8 @@ class Store:
             if transition.incident is not None:
                 incidents.write_incident(connection, database, transition.incident)
             for notification in transition.notifications:
-                is_opening = notification.kind is NotificationKind.OPENED
-                outbox.enqueue(connection, notification, self._channels, held if is_opening else None)
+                is_held = held if notification.kind.is_opening else None
+                outbox.enqueue(connection, notification, self._channels, is_held)
             pause = timedelta(0) if checked_at is None else check.at - checked_at
             gap = pause if is_too_long(pause, interval) else None
             return Recorded(transition=transition, before=before, gap=gap)

@@ -186,7 +186,8 @@ _SCHEMAS: dict[str, Schema] = {
     ),
     "Gap": _object("A time in which nobody checked.", {"start": _TIME, "end": _TIME, "seconds": _NUMBER}),
     "Incident": _object(
-        "From the first failing check to the first fine one.",
+        "From the first failing check to the first fine one. One that is `unstable` comes and goes: about every "
+        "`fails_every_seconds` it fails for `fails_for_seconds`; null where that is not known.",
         {
             "id": _WHOLE,
             "state": {"type": "string", "enum": ["open", "closed", "unwatched"]},
@@ -196,6 +197,9 @@ _SCHEMAS: dict[str, Schema] = {
             "cause": _ref("Outcome"),
             "causes": _list(_ref("Outcome")),
             "severity": _words(Severity),
+            "unstable": {"type": "boolean"},
+            "fails_for_seconds": _or_null(_NUMBER),
+            "fails_every_seconds": _or_null(_NUMBER),
             "checks_failed": _WHOLE,
             "acknowledged_at": _or_null(_TIME),
             "verdict": _TEXT,

@@ -14,6 +14,7 @@ import pytest
 from monitor.alerts.notification import NotificationKind
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Recorded, Store
@@ -47,6 +48,7 @@ class StoreSetup:
         channels: tuple[str, ...] = ("slack", "telegram"),
         *,
         now: datetime = START,
+        alerts: AlertSettings = QUICK,
         **options: Any,
     ) -> None:
         self.path = path
@@ -55,6 +57,7 @@ class StoreSetup:
         self.destinations = Destinations()
         self.left_out: tuple[str, ...] = ()
         self.now = now
+        self.alerts = alerts
         self._options = options
         self.logged: list[tuple[str, str]] = []
         self.store = self._open()
@@ -78,7 +81,14 @@ class StoreSetup:
         """Open the file again without asking what became of the old store."""
         self.store = self._open()
 
-    def check(self, outcome: Outcome, *, database: str = "main", after: timedelta = INTERVAL) -> Recorded:
+    def check(
+        self,
+        outcome: Outcome,
+        *,
+        database: str = "main",
+        after: timedelta = INTERVAL,
+        hold: timedelta | None = None,
+    ) -> Recorded:
         self.now += after
         check = Check(
             database=database,
@@ -88,7 +98,7 @@ class StoreSetup:
             http_status=200 if outcome is Outcome.OK else None,
             phases=Phases(dns=0.1, connect=1.0, tls=2.0, wait=20.25, read=0.5, total=24.0),
         )
-        return self.store.record(check, judge(check), interval=INTERVAL)
+        return self.store.record(check, judge(check, self.alerts), interval=INTERVAL, hold=hold)
 
     def checks(self, *outcomes: Outcome) -> list[str]:
         """What was said to each channel over these checks."""
@@ -124,9 +134,9 @@ class StoreSetup:
         return [outcome for (outcome,) in self.shell("SELECT outcome FROM history ORDER BY at")]
 
 
-def judge(check: Check) -> Callable[[IncidentState, int], Transition]:
+def judge(check: Check, alerts: AlertSettings = QUICK) -> Callable[[IncidentState, int], Transition]:
     return lambda state, number: advance(
-        state, check, QUICK, next_incident=number, explain=explain, interval=INTERVAL
+        state, check, alerts, next_incident=number, explain=explain, interval=INTERVAL
     )
 
 

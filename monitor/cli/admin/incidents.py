@@ -15,6 +15,7 @@ from monitor.engine.wiring import open_store
 from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, format_time, now_utc
+from monitor.report.formatting import format_causes
 from monitor.report.overview import open_archive
 from monitor.report.values import VERSION, incident_record_values, incident_values
 from monitor.store.errors import MissingFileError, RefusedFileError, UnreadableFileError
@@ -55,7 +56,7 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
         closed = "not watched any more" if incident.is_unwatched else "closed"
         state = f"{closed} after {lasted}" if end else f"open for {lasted}"
         acknowledged = ", acknowledged" if incident.acknowledged_at else ""
-        causes = ", then ".join(cause.words for cause in incident.causes)
+        causes = format_causes(incident)
         since = format_time(incident.opened_at)
         click.echo(f"{incident.id:>4}  {database}: {causes} · since {since} · {state}{acknowledged}")
     if not found:

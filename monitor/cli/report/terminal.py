@@ -20,6 +20,7 @@ from monitor.lib.times import format_duration, format_time
 from monitor.report.claim import SLA_MAIL, SLA_READ, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.formatting import (
     failures,
+    format_causes,
     format_checks,
     format_counts,
     format_incident_checks,
@@ -240,7 +241,7 @@ def _incidents(history: History, now: datetime) -> Table:
 def _incident(incident: Incident, now: datetime) -> Text:
     end, took = incident.closed_at, format_duration((incident.closed_at or now) - incident.opened_at)
     is_slow = incident.severity is Severity.WARNING
-    causes = Text(", then ".join(cause.words for cause in incident.causes), style="yellow" if is_slow else "red")
+    causes = Text(format_causes(incident), style="yellow" if is_slow else "red")
     until = "not watched any more since" if incident.is_unwatched else "until"
     state = f"{took}, {until} {format_time(end)}" if end else f"still open after {took}"
     checks = format_incident_checks(incident)

@@ -21,6 +21,7 @@ from monitor.store.tables.channels import read_channel
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
 from monitor.store.tables.incidents import (
     database_id,
+    left_in_file,
     next_incident,
     read_incident,
     read_state,
@@ -253,13 +254,14 @@ def _replay_incidents(memory: sqlite3.Connection, file: sqlite3.Connection, data
     rows = file.execute("SELECT id, database_id, opened_ms, closed_ms FROM incident").fetchall()
     known = {(database, opened): (number, closed) for number, database, opened, closed in rows}
     taken = {row[0] for row in rows}
-    numbers = {}
+    left, numbers = left_in_file(memory), {}
     for number, database in memory.execute("SELECT id, database_id FROM incident ORDER BY id").fetchall():
         incident, home = read_incident(memory, number), databases[database]
         free = next_incident(file) if number in taken else number
         here, closed_ms = known.get((home, to_ms(incident.opened_at)), (free, None))
         numbers[number] = here
-        if closed_ms is None or incident.closed_at is not None:  # another process may have seen its end
+        # Another process may have seen its end, or memory that it opened again.
+        if closed_ms is None or incident.closed_at is not None or closed_ms == left.get(number):
             write_incident(file, home, replace(incident, id=here))
     return numbers
 
@@ -282,6 +284,9 @@ def _replay_states(
             continue
         if state.incident is not None:
             state = replace(state, incident=replace(state.incident, id=incidents[state.incident.id]))
+        if state.closed is not None:
+            number_there = incidents.get(state.closed.id, state.closed.id)
+            state = replace(state, closed=replace(state.closed, id=number_there))
         write_state(file, databases[number], state, checked_at)
 
 

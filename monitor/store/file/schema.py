@@ -135,7 +135,14 @@ CREATE VIEW deliveries (incident, kind, channel, created_at, delivered_at, attem
 
 
 # Statements end with a semicolon at the end of a line. A migration that is released is never changed.
-MIGRATIONS: tuple[str, ...] = (_TABLES + _VIEWS, "ALTER TABLE outbox ADD COLUMN message_ref TEXT;\n")
+# A column that is added may be empty: rows are copied to memory from a file of any version.
+MIGRATIONS: tuple[str, ...] = (
+    _TABLES + _VIEWS,
+    "ALTER TABLE outbox ADD COLUMN message_ref TEXT;\n",
+    "ALTER TABLE incident ADD COLUMN is_unstable INTEGER;\n"
+    "ALTER TABLE incident ADD COLUMN fails_for_ms INTEGER;\n"
+    "ALTER TABLE incident ADD COLUMN fails_every_ms INTEGER;\n",
+)
 
 
 def refuse_others(connection: sqlite3.Connection) -> None:

@@ -50,8 +50,9 @@ def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: 
     missing = []
     for name, incident in read_incidents(connection, closed_too=True):
         kinds = told.get(incident.id, {})
-        is_heard = bool(kinds) and (not is_replaced or not all(kinds.values()))
-        is_end_heard = any(kind.value in kinds for kind in _ENDS)
+        # What is over and begins again is told as over more than once.
+        is_end_heard = list(kinds)[-1:] in [[kind.value] for kind in _ENDS]
+        is_heard = bool(kinds) and not is_end_heard and (not is_replaced or not all(kinds.values()))
         if is_heard if incident.closed_at is None else is_end_heard or not kinds:
             continue
         is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
@@ -61,12 +62,14 @@ def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: 
 
 
 def _told(connection: sqlite3.Connection, channel: str) -> dict[int, dict[str, bool]]:
-    """By incident, the kinds of what was delivered to a channel (true) or waits for it (false)."""
+    """By incident, the kinds that were delivered to a channel (true) or wait for it (false), the latest last."""
     told: dict[int, dict[str, bool]] = {}
     for incident, kind, is_delivered in connection.execute(
         "SELECT incident_id, kind, delivered_ms IS NOT NULL FROM outbox"
         " WHERE channel = ? AND incident_id IS NOT NULL AND given_up_ms IS NULL ORDER BY id",
         (channel,),
     ):
-        told.setdefault(incident, {})[kind] = bool(is_delivered)
+        kinds = told.setdefault(incident, {})
+        kinds.pop(kind, None)
+        kinds[kind] = bool(is_delivered)
     return told

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.alerts.notification import Severity
@@ -13,13 +14,13 @@ from monitor.checks.observation import Outcome
 from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
 from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
-from monitor.store.errors import reading
+from monitor.store.errors import DamagedError, reading
 
 # Made once: json.dumps would make one for each check.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _INCIDENT_COLUMNS = (
     "incident.id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes, severity, checks_failed,"
-    " verdict, is_unwatched, unchecked"
+    " verdict, is_unwatched, unchecked, is_unstable, fails_for_ms, fails_every_ms"
 )
 
 
@@ -89,12 +90,14 @@ def next_incident(connection: sqlite3.Connection, *, in_memory_at: datetime | No
 def write_incident(connection: sqlite3.Connection, database: int, incident: Incident) -> None:
     connection.execute(
         "INSERT INTO incident (id, database_id, opened_ms, notified_ms, closed_ms, acknowledged_ms, cause, causes,"
-        " severity, checks_failed, verdict, is_unwatched, unchecked)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " severity, checks_failed, verdict, is_unwatched, unchecked, is_unstable, fails_for_ms, fails_every_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET"
         " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
         " causes = excluded.causes, severity = excluded.severity, checks_failed = excluded.checks_failed,"
-        " verdict = excluded.verdict, is_unwatched = excluded.is_unwatched, unchecked = excluded.unchecked",
+        " verdict = excluded.verdict, is_unwatched = excluded.is_unwatched, unchecked = excluded.unchecked,"
+        " is_unstable = excluded.is_unstable, fails_for_ms = excluded.fails_for_ms,"
+        " fails_every_ms = excluded.fails_every_ms",
         (
             incident.id,
             database,
@@ -109,8 +112,24 @@ def write_incident(connection: sqlite3.Connection, database: int, incident: Inci
             _to_json(verdict_to_json(incident.verdict)),
             incident.is_unwatched,
             _to_json([[to_ms(start), to_ms(end)] for start, end in incident.unchecked]),
+            incident.is_unstable,
+            _in_ms(incident.fails_for),
+            _in_ms(incident.fails_every),
         ),
     )
+
+
+def left_in_file(memory: sqlite3.Connection) -> dict[int, int | None]:
+    """The incidents that were open, or may open again, when the file was left; each with its end in ms then."""
+    left: dict[int, int | None] = {}
+    for (text,) in memory.execute("SELECT state FROM file_state"):
+        with suppress(DamagedError), reading("the state of a database"):
+            state = state_from_json(json.loads(text))
+            if state.closed is not None and state.closed.closed_at is not None:
+                left[state.closed.id] = to_ms(state.closed.closed_at)
+            if state.incident is not None:
+                left[state.incident.id] = None
+    return left
 
 
 def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[tuple[str, Incident]]:
@@ -184,7 +203,7 @@ def change_verdict(connection: sqlite3.Connection, number: int, verdict: Verdict
 
 def _incident(*columns: Any) -> Incident:
     number, opened, notified, closed, acknowledged, cause, causes, severity, failed, verdict, *ending = columns
-    is_unwatched, unchecked = ending
+    is_unwatched, unchecked, is_unstable, fails_for, fails_every = ending
     with reading("an incident"):
         return Incident(
             id=number,
@@ -199,4 +218,15 @@ def _incident(*columns: Any) -> Incident:
             verdict=verdict_from_json(json.loads(verdict)),
             is_unwatched=bool(is_unwatched),
             unchecked=tuple((from_ms(start), from_ms(end)) for start, end in json.loads(unchecked)),
+            is_unstable=bool(is_unstable),
+            fails_for=_span(fails_for),
+            fails_every=_span(fails_every),
         )
+
+
+def _in_ms(span: timedelta | None) -> int | None:
+    return None if span is None else span // timedelta(milliseconds=1)
+
+
+def _span(ms: int | None) -> timedelta | None:
+    return None if ms is None else timedelta(milliseconds=ms)

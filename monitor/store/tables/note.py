@@ -10,7 +10,7 @@ from datetime import datetime
 
 from monitor.alerts.notification import Notification, NotificationKind
 from monitor.incidents.rules import standing
-from monitor.incidents.state import IncidentState, state_from_json, state_to_json
+from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.tables import incidents
 from monitor.store.tables.outbox import WAITING, as_text, enqueue
@@ -24,15 +24,19 @@ def note_of_memory(connection: sqlite3.Connection) -> bytes:
 
     Where there is too much of it, what is open or not told to everybody is noted first.
     """
-    numbers = connection.execute(
-        "SELECT id, database_id FROM incident WHERE id >= ? OR (closed_ms IS NOT NULL AND id IN"
-        " (SELECT json_extract(state, '$.incident.id') FROM file_state))"
+    left = incidents.left_in_file(connection)
+    found = connection.execute(
+        "SELECT id, database_id, closed_ms FROM incident"
         " ORDER BY closed_ms IS NULL OR EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id"
-        " AND delivered_ms IS NULL AND given_up_ms IS NULL) DESC, id DESC LIMIT ?",
-        (incidents.FIRST_IN_MEMORY, _MOST),
+        " AND delivered_ms IS NULL AND given_up_ms IS NULL) DESC, id DESC"
     )
+    only_here = [
+        (number, database)
+        for number, database, closed_ms in found
+        if number >= incidents.FIRST_IN_MEMORY or closed_ms != left.get(number, closed_ms)
+    ]
     rows = []
-    for number, database in sorted(numbers.fetchall()):
+    for number, database in sorted(only_here[:_MOST]):
         name, incident = incidents.find_incident(connection, number) or ("", None)
         state, checked_at = incidents.read_state(connection, database)
         closed_at = None if incident is None else incident.closed_at
@@ -69,16 +73,18 @@ def take_up(connection: sqlite3.Connection, note: bytes, channels: Iterable[str]
         if incident is None:
             continue
         known = incidents.find_incident(connection, incident.id)
-        if known is not None and (closed_at is None or known[1].closed_at is not None):
+        before, last_at = incidents.read_state(connection, database)
+        is_newer = last_at is None or last_at < checked_at
+        if known is not None and not _goes_on(known[1], closed_at, is_newer=is_newer):
             continue
-        before, _ = incidents.read_state(connection, database)
         if closed_at is None:
             if before.incident is not None:
                 continue
             incidents.write_state(connection, database, state, checked_at)
             what = "goes on"
         else:
-            incident = replace(incident if known is None else known[1], closed_at=closed_at)
+            is_open = known is not None and known[1].closed_at is None
+            incident = replace(known[1] if known and is_open else incident, closed_at=closed_at)
             if before.incident is not None and before.incident.id == incident.id:
                 incidents.write_state(connection, database, IncidentState(), checked_at)
             what = "is over"
@@ -92,12 +98,19 @@ def take_up(connection: sqlite3.Connection, note: bytes, channels: Iterable[str]
         yield f"incident {incident.id} of {name} was told while the history could not be written, and {what}"
 
 
+def _goes_on(known: Incident, closed_at: datetime | None, *, is_newer: bool) -> bool:
+    """True where memory saw more of an incident than the file: its end, or, `is_newer`, that it opened again."""
+    if known.closed_at is None:
+        return closed_at is not None
+    return is_newer and (closed_at is None or closed_at > known.closed_at)
+
+
 def _kinds_delivered(connection: sqlite3.Connection, incident: int) -> dict[str, list[str]]:
-    """What was delivered of an incident, by channel."""
+    """What was delivered of an incident, by channel, the latest last."""
     told: dict[str, list[str]] = {}
     for channel, kind in connection.execute(
-        "SELECT DISTINCT channel, kind FROM outbox WHERE incident_id = ? AND delivered_ms IS NOT NULL"
-        " ORDER BY channel, kind",
+        "SELECT channel, kind FROM outbox WHERE incident_id = ? AND delivered_ms IS NOT NULL"
+        " GROUP BY channel, kind ORDER BY channel, max(id)",
         (incident,),
     ):
         told.setdefault(channel, []).append(kind)
@@ -116,6 +129,8 @@ def _note_delivered(
     )
     connection.execute(
         "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, delivered_ms)"
-        f" SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE {is_this})",
-        (*key, as_text(notification), to_ms(now)),
+        # What opened again is told as over again.
+        f" SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE {is_this} AND id > ifnull("
+        "(SELECT max(id) FROM outbox WHERE channel = ?1 AND incident_id = ?2 AND kind = ?6 AND kind <> ?3), 0))",
+        (*key, as_text(notification), to_ms(now), NotificationKind.REOPENED.value),
     )

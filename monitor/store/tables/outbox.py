@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
+from monitor.alerts.notification import Notification, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
     Delivery,
@@ -83,14 +83,17 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
 
     All channels tell the same. False where there was none to reword.
     """
-    has_begun = connection.execute(
-        "SELECT 1 FROM outbox WHERE incident_id = ? AND attempts > 0 LIMIT 1", (incident,)
-    ).fetchone()
     rows = connection.execute(
         f"SELECT id, notification FROM outbox WHERE incident_id = ? AND {WAITING}"
         " AND attempts = 0 AND tried_ms IS NOT NULL AND last_error IS NULL",
         (incident,),
     ).fetchall()
+    # One that opened again was told before; the messages of one event have the same moment.
+    has_begun = connection.execute(
+        "SELECT 1 FROM outbox WHERE incident_id = ?1 AND attempts > 0 AND created_ms ="
+        f" (SELECT max(created_ms) FROM outbox WHERE incident_id = ?1 AND {WAITING}) LIMIT 1",
+        (incident,),
+    ).fetchone()
     connection.executemany(
         "UPDATE outbox SET notification = ?, tried_ms = NULL, due_ms = NULL WHERE id = ?",
         [(text if has_begun else as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
@@ -206,9 +209,7 @@ def _is_unproven(waiting: Sequence[OutboxMessage]) -> bool:
     """
     notifications = [message.notification for message in waiting]
     is_over = any(one.until is not None for one in notifications)
-    return not is_over and any(
-        one.nothing_reached and one.kind is NotificationKind.OPENED for one in notifications
-    )
+    return not is_over and any(one.nothing_reached and one.kind.is_opening for one in notifications)
 
 
 def _fails_now(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], since: datetime) -> bool:

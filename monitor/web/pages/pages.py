@@ -16,12 +16,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from monitor.alerts.text import unchecked_words
+from monitor.alerts.text import pattern_words, unchecked_words
 from monitor.checks.budget import FREE_PLAN_COMMANDS
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_duration, format_time, iso, write_duration
 from monitor.report.formatting import (
     Redactor,
+    format_causes,
     format_incident_checks,
     format_minute,
     format_ms,
@@ -166,6 +167,8 @@ def _bar(width: float, kind: str) -> Markup:
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
+    "causes": format_causes,
+    "pattern": lambda incident: pattern_words(incident.fails_for, incident.fails_every),
     "checks_failed": format_incident_checks,
     "unchecked": unchecked_words,
     "upper_first": lambda text: text[:1].upper() + text[1:],

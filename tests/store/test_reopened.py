@@ -1,0 +1,122 @@
+"""An incident that opens again within the time of flapping: in the file, in memory, through kills and versions."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor.checks.observation import Outcome
+from monitor.config.settings import AlertSettings
+from tests.judging import QUICK_RULES
+from tests.store.conftest import StoreSetup
+from tests.store.disks import locked
+
+OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
+ALERTS = AlertSettings.model_validate(QUICK_RULES | {"flapping": {"times": 8, "within": "20m"}})
+# What is unstable is over after half of `flapping.within`.
+LONG_FINE = [OK] * 11
+
+
+@pytest.fixture(autouse=True)
+def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a lock is waited for is not what is tested."""
+    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[StoreSetup]:
+    """Incident 1 was opened, closed, and told to everybody."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    setup.checks(REJECTED, REJECTED, OK, OK)
+    for channel in setup.channels:
+        setup.deliver(channel)
+    yield setup
+    setup.store.close()
+
+
+def test_it_keeps_its_number_and_its_row_through_a_restart(setup: StoreSetup) -> None:
+    """Unstable from then on; its end is told again."""
+    assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+    setup.restart_after_a_kill()
+    [(_, incident)] = setup.store.incidents()
+    assert (incident.id, incident.is_unstable, incident.closed_at) == (1, True, None)
+    assert setup.checks(*LONG_FINE) == ["closed"]
+    assert setup.deliver() == ["1 missed"]
+    assert setup.shell("SELECT count(*), count(closed_at) FROM incident_log") == [(1, 1)]
+
+
+def test_what_memory_opened_again_goes_on_after_a_kill(setup: StoreSetup) -> None:
+    """Whoever heard that it is back hears its end; whoever did not is told where it stands."""
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+        assert "1 reopened" in setup.deliver("slack")
+    setup.restart_after_a_kill()
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], ["1 ongoing"])
+    assert setup.checks(*LONG_FINE) == ["closed"]
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == (["1 closed"], ["1 closed"])
+    setup.restart_after_a_kill()
+    assert setup.deliver() == []
+
+
+def test_what_memory_opened_and_closed_again_is_not_told_again_after_a_kill(setup: StoreSetup) -> None:
+    """And its row has the later end."""
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+        setup.deliver("slack")
+        assert setup.checks(*LONG_FINE) == ["closed"]
+        assert "1 closed" in setup.deliver("slack")
+    [(before,)] = setup.shell("SELECT closed_at FROM incident_log")
+    setup.restart_after_a_kill()
+    assert setup.deliver("slack") == []
+    [(after,)] = setup.shell("SELECT closed_at FROM incident_log")
+    assert after > before
+    assert setup.store.incidents() == []
+
+
+def test_what_memory_opened_again_is_open_in_the_file_once_that_can_be_written(setup: StoreSetup) -> None:
+    """The file still has it as closed."""
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+    setup.check(REJECTED)
+    assert not setup.in_memory()
+    assert setup.shell("SELECT id FROM incident_log WHERE closed_at IS NULL") == [(1,)]
+    setup.restart()
+    assert setup.deliver()[-1] == "1 reopened"
+    assert setup.checks(*LONG_FINE) == ["closed"]
+    assert setup.deliver() == ["1 closed"]
+
+
+def test_its_message_waits_for_the_diagnosis_as_the_first_one_does(setup: StoreSetup) -> None:
+    """That the first was sent long ago does not send it without."""
+    setup.check(REJECTED)
+    setup.check(REJECTED, hold=timedelta(seconds=10))
+    assert setup.deliver() == []
+    setup.store.release(1, None)
+    assert setup.deliver() == ["1 reopened"]
+
+
+def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    """With an open incident, and a state that knows nothing of evidence or of what is fine."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    setup.checks(OK, REJECTED, REJECTED)
+    setup.deliver()
+    setup.store.close()
+    with closing(sqlite3.connect(setup.path, isolation_level=None)) as shell:
+        for column in ("is_unstable", "fails_for_ms", "fails_every_ms"):
+            shell.execute(f"ALTER TABLE incident DROP COLUMN {column}")
+        shell.execute("PRAGMA user_version = 2")
+        [(text,)] = shell.execute("SELECT state FROM incident_state")
+        new = {"evidence", "runs", "fine", "closed", "known_at"}
+        old = {key: value for key, value in json.loads(text).items() if key not in new}
+        shell.execute("UPDATE incident_state SET state = ?", (json.dumps(old),))
+    setup.restart_after_a_kill()
+    assert [incident.is_unstable for _, incident in setup.store.incidents()] == [False]
+    assert setup.checks(REJECTED, OK, OK) == ["closed"]
+    assert setup.deliver() == ["1 closed"]
+    setup.store.close()
