@@ -31,7 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.faulty_server import Certificates
-from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack
+from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack, until
 
 TOKEN = "AXcontract0Token0fTests=="
 READ_ONLY = "AXcontract0ReadOnly0Token0=="
@@ -68,7 +68,6 @@ NOT_BUILT_YET: dict[str, Any] = {
         alerts.language alerts.group_within
         channels[0].template channels[1].only channels[1].severities channels[2].type
         """,
-    "addresses": (("POST", "/incidents/1/ack", 405),),
 }
 
 
@@ -825,10 +824,17 @@ def test_the_json_of_the_databases_speaks_as_check_does(site: Site) -> None:
     assert found == {"main": ("ok", True), "cache": ("token_rejected", False)}
 
 
-@pytest.mark.parametrize(("method", "address", "status"), NOT_BUILT_YET["addresses"])
-def test_an_address_that_is_not_built_yet_is_refused(site: Site, method: str, address: str, status: int) -> None:
-    """As any other that is not there, or any other method."""
-    assert site.ask(method, address)[0] == status
+def test_an_incident_is_acknowledged_by_a_post_where_a_password_is_set(site: Site, locked: Site) -> None:
+    """With the password and from no other site; nothing else is taken there, and without one nothing at all."""
+    login = {"Authorization": f"Basic {b64encode(f':{PASSWORD}'.encode()).decode()}"}
+    until(lambda: "token_rejected" in locked.ask("GET", "/api/databases", **login)[2], "the incident")
+    for headers, status in (({}, 401), ({**login, "Sec-Fetch-Site": "cross-site"}, 403), (login, 303)):
+        assert '"acknowledged_at":null' in locked.ask("GET", "/api/databases", **login)[2]
+        assert locked.ask("POST", "/incidents/1/ack", **headers)[0] == status
+    assert '"acknowledged_at":null' not in locked.ask("GET", "/api/databases", **login)[2]
+    assert locked.ask("GET", "/incidents/1/ack", **login)[0] == 405
+    assert locked.ask("POST", "/incidents/99/ack", **login)[0] == 404
+    assert (site.ask("GET", "/incidents/1/ack")[0], site.ask("POST", "/incidents/1/ack")[0]) == (405, 403)
 
 
 # ---- Metrics ---------------------------------------------------------------------------------------------

@@ -210,7 +210,9 @@ class Overview:
     def __init__(self, settings: Settings, store: Store, store_thread: StoreThread, clock: Clock) -> None:
         self._settings = settings
         self._archive = Archive(settings, file=store, clock=clock)
+        self._store = store
         self._store_thread = store_thread
+        self._clock = clock
 
     async def statuses(self) -> tuple[DatabaseStatus, ...]:
         """Each database of the settings, in their order, one by one: checks to be recorded come in between."""
@@ -239,6 +241,15 @@ class Overview:
 
     async def past_incidents(self) -> tuple[tuple[str, Incident], ...]:
         return await self._store_thread.run(self._archive.past_incidents)
+
+    async def acknowledge(self, number: int) -> tuple[str, bool] | None:
+        """Acknowledge an incident: its database's name, and false where it is over; `None` where there is none."""
+
+        def work() -> tuple[str, bool] | None:
+            found = self._store.find_incident(number)
+            return None if found is None else (found[0], self._store.acknowledge_incident(number, self._clock()))
+
+        return await self._store_thread.run(work)
 
     async def totals(self) -> Totals:
         return await self._store_thread.run(self._archive.totals)

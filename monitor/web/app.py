@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -33,7 +35,7 @@ from monitor.web.negotiation import is_known, prefers_gzip
 from monitor.web.pages.assets import ASSETS, Asset
 from monitor.web.pages.badge import BadgeKind, badge
 from monitor.web.pages.documents import databases_document, history_document, refusal_document, to_json
-from monitor.web.pages.summary import DatabasePage, PageSpan, card_of
+from monitor.web.pages.summary import DatabasePage, PageSpan, card_of, path_of
 from monitor.web.parameters import ParameterError, choice, history_query
 from monitor.web.server import PageServer
 
@@ -47,6 +49,8 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _YEAR_SECONDS = 365 * 86400
 _BADGE_SECONDS = 30
 _TITLE = PageSettings().title
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -64,7 +68,7 @@ def build_app(
     hosts: Iterable[str] = (),
     clock: Clock = now_utc,
 ) -> ASGIApp:
-    """The application. With a `password` everything but `/healthz` asks for it.
+    """The application. With a `password` everything but `/healthz` asks for it, and incidents can be acknowledged.
 
     `missed_checks` says how many checks the schedule has left out so far. `title` is the page's. `hosts` are names
     that no answer may hold.
@@ -82,13 +86,16 @@ def build_app(
                 "/badge/{name:path}.svg",
                 site.cached(site.badge, parameters=("show",), max_age_seconds=_BADGE_SECONDS),
             ),
+            # The guard lets nothing else through, nor this without a password.
+            Route("/incidents/{number}/ack", site.acknowledge, methods=["POST"]),
             Route("/openapi.json", site.cached(site.description)),
             Route("/api/databases", site.cached(site.databases)),
             Route("/api/databases/{name:path}/history", site.cached(site.history, parameters=None)),
             *(Route(asset.path, site.asset(asset)) for asset in ASSETS.values()),
         ],
         exception_handlers=dict.fromkeys(
-            (ParameterError, UnknownDatabaseError, TimeoutError, HTTPException, Exception), site.refuse
+            (ParameterError, IncidentError, UnknownDatabaseError, TimeoutError, HTTPException, Exception),
+            site.refuse,
         ),
     )
     # A redirect would repeat the Host header, which is the visitor's own text.
@@ -131,6 +138,7 @@ class _Site:
         self._redact = redact
         self._title = title
         self._clock = clock
+        self._is_private = is_private
         self._visibility = "private" if is_private else "public"
         self._cache = ResponseCache(clock=monotonic)
         # One thread at a time renders and compresses: a second one would only fight for the interpreter. The
@@ -142,7 +150,7 @@ class _Site:
         """To be called on the worker: 5 MB and 0.2 s that a page nobody opens does not cost."""
         from monitor.web.pages.pages import Pages
 
-        return Pages(self._redact, title=self._title)
+        return Pages(self._redact, title=self._title, can_acknowledge=self._is_private)
 
     async def front(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:
         """The page of all databases."""
@@ -207,6 +215,19 @@ class _Site:
 
         return await self._render(render, _JSON)
 
+    async def acknowledge(self, request: Request) -> Response:
+        """Acknowledge an open incident, then show its database's page. Once more is no mistake."""
+        number = request.path_params["number"]
+        found = await self._overview.acknowledge(int(number)) if _NUMBER.fullmatch(number) else None
+        if found is None:
+            raise IncidentError(HTTPStatus.NOT_FOUND, "No such incident", one_line(number, 20))
+        database, is_open = found
+        if not is_open:
+            raise IncidentError(HTTPStatus.CONFLICT, "It is over already", f"incident {number}, which is over")
+        _log.info("incident %s acknowledged on the page", number)
+        self._cache.forget()
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers={**_NO_STORE, "Location": path_of(database)})
+
     async def metrics(self, request: Request) -> Response:
         """The metrics, in the format that the `Accept` header asks for."""
         accept = request.headers.get("accept", "")
@@ -265,11 +286,22 @@ class _Site:
             return await on_daemon_thread(call, name="page")
 
 
+class IncidentError(Exception):
+    """An incident that cannot be acknowledged: the status, a title, and what was found in place of an open one."""
+
+    def __init__(self, status: HTTPStatus, title: str, found: str) -> None:
+        super().__init__(f"wanted an open incident, found {found}. Next: begin at /")
+        self.status = status
+        self.title = title
+
+
 def _refusal_of(request: Request, error: Exception) -> tuple[HTTPStatus, str, str]:
     """The status, a title, and what was wanted, found, and is next."""
     match error:
         case ParameterError():
             return HTTPStatus.BAD_REQUEST, "Not understood", str(error)
+        case IncidentError():
+            return error.status, error.title, str(error)
         case UnknownDatabaseError():
             name = one_line(request.path_params["name"], 60)
             text = f"wanted a database that is checked, found {name!r}. Next: see the list"

@@ -64,15 +64,24 @@ class ResponseCache:
         if task is not None and entry is not None and now < entry.made_at + _STALE_SECONDS:
             return entry.response
         if task is None:
-            task = self._making[key] = asyncio.create_task(self._make(key, make))
-            task.add_done_callback(lambda _: self._making.pop(key, None))
+            making = self._making
+            task = making[key] = asyncio.create_task(self._make(key, make))
+            task.add_done_callback(lambda _: making.pop(key, None))
         # A visitor who leaves does not cancel the work for the others.
         return await asyncio.shield(task)
 
+    def forget(self) -> None:
+        """Make every response anew that is asked for from now on, since something was changed just now."""
+        self._entries = {}
+        self._making = {}  # what is being made was read before
+
     async def _make(self, key: Hashable, make: Callable[[], Awaitable[CachedResponse]]) -> CachedResponse:
+        making = self._making
         async with asyncio.timeout(self._timeout_seconds), self._turn:
             began = self._clock()
             response = await make()
+        if making is not self._making:
+            return response  # something was changed since it was read
         now = self._clock()
         self._drop_old(now)
         fresh_until = now + max(_FRESH_SECONDS, _FRESH_PER_SECOND_OF_WORK * (now - began))

@@ -1,10 +1,11 @@
-"""Middleware around the whole application: the password, the allowed methods, and the security headers."""
+"""Middleware around the whole application: password, allowed methods, forged requests, security headers."""
 
 from __future__ import annotations
 
 import hmac
 import logging
 import math
+import re
 import time
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -20,22 +21,32 @@ from monitor.web.networks import network_behind_proxy
 _log = logging.getLogger(__name__)
 _WITHOUT_PASSWORD = "/healthz"
 _METHODS = ("GET", "HEAD")
+_ACKNOWLEDGE = re.compile(r"/incidents/[^/]+/ack")
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action {}; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": _POLICY.format("'none'"),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# Without a referrer a browser sends `Origin: null` with a form, even to its own site (Fetch, "append a request
+# `Origin` header").
+_HEADERS_WITH_FORMS = {
+    **_HEADERS,
+    "Content-Security-Policy": _POLICY.format("'self'"),
+    "Referrer-Policy": "same-origin",
+}
 
 
 class Guard:
     """With a `password`, every address but `/healthz` asks for it (Basic, any user name).
 
+    Only then something can be changed: an incident be acknowledged, by this page or by a program.
     Whoever guesses is slowed down. `clock` gives monotonic seconds.
     """
 
@@ -44,6 +55,7 @@ class Guard:
         self._clock = clock
         self._guesses = Guesses()
         self._password = None if password is None else password.encode()
+        self._headers = _HEADERS if password is None else _HEADERS_WITH_FORMS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +65,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -65,9 +77,23 @@ class Guard:
             refusal = self._password_refusal(scope, self._password)
             if refusal is not None:
                 return refusal
+        if _ACKNOWLEDGE.fullmatch(scope["path"]):
+            return self._change_refusal(scope)
         if scope["method"] not in _METHODS:
             text = f"wanted GET or HEAD, found {scope['method']}. Next: nothing here can be changed over HTTP"
             return PlainTextResponse(text + "\n", status_code=405, headers={"Allow": ", ".join(_METHODS)})
+        return None
+
+    def _change_refusal(self, scope: Scope) -> ASGIApp | None:
+        if scope["method"] != "POST":
+            text = f"wanted POST, found {scope['method']}. Next: press the button on the page"
+            return PlainTextResponse(text + "\n", status_code=405, headers={"Allow": "POST"})
+        if self._password is None:
+            text = "wanted a page with a password, found one that anybody may open. Next: set STATUS_PASSWORD"
+            return PlainTextResponse(text + "\n", status_code=403)
+        if _is_forged(Headers(scope=scope)):
+            text = "wanted a request of this page, found one of another site's. Next: open this page and try there"
+            return PlainTextResponse(text + "\n", status_code=403)
         return None
 
     def _password_refusal(self, scope: Scope, password: bytes) -> ASGIApp | None:
@@ -91,6 +117,19 @@ class Guard:
         text = "wanted the password of this page, found none or another one. Next: see STATUS_PASSWORD"
         challenge = {"WWW-Authenticate": 'Basic realm="upstash-monitor", charset="UTF-8"'}
         return PlainTextResponse(text + "\n", status_code=401, headers=challenge)
+
+
+def _is_forged(headers: Headers) -> bool:
+    """True for what a page of another site has a browser send, which adds the password by itself.
+
+    Browsers say which site's page it was: in Sec-Fetch-Site where the page came over TLS, in Origin with every
+    POST. What says neither is no browser. (The rule of Go's `http.CrossOriginProtection`.)
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site != "same-origin"
+    # Behind a proxy that ends TLS the scheme is another one.
+    return origin is not None and origin.lower().partition("://")[2] != headers.get("host", "").lower()
 
 
 def _given(authorization: str) -> bytes | None:

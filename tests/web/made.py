@@ -185,6 +185,14 @@ class MadeOverview(Overview):
         self.reads["status"] += 1
         return self._status(self._made(database))
 
+    async def acknowledge(self, number: int) -> tuple[str, bool] | None:
+        for name, made in self.databases.items():
+            if made.incident is not None and made.incident.id == number:
+                known = replace(made.incident, acknowledged_at=self.now)
+                self.databases[name] = replace(made, incident=known)
+                return name, made.incident.closed_at is None
+        return None
+
     async def totals(self) -> Totals:
         self.reads["totals"] += 1
         return TOTALS

@@ -62,10 +62,14 @@ _FOLDER = Path(__file__).parent / "templates"
 
 
 class Pages:
-    """The templates, compiled once. `redact` makes a foreign text fit to be shown."""
+    """The templates, compiled once. `redact` makes a foreign text fit to be shown.
 
-    def __init__(self, redact: Callable[[str], str], *, title: str) -> None:
+    With `can_acknowledge` an open incident has a button for that.
+    """
+
+    def __init__(self, redact: Callable[[str], str], *, title: str, can_acknowledge: bool = False) -> None:
         self._environment = _environment(redact)
+        self._environment.globals["can_acknowledge"] = can_acknowledge
         self._environment.globals["site_title"] = format_name(title)
 
     def front(
