@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import takewhile
 
+from monitor.alerts.holds import Hold
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.lib.times import format_duration
 
@@ -74,7 +76,10 @@ class DeliveryResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxMessage:
-    """One notification for one channel, waiting in the outbox. `last_error` is `None` while it is being sent."""
+    """One notification for one channel, waiting in the outbox. `last_error` is `None` while it is being sent.
+
+    One with a `hold` is not tried before that is over.
+    """
 
     id: int
     channel: str
@@ -84,6 +89,16 @@ class OutboxMessage:
     tried_at: datetime | None = None
     due_at: datetime | None = None
     last_error: str | None = None
+    hold: Hold | None = None
+
+    def is_held(self, now: datetime) -> bool:
+        """A clock that was set back must not hold a message: one from the future is not held."""
+        return self.hold is not None and self.created_at <= now < self.hold.until
+
+    @property
+    def ready_at(self) -> datetime:
+        """Since when it waits for nothing but its delivery."""
+        return self.created_at if self.hold is None else max(self.created_at, self.hold.until)
 
     @property
     def has_failed(self) -> bool:
@@ -137,11 +152,20 @@ def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> boo
     )
 
 
-def next_try(waiting: Sequence[OutboxMessage]) -> datetime | None:
+def until_held(waiting: Sequence[OutboxMessage], now: datetime) -> Sequence[OutboxMessage]:
+    """Those that came before the first that is held; all of them, which are then held, where that is the first."""
+    free = list(takewhile(lambda message: not message.is_held(now), waiting))
+    return free or waiting
+
+
+def next_try(waiting: Sequence[OutboxMessage], now: datetime) -> datetime | None:
     """When the outbox messages of one incident are due; `None` for at once.
 
-    A new message is due at once and takes along what waits of the same incident, unless one of them is being sent.
+    A new message is due at once and takes along what waits of the same incident, unless one of them is being sent,
+    or the first is held.
     """
+    if waiting[0].hold is not None and waiting[0].is_held(now):
+        return waiting[0].hold.until
     leases = [message.due_at for message in waiting if message.is_leased and message.due_at is not None]
     if leases:
         return max(leases)
@@ -217,14 +241,16 @@ def missed(
 
 def late_note(delivery: Delivery, now: datetime) -> str | None:
     """One line for a message that comes so late that its reader may wonder; `None` for one in time."""
-    late = now - min(message.created_at for message in delivery.messages)
+    late = now - min(message.ready_at for message in delivery.messages)
     if late < _LATE:
         return None
     return f"This comes {format_duration(late)} late: it could not be delivered before."
 
 
 def _is_due(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
-    return not is_under_way(waiting, now) and not all(_waits(message, now) for message in waiting)
+    if is_under_way(waiting, now) or waiting[0].is_held(now):
+        return False
+    return not all(_waits(message, now) for message in waiting)
 
 
 def _may_go_first(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
@@ -232,6 +258,7 @@ def _may_go_first(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
     return (
         has_failed
         and not is_under_way(waiting, now)
+        and not waiting[0].is_held(now)
         and not _last_try(waiting) <= now < _last_try(waiting) + FIRST_PAUSE
     )
 

@@ -96,7 +96,7 @@ class Diagnoser:
             releasing.add_done_callback(self._releasing.discard)
 
     def stop(self) -> None:
-        """Break off every examination; what is held is sent by whoever starts next, once its lease has run out."""
+        """Break off every examination; what is held is sent by whoever starts next, once its time is over."""
         for task in (*self._examining, *self._releasing):
             task.cancel()
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
@@ -100,7 +101,7 @@ class Store:
         What opens an incident is held back for `hold`, unless `release` comes before.
         """
         now = self._clock()
-        held = None if hold is None else (now, now + hold)
+        waits = None if hold is None else Hold(reason=HoldReason.DIAGNOSIS, until=now + hold)
 
         def work(connection: sqlite3.Connection) -> Recorded:
             database = incidents.database_id(connection, check.database)
@@ -112,8 +113,8 @@ class Store:
             if transition.incident is not None:
                 incidents.write_incident(connection, database, transition.incident)
             for notification in transition.notifications:
-                is_held = held if notification.kind.is_opening else None
-                outbox.enqueue(connection, notification, self._channels, is_held)
+                held = waits if notification.kind.is_opening else None
+                outbox.enqueue(connection, notification, self._channels, held)
             pause = timedelta(0) if checked_at is None else check.at - checked_at
             gap = pause if is_too_long(pause, interval) else None
             return Recorded(transition=transition, before=before, gap=gap)

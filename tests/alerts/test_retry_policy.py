@@ -166,9 +166,9 @@ def test_a_new_message_of_an_incident_takes_along_what_waits_of_it() -> None:
     [closing] = waiting(notification(CLOSED))
     assert chosen([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) == 1
     assert chosen([*leased(1, ago=SECOND), closing]) is None
-    assert next_try([*failed(1, ago=MINUTE, due_in=MINUTE), closing]) is None
-    assert next_try([*leased(1, ago=SECOND), closing]) == NOW - SECOND + LEASE
-    assert next_try(failed(1, ago=MINUTE, due_in=MINUTE)) == NOW + MINUTE
+    assert next_try([*failed(1, ago=MINUTE, due_in=MINUTE), closing], NOW) is None
+    assert next_try([*leased(1, ago=SECOND), closing], NOW) == NOW - SECOND + LEASE
+    assert next_try(failed(1, ago=MINUTE, due_in=MINUTE), NOW) == NOW + MINUTE
 
 
 def test_a_clock_that_was_set_back_holds_nothing() -> None:

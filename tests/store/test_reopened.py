@@ -19,6 +19,14 @@ from tests.store.disks import locked
 
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
 ALERTS = AlertSettings.model_validate(QUICK_RULES | {"flapping": {"times": 8, "within": "20m"}})
+# Columns that a file of version 2 does not have.
+ADDED_SINCE = (
+    ("incident", "is_unstable"),
+    ("incident", "fails_for_ms"),
+    ("incident", "fails_every_ms"),
+    ("outbox", "not_before_ms"),
+    ("outbox", "held_for"),
+)
 # What is unstable is over after half of `flapping.within`.
 LONG_FINE = [OK] * 11
 
@@ -108,8 +116,8 @@ def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
     setup.deliver()
     setup.store.close()
     with closing(sqlite3.connect(setup.path, isolation_level=None)) as shell:
-        for column in ("is_unstable", "fails_for_ms", "fails_every_ms"):
-            shell.execute(f"ALTER TABLE incident DROP COLUMN {column}")
+        for table, column in ADDED_SINCE:
+            shell.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         shell.execute("PRAGMA user_version = 2")
         [(text,)] = shell.execute("SELECT state FROM incident_state")
         new = {"evidence", "runs", "fine", "closed", "known_at"}

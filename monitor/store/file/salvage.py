@@ -182,7 +182,7 @@ def _reconcile_incidents(memory: sqlite3.Connection) -> None:
 Numbers = Mapping[int, int]
 _MESSAGE = (
     "channel, incident_id, kind, notification, created_ms, attempts, tried_ms, due_ms, delivered_ms, given_up_ms,"
-    " last_error, message_ref"
+    " last_error, message_ref, not_before_ms, held_for"
 )
 
 
@@ -303,7 +303,8 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
         if there is not None:
             file.execute(
                 "UPDATE outbox SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
-                " given_up_ms = ifnull(?, given_up_ms), last_error = ?, message_ref = ifnull(?, message_ref)"
+                " given_up_ms = ifnull(?, given_up_ms), last_error = ?, message_ref = ifnull(?, message_ref),"
+                " not_before_ms = ?, held_for = ?"
                 " WHERE id = ?",
                 (*progress, there),
             )

@@ -142,6 +142,7 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE incident ADD COLUMN is_unstable INTEGER;\n"
     "ALTER TABLE incident ADD COLUMN fails_for_ms INTEGER;\n"
     "ALTER TABLE incident ADD COLUMN fails_every_ms INTEGER;\n",
+    "ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;\nALTER TABLE outbox ADD COLUMN held_for TEXT;\n",
 )
 
 

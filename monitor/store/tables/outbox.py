@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import Notification, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
@@ -20,6 +21,7 @@ from monitor.alerts.retry_policy import (
     next_delivery,
     next_to_try,
     next_try,
+    until_held,
 )
 from monitor.incidents.rules import fails_since, is_recovering, standing
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
@@ -30,7 +32,9 @@ from monitor.store.tables.incidents import database_id, find_incident, read_stat
 WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
 # Neither claimed by somebody who is sending it right now, nor by somebody who was killed meanwhile.
 FREE = f"{WAITING} AND (tried_ms IS NULL OR due_ms IS NULL OR last_error IS NOT NULL)"
-_MESSAGE_COLUMNS = "id, channel, notification, created_ms, attempts, tried_ms, due_ms, last_error"
+_MESSAGE_COLUMNS = (
+    "id, channel, notification, created_ms, attempts, tried_ms, due_ms, last_error, not_before_ms, held_for"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,22 +55,19 @@ def enqueue(
     connection: sqlite3.Connection,
     notification: Notification,
     channels: Iterable[str],
-    held: tuple[datetime, datetime] | None = None,
+    hold: Hold | None = None,
 ) -> None:
-    """Add one message per channel, due at once, or `held` from one moment to another.
-
-    A held message has the columns of one that is leased, so that `claim` leaves it alone until the lease is over.
-    """
-    held_ms = (None, None) if held is None else tuple(map(to_ms, held))
+    """Add one message per channel, due at once or when the `hold` is over."""
+    held = (None, None) if hold is None else (to_ms(hold.until), hold.reason.value)
     row = (
         notification.incident,
         notification.kind.value,
         as_text(notification),
         to_ms(notification.created_at),
-        *held_ms,
+        *held,
     )
     connection.executemany(
-        "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, tried_ms, due_ms)"
+        "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, not_before_ms, held_for)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(name, *row) for name in channels],
     )
@@ -79,14 +80,14 @@ def has_title(connection: sqlite3.Connection, title: str, since: datetime) -> bo
 
 
 def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> bool:
-    """Make what is held of an incident due, reworded, unless a channel has begun to send it as it is.
+    """Make what waits for an incident's diagnosis due, reworded, unless a channel has begun to send it as it is.
 
     All channels tell the same. False where there was none to reword.
     """
     rows = connection.execute(
         f"SELECT id, notification FROM outbox WHERE incident_id = ? AND {WAITING}"
-        " AND attempts = 0 AND tried_ms IS NOT NULL AND last_error IS NULL",
-        (incident,),
+        " AND held_for = ? AND attempts = 0",
+        (incident, HoldReason.DIAGNOSIS.value),
     ).fetchall()
     # One that opened again was told before; the messages of one event have the same moment.
     has_begun = connection.execute(
@@ -95,7 +96,7 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
         (incident,),
     ).fetchone()
     connection.executemany(
-        "UPDATE outbox SET notification = ?, tried_ms = NULL, due_ms = NULL WHERE id = ?",
+        "UPDATE outbox SET notification = ?, not_before_ms = NULL, held_for = NULL WHERE id = ?",
         [(text if has_begun else as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
     )
     return bool(rows) and not has_begun
@@ -116,6 +117,7 @@ def claim(
         return None
     if is_stale(waiting, now):
         stale = [each for each in groups if is_stale(each, now) and not is_under_way(each, now)]
+        stale = [each for each in stale if not each[0].is_held(now)]
         delivery = missed(stale, [_standing(connection, each, now) for each in stale], now)
     else:
         delivery = next_delivery(waiting)
@@ -141,7 +143,7 @@ def next_due(
     connection: sqlite3.Connection, channel: str, now: datetime, known: Known = NOTHING_KNOWN
 ) -> datetime | None:
     """When the channel's next message may be tried, 1970 for one that is due; `None` when none waits for a try."""
-    moments = [next_try(waiting) or from_ms(0) for waiting in _ready(connection, channel, now, known)]
+    moments = [next_try(waiting, now) or from_ms(0) for waiting in _ready(connection, channel, now, known)]
     if not moments:
         return None
     return max(min(moments), channels.blocked_until(connection, channel) or from_ms(0))
@@ -149,8 +151,7 @@ def next_due(
 
 def waiting_since(connection: sqlite3.Connection) -> datetime | None:
     """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""
-    held_until = "CASE WHEN attempts = 0 AND tried_ms IS NOT NULL THEN due_ms END"
-    sql = f"SELECT min(ifnull({held_until}, created_ms)) FROM outbox WHERE {WAITING}"
+    sql = f"SELECT min(max(created_ms, ifnull(not_before_ms, 0))) FROM outbox WHERE {WAITING}"
     return from_ms_or_none(connection.execute(sql).fetchone()[0])
 
 
@@ -191,11 +192,16 @@ def by_incident(connection: sqlite3.Connection, channel: str) -> list[list[Outbo
     return list(groups.values())
 
 
-def _ready(connection: sqlite3.Connection, channel: str, now: datetime, known: Known) -> list[list[OutboxMessage]]:
-    """The waiting groups, without those that are told as they stand now while that is not known."""
+def _ready(
+    connection: sqlite3.Connection, channel: str, now: datetime, known: Known
+) -> list[Sequence[OutboxMessage]]:
+    """The waiting groups, without those that are told as they stand now while that is not known.
+
+    What is held of an incident and what came after it wait together.
+    """
     return [
         waiting
-        for waiting in by_incident(connection, channel)
+        for waiting in (until_held(each, now) for each in by_incident(connection, channel))
         if (not is_stale(waiting, now) or _is_known_now(connection, waiting, known.checked))
         and (not _is_unproven(waiting) or _fails_now(connection, waiting, now - known.recheck_within))
     ]
@@ -238,7 +244,7 @@ def _standing(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], 
 
 
 def _message(*columns: Any) -> OutboxMessage:
-    number, channel, notification, created, attempts, tried, due, error = columns
+    number, channel, notification, created, attempts, tried, due, error, not_before, held_for = columns
     with reading("an outbox message"):
         return OutboxMessage(
             id=number,
@@ -249,4 +255,5 @@ def _message(*columns: Any) -> OutboxMessage:
             tried_at=from_ms_or_none(tried),
             due_at=from_ms_or_none(due),
             last_error=error,
+            hold=Hold(until=from_ms(not_before), reason=HoldReason(held_for)) if held_for else None,
         )

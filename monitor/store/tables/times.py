@@ -17,7 +17,7 @@ _WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
 _COLUMNS = (
     ("incident_state", ("checked_ms",), "TRUE"),
     ("incident", ("opened_ms", "notified_ms", "acknowledged_ms"), "closed_ms IS NULL"),
-    ("outbox", ("created_ms", "tried_ms", "due_ms"), _WAITING),
+    ("outbox", ("created_ms", "tried_ms", "due_ms", "not_before_ms"), _WAITING),
     ("channel", ("broken_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
     ("connectivity_host", ("answered_ms",), "TRUE"),
 )
