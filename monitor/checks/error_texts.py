@@ -3,7 +3,7 @@
 Tails vary between versions and carry figures, beginnings do not. Where a text is known from few reports, the words
 that its kind cannot do without are asked for in place of a longer beginning.
 Sources: upstash.com/docs/redis/troubleshooting (a page for each), reports of users (Upstash documents no text for
-suspension, bandwidth, commands per second, NOPERM and what REST does not have), and Redis's source.
+suspension, its allowlist, bandwidth, commands per second, NOPERM and what REST does not have), and Redis's source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from functools import cache
 
 from monitor.checks.observation import Fact, Outcome
 
-_DOCS, _REPORT, _REDIS = "Upstash's docs", "reports", "Redis"
+_DOCS, _REPORT, _REDIS, _ASSUMED = "Upstash's docs", "reports", "Redis", "nobody; what it says is plain"
+
+_ALLOWED = "allowed|allowlist|allowlisted|whitelist|whitelisted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +105,9 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     _known("BUSY", Outcome.UNAVAILABLE),  # and neither BUSYGROUP nor BUSYKEY, which are about one key
     _known("MISCONF", Outcome.UNAVAILABLE),
     _known("NOREPLICAS", Outcome.UNAVAILABLE),
+    _known("NOTREADY", Outcome.UNAVAILABLE),  # a node of a cluster while slots move
+    # An allowlist; before 401 is asked, which would call it a matter of the token.
+    _known("", Outcome.ACCESS_DENIED, words=("ip|ips", "not", _ALLOWED), source=_ASSUMED),
     _known("DENIED", Outcome.ACCESS_DENIED, words=("protected mode",)),  # from other machines, without a password
     # What is wrong with the one command that was sent.
     _known("ERR string exceeds maximum allowed size", Outcome.COMMAND_ERROR, Fact.TOO_LARGE),

@@ -387,7 +387,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
     ),
     Outcome.OFFLINE: _entry(
         _YOURS,
-        "Neither the host nor a connectivity host was reached: our own network seems to be down.",
+        "Neither the host nor a connectivity host answers: our own network seems to be down.",
         _MACHINE_NETWORK,
         "If a firewall here lets nearly nothing out, set `connectivity` to hosts that it lets through.",
     ),

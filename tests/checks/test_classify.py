@@ -202,3 +202,11 @@ def test_the_details_here_are_those_of_the_module() -> None:
     worded = set(re.findall(r'return f?"((?:is|has|holds|begins|ends|names|cannot|does) [^"{]+)', source))
     tried = " ".join(result.detail for result in results())
     assert [words for words in worded if words.strip() not in tried] == []
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+@pytest.mark.parametrize("text", ["ERR IP address is not allowed", "Unauthorized: IP not in the allowlist"])
+def test_an_address_that_is_not_allowed_is_no_matter_of_the_token(text: str, status: int) -> None:
+    """Whatever status it comes with: to replace the token would help nobody."""
+    result = classify(Observation(http_status=status, error_text=text), slow=None)
+    assert (result.outcome, result.detail) == (Outcome.ACCESS_DENIED, text)
