@@ -58,7 +58,6 @@ NOT_BUILT_YET: dict[str, Any] = {
           group_within: 60s
         channels:
           - {type: webhook, url: "https://example.com/x", template: "{{ title }}"}
-          - {type: log, only: [main], severities: [critical]}
           - {type: apprise, url: "ntfy://x"}
         maintenance: [{cron: "0 3 * * SUN", for: 2h, timezone: Europe/Berlin}]
         state: {url: "https://h.upstash.io", token: AXt}
@@ -66,7 +65,7 @@ NOT_BUILT_YET: dict[str, Any] = {
     "refused": """
         state maintenance
         alerts.language alerts.group_within
-        channels[0].template channels[1].only channels[1].severities channels[2].type
+        channels[0].template channels[1].type
         """,
 }
 

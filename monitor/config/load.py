@@ -107,6 +107,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     _take_given(values, document.values, environ, mistakes)
     _apply_defaults(values, mistakes)
     _find_equal_names(values, mistakes)
+    _find_unknown_databases(values, mistakes)
     _check_certificates(environ, mistakes)
     is_file_right = not mistakes.by_place
     settings = _validated(Settings, values, (), mistakes)
@@ -287,6 +288,25 @@ def _find_equal_names(values: dict[str, Any], mistakes: Mistakes) -> None:
                 mistakes.add((key, number, "name"), wanted="a name that no other has", found=found, next_step=step)
             elif isinstance(name, str):
                 names.add(name)
+
+
+def _find_unknown_databases(values: dict[str, Any], mistakes: Mistakes) -> None:
+    """A channel's `only` names databases of this file."""
+    databases, channels = (
+        values[key] if isinstance(values[key], list) else [] for key in ("databases", "channels")
+    )
+    known = [one["name"] for one in databases if isinstance(one, dict) and isinstance(one.get("name"), str)]
+    for number, channel in enumerate(channels):
+        names = channel.get("only") if isinstance(channel, dict) else None
+        for position, name in enumerate(names if isinstance(names, list) else ()):
+            if isinstance(name, str) and name not in known:
+                near = nearest(name, known)
+                mistakes.add(
+                    ("channels", number, "only", position),
+                    wanted="the name of a database",
+                    found=repr(name) if is_word(name) else "another text",
+                    next_step=f"did you mean {near}?" if near else f"name one of {', '.join(known)}",
+                )
 
 
 def _with_variables(settings: Settings, mistakes: Mistakes) -> Settings:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from monitor.config.channel_values import WrongValueError
 from monitor.config.settings import (
     AlertSettings,
+    ChannelRouting,
     DatabaseDefaults,
     DatabaseSettings,
     LogSettings,
@@ -282,7 +283,7 @@ def _known_keys(inside: Place) -> list[str]:
         case ("defaults",):
             return list(DatabaseDefaults.model_fields)
         case ("channels", _, str(channel)):
-            return list(CHANNELS[channel].model_fields)
+            return sorted(CHANNELS[channel].model_fields, key=ChannelRouting.model_fields.__contains__)
         case ("alerts", str(rule)):
             rules: Any = AlertSettings.model_fields[rule].annotation
             return [field.alias or name for name, field in rules.model_fields.items()]

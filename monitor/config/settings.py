@@ -170,7 +170,18 @@ class AlertSettings(_Section):
     )
 
 
-class SlackSettings(_Section):
+class ChannelRouting(_Section):
+    """What every channel may have: which notifications it is meant to hear."""
+
+    only: tuple[str, ...] = Field(
+        (), min_length=1, description="The databases that it is told of, by name; left out: all."
+    )
+    severities: tuple[Literal["critical", "warning"], ...] = Field(
+        (), min_length=1, description="How severe what it is told of must be; left out: all."
+    )
+
+
+class SlackSettings(ChannelRouting):
     """A Slack incoming webhook."""
 
     type: Literal["slack"]
@@ -181,7 +192,7 @@ class SlackSettings(_Section):
     )
 
 
-class TelegramSettings(_Section):
+class TelegramSettings(ChannelRouting):
     """A Telegram bot and the chat it writes to."""
 
     type: Literal["telegram"]
@@ -192,7 +203,7 @@ class TelegramSettings(_Section):
     api_url: BotApiUrl = Field("https://api.telegram.org", description="Another Bot API server.")
 
 
-class WebhookSettings(_Section):
+class WebhookSettings(ChannelRouting):
     """Any other receiver: the notification as JSON."""
 
     type: Literal["webhook"]
@@ -200,7 +211,7 @@ class WebhookSettings(_Section):
     url: SecretUrl = Field(description="Where the notification is posted as JSON.")
 
 
-class LogSettings(_Section):
+class LogSettings(ChannelRouting):
     """The log as a channel; used by itself when no other channel is configured."""
 
     type: Literal["log"]

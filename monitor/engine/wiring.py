@@ -16,6 +16,7 @@ from loguru import logger
 
 from monitor.alerts.channel import Channel, LogChannel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.routing import Route
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.text import Origin
@@ -274,6 +275,7 @@ def open_store(
         clock=clock,
         notify_unwritable=notify_unwritable,
         recheck_within=recheck_within,
+        routes=routes_of(settings),
     )
 
 
@@ -291,6 +293,15 @@ def _unusable(part: UnusablePart, now: datetime) -> Notification:
 def channels_of(settings: Settings) -> tuple[ChannelSettings, ...]:
     """The channels of the settings, or the log when there are none."""
     return settings.channels or (LogSettings(type="log"),)
+
+
+def routes_of(settings: Settings) -> dict[str, Route]:
+    """Which databases and severities each channel takes that does not take all."""
+    return {
+        channel.name: Route(only=frozenset(channel.only), severities=frozenset(map(Severity, channel.severities)))
+        for channel in settings.channels
+        if channel.only or channel.severities
+    }
 
 
 def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
+from monitor.alerts.routing import EVERYTHING, Routes
 from monitor.checks.observation import Check
 from monitor.diagnosis.verdicts import Diagnosis
 from monitor.incidents.rules import acknowledge, unwatched
@@ -53,7 +54,8 @@ class Recorded:
 class Store:
     """The history, the state of every database and the outbox. Every call is one transaction.
 
-    `channels` get an outbox message for each notification. `log(level, text)` takes what an operator should read.
+    `channels` get an outbox message for each notification that their `routes` take. `log(level, text)` takes what
+    an operator should read.
     `notify_unwritable` also sends a notification when the program goes on from memory; a program that starts
     afresh every few minutes would repeat it each time. What may be our own network's trouble is told
     `recheck_within` so much of a check that found it again.
@@ -69,8 +71,10 @@ class Store:
         clock: Callable[[], datetime],
         notify_unwritable: bool = True,
         recheck_within: timedelta = _RECHECK_WITHIN,
+        routes: Routes | None = None,
     ) -> None:
         self._channels = tuple(channels)
+        self._routes: Routes = routes or {}
         self._clock = clock
         self._log = log
         self._notify_unwritable = notify_unwritable
@@ -114,7 +118,7 @@ class Store:
                 incidents.write_incident(connection, database, transition.incident)
             for notification in transition.notifications:
                 held = waits if notification.kind.is_opening else None
-                outbox.enqueue(connection, notification, self._channels, held)
+                self._tell(connection, notification, held)
             pause = timedelta(0) if checked_at is None else check.at - checked_at
             gap = pause if is_too_long(pause, interval) else None
             return Recorded(transition=transition, before=before, gap=gap)
@@ -164,9 +168,9 @@ class Store:
         return self._do(work)
 
     def enqueue(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
-        """Add a notification that no check led to, for all channels or for those named."""
+        """Add a notification that no check led to, for those of all channels, or of those named, that take it."""
         names = self._channels if channels is None else tuple(channels)
-        self._do(lambda connection: outbox.enqueue(connection, notification, names))
+        self._do(lambda connection: channel_changes.tell(connection, notification, names, self._routes))
 
     def enqueue_once_a_day(self, notification: Notification) -> None:
         """Add a notification for all channels, unless one of the same title was added within the last day."""
@@ -174,7 +178,7 @@ class Store:
 
         def work(connection: sqlite3.Connection) -> None:
             if not outbox.has_title(connection, notification.title, since):
-                outbox.enqueue(connection, notification, self._channels)
+                self._tell(connection, notification)
 
         self._do(work)
 
@@ -222,14 +226,17 @@ class Store:
             if latest is not None and latest > now + _CLOCK_STEP:
                 move_times(connection, now - latest)
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
-            lines += take_up(connection, self._reserve.read(), self._channels, now)
+            lines += take_up(connection, self._reserve.read(), self._channels, now, self._routes)
             lines += self._end_unwatched(connection, databases, now)
             for channel, number in channel_changes.settle_removed(
                 connection, (*self._channels, *left_out), now
             ).items():
                 lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
             for channel in self._channels:
-                for incident in channel_changes.bring_up_to_date(connection, channel, destinations[channel], now):
+                route = self._routes.get(channel, EVERYTHING)
+                for incident in channel_changes.bring_up_to_date(
+                    connection, channel, destinations[channel], now, route
+                ):
                     lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
             outbox.retry_now(connection)
             return lines
@@ -366,4 +373,12 @@ class Store:
             severity=Severity.WARNING,
             steps=(trouble.next_step,),
         )
-        outbox.enqueue(connection, notification, self._channels)
+        self._tell(connection, notification)
+
+    def _tell(
+        self,
+        connection: sqlite3.Connection,
+        notification: Notification,
+        hold: Hold | None = None,
+    ) -> None:
+        channel_changes.tell(connection, notification, self._channels, self._routes, hold)

@@ -56,6 +56,27 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
         ("defaults: {interval: 500ms}\n", ["defaults.interval (line 1): wanted at least 1s, found '500ms'"]),
         ("databases:\n  - {name: a}\n  - {name: a}\n", [f"databases[1].name (line 3): {TWIN.format('a')}"]),
         (
+            "databases:\n  - {name: main}\n  - {name: cache}\n"
+            "channels:\n  - {type: log, only: [cahce, nothing-like-it, x9], severities: [critcal]}\n",
+            [
+                "channels[0].only[0] (line 5): wanted the name of a database, found 'cahce'."
+                " Next: did you mean cache?",
+                "channels[0].only[1] (line 5): wanted the name of a database, found 'nothing-like-it'."
+                " Next: name one of main, cache",
+                "channels[0].only[2] (line 5): wanted the name of a database, found another text."
+                " Next: name one of main, cache",
+                "channels[0].severities[0] (line 5): wanted one of critical, warning, found 'critcal'."
+                " Next: did you mean critical?",
+            ],
+        ),
+        (
+            "channels:\n  - {type: log, only: [], severities: critical}\n",
+            [
+                "channels[0].only (line 2): wanted at least one entry, found a list",
+                "channels[0].severities (line 2): wanted a list, found a text that is not shown",
+            ],
+        ),
+        (
             "channels:\n  - {type: log}\n  - {type: log, name: log}\n",
             [f"channels[1].name (line 3): {TWIN.format('log')}"],
         ),

@@ -28,7 +28,7 @@ from monitor.config.channel_values import slack_warning
 from monitor.config.load import Configuration, is_forgotten_between_runs, readable_secrets, warnings
 from monitor.config.mistakes import Mistake
 from monitor.config.schema import file_schema
-from monitor.config.settings import DatabaseDefaults, DatabaseSettings, Settings, SlackSettings
+from monitor.config.settings import ChannelRouting, DatabaseDefaults, DatabaseSettings, Settings, SlackSettings
 from monitor.config.strict_yaml import write_values
 from monitor.lib.text import Scrubber
 from monitor.lib.times import write_duration
@@ -62,6 +62,7 @@ def check(context: click.Context) -> None:
     for line in (
         *warnings(settings, os.environ),
         *_slack_warnings(settings),
+        *_untold(settings),
         *_history_warnings(settings),
         *unreachable(settings),
         *_open_file(context),
@@ -125,6 +126,19 @@ def _slack_warnings(settings: Settings) -> Iterator[str]:
             yield f"channel {channel.name}: {text}"
 
 
+def _untold(settings: Settings) -> Iterator[str]:
+    """Databases whose outages are told to nobody, because of what the channels are meant to hear."""
+    for database in settings.databases:
+        if settings.channels and not any(
+            (not one.only or database.name in one.only) and (not one.severities or "critical" in one.severities)
+            for one in settings.channels
+        ):
+            yield (
+                f"nobody is told when {database.name} fails. "
+                "Next: see `only` and `severities` of the channels, or add one of type log"
+            )
+
+
 def _history_warnings(settings: Settings) -> Iterator[str]:
     """What may be otherwise by the time that the program starts, or for the user that it runs as."""
     found = mistake_in(Path(settings.history.path))
@@ -136,12 +150,18 @@ def shown(settings: Settings) -> dict[str, Any]:
     """The settings as plain values, secrets masked; what is left out has none."""
     values: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
     values["databases"] = [_own_keys_first(database) for database in values["databases"]]
+    values["channels"] = [_without_routing_of_all(channel) for channel in values["channels"]]
     return values
 
 
 def _own_keys_first(database: dict[str, Any]) -> dict[str, Any]:
     database = {"canary": "off", **database}  # off is no value, and yet not left out
     return {key: database[key] for key in sorted(database, key=DatabaseDefaults.model_fields.__contains__)}
+
+
+def _without_routing_of_all(channel: dict[str, Any]) -> dict[str, Any]:
+    routing = {key: channel.pop(key) for key in ChannelRouting.model_fields}
+    return channel | {key: value for key, value in routing.items() if value}
 
 
 def _results(database: DatabaseSettings) -> Iterator[CheckResult]:

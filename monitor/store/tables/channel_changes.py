@@ -1,13 +1,16 @@
-"""What a change of the configured channels leads to: given up, or told where things stand."""
+"""Who is told: the channels that are meant to hear it, and what a change of the channels leads to."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from monitor.alerts.notification import NotificationKind
+from monitor.alerts.holds import Hold
+from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.retry_policy import STALE_AFTER
+from monitor.alerts.routing import EVERYTHING, Route, Routes, receivers
 from monitor.incidents.rules import standing
 from monitor.lib.times import to_ms
 from monitor.store.tables import channels
@@ -15,7 +18,31 @@ from monitor.store.tables.incidents import read_incidents
 from monitor.store.tables.outbox import WAITING, enqueue
 
 _NOT_CONFIGURED = "the channel is not configured any more"
+# What may be the first that a channel with a route takes of an incident.
+_MAY_BE_NEW = (NotificationKind.CHANGED, NotificationKind.REOPENED)
 _ENDS = (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.UNWATCHED)
+
+
+def tell(
+    connection: sqlite3.Connection,
+    notification: Notification,
+    configured: Sequence[str],
+    routes: Routes,
+    hold: Hold | None = None,
+) -> None:
+    """Enqueue for each channel that is meant to hear it, and for each that was told of the incident before.
+
+    A change makes an incident one that a channel takes which did not before: for that channel it opens.
+    """
+    takers = receivers(notification, configured, routes)
+    heard = who_heard(connection, notification.incident, configured) if notification.incident is not None else []
+    # One without a route was meant to hear of it all along, whatever became of that message.
+    newcomers = [name for name in takers if name in routes and name not in heard]
+    if notification.kind not in _MAY_BE_NEW:
+        newcomers = []
+    told = [name for name in configured if name in heard or (name in takers and name not in newcomers)]
+    enqueue(connection, notification, told, hold)
+    enqueue(connection, replace(notification, kind=NotificationKind.OPENED, before=None), newcomers, hold)
 
 
 def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:
@@ -39,11 +66,14 @@ def who_heard(connection: sqlite3.Connection, incident: int, configured: Iterabl
     return [name for name in configured if name in heard]
 
 
-def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: str, now: datetime) -> list[int]:
+def bring_up_to_date(
+    connection: sqlite3.Connection, channel: str, destination: str, now: datetime, route: Route = EVERYTHING
+) -> list[int]:
     """Enqueue where things stand for a channel that missed it; return the incidents that it is told of.
 
-    That is each open incident of which it was never told, as it is for a channel that is new, and for one whose
-    messages go to another `destination` than before; and the end of each whose beginning it was told.
+    That is each open incident of which it was never told and which its route takes, as it is for a channel that is
+    new, and for one whose messages go to another `destination` than before; and the end of each whose beginning it
+    was told.
     """
     is_replaced = channels.note_destination(connection, channel, destination)
     told = _told(connection, channel)
@@ -56,7 +86,10 @@ def bring_up_to_date(connection: sqlite3.Connection, channel: str, destination: 
         if is_heard if incident.closed_at is None else is_end_heard or not kinds:
             continue
         is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
-        enqueue(connection, standing(incident, name, now, missed=is_late), (channel,))
+        notification = standing(incident, name, now, missed=is_late)
+        if incident.closed_at is None and not route.takes(notification):
+            continue
+        enqueue(connection, notification, (channel,))
         missing.append(incident.id)
     return missing
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from monitor.alerts.notification import Notification, NotificationKind
+from monitor.alerts.routing import Routes, receivers
 from monitor.incidents.rules import standing
 from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
@@ -48,7 +49,9 @@ def note_of_memory(connection: sqlite3.Connection) -> bytes:
     return json.dumps(rows).encode()
 
 
-def take_up(connection: sqlite3.Connection, note: bytes, channels: Iterable[str], now: datetime) -> Iterable[str]:
+def take_up(
+    connection: sqlite3.Connection, note: bytes, channels: Sequence[str], now: datetime, routes: Routes
+) -> Iterable[str]:
     """Go on with what a kill would have lost; return a line for the log about each incident.
 
     What memory told is noted as delivered. An end that it saw is told to those who did not hear of it.
@@ -94,7 +97,8 @@ def take_up(connection: sqlite3.Connection, note: bytes, channels: Iterable[str]
             for kind in kinds:
                 _note_delivered(connection, replace(notification, kind=kind), channel, now)
         if closed_at is not None and known is None:
-            enqueue(connection, notification, [channel for channel in channels if channel not in told])
+            others = [channel for channel in receivers(notification, channels, routes) if channel not in told]
+            enqueue(connection, notification, others)
         yield f"incident {incident.id} of {name} was told while the history could not be written, and {what}"
 
 
