@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
-from aiohappyeyeballs import start_connection
-
-from monitor.checks.connection import ProbeError, Resolver
+from monitor.checks.connection import ProbeError, Resolver, connect
 from monitor.checks.observation import ProbeFault
 from monitor.lib.limits import own_limit
 
@@ -49,7 +47,7 @@ class ConnectivityProbe:
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._resolver.resolve(host.strip("[]"), int(port))
-                sock = await start_connection(addresses)
+                sock = await connect(addresses)
         except OSError as error:  # TimeoutError and socket.gaierror are OSErrors too
             return error
         sock.close()

@@ -47,19 +47,33 @@ def test_a_channel_that_is_added_is_told_of_each_open_incident(setup: StoreSetup
     setup.checks(REJECTED, REJECTED)
     assert setup.deliver("slack") == ["1 opened"]
     restart(setup, "slack", "telegram", "pager", after=timedelta(hours=3))
+    setup.checks(REJECTED)
     [told] = sent(setup, "pager")
     assert text(told).splitlines() == [
-        "🔴 main: still token rejected after 3 h 1 min · your move",
+        "🔴 main: still token rejected after 3 h 2 min · your move",
         "The database was reached and does not accept this token.",
-        "since 14:01:00 UTC, 2 checks failed",
-        *text(told).splitlines()[3:6],
+        "since 14:01:00 UTC, 3 checks failed",
+        "nobody checked 14:02:00 to 17:03:00 UTC",
+        *text(told).splitlines()[4:7],
         "incident 1 · ongoing",
     ]
-    assert setup.deliver("slack") == []
+    assert setup.deliver("slack") == ["1 reminder"]
     restart(setup)
     assert [setup.deliver(name) for name in ("pager", "slack")] == [[], []]
     setup.checks(OK, OK)
     assert [setup.deliver(name) for name in ("pager", "slack")] == [["1 closed"], ["1 closed"]]
+
+
+def test_a_channel_that_is_added_is_told_of_nothing_that_a_check_finds_over(setup: StoreSetup) -> None:
+    """Stopped for eight hours, and fine since: not `still token rejected after 8 h`, which nobody has seen."""
+    setup.checks(REJECTED, REJECTED)
+    restart(setup, "slack", "pager", after=timedelta(hours=8))
+    assert (setup.deliver("pager"), setup.store.next_due("pager")) == ([], None)
+    setup.checks(OK)
+    assert (setup.deliver("pager"), setup.store.next_due("pager")) == ([], None)
+    setup.checks(OK)
+    [told] = sent(setup, "pager")
+    assert text(told).startswith("🟢 main: you missed this: down 14:01 to ")
 
 
 def test_what_ends_before_a_new_channel_could_be_told_is_one_message(setup: StoreSetup) -> None:
@@ -78,6 +92,7 @@ def test_a_channel_with_another_destination_is_told_as_a_new_one(setup: StoreSet
     assert setup.deliver() == []
     setup.destinations["slack"] = "https://example.com/another"
     restart(setup)
+    setup.checks(REJECTED)
     assert setup.deliver() == ["1 ongoing"]
     restart(setup)
     assert setup.deliver() == []
@@ -118,8 +133,9 @@ def test_what_waits_for_a_channel_that_is_removed_is_settled_and_said_once(setup
     restart(setup, "telegram")
     assert setup.logged == []
     restart(setup, "slack", "telegram", after=3 * DAY)
+    setup.checks(REJECTED)
     assert setup.deliver("slack") == ["1 ongoing"]
-    assert setup.deliver("telegram") == []
+    assert setup.deliver("telegram") == ["1 reminder"]
 
 
 def test_what_waits_for_a_channel_that_is_left_out_for_a_mistake_is_kept(setup: StoreSetup) -> None:
@@ -150,6 +166,7 @@ def test_a_renamed_channel_is_a_new_one(setup: StoreSetup) -> None:
     """The new name is told where things stand; what waited under the old one is settled."""
     setup.checks(REJECTED, REJECTED)
     restart(setup, "ops", "telegram")
+    setup.checks(REJECTED)
     assert setup.deliver("ops") == ["1 ongoing"]
     assert setup.store.read(messages_pending) == 1
 
@@ -274,5 +291,6 @@ def test_a_start_on_a_file_that_cannot_even_be_read_is_made_up_for(
     assert setup.store.state("main") == IncidentState()
     setup.check(OK, database="other", after=timedelta(minutes=1))
     assert not setup.in_memory()
+    setup.checks(REJECTED)
     assert "1 ongoing" in setup.deliver("pager")
     assert "1 ongoing" not in setup.deliver("slack")

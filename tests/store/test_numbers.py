@@ -82,6 +82,7 @@ def test_what_memory_opened_goes_on_after_a_kill(setup: StoreSetup) -> None:
     setup.logged.clear()
     setup.restart_after_a_kill()
     assert any(f"incident {number} of main was told while" in text for _, text in setup.logged)
+    setup.checks(REJECTED)
     assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], [f"{number} ongoing"])
     assert setup.checks(OK, OK) == ["closed"]
     assert (setup.deliver("slack"), setup.deliver("telegram")) == ([f"{number} closed"], [f"{number} closed"])

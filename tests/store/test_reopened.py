@@ -65,6 +65,7 @@ def test_what_memory_opened_again_goes_on_after_a_kill(setup: StoreSetup) -> Non
         assert setup.checks(REJECTED, REJECTED) == ["reopened"]
         assert "1 reopened" in setup.deliver("slack")
     setup.restart_after_a_kill()
+    setup.checks(REJECTED)
     assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], ["1 ongoing"])
     assert setup.checks(*LONG_FINE) == ["closed"]
     assert (setup.deliver("slack"), setup.deliver("telegram")) == (["1 closed"], ["1 closed"])

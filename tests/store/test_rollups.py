@@ -115,6 +115,20 @@ def test_a_gap_is_neither_up_nor_down(history: History) -> None:
     assert (whole.uptime.up, whole.uptime.down, whole.uptime.unknown) == (4 * MINUTE, 1 * MINUTE, 62 * MINUTE)
 
 
+@pytest.mark.parametrize("outcome", [OK, TIMEOUT])
+def test_what_the_clock_was_set_forward_by_is_a_gap(history: History, outcome: Outcome) -> None:
+    """Nobody checked at those times: eight hours are neither up nor down for the sake of one check."""
+    for minute in (0, 1):
+        history.check(START + minute * MINUTE, outcome)
+    history.setup.store.move_times(8 * HOUR)
+    for minute in (2, 3):
+        history.check(START + 8 * HOUR + minute * MINUTE, outcome)
+    end = START + 8 * HOUR + 3 * MINUTE
+    assert history.gaps() == [(START + MINUTE, START + MINUTE + 8 * HOUR)]
+    assert history.whole(START, end).uptime.known == 2 * MINUTE
+    history.compare(START, end)
+
+
 def test_intervals_longer_than_an_hour_fill_the_hours_between(history: History) -> None:
     """A check every six hours is four checks a day and no gap."""
     for number in range(6):

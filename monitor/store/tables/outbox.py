@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.alerts.holds import Hold, HoldReason
-from monitor.alerts.notification import Notification, from_json, to_json
+from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
     Delivery,
@@ -118,9 +118,11 @@ def claim(
     if is_stale(waiting, now):
         stale = [each for each in groups if is_stale(each, now) and not is_under_way(each, now)]
         stale = [each for each in stale if not each[0].is_held(now)]
-        delivery = missed(stale, [_standing(connection, each, now) for each in stale], now)
+        delivery = missed(stale, [_standing(connection, each, now, missed=True) for each in stale], now)
     else:
         delivery = next_delivery(waiting)
+        if delivery.notification.kind is NotificationKind.ONGOING:
+            delivery = replace(delivery, notification=_standing(connection, waiting, now, missed=False))
     delivery = replace(delivery, reply_to=_first_ref(connection, channel, delivery.notification.incident))
     connection.executemany(
         "UPDATE outbox SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
@@ -202,9 +204,15 @@ def _ready(
     return [
         waiting
         for waiting in (until_held(each, now) for each in by_incident(connection, channel))
-        if (not is_stale(waiting, now) or _is_known_now(connection, waiting, known.checked))
+        if (not _tells_what_stands(waiting, now) or _is_known_now(connection, waiting, known.checked))
         and (not _is_unproven(waiting) or _fails_now(connection, waiting, now - known.recheck_within))
     ]
+
+
+def _tells_what_stands(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    """True where what is true now is told, not what happened: the first check after a start may find it over."""
+    is_ongoing = any(message.notification.kind is NotificationKind.ONGOING for message in waiting)
+    return is_ongoing or is_stale(waiting, now)
 
 
 def _is_unproven(waiting: Sequence[OutboxMessage]) -> bool:
@@ -236,11 +244,13 @@ def _is_known_now(
     return name in checked and not is_recovering(state)
 
 
-def _standing(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], now: datetime) -> Notification:
+def _standing(
+    connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], now: datetime, *, missed: bool
+) -> Notification:
     """Where the incident stands; what is about no incident, or about one whose row is lost, as it was told."""
     latest = next_delivery(waiting).notification
     found = None if latest.incident is None else find_incident(connection, latest.incident)
-    return latest if found is None else standing(found[1], found[0], now, missed=True)
+    return latest if found is None else standing(found[1], found[0], now, missed=missed)
 
 
 def _message(*columns: Any) -> OutboxMessage:

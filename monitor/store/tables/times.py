@@ -29,6 +29,12 @@ def move_times(connection: sqlite3.Connection, by: timedelta) -> None:
     In memory, also what is remembered of the file, which is moved when memory is brought to it.
     """
     by_ms = by // _MILLISECOND
+    if by_ms > 0:
+        # Nobody checked at the times that were left out: the last check's state did not hold for so long.
+        connection.execute(
+            "INSERT OR REPLACE INTO gap (database_id, from_ms, to_ms)"
+            f" SELECT database_id, checked_ms, checked_ms + {by_ms} FROM incident_state"
+        )
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, columns, condition in _COLUMNS:
         assignments = ", ".join(f"{column} = {column} + {by_ms}" for column in columns)
