@@ -44,6 +44,7 @@ def _database_values(one: DatabaseReport, now: datetime) -> dict[str, Any]:
     history = one.history
     return {
         **span_values(history),
+        "slow_limit": None if history.slow_limit is None else asdict(history.slow_limit),
         "shifts": [
             {
                 "phase": shift.phase.value,

@@ -51,6 +51,7 @@ def history_of(
         incidents=incidents_of(connection, database, start_ms=reader.start_ms, end_ms=reader.end_ms),
         gaps=_gaps(connection, database, whole, interval),
         phases=_phases(connection, database, whole),
+        slow_limit=reader.slow_limit(),
     )
     if not compare:
         return found

@@ -123,6 +123,10 @@ def _history_facts(history: History) -> Iterator[tuple[str, Text]]:
     yield "uptime", Text(_uptime(whole.uptime), style="red" if whole.uptime.down else "")
     yield "checks", Text(format_checks(whole))
     yield "latency", Text(_spread(whole.latency))
+    if history.slow_limit is not None:
+        limit = history.slow_limit
+        words = f"`slow: {limit.limit_ms}ms` would call {limit.slower:,} of {limit.answers:,} answers slow"
+        yield "limit", Text(words, style="dim")
     if history.phases is not None:
         medians = [(phase.value, phase.of(history.phases)) for phase in Phase]
         measured = [f"{name} {format_ms(value)}" for name, value in medians if value is not None]

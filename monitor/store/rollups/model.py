@@ -13,6 +13,7 @@ from monitor.checks.observation import Check, Outcome, Phases
 from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
 from monitor.store.rollups.histogram import Histogram
+from monitor.store.rollups.slow_limit import SlowLimit
 
 
 class Grain(Enum):
@@ -93,7 +94,8 @@ class History:
     `slices` follow each other without a hole and cover `whole`, empty ones included; the first and the last may be
     shorter than the grain. `incidents` touch the span, the newest first; `gaps` the oldest first, cut to the span.
     `phases` are the medians of checks that ended well, `None` when there were none. The `before` figures are of
-    the span of the same length just before this one; `None` where nobody checked then.
+    the span of the same length just before this one; `None` where nobody checked then. `slow_limit` is what its
+    answers propose, `None` where they are too few.
     """
 
     database: str
@@ -105,6 +107,7 @@ class History:
     phases: Phases | None = None
     before: Slice | None = None
     phases_before: Phases | None = None
+    slow_limit: SlowLimit | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from monitor.checks.observation import Family, Outcome
@@ -20,6 +20,7 @@ from monitor.store.errors import reading
 from monitor.store.rollups.histogram import Histogram, PhaseHistograms
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
+from monitor.store.rollups.slow_limit import SlowLimit, propose
 from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
 from monitor.store.tables.spans import Span, read_retention, spans, watermark
 
@@ -148,8 +149,15 @@ class RollupReader:
 
     def whole(self) -> Slice:
         """All of it."""
-        whole = _sum([part for _, part in self._parts(_ROWS_OF_THE_WHOLE)])
-        return whole.slice(from_ms(self.start_ms), from_ms(self.end_ms))
+        return self._whole.slice(from_ms(self.start_ms), from_ms(self.end_ms))
+
+    def slow_limit(self) -> SlowLimit | None:
+        """The limit `slow` that its answers propose."""
+        return propose(self._whole.latency)
+
+    @cached_property
+    def _whole(self) -> Rollup:
+        return _sum([part for _, part in self._parts(_ROWS_OF_THE_WHOLE)])
 
     def _read_edges(self) -> tuple[int, int]:
         """Read what is not in rows of whole hours; return the first and the last moment of those that are."""
