@@ -25,9 +25,9 @@ _WORD_JOINER = "\u2060"  # has no width
 # By a part of the error's text, in lower case; the first that fits. The texts are those of the Bot API's server,
 # whose errors in capitals are Telegram's own.
 _ADVICE = (
-    ("topic_id_invalid", "the topic is gone; set the chat_id of a chat that is still there"),
-    ("topic_deleted", "the topic is gone; set the chat_id of a chat that is still there"),
-    ("thread not found", "the topic is gone; set the chat_id of a chat that is still there"),
+    ("topic_id_invalid", "the topic is gone; set topic to one that is still there, or leave it out"),
+    ("topic_deleted", "the topic is gone; set topic to one that is still there, or leave it out"),
+    ("thread not found", "the topic is gone; set topic to one that is still there, or leave it out"),
     ("topic_closed", "the topic is closed; open it again, or let the bot manage topics"),
     ("chat not found", "check chat_id, and that the bot was added to the chat"),
     ("peer_id_invalid", "check chat_id, and that the bot was added to the chat"),

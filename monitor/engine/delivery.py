@@ -33,6 +33,7 @@ _AFTER_A_BUG = timedelta(seconds=5)
 _FIRST_PROBE_AFTER = timedelta(seconds=5)
 _PROBE_EVERY = timedelta(days=1)
 _PROBE_AGAIN_AFTER = timedelta(minutes=5)
+_TOLD_AFTER_PROBES = 3
 # Slack and Telegram take a short burst, and then about a message a second per channel.
 _BURST = 5
 PACE = timedelta(seconds=1)
@@ -196,7 +197,8 @@ class Deliverer:
     async def keep_probing(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Probe the channels that can be asked without a message, soon after the start and daily, until cancelled.
 
-        So a broken one is found before it is needed. One that could not be reached is asked again in five minutes.
+        So a broken one is found before it is needed. One that could not be reached is asked again in five minutes,
+        or when it wants to be; that is logged, and told through the others where it stays so.
         """
         await sleep(_FIRST_PROBE_AFTER.total_seconds())
         async with asyncio.TaskGroup() as group:
@@ -205,17 +207,34 @@ class Deliverer:
         await asyncio.Event().wait()  # there may be no such channel
 
     async def _keep_probing(self, name: str, sleep: Callable[[float], Awaitable[None]]) -> None:
+        in_vain = 0
         while True:
             pause = _PROBE_AGAIN_AFTER
             try:
                 result = await self.probe(name)
                 if result is None:
                     return
-                if result.status is not DeliveryStatus.RETRY:
+                if result.status is DeliveryStatus.RETRY:
+                    in_vain += 1
+                    pause = max(pause, min(result.retry_after or pause, _PROBE_EVERY))
+                    await self._note_probe_in_vain(name, result, in_vain)
+                else:
+                    in_vain = 0
                     pause = _PROBE_EVERY
             except Exception as error:  # noqa: BLE001 - a bug of ours must not end the program
                 logger.opt(exception=error).error("probing {} failed inside", name)
             await sleep(pause.total_seconds())
+
+    async def _note_probe_in_vain(self, name: str, result: DeliveryResult, in_vain: int) -> None:
+        asked = f"; it asks to wait {format_duration(result.retry_after)}" if result.retry_after else ""
+        logger.warning("the channel {} could not be probed: {}{}", name, result.detail, asked)
+        if in_vain == _TOLD_AFTER_PROBES:
+            await self._tell_other_channels(
+                name,
+                title=f"the channel {name} could not be reached {in_vain} times in a row",
+                detail=result.detail,
+                step=f"See whether this machine reaches {name}, and whether its settings name the right address.",
+            )
 
     async def probe(self, name: str) -> DeliveryResult | None:
         """Probe a channel and note the result; `None` where it cannot be asked without a message."""

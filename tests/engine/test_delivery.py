@@ -377,6 +377,34 @@ def test_channels_are_probed_soon_daily_and_sooner_where_nothing_was_reached(out
     assert outbox.texts("telegram") == []
 
 
+def test_a_channel_that_stays_out_of_reach_is_told_through_the_others_once(outbox: OutboxSetup) -> None:
+    """Not only when it is needed. A wait that it asks for is heeded."""
+    outbox.inbox.telegram_fault = MessagingFault.DOWN
+    outbox.inbox.retry_after_seconds = 7200
+    pauses: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            outbox.inbox.telegram_fault = MessagingFault.RATE_LIMITED
+        if len(pauses) == 6:
+            enough.set()
+            await asyncio.Event().wait()
+
+    async def probe() -> None:
+        probing = asyncio.create_task(outbox.deliverer().keep_probing(sleep=sleep))
+        await asyncio.wait_for(enough.wait(), 20)
+        probing.cancel()
+        await asyncio.wait([probing])
+
+    asyncio.run(probe())
+    assert pauses == [5, 300, 300, 300, 300, 7200]
+    outbox.deliver()
+    [told] = outbox.read("slack")
+    assert told.startswith("upstash-monitor: the channel telegram could not be reached 3 times in a row")
+
+
 def test_a_probe_that_is_fine_does_not_hide_that_messages_are_refused(outbox: OutboxSetup) -> None:
     """The bot knows the chat and may not write there: only a message that arrives shows that it may."""
     outbox.channels["telegram"] = RefusingChannel(outbox.channels["telegram"], REFUSAL)
