@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from monitor.checks.observation import Outcome
 from monitor.cli.main import COMMANDS
-from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings
+from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings, StateSettings
 from monitor.diagnosis.layers import Layer
 from monitor.lib.secret import Secret
 from monitor.lib.times import write_duration
@@ -119,8 +119,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
         name: _written(Settings.model_fields[name].default)
         for name in ("environment", "region", "connectivity", "maintenance")
     }
-    for section in ("history", "page", "heartbeat", "doctor", "logs"):
-        model: Any = Settings.model_fields[section].annotation
+    for section in ("history", "state", "page", "heartbeat", "doctor", "logs"):
+        model: Any = StateSettings if section == "state" else Settings.model_fields[section].annotation
         assert model is not None
         rest |= {f"{section}.{name}": value for name, value in _defaults(model).items()}
     assert _rows("The rest") == rest

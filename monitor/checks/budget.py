@@ -14,6 +14,7 @@ from monitor.checks.canary import RETRY_AFTER
 MONTH = timedelta(days=30)
 FREE_PLAN_COMMANDS = 500_000
 CANARY_COMMANDS = 3  # written, read back, deleted
+STATE_COMMANDS = 2  # read at the start of a `check`, written at its end
 CANARY_FINDS = "used-up commands, a full database and a read-only token"
 
 

@@ -409,16 +409,33 @@ class RestProbe:
         Raises nothing for whatever the network or the other side does.
         """
         nonce = secrets.token_hex(16)
-        return await self._ask(["PING", nonce], (nonce,), timeout=timeout)
+        return await self._ask(["PING", nonce], (nonce,).__contains__, timeout=timeout)
 
     async def ping_without_token(self, *, timeout: timedelta) -> Observation:
         """Send the same `PING` without the token: the answer shows what stands at that address."""
         nonce = secrets.token_hex(16)
-        return await self._ask(["PING", nonce], (nonce,), timeout=timeout, exchange=Exchange(without_token=True))
+        exchange = Exchange(without_token=True)
+        return await self._ask(["PING", nonce], (nonce,).__contains__, timeout=timeout, exchange=exchange)
 
     async def read(self, prefix: str, *, timeout: timedelta) -> Observation:
         """Read a key of this prefix that nobody has written; the answer must be null. One billed command."""
-        return await self._ask(["GET", prefix + secrets.token_hex(16)], (None,), timeout=timeout)
+        return await self._ask(["GET", prefix + secrets.token_hex(16)], (None,).__contains__, timeout=timeout)
+
+    async def get(self, key: str, *, timeout: timedelta) -> tuple[Observation, str | None]:
+        """Read a key: what was seen, and its text, `None` where there is none. One billed command."""
+        found: list[str | None] = []
+
+        def is_text_or_null(answer: object) -> bool:
+            if answer is None or isinstance(answer, str):
+                found.append(answer)
+            return bool(found)
+
+        observation = await self._ask(["GET", key], is_text_or_null, timeout=timeout)
+        return observation, found[0] if found else None
+
+    async def set(self, key: str, text: str, *, timeout: timedelta) -> Observation:
+        """Write a key, without an expiry. One billed command."""
+        return await self._ask(["SET", key, text], (True,).__contains__, timeout=timeout)
 
     async def write(self, prefix: str, *, timeout: timedelta) -> dict[str, Observation]:
         """Write a key of this prefix, read it back, delete it: what each step saw, in order, within `timeout`.
@@ -431,7 +448,11 @@ class RestProbe:
         deadline, for_deletion = Deadline(timeout), timeout / 4
         exchange = Exchange()
         setting: list[str | int] = ["SET", key, value, "EX", _KEY_EXPIRES_SECONDS]
-        steps = {"SET": await self._ask(setting, (True,), timeout=timeout - for_deletion, exchange=exchange)}
+        steps = {
+            "SET": await self._ask(
+                setting, (True,).__contains__, timeout=timeout - for_deletion, exchange=exchange
+            )
+        }
         is_null = steps["SET"].other_value == "null" and steps["SET"].http_status == HTTPStatus.OK
         known = known_error(steps["SET"].error_text or "")
         is_refused = known is not None and known.outcome is Outcome.PERMISSION_DENIED
@@ -439,14 +460,14 @@ class RestProbe:
             # A replica elsewhere may lag behind; the sync token makes it wait for what was written.
             after = Exchange(request_sync_token=exchange.sync_token)
             left = deadline.left(reserve=for_deletion)
-            steps["GET"] = await self._ask(["GET", key], (value,), timeout=left, exchange=after)
-        steps["DEL"] = await self._ask(["DEL", key], (0, 1), timeout=deadline.left())
+            steps["GET"] = await self._ask(["GET", key], (value,).__contains__, timeout=left, exchange=after)
+        steps["DEL"] = await self._ask(["DEL", key], (0, 1).__contains__, timeout=deadline.left())
         return steps
 
     async def _ask(
         self,
         command: list[str | int],
-        expected: tuple[object, ...],
+        is_expected: Callable[[object], bool],
         *,
         timeout: timedelta,
         exchange: Exchange | None = None,
@@ -466,7 +487,7 @@ class RestProbe:
                 raise
             as_expected = False
         else:
-            as_expected = answer in expected
+            as_expected = is_expected(answer)
         finally:
             current_exchange.reset(token)
         if as_expected:

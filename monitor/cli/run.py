@@ -39,6 +39,8 @@ _NOBODY_WATCHES = (
     "no heartbeat: nobody is told when this monitor itself is gone. Next: set HEARTBEAT_URL to the ping URL of a "
     "dead man's switch (healthchecks.io and the like)"
 )
+# The same file may serve both, and a refusal to start would be worse.
+_NO_STATE = "state is for `check`: `run` goes by the history file alone, and leaves state as it is"
 
 
 @click.command()
@@ -70,7 +72,8 @@ def command(context: click.Context) -> None:
     stop_on_signals(scheduler.stop)
     open_file = readable_secrets(Path(settings_source(context)))
     unwatched = _NOBODY_WATCHES if settings.heartbeat.url is None else None
-    for line in filter(None, (*warnings(settings, os.environ), open_file, unwatched)):
+    state = _NO_STATE if settings.state is not None else None
+    for line in filter(None, (*warnings(settings, os.environ), open_file, unwatched, state)):
         logger.warning("{}", line)
     where = "in memory only" if monitor.store.is_in_memory else f"in {Path(settings.history.path).absolute()}"
     logger.info("{}", _start_line(settings, where, server.port if server else None))

@@ -183,7 +183,7 @@ def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
-    if not is_forgotten_between_runs(settings, environ):
+    if _is_disk_kept(settings, environ):
         return ()
     volume = environ.get(_VOLUME)
     if not volume:
@@ -218,13 +218,15 @@ def is_on_railway(environ: Mapping[str, str]) -> bool:
 
 
 def is_forgotten_between_runs(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """True where each run starts on an empty disk: on Railway, with the history on no volume.
+    """True where each run starts on an empty disk, and no `state` remembers what was told before it."""
+    return settings.state is None and not _is_disk_kept(settings, environ)
 
-    docs.railway.com, volumes. Once there is a `state` that remembers instead, it is asked here.
-    """
+
+def _is_disk_kept(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """False on Railway with the history on no volume (docs.railway.com, volumes)."""
     volume = environ.get(_VOLUME)
-    is_kept = volume and Path(settings.history.path).absolute().is_relative_to(volume)
-    return is_on_railway(environ) and not is_kept
+    is_on_volume = volume and Path(settings.history.path).absolute().is_relative_to(volume)
+    return not is_on_railway(environ) or bool(is_on_volume)
 
 
 def _implied(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -373,8 +375,11 @@ def _fill_in(text: str, place: Place, environ: Mapping[str, str], mistakes: Mist
 
 
 def _has_outcomes(place: Place) -> bool:
-    """A URL or token that is missing or malformed is an outcome, which is alerted, and no refusal to start."""
-    return len(place) == 3 and place[0] == "databases" and place[2] in ("url", "token")
+    """A URL or token that is missing or malformed is an outcome, which is alerted, and no refusal to start.
+
+    So it is with what remembers: the checks go on without it.
+    """
+    return place[-1] in ("url", "token") and (place[0] == "state" or (len(place) == 3 and place[0] == "databases"))
 
 
 def _how_to_set(name: str, environ: Mapping[str, str]) -> str:

@@ -230,6 +230,14 @@ class HistorySettings(_Section):
     keep: Duration = Field(timedelta(days=90), description="How long single checks are kept.")
 
 
+class StateSettings(_Section):
+    """A second Upstash database that remembers for a `check` without a disk."""
+
+    url: SecretText = Field(Secret(""), description="The REST URL of that database, https://HOST.")
+    token: SecretText = Field(Secret(""), description="Its REST token; it must be allowed to write.")
+    key: KeyPrefix = Field("upstash-monitor:state", description="The key that holds what is remembered.")
+
+
 class PageSettings(_Section):
     """The HTTP server of `run`."""
 
@@ -288,6 +296,9 @@ class Settings(_Section):
     )
     maintenance: tuple[Any, ...] = Field((), max_length=0, description="Reserved; must be empty for now.")
     history: HistorySettings = HistorySettings()
+    state: StateSettings | None = Field(
+        None, description="A second Upstash database that remembers for a `check` without a disk."
+    )
     region: OptionalName = Field(
         None, description="Where this monitor runs: a label of its metrics, shown in messages."
     )
@@ -324,6 +335,8 @@ class Settings(_Section):
                     found.append(channel.url)
                 case LogSettings():
                     pass
+        if self.state is not None:
+            found += [self.state.token, self.state.url]
         if self.heartbeat.url is not None:
             found.append(self.heartbeat.url)
         if self.page.password is not None:

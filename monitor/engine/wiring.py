@@ -39,6 +39,7 @@ from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
+from monitor.store.file.document import StateDocument
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 
@@ -164,12 +165,15 @@ def build(
     environ: Mapping[str, str] = os.environ,
     first_canary: bool = True,
     wait_for_network: timedelta = timedelta(0),
+    remembered: StateDocument | None = None,
+    probes: RestProbeFactory | None = None,
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
     `diagnosis_wait` tells how long the message of an incident may wait for the doctor; zero: it is not asked.
     `environ` may hold the keys of the doctor's other sources. Without `first_canary` none is sent where none
-    is remembered. For `wait_for_network` it counts as no failure that nothing at all is reached.
+    is remembered. For `wait_for_network` it counts as no failure that nothing at all is reached. `remembered` is
+    what another run left that had another disk; `probes` of whoever read it may be shared.
     """
     scrub = Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
@@ -180,6 +184,8 @@ def build(
         # While checks go on the next one is never far; a single round has had its checks before it delivers.
         recheck_within=timedelta(seconds=2) if wait_for_network else timedelta(minutes=1),
     )
+    if remembered is not None:
+        store.take_up(remembered)
     store.begin(
         databases={database.name for database in settings.databases},
         destinations={channel.name: _destination(channel) for channel in channels_of(settings)},
@@ -202,7 +208,7 @@ def build(
         clock=clock,
         wait_for_network=wait_for_network,
     )
-    probes = RestProbeFactory(scrub=scrub)
+    probes = probes or RestProbeFactory(scrub=scrub)
     deliverer = Deliverer(
         channels,
         store=store,

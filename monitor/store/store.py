@@ -24,6 +24,7 @@ from monitor.incidents.state import (
     moved,
 )
 from monitor.lib.times import format_duration, to_ms
+from monitor.store.file.document import StateDocument
 from monitor.store.file.reserve import Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import channel_changes, deliveries, incidents, outbox, recording
@@ -336,6 +337,15 @@ class Store:
         """Prune when the oldest check is well past its time, for a program that starts every few minutes."""
         is_due = self._do(lambda connection: recording.is_older_than(connection, now, keep * 1.01), only_read=True)
         return self.prune(now, keep) if is_due else 0
+
+    def state_document(self) -> StateDocument:
+        """What another start needs to go on from here: all but the history."""
+        now = self._clock()
+        return self._do(lambda connection: StateDocument.taken(connection, now), only_read=True)
+
+    def take_up(self, document: StateDocument) -> None:
+        """Go on from that document, before `begin`; of a state that the file has as well the later counts."""
+        self._do(document.bring_to)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """What `query` returns, all of it read at one moment, from the file or from memory in its place.

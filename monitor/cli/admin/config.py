@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from monitor.checks.budget import CANARY_COMMANDS, CANARY_FINDS, FREE_PLAN_COMMANDS, Budget, budget
+from monitor.checks.budget import (
+    CANARY_COMMANDS,
+    CANARY_FINDS,
+    FREE_PLAN_COMMANDS,
+    MONTH,
+    STATE_COMMANDS,
+    Budget,
+    budget,
+)
 from monitor.checks.classify import CheckResult
 from monitor.checks.credentials import inspect
 from monitor.checks.observation import Outcome
@@ -26,9 +35,16 @@ from monitor.cli.options import (
 )
 from monitor.config.channel_values import slack_warning
 from monitor.config.load import Configuration, is_forgotten_between_runs, readable_secrets, warnings
-from monitor.config.mistakes import Mistake
+from monitor.config.mistakes import Mistake, Place
 from monitor.config.schema import file_schema
-from monitor.config.settings import ChannelRouting, DatabaseDefaults, DatabaseSettings, Settings, SlackSettings
+from monitor.config.settings import (
+    ChannelRouting,
+    DatabaseDefaults,
+    DatabaseSettings,
+    Settings,
+    SlackSettings,
+    StateSettings,
+)
 from monitor.config.strict_yaml import write_values
 from monitor.lib.text import Scrubber
 from monitor.lib.times import write_duration
@@ -39,6 +55,7 @@ _GOOD_URL, _GOOD_TOKEN = "https://host.example", "token"
 _URL_OUTCOMES = (Outcome.URL_MISSING, Outcome.URL_MALFORMED)
 _MISSING = (Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
 _WANTED = {"url": "the REST URL, https://HOST", "token": "the REST token"}
+_USUAL_SCHEDULE = timedelta(minutes=5)  # Railway's least
 _NEXT = "copy it from the database's page in the Upstash console"
 
 
@@ -65,6 +82,7 @@ def check(context: click.Context) -> None:
         *_untold(settings),
         *_history_warnings(settings),
         *unreachable(settings),
+        *state_warnings(settings),
         *_open_file(context),
     ):
         print_error(f"warning: {line}")
@@ -80,7 +98,7 @@ def show(context: click.Context) -> None:
     settings = configuration.settings
     scrub = Scrubber(settings.secrets())
     click.echo(scrub(write_values(shown(settings))))
-    for line in (*rules_in_words(settings), *_cost(settings)):
+    for line in (*rules_in_words(settings), *month_in_words(settings)):
         click.echo(scrub(f"# {line}"))
     if configuration.mistakes:
         print_mistakes(context, configuration.mistakes)
@@ -95,11 +113,15 @@ def schema() -> None:
 
 
 def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
-    """URLs and tokens that cannot be right. `run` starts all the same and alerts of them at once."""
-    for number, database in enumerate(configuration.settings.databases):
-        for result in _results(database):
+    """URLs and tokens that cannot be right. `run` and `check` start all the same and tell of them at once."""
+    settings = configuration.settings
+    entries: list[tuple[Place, DatabaseSettings | StateSettings]] = [
+        (("databases", number), database) for number, database in enumerate(settings.databases)
+    ]
+    for section, entry in [*entries, *([(("state",), settings.state)] if settings.state else [])]:
+        for result in _results(entry):
             key = "url" if result.outcome in _URL_OUTCOMES else "token"
-            place = ("databases", number, key)
+            place = (*section, key)
             variables = " and ".join(configuration.origins.variables.get(place, ()))
             found = "nothing" if result.outcome in _MISSING else f"one that {result.detail}"
             if variables:
@@ -146,6 +168,15 @@ def _history_warnings(settings: Settings) -> Iterator[str]:
         yield f"history.path: {found[0]}; run and check would go on from memory"
 
 
+def state_warnings(settings: Settings) -> Iterator[str]:
+    """What remembers should not be down together with what is checked."""
+    url = "" if settings.state is None else settings.state.url.reveal().rstrip("/").lower()
+    same = ", ".join(one.name for one in settings.databases if url == one.url.reveal().rstrip("/").lower() != "")
+    if same:
+        what = f"state: it is the database of {same}, so while that one is down nothing is remembered"
+        yield f"{what}. Next: make another one for it in the Upstash console"
+
+
 def shown(settings: Settings) -> dict[str, Any]:
     """The settings as plain values, secrets masked; what is left out has none."""
     values: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
@@ -164,8 +195,8 @@ def _without_routing_of_all(channel: dict[str, Any]) -> dict[str, Any]:
     return channel | {key: value for key, value in routing.items() if value}
 
 
-def _results(database: DatabaseSettings) -> Iterator[CheckResult]:
-    url, token = database.url.reveal(), database.token.reveal()
+def _results(entry: DatabaseSettings | StateSettings) -> Iterator[CheckResult]:
+    url, token = entry.url.reveal(), entry.token.reveal()
     yield from filter(None, (inspect(url, _GOOD_TOKEN), inspect(_GOOD_URL, token)))
 
 
@@ -175,7 +206,8 @@ def _count(settings: Settings) -> str:
     return f"{databases} database{'s' * (databases != 1)}, {receivers}"
 
 
-def _cost(settings: Settings) -> Iterator[str]:
+def month_in_words(settings: Settings) -> Iterator[str]:
+    """What the schedule sends in 30 days, and what of it is billed."""
     yield f"Commands in 30 days; the free plan has {FREE_PLAN_COMMANDS:,}. PING is not billed, nor is AUTH."
     confirm = settings.alerts.confirm_interval
     costs = [budget(database.interval, confirm, database.canary) for database in settings.databases]
@@ -189,6 +221,13 @@ def _cost(settings: Settings) -> Iterator[str]:
     share = billed / FREE_PLAN_COMMANDS
     yield from _canary_lines(settings)
     yield f"  in all: at worst {sent:,}, billed {billed:,}, which is {share:.1%} of the free plan"
+    if settings.state is not None:
+        runs = MONTH // _USUAL_SCHEDULE
+        share = STATE_COMMANDS * runs / FREE_PLAN_COMMANDS
+        yield (
+            f"  state, in a database of its own: {STATE_COMMANDS} billed commands for each run of `check`; every"
+            f" {write_duration(_USUAL_SCHEDULE)} {STATE_COMMANDS * runs:,}, {share:.1%} of the free plan"
+        )
 
 
 def _canary_lines(settings: Settings) -> Iterator[str]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ import click
 from loguru import logger
 
 from monitor.checks.canary import may_be_first
+from monitor.checks.rest import RestProbeFactory
 from monitor.cli import STARTED
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output
 from monitor.cli.options import (
@@ -38,6 +39,7 @@ from monitor.engine.heartbeat import LONGEST_PING, are_stuck, log_unreached, pin
 from monitor.engine.round import NoTimeError, Round, RoundResult, diagnosis_wait, run_round, send_timeout
 from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
+from monitor.lib.text import Scrubber
 from monitor.lib.times import Deadline, now_utc
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import RefusedFileError
@@ -113,17 +115,19 @@ def command(
     try:
         settings = load_settings(context)
         chosen_databases(settings, names)
-        for line in disk_warnings(settings, os.environ):
+        for line in disk_warnings(settings, os.environ) if settings.state is None else ():
             logger.warning("{}", line)
         heartbeat = settings.heartbeat.url
-        for_others = min(_FOR_OTHERS, within / 4) if gateway or heartbeat else timedelta(0)
+        others = sum(one is not None for one in (gateway, heartbeat, settings.state))
+        for_others = min(_FOR_OTHERS, within / 4) if others else timedelta(0)
         found = asyncio.run(
-            _round(
+            run_check(
                 settings,
                 names,
                 Deadline(within - for_others, spent=spent),
                 send=not no_alerts,
                 with_totals=with_totals,
+                time_to_write=lambda: deadline.left(reserve=_RESERVE) / max(1, others),
             )
         )
     except UnusableError as end:
@@ -158,7 +162,7 @@ def command(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
+class Found:
     """What a round found; `totals` only where metrics are wanted. Without sending no delivery is stuck."""
 
     began: datetime
@@ -168,18 +172,40 @@ class _Found:
     totals: Totals | None
 
 
-async def _round(
-    settings: Settings, names: tuple[str, ...], deadline: Deadline, *, send: bool, with_totals: bool
-) -> _Found:
+async def run_check(
+    settings: Settings,
+    names: tuple[str, ...],
+    deadline: Deadline,
+    *,
+    send: bool,
+    with_totals: bool,
+    time_to_write: Callable[[], timedelta],
+    clock: Callable[[], datetime] = now_utc,
+) -> Found:
+    """One run: what is remembered, the round, and what the next run shall know; `time_to_write` is for that.
+
+    `deadline` is that of the round. Raises `RefusedFileError` and `NoTimeError`.
+    """
     attempts: list[DeliveryAttempt] = []
-    began = now_utc()
+    began = clock()
+    probes = RestProbeFactory(scrub=Scrubber(settings.secrets()))
+    state, remembered = None, None
+    if settings.state is not None:
+        from monitor.engine.state_database import StateDatabase  # no part of a check without it
+
+        state = StateDatabase(settings.state, probes)
+        remembered = await state.read(deadline.left() / 6)
+    is_forgotten = is_forgotten_between_runs(settings, os.environ) and not (state and state.is_known)
     monitor = build(
         settings,
+        clock=clock,
         notify_unwritable=False,
         send_timeout=partial(send_timeout, deadline),
         on_delivery=attempts.append,
         diagnosis_wait=partial(diagnosis_wait, deadline) if send else timedelta,
-        first_canary=may_be_first(began, is_forgotten=is_forgotten_between_runs(settings, os.environ)),
+        first_canary=may_be_first(began, is_forgotten=is_forgotten),
+        remembered=remembered,
+        probes=probes,
     )
     cycles = [cycle for cycle in monitor.cycles if not names or cycle.name in names]
     plan = Round(
@@ -187,7 +213,7 @@ async def _round(
         connectivity=monitor.connectivity,
         deliverer=monitor.deliverer if send else None,
         deadline=deadline,
-        clock=now_utc,
+        clock=clock,
     )
     try:
         results = await run_round(cycles, plan)
@@ -201,13 +227,15 @@ async def _round(
         if with_totals:
             from monitor.report.overview import Archive  # reading back is no part of a check without metrics
 
-            archive = Archive(settings, file=monitor.store, clock=now_utc)
+            archive = Archive(settings, file=monitor.store, clock=clock)
             totals = await monitor.store_thread.run(archive.totals)
+        if state is not None:
+            await state.write(await monitor.store_thread.run(monitor.store.state_document), time_to_write())
     finally:
         monitor.stop()
         monitor.close()
     is_stuck = send and are_stuck(waiting_since, now_utc())
-    return _Found(began=began, checked=checked, attempts=attempts, deliveries_are_stuck=is_stuck, totals=totals)
+    return Found(began=began, checked=checked, attempts=attempts, deliveries_are_stuck=is_stuck, totals=totals)
 
 
 def _checked(

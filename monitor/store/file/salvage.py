@@ -35,7 +35,7 @@ from monitor.store.tables.spans import Retention, move_retention, spans
 from monitor.store.tables.times import move_times
 
 # Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.
-_STATE_TABLES = (
+STATE_TABLES = (
     "database",
     "incident_state",
     "incident",
@@ -65,10 +65,18 @@ def salvage_state(source: sqlite3.Connection, memory: sqlite3.Connection) -> Non
     # A letter that is not UTF-8 must not cost a table.
     source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     memory.execute("DELETE FROM sqlite_sequence")
-    for table in _STATE_TABLES:
+    for table in STATE_TABLES:
         _copy("INSERT OR IGNORE", _rows(source, table), memory, table)
     # By these `replay` tells what other processes have written to the file meanwhile.
     memory.execute("INSERT INTO file_state SELECT database_id, checked_ms, state FROM incident_state")
+    tidy(memory)
+
+
+def tidy(memory: sqlite3.Connection) -> None:
+    """Leave of the rows that were copied from elsewhere what can be read and fits together.
+
+    What was delivered so far counts as known to the file that they are brought to.
+    """
     memory.execute(
         "DELETE FROM delivery_count WHERE typeof(channel || result) <> 'text' OR typeof(number) <> 'integer'"
     )
