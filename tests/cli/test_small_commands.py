@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from monitor.cli.main import program as all_commands
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import ROOT, Program, database, settings, slack, told
@@ -165,6 +167,12 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     assert (unknown.status, unknown.stderr) == (0, "")
     script = Program(tmp_path, {}, _UPSTASH_MONITOR_COMPLETE="zsh_source").end()
     assert script.stdout.startswith("#compdef upstash-monitor")
+
+
+def test_a_shell_completes_the_file_for_the_metrics() -> None:
+    """The shell itself knows its files."""
+    shell = ShellComplete(all_commands, {}, "upstash-monitor", "_UPSTASH_MONITOR_COMPLETE")
+    assert [one.type for one in shell.get_completions(["check", "--metrics"], "x")] == ["file"]
 
 
 def test_help_and_completion_do_not_wait_for_heavy_libraries() -> None:

@@ -55,10 +55,10 @@ _LONGEST_PUSH = timedelta(seconds=10)
 _RESERVE = timedelta(seconds=1)
 
 
-def _file(value: str) -> Path:
+def _file(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
     if value in ("", "-"):
         raise click.BadParameter("wanted the name of a file, found none")
-    return Path(value)
+    return None if value is None else Path(value)
 
 
 def _gateway(value: str) -> Pushgateway:
@@ -86,7 +86,8 @@ def _gateway(value: str) -> Pushgateway:
 @click.option(
     "--metrics",
     "metrics_file",
-    type=_file,
+    type=click.Path(),  # so that a shell completes it
+    callback=_file,
     metavar="FILE",
     help="Also write the metrics to a file, as a textfile collector reads it.",
 )
