@@ -36,13 +36,14 @@ SANDBOX = "sandbox"
 
 # Which modules may know an outside library. Everything else in site-packages is known to nobody.
 LIBRARIES: dict[str, tuple[str, ...]] = {
+    "apprise": ("monitor/alerts/apprise.py",),
     "aiohappyeyeballs": ("monitor/checks/", "monitor/doctor/network.py", "monitor/lib/bounded_http.py"),
     "apscheduler": ("monitor/engine/scheduler.py",),
     "click": ("monitor/cli/",),
     "h11": ("monitor/web/",),
     "httpcore": ("monitor/checks/",),
     "httpx": ("monitor/checks/",),
-    "jinja2": ("monitor/web/",),
+    "jinja2": ("monitor/web/", "monitor/alerts/webhook.py"),
     "loguru": ("monitor/cli/", "monitor/engine/", "monitor/doctor/"),
     "markupsafe": ("monitor/web/",),
     "prometheus_client": ("monitor/web/metrics/",),

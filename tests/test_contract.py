@@ -56,15 +56,11 @@ NOT_BUILT_YET: dict[str, Any] = {
         alerts:
           language: en
           group_within: 60s
-        channels:
-          - {type: webhook, url: "https://example.com/x", template: "{{ title }}"}
-          - {type: apprise, url: "ntfy://x"}
         maintenance: [{cron: "0 3 * * SUN", for: 2h, timezone: Europe/Berlin}]
         """,
     "refused": """
         maintenance
         alerts.language alerts.group_within
-        channels[0].template channels[1].type
         """,
 }
 

@@ -16,10 +16,15 @@ _BOT_TOKEN = re.compile(r"(bot)?[0-9]{5,}:[A-Za-z0-9_-]{20,}", re.IGNORECASE)
 _CHAT_NUMBER = re.compile(r"-?[0-9]{1,32}")
 # core.telegram.org: a public name has 5 to 32 letters, digits and underscores; four are left from older times.
 _CHAT_NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
-_WITH_TOPIC = re.compile(r"(-?[0-9]+)[_/:# ]+[0-9]+")
+_WITH_TOPIC = re.compile(r"(-?[0-9]+)\s*[_/:#]\s*[0-9]+")
+_SPACED_NUMBER = re.compile(r"-?\s*[0-9]+(?:[ ,.'][0-9]+)+|-\s+[0-9]+")
 _NUMBER = re.compile(r"[-+]?[0-9]{1,14}")
 _NAME = re.compile(r"[@#]?[A-Za-z][A-Za-z_ -]{0,19}")
 _WITH_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# A link as Slack or Markdown writes it, or an address in a sentence.
+_IN_BRACKETS = re.compile(
+    r"<[a-z]+://[^<>]*>|(?:\[[^\]]*\])?\([a-z]+://[^()]*\)|\[[a-z]+://[^\[\]]*\]", re.IGNORECASE
+)
 _URL = re.compile(r"https?://[^\s\"'`<>]+", re.IGNORECASE)
 
 
@@ -45,6 +50,15 @@ def web_url(value: str, wanted: str = "a URL such as https://host/path") -> str:
         fits = None
     if not fits:
         raise WrongValueError(wanted, "something that cannot be read as one")
+    return value
+
+
+def apprise_url(value: str) -> str:
+    """The value, if it can be an Apprise URL, of whatever service; raises `WrongValueError`."""
+    wanted = "an Apprise URL such as ntfy://topic or mailto://…"
+    _refuse_artefacts(value, wanted)
+    if " " in value or not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", value, re.IGNORECASE):
+        raise WrongValueError(wanted, _sort_of(value) or "one without the service in front")
     return value
 
 
@@ -120,7 +134,11 @@ def chat_id(value: str) -> str:
     wanted = "a chat's number such as -1001234567890, or @name of a channel"
     step = "forward a message of the chat to a bot that shows ids, or write @name of a public channel"
     _refuse_artefacts(value, wanted)
-    if _CHAT_NUMBER.fullmatch(value) or _CHAT_NAME.fullmatch(value):
+    if _CHAT_NUMBER.fullmatch(value):
+        if not int(value):
+            raise WrongValueError(wanted, repr(value), step)
+        return value
+    if _CHAT_NAME.fullmatch(value):
         return value
     if _BOT_TOKEN.fullmatch(value):
         raise WrongValueError(wanted, "a bot's token", "swap the two")
@@ -128,6 +146,11 @@ def chat_id(value: str) -> str:
         raise WrongValueError(wanted, "a link", step)
     if _WITH_TOPIC.fullmatch(value):
         raise WrongValueError(wanted, f"a topic behind the chat's number ({value!r})", "leave the topic out")
+    if _SPACED_NUMBER.fullmatch(value):
+        meant = re.sub(r"[^0-9-]", "", value)
+        raise WrongValueError(wanted, f"a number with something between its digits ({value!r})", f"write {meant}")
+    if value.startswith("@") and (odd := re.search(r"[^A-Za-z0-9_]", value[1:])):
+        raise WrongValueError(wanted, f"a name with {odd[0]!r} in it, which none has", step)
     if _CHAT_NAME.fullmatch(f"@{value}") and _NAME.fullmatch(value):
         raise WrongValueError(wanted, f"a name without @ ({value!r})", f"write @{value}, in quotes")
     if _NAME.fullmatch(value):
@@ -145,6 +168,8 @@ def _refuse_artefacts(value: str, wanted: str) -> None:
         raise WrongValueError(wanted, f"one that {mistake}")
     if is_masked(core):
         raise WrongValueError(wanted, "one that was copied from where it is hidden")
+    if _IN_BRACKETS.fullmatch(core):
+        raise WrongValueError(wanted, "one in brackets, as a chat writes a link", "copy the address alone")
     if is_placeholder(core, is_upstash=True) or re.search(r"/(your|xxx|<)", core, re.IGNORECASE):
         raise WrongValueError(wanted, "a placeholder")
 

@@ -23,7 +23,7 @@ from monitor.config.mistakes import (
     is_word,
     nearest,
 )
-from monitor.config.settings import DatabaseDefaults, Settings, TelegramSettings, UnusablePart
+from monitor.config.settings import MAY_BE_SECRET, DatabaseDefaults, Settings, TelegramSettings, UnusablePart
 from monitor.config.strict_yaml import Document, read_document
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -48,7 +48,6 @@ _USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
 _PARTS: dict[Place, str] = {("page", "port"): "page", ("heartbeat", "url"): "heartbeat"}
 # What says where a channel sends, and with which key.
 _CHANNEL_VALUES = ("webhook_url", "bot_token", "chat_id", "api_url", "url")
-_MAY_BE_SECRET = re.compile(r"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{12,}")
 _PASSWORD: Place = ("page", "password")
 _PAGE_URL: Place = ("page", "url")
 _VOLUME = "RAILWAY_VOLUME_MOUNT_PATH"
@@ -160,7 +159,7 @@ def _without_parts(values: dict[str, Any], mistakes: Mistakes) -> Settings | Non
         return None
     unusable = tuple(UnusablePart(name=name, mistake=mistake) for name, mistake in parts.items())
     # A word that anybody may write is no secret, and hiding it would make the mistake unreadable.
-    return settings.with_unusable(unusable, tuple(run for one in secrets for run in _MAY_BE_SECRET.findall(one)))
+    return settings.with_unusable(unusable, tuple(run for one in secrets for run in MAY_BE_SECRET.findall(one)))
 
 
 def _remove(values: dict[str, Any], place: Place) -> Any:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from monitor.config.channel_values import WrongValueError
 from monitor.config.settings import (
     AlertSettings,
+    AppriseSettings,
     ChannelRouting,
     DatabaseDefaults,
     DatabaseSettings,
@@ -34,7 +35,7 @@ _HARMLESS = re.compile(
     r"|[0-9]{1,3}(\.[0-9]{1,3}){3}(:[0-9]{0,6})?"
 )
 _LONGEST_HARMLESS = 22
-SECRETS = {"url", "token", "webhook_url", "bot_token", "password"}
+SECRETS = {"url", "token", "webhook_url", "bot_token", "password", "template"}
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 
@@ -171,6 +172,7 @@ CHANNELS: dict[str, type[BaseModel]] = {
     "slack": SlackSettings,
     "telegram": TelegramSettings,
     "webhook": WebhookSettings,
+    "apprise": AppriseSettings,
     "log": LogSettings,
 }
 # Keys of builds before the first release, and what they are called since.

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, PlainSerializer, WithJsonSchema
 from pydantic_core import core_schema
 
-from monitor.config.channel_values import WrongValueError, bot_token, chat_id, slack_webhook, web_url
+from monitor.config.channel_values import WrongValueError, apprise_url, bot_token, chat_id, slack_webhook, web_url
 from monitor.lib.secret import Secret
 from monitor.lib.text import MASK
 from monitor.lib.times import PATTERN, parse_duration, write_duration
@@ -121,6 +121,11 @@ def _secret_url(value: Secret) -> Secret:
     return value
 
 
+def _apprise_url(value: Secret) -> Secret:
+    apprise_url(value.reveal())
+    return value
+
+
 def _slack_webhook(value: Secret) -> Secret:
     slack_webhook(value.reveal())
     return value
@@ -203,6 +208,7 @@ SecretText = Annotated[
     WithJsonSchema({"type": "string", "format": "password", "writeOnly": True}),
 ]
 SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
+AppriseUrl = Annotated[SecretText, AfterValidator(_apprise_url)]
 SlackWebhook = Annotated[SecretText, AfterValidator(_slack_webhook)]
 SlackMention = Annotated[str, AfterValidator(_slack_mention)]
 OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]

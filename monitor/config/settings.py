@@ -6,6 +6,7 @@ Nothing here reads a file or the environment. The JSON Schema for editors is mad
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from monitor.config.setting_types import (
     Address,
+    AppriseUrl,
     BotApiUrl,
     BotToken,
     ChatId,
@@ -39,6 +41,10 @@ from monitor.lib.secret import Secret
 
 # Else pydantic asks every installed package for plugins, a tenth of the time that `check` takes to start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
+# Letters and digits in one long word, within a text that is no secret as a whole.
+MAY_BE_SECRET = re.compile(r"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{12,}")
 
 
 class _Section(BaseModel):
@@ -209,6 +215,17 @@ class WebhookSettings(ChannelRouting):
     type: Literal["webhook"]
     name: Name = "webhook"
     url: SecretUrl = Field(description="Where the notification is posted as JSON.")
+    template: SecretText = Field(
+        Secret(""), description="Jinja2 that makes another JSON of the notification (docs/webhook.md)."
+    )
+
+
+class AppriseSettings(ChannelRouting):
+    """Any service that Apprise knows; an optional extra: pip install 'upstash-monitor[apprise]'."""
+
+    type: Literal["apprise"]
+    name: Name = "apprise"
+    url: AppriseUrl = Field(description="An Apprise URL, such as ntfy://topic or discord://ID/TOKEN.")
 
 
 class LogSettings(ChannelRouting):
@@ -219,7 +236,7 @@ class LogSettings(ChannelRouting):
 
 
 ChannelSettings = Annotated[
-    SlackSettings | TelegramSettings | WebhookSettings | LogSettings, Field(discriminator="type")
+    SlackSettings | TelegramSettings | WebhookSettings | AppriseSettings | LogSettings, Field(discriminator="type")
 ]
 
 
@@ -333,6 +350,11 @@ class Settings(_Section):
                     found.append(channel.bot_token)
                 case WebhookSettings():
                     found.append(channel.url)
+                    # What looks like a key in it: the rest is in every log, and hiding it would blacken them.
+                    found += map(Secret, MAY_BE_SECRET.findall(channel.template.reveal()))
+                case AppriseSettings():
+                    # In the place of a host there may be a token.
+                    found += [channel.url, Secret(channel.url.reveal().partition("://")[2])]
                 case LogSettings():
                     pass
         if self.state is not None:

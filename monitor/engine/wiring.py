@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from loguru import logger
 
+from monitor.alerts.apprise import AppriseChannel
 from monitor.alerts.channel import Channel, LogChannel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.routing import Route
@@ -25,6 +26,7 @@ from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import host_of, look_alikes
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import (
+    AppriseSettings,
     ChannelSettings,
     LogSettings,
     Settings,
@@ -354,6 +356,8 @@ def _destination(settings: ChannelSettings) -> str:
             return f"{settings.api_url} {settings.chat_id}"
         case WebhookSettings():
             return settings.url.reveal()
+        case AppriseSettings():
+            return f"apprise {settings.url.reveal()}"
         case LogSettings():
             return "the log"
 
@@ -376,6 +380,13 @@ def _channel(settings: ChannelSettings, scrub: Scrub, origin: Origin) -> Channel
                 origin=origin,
             )
         case WebhookSettings():
-            return WebhookChannel(name=settings.name, url=settings.url.reveal(), origin=origin)
+            return WebhookChannel(
+                name=settings.name,
+                url=settings.url.reveal(),
+                template=settings.template.reveal(),
+                origin=origin,
+            )
+        case AppriseSettings():
+            return AppriseChannel(name=settings.name, url=settings.url.reveal(), origin=origin)
         case LogSettings():
             return LogChannel(name=settings.name, write=log_line, origin=origin)

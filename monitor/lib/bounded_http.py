@@ -51,7 +51,7 @@ def ask(
     url: str,
     *,
     timeout: timedelta,
-    json: dict[str, Any] | None = None,
+    json: Any = None,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     limit_bytes: int = 64 * 1024,

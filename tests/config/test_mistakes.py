@@ -90,7 +90,7 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
         (
             "channels:\n  - {type: slak}\n",
             [
-                "channels[0].type (line 2): wanted one of slack, telegram, webhook, log, found 'slak'."
+                "channels[0].type (line 2): wanted one of slack, telegram, webhook, apprise, log, found 'slak'."
                 " Next: did you mean slack?"
             ],
         ),

@@ -103,6 +103,7 @@ def test_a_channel_whose_route_changes_hears_the_end_of_what_it_was_told(setup: 
     setup._options["routes"] = {"pager": CACHE}
     setup.now += timedelta(seconds=1)
     setup.restart()
+    setup.check(Outcome.TOKEN_MISSING)
     assert told(setup) == {"all": [], "pager": [], "cache": ["1 ongoing"]}
     setup.checks(OK, OK, OK)
     assert told(setup) == {"all": ["1 closed"], "pager": ["1 closed"], "cache": ["1 closed"]}

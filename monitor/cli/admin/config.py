@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from monitor.alerts.apprise import url_mistake
+from monitor.alerts.webhook import template_mistake
 from monitor.checks.budget import (
     CANARY_COMMANDS,
     CANARY_FINDS,
@@ -38,12 +40,14 @@ from monitor.config.load import Configuration, is_forgotten_between_runs, readab
 from monitor.config.mistakes import Mistake, Place
 from monitor.config.schema import file_schema
 from monitor.config.settings import (
+    AppriseSettings,
     ChannelRouting,
     DatabaseDefaults,
     DatabaseSettings,
     Settings,
     SlackSettings,
     StateSettings,
+    WebhookSettings,
 )
 from monitor.config.strict_yaml import write_values
 from monitor.lib.text import Scrubber
@@ -71,7 +75,12 @@ def command() -> None:
 def check(context: click.Context) -> None:
     """Show every mistake at once, each with its place."""
     configuration = read_settings(context)
-    mistakes = [*configuration.mistakes, *credential_mistakes(configuration), *history_mistakes(configuration)]
+    mistakes = [
+        *configuration.mistakes,
+        *credential_mistakes(configuration),
+        *channel_mistakes(configuration),
+        *history_mistakes(configuration),
+    ]
     if mistakes:
         print_mistakes(context, mistakes)
         context.exit(UNUSABLE)
@@ -127,6 +136,22 @@ def credential_mistakes(configuration: Configuration) -> Iterator[Mistake]:
             if variables:
                 found += f" (in {variables})"
             yield configuration.origins.at(place, wanted=_WANTED[key], found=found, next_step=_NEXT)
+
+
+def channel_mistakes(configuration: Configuration) -> Iterator[Mistake]:
+    """What only a library can tell of a channel; `run` tells it through the others, soon after its start."""
+    for number, channel in enumerate(configuration.settings.channels):
+        if isinstance(channel, AppriseSettings) and (found := url_mistake(channel.url.reveal())):
+            what, _, step = found.partition(". Next: ")
+            wanted = f"what Apprise can send to (channel {channel.name})"
+            yield configuration.origins.at(("channels", number, "url"), wanted=wanted, found=what, next_step=step)
+        if (
+            isinstance(channel, WebhookSettings)
+            and channel.template
+            and (found := template_mistake(channel.template.reveal()))
+        ):
+            place = ("channels", number, "template")
+            yield configuration.origins.at(place, wanted="a template that makes JSON", found=found)
 
 
 def history_mistakes(configuration: Configuration) -> Iterator[Mistake]:
