@@ -66,6 +66,14 @@ def command(context: click.Context) -> None:
 
         url = settings.heartbeat.url.reveal()
         background["the heartbeat"] = partial(keep_pinging, url, health, deliveries_are_stuck)
+    if os.environ.get("UPSTASH_API_KEY"):
+        # The doctor's code, which a monitor without the console's key does not pay for.
+        from monitor.doctor.console import ConsoleKey
+        from monitor.engine.usage import keep_reading_usage
+
+        console = ConsoleKey.from_environment(os.environ)
+        if console is not None:
+            background["reading the usage"] = partial(keep_reading_usage, monitor, console, now_utc)
     if server is not None:
         background["the web server"] = server.serve
     scheduler = Scheduler(monitor, health=health, clock=now_utc, background=background)

@@ -109,6 +109,51 @@ def read_console(
     return _compare(details, api.stats(details), origin=origin, token=token)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """How much of a limit is used: of the month's commands or bandwidth, or of the storage."""
+
+    resource: str
+    used: float
+    limit: float
+    unit: str
+    is_monthly: bool
+
+    @property
+    def share(self) -> float:
+        return self.used / self.limit
+
+
+def read_usage(key: ConsoleKey, *, console_url: str, origin: str, timeout: timedelta) -> tuple[Usage, ...]:
+    """What is limited of the database at `origin`, and how much of it is used. Blocks at most `timeout`.
+
+    Raises `WebError`. Nothing where the account has no such database; storage not where it makes room by itself.
+    """
+    api = _Api(key, f"{console_url.rstrip('/')}/v2/redis", Deadline(timeout))
+    entry = _find(api.databases(), origin)
+    stats = None if entry is None else api.stats(details := api.details(entry))
+    if entry is None or stats is None:
+        return ()
+    stored = None if details.get("eviction") is True else _limit(details, "db_disk_threshold")
+    rows = (
+        ("commands", "total_monthly_requests", _limit(details, "db_request_limit"), 1, "commands", True),
+        (
+            "bandwidth",
+            "total_monthly_bandwidth",
+            _limit(details, "db_monthly_bandwidth_limit"),
+            _GIGABYTE,
+            "GB",
+            True,
+        ),
+        ("storage", "current_storage", None if stored is None else stored / _MEGABYTE, _MEGABYTE, "MB", False),
+    )
+    return tuple(
+        Usage(resource=resource, used=used / size, limit=limit, unit=unit, is_monthly=is_monthly)
+        for resource, field, limit, size, unit, is_monthly in rows
+        if limit is not None and (used := _number(stats, field)) is not None
+    )
+
+
 class _Api:
     def __init__(self, key: ConsoleKey, base: str, deadline: Deadline) -> None:
         self._key = key

@@ -195,7 +195,7 @@ def build(
     )
     if notify_unwritable:
         for part in settings.unusable:
-            store.enqueue_once_a_day(_unusable(part, clock()))
+            store.enqueue_once(_unusable(part, clock()), since=clock() - timedelta(days=1))
     for name, state in store.channel_states().items():
         channel = channels.get(name)
         if state.move is not None and isinstance(channel, TelegramChannel):

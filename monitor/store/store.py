@@ -173,15 +173,16 @@ class Store:
         names = self._channels if channels is None else tuple(channels)
         self._do(lambda connection: channel_changes.tell(connection, notification, names, self._routes))
 
-    def enqueue_once_a_day(self, notification: Notification) -> None:
-        """Add a notification for all channels, unless one of the same title was added within the last day."""
-        since = self._clock() - timedelta(days=1)
+    def enqueue_once(self, notification: Notification, *, since: datetime) -> bool:
+        """Add a notification for all channels, unless one of that title on that database was added since."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            if not outbox.has_title(connection, notification.title, since):
-                self._tell(connection, notification)
+        def work(connection: sqlite3.Connection) -> bool:
+            if outbox.was_enqueued(connection, notification, since):
+                return False
+            self._tell(connection, notification)
+            return True
 
-        self._do(work)
+        return self._do(work)
 
     def release(self, incident: int, diagnosis: Diagnosis | None) -> None:
         """Make what is held of an incident due, with the diagnosis where there is one.

@@ -73,10 +73,11 @@ def enqueue(
     )
 
 
-def has_title(connection: sqlite3.Connection, title: str, since: datetime) -> bool:
-    """True when a notification of that title, about no incident, was added since then."""
+def was_enqueued(connection: sqlite3.Connection, notification: Notification, since: datetime) -> bool:
+    """True when one of that title about that database, and about no incident, was added since then."""
     sql = "SELECT notification FROM outbox WHERE incident_id IS NULL AND created_ms >= ?"
-    return any(json.loads(text)["title"] == title for (text,) in connection.execute(sql, (to_ms(since),)))
+    rows = (json.loads(text) for (text,) in connection.execute(sql, (to_ms(since),)))
+    return any((row["title"], row["database"]) == (notification.title, notification.database) for row in rows)
 
 
 def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Notification], Notification]) -> bool:

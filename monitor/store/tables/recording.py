@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
+from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check
 from monitor.lib.times import from_ms_or_none, to_ms
 from monitor.store.rollups.rollup import HOUR_MS
@@ -38,6 +39,7 @@ from monitor.store.tables.spans import (
 TAIL_INTERVALS = 64
 # Failures are rare, and what people ask for later.
 _FAILING_KEPT_TIMES = 10
+_WARNINGS_KEPT = timedelta(days=31)
 
 
 def add_check(
@@ -124,8 +126,10 @@ def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int
     connection.execute(
         # What was told of an open incident is asked for at each start.
         "DELETE FROM outbox WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)"
-        " AND ifnull(incident_id, 0) NOT IN (SELECT id FROM incident WHERE closed_ms IS NULL)",
-        (limit.checks_ms,),
+        " AND ifnull(incident_id, 0) NOT IN (SELECT id FROM incident WHERE closed_ms IS NULL)"
+        # A warning is told once a month.
+        " AND NOT (kind = ? AND created_ms >= ?)",
+        (limit.checks_ms, NotificationKind.WARNING.value, _ago(now, _WARNINGS_KEPT)),
     )
     move_retention(connection, limit)
     return deleted
