@@ -49,7 +49,7 @@ MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # What is promised and not built yet. Each entry is refused or absent today, which tests below hold it to: whoever
 # builds one takes it off here and adds what it promises to the part that it belongs to.
 NOT_BUILT_YET: dict[str, Any] = {
-    "commands": (["replay"], ["silence", "--list"]),
+    "commands": (["silence", "--list"],),
     # Places that `config check` refuses in this file.
     "settings": """
         databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
@@ -79,12 +79,25 @@ def people() -> Iterator[MessagingStandIn]:
 
 # ---- Commands and exit statuses --------------------------------------------------------------------------
 
-COMMANDS = ("run", "check", "doctor", "report", "incidents", "backup", "test-alerts", "config", "init", "demo")
+COMMANDS = (
+    "run",
+    "check",
+    "doctor",
+    "report",
+    "replay",
+    "incidents",
+    "backup",
+    "test-alerts",
+    "config",
+    "init",
+    "demo",
+)
 OPTIONS = {
     "run": (),
     "check": ("--json", "--exit-zero", "--no-alerts", "--within", "--metrics", "--push"),
     "doctor": ("--json", "--fix", "--yes"),
     "report": ("--since", "--month", "--json", "--csv", "--html"),
+    "replay": ("--since", "--json"),
     "incidents": ("--json", "--all", "show", "ack"),
     "backup": ("FILE",),
     "test-alerts": ("CHANNEL",),
@@ -353,6 +366,19 @@ def test_all_of_an_incident_is_shown(incident: Incident) -> None:
     unknown = incident.program.end("incidents", "show", "7")
     assert (unknown.status, unknown.stdout) == (3, "")
     assert unknown.stderr.startswith("wanted the number of an incident, found '7'. Next: the latest is 1")
+
+
+def test_the_past_goes_through_the_rules_of_today(incident: Incident, tmp_path: Path) -> None:
+    """The messages that these settings would have sent, in place of those that were; 3 if there is no history."""
+    done = incident.program.end("replay", "--json")
+    found = json.loads(done.stdout)
+    assert (done.status, list(found), found["version"]) == (0, ["version", "databases"], 1)
+    [row] = found["databases"]
+    assert (row["database"], row["checks"], row["told"]) == ("main", 4, {"opened": 1, "closed": 1})
+    assert [(one["kind"], one["incident"]) for one in row["messages"]] == [("opened", 1), ("closed", 1)]
+    assert (len(row["incidents"]), row["differences"]) == (1, [])
+    none = Program(tmp_path, settings(database("main", "https://h.upstash.io"))).end("replay")
+    assert (none.status, none.stdout) == (3, "")
 
 
 def test_what_did_not_come_back_is_null(tmp_path: Path) -> None:

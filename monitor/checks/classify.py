@@ -72,13 +72,13 @@ def classify(observation: Observation, *, slow: timedelta | None) -> CheckResult
         return _by_text(observation, observation.error_text)
     # rediss:// has no status: there the value alone decides.
     if status in (HTTPStatus.OK, None) and observation.as_expected:
-        return _by_latency(observation, slow)
+        return by_latency(observation.phases.latency_ms, slow)
     result = _by_status(status) or CheckResult(outcome=Outcome.NOT_UPSTASH, facts=_wall(observation))
     return _completed(result, observation, observation.description, status)
 
 
-def _by_latency(observation: Observation, slow: timedelta | None) -> CheckResult:
-    latency_ms = observation.phases.latency_ms
+def by_latency(latency_ms: float | None, slow: timedelta | None) -> CheckResult:
+    """What an answer as it should be is with that limit: fine or slow."""
     if slow is None or latency_ms is None or latency_ms <= slow / timedelta(milliseconds=1):
         return CheckResult(outcome=Outcome.OK)
     limit_ms = slow / timedelta(milliseconds=1)

@@ -26,6 +26,7 @@ COMMANDS = {
     "check": ("check.check", "Check once, alert, and end with a status."),
     "doctor": ("doctor", "Find out what is wrong and whose move it is."),
     "report": ("report.report", "The past: uptime, latency, failures, incidents."),
+    "replay": ("report.replay", "Which messages these settings would have sent."),
     "incidents": ("admin.incidents", "List incidents; show or acknowledge one."),
     "backup": ("admin.backup", "Copy the history to another file."),
     "test-alerts": ("admin.send_test", "Send a test message through each channel."),

@@ -16,20 +16,28 @@ from monitor.checks.observation import Check
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
 from monitor.incidents.state import Incident
-from monitor.lib.times import format_time, to_ms
+from monitor.lib.times import format_time, from_ms, to_ms
+from monitor.report.replay import WARM_UP, Replay, Rules, in_order, replayed
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.incident_record import IncidentRecord, incident_record
-from monitor.store.queries import history_of, past_days, status_of, totals_of
+from monitor.store.queries import history_of, past_days, status_of, told_kinds, totals_of
 from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
 from monitor.store.tables.channels import ChannelState, channel_states
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.deliveries import RESULTS, delivery_counts
-from monitor.store.tables.incidents import database_names, find_database, last_incidents, read_incidents
+from monitor.store.tables.incidents import (
+    database_names,
+    find_database,
+    incidents_of,
+    last_incidents,
+    read_incidents,
+)
 from monitor.store.tables.outbox import messages_pending
 from monitor.store.tables.recording import connectivity_answered
+from monitor.store.tables.spans import read_retention
 from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
@@ -138,6 +146,43 @@ class Archive:
         intervals = {name: database.interval for name, database in self._watched.items()}
         now = self._clock()
         return self._read(lambda connection: incident_record(connection, number, intervals=intervals, now=now))
+
+    def replay(self, database: str, *, start: datetime) -> Replay:
+        """What the settings make of a database's checks from `start` until now, beside what was told.
+
+        Where single checks were deleted it begins after them.
+        """
+        watched, now = self._watched[database], self._clock()
+        rules = Rules(
+            alerts=self._settings.alerts,
+            slow=watched.slow,
+            interval=watched.interval,
+            profile=profile_of(watched, self._settings.doctor, os.environ),
+        )
+
+        def query(connection: Any) -> Replay:
+            row = self._row(database, connection)
+            begin = max(start, from_ms(read_retention(connection).checks_ms))
+            before_ms, begin_ms, end_ms = to_ms(begin - WARM_UP), to_ms(begin), to_ms(now)
+            told = incidents_of(connection, row, start_ms=begin_ms, end_ms=end_ms)
+            number, incidents, messages = replayed(
+                read_checks(connection, row, start=before_ms, end=end_ms),
+                rules,
+                start=begin,
+                acknowledged=sorted(one.acknowledged_at for one in told if one.acknowledged_at is not None),
+            )
+            return Replay(
+                database=database,
+                start=begin,
+                end=now,
+                checks=number,
+                incidents=incidents,
+                messages=messages,
+                told=tuple(reversed(told)),
+                told_messages=in_order(told_kinds(connection, row, start_ms=begin_ms, end_ms=end_ms)),
+            )
+
+        return self._read(query)
 
     def totals(self) -> Totals:
         """All checks ever of the settings' databases, in their order, and all messages."""

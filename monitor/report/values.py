@@ -5,6 +5,7 @@ Times are ISO 8601 in UTC with milliseconds, durations are in seconds, `null` st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from monitor.incidents.state import Incident
 from monitor.lib.times import iso
 from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.phases import shifts
+from monitor.report.replay import Replay, differences
 from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
 
 if TYPE_CHECKING:
@@ -211,6 +213,35 @@ def incident_record_values(record: IncidentRecord, *, now: datetime) -> dict[str
             for message in record.messages
         ],
         "gaps": [gap_values(gap) for gap in record.gaps],
+    }
+
+
+def replay_document(replays: Sequence[Replay]) -> dict[str, Any]:
+    """The document of `replay --json`, version 1: what would have been sent, and what was."""
+    return {
+        "version": VERSION,
+        "databases": [
+            {
+                "database": one.database,
+                "start": iso(one.start),
+                "end": iso(one.end),
+                "checks": one.checks,
+                "messages": [
+                    {
+                        "at": iso(message.created_at),
+                        "kind": message.kind.value,
+                        "incident": message.incident,
+                        "severity": message.severity.value,
+                        "cause": None if message.cause is None else message.cause.value,
+                    }
+                    for message in one.messages
+                ],
+                "incidents": [incident_values(incident, now=one.end) for incident in one.incidents],
+                "told": one.told_messages,
+                "differences": differences(one),
+            }
+            for one in replays
+        ],
     }
 
 

@@ -167,7 +167,7 @@ def _messages(
         if kind == NotificationKind.OPENED.value and not layers:
             with reading("an outbox message"):
                 layers = str(json.loads(notification).get("layers", ""))
-        if kind == NotificationKind.CLOSED.value and decided_at is None:
+        if kind == NotificationKind.CLOSED.value:  # the last one, of an incident that opened again
             decided_at = from_ms(created_ms)
         messages.append(
             MessageRecord(

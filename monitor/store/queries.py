@@ -99,6 +99,17 @@ def past_days(connection: sqlite3.Connection, database: int, *, days: int, now: 
     return RollupReader(connection, database, start_ms=first_ms, end_ms=midnight_ms, grain=Grain.DAY).slices()
 
 
+def told_kinds(connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int) -> dict[str, int]:
+    """How many notifications of each kind there were about a database's incidents; all channels are one."""
+    rows = connection.execute(
+        "SELECT kind, count(*) FROM (SELECT DISTINCT incident_id, kind, outbox.created_ms FROM outbox"
+        " JOIN incident ON incident.id = incident_id"
+        " WHERE database_id = ? AND outbox.created_ms >= ? AND outbox.created_ms < ?) GROUP BY kind",
+        (database, start_ms, end_ms),
+    )
+    return dict(rows.fetchall())
+
+
 def totals_of(connection: sqlite3.Connection, database: int, name: str) -> DatabaseTotals:
     """All checks ever, and how the database is now."""
     everything, fine = Rollup(), Rollup()

@@ -17,7 +17,14 @@ from monitor.diagnosis.advice import word
 from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, format_time
-from monitor.report.formatting import DETAIL_LIMIT, format_counts, format_incident_checks, format_ms, format_name
+from monitor.report.formatting import (
+    DETAIL_LIMIT,
+    format_causes,
+    format_counts,
+    format_incident_checks,
+    format_ms,
+    format_name,
+)
 from monitor.store.incident_record import CheckRun, IncidentRecord, MessageRecord
 
 _STYLES = {Family.FINE: ("✓", "green"), Family.SLOW: ("▲", "yellow"), Family.UNKNOWN: ("·", "dim")}
@@ -61,8 +68,8 @@ def _state(incident: Incident, now: datetime) -> str:
 def _facts(record: IncidentRecord) -> Table:
     incident = record.incident
     facts = [("severity", incident.severity.value), ("checks", format_incident_checks(incident))]
-    if len(incident.causes) > 1:
-        facts.append(("causes", ", then ".join(cause.words for cause in incident.causes)))
+    if len(incident.causes) > 1 or incident.is_unstable:
+        facts.append(("causes", format_causes(incident)))
     if record.layers:
         facts.append(("layers", one_line(record.layers, DETAIL_LIMIT)))
     if not record.are_checks_complete:
