@@ -25,7 +25,7 @@ from monitor.incidents.state import (
 )
 from monitor.lib.times import format_duration, to_ms
 from monitor.store.file.document import StateDocument
-from monitor.store.file.reserve import Reserve
+from monitor.store.file.reserve import ROOM, Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import channel_changes, deliveries, incidents, outbox, recording
 from monitor.store.tables.channels import ChannelState, channel_states
@@ -134,7 +134,7 @@ class Store:
                 self._begin_again()
             self._note(None)
         elif recorded.transition.notifications:
-            self._note(self._do(note_of_memory))
+            self._note_memory()
         return recorded
 
     def state(self, database: str) -> IncidentState:
@@ -166,7 +166,9 @@ class Store:
                     return True
             return False
 
-        return self._do(work)
+        is_open = self._do(work)
+        self._note_memory()
+        return is_open
 
     def enqueue(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
         """Add a notification that no check led to, for those of all channels, or of those named, that take it."""
@@ -248,6 +250,7 @@ class Store:
         if not self.is_in_memory:
             self._reserve.take()
             self._note(None)
+        self._note_memory()
         # Memory may know nothing of a file that could not even be read.
         self._begin_again = partial(self.begin, databases=databases, destinations=destinations, left_out=left_out)
         if not self.is_in_memory:
@@ -260,6 +263,7 @@ class Store:
         self._states = {
             name: (moved(state, by), checked_at + by) for name, (state, checked_at) in self._states.items()
         }
+        self._note_memory()
 
     def _end_unwatched(
         self, connection: sqlite3.Connection, databases: Container[str], now: datetime
@@ -287,8 +291,8 @@ class Store:
     ) -> DeliveryEffect:
         """Note what the channel answered. `jitter` is a random number from 0 to 1."""
         effect = self._do(lambda connection: deliveries.acknowledge(connection, delivery, result, now, jitter))
-        if self.is_in_memory and result.is_sent:
-            self._note(self._do(note_of_memory))
+        if result.is_sent:
+            self._note_memory()
         return effect
 
     def next_due(self, channel: str) -> datetime | None:
@@ -359,7 +363,12 @@ class Store:
         """Commit what is known, or log that it is lost; after this the store cannot be used."""
         self._file.close()
         if self._has_begun and not self.is_in_memory:
-            self._reserve.give_back()
+            self._note(None)
+
+    def _note_memory(self) -> None:
+        """Note what only memory knows, for the next start, which may come after a kill."""
+        if self.is_in_memory:
+            self._note(self._do(partial(note_of_memory, room=ROOM)))
 
     def _note(self, note: bytes | None) -> None:
         """Note what only memory knows, for the next start; `None` when the file knows it all."""

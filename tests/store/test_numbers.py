@@ -165,7 +165,24 @@ def test_what_memory_opened_is_noted_on_a_full_disk(tmp_path: Path) -> None:
         assert setup.checks(OK, OK) == ["closed"]
         assert setup.deliver()[-1] == f"{number} closed"
         setup.store.close()
-        assert [path.name for path in (tmp_path / "disk").iterdir() if "reserve" in path.name] == []
+
+
+def test_a_start_on_a_full_disk_has_room_for_a_note(tmp_path: Path) -> None:
+    """It was taken by an earlier start, and stays when that ends."""
+    with small_disk(tmp_path / "disk", "512k"):
+        setup = StoreSetup(tmp_path / "disk" / "history.db")
+        setup.check(OK)
+        setup.store.close()
+        ballast = fill(tmp_path / "disk")
+        setup.restart_after_a_kill()
+        assert setup.in_memory()
+        setup.checks(REJECTED, REJECTED)
+        [number] = numbers(setup)
+        ballast.unlink()
+        setup.restart_after_a_kill()
+        assert not setup.in_memory()
+        assert [incident.id for _, incident in setup.store.incidents()] == [number]
+        setup.store.close()
 
 
 @pytest.mark.parametrize(
@@ -174,8 +191,9 @@ def test_what_memory_opened_is_noted_on_a_full_disk(tmp_path: Path) -> None:
         b"[",
         b"[[1]]",
         b'{"a": 1}',
-        b'[["main", 1, {}, null, {}]]',
-        b'[["main", 1, {}, null, 1]]',
+        b'{"incidents": [["main", 1, {}, null, {}]], "delivered": []}',
+        b'{"incidents": [["main", 1, {}, null, 1]], "delivered": []}',
+        b'{"incidents": [], "delivered": [1]}',
         b"\xff\xfe",
         b"[" * 5000,
     ],

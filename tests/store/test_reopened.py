@@ -88,6 +88,19 @@ def test_what_memory_opened_and_closed_again_is_not_told_again_after_a_kill(setu
     assert setup.store.incidents() == []
 
 
+def test_an_end_before_it_opened_again_is_not_taken_for_its_last_end(tmp_path: Path) -> None:
+    """All of it waits, is told in memory as one that goes on, and ends there: after a kill its end is told."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    assert setup.checks(REJECTED, REJECTED, OK, OK, REJECTED, REJECTED) == ["opened", "closed", "reopened"]
+    with locked(setup.path):
+        setup.check(REJECTED)
+        assert setup.deliver() == ["1 opened"]
+        assert setup.checks(*LONG_FINE) == ["closed"]
+    setup.restart_after_a_kill()
+    assert setup.deliver() == ["1 closed"]
+    setup.store.close()
+
+
 def test_what_memory_opened_again_is_open_in_the_file_once_that_can_be_written(setup: StoreSetup) -> None:
     """The file still has it as closed."""
     with locked(setup.path):

@@ -94,13 +94,16 @@ def open_file(path: Path) -> sqlite3.Connection:
 def open_memory() -> sqlite3.Connection:
     """An empty database of the same shape that lives as long as its connection.
 
-    `file_state` and `file_delivery_count` are for the rows of `incident_state` and `delivery_count` that the file
-    had when it was left, `file_moved` for how far the clock was set since.
+    The tables `file_…` are for what the file had when it was left: the rows of `incident_state` and
+    `delivery_count`, and of its incidents and messages as much as tells whether they are still the same.
     """
     connection = _open_to_write(":memory:")
     connection.execute("CREATE TABLE file_state (database_id INTEGER PRIMARY KEY, checked_ms INTEGER, state TEXT)")
     connection.execute("CREATE TABLE file_delivery_count (channel TEXT, result TEXT, number INTEGER)")
-    connection.execute("CREATE TABLE file_moved (by_ms INTEGER)")
+    connection.execute("CREATE TABLE file_incident (id INTEGER PRIMARY KEY, opened_ms INTEGER, closed_ms INTEGER)")
+    connection.execute(
+        "CREATE TABLE file_message (id INTEGER PRIMARY KEY, created_ms INTEGER, is_waiting INTEGER)"
+    )
     return connection
 
 

@@ -6,7 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_SIZE = 65536
+# A note is shorter.
+ROOM = 65536
 # The path of the history may be one that no file can have.
 _UNUSABLE = (OSError, ValueError)
 
@@ -14,7 +15,8 @@ _UNUSABLE = (OSError, ValueError)
 class Reserve:
     """A file of fixed size that is written in place: what it takes it has, however full the disk is.
 
-    A note ends with a zero byte. Where the disk can be read only, or never had this room, there is no note.
+    It stays when the program ends, since the next start may meet a full disk. A note ends with a zero byte.
+    Where the disk can be read only, or never had this room, there is no note.
     """
 
     def __init__(self, history: Path) -> None:
@@ -25,27 +27,27 @@ class Reserve:
         with suppress(*_UNUSABLE):
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
-                is_whole = os.write(descriptor, bytes(_SIZE)) == _SIZE
+                is_whole = os.write(descriptor, bytes(ROOM)) == ROOM
             except OSError:
                 is_whole = False
             finally:
                 os.close(descriptor)
             if not is_whole:
-                self.give_back()
+                self._path.unlink()
 
     def read(self) -> bytes:
         """The note; empty where there is none."""
         with suppress(*_UNUSABLE):
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                return os.read(descriptor, _SIZE).partition(b"\0")[0]
+                return os.read(descriptor, ROOM).partition(b"\0")[0]
             finally:
                 os.close(descriptor)
         return b""
 
     def write(self, note: bytes) -> bool:
         """Put this note in the other's place; false where it is too long or there is no room."""
-        if len(note) >= _SIZE:
+        if len(note) >= ROOM:
             return False
         with suppress(*_UNUSABLE):
             descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -56,8 +58,3 @@ class Reserve:
                 os.close(descriptor)
             return True
         return False
-
-    def give_back(self) -> None:
-        """Delete the file."""
-        with suppress(*_UNUSABLE):
-            self._path.unlink()

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from monitor.incidents.state import IncidentState
@@ -21,7 +20,6 @@ from monitor.store.tables.channels import read_channel
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
 from monitor.store.tables.incidents import (
     database_id,
-    left_in_file,
     next_incident,
     read_incident,
     read_state,
@@ -32,7 +30,6 @@ from monitor.store.tables.outbox import read_message
 from monitor.store.tables.recording import add_check
 from monitor.store.tables.rollups import Key, RollupWriter, RowGrain, from_columns, key_of
 from monitor.store.tables.spans import Retention, move_retention, spans
-from monitor.store.tables.times import move_times
 
 # Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.
 STATE_TABLES = (
@@ -69,6 +66,10 @@ def salvage_state(source: sqlite3.Connection, memory: sqlite3.Connection) -> Non
         _copy("INSERT OR IGNORE", _rows(source, table), memory, table)
     # By these `replay` tells what other processes have written to the file meanwhile.
     memory.execute("INSERT INTO file_state SELECT database_id, checked_ms, state FROM incident_state")
+    memory.execute("INSERT INTO file_incident SELECT id, opened_ms, closed_ms FROM incident")
+    memory.execute(
+        "INSERT INTO file_message SELECT id, created_ms, delivered_ms IS NULL AND given_up_ms IS NULL FROM outbox"
+    )
     tidy(memory)
 
 
@@ -197,12 +198,10 @@ _MESSAGE = (
 def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     """Bring what memory holds to the file: add what is new, update what is there; nothing of the file is lost.
 
-    An incident keeps its number unless the file gave it to another one meanwhile.
+    An incident keeps its number unless the file gave it to another one meanwhile. What the file had when it was
+    left is recognised by its number and the time that it had then: the clock may have been set since, which moves
+    the times of what memory holds.
     """
-    (moved_ms,) = memory.execute("SELECT ifnull(sum(by_ms), 0) FROM file_moved").fetchone()
-    if moved_ms:
-        # Rows are recognised by their times.
-        move_times(file, timedelta(milliseconds=moved_ms))
     _replay_counters(memory, file)
     databases = {
         number: database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
@@ -257,19 +256,25 @@ def _replay_delivery_counts(memory: sqlite3.Connection, file: sqlite3.Connection
 def _replay_incidents(memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers) -> Numbers:
     """Write the incidents; return the file's number of each.
 
-    Two rows are the same incident when it began in the same database at the same moment.
+    Another row is the same incident when it began in the same database at the same moment.
     """
     rows = file.execute("SELECT id, database_id, opened_ms, closed_ms FROM incident").fetchall()
+    left = {
+        number: times for number, *times in memory.execute("SELECT id, opened_ms, closed_ms FROM file_incident")
+    }
+    same = {
+        number: (number, closed) for number, _, opened, closed in rows if left.get(number, [None])[0] == opened
+    }
     known = {(database, opened): (number, closed) for number, database, opened, closed in rows}
     taken = {row[0] for row in rows}
-    left, numbers = left_in_file(memory), {}
+    numbers = {}
     for number, database in memory.execute("SELECT id, database_id FROM incident ORDER BY id").fetchall():
         incident, home = read_incident(memory, number), databases[database]
         free = next_incident(file) if number in taken else number
-        here, closed_ms = known.get((home, to_ms(incident.opened_at)), (free, None))
+        here, closed_ms = same.get(number) or known.get((home, to_ms(incident.opened_at)), (free, None))
         numbers[number] = here
         # Another process may have seen its end, or memory that it opened again.
-        if closed_ms is None or incident.closed_at is not None or closed_ms == left.get(number):
+        if closed_ms is None or incident.closed_at is not None or [closed_ms] == left.get(number, [])[1:]:
             write_incident(file, home, replace(incident, id=here))
     return numbers
 
@@ -301,23 +306,24 @@ def _replay_states(
 def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
     """A message keeps its number where that is free, so that one that is being sent is found again."""
     rows = file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox").fetchall()
+    left = dict(memory.execute("SELECT id, created_ms FROM file_message").fetchall())
+    same = {number for number, *_, created_ms in rows if left.get(number) == created_ms}
     known = {tuple(key): number for number, *key in rows}
     taken = {row[0] for row in rows}
     for number, channel, incident, kind, notification, created_ms, *progress in memory.execute(
         f"SELECT id, {_MESSAGE} FROM outbox ORDER BY id"
     ).fetchall():
         here = incidents.get(incident, incident)
-        there = known.get((channel, here, kind, created_ms))
+        there = number if number in same else known.get((channel, here, kind, created_ms))
+        text = notification if here == incident else _renumbered(notification, here)
         if there is not None:
             file.execute(
-                "UPDATE outbox SET attempts = ?, tried_ms = ?, due_ms = ?, delivered_ms = ifnull(?, delivered_ms),"
-                " given_up_ms = ifnull(?, given_up_ms), last_error = ?, message_ref = ifnull(?, message_ref),"
-                " not_before_ms = ?, held_for = ?"
-                " WHERE id = ?",
-                (*progress, there),
+                "UPDATE outbox SET notification = ?, created_ms = ?, attempts = ?, tried_ms = ?, due_ms = ?,"
+                " delivered_ms = ifnull(?, delivered_ms), given_up_ms = ifnull(?, given_up_ms), last_error = ?,"
+                " message_ref = ifnull(?, message_ref), not_before_ms = ?, held_for = ? WHERE id = ?",
+                (text, created_ms, *progress, there),
             )
             continue
-        text = notification if here == incident else _renumbered(notification, here)
         row = (None if number in taken else number, channel, here, kind, text, created_ms, *progress)
         file.execute(f"INSERT INTO outbox (id, {_MESSAGE}) VALUES ({', '.join('?' * len(row))})", row)
 

@@ -15,9 +15,11 @@ from monitor.incidents.rules import standing
 from monitor.lib.times import to_ms
 from monitor.store.tables import channels
 from monitor.store.tables.incidents import read_incidents
-from monitor.store.tables.outbox import WAITING, enqueue
+from monitor.store.tables.outbox import FREE, WAITING, enqueue
 
 _NOT_CONFIGURED = "the channel is not configured any more"
+# It was being sent when the program was killed.
+_PERHAPS_SENT = f"{_NOT_CONFIGURED}; it may have arrived"
 # What may be the first that a channel with a route takes of an incident.
 _MAY_BE_NEW = (NotificationKind.CHANGED, NotificationKind.REOPENED)
 _ENDS = (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.UNWATCHED)
@@ -53,8 +55,10 @@ def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], no
     names = list(configured)
     others = f"{WAITING} AND channel NOT IN ({', '.join('?' * len(names))})"
     counts = dict(connection.execute(f"SELECT channel, count(*) FROM outbox WHERE {others} GROUP BY 1", names))
+    error = f"CASE WHEN {FREE} THEN ? ELSE ? END"
     connection.execute(
-        f"UPDATE outbox SET given_up_ms = ?, last_error = ? WHERE {others}", (to_ms(now), _NOT_CONFIGURED, *names)
+        f"UPDATE outbox SET given_up_ms = ?, last_error = {error} WHERE {others}",
+        (to_ms(now), _NOT_CONFIGURED, _PERHAPS_SENT, *names),
     )
     return counts
 
@@ -73,17 +77,19 @@ def bring_up_to_date(
 
     That is each open incident of which it was never told and which its route takes, as it is for a channel that is
     new, and for one whose messages go to another `destination` than before; and the end of each whose beginning it
-    was told.
+    was told, or may have been.
     """
     is_replaced = channels.note_destination(connection, channel, destination)
     told = _told(connection, channel)
+    sql = "SELECT incident_id FROM outbox WHERE channel = ? AND last_error = ?"
+    perhaps_told = {incident for (incident,) in connection.execute(sql, (channel, _PERHAPS_SENT))}
     missing = []
     for name, incident in read_incidents(connection, closed_too=True):
         kinds = told.get(incident.id, {})
         # What is over and begins again is told as over more than once.
         is_end_heard = list(kinds)[-1:] in [[kind.value] for kind in _ENDS]
         is_heard = bool(kinds) and not is_end_heard and (not is_replaced or not all(kinds.values()))
-        if is_heard if incident.closed_at is None else is_end_heard or not kinds:
+        if is_heard if incident.closed_at is None else is_end_heard or not (kinds or incident.id in perhaps_told):
             continue
         is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
         notification = standing(incident, name, now, missed=is_late)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from monitor.checks.observation import Outcome
 from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
 from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
-from monitor.store.errors import DamagedError, reading
+from monitor.store.errors import reading
 
 # Made once: json.dumps would make one for each check.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -93,6 +92,7 @@ def write_incident(connection: sqlite3.Connection, database: int, incident: Inci
         " severity, checks_failed, verdict, is_unwatched, unchecked, is_unstable, fails_for_ms, fails_every_ms)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET"
+        " opened_ms = excluded.opened_ms, notified_ms = excluded.notified_ms,"
         " closed_ms = excluded.closed_ms, acknowledged_ms = excluded.acknowledged_ms, cause = excluded.cause,"
         " causes = excluded.causes, severity = excluded.severity, checks_failed = excluded.checks_failed,"
         " verdict = excluded.verdict, is_unwatched = excluded.is_unwatched, unchecked = excluded.unchecked,"
@@ -117,19 +117,6 @@ def write_incident(connection: sqlite3.Connection, database: int, incident: Inci
             _in_ms(incident.fails_every),
         ),
     )
-
-
-def left_in_file(memory: sqlite3.Connection) -> dict[int, int | None]:
-    """The incidents that were open, or may open again, when the file was left; each with its end in ms then."""
-    left: dict[int, int | None] = {}
-    for (text,) in memory.execute("SELECT state FROM file_state"):
-        with suppress(DamagedError), reading("the state of a database"):
-            state = state_from_json(json.loads(text))
-            if state.closed is not None and state.closed.closed_at is not None:
-                left[state.closed.id] = to_ms(state.closed.closed_at)
-            if state.incident is not None:
-                left[state.incident.id] = None
-    return left
 
 
 def read_incidents(connection: sqlite3.Connection, *, closed_too: bool) -> list[tuple[str, Incident]]:

@@ -4,49 +4,80 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.routing import Routes, receivers
 from monitor.incidents.rules import standing
-from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
-from monitor.lib.times import from_ms, from_ms_or_none, to_ms
+from monitor.incidents.state import Incident, IncidentState, moved, state_from_json, state_to_json
+from monitor.lib.times import from_ms, to_ms
 from monitor.store.tables import incidents
 from monitor.store.tables.outbox import WAITING, as_text, enqueue
 
 # At about a thousand bytes each.
-_MOST = 50
+_MOST_INCIDENTS = 50
+_MOST_MESSAGES = 500
 
 
-def note_of_memory(connection: sqlite3.Connection) -> bytes:
-    """What memory opened, and what it saw the end of, with what each channel was told, as `take_up` reads it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _NotedIncident:
+    """An incident, and what each channel was told of it by messages that memory made, the latest last."""
 
-    Where there is too much of it, what is open or not told to everybody is noted first.
+    incident: Incident
+    told: dict[str, list[NotificationKind]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _NotedDatabase:
+    """The state of a database at its last check before the note, and its incidents, the oldest first."""
+
+    name: str
+    checked_at: datetime
+    state: IncidentState
+    incidents: tuple[_NotedIncident, ...]
+
+
+def note_of_memory(connection: sqlite3.Connection, *, room: int) -> bytes:
+    """What is open, what memory saw the end of, and which messages of the file were delivered since.
+
+    As `take_up` reads it, in less than `room` bytes: where there is too much of it, what is open or not told to
+    everybody comes first, the newest before the others.
     """
-    left = incidents.left_in_file(connection)
-    found = connection.execute(
-        "SELECT id, database_id, closed_ms FROM incident"
-        " ORDER BY closed_ms IS NULL OR EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id"
-        " AND delivered_ms IS NULL AND given_up_ms IS NULL) DESC, id DESC"
-    )
-    only_here = [
-        (number, database)
-        for number, database, closed_ms in found
-        if number >= incidents.FIRST_IN_MEMORY or closed_ms != left.get(number, closed_ms)
-    ]
-    rows = []
-    for number, database in sorted(only_here[:_MOST]):
-        name, incident = incidents.find_incident(connection, number) or ("", None)
-        state, checked_at = incidents.read_state(connection, database)
-        closed_at = None if incident is None else incident.closed_at
-        if closed_at is not None:
-            state = IncidentState(incident=incident)
-        told = _kinds_delivered(connection, number)
-        closed_ms = None if closed_at is None else to_ms(closed_at)
-        rows.append([name, to_ms(checked_at or from_ms(0)), state_to_json(state), closed_ms, told])
-    return json.dumps(rows).encode()
+    rows = connection.execute(
+        "SELECT incident.id, database_id FROM incident LEFT JOIN file_incident USING (id)"
+        " WHERE incident.closed_ms IS NULL OR file_incident.id IS NULL"
+        " OR incident.closed_ms IS NOT file_incident.closed_ms"
+        " ORDER BY incident.closed_ms IS NULL OR EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id"
+        f" AND {WAITING}) DESC, incident.id DESC LIMIT ?",
+        (_MOST_INCIDENTS,),
+    ).fetchall()
+    delivered = connection.execute(
+        "SELECT outbox.id, channel FROM outbox JOIN file_message USING (id)"
+        " WHERE is_waiting AND delivered_ms IS NOT NULL ORDER BY delivered_ms DESC LIMIT ?",
+        (_MOST_MESSAGES,),
+    ).fetchall()
+    while True:
+        noted = [
+            _database_to_json(connection, database, sorted(number for number, home in rows if home == database))
+            for database in sorted({home for _, home in rows})
+        ]
+        note = json.dumps({"databases": noted, "delivered": delivered}).encode()
+        if len(note) < room:
+            return note
+        del rows[len(rows) * 3 // 4 :]
+
+
+def _database_to_json(connection: sqlite3.Connection, database: int, numbers: Sequence[int]) -> list[Any]:
+    state, checked_at = incidents.read_state(connection, database)
+    name, rows = "", []
+    for number in numbers:
+        name, incident = incidents.find_incident(connection, number) or (name, None)
+        values = state_to_json(IncidentState(incident=incident))["incident"]
+        rows.append([values, incident is not None and incident.is_unwatched, _told(connection, number)])
+    return [name, to_ms(checked_at or from_ms(0)), state_to_json(state), rows]
 
 
 def take_up(
@@ -54,67 +85,106 @@ def take_up(
 ) -> Iterable[str]:
     """Go on with what a kill would have lost; return a line for the log about each incident.
 
-    What memory told is noted as delivered. An end that it saw is told to those who did not hear of it.
+    What memory told is noted as delivered. An end that it saw is told to those who did not hear of it. What the
+    file knows later than the note is left as it is.
     """
     if not note:
         return
     try:
-        rows = [
-            (
-                name,
-                from_ms(checked_ms),
-                state_from_json(state),
-                from_ms_or_none(closed_ms),
-                {channel: [NotificationKind(kind) for kind in kinds] for channel, kinds in told.items()},
-            )
-            for name, checked_ms, state, closed_ms, told in json.loads(note)
-        ]
+        values = json.loads(note)
+        noted = [_database_from_json(row) for row in values["databases"]]
+        delivered = [(to_ms(now), int(number), str(channel)) for number, channel in values["delivered"]]
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return  # not ours, or cut short
-    for name, checked_at, state, closed_at, told in rows:
-        incident, database = state.incident, incidents.database_id(connection, name)
-        if incident is None:
-            continue
+    sql = f"UPDATE outbox SET delivered_ms = ?, last_error = NULL WHERE id = ? AND channel = ? AND {WAITING}"
+    connection.executemany(sql, delivered)
+    # The clock may have been set back since.
+    by = min((now - each.checked_at for each in noted), default=timedelta(0))
+    for each in noted:
+        moved_along = each if by >= timedelta(0) else _moved(each, by)
+        yield from _take_up(connection, moved_along, channels, now, routes)
+
+
+def _database_from_json(row: list[Any]) -> _NotedDatabase:
+    name, checked_ms, state, rows = row
+    return _NotedDatabase(
+        name=name,
+        checked_at=from_ms(checked_ms),
+        state=state_from_json(state),
+        incidents=tuple(_incident_from_json(each) for each in rows),
+    )
+
+
+def _incident_from_json(row: list[Any]) -> _NotedIncident:
+    values, is_unwatched, told = row
+    incident = state_from_json({"recent": (), "incident": values}).incident
+    if incident is None:
+        raise ValueError("no incident")
+    return _NotedIncident(
+        incident=replace(incident, is_unwatched=is_unwatched),
+        told={channel: [NotificationKind(kind) for kind in kinds] for channel, kinds in told.items()},
+    )
+
+
+def _moved(each: _NotedDatabase, by: timedelta) -> _NotedDatabase:
+    return replace(
+        each,
+        checked_at=each.checked_at + by,
+        state=moved(each.state, by),
+        incidents=tuple(
+            replace(one, incident=moved(IncidentState(incident=one.incident), by).incident or one.incident)
+            for one in each.incidents
+        ),
+    )
+
+
+def _take_up(
+    connection: sqlite3.Connection, each: _NotedDatabase, channels: Sequence[str], now: datetime, routes: Routes
+) -> Iterator[str]:
+    database = incidents.database_id(connection, each.name)
+    before, before_at = incidents.read_state(connection, database)
+    open_before = None if before.incident is None else before.incident.id
+    # Another process opened it meanwhile.
+    is_others = open_before is not None and all(one.incident.id != open_before for one in each.incidents)
+    is_later = not is_others and (before_at is None or before_at < each.checked_at)
+    for one in each.incidents:
+        incident, is_over = one.incident, one.incident.closed_at is not None
         known = incidents.find_incident(connection, incident.id)
-        before, last_at = incidents.read_state(connection, database)
-        is_newer = last_at is None or last_at < checked_at
-        if known is not None and not _goes_on(known[1], closed_at, is_newer=is_newer):
-            continue
-        if closed_at is None:
-            if before.incident is not None:
-                continue
-            incidents.write_state(connection, database, state, checked_at)
-            what = "goes on"
+        if known is None:
+            is_news = is_over or not is_others
         else:
-            is_open = known is not None and known[1].closed_at is None
-            incident = replace(known[1] if known and is_open else incident, closed_at=closed_at)
-            if before.incident is not None and before.incident.id == incident.id:
-                incidents.write_state(connection, database, IncidentState(), checked_at)
-            what = "is over"
+            is_news = known[0] == each.name and _is_news(known[1], incident, is_later=is_later)
+        if not is_news:
+            continue
         incidents.write_incident(connection, database, incident)
-        notification = standing(incident, name, now, missed=closed_at is not None)
-        for channel, kinds in told.items():
+        # Whatever the clock has been set to since.
+        is_later = is_later or (incident.id == open_before if is_over else known is None)
+        notification = standing(incident, each.name, now, missed=is_over)
+        for channel, kinds in one.told.items():
             for kind in kinds:
                 _note_delivered(connection, replace(notification, kind=kind), channel, now)
-        if closed_at is not None and known is None:
-            others = [channel for channel in receivers(notification, channels, routes) if channel not in told]
+        if is_over and known is None:
+            others = [channel for channel in receivers(notification, channels, routes) if channel not in one.told]
             enqueue(connection, notification, others)
-        yield f"incident {incident.id} of {name} was told while the history could not be written, and {what}"
+        what = "is over" if is_over else "goes on"
+        yield f"incident {incident.id} of {each.name} was told while the history could not be written, and {what}"
+    if is_later:
+        incidents.write_state(connection, database, each.state, each.checked_at)
 
 
-def _goes_on(known: Incident, closed_at: datetime | None, *, is_newer: bool) -> bool:
-    """True where memory saw more of an incident than the file: its end, or, `is_newer`, that it opened again."""
+def _is_news(known: Incident, noted: Incident, *, is_later: bool) -> bool:
+    """True where memory saw more of an incident than the file: its end, or, `is_later`, that it goes on."""
     if known.closed_at is None:
-        return closed_at is not None
-    return is_newer and (closed_at is None or closed_at > known.closed_at)
+        return noted.closed_at is not None or is_later
+    return is_later and (noted.closed_at is None or noted.closed_at > known.closed_at)
 
 
-def _kinds_delivered(connection: sqlite3.Connection, incident: int) -> dict[str, list[str]]:
-    """What was delivered of an incident, by channel, the latest last."""
+def _told(connection: sqlite3.Connection, incident: int) -> dict[str, list[str]]:
+    """The messages about an incident that memory made and delivered, by channel. The file has the others."""
     told: dict[str, list[str]] = {}
     for channel, kind in connection.execute(
         "SELECT channel, kind FROM outbox WHERE incident_id = ? AND delivered_ms IS NOT NULL"
-        " GROUP BY channel, kind ORDER BY channel, max(id)",
+        " AND id NOT IN (SELECT id FROM file_message) ORDER BY id",
         (incident,),
     ):
         told.setdefault(channel, []).append(kind)
@@ -124,17 +194,8 @@ def _kinds_delivered(connection: sqlite3.Connection, incident: int) -> dict[str,
 def _note_delivered(
     connection: sqlite3.Connection, notification: Notification, channel: str, now: datetime
 ) -> None:
-    """Note that this was delivered before the start, whether or not it waits here."""
-    key = (channel, notification.incident, notification.kind.value)
-    is_this = "channel = ?1 AND incident_id = ?2 AND kind = ?3"
-    connection.execute(
-        f"UPDATE outbox SET delivered_ms = ?4, last_error = NULL WHERE {is_this} AND {WAITING}",
-        (*key, to_ms(now)),
-    )
     connection.execute(
         "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, delivered_ms)"
-        # What opened again is told as over again.
-        f" SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE {is_this} AND id > ifnull("
-        "(SELECT max(id) FROM outbox WHERE channel = ?1 AND incident_id = ?2 AND kind = ?6 AND kind <> ?3), 0))",
-        (*key, as_text(notification), to_ms(now), NotificationKind.REOPENED.value),
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        (channel, notification.incident, notification.kind.value, as_text(notification), to_ms(now)),
     )

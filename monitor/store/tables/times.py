@@ -24,10 +24,7 @@ _COLUMNS = (
 
 
 def move_times(connection: sqlite3.Connection, by: timedelta) -> None:
-    """Move the times of open incidents, of waiting messages and of what is remembered, to a new clock.
-
-    In memory, also what is remembered of the file, which is moved when memory is brought to it.
-    """
+    """Move the times of open incidents, of waiting messages and of what is remembered, to a new clock."""
     by_ms = by // _MILLISECOND
     if by_ms > 0:
         # Nobody checked at the times that were left out: the last check's state did not hold for so long.
@@ -35,17 +32,12 @@ def move_times(connection: sqlite3.Connection, by: timedelta) -> None:
             "INSERT OR REPLACE INTO gap (database_id, from_ms, to_ms)"
             f" SELECT database_id, checked_ms, checked_ms + {by_ms} FROM incident_state"
         )
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, columns, condition in _COLUMNS:
         assignments = ", ".join(f"{column} = {column} + {by_ms}" for column in columns)
         connection.execute(f"UPDATE {table} SET {assignments} WHERE {condition}")
-    _move_states(connection, "incident_state", by)
+    _move_states(connection, by)
     _move_unchecked(connection, by_ms)
     _move_notifications(connection, by)
-    if "file_moved" in tables:
-        connection.execute("UPDATE file_state SET checked_ms = checked_ms + ?", (by_ms,))
-        _move_states(connection, "file_state", by)
-        connection.execute("INSERT INTO file_moved (by_ms) VALUES (?)", (by_ms,))
 
 
 def latest_time(connection: sqlite3.Connection) -> datetime | None:
@@ -58,10 +50,12 @@ def latest_time(connection: sqlite3.Connection) -> datetime | None:
     return None if at_ms is None else from_ms(at_ms)
 
 
-def _move_states(connection: sqlite3.Connection, table: str, by: timedelta) -> None:
-    for database, text in connection.execute(f"SELECT database_id, state FROM {table}").fetchall():
+def _move_states(connection: sqlite3.Connection, by: timedelta) -> None:
+    for database, text in connection.execute("SELECT database_id, state FROM incident_state").fetchall():
         state = state_to_json(moved(state_from_json(json.loads(text)), by))
-        connection.execute(f"UPDATE {table} SET state = ? WHERE database_id = ?", (_as_text(state), database))
+        connection.execute(
+            "UPDATE incident_state SET state = ? WHERE database_id = ?", (_as_text(state), database)
+        )
 
 
 def _move_unchecked(connection: sqlite3.Connection, by_ms: int) -> None:
