@@ -109,7 +109,7 @@ async def _plan(
     expected = examination.expected
     credentials = credentials_for_plan(variables, expected, console_database)
     secrets = [secret.reveal() for one in credentials for secret in (one.url, one.token) if secret]
-    tester = build_examiner(settings, clock=now_utc, more_secrets=secrets).tester()
+    tester = build_examiner(settings, clock=now_utc, more_secrets=secrets).tester(database)
     attempts = await tester.try_all(credentials, timeout=min(database.timeout, STEP_TIMEOUT))
     urls = (one.url.reveal() for one in settings.databases)
     others = frozenset(filter(None, map(host_of, urls))) - {expected.host}

@@ -33,7 +33,7 @@ from monitor.doctor.rest import (
 )
 from monitor.doctor.status_page import read_status_page
 from monitor.doctor.tried_values import Attempts, Credentials, CredentialsTester
-from monitor.doctor.worker_variables import ExpectedValues, Variable
+from monitor.doctor.worker_variables import ExpectedValues, Variable, is_same_url
 from monitor.lib.secret import Secret
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import Deadline
@@ -114,7 +114,7 @@ class Examiner:
     doctor: DoctorSettings
     console: ConsoleKey | None
     railway: Railway | None
-    hosts: Collection[str]
+    databases: Sequence[DatabaseSettings]
     scrub: Callable[[str], str]
     clock: Callable[[], datetime]
     worker_tls: ssl.SSLContext | None = None
@@ -144,13 +144,14 @@ class Examiner:
             other_names=all_probes.other_names,
         )
 
-    def tester(self) -> CredentialsTester:
+    def tester(self, database: DatabaseSettings) -> CredentialsTester:
         """What tries a worker's values with the database."""
         return CredentialsTester(
             probes=self.probes,
             worker_port=self.doctor.worker_port,
             worker_tls=self.worker_tls,
             scrub=self.scrub,
+            has_worker=database.worker,
         )
 
 
@@ -320,7 +321,8 @@ class _LayerProbes:
         railway, timeout = self._examiner.railway, self._examiner.others_timeout
         if railway is None:
             return _not_applicable(Layer.PLATFORM, "RAILWAY_TOKEN is not set")
-        others = frozenset(self._examiner.hosts) - {host_of(self._url)}
+        hosts = {host_of(one.url.reveal()) for one in self._examiner.databases}
+        others = frozenset(filter(None, hosts)) - {host_of(self._url)}
         found = await read_platform(
             railway, self.expected(), timeout=timeout, try_all=self._try_all, other_hosts=others
         )
@@ -331,16 +333,19 @@ class _LayerProbes:
         if not self._may_send:
             return {}
         timeout = min(self._timeout, _TRY_TIMEOUT, self._deadline.left(reserve=_RESERVE))
-        return await self._examiner.tester().try_all(credentials, timeout=timeout)
+        return await self._examiner.tester(self._database).try_all(credentials, timeout=timeout)
 
     def expected(self) -> ExpectedValues:
         """What the worker's values are compared with, as far as it is known by now."""
+        # A second entry of the same database is none of the others, and may be read from the same variables.
+        others = (one for one in self._examiner.databases if not is_same_url(one.url.reveal(), self._url))
         return ExpectedValues(
             url=self._url,
             token=Secret(self._token),
             url_variable=self._database.url_variable,
             token_variable=self._database.token_variable,
             console=self._console_database,
+            other_token_variables=frozenset(one.token_variable for one in others) - {""},
         )
 
 

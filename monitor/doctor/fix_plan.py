@@ -59,6 +59,7 @@ class LeaveReason(Enum):
     MALFORMED = "it is malformed: to be changed by hand"
     URL_WORKS = "it leads to this database"
     REDIS_URL = "the database refuses it, and only a person knows how it is made: to be changed by hand"
+    SHARED = "another database is read with it too, which may accept it: to be changed by hand"
     NO_NAME = "which variable the service reads the token from is not known: to be set by hand"
 
     @property
@@ -165,7 +166,8 @@ def plan_fix(
             "token is not known, since they are written in the file here: set them by hand",
         )
     plan = _Plan(variables, expected, console, attempts, other_names)
-    decisions = [decision for pair in pairs for decision in plan.decide(pair)]
+    # Two URLs may go with one token.
+    decisions = list(dict.fromkeys(decision for pair in pairs for decision in plan.decide(pair)))
     writes = tuple(
         one
         for one in decisions
@@ -308,6 +310,8 @@ class _Plan:
                 return LeftAlone(name=name, reason=LeaveReason.IN_USE if is_in_use else reason, detail=detail)
         if self._may_run(variable):
             return LeftAlone(name=name, reason=LeaveReason.RUNNING_UNKNOWN)
+        if variable.read_by_others:
+            return LeftAlone(name=name, reason=LeaveReason.SHARED, detail=", ".join(variable.read_by_others))
         write_reason = WriteReason.REFERENCE if variable.is_reference else WriteReason.REFUSED
         if is_blank(variable.stored):
             write_reason = WriteReason.MISSING

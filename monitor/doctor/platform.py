@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
-from monitor.checks.credentials import is_look_alike
+from monitor.checks.credentials import host_of, is_look_alike
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.railway import REFERENCE, Deployment, Railway, ServiceVariables
 from monitor.doctor.tried_values import Attempts, Credentials
@@ -24,6 +24,7 @@ from monitor.doctor.worker_variables import (
     credentials_to_try,
     find_pairs,
     redis_urls,
+    url_name_of,
 )
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber, mask_credentials, one_line
@@ -119,10 +120,10 @@ class _ServiceAnswers:
         """The variables that have to do with this database."""
         names = {**self.set_variables.stored, **self.staged, **dict.fromkeys(self.set_variables.sealed)}
         own = (expected.url_variable, expected.token_variable)
-        known = {name: self._variable(name) for name in (*names, *filter(None, own))}
+        known = {name: self._variable(name, expected) for name in (*names, *filter(None, own))}
         relevant = [name for pair in find_pairs(known, expected) for name in (pair.url, pair.token) if name]
         relevant += [variable.name for variable in redis_urls(known, expected.host)]
-        found = {name: known.get(name) or self._variable(name) for name in dict.fromkeys(relevant)}
+        found = {name: known.get(name) or self._variable(name, expected) for name in dict.fromkeys(relevant)}
         # A name that is not among them is known to stand for nothing.
         return {name: one for name, one in found.items() if one.is_set or one.running or not one.is_running_known}
 
@@ -131,7 +132,7 @@ class _ServiceAnswers:
         names = {**self.set_variables.stored, **self.staged, **dict.fromkeys(self.set_variables.sealed)}
         return tuple(sorted(name for name in names if name not in variables and is_look_alike(name)))
 
-    def _variable(self, name: str) -> Variable:
+    def _variable(self, name: str, expected: ExpectedValues) -> Variable:
         variables = self.set_variables
         stored = variables.stored.get(name)
         is_sealed = name in variables.sealed or (stored is None and not variables.is_sealing_known)
@@ -150,6 +151,18 @@ class _ServiceAnswers:
             is_running_known=is_running_known,
             is_sealed=is_sealed,
             is_reference=REFERENCE in variables.unrendered.get(name, ""),
+            read_by_others=self._read_by_others(name, expected),
+        )
+
+    def _read_by_others(self, name: str, expected: ExpectedValues) -> tuple[str, ...]:
+        """As in `Variable`: by the settings, or since the URL that goes with it by its name leads elsewhere."""
+        unrendered, stored = self.set_variables.unrendered, self.set_variables.stored
+        reference = re.compile(rf"\$\{{\{{\s*(?:[^{{}}.]+\.)?{re.escape(name)}\s*\}}\}}")
+        return tuple(
+            one
+            for one in (name, *(other for other, value in unrendered.items() if reference.search(value)))
+            if one in expected.other_token_variables
+            or host_of(stored.get(url_name_of(one), "")) not in (None, expected.host)
         )
 
     def format_deployments(self) -> list[str]:

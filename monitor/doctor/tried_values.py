@@ -63,13 +63,15 @@ Attempts = Mapping[Credentials, Attempt]
 class CredentialsTester:
     """Sends `PING` with credentials to the host in their URL, and to no other. Nothing is billed.
 
-    `worker_port` is the port of the `rediss://` URL that a worker builds from URL and token.
+    `worker_port` is the port of the `rediss://` URL that a worker builds from URL and token. With `has_worker` it
+    does so beside an `http://` URL too.
     """
 
     probes: RestProbeFactory
     worker_port: int
     worker_tls: ssl.SSLContext | None
     scrub: Callable[[str], str]
+    has_worker: bool = False
 
     async def try_all(self, credentials: Iterable[Credentials], *, timeout: timedelta) -> Attempts:
         """Try them side by side, each for at most `timeout`. Raises nothing."""
@@ -99,7 +101,7 @@ class CredentialsTester:
         if over_tcp.state is AttemptState.ACCEPTED:
             return over_tcp
         if over_rest.state is AttemptState.REFUSED and over_tcp.state is AttemptState.NOT_TRIED:
-            if not _has_rediss(endpoint, url, token, self.worker_port):
+            if not self._has_rediss(endpoint, url, token):
                 return over_rest
             detail = f"REST: {over_rest.detail}; rediss://: {over_tcp.detail}"
             return Attempt(state=AttemptState.REFUSED_BY_REST, detail=detail)
@@ -118,9 +120,14 @@ class CredentialsTester:
 
     async def _try_built_url(self, endpoint: Endpoint, url: str, token: str, timeout: timedelta) -> Attempt:
         """As a worker that builds `rediss://default:TOKEN@HOST` from the pair, with the user of readers too."""
-        if not endpoint.is_encrypted:
+        if not (endpoint.is_encrypted or self.has_worker):
             return _not_tried("no rediss:// belongs to http://")
         return await self._log_in(url, token, self.worker_port, (_DEFAULT_USER, READ_ONLY_USER), timeout)
+
+    def _has_rediss(self, endpoint: Endpoint, url: str, token: str) -> bool:
+        """False where no worker can build a `rediss://` URL from the pair, so that REST's word is all there is."""
+        is_built = endpoint.is_encrypted or self.has_worker
+        return is_built and inspect_for_worker(url, token, self.worker_port) is None
 
     async def _try_redis_url(self, url: str, timeout: timedelta) -> Attempt:
         try:
@@ -152,11 +159,6 @@ class CredentialsTester:
             if attempts[-1].state in (AttemptState.ACCEPTED, AttemptState.NOT_TRIED):
                 break
         return attempts[-1]
-
-
-def _has_rediss(endpoint: Endpoint, url: str, token: str, port: int) -> bool:
-    """False where no worker can build a `rediss://` URL from the pair, so that REST's word is all there is."""
-    return endpoint.is_encrypted and inspect_for_worker(url, token, port) is None
 
 
 def _judge(result: CheckResult) -> Attempt:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote, urlsplit
 
-from monitor.checks.credentials import host_of, inspect
+from monitor.checks.credentials import endpoint_of, host_of, inspect
 from monitor.checks.observation import Fact
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.doctor.console import ConsoleDatabase
@@ -20,6 +20,7 @@ _ANY_URL, _ANY_TOKEN = "https://example.com", "token"
 _OLD_PASSWORD = re.compile(r"[0-9a-f]{32}")
 # As Upstash and Vercel name the two, with whatever stands in front: CACHE_REST_URL goes with CACHE_REST_TOKEN.
 _END_OF_URL_NAME = re.compile(r"(?:(?<=REST_)|(?<=REST_API_))URL$")
+_END_OF_TOKEN_NAME = re.compile(r"(?:(?<=REST_)|(?<=REST_API_))TOKEN$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class Variable:
 
     `stored` is what the next deployment by a redeploy gets, `staged` what a person has staged and not deployed,
     `running` what the running deployment was started with.
+    `read_by_others` are names, its own or of references to it, from which another database's token is read.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Variable:
     is_running_known: bool = False
     is_sealed: bool = False
     is_reference: bool = False
+    read_by_others: tuple[str, ...] = ()
 
     @property
     def value(self) -> Secret | None:
@@ -93,6 +96,7 @@ class ExpectedValues:
     """What the worker's values are compared with: this process's, and the console's where they are known.
 
     `url_variable` and `token_variable` are this database's own; empty where a value is written in the file.
+    `other_token_variables` are those of the other databases in the settings.
     """
 
     url: str
@@ -100,6 +104,7 @@ class ExpectedValues:
     url_variable: str
     token_variable: str
     console: ConsoleDatabase | None = None
+    other_token_variables: frozenset[str] = frozenset()
 
     @property
     def host(self) -> str | None:
@@ -141,7 +146,7 @@ def find_pairs(variables: Mapping[str, Variable], expected: ExpectedValues) -> t
     by_host = tuple(
         _completed(name, variables, expected)
         for name, variable in variables.items()
-        if host and _is_rest_url(variable.text) and host_of(variable.text) == host
+        if host and _is_rest_url(variable.text) and _leads_here(variable.text, expected)
     )
     return by_host or ((own,) if own.url or own.token else ())
 
@@ -158,6 +163,17 @@ def _completed(url: str, variables: Mapping[str, Variable], expected: ExpectedVa
     if variable_of(variables, sibling).is_set:
         return VariablePair(url=url, token=sibling)
     return VariablePair(url=url, token=known or (own_token if is_own_free else sibling))
+
+
+def _leads_here(url: str, expected: ExpectedValues) -> bool:
+    """True for this database's host and port: behind another port of one host is another database."""
+    here, there = endpoint_of(expected.url) or endpoint_of(expected.right_url), endpoint_of(url)
+    return here is not None and there is not None and (here.host, here.port) == (there.host, there.port)
+
+
+def url_name_of(token_name: str) -> str:
+    """The name of the URL that goes with a token by its name, as `CACHE_REST_URL`; empty where it has none."""
+    return _END_OF_TOKEN_NAME.sub("URL", token_name) if _END_OF_TOKEN_NAME.search(token_name) else ""
 
 
 def _is_known_token(text: str, expected: ExpectedValues) -> bool:

@@ -117,7 +117,7 @@ def build_examiner(
         railway=None
         if access is None
         else Railway(access, url=doctor.railway_url, service=doctor.service, scrub=scrub),
-        hosts=frozenset(filter(None, (host_of(one.url.reveal()) for one in settings.databases))),
+        databases=settings.databases,
         scrub=scrub,
         clock=clock,
         worker_tls=ssl.create_default_context(),

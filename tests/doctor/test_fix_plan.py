@@ -250,6 +250,26 @@ def test_a_worker_of_another_watched_database_is_left_alone() -> None:
     assert plan.lines() == ("service worker uses another of the databases that are watched; nothing is changed",)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        (RIGHT_URL, token(OLD, read_by_others=(TOKEN_NAME,))),
+        (RIGHT_URL, token(" ", read_by_others=("SHOP_REST_TOKEN",))),
+    ],
+)
+def test_a_token_that_another_database_is_read_with_is_not_written(given: tuple[Variable, ...]) -> None:
+    """This database refuses it; the other one may accept it, and was not asked."""
+    plan = planned(*given)
+    assert (plan.writes, plan.redeploys, left(plan)[TOKEN_NAME]) == ((), False, LeaveReason.SHARED)
+
+
+def test_one_token_beside_two_urls_is_written_once() -> None:
+    """Both lead here, and nothing but the token itself tells which variable it is in."""
+    expected = replace(EXPECTED, url_variable="", token_variable="")
+    plan = planned(variable("ONE", URL), variable("TWO", URL), variable("SECRET", OLD), expected=expected)
+    assert [write.name for write in plan.writes] == ["SECRET"]
+
+
 def test_this_databases_own_names_are_written() -> None:
     """It is read from CACHE_URL and CACHE_REST_TOKEN; Upstash's names stand for another database."""
     expected = replace(EXPECTED, url_variable="CACHE_URL", token_variable="CACHE_REST_TOKEN")

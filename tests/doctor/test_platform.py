@@ -73,6 +73,7 @@ class Project:
         console: ConsoleDatabase | None = None,
         railway: Railway | None = None,
         timeout: timedelta = LONG,
+        other_token_variables: frozenset[str] = frozenset(),
     ) -> PlatformResult:
         """Read the platform; the result may hold no secret, and nothing may be changed."""
         expected = ExpectedValues(
@@ -81,6 +82,7 @@ class Project:
             url_variable="UPSTASH_REDIS_REST_URL",
             token_variable="UPSTASH_REDIS_REST_TOKEN",
             console=console,
+            other_token_variables=other_token_variables,
         )
 
         async def answers(credentials: Collection[Credentials]) -> Attempts:
@@ -433,6 +435,26 @@ def test_what_stands_in_place_of_a_sealed_value_is_never_tried(project: Project,
     assert state_and_facts(found) == (LayerState.UNKNOWN, {"sealed"})
     assert found.variables is not None
     assert found.variables["UPSTASH_REDIS_REST_TOKEN"].stored is None
+
+
+def test_a_token_is_known_to_be_read_for_another_database(project: Project) -> None:
+    """By the settings, or through a reference whose URL by its name leads elsewhere; another name here is none."""
+    own = "UPSTASH_REDIS_REST_TOKEN"
+
+    def read_by_others(*names: str) -> tuple[str, ...]:
+        found = project.check(other_token_variables=frozenset(names))
+        assert found.variables is not None
+        return found.variables[own].read_by_others
+
+    assert read_by_others() == ()
+    assert read_by_others(own, "SHOP_TOKEN") == (own,)
+    project.worker.store(
+        {"KV_REST_API_URL": URL, "KV_REST_API_TOKEN": f"${{{{{own}}}}}", "SHOP_TOKEN": f"${{{{ {own} }}}}"}
+    )
+    assert read_by_others() == ()
+    assert read_by_others("SHOP_TOKEN") == ("SHOP_TOKEN",)
+    project.worker.store({"KV_REST_API_URL": "https://gone-dog-1.upstash.io"})
+    assert read_by_others() == ("KV_REST_API_TOKEN",)
 
 
 @pytest.mark.parametrize("reference", ["${{shared.TOKEN}}", "${{EMPTY}}"])

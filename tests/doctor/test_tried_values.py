@@ -14,7 +14,7 @@ from monitor.checks.rest import RestProbeFactory
 from monitor.doctor.tried_values import Attempt, AttemptState, Credentials, CredentialsTester
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
-from monitor.sandbox.upstash import UpstashFault
+from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.doctor.examined_database import READ_ONLY_TOKEN, TOKEN, ExaminedDatabase
 
 ACL, DISABLED, WRONG = "AXofAnAclUser-0f_the_tests", "AXofDisabledUser-0f_the_tests", "AXrevoked-0f_the_tests"
@@ -29,7 +29,9 @@ class AskedDatabase:
         self.examined = examined
         examined.upstash.acl_tokens = {ACL: True, DISABLED: False}
 
-    def attempt(self, token: str | None, *, url: str | None = None, timeout_seconds: float = 5) -> Attempt:
+    def attempt(
+        self, token: str | None, *, url: str | None = None, timeout_seconds: float = 5, has_worker: bool = False
+    ) -> Attempt:
         """Try one pair, or a URL alone; the detail may hold no secret."""
         scrub = Scrubber(())
         tester = CredentialsTester(
@@ -37,6 +39,7 @@ class AskedDatabase:
             worker_port=self.examined.worker_port,
             worker_tls=None,
             scrub=scrub,
+            has_worker=has_worker,
         )
         tried = Credentials(url=Secret(url or self.examined.url), token=None if token is None else Secret(token))
         found = asyncio.run(tester.try_all([tried, tried], timeout=timedelta(seconds=timeout_seconds)))
@@ -78,6 +81,16 @@ def test_what_the_workers_way_accepts_is_accepted(asked: AskedDatabase) -> None:
     assert asked.attempt(WRONG).state is ACCEPTED
     asked.examined.shared.set_password(TOKEN)
     assert asked.attempt(WRONG).state is REFUSED
+
+
+def test_the_workers_way_is_tried_beside_http_where_the_settings_ask_for_it(asked: AskedDatabase) -> None:
+    """With `worker: true` a worker builds `rediss://` from an `http://` URL too: REST alone does not decide."""
+    asked.examined.shared.set_password(WRONG)
+    with UpstashStandIn(TOKEN) as plain:
+        url = plain.url.replace("127.0.0.1", "localhost")
+        assert asked.attempt(WRONG, url=url, has_worker=True).state is ACCEPTED
+        assert asked.attempt(WRONG, url=url).state is REFUSED
+    asked.examined.shared.set_password(TOKEN)
 
 
 def test_a_blocked_port_of_the_worker_does_not_hide_what_rest_says(asked: AskedDatabase) -> None:

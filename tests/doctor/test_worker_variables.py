@@ -285,6 +285,14 @@ def named(
     return found.url, found.token
 
 
+def test_another_port_of_one_host_is_another_database() -> None:
+    """A pair by other names than here is this database's by its address; Redis's port there is a mistake."""
+    urls = {"SHOP_REST_URL": f"{URL}:8443", "CACHE_REST_URL": URL, "KV_REST_API_URL": f"{URL}:6379"}
+    expected = replace(ours(), url_variable="", token_variable="")
+    found = find_pairs({name: variable(name, url) for name, url in urls.items()}, expected)
+    assert [one.url for one in found] == ["CACHE_REST_URL", "KV_REST_API_URL"]
+
+
 def test_a_pair_is_found_by_this_databases_own_names_and_else_by_its_host() -> None:
     """Upstash's names are not taken for this database's because they are usual."""
     own, upstash = ("CACHE_URL", "CACHE_TOKEN"), (URL_NAME, TOKEN_NAME)
