@@ -161,7 +161,7 @@ class Program:
         (folder / "config.yaml").write_text(
             """
 defaults: {interval: 1s, timeout: 1s}
-alerts: {confirm_interval: 100ms}
+alerts: {confirm_interval: 100ms, failing: {failures: 3, for: 0s}}
 channels:
   - {type: slack, webhook_url: "${SLACK}"}
   - {type: telegram, bot_token: "${BOT}", chat_id: 42, api_url: "${API}"}

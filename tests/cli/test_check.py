@@ -252,7 +252,7 @@ def test_a_key_that_is_not_allowed_is_fine_and_told(tmp_path: Path) -> None:
     assert row["detail"] == f"the canary's key is not allowed: SET: {refused}"
     assert first.stderr.count("the canary's key is not allowed") == 1
     assert second.stderr == ""
-    assert server.commands == ["PING", "SET", "DEL", "PING"]
+    assert server.commands == ["PING", "SET", "GET", "DEL", "PING"]
 
 
 def test_on_railway_without_a_volume_a_run_by_day_sends_no_canary(tmp_path: Path, upstash: UpstashStandIn) -> None:
