@@ -19,6 +19,7 @@ QUICK_RULES: dict[str, Any] = {
     "failing": {"failures": 3, "for": "0s"},
     "flapping": {"within": "0s"},
     "recovery": {"checks": 2, "for": "0s"},
+    "group_within": "0s",
 }
 QUICK = AlertSettings.model_validate(QUICK_RULES)
 # A database of Upstash's, read from the usual variables.

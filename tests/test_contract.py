@@ -55,12 +55,11 @@ NOT_BUILT_YET: dict[str, Any] = {
         databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
         alerts:
           language: en
-          group_within: 60s
         maintenance: [{cron: "0 3 * * SUN", for: 2h, timezone: Europe/Berlin}]
         """,
     "refused": """
         maintenance
-        alerts.language alerts.group_within
+        alerts.language
         """,
 }
 
@@ -421,6 +420,7 @@ alerts:
   slow: {failures: 5, of: 10}
   flapping: {times: 8, within: 20m}
   recovery: {checks: 2, for: 2m}
+  group_within: 1m
   reminders: [1h, 4h, 1d]
   diagnose: true
 channels: []
@@ -459,6 +459,7 @@ alerts:
   slow: {failures: 1, of: 1}
   flapping: {times: 4, within: 0s}
   recovery: {checks: 1, for: 0s}
+  group_within: 0s
   reminders: [2h]
   diagnose: false
 channels:

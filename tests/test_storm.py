@@ -38,6 +38,7 @@ ALERTS = {
     # What is unstable is checked every 50 ms until it closes.
     "flapping": {"times": 4, "within": "6s"},
     "recovery": {"checks": 1, "for": "0s"},
+    "group_within": "0s",
 }
 STAND_INS = 4
 DATABASES_EACH = 2

@@ -248,6 +248,9 @@ SLOW = Scenario(
 CHANNEL_AWAY = Scenario(name="channel away, outage 10 min", make=_channel_away, months=4)
 KILLED = Scenario(name="killed 6 a day, outage 10 min", make=_killed, months=3)
 HALF, THIRD = _half("50 %", 0.5), _half("1-of-3", 1 / 3)
+TWO = Scenario(
+    name="two together, 10 min", make=partial(_outages, number=12, length=10 * MINUTE), months=4, databases=2
+)
 TWENTY = Scenario(
     name="twenty together (quota 3 h)",
     make=partial(_outages, number=2, length=3 * HOUR, outcome=Outcome.QUOTA_EXCEEDED),
@@ -274,8 +277,6 @@ SCENARIOS: Sequence[Scenario] = (
     SLOW,
     CHANNEL_AWAY,
     KILLED,
-    Scenario(
-        name="two together, 10 min", make=partial(_outages, number=12, length=10 * MINUTE), months=4, databases=2
-    ),
+    TWO,
     TWENTY,
 )

@@ -48,11 +48,12 @@ def seconds(at: datetime) -> float:
 
 
 def _message(notification: Notification, at: float, database: int) -> Message:
+    first = notification.includes[0] if notification.includes else notification
     return Message(
         at=at,
         kind=_KINDS.get(notification.kind, Kind.MORE),
-        databases=(database,),
-        incident=notification.incident or 0,
+        databases=tuple(int(one.database or 0) for one in notification.includes) or (database,),
+        incident=first.incident or 0,
         since=seconds(notification.since or notification.created_at),
     )
 
@@ -157,7 +158,11 @@ class Office:
         """Start, at first or anew after a kill."""
         self.close()
         self.store = Store(
-            self._path, channels=[self.name], log=lambda _level, _text: None, clock=lambda: moment(self._now)
+            self._path,
+            channels=[self.name],
+            log=lambda _level, _text: None,
+            clock=lambda: moment(self._now),
+            group_within=AlertSettings().group_within,
         )
         self.store.begin(databases=self._databases, destinations={self.name: self.name})
         self._thread = StoreThread()

@@ -1,21 +1,91 @@
-"""Why a message is held back, and until when. Rules only: times are handed in."""
+"""Why a message is held back, until when, and what is told in one message. Rules only: times are handed in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import Enum
+
+from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.diagnosis.verdicts import Verdict
 
 
 class HoldReason(Enum):
     """What a message waits for before its first try."""
 
     DIAGNOSIS = "diagnosis"
+    GROUPED = "grouped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hold:
-    """A message is not sent before `until`."""
+    """A message is not sent before `until`; those `with_incident` of the same number are told together."""
 
     reason: HoldReason
     until: datetime
+    with_incident: int | None = None
+
+
+# What is told of several databases in one message. A change of cause is each one's own.
+_GROUPED = (
+    (NotificationKind.OPENED, NotificationKind.REOPENED),
+    (NotificationKind.REMINDER,),
+    (NotificationKind.CLOSED,),
+)
+# A group is told when so much of the time passed without another one, at the latest when it is over.
+_QUIET_SHARE = 4
+
+
+def grouped_kinds(kind: NotificationKind) -> tuple[NotificationKind, ...]:
+    """The kinds that are told together with this one; none for what is told alone."""
+    return next((kinds for kinds in _GROUPED if kind in kinds), ())
+
+
+def group_until(first_at: datetime, now: datetime, within: timedelta) -> datetime:
+    """Until when one more message of a group is held whose first was told at once."""
+    return min(first_at + within, now + within / _QUIET_SHARE)
+
+
+def told_together(notifications: Sequence[Notification]) -> Notification:
+    """One notification in place of several of one kind and cause; it has no database of its own."""
+    first = notifications[0]
+    if len(notifications) == 1:
+        return first
+    since = [one.since for one in notifications if one.since is not None]
+    until = [one.until for one in notifications if one.until is not None]
+    cause = "" if first.cause is None else first.cause.words
+    words = {
+        NotificationKind.REMINDER: f"still {cause}",
+        NotificationKind.CLOSED: "recovered",
+        NotificationKind.MISSED: f"{cause} for a while, fine again",
+    }
+    is_critical = any(one.severity is Severity.CRITICAL for one in notifications)
+    return Notification(
+        kind=NotificationKind.OPENED if first.kind is NotificationKind.REOPENED else first.kind,
+        created_at=max(one.created_at for one in notifications),
+        title=f"{len(notifications)} databases: {words.get(first.kind, cause)}",
+        severity=Severity.CRITICAL if is_critical else Severity.WARNING,
+        cause=first.cause,
+        causes=(first.cause,) if first.cause and first.kind is NotificationKind.CLOSED else (),
+        since=min(since, default=None),
+        until=max(until, default=None),
+        checks_failed=sum(one.checks_failed for one in notifications),
+        verdict=_shared_verdict(notifications),
+        includes=tuple(replace(one, verdict=None) for one in notifications),
+    )
+
+
+def _shared_verdict(notifications: Sequence[Notification]) -> Verdict | None:
+    """The most frequent one; without names of variables where these differ."""
+    verdicts = [one.verdict for one in notifications if one.verdict is not None]
+    if not verdicts:
+        return None
+    counts = Counter(verdict.code for verdict in verdicts)
+    verdict = max(verdicts, key=lambda each: counts[each.code])
+    variables = {(each.profile.url_variable, each.profile.token_variable) for each in verdicts}
+    if len(variables) == 1 and all(variables.pop()):
+        return verdict
+    shared = replace(verdict.profile, database="each of them", url_variable="", token_variable="")
+    return replace(verdict, profile=shared)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import takewhile
 
-from monitor.alerts.holds import Hold
+from monitor.alerts.holds import Hold, told_together
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.lib.times import format_duration
 
@@ -22,6 +22,8 @@ PAUSE_WHEN_REFUSED = timedelta(hours=1)
 LONG_WAIT = timedelta(hours=1)
 # What has waited for so long is not sent as it is: by now other things may be true.
 STALE_AFTER = timedelta(hours=24)
+# Slack and Telegram take a short burst, and then about a message a second per channel.
+BURST = 5
 # Longer than a delivery may take: whoever is killed while sending leaves the message to be claimed again after it.
 LEASE = timedelta(seconds=20)
 _LATE = timedelta(minutes=2)
@@ -134,12 +136,21 @@ def next_to_try(incidents: Sequence[Sequence[OutboxMessage]], now: datetime) -> 
     channel works again. When that has just failed, whatever waits longest for a try is next: the channel may
     refuse that one message only.
     """
-    due = [waiting for waiting in incidents if _is_due(waiting, now)]
+    due = [waiting for waiting in incidents if is_due(waiting, now)]
+    if len(due) > BURST:
+        # A channel that takes so many one by one is late: what begins is what people wait for.
+        incidents = sorted(incidents, key=lambda waiting: not _is_beginning(waiting))
+        due.sort(key=lambda waiting: not _is_beginning(waiting))
     if not due:
         return None
     if any(has_failed_just_now(waiting, now) for waiting in incidents):
         return min(due, key=_last_try)
     return next(waiting for waiting in incidents if waiting in due or _may_go_first(waiting, now))
+
+
+def _is_beginning(waiting: Sequence[OutboxMessage]) -> bool:
+    kinds = [message.notification.kind for message in waiting]
+    return any(kind.is_opening for kind in kinds) and kinds[-1] is not NotificationKind.CLOSED
 
 
 def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> bool:
@@ -189,10 +200,37 @@ def is_stale(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
     return any(now - message.created_at >= STALE_AFTER for message in waiting)
 
 
-def next_delivery(waiting: Sequence[OutboxMessage]) -> Delivery:
+def next_delivery(waiting: Sequence[OutboxMessage], others: Iterable[Sequence[OutboxMessage]] = ()) -> Delivery:
     """The one delivery that covers what waits of one incident for one channel; `waiting` has the oldest first.
 
-    What opened and closed while the channel was away becomes a missed incident. Of an open incident the latest
+    With it go those of the `others` that were held to be told together with it, where they come to the same.
+    """
+    delivery = _delivery_of(waiting)
+    hold, notification = waiting[0].hold, delivery.notification
+    is_opening = notification.kind.is_opening
+    if hold is None or hold.with_incident is None:
+        return delivery
+    with_it = [other for other in others if _is_held_with(other, hold) and other[0].id != waiting[0].id]
+    found = [
+        each
+        for each in map(_delivery_of, sorted([waiting, *with_it], key=lambda each: each[0].id))
+        if (each.notification.kind.is_opening, each.notification.cause) == (is_opening, notification.cause)
+        and (is_opening or each.notification.kind is notification.kind)
+    ]
+    return Delivery(
+        channel=delivery.channel,
+        notification=told_together([each.notification for each in found]),
+        messages=tuple(message for each in found for message in each.messages),
+    )
+
+
+def _is_held_with(waiting: Sequence[OutboxMessage], hold: Hold) -> bool:
+    other = waiting[0].hold
+    return other is not None and (other.reason, other.with_incident) == (hold.reason, hold.with_incident)
+
+
+def _delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
+    """What opened and closed while the channel was away becomes a missed incident. Of an open incident the latest
     notification is sent, as the most important kind of those it covers.
     """
     kinds = {message.notification.kind: message.notification for message in waiting}
@@ -247,7 +285,8 @@ def late_note(delivery: Delivery, now: datetime) -> str | None:
     return f"This comes {format_duration(late)} late: it could not be delivered before."
 
 
-def _is_due(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+def is_due(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
+    """True when these may be tried now."""
     if is_under_way(waiting, now) or waiting[0].is_held(now):
         return False
     return not all(_waits(message, now) for message in waiting)

@@ -23,6 +23,7 @@ STEP_LIMIT = 180
 _DETAIL_LIMIT = 200
 _PLACE_LIMIT = 30
 _LINK_LIMIT = 100
+_NAMES_LIMIT = 300
 _LIMIT = 870
 # What is left of a line that is cut should still say something.
 _LEAST = 40
@@ -283,6 +284,9 @@ def _about(span: timedelta) -> str:
 def _included(notification: Notification) -> Iterator[str]:
     """A line for each of the first, and the numbers of the rest."""
     sent_at, parts = notification.sent_at or notification.created_at, notification.includes
+    if parts and notification.kind is not NotificationKind.MISSED:
+        yield _names([part.database or "" for part in parts])
+        return
     for part in parts[:_MOST_INCLUDED]:
         name = part.database and clean(part.database, NAME_LIMIT)
         words = headline(replace(part, database=name, sent_at=sent_at))
@@ -291,6 +295,16 @@ def _included(notification: Notification) -> Iterator[str]:
     if rest := parts[_MOST_INCLUDED:]:
         numbers = sorted(part.incident for part in rest if part.incident is not None)
         yield f"and {len(rest)} more: incidents {_ranges(numbers)}" if numbers else f"and {len(rest)} more"
+
+
+def _names(databases: Sequence[str]) -> str:
+    """All of them, or as many as a message has room for."""
+    shown: list[str] = []
+    for name in databases:
+        shown.append(clean(name, NAME_LIMIT))
+        if sum(_units(one) + 2 for one in shown) > _NAMES_LIMIT:
+            return f"{', '.join(shown)} and {len(databases) - len(shown)} more"
+    return ", ".join(shown)
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -305,9 +319,10 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _how_to_stop(notification: Notification) -> tuple[str, ...]:
-    if notification.kind is not NotificationKind.REMINDER or notification.incident is None:
+    first = notification.includes[0] if notification.includes else notification
+    if notification.kind is not NotificationKind.REMINDER or first.incident is None:
         return ()
-    return (f"To stop these reminders: {_PROGRAM} incidents ack {notification.incident}",)
+    return (f"To stop these reminders: {_PROGRAM} incidents ack {first.incident}",)
 
 
 def _link(notification: Notification, origin: Origin) -> str:
@@ -334,6 +349,9 @@ def next_steps(notification: Notification) -> tuple[str, ...]:
 
 def reference(notification: Notification) -> str:
     """The last line, by which a message that comes twice is recognised: `incident 12 · opened`."""
+    numbers = sorted(one.incident for one in notification.includes if one.incident is not None)
+    if numbers and notification.kind is not NotificationKind.MISSED:
+        return f"incidents {_ranges(numbers)} · {notification.kind.value}"
     if notification.incident is None:
         return f"{_PROGRAM} · {notification.kind.value}"
     return f"incident {notification.incident} · {notification.kind.value}"

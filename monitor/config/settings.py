@@ -167,6 +167,10 @@ class AlertSettings(_Section):
     slow: Rule = Field(Rule(failures=5, of=10), description="Answers above the limit `slow`.")
     flapping: FlappingRule = Field(FlappingRule(), description="When a database is unstable.")
     recovery: RecoveryRule = Field(RecoveryRule(), description="When an incident is over.")
+    group_within: DurationOrZero = Field(
+        timedelta(seconds=60),
+        description="Openings, reminders and ends of one cause so close are told in one message; 0s turns it off.",
+    )
     reminders: tuple[Duration, ...] = Field(
         (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24)),
         description="When an open incident is told again; the last one repeats.",

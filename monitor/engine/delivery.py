@@ -17,7 +17,7 @@ from loguru import logger
 
 from monitor.alerts.channel import Channel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus, late_note
+from monitor.alerts.retry_policy import BURST, Delivery, DeliveryResult, DeliveryStatus, late_note
 from monitor.lib.limits import exhausted_limit
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import format_duration, format_time
@@ -34,8 +34,7 @@ _FIRST_PROBE_AFTER = timedelta(seconds=5)
 _PROBE_EVERY = timedelta(days=1)
 _PROBE_AGAIN_AFTER = timedelta(minutes=5)
 _TOLD_AFTER_PROBES = 3
-# Slack and Telegram take a short burst, and then about a message a second per channel.
-_BURST = 5
+# Kept after a burst.
 PACE = timedelta(seconds=1)
 
 
@@ -79,9 +78,18 @@ class Deliverer:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def is_sending(self) -> bool:
+        """True while a message is on its way, or its answer is not recorded."""
+        return self._under_way > 0
+
     async def wait_idle(self) -> None:
         """Wait until no message is on its way and every answer is recorded."""
         await self._idle.wait()
+
+    async def release_groups(self) -> None:
+        """Nothing more comes to be told together with what is held for it."""
+        await self._store_thread.run(self._store.release_groups)
 
     def wake(self) -> None:
         """There may be something new in the outbox."""
@@ -131,7 +139,7 @@ class Deliverer:
 
     async def _drain(self, name: str) -> None:
         for sent in itertools.count():
-            if sent >= _BURST:
+            if sent >= BURST:
                 await asyncio.sleep(self._pace.total_seconds())
             if not await self._deliver_next(name):
                 return
@@ -184,7 +192,8 @@ class Deliverer:
         """That it comes late, and a line for each other channel that is broken: whoever reads this should know."""
         late = late_note(delivery, self._clock())
         notes = (late,) if late else ()
-        if delivery.notification.incident is None:  # such a notification may itself be about that channel
+        is_about_databases = delivery.notification.incident is not None or delivery.notification.includes
+        if not is_about_databases:  # such a notification may itself be about that channel
             return notes
         states = await self._store_thread.run(self._store.channel_states)
         broken = (
@@ -276,11 +285,9 @@ class Deliverer:
 
 def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
     notification = delivery.notification
-    what = (
-        f"a notification ({notification.kind.value})"
-        if notification.incident is None
-        else f"incident {notification.incident} {notification.kind.value}"
-    )
+    kind, told = notification.kind.value, notification.includes or (notification,)
+    numbers = ", ".join(str(each.incident) for each in told if each.incident)
+    what = f"incident {numbers} {kind}" if numbers else f"a notification ({kind})"
     message = f"{delivery.channel}: {what}"
     result = delivery.result
     if result.status is DeliveryStatus.CONFIRMED:

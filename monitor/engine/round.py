@@ -87,6 +87,7 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
     try:
         results = await asyncio.gather(*(_until_decided(cycle, plan) for cycle in cycles))
         if deliverer is not None:
+            await deliverer.release_groups()
             deliverer.wake()  # what has waited for a day is told once it is known how things stand
         with suppress(TimeoutError):
             async with asyncio.timeout(plan.deadline.left(reserve=_RESERVE).total_seconds()):
@@ -147,6 +148,8 @@ async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:
     while True:
         await deliverer.wait_idle()
         due = await deliverer.next_due()
+        if deliverer.is_sending:
+            continue  # another was claimed meanwhile, and its lease is no time to go by
         if due is None or due - plan.clock() > plan.deadline.left(reserve=_RESERVE):
             return
         await asyncio.sleep(_POLL_SECONDS)

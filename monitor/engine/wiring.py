@@ -284,6 +284,7 @@ def open_store(
         notify_unwritable=notify_unwritable,
         recheck_within=recheck_within,
         routes=routes_of(settings),
+        group_within=settings.alerts.group_within,
     )
 
 

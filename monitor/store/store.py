@@ -73,12 +73,14 @@ class Store:
         notify_unwritable: bool = True,
         recheck_within: timedelta = _RECHECK_WITHIN,
         routes: Routes | None = None,
+        group_within: timedelta = timedelta(0),
     ) -> None:
         self._channels = tuple(channels)
         self._routes: Routes = routes or {}
         self._clock = clock
         self._log = log
         self._notify_unwritable = notify_unwritable
+        self._group_within = group_within
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
         self._checked: set[str] = set()
         self._reserve = Reserve(path)
@@ -152,23 +154,37 @@ class Store:
         return self._do(lambda connection: incidents.find_incident(connection, number), only_read=True)
 
     def acknowledge_incident(self, incident: int, now: datetime) -> bool:
-        """True when the incident is open and is now (or was already) acknowledged."""
+        """True when the incident is open and is now (or was already) acknowledged.
+
+        With it are those whose opening was told together with its own.
+        """
 
         def work(connection: sqlite3.Connection) -> bool:
+            group, found = outbox.group_of(connection, incident), False
             for name, row in incidents.read_incidents(connection, closed_too=False):
-                if row.id == incident:
+                if row.id in group:
                     database = incidents.database_id(connection, name)
                     before, checked_at = incidents.read_state(connection, database)
                     state = acknowledge(before, now)
                     incidents.write_state(connection, database, state, checked_at or now)
                     if state.incident is not None:
                         incidents.write_incident(connection, database, state.incident)
-                    return True
-            return False
+                    found |= row.id == incident
+            return found
 
         is_open = self._do(work)
         self._note_memory()
         return is_open
+
+    def told_with(self, incident: int) -> list[int]:
+        """The other open incidents whose opening was told together with that of this one."""
+
+        def work(connection: sqlite3.Connection) -> list[int]:
+            group = outbox.group_of(connection, incident)
+            open_ones = [row.id for _, row in incidents.read_incidents(connection, closed_too=False)]
+            return sorted(number for number in open_ones if number in group and number != incident)
+
+        return self._do(work, only_read=True)
 
     def enqueue(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
         """Add a notification that no check led to, for those of all channels, or of those named, that take it."""
@@ -185,6 +201,10 @@ class Store:
             return True
 
         return self._do(work)
+
+    def release_groups(self) -> None:
+        """Make what is held to be told together due: whoever checks is about to end."""
+        self._do(outbox.release_groups)
 
     def release(self, incident: int, diagnosis: Diagnosis | None) -> None:
         """Make what is held of an incident due, with the diagnosis where there is one.
@@ -401,4 +421,6 @@ class Store:
         notification: Notification,
         hold: Hold | None = None,
     ) -> None:
-        channel_changes.tell(connection, notification, self._channels, self._routes, hold)
+        channel_changes.tell(
+            connection, notification, self._channels, self._routes, hold, group_within=self._group_within
+        )

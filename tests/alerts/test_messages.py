@@ -17,6 +17,7 @@ import pytest
 from starlette.responses import Response
 
 from monitor.alerts.channel import Channel, LogChannel
+from monitor.alerts.holds import told_together
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
@@ -51,10 +52,22 @@ from tests.judging import explain
 GOLDEN = Path(__file__).parent / "golden"
 LATE = "This comes 58 min late: it could not be delivered before."
 MENTION = "<!here>"
+
+
+def several(notification: Notification) -> Notification:
+    """The same of twenty databases, in one message."""
+    return told_together(
+        [replace(notification, database=f"cache-{number}", incident=number) for number in range(11, 31)]
+    )
+
+
 KINDS: dict[str, tuple[Notification, tuple[str, ...], Origin]] = {
     "opened": (OPENED, (), NO_ORIGIN),
     "opened with all there is": (DIAGNOSED, (LATE,), ORIGIN),
     "opened as a warning": (SLOW, (), NO_ORIGIN),
+    "opened, several": (several(OPENED), (), ORIGIN),
+    "reminder, several": (several(REMINDER), (), NO_ORIGIN),
+    "closed, several": (several(CLOSED), (), NO_ORIGIN),
     "changed": (CHANGED, (), NO_ORIGIN),
     "reopened": (REOPENED, (), NO_ORIGIN),
     "reminder": (REMINDER, (), NO_ORIGIN),

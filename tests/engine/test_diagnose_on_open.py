@@ -85,7 +85,7 @@ async def watching(
     config = settings(
         *({"timeout": "2s", "name": f"db{number}", **each} for number, each in enumerate(databases)),
         channels=slack(inbox),
-        alerts={"diagnose": True},
+        alerts={"diagnose": True, "group_within": "0s"},
         doctor={"status_url": "", "worker_port": port},
         history={"path": str(folder / "history.db")},
     )

@@ -26,6 +26,7 @@ ADDED_SINCE = (
     ("incident", "fails_every_ms"),
     ("outbox", "not_before_ms"),
     ("outbox", "held_for"),
+    ("outbox", "held_with"),
 )
 # What is unstable is over after half of `flapping.within`.
 LONG_FINE = [OK] * 11

@@ -106,12 +106,16 @@ def acknowledge(context: click.Context, number: str) -> None:
             open_ones = f"open are {', '.join(numbers)}" if numbers else "none is open"
             what = repr(number) if found is None else f"{number}, {_over(*found)}"
             fail(f"wanted the number of an open incident, found {what}. Next: {open_ones}")
+        others = store.told_with(int(number))
         store.acknowledge_incident(int(number), now_utc())
         if store.is_in_memory:
             fail(
                 "wanted to write it into the history file, found that it cannot be written. "
                 "Next: make it writable or free its disk, then acknowledge again"
             )
+    if others:
+        listed = ", ".join(map(str, others))
+        click.echo(f"with it {listed}, told in one message with it or right after it")
     name, _ = found
     if name in {database.name for database in load_settings(context).databases}:
         click.echo(f"incident {number} acknowledged; no more reminders, its end will be reported")

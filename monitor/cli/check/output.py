@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Check, Family
 from monitor.diagnosis.advice import word
@@ -115,8 +116,8 @@ def _deliveries(attempts: Sequence[DeliveryAttempt]) -> list[dict[str, Any]]:
     `unconfirmed` is there only when it was taken, and the answer was not the service's confirmation.
     """
     last: dict[tuple[str, str, int | None], dict[str, Any]] = {}
-    for attempt in attempts:
-        kind, incident = attempt.notification.kind.value, attempt.notification.incident
+    for attempt, notification in ((each, one) for each in attempts for one in _parts(each.notification)):
+        kind, incident = attempt.notification.kind.value, notification.incident
         sent = attempt.result.is_sent
         entry = {"channel": attempt.channel, "kind": kind, "incident": incident, "sent": sent}
         if attempt.result.status is DeliveryStatus.UNCONFIRMED:
@@ -125,6 +126,11 @@ def _deliveries(attempts: Sequence[DeliveryAttempt]) -> list[dict[str, Any]]:
             entry["error"] = attempt.result.detail
         last[attempt.channel, kind, incident] = entry
     return list(last.values())
+
+
+def _parts(notification: Notification) -> Sequence[Notification]:
+    """Each of those that one message told together."""
+    return notification.includes or (notification,)
 
 
 def _summary(row: CheckedDatabase) -> str:

@@ -191,7 +191,7 @@ def _reconcile_incidents(memory: sqlite3.Connection) -> None:
 Numbers = Mapping[int, int]
 _MESSAGE = (
     "channel, incident_id, kind, notification, created_ms, attempts, tried_ms, due_ms, delivered_ms, given_up_ms,"
-    " last_error, message_ref, not_before_ms, held_for"
+    " last_error, message_ref, not_before_ms, held_for, held_with"
 )
 
 
@@ -314,13 +314,15 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
         f"SELECT id, {_MESSAGE} FROM outbox ORDER BY id"
     ).fetchall():
         here = incidents.get(incident, incident)
+        progress[-1] = incidents.get(progress[-1], progress[-1])  # held_with
         there = number if number in same else known.get((channel, here, kind, created_ms))
         text = notification if here == incident else _renumbered(notification, here)
         if there is not None:
             file.execute(
                 "UPDATE outbox SET notification = ?, created_ms = ?, attempts = ?, tried_ms = ?, due_ms = ?,"
                 " delivered_ms = ifnull(?, delivered_ms), given_up_ms = ifnull(?, given_up_ms), last_error = ?,"
-                " message_ref = ifnull(?, message_ref), not_before_ms = ?, held_for = ? WHERE id = ?",
+                " message_ref = ifnull(?, message_ref), not_before_ms = ?, held_for = ?, held_with = ?"
+                " WHERE id = ?",
                 (text, created_ms, *progress, there),
             )
             continue

@@ -143,6 +143,7 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE incident ADD COLUMN fails_for_ms INTEGER;\n"
     "ALTER TABLE incident ADD COLUMN fails_every_ms INTEGER;\n",
     "ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;\nALTER TABLE outbox ADD COLUMN held_for TEXT;\n",
+    "ALTER TABLE outbox ADD COLUMN held_with INTEGER;\n",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor.alerts.holds import Hold
 from monitor.alerts.notification import Notification, NotificationKind
@@ -31,6 +31,8 @@ def tell(
     configured: Sequence[str],
     routes: Routes,
     hold: Hold | None = None,
+    *,
+    group_within: timedelta = timedelta(0),
 ) -> None:
     """Enqueue for each channel that is meant to hear it, and for each that was told of the incident before.
 
@@ -43,8 +45,9 @@ def tell(
     if notification.kind not in _MAY_BE_NEW:
         newcomers = []
     told = [name for name in configured if name in heard or (name in takers and name not in newcomers)]
-    enqueue(connection, notification, told, hold)
-    enqueue(connection, replace(notification, kind=NotificationKind.OPENED, before=None), newcomers, hold)
+    opening = replace(notification, kind=NotificationKind.OPENED, before=None)
+    enqueue(connection, notification, told, hold, group_within=group_within)
+    enqueue(connection, opening, newcomers, hold, group_within=group_within)
 
 
 def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:

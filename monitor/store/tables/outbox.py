@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.alerts.holds import Hold, HoldReason
+from monitor.alerts.holds import Hold, HoldReason, group_until, grouped_kinds
 from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
     Delivery,
     OutboxMessage,
+    is_due,
     is_stale,
     is_under_way,
     missed,
@@ -33,8 +34,13 @@ WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
 # Neither claimed by somebody who is sending it right now, nor by somebody who was killed meanwhile.
 FREE = f"{WAITING} AND (tried_ms IS NULL OR due_ms IS NULL OR last_error IS NOT NULL)"
 _MESSAGE_COLUMNS = (
-    "id, channel, notification, created_ms, attempts, tried_ms, due_ms, last_error, not_before_ms, held_for"
+    "id, channel, notification, created_ms, attempts, tried_ms, due_ms, last_error, not_before_ms, held_for,"
+    " held_with"
 )
+
+# A group is looked for among so many of the latest messages.
+_LATEST = 5000
+_OPENINGS = ", ".join(f"'{kind.value}'" for kind in NotificationKind if kind.is_opening)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,21 +62,94 @@ def enqueue(
     notification: Notification,
     channels: Iterable[str],
     hold: Hold | None = None,
+    *,
+    group_within: timedelta = timedelta(0),
 ) -> None:
-    """Add one message per channel, due at once or when the `hold` is over."""
-    held = (None, None) if hold is None else (to_ms(hold.until), hold.reason.value)
+    """Add one message per channel, due at once or when the `hold` is over.
+
+    What a message of the same incident waits for, it waits for too; and as one more of its kind and cause
+    `group_within` this time, it is held to be told with the others.
+    """
     row = (
         notification.incident,
         notification.kind.value,
         as_text(notification),
         to_ms(notification.created_at),
-        *held,
     )
-    connection.executemany(
-        "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms, not_before_ms, held_for)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(name, *row) for name in channels],
+    for name in channels:
+        held = _hold_of_incident(connection, notification, name)
+        if held is None and group_within:
+            held = _group_hold(connection, notification, name, group_within, hold)
+        held = held or hold
+        columns = (
+            (None, None, None) if held is None else (to_ms(held.until), held.reason.value, held.with_incident)
+        )
+        connection.execute(
+            "INSERT INTO outbox"
+            " (channel, incident_id, kind, notification, created_ms, not_before_ms, held_for, held_with)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (name, *row, *columns),
+        )
+
+
+def _hold_of_incident(connection: sqlite3.Connection, notification: Notification, channel: str) -> Hold | None:
+    """What the latest message of the same incident is held for, so that what it comes to is told as one."""
+    row = connection.execute(
+        "SELECT not_before_ms, held_for, held_with FROM outbox WHERE channel = ? AND incident_id = ?"
+        f" AND {WAITING} AND attempts = 0 AND not_before_ms > ? ORDER BY id DESC LIMIT 1",
+        (channel, notification.incident, to_ms(notification.created_at)),
+    ).fetchone()
+    return None if row is None else Hold(until=from_ms(row[0]), reason=HoldReason(row[1]), with_incident=row[2])
+
+
+def _group_hold(
+    connection: sqlite3.Connection, notification: Notification, channel: str, within: timedelta, hold: Hold | None
+) -> Hold | None:
+    """The hold of one that follows another of its kind and cause; those already held in its group wait with it."""
+    kinds, now = grouped_kinds(notification.kind), notification.created_at
+    if not kinds or notification.cause is None:
+        return None
+    among = ", ".join(f"'{kind.value}'" for kind in kinds)
+    first = connection.execute(
+        "SELECT incident_id, created_ms FROM (SELECT * FROM outbox ORDER BY id DESC LIMIT ?)"
+        f" WHERE channel = ? AND kind IN ({among}) AND incident_id <> ? AND held_with IS NULL"
+        " AND created_ms BETWEEN ? AND ? AND given_up_ms IS NULL AND json_extract(notification, '$.cause') = ?"
+        " ORDER BY id LIMIT 1",
+        (_LATEST, channel, notification.incident, to_ms(now - within) + 1, to_ms(now), notification.cause.value),
+    ).fetchone()
+    if first is None:
+        return None
+    incident, first_ms = first
+    until = group_until(from_ms(first_ms), now, within)
+    if hold is not None:
+        until = max(until, hold.until)
+    connection.execute(
+        "UPDATE outbox SET not_before_ms = max(not_before_ms, ?) WHERE channel = ? AND held_with = ?"
+        f" AND {WAITING} AND kind IN ({among}) AND attempts = 0",
+        (to_ms(until), channel, incident),
     )
+    return Hold(reason=HoldReason.GROUPED, until=until, with_incident=incident)
+
+
+def release_groups(connection: sqlite3.Connection) -> None:
+    """Make what is held to be told with others due: there will be no more of them."""
+    connection.execute(
+        f"UPDATE outbox SET not_before_ms = created_ms WHERE {WAITING} AND held_for = ? AND attempts = 0",
+        (HoldReason.GROUPED.value,),
+    )
+
+
+def group_of(connection: sqlite3.Connection, incident: int) -> list[int]:
+    """The incidents whose opening was told together with that of this one, or held to be; itself among them."""
+    (first,) = connection.execute(
+        "SELECT ifnull((SELECT held_with FROM outbox WHERE incident_id = ?1 AND held_with IS NOT NULL AND kind IN"
+        f" ({_OPENINGS}) ORDER BY id DESC LIMIT 1), ?1)",
+        (incident,),
+    ).fetchone()
+    rows = connection.execute(
+        f"SELECT DISTINCT incident_id FROM outbox WHERE held_with = ? AND kind IN ({_OPENINGS})", (first,)
+    )
+    return sorted({first, incident, *(number for (number,) in rows)})
 
 
 def was_enqueued(connection: sqlite3.Connection, notification: Notification, since: datetime) -> bool:
@@ -87,8 +166,8 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
     """
     rows = connection.execute(
         f"SELECT id, notification FROM outbox WHERE incident_id = ? AND {WAITING}"
-        " AND held_for = ? AND attempts = 0",
-        (incident, HoldReason.DIAGNOSIS.value),
+        " AND held_for IS NOT NULL AND attempts = 0",
+        (incident,),
     ).fetchall()
     # One that opened again was told before; the messages of one event have the same moment.
     has_begun = connection.execute(
@@ -97,8 +176,12 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
         (incident,),
     ).fetchone()
     connection.executemany(
-        "UPDATE outbox SET notification = ?, not_before_ms = NULL, held_for = NULL WHERE id = ?",
+        "UPDATE outbox SET notification = ? WHERE id = ?",
         [(text if has_begun else as_text(reword(from_json(json.loads(text)))), number) for number, text in rows],
+    )
+    connection.execute(
+        "UPDATE outbox SET not_before_ms = NULL, held_for = NULL WHERE incident_id = ? AND held_for = ?",
+        (incident, HoldReason.DIAGNOSIS.value),
     )
     return bool(rows) and not has_begun
 
@@ -121,7 +204,7 @@ def claim(
         stale = [each for each in stale if not each[0].is_held(now)]
         delivery = missed(stale, [_standing(connection, each, now, missed=True) for each in stale], now)
     else:
-        delivery = next_delivery(waiting)
+        delivery = next_delivery(waiting, [each for each in groups if is_due(each, now)])
         if delivery.notification.kind is NotificationKind.ONGOING:
             delivery = replace(delivery, notification=_standing(connection, waiting, now, missed=False))
     delivery = replace(delivery, reply_to=_first_ref(connection, channel, delivery.notification.incident))
@@ -255,7 +338,8 @@ def _standing(
 
 
 def _message(*columns: Any) -> OutboxMessage:
-    number, channel, notification, created, attempts, tried, due, error, not_before, held_for = columns
+    number, channel, notification, created, attempts, tried, due, error, *held = columns
+    not_before, held_for, held_with = held
     with reading("an outbox message"):
         return OutboxMessage(
             id=number,
@@ -266,5 +350,7 @@ def _message(*columns: Any) -> OutboxMessage:
             tried_at=from_ms_or_none(tried),
             due_at=from_ms_or_none(due),
             last_error=error,
-            hold=Hold(until=from_ms(not_before), reason=HoldReason(held_for)) if held_for else None,
+            hold=Hold(until=from_ms(not_before), reason=HoldReason(held_for), with_incident=held_with)
+            if held_for
+            else None,
         )

@@ -1,0 +1,208 @@
+"""What several databases have together is told in few messages: the first at once, the others in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus
+from monitor.checks.observation import Outcome
+from monitor.config.settings import AlertSettings
+from tests.judging import QUICK_RULES
+from tests.store.conftest import CONFIRMED, StoreSetup
+
+OK, REJECTED, REFUSED = Outcome.OK, Outcome.TOKEN_REJECTED, Outcome.CONNECTION_REFUSED
+NO_TIME, SECOND, MINUTE = timedelta(0), timedelta(seconds=1), timedelta(minutes=1)
+BUSY = DeliveryResult(
+    status=DeliveryStatus.RETRY, detail="429 Too Many Requests", retry_after=timedelta(seconds=5)
+)
+FLAPPING = AlertSettings.model_validate(QUICK_RULES | {"flapping": {"times": 8, "within": "20m"}})
+NAMES = [f"db{number}" for number in range(1, 21)]
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[StoreSetup]:
+    setup = StoreSetup(tmp_path / "history.db", group_within=MINUTE)
+    yield setup
+    setup.store.close()
+
+
+def told(setup: StoreSetup, channel: str = "slack") -> list[tuple[str, list[int]]]:
+    """What is due, delivered: the kind of each message, and the incidents that it tells of."""
+    found = []
+    while delivery := setup.store.claim(channel, setup.now):
+        found.append(_told_by(delivery))
+        setup.store.acknowledge_delivery(delivery, CONFIRMED, setup.now, 0.0)
+    return found
+
+
+def _told_by(delivery: Delivery) -> tuple[str, list[int]]:
+    notification = delivery.notification
+    incidents = [one.incident or 0 for one in notification.includes or (notification,)]
+    assert sorted(incidents) == sorted({message.notification.incident or 0 for message in delivery.messages})
+    return notification.kind.value, incidents
+
+
+def check_all(setup: StoreSetup, outcome: Outcome, *, names: list[str] = NAMES) -> None:
+    """Two checks of each, which open or close an incident; a tenth of a second between two databases."""
+    for name in names:
+        setup.check(outcome, database=name, after=timedelta(seconds=0.1))
+        setup.check(outcome, database=name, after=NO_TIME)
+
+
+def test_twenty_at_once_are_two_messages_and_so_are_their_ends(setup: StoreSetup) -> None:
+    """The first at once, the others when a quarter of the time brought no more; all within a minute."""
+    check_all(setup, REJECTED)
+    assert told(setup) == [("opened", [1])]
+    setup.restart_after_a_kill()
+    due = setup.store.next_due("slack")
+    assert due == setup.now + MINUTE / 4
+    setup.now = due
+    assert told(setup) == [("opened", list(range(2, 21)))]
+    check_all(setup, OK)
+    setup.now += MINUTE
+    assert told(setup) == [("closed", [1]), ("closed", list(range(2, 21)))]
+    setup.now += timedelta(hours=1)
+    assert told(setup) == []
+    assert [kind for kind, _ in told(setup, "telegram")] == ["missed", "missed"]
+
+
+def test_another_cause_and_a_later_one_are_told_at_once(setup: StoreSetup) -> None:
+    """So is a change of cause, which is each one's own."""
+    check_all(setup, REJECTED, names=["db1", "db2"])
+    for _ in range(3):
+        setup.check(REFUSED, database="db3", after=NO_TIME)
+    assert told(setup) == [("opened", [1]), ("opened", [3])]
+    setup.now += MINUTE
+    assert told(setup) == [("opened", [2])]
+    check_all(setup, REJECTED, names=["db4"])
+    assert told(setup) == [("opened", [4])]
+    check_all(setup, REFUSED, names=["db1", "db2"])
+    assert told(setup) == [("changed", [1]), ("changed", [2])]
+
+
+def test_what_comes_and_goes_while_it_is_held_is_told_as_that(setup: StoreSetup) -> None:
+    """In one message too; what is still wrong is told as open."""
+    check_all(setup, REJECTED, names=NAMES[:4])
+    assert told(setup) == [("opened", [1])]
+    check_all(setup, OK, names=["db2", "db3"])
+    setup.now += MINUTE
+    assert told(setup) == [("missed", [2, 3]), ("opened", [4])]
+
+
+def test_a_channel_that_limits_the_rate_hears_of_openings_first(setup: StoreSetup) -> None:
+    """And of all within a minute. Where there are few they come in order."""
+    causes = [
+        REJECTED,
+        REFUSED,
+        Outcome.QUOTA_EXCEEDED,
+        Outcome.SERVER_ERROR,
+        Outcome.URL_MISSING,
+        Outcome.DNS_FAILED,
+    ]
+    for name, cause in zip(NAMES, causes, strict=False):
+        for _ in range(3):
+            setup.check(cause, database=name, after=NO_TIME)
+    setup.now += MINUTE
+    assert len(told(setup)) == len(causes)
+    check_all(setup, OK, names=NAMES[: len(causes)])
+    began = setup.now
+    check_all(setup, REJECTED)
+    delivery = setup.store.claim("slack", setup.now)
+    assert delivery is not None
+    assert _told_by(delivery) == ("opened", [7])
+    setup.store.acknowledge_delivery(delivery, BUSY, setup.now, 0.0)
+    found: list[tuple[str, list[int]]] = []
+    while len(found) < len(causes) + 2:
+        due = setup.store.next_due("slack")
+        assert due is not None
+        setup.now = max(setup.now, due)
+        found += told(setup)
+    assert found[0] == ("opened", [7])
+    assert ("opened", list(range(8, 27))) in found
+    assert setup.now - began < MINUTE
+
+
+def test_acknowledging_one_acknowledges_the_group(setup: StoreSetup) -> None:
+    """Whichever of it; another incident still reminds."""
+    check_all(setup, REJECTED, names=NAMES[:3])
+    for _ in range(3):
+        setup.check(REFUSED, database="other", after=NO_TIME)
+    assert (setup.store.told_with(1), setup.store.told_with(4)) == ([2, 3], [])
+    assert setup.store.acknowledge_incident(3, setup.now)
+    acknowledged = {incident.id for _, incident in setup.store.incidents() if incident.acknowledged_at}
+    assert acknowledged == {1, 2, 3}
+
+
+def test_a_check_that_ends_tells_the_group_before_it_does(setup: StoreSetup) -> None:
+    """It cannot wait for more of them, and may have no disk."""
+    check_all(setup, REJECTED)
+    setup.store.release_groups()
+    assert told(setup) == [("opened", [1]), ("opened", list(range(2, 21)))]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("check", "check", "check", "deliver", "restart", "away")),
+        st.sampled_from(("a", "b", "c")),
+        st.sampled_from((OK, REJECTED, REFUSED)),
+        st.sampled_from((0, 1, 20, 60, 700)),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="away")
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(steps=STEPS)
+def test_each_beginning_and_each_end_is_told_exactly_once(
+    steps: list[tuple[str, str, Outcome, int, bool]],
+) -> None:
+    """To each channel, in order, through groups, holds, restarts and a channel that is away."""
+    with TemporaryDirectory() as folder:
+        setup = StoreSetup(Path(folder) / "history.db", group_within=MINUTE, alerts=FLAPPING)
+        heard: dict[tuple[str, int], list[str]] = {}
+
+        def deliver() -> None:
+            for channel in setup.channels:
+                for kind, incidents in told(setup, channel):
+                    for incident in incidents:
+                        heard.setdefault((channel, incident), []).append(kind)
+
+        for what, name, outcome, pause, is_held in steps:
+            if what == "check":
+                hold = timedelta(seconds=10) if is_held else None
+                for _ in range(3):
+                    setup.check(outcome, database=name, after=timedelta(seconds=pause), hold=hold)
+            elif what == "deliver":
+                deliver()
+            elif what == "restart":
+                setup.restart()
+            elif (delivery := setup.store.claim(setup.channels[is_held], setup.now)) is not None:
+                setup.store.acknowledge_delivery(delivery, AWAY, setup.now, 0.0)
+        for name in ("a", "b", "c"):
+            for pause in (0, 60, 700):  # longer than what is unstable takes to be over
+                setup.check(OK, database=name, after=timedelta(seconds=pause))
+        setup.now += timedelta(minutes=10)
+        deliver()
+        incidents = [incident for _, incident in setup.store.incidents(closed_too=True)]
+        setup.store.close()
+    assert heard.keys() == {(channel, incident.id) for channel in setup.channels for incident in incidents}
+    for kinds in heard.values():
+        is_open, openings = False, 0
+        for kind in kinds:
+            if kind in ("opened", "reopened"):
+                assert not is_open or kind == "reopened"
+                is_open, openings = True, openings + (kind == "opened")
+            elif kind in ("closed", "missed"):
+                assert is_open or kind == "missed"
+                is_open = False
+        assert openings <= 1
+        assert not is_open
