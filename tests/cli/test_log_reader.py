@@ -9,7 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -176,13 +177,18 @@ def test_a_stdout_that_does_not_block_loses_nothing(tmp_path: Path) -> None:
 
 def test_what_follows_the_result_of_check_does_not_wait_for_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heartbeat and push go on; the process ends at `--within` with the status of the result, read or not."""
+    later: queue.Queue[Callable[[], None]] = queue.Queue()
     ended: queue.Queue[int] = queue.Queue()
     monkeypatch.setattr(output, "_READING_SECONDS", 0.05)
+    monkeypatch.setattr(output, "_call_after", lambda _seconds, call: later.put(call))
     monkeypatch.setattr(os, "_exit", ended.put)
     with full_pipe() as pipe, open(pipe.writer, "w", encoding="utf-8", closefd=False) as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        printer = output.ResultPrinter(0.3, as_json=False)
+        printer = output.ResultPrinter(20, as_json=False)
         printer.print("WARNING - main slow", ExitStatus.WARNING)
+        # The time is over now: no sooner, since on a busy machine that would be before the result.
+        threading.Thread(target=later.get_nowait(), daemon=True).start()
+        later.get(timeout=LONGEST_WAIT_SECONDS)()
         assert ended.get(timeout=LONGEST_WAIT_SECONDS) == ExitStatus.WARNING
         assert next(line for line in pipe.read_on() if line) == "WARNING - main slow"
         printer.wait_until_read()
