@@ -22,11 +22,11 @@ from rich.text import Text
 
 from monitor.checks.connectivity import COUNTS_FOR
 from monitor.checks.credentials import host_of
-from monitor.checks.observation import Fact
+from monitor.checks.observation import Fact, Outcome
 from monitor.cli.options import chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove, word
-from monitor.diagnosis.layers import LayerResult, LayerResults, LayerState, blocked_by
+from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.profile import profile_of
 from monitor.diagnosis.rules import judge, worst_status
 from monitor.diagnosis.verdicts import Verdict
@@ -88,13 +88,29 @@ def offer_fix(
         if (again.writes, again.redeploys) != (plan.writes, plan.redeploys):
             click.echo("by now the database answers otherwise; nothing was changed. Next: run the doctor again")
             return None
-    result = asyncio.run(_apply(plan, settings, database, console_database))
+    try:
+        result = asyncio.run(_apply(plan, settings, database, console_database))
+    except KeyboardInterrupt:
+        # On stderr, as nothing that stdout holds is written any more.
+        click.echo(
+            f"{database.name}: interrupted; what was under way at service {plan.service} may or may not be done. "
+            "Next: run the doctor again",
+            err=True,
+        )
+        raise
     for step in result.steps:
         click.echo(f"  {step.detail}")
     if result.layers is None:
         return None
     verdict = judge(result.layers, profile_of(database, settings.doctor, os.environ))
     show(console, result.layers, verdict)
+    # Not only where they differ: an ACL user's token does too, and works.
+    if examination.layers.result_of(Layer.TOKEN).outcome is Outcome.TOKEN_REJECTED:
+        name = database.token_variable or "the token in the settings"
+        click.echo(
+            f"{database.name}: this monitor itself still has the token that is refused. "
+            f"Next: set {name} where the monitor runs, and restart it"
+        )
     return verdict
 
 

@@ -211,6 +211,7 @@ def test_the_fix_puts_the_consoles_token_into_the_worker(case: DoctorCase) -> No
     assert case.worker.running["UPSTASH_REDIS_REST_TOKEN"] == token
     assert len(case.railway.changes()) == 2
     assert ended.status == 0, ended.stdout
+    assert "main: this monitor itself still has the token that is refused. Next: set the token in" in ended.stdout
 
 
 def test_a_token_that_works_is_never_replaced(case: DoctorCase) -> None:
