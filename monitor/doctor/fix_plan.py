@@ -131,7 +131,8 @@ def credentials_for_plan(
     """What has to be tried before anything is written: all that a write could replace, and the new token."""
     pairs = find_pairs(variables, expected)
     present = [one for pair in pairs for one in credentials_of(variables, pair, expected)]
-    present += [Credentials(url=one.value) for one in redis_urls(variables, host_of(console.url)) if one.value]
+    urls = redis_urls(variables, host_of(console.url))
+    present += [Credentials(url=value) for one in urls for value in (one.value, one.running) if value]
     return tuple(dict.fromkeys([*present, new_credentials(console)]))
 
 
@@ -183,10 +184,10 @@ def plan_fix(
         what = "refuses" if new.state is AttemptState.REFUSED else "did not accept"
         refusal = f"the database {what} the console's token ({new.detail}), so nothing is written"
         return FixPlan(service=service, left=left, refusal=refusal)
-    if writes and any(one.reason is LeaveReason.IN_USE for one in left):
+    redeploys = bool(writes) or any(plan.is_to_be_deployed(pair) for pair in pairs)
+    if redeploys and any(one.reason is LeaveReason.IN_USE for one in left):
         refusal = "a deployment would also replace a value that works, so nothing is written"
         return FixPlan(service=service, left=left, refusal=refusal)
-    redeploys = bool(writes) or any(plan.is_to_be_deployed(pair) for pair in pairs)
     names = [name for pair in pairs for name in (pair.url, pair.token) if name]
     seen = {name: variable_of(variables, name).stored for name in (*names, *(one.name for one in urls))}
     return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys, seen=seen)
@@ -235,7 +236,10 @@ class _Plan:
             yield self._decide_token(token)
 
     def decide_redis_url(self, variable: Variable) -> LeftAlone:
-        """Never written."""
+        """Never written; but a deployment for the pair's sake would replace what runs."""
+        runs = variable.running
+        if runs and runs != variable.stored and self._state(Credentials(url=runs)) is AttemptState.ACCEPTED:
+            return LeftAlone(name=variable.name, reason=LeaveReason.IN_USE)
         if self._console.accepts_over_tcp(password_in(variable.text)):
             return LeftAlone(name=variable.name, reason=LeaveReason.RIGHT)
         attempt = self._attempts.get(Credentials(url=Secret(variable.text)), NOT_TRIED)

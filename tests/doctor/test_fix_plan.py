@@ -236,6 +236,20 @@ def test_a_rediss_url_is_never_rewritten(password: str, answer: AttemptState, re
     assert (plan.writes, plan.redeploys, left(plan)) == ((), False, {"REDIS_URL": reason})
 
 
+def test_nothing_is_deployed_over_a_rediss_url_that_runs_and_works() -> None:
+    """Another one is stored and not deployed; a deployment of the pair's new token would bring it."""
+    runs, stored = (Secret(f"rediss://default:{one}@{HOST}:6379") for one in (NEW, OLD))
+    given = {
+        one.name: one for one in (RIGHT_URL, token(OLD), variable("REDIS_URL", stored.reveal(), running=runs))
+    }
+    tried = credentials_for_plan(given, EXPECTED, CONSOLE)
+    attempts = {
+        one: Attempt(state=ACCEPTED if NEW in (one.token or one.url).reveal() else REFUSED) for one in tried
+    }
+    plan = plan_fix(given, EXPECTED, CONSOLE, attempts, service="worker")
+    assert (plan.writes, plan.redeploys, left(plan)["REDIS_URL"]) == ((), False, LeaveReason.IN_USE)
+
+
 def test_a_rediss_url_that_follows_the_pair_by_reference_is_not_mentioned() -> None:
     """Put together from the pair, it changes with it."""
     url = variable("REDIS_URL", f"rediss://default:{OLD}@{HOST}:6379", is_reference=True)
