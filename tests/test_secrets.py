@@ -24,7 +24,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.program import FORMS as WRITTEN
-from tests.program import assert_discreet
+from tests.program import LONGEST_WAIT_SECONDS, assert_discreet
 
 TOKEN = "AXt0ken/Of+TheDatabase_77=="
 SLACK_PATH = "T0SLACK99/B0HOOK777/qWeRtYuIoPaSdFgHjKl"
@@ -33,7 +33,7 @@ HOOK_PATH = "wh-9f8e7d6c5b4a39281706"
 PING_PATH = "5f1c0c0e-beef-4a4a-9d9d-0123456789ab"
 PAGE_PASSWORD = "Pg-7d1c2b3a4958e6f0+aa"
 SECRETS = (TOKEN, SLACK_PATH, BOT_TOKEN, HOOK_PATH, PING_PATH, PAGE_PASSWORD)
-LONGEST_WAIT_SECONDS = 30
+
 
 # How a well-meaning program writes a token that it was sent, and where.
 FORMS: dict[str, Callable[[str], str]] = {

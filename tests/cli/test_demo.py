@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -231,9 +232,8 @@ def test_what_does_not_happen_is_told_and_ends_with_1(
 
 def test_a_port_in_use_is_told(place: Place) -> None:
     """Status 3 and what to do, before the first step."""
-    with place.running("demo", "--port", "0") as running:
-        running.wait_for("curl ")
-        port = re.findall(r"127\.0\.0\.1:(\d+)/healthz", running.said)[0]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
         second = place.end("demo", "--port", port)
     assert (second.status, second.stdout) == (3, "")
     wanted = f"wanted to listen on 127.0.0.1 port {port}, found it in use by another program."
