@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
@@ -27,7 +27,7 @@ from monitor.incidents.state import IncidentState
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.judging import explain
-from tests.program import TELLS, Program, database, settings, slack, until
+from tests.program import TELLS, Program, Running, database, settings, slack, until
 from tests.store.disks import ScarceDisk, scarce_disk
 
 # Decisions come quickly, so that a short life sees incidents open and close.
@@ -185,13 +185,22 @@ def live_and_die(program: Program, chance: random.Random, disk: ScarceDisk | Non
             sleep(chance.uniform(0.1, 0.5))
         else:
             life.wait_for("watching")
-            sleep(chance.uniform(0.0, 0.6))
+            go_on(life, chance)
             if disk is not None and chance.random() < 0.3:
                 disk.toggle()
-            sleep(chance.uniform(0.0, 0.5))
+            go_on(life, chance)
         life.kill()
         assert "Traceback" not in life.said
         return life.said
+
+
+def go_on(life: Running, chance: random.Random) -> None:
+    """Until it has logged a few lines more, or has nothing to log: as much happens where the machine is slow."""
+    lines = len(life.lines) + chance.randrange(8)
+    end = monotonic() + 3.0
+    while len(life.lines) < lines and monotonic() < end:
+        sleep(0.01)
+    sleep(chance.uniform(0.0, 0.1))
 
 
 def live_in_peace(program: Program, *, can_wait: bool) -> str:

@@ -76,6 +76,16 @@ def test_a_channel_that_is_added_is_told_of_nothing_that_a_check_finds_over(setu
     assert text(told).startswith("🟢 main: you missed this: down 14:01 to ")
 
 
+def test_a_channel_that_may_have_been_told_of_a_beginning_is_told_the_end(setup: StoreSetup) -> None:
+    """Killed while sending, removed, and back after the end: nobody knows whether that message arrived."""
+    setup.checks(REJECTED, REJECTED)
+    assert setup.store.claim("slack", setup.now) is not None
+    restart(setup, "telegram")
+    setup.checks(OK, OK)
+    restart(setup, "slack", "telegram")
+    assert setup.deliver("slack") == ["1 closed"]
+
+
 def test_what_ends_before_a_new_channel_could_be_told_is_one_message(setup: StoreSetup) -> None:
     """Where it stands and its end wait together: they become a missed incident."""
     setup.checks(REJECTED, REJECTED)

@@ -111,6 +111,26 @@ def test_a_step_while_the_file_is_locked_moves_the_file_too(
     assert setup.deliver() == ["1 closed"]
 
 
+@pytest.mark.parametrize("step", [8 * HOUR, -8 * HOUR])
+def test_what_ended_and_was_told_before_a_step_is_known_to_the_file_after_it(
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, step: timedelta
+) -> None:
+    """Told from memory, and its times are not moved any more: it keeps its number, and nothing is told twice."""
+    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
+    setup.restart()
+    setup.checks(REJECTED, REJECTED)
+    with locked(setup.path):
+        setup.check(REJECTED, after=SECOND)
+        assert setup.deliver() == ["1 opened"]
+        assert setup.checks(OK, OK) == ["closed"]
+        assert setup.deliver()[-1] == "1 closed"
+        set_clock(setup, step)
+    setup.check(OK)
+    assert not setup.in_memory()
+    assert setup.shell("SELECT id, closed_at IS NULL FROM incident_log") == [(1, 0)]
+    assert setup.deliver() == []
+
+
 def test_a_clock_set_back_between_two_starts_makes_no_end_before_the_beginning(setup: StoreSetup) -> None:
     """Not `down 08:26 to 06:27, recovered after 0 s`: what is open is moved along with the clock."""
     setup.checks(REJECTED, REJECTED, REJECTED)

@@ -61,6 +61,20 @@ def test_it_is_known_since_when_a_message_waits(setup: StoreSetup) -> None:
     assert setup.store.waiting_since() == setup.now + hold
 
 
+def test_a_channel_is_left_alone_for_as_long_as_it_asked(setup: StoreSetup) -> None:
+    """A message that has failed often waits for minutes; after a restart it is tried when that second is over."""
+    limited = DeliveryResult(status=DeliveryStatus.RETRY, detail="429", retry_after=timedelta(seconds=1))
+    setup.checks(REJECTED, REJECTED)
+    for _ in range(10):
+        setup.now += timedelta(minutes=10)
+        acknowledge(setup, claim(setup), limited)
+    assert setup.store.claim("slack", setup.now) is None
+    setup.now += timedelta(seconds=2)
+    assert setup.store.claim("slack", setup.now) is None
+    setup.restart()
+    assert setup.deliver() == ["1 opened"]
+
+
 def test_channels_are_independent_of_each_other(setup: StoreSetup) -> None:
     """Slack being away does not hold Telegram."""
     setup.checks(REJECTED, REJECTED)

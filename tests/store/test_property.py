@@ -185,6 +185,16 @@ class AnyLife(RuleBasedStateMachine):
         self.added = {name: self.added.get(name, set(self.closed)) for name in channels}
 
     @precondition(lambda self: self.locker is None)
+    @rule(database=st.sampled_from(DATABASES), channel=st.sampled_from(CHANNELS))
+    def channel_is_removed_while_an_incident_ends(self, database: str, channel: str) -> None:
+        others = [name for name in CHANNELS if name != channel]
+        self.trouble_comes(database)
+        self.deliver(channel, arrives=True)
+        self.channels_change(others)
+        self.trouble_goes(database)
+        self.channels_change([*others, channel])
+
+    @precondition(lambda self: self.locker is None)
     @rule(channel=st.sampled_from(CHANNELS))
     def channel_is_replaced(self, channel: str) -> None:
         self.setup.destinations[channel] = f"{self.setup.destinations[channel]}/another"
@@ -263,16 +273,15 @@ class AnyLife(RuleBasedStateMachine):
         if arrives:
             self.arrived(channel, delivery.notification)
 
-    @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
-    def killed_while_sending(self, channel: str, *, arrives: bool) -> None:
-        if channel not in self.setup.channels:
-            return
-        delivery = self.setup.store.claim(channel, self.setup.now)
-        if delivery is None:
-            return
-        if arrives:
-            self.arrived(channel, delivery.notification)
-            self.repeated[channel] += 1
+    @rule(database=st.sampled_from(DATABASES), arrives=st.booleans())
+    def killed_while_sending(self, database: str, *, arrives: bool) -> None:
+        """On the channels that have something to send; some of it has arrived."""
+        self.trouble_comes(database)
+        for channel in self.setup.channels:
+            delivery = self.setup.store.claim(channel, self.setup.now)
+            if delivery is not None and arrives:
+                self.arrived(channel, delivery.notification)
+                self.repeated[channel] += 1
         self.restart_after_a_kill()
 
     def arrived(self, channel: str, notification: Notification) -> None:
@@ -318,7 +327,7 @@ def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 AnyLife.TestCase.settings = settings(
-    max_examples=18,
+    max_examples=30,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,  # the same lives each time: a test of the build must not be a lottery

@@ -11,6 +11,7 @@ from monitor.alerts.retry_policy import (
     LONG_WAIT,
     LONGEST_PAUSE,
     PAUSE_WHEN_REFUSED,
+    STALE_AFTER,
     Delivery,
     DeliveryResult,
     DeliveryStatus,
@@ -69,10 +70,11 @@ def acknowledge(
         _put_off(connection, delivery.channel, now + min(pause, LONGEST_PAUSE))
     long_pause = None
     if result.retry_after is not None:
-        # The channel itself asked to be left alone.
-        if pause >= LONG_WAIT and not channels.asked_for_a_long_wait(connection, delivery.channel):
-            long_pause = pause
-        channels.remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + pause))
+        # The channel asked to be left alone for so long; what this message waits beyond that, others need not.
+        wish = min(result.retry_after, STALE_AFTER)
+        if wish >= LONG_WAIT and not channels.asked_for_a_long_wait(connection, delivery.channel):
+            long_pause = wish
+        channels.remember(connection, delivery.channel, blocked_ms=to_ms(now), blocked_until_ms=to_ms(now + wish))
     if refused and _is_refused_for_itself(connection, delivery, result):
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
