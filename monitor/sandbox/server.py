@@ -98,9 +98,8 @@ class LoopbackServer:
         """Listen. Who connects before the thread runs waits in the backlog, so nobody has to wait here."""
         if self._thread is not None:
             return
+        self._reserve()
         listening = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
-        self.port = listening.getsockname()[1]
-        self._release()
         self._loop = asyncio.new_event_loop()
         self._stopping, self._changed = asyncio.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(listening,), name="sandbox server", daemon=True)
@@ -108,7 +107,11 @@ class LoopbackServer:
 
     def stop(self) -> None:
         """Refuse connections and cut those that stand. When this returns, nothing is left running."""
+        self.refuse()
         self._release()
+
+    def refuse(self) -> None:
+        """As `stop`, and the port stays ours: bound but not listening, so no outgoing connection is given it."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -116,13 +119,14 @@ class LoopbackServer:
         if thread is not threading.current_thread():
             thread.join()
 
-    def refuse(self) -> None:
-        """As `stop`, and the port stays ours: bound but not listening, so no outgoing connection is given it."""
-        self.stop()
-        self._reserved = socket.socket()
-        # With this, `start` may bind it as well, as long as only one of the two listens (socket(7)).
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", self.port))
+    def _reserve(self) -> None:
+        """Bind the port, a free one at first, until the end: given back for an instant, it may be another's."""
+        if self._reserved is None:
+            self._reserved = socket.socket()
+            # With this, a second socket may be bound to it, as long as only one of the two listens (socket(7)).
+            self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._reserved.bind(("127.0.0.1", self.port))
+            self.port = self._reserved.getsockname()[1]
 
     def _release(self) -> None:
         reserved, self._reserved = self._reserved, None
