@@ -150,6 +150,6 @@ def test_the_container_starts_is_healthy_and_stops(image: Image) -> None:
     # Nothing answers any more.
     assert image.run(*BUILT.words("HEALTHCHECK"), PORT=port).returncode == 1
     listed = image.run("sh", "-c", "ls /data; id -u; touch /app/monitor/x /opt/venv/x /x")
-    assert listed.stdout.split() == ["history.db", USER]
+    assert listed.stdout.split() == ["history.db", "history.db-reserve", USER]
     assert listed.stderr.count("cannot touch") == 3
     assert TOKEN not in running.said

@@ -213,7 +213,7 @@ def test_a_slow_answer_passes_and_keeps_its_outcome(database: RestDatabase) -> N
         (refusal(QUOTA), "passed", Outcome.QUOTA_EXCEEDED),
         (refusal("ERR unknown command"), "passed", Outcome.COMMAND_ERROR),
         (refusal("Unauthorized: invalid token"), "unknown", Outcome.COMMAND_ERROR),
-        (refusal("IP is not allowed"), "unknown", Outcome.COMMAND_ERROR),
+        (refusal("IP is not allowed"), "unknown", Outcome.ACCESS_DENIED),
         (refusal("ERR This database has been suspended for exceeding"), "unknown", Outcome.SUSPENDED),
         (Answer(status=429, body=""), "unknown", Outcome.RATE_LIMITED),
         (Answer(status=502, body=""), "unknown", Outcome.SERVER_ERROR),
