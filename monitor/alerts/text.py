@@ -236,8 +236,15 @@ def facts(notification: Notification) -> tuple[Line, ...]:
         if notification.until is None:
             lines.append(("since ", notification.since, count))
         else:
-            seen_until = notification.ended_within[0] if notification.ended_within else notification.until
-            lines.append((f"{_state(notification)} ", notification.since, " to ", seen_until, count))
+            lines.append(
+                (
+                    f"{_state(notification)} ",
+                    notification.since,
+                    " to ",
+                    _seen_until(notification, notification.until),
+                    count,
+                )
+            )
         if notification.unchecked:
             lines.append(_unchecked_line(notification.unchecked))
     if notification.nothing_reached and notification.is_good_news:
@@ -364,11 +371,22 @@ def _state(notification: Notification) -> str:
 
 
 def _short_span(notification: Notification) -> str:
-    """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began."""
+    """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began.
+
+    Where nobody saw its end it lasted at least so long.
+    """
     if notification.since is None or notification.until is None:
         return _state(notification)
-    span = (f"{_state(notification)} ", notification.since, " to ", notification.until)
-    return written(span, _day(notification), form="%H:%M")
+    seen_until = _seen_until(notification, notification.until)
+    span = written(
+        (f"{_state(notification)} ", notification.since, " to ", seen_until), _day(notification), form="%H:%M"
+    )
+    return f"{span} at least" if notification.ended_within else span
+
+
+def _seen_until(notification: Notification, until: datetime) -> datetime:
+    """When it was last seen going on, which is its end, `until`, where somebody checked then."""
+    return notification.ended_within[0] if notification.ended_within else until
 
 
 def _day(notification: Notification) -> date:

@@ -43,6 +43,14 @@ MONITOR = Notification(
             replace(MISSED, until=SINCE + timedelta(hours=10), sent_at=SINCE + timedelta(hours=11)),
             "main: you missed this: down 2026-11-23 14:02 to 2026-11-24 00:02 UTC (token rejected), fine again",
         ),
+        (
+            replace(
+                MISSED,
+                until=SINCE + timedelta(hours=8),
+                unchecked=((SINCE + timedelta(minutes=1), SINCE + timedelta(hours=8)),),
+            ),
+            "main: you missed this: down 14:02 to 14:03 UTC at least (token rejected), fine again",
+        ),
         (MONITOR, "upstash-monitor: a word"),
         (replace(CLOSED, until=SINCE - timedelta(hours=1)), "main: recovered after less than 1 s"),
     ],

@@ -200,9 +200,15 @@ def test_the_demo_ends_by_itself_though_nobody_reads_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "_exit", ended.put)
     folder = tmp_path / "demo"
     folder.mkdir()
-    demo._end_unread(0.0, folder)
-    assert ended.get(timeout=LONGEST_WAIT_SECONDS) == 1
+    before = set(threading.enumerate())
+    with demo._ended_unread(3600.0, folder):
+        [waiting] = set(threading.enumerate()) - before
+    waiting.join(LONGEST_WAIT_SECONDS)
+    assert not waiting.is_alive()  # a demo that was read ends no process that goes on after it
+    with demo._ended_unread(0.0, folder):
+        assert ended.get(timeout=LONGEST_WAIT_SECONDS) == 1
     assert not folder.exists()
+    assert ended.empty()
 
 
 def test_ctrl_c_ends_a_command_whose_output_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:

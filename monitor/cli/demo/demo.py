@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -95,9 +95,10 @@ def command(context: click.Context, *, port: int | None, seconds: int, keep: Pat
     view = View(console)
     demo = _Demo(view, seconds=seconds, port=port, has_made_history=port is not None or keep is not None)
     try:
-        with _folder() as folder, _without_networks_of_the_environment():
+        with _folder() as folder, _without_networks_of_the_environment(), ExitStack() as stack:
             if not console.is_terminal:  # there a person has stopped the output, and goes on when they like
-                _end_unread(seconds + len(STEPS) * _GRACE_SECONDS + _UNREAD_SECONDS, folder)
+                most_seconds = seconds + len(STEPS) * _GRACE_SECONDS + _UNREAD_SECONDS
+                stack.enter_context(_ended_unread(most_seconds, folder))
             result = asyncio.run(_until_stopped(demo.run(folder)))
             if keep is not None:
                 _keep(folder, keep)
@@ -290,8 +291,9 @@ async def _until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
         return None
 
 
-def _end_unread(after_seconds: float, folder: Path) -> None:
-    """End the process then: whoever should read our output stands still, and the loop with them."""
+@contextmanager
+def _ended_unread(after_seconds: float, folder: Path) -> Iterator[None]:
+    """End the process if it lasts longer: whoever should read our output stands still, and the loop with them."""
 
     def end() -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -302,6 +304,10 @@ def _end_unread(after_seconds: float, folder: Path) -> None:
     timer = threading.Timer(after_seconds, end)
     timer.daemon = True
     timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _keep(folder: Path, place: Path) -> None:
