@@ -172,9 +172,11 @@ class Redactor:
         before, _, last = line.rpartition(" ")
         if last.endswith("…") and len(last) <= _LONGEST_WORD:
             line = f"{before} …"  # half a word may be half a host name, which nothing shows to be one
-        line = _MAYBE_IPV6.sub(_mask_ipv6, _URL.sub(MASK, line))
-        for pattern in (self._hosts, _HOST, _IPV4):
-            line = pattern.sub(MASK, line)
+        line, before = self._hosts.sub(MASK, line), ""
+        while line != before:  # what stands beside a mask may be an address only now: the colons of `0.A0::`
+            before = line
+            line = _MAYBE_IPV6.sub(_mask_ipv6, _URL.sub(MASK, line))
+            line = _IPV4.sub(MASK, _HOST.sub(MASK, line))
         return one_line(mask_credentials(line), DETAIL_LIMIT)
 
 
