@@ -95,7 +95,6 @@ class IncidentState:
     `canary` is the last key that was written; `None` when there was none yet. `certificate_ends_at` is what the
     latest TLS connection showed, `certificate_warnings` the ends that were notified, as far as they matter still.
     `facts` are those of the latest check.
-    `known_at` is the latest check that told anything of the database.
     """
 
     recent: tuple[RecentCheck, ...] = ()

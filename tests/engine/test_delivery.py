@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import pairwise
 from time import monotonic
@@ -10,6 +11,7 @@ from time import monotonic
 from starlette.responses import PlainTextResponse
 
 from monitor.alerts.slack import SlackChannel
+from monitor.engine.delivery import Deliverer
 from monitor.sandbox.messaging import MessagingFault
 from monitor.sandbox.server import LoopbackServer
 from monitor.sandbox.telegram import TelegramRefusedError
@@ -353,6 +355,16 @@ def test_a_broken_channel_is_found_before_it_is_needed(outbox: OutboxSetup) -> N
     assert outbox.read("telegram") == []
 
 
+async def probe_until(
+    enough: asyncio.Event, deliverer: Deliverer, sleep: Callable[[float], Awaitable[None]]
+) -> None:
+    """Probe the channels, with these pauses, until the event is set."""
+    probing = asyncio.create_task(deliverer.keep_probing(sleep=sleep))
+    await asyncio.wait_for(enough.wait(), 20)
+    probing.cancel()
+    await asyncio.wait([probing])
+
+
 def test_channels_are_probed_soon_daily_and_sooner_where_nothing_was_reached(outbox: OutboxSetup) -> None:
     """Five seconds after the start, then once a day; five minutes after a probe that got no answer."""
     pauses: list[float] = []
@@ -366,13 +378,7 @@ def test_channels_are_probed_soon_daily_and_sooner_where_nothing_was_reached(out
             enough.set()
             await asyncio.Event().wait()
 
-    async def probe() -> None:
-        probing = asyncio.create_task(outbox.deliverer().keep_probing(sleep=sleep))
-        await asyncio.wait_for(enough.wait(), 20)
-        probing.cancel()
-        await asyncio.wait([probing])
-
-    asyncio.run(probe())
+    asyncio.run(probe_until(enough, outbox.deliverer(), sleep))
     assert pauses == [5, 5 * 60, 24 * 3600, 24 * 3600]
     assert outbox.texts("telegram") == []
 
@@ -392,13 +398,7 @@ def test_a_channel_that_stays_out_of_reach_is_told_through_the_others_once(outbo
             enough.set()
             await asyncio.Event().wait()
 
-    async def probe() -> None:
-        probing = asyncio.create_task(outbox.deliverer().keep_probing(sleep=sleep))
-        await asyncio.wait_for(enough.wait(), 20)
-        probing.cancel()
-        await asyncio.wait([probing])
-
-    asyncio.run(probe())
+    asyncio.run(probe_until(enough, outbox.deliverer(), sleep))
     assert pauses == [5, 300, 300, 300, 300, 7200]
     outbox.deliver()
     [told] = outbox.read("slack")
