@@ -137,6 +137,7 @@ async def _plan(
         service=settings.doctor.service,
         other_hosts=others,
         other_names=examination.other_names,
+        undeployed=examination.undeployed,
     )
 
 

@@ -142,6 +142,7 @@ class Examiner:
             expected=all_probes.expected(),
             variables=all_probes.variables,
             other_names=all_probes.other_names,
+            undeployed=all_probes.undeployed,
         )
 
     def tester(self, database: DatabaseSettings) -> CredentialsTester:
@@ -163,6 +164,7 @@ class Examination:
     expected: ExpectedValues
     variables: Mapping[str, Variable] | None
     other_names: tuple[str, ...]
+    undeployed: tuple[str, ...]
 
 
 class _LayerProbes:
@@ -185,6 +187,7 @@ class _LayerProbes:
         self._console_database: ConsoleDatabase | None = None
         self.variables: Mapping[str, Variable] | None = None
         self.other_names: tuple[str, ...] = ()
+        self.undeployed: tuple[str, ...] = ()
 
     def by_layer(self) -> dict[Layer, LayerProbe]:
         probes: dict[Layer, LayerProbe] = {
@@ -326,7 +329,8 @@ class _LayerProbes:
         found = await read_platform(
             railway, self.expected(), timeout=timeout, try_all=self._try_all, other_hosts=others
         )
-        self.variables, self.other_names = found.variables, found.other_names
+        self.variables = found.variables
+        self.other_names, self.undeployed = found.other_names, found.undeployed
         return found.result
 
     async def _try_all(self, credentials: Collection[Credentials]) -> Attempts:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from monitor.checks.credentials import host_of, inspect
+from monitor.checks.credentials import host_of, inspect, is_look_alike
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.tried_values import NOT_TRIED, Attempts, AttemptState, Credentials
 from monitor.doctor.worker_variables import (
@@ -91,7 +91,8 @@ class LeftAlone:
 class FixPlan:
     """What a fix will do to one service, to be shown before it is done. `refusal`: why it will do nothing.
 
-    `seen` is what was stored in the variables that were looked at: the plan holds only while that stays.
+    `seen` is what was stored in the variables that were looked at: the plan holds only while that stays. `brings`
+    are other variables of which the deployment brings another value than runs.
     """
 
     service: str
@@ -100,6 +101,7 @@ class FixPlan:
     redeploys: bool = False
     refusal: str = ""
     seen: Mapping[str, Secret | None] = field(default_factory=dict)
+    brings: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """The plan for people. Values are told apart by the beginning of their SHA-256, and not shown."""
@@ -116,6 +118,9 @@ class FixPlan:
             return (*lines, self.refusal)
         if any(write.reason is not WriteReason.MISSING for write in self.writes):
             lines.append("mind that the console's token has full rights, which an ACL user's may not have had")
+        if self.brings:
+            names = ", ".join(self.brings)
+            lines.append(f"mind that the deployment also brings what is stored and does not run yet: {names}")
         return (*lines, f"redeploy service {self.service}" if self.redeploys else "nothing is changed")
 
 
@@ -150,11 +155,14 @@ def plan_fix(
     service: str,
     other_hosts: Collection[str] = frozenset(),
     other_names: Sequence[str] = (),
+    undeployed: Sequence[str] = (),
 ) -> FixPlan:
     """The smallest change after which a redeployed service has a URL and a token that the database accepts.
 
     `attempts` are those of `credentials_for_plan`; `other_names` those under which it seems to have another Redis:
     beside them a pair that is wholly missing is not added, since nobody knows that the service would read it.
+    `undeployed` are other variables that the deployment would change: where one may belong to a database, nothing
+    is done.
     """
     pairs = find_pairs(variables, expected)
     if any(_host(variable_of(variables, pair.url)) in other_hosts for pair in pairs):
@@ -188,9 +196,18 @@ def plan_fix(
     if redeploys and any(one.reason is LeaveReason.IN_USE for one in left):
         refusal = "a deployment would also replace a value that works, so nothing is written"
         return FixPlan(service=service, left=left, refusal=refusal)
+    of_databases = [name for name in undeployed if name in expected.other_token_variables or is_look_alike(name)]
+    if redeploys and of_databases:
+        names_of_others = ", ".join(of_databases[:_MOST_NAMES])
+        refusal = (
+            f"a deployment would also bring {names_of_others}, which is stored and does not run yet, so nothing "
+            "is written: deploy it first if it is right, or change it back"
+        )
+        return FixPlan(service=service, left=left, refusal=refusal)
     names = [name for pair in pairs for name in (pair.url, pair.token) if name]
     seen = {name: variable_of(variables, name).stored for name in (*names, *(one.name for one in urls))}
-    return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys, seen=seen)
+    brings = tuple(undeployed) if redeploys else ()
+    return FixPlan(service=service, writes=writes, left=left, redeploys=redeploys, seen=seen, brings=brings)
 
 
 def _refused(service: str, why: str) -> FixPlan:

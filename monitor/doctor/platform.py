@@ -42,6 +42,7 @@ _ABOUT_REDIS = re.compile(
 _NUMBER = re.compile(r"[0-9]+")
 # Shorter values, such as `true` and `8080`, are no secrets, and to hide them would hide half the log.
 _LEAST_SECRET = 8
+_RAILWAYS_OWN = "RAILWAY_"
 _T = TypeVar("_T")
 
 
@@ -49,12 +50,14 @@ _T = TypeVar("_T")
 class PlatformResult:
     """The layer, and the variables for the plan of a fix; `None` where they could not be read.
 
-    `other_names` are those under which the service seems to have another Redis.
+    `other_names` are those under which the service seems to have another Redis, `undeployed` the other variables
+    that a deployment would change.
     """
 
     result: LayerResult
     variables: Mapping[str, Variable] | None = None
     other_names: tuple[str, ...] = ()
+    undeployed: tuple[str, ...] = ()
 
 
 async def read_platform(
@@ -85,7 +88,12 @@ async def read_platform(
         scrub = service.scrubber(railway.scrub, expected)
         parts += [f"log: {line}" for line in lines_about_redis(service.log, scrub=scrub)]
     result = replace(compared, detail=" · ".join(parts))
-    return PlatformResult(result=result, variables=variables, other_names=service.other_names(variables))
+    return PlatformResult(
+        result=result,
+        variables=variables,
+        other_names=service.other_names(variables),
+        undeployed=service.undeployed(variables),
+    )
 
 
 def lines_about_redis(messages: Sequence[str], *, scrub: Callable[[str], str]) -> tuple[str, ...]:
@@ -131,6 +139,26 @@ class _ServiceAnswers:
         """The names under which the service seems to have another Redis than that of these variables."""
         names = {**self.set_variables.stored, **self.staged, **dict.fromkeys(self.set_variables.sealed)}
         return tuple(sorted(name for name in names if name not in variables and is_look_alike(name)))
+
+    def undeployed(self, variables: Collection[str]) -> tuple[str, ...]:
+        """Besides these, the variables of which a redeploy would bring another value than runs, as far as known.
+
+        Railway's own change with each deployment.
+        """
+        stored, running = self.set_variables.stored, self.running
+        if running is None:
+            return ()
+        return tuple(
+            sorted(
+                name
+                for name in {*stored, *running}
+                if name not in variables
+                and name not in self.set_variables.sealed
+                and not name.startswith(_RAILWAYS_OWN)
+                and REFERENCE not in running.get(name, "")
+                and stored.get(name) != running.get(name)
+            )
+        )
 
     def _variable(self, name: str, expected: ExpectedValues) -> Variable:
         variables = self.set_variables

@@ -93,8 +93,15 @@ class FixCase:
         found = asyncio.run(read_platform(self.railway, expected, timeout=LONG, try_all=answers))
         assert found.variables is not None
         attempts = asyncio.run(answers(credentials_for_plan(found.variables, expected, CONSOLE)))
-        names = found.other_names
-        return plan_fix(found.variables, expected, CONSOLE, attempts, service="worker", other_names=names)
+        return plan_fix(
+            found.variables,
+            expected,
+            CONSOLE,
+            attempts,
+            service="worker",
+            other_names=found.other_names,
+            undeployed=found.undeployed,
+        )
 
     def apply_fix(self, plan: FixPlan | None = None, *, step_timeout: timedelta = LONG) -> FixResult:
         """Apply a fix; none may show a value, or change anything else."""
@@ -172,6 +179,28 @@ def test_what_is_right_and_not_deployed_is_only_deployed(case: FixCase) -> None:
     result = case.apply_fix()
     assert steps_of(result) == [(FixStep.REDEPLOY, True), (FixStep.CHECK, True)]
     assert case.api.changes() == [REDEPLOYS]
+
+
+def test_a_deployment_never_brings_what_may_belong_to_another_database(case: FixCase) -> None:
+    """Stored by somebody, and not yet running: the deployment for this database's sake would bring it as well."""
+    case.worker.store({"CACHE_REST_TOKEN": "AXspoiled", "LOG_LEVEL": "debug"})
+    plan = case.plan()
+    assert (case.apply_fix(plan).steps, case.api.changes()) == ((), [])
+    assert plan.lines()[-1] == (
+        "a deployment would also bring CACHE_REST_TOKEN, which is stored and does not run yet, so nothing is "
+        "written: deploy it first if it is right, or change it back"
+    )
+
+
+def test_what_else_a_deployment_brings_is_named(case: FixCase) -> None:
+    """Whoever is asked may want to look at it first; what Railway itself changes is none of it."""
+    case.worker.store({"LOG_LEVEL": "debug", "RAILWAY_DEPLOYMENT_ID": "another"})
+    plan = case.plan()
+    assert plan.lines()[-2:] == (
+        "mind that the deployment also brings what is stored and does not run yet: LOG_LEVEL",
+        "redeploy service worker",
+    )
+    assert is_fixed(case.apply_fix(plan))
 
 
 def test_a_plan_with_nothing_to_do_does_nothing(case: FixCase) -> None:
