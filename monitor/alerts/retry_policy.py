@@ -243,7 +243,9 @@ def _delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
         nothing_reached = any(one.nothing_reached for one in kinds.values() if one.kind.is_opening)
         notification = replace(latest, kind=kind, nothing_reached=nothing_reached)
     else:
-        kind = next((kind for kind in _FIRST if kind in kinds), latest.kind)
+        # Missed and open again: nothing of it was told before.
+        is_new = NotificationKind.MISSED in kinds
+        kind = NotificationKind.OPENED if is_new else next((each for each in _FIRST if each in kinds), latest.kind)
         before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before
         notification = replace(latest, kind=kind, before=before)
     return Delivery(channel=waiting[0].channel, notification=notification, messages=tuple(waiting))

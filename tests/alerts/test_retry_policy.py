@@ -89,6 +89,9 @@ def chosen(*incidents: list[OutboxMessage], now: datetime = NOW) -> int | None:
         ([CLOSED, REOPENED, REMINDER], REOPENED),
         ([REOPENED, CLOSED], NotificationKind.MISSED),
         ([OPENED, CLOSED, REOPENED, CLOSED], NotificationKind.MISSED),
+        ([NotificationKind.MISSED, REOPENED], OPENED),
+        ([NotificationKind.MISSED, REOPENED, CHANGED], OPENED),
+        ([NotificationKind.MISSED, REOPENED, CLOSED], NotificationKind.MISSED),
     ],
 )
 def test_one_message_covers_what_waits_of_an_incident(

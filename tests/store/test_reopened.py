@@ -89,6 +89,21 @@ def test_what_memory_opened_and_closed_again_is_not_told_again_after_a_kill(setu
     assert setup.store.incidents() == []
 
 
+def test_whoever_did_not_hear_the_whole_of_it_hears_that_it_opens(tmp_path: Path) -> None:
+    """What memory opened and closed, untold to one channel, opens again before that is told as missed."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED) == ["opened"]
+        opened = setup.deliver("slack")[-1]
+        assert setup.checks(OK, OK) == ["closed"]
+        setup.deliver("slack")
+    setup.restart_after_a_kill()
+    assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+    assert setup.deliver("telegram")[-1] == opened
+    assert setup.deliver("slack")[-1] == opened.replace("opened", "reopened")
+    setup.store.close()
+
+
 def test_an_end_before_it_opened_again_is_not_taken_for_its_last_end(tmp_path: Path) -> None:
     """All of it waits, is told in memory as one that goes on, and ends there: after a kill its end is told."""
     setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
