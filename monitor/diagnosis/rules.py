@@ -430,8 +430,6 @@ _STATUS = {
     VerdictCode.CERTIFICATE_ENDS_SOON: ExitStatus.WARNING,
     # REST works; whether a worker is told the user's name cannot be seen from here.
     VerdictCode.ACL_USER_TOKEN: ExitStatus.WARNING,
-    VerdictCode.OFFLINE: ExitStatus.UNKNOWN,
-    VerdictCode.PROXY_NEEDED: ExitStatus.UNKNOWN,
     VerdictCode.OTHER_DATABASE: ExitStatus.UNKNOWN,
     VerdictCode.NOT_KNOWN: ExitStatus.UNKNOWN,
 }
@@ -442,6 +440,9 @@ def judge(layers: LayerResults, profile: DatabaseProfile) -> Verdict:
     seen = _Examined(layers=layers, profile=profile)
     outcome, worker_outcome = layers.outcome(), layers.result_of(Layer.WORKER).outcome
     code = next((rule.code for rule in RULES if rule.fits(seen)), None)
+    if code is VerdictCode.OFFLINE and seen.has(Fact.ANSWERED_LATELY):
+        # As a check has it. Where no connectivity host ever answered, a firewall may hide an outage.
+        return Verdict(code=code, outcome=Outcome.OFFLINE, profile=profile)
     if code is not None:
         slow = layers.result_of(Layer.PING).outcome
         return Verdict(code=code, outcome=outcome or worker_outcome or slow, profile=profile)
@@ -468,9 +469,13 @@ def verdict_to_tell(diagnosis: Diagnosis, cause: Outcome, told: Verdict) -> Verd
     `None` where it tells no more than that, where the database was fine again by then, or failed in another way.
     """
     layers, verdict = diagnosis.layers, diagnosis.verdict
+    outcome = layers.outcome()
+    if told.code in _NOTHING_REACHED and verdict.code is VerdictCode.AS_THE_OUTCOME_SAYS:
+        # The doctor reached somebody, such as the status page, and more than the cause is not known.
+        is_of_network = outcome is not None and outcome.family is Family.NETWORK
+        return judge_outcome(cause, verdict.profile) if is_of_network else None
     if verdict.code in _ADDS_NOTHING:
         return None
-    outcome = layers.outcome()
     # Where REST failed and works by now, a worker's connection that fails may never have worked.
     if outcome is None and told.code in _ABOUT_WORKER:
         if verdict.code is VerdictCode.WORKER_LEGACY_PORT:
@@ -483,7 +488,12 @@ def verdict_to_tell(diagnosis: Diagnosis, cause: Outcome, told: Verdict) -> Verd
 
 
 def exit_status(verdict: Verdict) -> ExitStatus:
-    """The exit status of the doctor for one database, by the convention of `check`."""
+    """The exit status of the doctor for one database, by the convention of `check`.
+
+    Unlike `check`, whose 1 means slow only, it warns of what will break though all that a check asks works.
+    """
+    if verdict.outcome is Outcome.OFFLINE:
+        return ExitStatus.UNKNOWN
     return _STATUS.get(verdict.code, ExitStatus.CRITICAL)
 
 
@@ -492,6 +502,7 @@ def worst_status(verdicts: Sequence[Verdict]) -> ExitStatus:
     return worst(map(exit_status, verdicts))
 
 
+_NOTHING_REACHED = (VerdictCode.OFFLINE, VerdictCode.PROXY_NEEDED)
 _ADDS_NOTHING = (
     VerdictCode.AS_THE_OUTCOME_SAYS,
     VerdictCode.WORKER_FAILS,

@@ -95,6 +95,11 @@ class Diagnoser:
             self._releasing.add(releasing)
             releasing.add_done_callback(self._releasing.discard)
 
+    async def wait(self) -> None:
+        """Wait until nothing is held for a diagnosis any more."""
+        if self._releasing:
+            await asyncio.wait(set(self._releasing))
+
     def stop(self) -> None:
         """Break off every examination; what is held is sent by whoever starts next, once its time is over."""
         for task in (*self._examining, *self._releasing):

@@ -13,6 +13,7 @@ from loguru import logger
 from monitor.checks.observation import Check
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult, grace
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
+from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import Deadline
 from monitor.store.store import Recorded
@@ -50,11 +51,15 @@ def diagnosis_wait(deadline: Deadline) -> timedelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one round needs to know. Without a deliverer nothing is sent; messages wait in the outbox."""
+    """What one round needs to know. Without a deliverer nothing is sent; messages wait in the outbox.
+
+    An incident that opens has the diagnosis all the same, where there is a diagnoser.
+    """
 
     confirm_interval: timedelta
     connectivity: Connectivity
     deliverer: Deliverer | None
+    diagnoser: Diagnoser | None = None
     deadline: Deadline
     clock: Callable[[], datetime]
 
@@ -92,6 +97,8 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
         with suppress(TimeoutError):
             async with asyncio.timeout(plan.deadline.left(reserve=_RESERVE).total_seconds()):
                 await plan.connectivity.wait_background()
+                if plan.diagnoser is not None:
+                    await plan.diagnoser.wait()
                 if deliverer is not None:
                     await _until_delivered(deliverer, plan)
     finally:

@@ -23,7 +23,7 @@ from monitor.cli.doctor import diagnosis_to_json
 from monitor.config.settings import Settings
 from monitor.diagnosis.advice import Advice, WhoseMove, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
-from monitor.diagnosis.rules import judge, judge_check, verdict_to_tell
+from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, verdict_from_json, verdict_to_json
 from monitor.incidents.rules import advance
 from monitor.incidents.state import Incident, IncidentState, Transition
@@ -264,10 +264,11 @@ def evidence(draw: st.DrawFn) -> tuple[Check, LayerResults]:
 def test_a_check_and_the_doctor_come_to_one_verdict_by_the_same_evidence(
     seen: tuple[Check, LayerResults], profile: Any
 ) -> None:
-    """What was seen decides, and not who saw it: code and words are the same."""
+    """What was seen decides, and not who saw it: code, words and exit status are the same."""
     check, layers = seen
     alone, examined = judge_check(check, profile), judge(layers, profile)
     assert (alone.code, word(alone)) == (examined.code, word(examined))
+    assert status_of(check, alone) is exit_status(examined)
 
 
 @given(
@@ -291,6 +292,23 @@ def test_an_offline_check_and_the_doctor_come_to_one_verdict(
     alone = judge_check(Check(database="main", at=NOW, outcome=Outcome.OFFLINE), profile)
     examined = judge(layers, profile)
     assert (alone.code, word(alone)) == (examined.code, word(examined))
+    assert exit_status(examined) is exit_status(alone) is ExitStatus.UNKNOWN
+
+
+def status_of(check: Check, verdict: Verdict) -> ExitStatus:
+    """With which `check` ends for it."""
+    return CheckedDatabase(check=check, verdict=verdict, checks=1, slow=None, incident=None).status
+
+
+def test_what_a_fine_check_found_is_told_below_its_line() -> None:
+    """A certificate that ends soon is a warning of the doctor's; a check tells it and ends with 0."""
+    check = Check(database="main", at=NOW, outcome=Outcome.OK, facts=frozenset({Fact.CERTIFICATE_ENDS_SOON}))
+    verdict = judge_check(check, PROFILES[0])
+    checked = CheckedDatabase(check=check, verdict=verdict, checks=1, slow=None, incident=None)
+    first, *more = plugin_output([checked]).splitlines()
+    assert first.startswith("OK - ")
+    assert more[0] == f"main: {word(verdict).meaning}"
+    assert (status_of(check, verdict), exit_status(verdict)) == (ExitStatus.OK, ExitStatus.WARNING)
 
 
 def test_every_verdict_fits_into_a_message() -> None:

@@ -17,8 +17,9 @@ from monitor.checks.observation import Check, Fact, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.rules import judge, judge_check, verdict_to_tell
+from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
+from monitor.lib.exit_status import ExitStatus
 from tests.judging import PROFILE, PROFILES
 
 GOOD = dict.fromkeys((Layer.CONNECTIVITY, *REST_LAYERS, Layer.WORKER, Layer.STATUS_PAGE), LayerState.PASSED)
@@ -540,3 +541,34 @@ def test_no_sentence_is_written_twice() -> None:
     nodes = [node for source in sources for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))]
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert [text for text, count in Counter(texts).items() if count > 1 and text.endswith((".", "?"))] == []
+
+
+def test_the_doctor_corrects_an_offline_that_was_inferred() -> None:
+    """It reached the status page, so our network is there; what it cannot explain is told as what failed."""
+    check = Check(
+        database="main",
+        at=datetime(2026, 11, 23, tzinfo=UTC),
+        outcome=Outcome.CONNECTION_TIMEOUT,
+        facts=frozenset({Fact.NOTHING_REACHED}),
+    )
+    alone = judge_check(check, PROFILE)
+    assert alone.code is VerdictCode.OFFLINE
+    found = layers(*TIMED_OUT, our_network=FAILED, elsewhere=UNKNOWN)
+    found = replace(found, layers=(*found.layers, LayerResult(layer=Layer.CONSOLE, state=LayerState.PASSED)))
+    examined = judge(found, PROFILE)
+    assert examined.code is VerdictCode.AS_THE_OUTCOME_SAYS
+    told = verdict_to_tell(Diagnosis(layers=found, verdict=examined), check.outcome, alone)
+    assert told == examined
+    refused = layers(*REFUSED, our_network=FAILED, facts=UNMET, worker=FAILED)
+    told = verdict_to_tell(Diagnosis(layers=refused, verdict=judge(refused, PROFILE)), check.outcome, alone)
+    assert told is not None
+    assert told.code is VerdictCode.BLOCKED_OR_DOWN
+
+
+def test_offline_is_not_known_only_where_it_was_seen_otherwise_today() -> None:
+    """Where no connectivity host ever answered, a check counts it as a failure, and so does the doctor."""
+    lately = layers(*TIMED_OUT, our_network=FAILED, facts=LATELY, worker=FAILED, elsewhere=UNKNOWN)
+    proxied = replace(PROFILE, proxy_variable="HTTPS_PROXY")
+    assert exit_status(judge(lately, PROFILE)) is ExitStatus.UNKNOWN
+    assert exit_status(judge(OFFLINE, PROFILE)) is ExitStatus.CRITICAL
+    assert exit_status(judge(OFFLINE, proxied)) is ExitStatus.CRITICAL

@@ -16,7 +16,9 @@ import trustme
 from monitor.config.settings import Settings
 from monitor.engine.cycle import Cycle
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
+from monitor.engine.round import Round, run_round
 from monitor.engine.wiring import Monitor, build
+from monitor.lib.times import Deadline
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.redis_server import redis_server
@@ -131,6 +133,33 @@ def test_the_message_tells_what_the_layers_saw(
     assert text.splitlines()[0].endswith(" · your move")
     assert "REST rejects the value that rediss:// accepts" in text
     assert OTHER not in text
+
+
+def test_a_round_that_sends_nothing_asks_the_doctor_too(
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
+) -> None:
+    """`check --no-alerts` does not end before the incident and its message, which waits, have the diagnosis."""
+
+    async def diary() -> None:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
+            monitor = state.monitor
+            await run_round(
+                monitor.cycles,
+                Round(
+                    confirm_interval=timedelta(seconds=0.01),
+                    connectivity=monitor.connectivity,
+                    deliverer=None,
+                    diagnoser=monitor.diagnoser,
+                    deadline=Deadline(timedelta(seconds=LONGEST_WAIT_SECONDS)),
+                    clock=lambda: START,
+                ),
+            )
+            delivery = monitor.store.claim("slack", START)
+            assert delivery is not None
+            assert delivery.notification.layers == "did not pass: token · not tried: PING"
+
+    asyncio.run(diary())
+    assert inbox.messages == ()
 
 
 def test_the_layers_are_examined_once_from_the_first_doubt_on(

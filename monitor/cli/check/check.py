@@ -203,7 +203,7 @@ async def run_check(
         notify_unwritable=False,
         send_timeout=partial(send_timeout, deadline),
         on_delivery=attempts.append,
-        diagnosis_wait=partial(diagnosis_wait, deadline) if send else timedelta,
+        diagnosis_wait=partial(diagnosis_wait, deadline),
         first_canary=may_be_first(began, is_forgotten=is_forgotten),
         remembered=remembered,
         probes=probes,
@@ -213,6 +213,7 @@ async def run_check(
         confirm_interval=settings.alerts.confirm_interval,
         connectivity=monitor.connectivity,
         deliverer=monitor.deliverer if send else None,
+        diagnoser=monitor.diagnoser,
         deadline=deadline,
         clock=clock,
     )

@@ -18,7 +18,7 @@ from monitor.alerts.notification import Notification
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.checks.observation import Check, Family
 from monitor.diagnosis.advice import word
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident
 from monitor.lib.exit_status import ExitStatus, worst
@@ -28,6 +28,8 @@ from monitor.report.formatting import format_ms
 from monitor.report.values import VERSION, advice_values, check_values, incident_values
 
 _MOST_IN_LINE = 3
+# Of a fine check they say no more than the first line does.
+_PLAIN = (VerdictCode.AS_THE_OUTCOME_SAYS, VerdictCode.ALL_GOOD)
 # For printing that there is no result, and then for the interpreter to end.
 _LAST_SECONDS = 0.1
 # So long a reader of the result may hold up what comes after it.
@@ -59,7 +61,10 @@ def exit_status(checked: Sequence[CheckedDatabase]) -> ExitStatus:
 
 
 def plugin_output(checked: Sequence[CheckedDatabase]) -> str:
-    """The first line with performance data, then a few lines for people on each database that is not fine."""
+    """The first line with performance data, then a few lines for people on each database that has a verdict.
+
+    A fine one has where its check found more, such as a certificate that ends soon.
+    """
     status = exit_status(checked)
     troubled = [row for row in checked if row.status is not ExitStatus.OK]
     worst_first = sorted(troubled, key=lambda row: row.status is not status)
@@ -69,7 +74,9 @@ def plugin_output(checked: Sequence[CheckedDatabase]) -> str:
     if not troubled and len(checked) > _MOST_IN_LINE:
         summary = f"all {len(checked)} databases answer"
     line = f"{status.name} - {_without_bar(count + summary + more)} | {' '.join(map(_performance, checked))}"
-    return "\n".join([line, *(_without_bar(text) for row in worst_first for text in _explanation(row))])
+    is_more_found = (row for row in checked if row.status is ExitStatus.OK and row.verdict.code not in _PLAIN)
+    explained = [*worst_first, *is_more_found]
+    return "\n".join([line, *(_without_bar(text) for row in explained for text in _explanation(row))])
 
 
 def document(
