@@ -51,7 +51,7 @@ CLAIM_COLUMNS = (
     "last_detail",
     "http_statuses",
     "incident",
-    "vantage_point",
+    "region",
 )
 
 
@@ -65,7 +65,7 @@ def report_csv(report: Report) -> str:
         slices = ([one.database, *_slice_cells(part)] for one in report.databases for part in one.history.slices)
         return table(SLICE_COLUMNS, slices)
     rows = (
-        [one.database, *cells, report.vantage_point]
+        [one.database, *cells, report.region]
         for one in report.databases
         if one.claim is not None
         for cells in _claim_cells(one.claim)

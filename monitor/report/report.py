@@ -53,12 +53,12 @@ class DatabaseReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What terminal, JSON, CSV and HTML render. `vantage_point` is where the checks came from, for a claim."""
+    """What terminal, JSON, CSV and HTML render. `region` is where the checks came from, for a claim."""
 
     period: Period
     made_at: datetime
     databases: tuple[DatabaseReport, ...]
-    vantage_point: str | None = None
+    region: str | None = None
 
     @property
     def checks(self) -> int:
@@ -66,7 +66,7 @@ class Report:
 
 
 def read_report(
-    archive: Archive, names: Sequence[str], period: Period, *, now: datetime, vantage_point: str | None = None
+    archive: Archive, names: Sequence[str], period: Period, *, now: datetime, region: str | None = None
 ) -> Report:
     """The report of these databases. Raises what the archive raises."""
     databases = []
@@ -74,7 +74,7 @@ def read_report(
         history = archive.history(name, start=period.start, end=period.end, grain=period.grain, compare=True)
         claim = None if period.month_end is None else read_claim(archive, name, period, month_end=period.month_end)
         databases.append(DatabaseReport(history=history, claim=claim))
-    return Report(period=period, made_at=now, databases=tuple(databases), vantage_point=vantage_point)
+    return Report(period=period, made_at=now, databases=tuple(databases), region=region)
 
 
 def read_claim(archive: Archive, database: str, period: Period, *, month_end: datetime) -> Claim:

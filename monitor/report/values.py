@@ -32,7 +32,7 @@ def report_document(report: Report) -> dict[str, Any]:
     if report.period.month_end is not None:
         head |= {
             "month": f"{report.period.start:%Y-%m}",
-            "vantage_point": report.vantage_point,
+            "region": report.region,
             "sla": {"source": SLA_SOURCE, "target_share": SLA_TARGET, "claims_to": SLA_MAIL},
         }
     return {**head, "databases": [_database_values(one, report.made_at) for one in report.databases]}

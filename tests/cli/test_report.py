@@ -55,8 +55,8 @@ def test_what_was_checked_is_reported_in_every_format(tmp_path: Path) -> None:
     assert sum(int(row["token_rejected"]) for row in rows) == failed
     assert {row["database"] for row in rows} == {"main"}
     month = f"{datetime.now(UTC):%Y-%m}"
-    claim = json.loads(program.end("report", "main", "--month", month, "--vantage", "here", "--json").stdout)
-    assert (claim["month"], claim["vantage_point"]) == (month, "here")
+    claim = json.loads(program.end("report", "main", "--month", month, "--region", "here", "--json").stdout)
+    assert (claim["month"], claim["region"]) == (month, "here")
     [outage] = claim["databases"][0]["outages"]
     assert (outage["cause"], outage["side"], outage["incident"]) == ("token_rejected", "own", 1)
     assert outage["first"]["http_status"] == 401

@@ -69,7 +69,7 @@ def options(environ: Mapping[str, str] = MappingProxyType({}), /, **given: Any) 
 
 
 def print_report(archive: MadeArchive, given: Options, name: str = "main") -> None:
-    report = read_report(archive, [name], given.period, now=START + 3 * DAY, vantage_point=given.vantage_point)
+    report = read_report(archive, [name], given.period, now=START + 3 * DAY, region=given.region)
     render(report, given)
 
 
@@ -229,11 +229,11 @@ def test_hostile_names_and_details_steer_nothing(
 
 
 def test_a_claim_is_text_to_paste() -> None:
-    """Month, vantage point, minutes down, each interval with cause and evidence, unknown time apart."""
+    """Month, region, minutes down, each interval with cause and evidence, unknown time apart."""
     period = Period(start=START, end=START + 3 * DAY, grain=Grain.DAY)
     claim = read_claim(made(), "main", period, month_end=START + 31 * DAY)
     stream = io.StringIO()
-    show_claim(Console(file=stream, width=100), "main", claim, vantage_point="europe-west4")
+    show_claim(Console(file=stream, width=100), "main", claim, region="europe-west4")
     text = stream.getvalue()
     for line in (
         "Availability of main, October 2026",
@@ -262,7 +262,7 @@ def test_a_claim_is_text_to_paste() -> None:
         ({"month": "2026-10", "by": "hour"}, "wanted --month or --by, found both"),
         ({"month": "2026-13"}, "wanted a month such as 2026-10, found '2026-13'"),
         ({"month": "2027-01"}, "wanted a month that has begun, found 2027-01. Next: --month 2026-11"),
-        ({"vantage": "Mars"}, "wanted --vantage with --month, found it alone"),
+        ({"region": "Mars"}, "wanted --region with --month, found it alone"),
         ({"since": "soon"}, "--since: wanted a duration ago such as 7d, or a time"),
         ({"since": "1d", "until": "2d"}, "wanted --since before --until, found '1d'"),
         ({"since": "2027-01-01"}, "wanted --since before now, found '2027-01-01'"),
@@ -306,12 +306,13 @@ def test_a_period_is_a_duration_ago_two_times_or_a_month(
     assert (period.start, period.end, period.grain) == (start, end, grain)
 
 
-def test_the_vantage_point_is_the_options_or_railways_region() -> None:
-    """The option counts before the environment; without either none is stated."""
+def test_the_region_is_the_options_the_settings_or_railways() -> None:
+    """The option counts before the settings, and these before the environment; without any none is stated."""
     railway = {"RAILWAY_REPLICA_REGION": "europe-west4"}
-    assert options(railway, month="2026-10", vantage="Paris").vantage_point == "Paris"
-    assert options(railway, month="2026-10").vantage_point == "europe-west4"
-    assert options(month="2026-10").vantage_point is None
+    assert options(railway, month="2026-10", region="Paris").region == "Paris"
+    assert options(railway, month="2026-10", configured_region="fra").region == "fra"
+    assert options(railway, month="2026-10").region == "europe-west4"
+    assert options(month="2026-10").region is None
 
 
 def test_december_ends_with_the_year() -> None:

@@ -49,9 +49,9 @@ def october(*, down: int = 10, hostile: str = "") -> MadeArchive:
     )
 
 
-def report_of(archive: MadeArchive, *, vantage_point: str | None = None) -> Report:
+def report_of(archive: MadeArchive, *, region: str | None = None) -> Report:
     period = Period(start=START, end=START + 4 * DAY, grain=Grain.DAY, month_end=MONTH_END)
-    return read_report(archive, ["main"], period, now=NOW, vantage_point=vantage_point)
+    return read_report(archive, ["main"], period, now=NOW, region=region)
 
 
 def claim_of(archive: MadeArchive) -> Claim:
@@ -111,9 +111,9 @@ def test_the_credit_is_that_of_the_table_for_the_share_at_best(minutes: int, per
 
 
 def test_the_document_holds_the_whole_claim() -> None:
-    """Version, month, vantage point, shares, every interval with its evidence; null for what is absent."""
+    """Version, month, region, shares, every interval with its evidence; null for what is absent."""
     document = json.loads(json.dumps(report_document(report_of(october()))))
-    assert (document["version"], document["month"], document["vantage_point"]) == (1, "2026-10", None)
+    assert (document["version"], document["month"], document["region"]) == (1, "2026-10", None)
     [row] = document["databases"]
     assert (row["database"], row["start"], row["month_end"]) == (
         "main",
@@ -144,7 +144,7 @@ def test_the_document_holds_the_whole_claim() -> None:
 
 def test_the_rows_hold_the_same_and_hostile_evidence_is_inert() -> None:
     """Outages, then times without a check; a detail that is a formula is none any more."""
-    report = report_of(october(hostile='=cmd|"/C calc"!A0\r\nsecond,line'), vantage_point="+Mars")
+    report = report_of(october(hostile='=cmd|"/C calc"!A0\r\nsecond,line'), region="+Mars")
     rows = list(csv.DictReader(io.StringIO(report_csv(report), newline="")))
     assert [(row["kind"], row["seconds"], row["cause"]) for row in rows] == [
         ("down", "600.0", "server_error"),
@@ -154,7 +154,7 @@ def test_the_rows_hold_the_same_and_hostile_evidence_is_inert() -> None:
     ]
     assert tuple(rows[0]) == CLAIM_COLUMNS
     assert rows[0]["first_detail"] == '\'=cmd|"/C calc"!A0 second,line'
-    assert {row["vantage_point"] for row in rows} == {"'+Mars"}
+    assert {row["region"] for row in rows} == {"'+Mars"}
 
 
 def test_the_document_of_a_span_holds_its_figures_and_null_for_what_is_absent() -> None:

@@ -15,7 +15,7 @@ from monitor.report.report import Period
 from monitor.store.rollups.model import Grain
 
 DEFAULT_SINCE = "7d"
-VANTAGE_VARIABLE = "RAILWAY_REPLICA_REGION"
+REGION_VARIABLE = "RAILWAY_REPLICA_REGION"
 
 _BY_HOUR_UP_TO = timedelta(days=2)
 # Every slice is a row that a person or a spreadsheet has to take.
@@ -33,23 +33,27 @@ class Options:
     as_json: bool = False
     as_csv: bool = False
     html: Path | None = None
-    vantage_point: str | None = None
+    region: str | None = None
 
 
 def parse(
     *,
     now: datetime,
     environ: Mapping[str, str],
+    configured_region: str | None = None,
     since: str | None = None,
     until: str | None = None,
     by: str | None = None,
     month: str | None = None,
-    vantage: str | None = None,
+    region: str | None = None,
     as_json: bool = False,
     as_csv: bool = False,
     html: str | None = None,
 ) -> Options:
-    """The options made into a period and a format. A mistake ends the program with status 3."""
+    """The options made into a period and a format. A mistake ends the program with status 3.
+
+    `configured_region` is that of the settings: it counts where no `region` is given, and before the platform's.
+    """
     formats = {"--json": as_json, "--csv": as_csv, "--html": html is not None}
     given = [option for option, is_given in formats.items() if is_given]
     if len(given) > 1:
@@ -58,17 +62,17 @@ def parse(
     if html == "":
         fail("wanted the name of a file after --html, found nothing. Next: --html report.html")
     if month is None:
-        if vantage is not None:
-            fail("wanted --vantage with --month, found it alone. Next: add --month 2026-10, or leave it out")
+        if region is not None:
+            fail("wanted --region with --month, found it alone. Next: add --month 2026-10, or leave it out")
         period = _period(since, until, by, now)
     else:
         for option, value in (("--since", since), ("--until", until), ("--by", by)):
             if value is not None:
                 fail(f"wanted --month or {option}, found both. Next: leave one out")
         period = _month(month, now)
-        vantage = format_name(vantage or environ.get(VANTAGE_VARIABLE, "")) or None
+        region = format_name(region or configured_region or environ.get(REGION_VARIABLE, "")) or None
     path = None if html is None else Path(html)
-    return Options(period=period, as_json=as_json, as_csv=as_csv, html=path, vantage_point=vantage)
+    return Options(period=period, as_json=as_json, as_csv=as_csv, html=path, region=region)
 
 
 def _period(since: str | None, until: str | None, by: str | None, now: datetime) -> Period:

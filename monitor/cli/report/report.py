@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from monitor.cli.options import config_option, fail, fail_to_write, load_settings, require_known
-from monitor.cli.report.options import DEFAULT_SINCE, VANTAGE_VARIABLE, Options, parse
+from monitor.cli.report.options import DEFAULT_SINCE, REGION_VARIABLE, Options, parse
 from monitor.cli.report.terminal import show_claim, show_history, show_terms
 from monitor.cli.terminal import unpadded_console, without_padding
 from monitor.lib.files import replace_file
@@ -37,7 +37,11 @@ _HTML_CLAIM_WIDTH = 100
     "--by", type=click.Choice([grain.value for grain in Grain]), help="A row for each; by length if left out."
 )
 @click.option("--month", metavar="YYYY-MM", help="What an SLA claim for that month of UTC needs.")
-@click.option("--vantage", metavar="TEXT", help=f"Where it was seen from, for --month; else ${VANTAGE_VARIABLE}.")
+@click.option(
+    "--region",
+    metavar="TEXT",
+    help=f"Where it was seen from, for --month; else `region` of the settings, or ${REGION_VARIABLE}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--html", type=click.Path(), metavar="FILE", help="Write a page into one file that needs no other.")
@@ -47,7 +51,7 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
     """Report uptime, latency percentiles, failures by outcome, gaps and incidents."""
     settings = load_settings(context)
     now = now_utc()
-    options = parse(now=now, environ=os.environ, **given)
+    options = parse(now=now, environ=os.environ, configured_region=settings.region, **given)
     # Not Path.resolve, which raises for links that lead round in a circle.
     if options.html is not None and realpath(options.html) == realpath(settings.history.path.replace("\0", "")):
         fail(f"wanted a file for the page, found {options.html}, which is the history. Next: name another")
@@ -55,7 +59,7 @@ def command(context: click.Context, /, names: tuple[str, ...], **given: Any) -> 
         with open_archive(settings, clock=now_utc) as archive:
             configured = [database.name for database in settings.databases]
             databases = chosen_names(names, configured=configured, known=archive.names())
-            report = read_report(archive, databases, options.period, now=now, vantage_point=options.vantage_point)
+            report = read_report(archive, databases, options.period, now=now, region=options.region)
     except RefusedFileError as error:
         fail(str(error))
     render(report, options)
@@ -104,7 +108,7 @@ def _show(console: Console, report: Report) -> None:
         if one.claim is None:
             show_history(console, one.history, now=report.made_at)
         else:
-            show_claim(console, one.database, one.claim, vantage_point=report.vantage_point)
+            show_claim(console, one.database, one.claim, region=report.region)
     if report.period.month_end is not None:
         show_terms(console)
 
@@ -117,7 +121,7 @@ def _html(report: Report) -> str:
         if one.claim is not None:
             console = Console(width=_HTML_CLAIM_WIDTH, color_system=None, highlight=False)
             with console.capture() as captured:
-                show_claim(console, one.database, one.claim, vantage_point=report.vantage_point)
+                show_claim(console, one.database, one.claim, region=report.region)
                 show_terms(console)
             claims[one.database] = without_padding(captured.get())
     histories = [one.history for one in report.databases]
@@ -128,5 +132,5 @@ def _title(report: Report) -> str:
     period = report.period
     month = f"{period.start:%B %Y}"
     span = f"{period.start:%d %b %Y} to {period.end:%d %b %Y}" if period.month_end is None else month
-    seen_from = f", seen from {report.vantage_point}" if report.vantage_point else ""
+    seen_from = f", seen from {report.region}" if report.region else ""
     return f"Upstash Redis, {span}{seen_from}"

@@ -63,10 +63,10 @@ def show_history(console: Console, history: History, *, now: datetime) -> None:
     console.print()
 
 
-def show_claim(console: Console, database: str, claim: Claim, *, vantage_point: str | None) -> None:
+def show_claim(console: Console, database: str, claim: Claim, *, region: str | None) -> None:
     """Print the claim of one database as lines to paste into a mail: every outage, its cause and its evidence."""
     console.print(Text(f"Availability of {format_name(database)}, {claim.month.start:%B %Y}", style="bold"))
-    _print_facts(console, ((label, Text(line)) for label, line in _claim_facts(claim, vantage_point)))
+    _print_facts(console, ((label, Text(line)) for label, line in _claim_facts(claim, region)))
     for is_claimed, title in (
         (True, "Down for causes on Upstash's side or on the way there"),
         (False, "Down for causes on our own side (credentials, plan, our network): not claimed"),
@@ -263,11 +263,11 @@ def _gaps(history: History) -> Table:
     return table
 
 
-def _claim_facts(claim: Claim, vantage_point: str | None) -> Iterator[tuple[str, str]]:
+def _claim_facts(claim: Claim, region: str | None) -> Iterator[tuple[str, str]]:
     month = claim.month
     running = " (the month is not over)" if month.end < claim.month_end else ""
     yield "span", f"{format_time(month.start)} until before {format_time(month.end)}{running}"
-    yield "seen from", vantage_point or _NOT_STATED
+    yield "seen from", region or _NOT_STATED
     yield "checks", f"{month.checks:,}, each over a new connection"
     yield "uptime", _uptime(month.uptime)
     yield "down", _down(claim)
