@@ -25,8 +25,12 @@ _ALONE = "this run decides alone, as if nothing had been told before"
 _TRIES = 2
 
 
+class StateUnreadableError(Exception):
+    """What is remembered cannot be had. The text says why."""
+
+
 class StateDatabase:
-    """What one run remembers of those before it. Raises nothing for whatever the network or the database does."""
+    """What one run remembers of those before it; `read` and `write` raise nothing whatever the network does."""
 
     def __init__(self, settings: StateSettings, probes: RestProbeFactory) -> None:
         self._key = settings.key
@@ -42,10 +46,18 @@ class StateDatabase:
 
     async def read(self, within: timedelta) -> StateDocument | None:
         """What the last run left, after at most `within`; `None` where that is nothing, or cannot be had."""
+        try:
+            return await self.load(within)
+        except StateUnreadableError as error:
+            # What is there stays there: the runs after this one go on from it.
+            logger.warning("state: {}; {}", error, _ALONE)
+            return None
+
+    async def load(self, within: timedelta) -> StateDocument | None:
+        """As `read`, for one who cannot go on without: raises `StateUnreadableError` where it cannot be had."""
         if self._probe is None:
             what = self._mistake.summary if self._mistake else ""
-            logger.warning("state: {}; {}. Next: `config check` tells what is wanted", what, _ALONE)
-            return None
+            raise StateUnreadableError(f"{what} (`config check` tells what is wanted)")
         text: str | None = None
         probe, key = self._probe, self._key
 
@@ -56,15 +68,13 @@ class StateDatabase:
 
         trouble = await _try(get, min(within, _LONGEST_READ))
         if trouble:
-            # What is there stays there: the runs after this one go on from it.
-            logger.warning("state: its database could not be read ({}); {}", trouble, _ALONE)
-            return None
+            raise StateUnreadableError(f"its database could not be read ({trouble})")
         try:
             document = None if text is None else StateDocument.parsed(text)
         except NewerDocumentError as error:
-            step = "use the newer program here too"
-            logger.warning("state: {} holds {}; it is left as it is, and {}. Next: {}", key, error, _ALONE, step)
-            return None
+            raise StateUnreadableError(
+                f"{key} holds {error}; it is left as it is (use the newer program here too)"
+            ) from None
         except UnusableDocumentError as error:
             logger.warning("state: {} holds {}; {}, and writes it anew", key, error, _ALONE)
             document = None
@@ -73,13 +83,19 @@ class StateDatabase:
 
     async def write(self, document: StateDocument, within: timedelta) -> None:
         """Leave that for the next run, after at most `within`; not where what is there could not be read."""
-        if self._probe is None or not self._may_be_written:
+        if not self._may_be_written:
             return
-        probe, text = self._probe, document.text()
-        trouble = await _try(lambda timeout: probe.set(self._key, text, timeout=timeout), within)
+        trouble = await self.save(document, within)
         if trouble:
             words = "what this run told may be told again by the next"
             logger.warning("state: its database could not be written ({}); {}", trouble, words)
+
+    async def save(self, document: StateDocument, within: timedelta) -> str:
+        """Write it whatever is there, after a `load`; why that failed, empty where it did not."""
+        probe, text = self._probe, document.text()
+        if probe is None:
+            return "no usable URL or token"
+        return await _try(lambda timeout: probe.set(self._key, text, timeout=timeout), within)
 
 
 async def _try(command: Callable[[timedelta], Awaitable[Observation]], within: timedelta) -> str:

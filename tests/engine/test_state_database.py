@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import trustme
+from click.testing import CliRunner, Result
 from loguru import logger
 
+from monitor.cli.admin import incidents
 from monitor.cli.check.check import Found, run_check
 from monitor.config.load import read
 from monitor.lib.times import Deadline
@@ -224,3 +226,37 @@ def test_state_without_values_costs_no_check(cron: Cron) -> None:
     found = asyncio.run(cron.run())
     assert found.checked[0].check.outcome.value == "ok"
     assert any("state: URL missing" in line for line in cron.logged), cron.logged
+
+
+def test_an_incident_is_listed_shown_and_acknowledged_without_a_disk(
+    cron: Cron, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `check` remembers is what `incidents` reads and writes; nothing is left on the disk it is typed on."""
+    here = tmp_path / "typed here"
+    here.mkdir()
+    config = here / "config.yaml"
+    config.write_text(json.dumps({**cron.settings, "history": {"path": str(here / "history.db")}}))
+    # Loading them as a command does would take the log away from `cron`.
+    monkeypatch.setattr(incidents, "load_settings", lambda _context: read(config, {}).settings)
+    monkeypatch.setattr(incidents, "now_utc", cron.clock)
+
+    def typed(*arguments: str) -> Result:
+        return CliRunner().invoke(incidents.command, arguments)
+
+    async def runs(number: int) -> None:
+        for _ in range(number):
+            await cron.run()
+
+    cron.upstash.token = NEW_TOKEN
+    assert typed().output == "no open incidents\n"
+    asyncio.run(runs(1))
+    assert "main: token rejected" in typed().output
+    assert "none is open" not in typed("ack", "7").output
+    assert "incident 1 acknowledged" in typed("ack", "1").output
+    assert "open for 10 min, acknowledged" in typed("show", "1").output
+    asyncio.run(runs(7))
+    assert cron.kinds == ["opened"]  # a reminder would have come after an hour
+    cron.state.fault = UpstashFault.SERVER_ERROR
+    refused = typed("ack", "1")
+    assert (refused.exit_code, "state: wanted what the runs of `check` remember" in refused.stderr) == (3, True)
+    assert [each.name for each in here.iterdir()] == ["config.yaml"]

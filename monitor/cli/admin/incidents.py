@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
-from monitor.cli.options import CommandGroup, config_option, fail, load_settings
+from monitor.checks.rest import RestProbeFactory
+from monitor.cli.options import CommandGroup, config_option, fail, load_settings, print_error
+from monitor.config.settings import Settings
+from monitor.engine.state_database import StateDatabase, StateUnreadableError
 from monitor.engine.wiring import open_store
 from monitor.incidents.state import Incident
-from monitor.lib.text import one_line
+from monitor.lib.text import Scrubber, one_line
 from monitor.lib.times import format_duration, format_time, now_utc
 from monitor.report.formatting import format_causes
 from monitor.report.overview import open_archive
 from monitor.report.values import VERSION, incident_record_values, incident_values
 from monitor.store.errors import MissingFileError, RefusedFileError, UnreadableFileError
+from monitor.store.file.document import StateDocument
 from monitor.store.file.open import is_file
 from monitor.store.store import Store
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LINE_LIMIT = 200
+# A person waits for it; it is two commands.
+_LONGEST_STATE = timedelta(seconds=10)
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -36,7 +45,7 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     try:
-        with open_archive(load_settings(context), clock=now_utc) as archive:
+        with _remembered(load_settings(context)) as settings, open_archive(settings, clock=now_utc) as archive:
             found = archive.incidents(closed_too=closed_too)
     except MissingFileError:
         found = []
@@ -70,9 +79,9 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
 @click.pass_context
 def show(context: click.Context, number: str, *, as_json: bool) -> None:
     """Show incident N: its checks, its verdict, every message about it, acknowledgement and gaps."""
-    settings, now = load_settings(context), now_utc()
+    now = now_utc()
     try:
-        with open_archive(settings, clock=now_utc) as archive:
+        with _remembered(load_settings(context)) as settings, open_archive(settings, clock=now_utc) as archive:
             record = archive.incident(int(number)) if _NUMBER.fullmatch(number) else None
             latest = [] if record is not None else archive.incidents(closed_too=True)[:1]
     except MissingFileError:
@@ -99,7 +108,8 @@ def show(context: click.Context, number: str, *, as_json: bool) -> None:
 @click.pass_context
 def acknowledge(context: click.Context, number: str) -> None:
     """Acknowledge incident N: somebody knows of it, no more reminders."""
-    with _store(context) as store:
+    configured = load_settings(context)
+    with _remembered(configured) as settings, _store(settings) as store:
         found = store.find_incident(int(number)) if store is not None and _NUMBER.fullmatch(number) else None
         if store is None or found is None or found[1].closed_at is not None:
             numbers = [] if store is None else [str(incident.id) for _, incident in store.incidents()]
@@ -113,11 +123,13 @@ def acknowledge(context: click.Context, number: str) -> None:
                 "wanted to write it into the history file, found that it cannot be written. "
                 "Next: make it writable or free its disk, then acknowledge again"
             )
+        if settings is not configured:
+            _save_state(configured, store.state_document())
     if others:
         listed = ", ".join(map(str, others))
         click.echo(f"with it {listed}, told in one message with it or right after it")
     name, _ = found
-    if name in {database.name for database in load_settings(context).databases}:
+    if name in {database.name for database in configured.databases}:
         click.echo(f"incident {number} acknowledged; no more reminders, its end will be reported")
     else:
         click.echo(
@@ -132,9 +144,48 @@ def _over(name: str, incident: Incident) -> str:
 
 
 @contextmanager
-def _store(context: click.Context) -> Iterator[Store | None]:
+def _remembered(settings: Settings) -> Iterator[Settings]:
+    """The settings; where `state` remembers something, with a copy of it in place of the history file.
+
+    A cron service without a disk has nothing else. Ends the program with status 3 where it cannot be read.
+    """
+    document = None if settings.state is None else _load_state(settings)
+    if document is None:
+        yield settings
+        return
+    with TemporaryDirectory() as folder:
+        history = settings.history.model_copy(update={"path": str(Path(folder) / "history.db")})
+        copy = settings.model_copy(update={"history": history})
+        with closing(open_store(copy)) as store:
+            store.take_up(document)
+        yield copy
+
+
+def _load_state(settings: Settings) -> StateDocument | None:
+    try:
+        return asyncio.run(_state_database(settings).load(_LONGEST_STATE))
+    except StateUnreadableError as error:
+        if is_file(Path(settings.history.path)):
+            print_error(f"state: {error}; what follows is of {settings.history.path}")
+            return None
+        fail(f"state: wanted what the runs of `check` remember, found that {error}. Next: try again")
+
+
+def _save_state(settings: Settings, document: StateDocument) -> None:
+    trouble = asyncio.run(_state_database(settings).save(document, _LONGEST_STATE))
+    if trouble:
+        fail(f"state: wanted to write the acknowledgement, found: {trouble}. Next: acknowledge again")
+
+
+def _state_database(settings: Settings) -> StateDatabase:
+    if settings.state is None:
+        raise ValueError("no state is configured")
+    return StateDatabase(settings.state, RestProbeFactory(scrub=Scrubber(settings.secrets())))
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Store | None]:
     """The history of the settings, to be written; `None` where there is none yet."""
-    settings = load_settings(context)
     path = Path(settings.history.path)
     try:
         has_file = is_file(path)
