@@ -209,6 +209,8 @@ def incident_record_values(record: IncidentRecord, *, now: datetime) -> dict[str
                 "delivered_at": _iso_or_none(message.delivered_at),
                 "given_up_at": _iso_or_none(message.given_up_at),
                 "last_error": message.last_error,
+                "held_for": message.hold.reason.value if message.hold else None,
+                "held_until": iso(message.hold.until) if message.hold else None,
             }
             for message in record.messages
         ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, groupby
 
+from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check, Outcome
 from monitor.incidents.state import Incident
@@ -46,7 +47,7 @@ class CheckRun:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageRecord:
     """One message to one channel. `last_error` is that of the last attempt; of one that was delivered, why the
-    answer was no confirmation."""
+    answer was no confirmation. `hold` is what it waits for before its first attempt."""
 
     channel: str
     kind: str
@@ -55,6 +56,7 @@ class MessageRecord:
     delivered_at: datetime | None
     given_up_at: datetime | None
     last_error: str
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,12 +160,12 @@ def _messages(
 ) -> tuple[tuple[MessageRecord, ...], str, datetime | None]:
     """The messages, what the doctor found when it opened, and when it was decided that it is over."""
     rows = connection.execute(
-        "SELECT channel, kind, notification, created_ms, attempts, delivered_ms, given_up_ms, last_error"
-        " FROM outbox WHERE incident_id = ? ORDER BY id",
+        "SELECT channel, kind, notification, created_ms, attempts, delivered_ms, given_up_ms, last_error,"
+        " not_before_ms, held_for, held_with FROM outbox WHERE incident_id = ? ORDER BY id",
         (number,),
     ).fetchall()
     messages, layers, decided_at = [], "", None
-    for channel, kind, notification, created_ms, attempts, delivered_ms, given_up_ms, last_error in rows:
+    for channel, kind, notification, created_ms, attempts, delivered_ms, given_up_ms, last_error, *held in rows:
         if kind == NotificationKind.OPENED.value and not layers:
             with reading("an outbox message"):
                 layers = str(json.loads(notification).get("layers", ""))
@@ -178,9 +180,17 @@ def _messages(
                 delivered_at=from_ms_or_none(delivered_ms),
                 given_up_at=from_ms_or_none(given_up_ms),
                 last_error=last_error or "",
+                hold=None if attempts or delivered_ms is not None else _hold(*held),
             )
         )
     return tuple(messages), layers, decided_at
+
+
+def _hold(not_before_ms: int | None, held_for: str | None, held_with: int | None) -> Hold | None:
+    if not_before_ms is None or held_for is None:
+        return None
+    with reading("an outbox message"):
+        return Hold(until=from_ms(not_before_ms), reason=HoldReason(held_for), with_incident=held_with)
 
 
 def _gaps(connection: sqlite3.Connection, database: int, incident: Incident) -> tuple[Gap, ...]:

@@ -11,14 +11,15 @@ from rich.console import Console
 
 from monitor.checks.observation import Outcome
 from monitor.cli.admin.incident_view import show_incident
+from monitor.report.values import incident_record_values
 from monitor.store.incident_record import IncidentRecord, incident_record
 from tests.store.conftest import INTERVAL, StoreSetup
 
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
 
 
-def recorded(setup: StoreSetup) -> IncidentRecord:
-    found = setup.store.read(lambda c: incident_record(c, 1, intervals={"main": INTERVAL}, now=setup.now))
+def recorded(setup: StoreSetup, number: int = 1) -> IncidentRecord:
+    found = setup.store.read(lambda c: incident_record(c, number, intervals={"main": INTERVAL}, now=setup.now))
     assert found is not None
     return found
 
@@ -54,6 +55,23 @@ def test_an_incident_is_told_from_the_first_failure_to_its_end(tmp_path: Path) -
         "  15:04:30 – 15:05:30 ✓ ok, 2 checks",
         "  15:05:30            ✉ closed to slack · waits, not tried yet",
     ]
+
+
+def test_what_a_message_is_held_for_is_shown(tmp_path: Path) -> None:
+    """Until when and why, as long as it was not tried; of one that is told with others with which incident."""
+    setup = StoreSetup(tmp_path / "history.db", ("slack",), group_within=timedelta(minutes=1))
+    setup.check(REJECTED)
+    setup.check(REJECTED, hold=timedelta(seconds=20))
+    held = recorded(setup)
+    [values] = incident_record_values(held, now=setup.now)["deliveries"]
+    assert (values["held_for"], values["held_until"]) == ("diagnosis", "2026-11-23T14:02:20.000Z")
+    lines = shown(held, setup)
+    assert "✉ opened to slack · held until 14:02:20, for the doctor's verdict" in lines[-1]
+    for _ in range(2):
+        setup.check(REJECTED, database="cache", after=timedelta(0))
+    lines = shown(recorded(setup, 2), setup)
+    setup.store.close()
+    assert lines[-1].endswith("✉ opened to slack · held until 14:02:15, to be told with incident 1")
 
 
 def test_foreign_text_steers_no_terminal(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Family
 from monitor.diagnosis.advice import word
@@ -29,6 +30,7 @@ from monitor.store.incident_record import CheckRun, IncidentRecord, MessageRecor
 
 _STYLES = {Family.FINE: ("✓", "green"), Family.SLOW: ("▲", "yellow"), Family.UNKNOWN: ("·", "dim")}
 _FAILING = ("✗", "red")
+_HOLDS = {HoldReason.DIAGNOSIS: "for the doctor's verdict", HoldReason.GROUPED: "to be told"}
 _LEAST_WAIT = timedelta(seconds=1)
 
 
@@ -150,5 +152,13 @@ def _message(message: MessageRecord) -> str:
     elif message.given_up_at is not None:
         became = f"given up at {format_time(message.given_up_at)}{tried}{error}"
     else:
-        became = f"waits{tried}{error}" if message.attempts else "waits, not tried yet"
+        became = f"waits{tried}{error}" if message.attempts else _untried(message.hold)
     return f"{message.kind} to {format_name(message.channel)} · {became}"
+
+
+def _untried(hold: Hold | None) -> str:
+    if hold is None:
+        return "waits, not tried yet"
+    reason = _HOLDS.get(hold.reason, f"for {hold.reason.value}")
+    number = "" if hold.with_incident is None else f" with incident {hold.with_incident}"
+    return f"held until {hold.until:%H:%M:%S}, {reason}{number}"
