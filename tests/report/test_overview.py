@@ -153,6 +153,10 @@ def test_past_incidents_are_of_all_databases_and_the_newest_first(monitored: Mon
     past = asyncio.run(monitored.overview.past_incidents())
     assert [(name, one.id, one.cause) for name, one in past] == [("main", 2, REJECTED), ("cache", 1, REJECTED)]
     assert all(one.closed_at is not None for _, one in past)
+    monitored.now -= 30 * DAY  # as in the demo, whose past is made one database after the other
+    monitored.checks(REJECTED, REJECTED, OK, OK, OK, OK, database="cache")
+    past = asyncio.run(monitored.overview.past_incidents())
+    assert [one.notified_at for _, one in past] == sorted((one.notified_at for _, one in past), reverse=True)
 
 
 def test_the_facts_of_the_latest_check_are_shown(monitored: Monitored) -> None:

@@ -59,6 +59,8 @@ def test_in_the_first_minutes_the_checks_are_shown_and_no_days(documents: dict[s
     for document in (documents["/"], documents["main"]):
         assert "the last 10 checks, since 14:11 UTC" in words(document)
         assert "day by day" not in document
+    assert re.search(r"\d ms now", words(documents["main"]))
+    assert not re.search(r"\d ms now", words(documents["sessions"]))  # a refusal's latency is not the database's
     main = words(documents["main"])
     assert "Since the first check, 2026-11-25 14:11:27 UTC" in main
     assert "No check failed or was slow, no incident, no gap." in main

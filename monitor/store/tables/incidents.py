@@ -136,7 +136,8 @@ def last_incidents(connection: sqlite3.Connection, *, limit: int) -> list[tuple[
         " WHERE closed_ms IS NOT NULL ORDER BY incident.id DESC LIMIT ?",
         (limit,),
     )
-    return [(name, _incident(*columns)) for name, *columns in rows]
+    found = [(name, _incident(*columns)) for name, *columns in rows]
+    return sorted(found, key=lambda one: one[1].notified_at, reverse=True)
 
 
 def incidents_of(
