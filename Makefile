@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 # Where this is set, each of the programs that the tests start would compile the libraries anew: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-versions e2e format bench simulate storm pins clean
+.PHONY: demo run test test-versions e2e format bench simulate storm pins release audit clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -60,6 +60,27 @@ pins: $(VENV)/dev
 	$(PIP) uv
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+
+# Wheel and sdist in dist/; beside them, in build/release/, the bill of materials and the licences of what is pinned.
+release: $(VENV)/release-tools
+	rm -rf dist build/release && mkdir -p build/release
+	$(VENV)/release-tools/bin/python -m build --outdir dist
+	$(PYTHON) -m venv --clear --without-pip $(VENV)/release
+	$(VENV)/release-tools/bin/python -m pip --python $(VENV)/release/bin/python install --quiet --require-hashes \
+	  --requirement requirements.txt
+	$(VENV)/release-tools/bin/python -m pip --python $(VENV)/release/bin/python install --quiet --no-deps dist/*.whl
+	$(VENV)/release-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/release/sbom.cdx.json $(VENV)/release/bin/python
+	$(VENV)/release-tools/bin/pip-licenses --python $(VENV)/release/bin/python --from mixed --format csv \
+	  --output-file build/release/licences.csv
+
+# What is known to be vulnerable among the pinned; asks a public database, and fails where that cannot be reached.
+audit: $(VENV)/release-tools
+	$(VENV)/release-tools/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt
+
+$(VENV)/release-tools: | $(VENV)/bin/python
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check build cyclonedx-bom pip-licenses pip-audit
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
