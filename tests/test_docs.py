@@ -76,6 +76,22 @@ def test_commands_that_are_shown_exist(document: Path) -> None:
     assert set(shown) <= set(COMMANDS), f"{document.name} names a command that is not there"
 
 
+def test_the_readme_has_the_delays_that_the_simulation_measured() -> None:
+    """Share, median and 99th percentile of each row are those of docs/alerting.md, our rules."""
+    measured = {}
+    for line in (ROOT / "docs" / "alerting.md").read_text(encoding="utf-8").splitlines():
+        if row := re.match(r"\| (.+?) \(.*\) \| (\d+)% · [\d/]+ · (\d+) s/(\d+) s ·", line):
+            measured.setdefault(row[1], row.groups()[1:])
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"\| (.+?) \| (all|\d+ of 100) \| (\d+) s \| (\d+) s \|", readme)
+    outages = ("outage 60 s", "outage 90 s", "outage 2 min", "outage 60 min")
+    scenarios = (*outages, "token 30 min", "slow 30 min")
+    shares = ["100" if share == "all" else share.split()[0] for _, share, *_ in told]
+    assert [(share, *rest) for share, (_, _, *rest) in zip(shares, told, strict=True)] == [
+        measured[scenario] for scenario in scenarios
+    ]
+
+
 def test_every_command_is_in_the_readme() -> None:
     """Whoever reads the README knows all the program can do."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -78,15 +78,24 @@ def test_it_ends_in_time_while_a_check_and_a_message_hang(
 def test_the_start_line_names_the_databases_and_the_channels(
     tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
-    """What, how often, through which channels, where the file is."""
-    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people)))
+    """What, how often, through which channels, where the file is; and once that `state` is not for `run`."""
+    state = {"url": upstash.url, "token": TOKEN}
+    program = Program(
+        tmp_path,
+        settings(
+            database("main", upstash.url, TOKEN), channels=slack(people), state=state, logs={"level": "DEBUG"}
+        ),
+    )
     with program.running() as running:
         running.wait_for("watching main every 1s; telling slack; history in")
         assert str(program.file) in running.said
         assert (
             "no canary, so used-up commands, a full database and a read-only token are not noticed" in running.said
         )
+        running.wait_for("main: ok")
         running.end()
+        assert running.said.count("state is for `check`: `run` goes by the history file alone") == 1
+    assert upstash.billed_commands == 0  # neither read nor written
 
 
 def test_the_start_line_says_what_the_canary_costs_and_finds(tmp_path: Path, upstash: UpstashStandIn) -> None:
