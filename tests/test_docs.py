@@ -78,7 +78,7 @@ def test_commands_that_are_shown_exist(document: Path) -> None:
 
 def test_the_readme_has_the_delays_that_the_simulation_measured() -> None:
     """Share, median and 99th percentile of each row are those of docs/alerting.md, our rules."""
-    measured = {}
+    measured: dict[str, tuple[str, ...]] = {}
     for line in (ROOT / "docs" / "alerting.md").read_text(encoding="utf-8").splitlines():
         if row := re.match(r"\| (.+?) \(.*\) \| (\d+)% · [\d/]+ · (\d+) s/(\d+) s ·", line):
             measured.setdefault(row[1], row.groups()[1:])
