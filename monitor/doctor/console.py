@@ -192,11 +192,15 @@ def _result(state: LayerState, detail: str, facts: frozenset[Fact] = frozenset()
 
 
 def _find(entries: Sequence[Mapping[str, Any]], origin: str) -> Mapping[str, Any] | None:
-    """The entry of the database at `origin`; its `endpoint` may be a whole host or the first label of one."""
+    """The entry of the database at `origin`; its `endpoint` may be a whole host or the first label of one.
+
+    One that was deleted may be listed beside the one that has its endpoint now.
+    """
     parts = urlsplit(origin)
     host = (parts.hostname or "").removesuffix(".")
     endpoints = {host, parts.netloc.lower(), host.removesuffix(_UPSTASH_DOMAIN)} - {""}
-    return next((entry for entry in entries if _text(entry, "endpoint").lower() in endpoints), None)
+    found = (entry for entry in entries if _text(entry, "endpoint").lower() in endpoints)
+    return min(found, key=lambda entry: _text(entry, "state") == "deleted", default=None)
 
 
 def _compare(

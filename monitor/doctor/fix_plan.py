@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from monitor.checks.credentials import host_of, inspect, is_look_alike
+from monitor.checks.credentials import hints, host_of, inspect, is_look_alike
+from monitor.checks.observation import Fact
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.tried_values import NOT_TRIED, Attempts, AttemptState, Credentials
 from monitor.doctor.worker_variables import (
@@ -59,6 +60,9 @@ class LeaveReason(Enum):
     MALFORMED = "it is malformed: to be changed by hand"
     URL_WORKS = "it leads to this database"
     REDIS_URL = "the database refuses it, and only a person knows how it is made: to be changed by hand"
+    READ_ONLY = (
+        "it has the form of a read-only token, and the console's has full rights: copy the read-only one by hand"
+    )
     SHARED = "another database is read with it too, which may accept it: to be changed by hand"
     NO_NAME = "which variable the service reads the token from is not known: to be set by hand"
 
@@ -175,13 +179,16 @@ def plan_fix(
             "token is not known, since they are written in the file here: set them by hand",
         )
     plan = _Plan(variables, expected, console, attempts, other_names)
-    # Two URLs may go with one token.
+    # Two URLs may go with one token: what is to be left for the sake of one is not written for the other's.
     decisions = list(dict.fromkeys(decision for pair in pairs for decision in plan.decide(pair)))
+    to_leave = {one.name for one in decisions if isinstance(one, LeftAlone)}
     writes = tuple(
         one
         for one in decisions
         # A worker that reads a whole rediss:// URL need not have the pair.
-        if isinstance(one, PlannedWrite) and not (urls and one.reason is WriteReason.MISSING)
+        if isinstance(one, PlannedWrite)
+        and one.name not in to_leave
+        and not (urls and one.reason is WriteReason.MISSING)
     )
     left = (
         *(one for one in decisions if isinstance(one, LeftAlone)),
@@ -331,6 +338,8 @@ class _Plan:
                 return LeftAlone(name=name, reason=LeaveReason.IN_USE if is_in_use else reason, detail=detail)
         if self._may_run(variable):
             return LeftAlone(name=name, reason=LeaveReason.RUNNING_UNKNOWN)
+        if any(Fact.TOKEN_IS_READ_ONLY in hints(self._console.url, one.reveal()) for one in values):
+            return LeftAlone(name=name, reason=LeaveReason.READ_ONLY)
         if variable.read_by_others:
             return LeftAlone(name=name, reason=LeaveReason.SHARED, detail=", ".join(variable.read_by_others))
         write_reason = WriteReason.REFERENCE if variable.is_reference else WriteReason.REFUSED

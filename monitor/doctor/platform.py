@@ -184,14 +184,24 @@ class _ServiceAnswers:
 
     def _read_by_others(self, name: str, expected: ExpectedValues) -> tuple[str, ...]:
         """As in `Variable`: by the settings, or since the URL that goes with it by its name leads elsewhere."""
-        unrendered, stored = self.set_variables.unrendered, self.set_variables.stored
-        reference = re.compile(rf"\$\{{\{{\s*(?:[^{{}}.]+\.)?{re.escape(name)}\s*\}}\}}")
+        stored = self.set_variables.stored
         return tuple(
             one
-            for one in (name, *(other for other, value in unrendered.items() if reference.search(value)))
+            for one in self._followers(name)
             if one in expected.other_token_variables
             or host_of(stored.get(url_name_of(one), "")) not in (None, expected.host)
         )
+
+    def _followers(self, name: str) -> list[str]:
+        """The variable, those that refer to it, those that refer to these, and so on."""
+        found = [name]
+        for one in found:  # grows on the way
+            reference = re.compile(rf"\$\{{\{{\s*(?:[^{{}}.]+\.)?{re.escape(one)}\s*\}}\}}")
+            followers = (
+                other for other, value in self.set_variables.unrendered.items() if reference.search(value)
+            )
+            found += [other for other in followers if other not in found]
+        return found
 
     def format_deployments(self) -> list[str]:
         if self.deployments is None:

@@ -124,9 +124,10 @@ class RailwayService:
 
 
 def _render(value: str, variables: Mapping[str, str]) -> str:
-    """The value with the references in it resolved."""
-    for name, other in variables.items():
-        value = value.replace(f"${{{{{name}}}}}", other)
+    """The value with the references in it resolved, and those in what they stand for."""
+    for _ in variables:
+        for name, other in variables.items():
+            value = value.replace(f"${{{{{name}}}}}", other)
     return value
 
 

@@ -104,6 +104,15 @@ def test_a_database_is_found_by_slug_or_by_whole_host(account: AccountWithDataba
     assert Fact.CONSOLE_TOKEN_IS_OURS in account.check().result.facts
 
 
+def test_a_deleted_database_does_not_hide_the_one_that_has_its_endpoint_now(account: AccountWithDatabase) -> None:
+    """The list may have both, the deleted one first."""
+    account.database.state = "deleted"
+    account.database = account.console.add(account.database.endpoint, rest_token=TOKEN)
+    found = account.check()
+    assert found.result.facts == {Fact.CONSOLE_TOKEN_IS_OURS}
+    assert found.database is not None
+
+
 def test_a_database_the_account_does_not_have_is_absent(account: AccountWithDatabase) -> None:
     """Deleted, archived, mistyped, or somebody else's: the other layers show which."""
     for origin in ("https://merry-dog-12345.upstash.io", "https://merry-cat-12345.example.com"):

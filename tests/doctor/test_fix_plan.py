@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -282,6 +283,22 @@ def test_one_token_beside_two_urls_is_written_once() -> None:
     expected = replace(EXPECTED, url_variable="", token_variable="")
     plan = planned(variable("ONE", URL), variable("TWO", URL), variable("SECRET", OLD), expected=expected)
     assert [write.name for write in plan.writes] == ["SECRET"]
+
+
+def test_a_token_that_one_of_its_urls_keeps_is_not_written_for_the_others_sake() -> None:
+    """The second URL is staged to lead here, and what runs leads to another database."""
+    expected = replace(EXPECTED, url_variable="", token_variable="")
+    second = variable("TWO", f"https://{OTHER_HOST}", staged=Secret(URL))
+    plan = planned(variable("ONE", URL), second, variable("SECRET", OLD), expected=expected)
+    assert (plan.writes, plan.redeploys, left(plan)["SECRET"]) == ((), False, LeaveReason.ELSEWHERE)
+
+
+def test_a_stale_read_only_token_is_not_replaced_by_full_rights() -> None:
+    """Whoever chose it did not want the worker to write."""
+    raw = bytes([2, 48, 57, 1, 4, 12]) + b"abcdefghijklmnop"
+    read_only = base64.b64encode(raw).decode()
+    plan = planned(RIGHT_URL, token(read_only))
+    assert (plan.writes, plan.redeploys, left(plan)[TOKEN_NAME]) == ((), False, LeaveReason.READ_ONLY)
 
 
 def test_this_databases_own_names_are_written() -> None:

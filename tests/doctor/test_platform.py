@@ -455,6 +455,11 @@ def test_a_token_is_known_to_be_read_for_another_database(project: Project) -> N
     assert read_by_others("SHOP_TOKEN") == ("SHOP_TOKEN",)
     project.worker.store({"KV_REST_API_URL": "https://gone-dog-1.upstash.io"})
     assert read_by_others() == ("KV_REST_API_TOKEN",)
+    # Through another reference, and round in a circle.
+    project.worker.store({"KV_REST_API_TOKEN": "${{SHOP_TOKEN}}", "SHOP_TOKEN": f"${{{{{own}}}}}"})
+    assert read_by_others() == ("KV_REST_API_TOKEN",)
+    project.worker.store({"SHOP_TOKEN": "${{KV_REST_API_TOKEN}}"})
+    assert read_by_others() == ()
 
 
 @pytest.mark.parametrize("reference", ["${{shared.TOKEN}}", "${{EMPTY}}"])
