@@ -518,6 +518,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _YOURS,
         "The token is refused, and seems to belong to another database than the URL.",
         _COPY_BOTH,
+        _SET_TOKEN,
         _ITS_BOTH,
     ),
     VerdictCode.TOKEN_IS_A_PASSWORD: _entry(
@@ -721,7 +722,8 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
         _YOURS,
         "URL and token work here; {worker}'s token is refused, and may be an ACL user's that was switched off.",
         _IS_USER_ON,
-        "Only if it was the database's own: set {its_token} of {worker} to the console's, and deploy.",
+        _upstash("Only if it was the database's own: set {its_token} of {worker} to the console's, and deploy."),
+        _elsewhere("Or set {its_token} of {worker} to a token that is accepted, and deploy."),
     ),
     VerdictCode.WORKER_VALUE_DIFFERS: _entry(
         _YOURS,

@@ -14,6 +14,13 @@ from monitor.diagnosis.profile import DatabaseProfile, HostKind
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, judge_outcome
 from monitor.lib.exit_status import ExitStatus, worst
 
+_FROM_UPSTASH = frozenset(
+    {
+        Fact.TROUBLE_POSTED,
+        *(fact for fact in Fact if fact.value.startswith("console_")),
+    }
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Examined:
@@ -27,6 +34,9 @@ class _Examined:
         return self.layers.outcome() in outcomes
 
     def has(self, *facts: Fact) -> bool:
+        """True when all were found; nobody at Upstash knows anything of a server that is not theirs."""
+        if not self.profile.is_upstash and not _FROM_UPSTASH.isdisjoint(facts):
+            return False
         return self.layers.has(*facts)
 
     @property

@@ -181,6 +181,14 @@ def test_a_judged_verdict_is_the_same_everywhere(layers: LayerResults, profile: 
     assert_on_pages(told, incident)
 
 
+@given(layers=LAYERS, profile=st.sampled_from([one for one in PROFILES if not one.is_upstash]))
+def test_no_layers_of_anybodys_server_lead_to_upstash(layers: LayerResults, profile: Any) -> None:
+    """Not even those that name what a console or a status page says."""
+    advice = word(judge(layers, profile))
+    for text in (advice.meaning, *advice.next_steps):
+        assert not re.search("upstash(?!-monitor)|console|status page|support", text, re.IGNORECASE), text
+
+
 PASSED, FAILED = LayerState.PASSED, LayerState.FAILED
 # What a check can find of itself beside its outcome.
 FACTS_OF_CHECKS = [
