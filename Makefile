@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 # Where this is set, each of the programs that the tests start would compile the libraries anew: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-versions e2e format bench simulate storm pins release audit clean
+.PHONY: demo run test test-versions e2e format bench simulate storm fuzz pins release audit clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -43,6 +43,10 @@ test-versions: $(VENV)/dev
 # Four hundred kills at random instants, half of them on a disk that is often full; mounts a small one.
 storm: $(VENV)/dev
 	$(BIN)/python -m pytest -m storm
+
+# Every property with new random examples, thousands of most of them; `make test` has the same ones each time.
+fuzz: $(VENV)/dev
+	$(BIN)/python -m pytest -m "hypothesis and not storm" --hypothesis-profile fuzz --numprocesses 4
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

@@ -21,8 +21,11 @@ _NAME = re.compile(r"(TOKEN|KEY|PASSWORD|SECRET|READER|OTHER)")
 # Shorter ones are words that may well be said.
 _SHORTEST = 16
 # A busy machine is slower than Hypothesis' 200 ms an example, and no property is about that.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+# What lands is judged by the same examples each time; `make fuzz` looks for new ones.
+_ANY_PACE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("build", _ANY_PACE, derandomize=True)
+hypothesis.settings.register_profile("fuzz", _ANY_PACE, max_examples=2000, print_blob=True)
+hypothesis.settings.load_profile("build")
 
 
 @pytest.fixture

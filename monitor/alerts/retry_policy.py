@@ -237,8 +237,8 @@ def _delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
     latest = waiting[-1].notification
     if NotificationKind.UNWATCHED in kinds:
         notification = kinds[NotificationKind.UNWATCHED]
-    elif latest.kind is NotificationKind.CLOSED:
-        is_news = not kinds.keys().isdisjoint(_NEWS)
+    elif latest.kind in (NotificationKind.CLOSED, NotificationKind.MISSED):
+        is_news = latest.kind is NotificationKind.MISSED or not kinds.keys().isdisjoint(_NEWS)
         kind = NotificationKind.MISSED if is_news else NotificationKind.CLOSED
         nothing_reached = any(one.nothing_reached for one in kinds.values() if one.kind.is_opening)
         notification = replace(latest, kind=kind, nothing_reached=nothing_reached)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.responses import Response
 
@@ -140,7 +140,7 @@ def test_any_text_in_any_field_is_inert_and_taken(inbox: MessagingStandIn) -> No
     """The same for whatever hypothesis thinks of."""
 
     @given(notification=NOTIFICATIONS, notes=NOTES)
-    @settings(max_examples=75, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=75)
     def any_message(notification: Notification, notes: tuple[str, ...]) -> None:
         check(inbox, notification, notes)
 

@@ -89,6 +89,8 @@ def chosen(*incidents: list[OutboxMessage], now: datetime = NOW) -> int | None:
         ([CLOSED, REOPENED, REMINDER], REOPENED),
         ([REOPENED, CLOSED], NotificationKind.MISSED),
         ([OPENED, CLOSED, REOPENED, CLOSED], NotificationKind.MISSED),
+        ([NotificationKind.MISSED], NotificationKind.MISSED),
+        ([CHANGED, NotificationKind.MISSED], NotificationKind.MISSED),
         ([NotificationKind.MISSED, REOPENED], OPENED),
         ([NotificationKind.MISSED, REOPENED, CHANGED], OPENED),
         ([NotificationKind.MISSED, REOPENED, CLOSED], NotificationKind.MISSED),

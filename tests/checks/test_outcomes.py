@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.checks.classify import DETAIL_LIMIT, CheckResult, classify
@@ -604,7 +604,7 @@ def test_the_name_localhost_is_found_on_both_families() -> None:
 
 
 @given(noise=st.binary(max_size=200), cut=st.integers(0, 200), as_body=st.booleans())
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_no_noise_raises_anything(noise: bytes, cut: int, as_body: bool) -> None:
     """Whatever bytes come back, the check ends with one outcome that is not fine."""
     data = http(noise)[: len(http(noise)) - cut or None] if as_body else noise

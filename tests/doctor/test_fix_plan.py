@@ -394,7 +394,7 @@ def services(draw: st.DrawFn, name: str, texts: st.SearchStrategy[str]) -> Varia
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_no_plan_writes_over_what_was_accepted_or_not_tried(data: st.DataObject) -> None:
     """For any variables, any names, any answers of the database and any values of the console."""

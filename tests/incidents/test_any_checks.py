@@ -91,7 +91,7 @@ class Told:
             self.open = None
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(steps=st.lists(STEPS, max_size=40), last=st.sampled_from(FAILING), alerts=st.sampled_from((RUN, CHECK)))
 @example(steps=[], last=Outcome.CONNECTION_REFUSED, alerts=RUN)
 def test_each_beginning_and_each_end_is_told_once_in_order(

@@ -160,7 +160,7 @@ STEPS = st.lists(
 AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="away")
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(steps=STEPS)
 def test_each_beginning_and_each_end_is_told_exactly_once(
     steps: list[tuple[str, str, Outcome, int, bool]],

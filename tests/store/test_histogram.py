@@ -34,7 +34,6 @@ def exact(figures: list[float], share: float) -> float:
 
 
 @given(st.lists(FIGURES, min_size=1, max_size=300))
-@settings(deadline=None)
 def test_every_percentile_is_within_one_percent(figures: list[float]) -> None:
     """Of the exact one, whatever the number and the range of the figures; count, sum and maximum are exact."""
     histogram = of(figures)
@@ -59,7 +58,6 @@ def test_the_percentiles_of_many_figures_are_as_true_as_those_of_few(sigma: floa
 
 
 @given(st.lists(st.lists(FIGURES, max_size=40), max_size=6))
-@settings(deadline=None)
 def test_histograms_that_are_merged_are_the_histogram_of_all(parts: list[list[float]]) -> None:
     """In whatever portions the figures came: hours make days, days make years, nothing is lost on the way."""
     merged = Histogram()
@@ -69,7 +67,7 @@ def test_histograms_that_are_merged_are_the_histogram_of_all(parts: list[list[fl
 
 
 @given(st.lists(st.tuples(FIGURES, st.sampled_from((1, 3, 20, 300, 70_000))), max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_encoded_is_decoded_again(figures: list[tuple[float, int]]) -> None:
     """Counts of one byte and of several, far apart and side by side."""
     histogram = of([figure for figure, times in figures for _ in range(min(times, 300))])
@@ -93,7 +91,6 @@ def test_counts_of_any_width_survive() -> None:
 
 
 @given(st.lists(FIGURES, min_size=1, max_size=200), FIGURES)
-@settings(deadline=None)
 def test_checks_below_a_limit_are_counted_as_the_buckets_have_them(figures: list[float], limit: float) -> None:
     """Between those surely below and those surely not above."""
     count = of(figures).count_at_most(limit)
@@ -102,7 +99,6 @@ def test_checks_below_a_limit_are_counted_as_the_buckets_have_them(figures: list
 
 
 @given(st.lists(FIGURES, min_size=1, max_size=50), FIGURES)
-@settings(deadline=None)
 def test_a_count_below_a_limit_never_falls_while_figures_are_added(figures: list[float], limit: float) -> None:
     """A scraper takes a count that falls for one that began anew, and counts all of it again."""
     histogram, before = Histogram(), 0
@@ -139,7 +135,6 @@ def test_an_hour_of_checks_takes_less_than_two_bytes_a_check() -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(deadline=None)
 def test_any_content_is_decoded_or_refused(content: bytes) -> None:
     """A damaged file raises an error that `reading` knows, and takes neither for ever nor all memory."""
     for decode in (Histogram.decode, PhaseHistograms.decode):
@@ -188,7 +183,6 @@ def test_a_person_can_read_what_is_stored() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255))
-@settings(deadline=None)
 def test_what_was_cut_short_or_changed_is_not_read_as_something_else(place: int, byte: int) -> None:
     """Wherever it ends, and whichever byte is another: zlib's header may name another level, and no more."""
     histogram = of([1.0, 1.01, 30.0, 31.0, 900.0])

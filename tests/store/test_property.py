@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -326,11 +326,5 @@ def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.0)
 
 
-AnyLife.TestCase.settings = settings(
-    max_examples=30,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,  # the same lives each time: a test of the build must not be a lottery
-    suppress_health_check=[HealthCheck.too_slow],
-)
+AnyLife.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
 test_any_life_keeps_the_rules = AnyLife.TestCase

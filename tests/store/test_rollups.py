@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.checks.observation import Check, Outcome, Phases
@@ -182,7 +182,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(-100, 100_000), st.integers(1, 200_000), st.integers(0, 3))
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 def test_rollups_equal_what_the_checks_add_up_to(
     steps: list[tuple[int, Outcome, float]], offset: int, seconds: int, restarts: int
 ) -> None:
