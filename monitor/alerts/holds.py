@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.config.settings import MaintenanceSettings
 from monitor.diagnosis.verdicts import Verdict
 
 
@@ -17,6 +18,13 @@ class HoldReason(Enum):
 
     DIAGNOSIS = "diagnosis"
     GROUPED = "grouped"
+    SILENCED = "silenced"
+    MAINTENANCE = "maintenance"
+
+    @property
+    def is_quiet(self) -> bool:
+        """True where people asked for quiet: when it is over, they are told how things stand then."""
+        return self in (HoldReason.SILENCED, HoldReason.MAINTENANCE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +34,47 @@ class Hold:
     reason: HoldReason
     until: datetime
     with_incident: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Silence:
+    """From `start` until before `end` nothing is told of these databases; of none at all where none is named."""
+
+    id: int
+    databases: tuple[str, ...]
+    start: datetime
+    end: datetime
+    reason: str = ""
+
+    def is_of(self, database: str) -> bool:
+        """True where a database is meant."""
+        return not self.databases or database in self.databases
+
+
+# So many follow on each other; more of them would hold a message for good.
+_MOST_IN_A_ROW = 50
+
+
+def quiet_hold(
+    database: str, moment: datetime, silences: Sequence[Silence], maintenance: Sequence[MaintenanceSettings]
+) -> Hold | None:
+    """The hold of what happens to a database at that moment, where a silence or maintenance covers it.
+
+    It ends where none of those that follow on each other covers it any more.
+    """
+    silences = [one for one in silences if one.is_of(database)]
+    maintenance = [one for one in maintenance if one.is_of(database)]
+    found = None
+    for _ in range(_MOST_IN_A_ROW):
+        until = moment if found is None else found.until
+        ends = [(one.end, HoldReason.SILENCED) for one in silences if one.start <= until < one.end]
+        windows = (one.window_after(until) for one in maintenance)
+        ends += [(one.end, HoldReason.MAINTENANCE) for one in windows if one is not None and one.start <= until]
+        if not ends:
+            break
+        end, reason = max(ends, key=lambda each: each[0])
+        found = Hold(reason=reason, until=end)
+    return found
 
 
 # What is told of several databases in one message. A change of cause is each one's own.
@@ -61,11 +110,14 @@ def told_together(notifications: Sequence[Notification]) -> Notification:
         NotificationKind.CLOSED: "recovered",
         NotificationKind.MISSED: f"{cause} for a while, fine again",
     }
+    title = f"{len(notifications)} databases: {words.get(first.kind, cause)}"
+    if first.kind is NotificationKind.MISSED and len({(one.database, one.cause) for one in notifications}) > 1:
+        title = f"{len(notifications)} incidents came and went"
     is_critical = any(one.severity is Severity.CRITICAL for one in notifications)
     return Notification(
         kind=NotificationKind.OPENED if first.kind is NotificationKind.REOPENED else first.kind,
         created_at=max(one.created_at for one in notifications),
-        title=f"{len(notifications)} databases: {words.get(first.kind, cause)}",
+        title=title,
         severity=Severity.CRITICAL if is_critical else Severity.WARNING,
         cause=first.cause,
         causes=(first.cause,) if first.cause and first.kind is NotificationKind.CLOSED else (),

@@ -5,15 +5,15 @@ Rules only: times and random numbers are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import takewhile
 
-from monitor.alerts.holds import Hold, told_together
+from monitor.alerts.holds import Hold, HoldReason, grouped_kinds, told_together
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.lib.times import format_duration
+from monitor.lib.times import format_duration, format_time
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -196,41 +196,14 @@ def pause_before_retry(attempts: int, requested: timedelta | None, jitter: float
 
 
 def is_stale(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
-    """True when one of these has waited for a day."""
-    return any(now - message.created_at >= STALE_AFTER for message in waiting)
+    """True when one of these has waited for a day. A hold is no waiting."""
+    return any(now - message.ready_at >= STALE_AFTER for message in waiting)
 
 
-def next_delivery(waiting: Sequence[OutboxMessage], others: Iterable[Sequence[OutboxMessage]] = ()) -> Delivery:
-    """The one delivery that covers what waits of one incident for one channel; `waiting` has the oldest first.
+def delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
+    """The one delivery of what waits of one incident; `waiting` has the oldest first.
 
-    With it go those of the `others` that were held to be told together with it, where they come to the same.
-    """
-    delivery = _delivery_of(waiting)
-    hold, notification = waiting[0].hold, delivery.notification
-    is_opening = notification.kind.is_opening
-    if hold is None or hold.with_incident is None:
-        return delivery
-    with_it = [other for other in others if _is_held_with(other, hold) and other[0].id != waiting[0].id]
-    found = [
-        each
-        for each in map(_delivery_of, sorted([waiting, *with_it], key=lambda each: each[0].id))
-        if (each.notification.kind.is_opening, each.notification.cause) == (is_opening, notification.cause)
-        and (is_opening or each.notification.kind is notification.kind)
-    ]
-    return Delivery(
-        channel=delivery.channel,
-        notification=told_together([each.notification for each in found]),
-        messages=tuple(message for each in found for message in each.messages),
-    )
-
-
-def _is_held_with(waiting: Sequence[OutboxMessage], hold: Hold) -> bool:
-    other = waiting[0].hold
-    return other is not None and (other.reason, other.with_incident) == (hold.reason, hold.with_incident)
-
-
-def _delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
-    """What opened and closed while the channel was away becomes a missed incident. Of an open incident the latest
+    What opened and closed while the channel was away becomes a missed incident. Of an open incident the latest
     notification is sent, as the most important kind of those it covers.
     """
     kinds = {message.notification.kind: message.notification for message in waiting}
@@ -249,6 +222,50 @@ def _delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
         before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before
         notification = replace(latest, kind=kind, before=before)
     return Delivery(channel=waiting[0].channel, notification=notification, messages=tuple(waiting))
+
+
+def next_delivery(
+    waiting: Sequence[OutboxMessage],
+    others: Iterable[Sequence[OutboxMessage]] = (),
+    deliver: Callable[[Sequence[OutboxMessage]], Delivery] = delivery_of,
+) -> Delivery:
+    """The one delivery that covers what waits of one incident for one channel; `waiting` has the oldest first.
+
+    With it go those of the `others` that were held to be told together with it, where they come to the same, and
+    after a silence or maintenance all that came and went. `deliver` makes of each its own delivery.
+    """
+    delivery = deliver(waiting)
+    hold, notification = waiting[0].hold, delivery.notification
+    if hold is None or notification.incident is None or not (hold.reason.is_quiet or hold.with_incident):
+        return delivery
+    with_it = [other for other in others if _is_held_with(other, hold) and other[0].id != waiting[0].id]
+    found = [
+        each
+        for each in map(deliver, sorted([waiting, *with_it], key=lambda each: each[0].id))
+        if each.notification.incident == notification.incident
+        or _are_told_together(each.notification, notification, is_quiet=hold.reason.is_quiet)
+    ]
+    return Delivery(
+        channel=delivery.channel,
+        notification=told_together([each.notification for each in found]),
+        messages=tuple(message for each in found for message in each.messages),
+    )
+
+
+def _are_told_together(one: Notification, other: Notification, *, is_quiet: bool) -> bool:
+    if is_quiet and one.kind is other.kind is NotificationKind.MISSED:
+        return True
+    if is_quiet and not grouped_kinds(one.kind):
+        return False
+    is_same = one.kind is other.kind or (one.kind.is_opening and other.kind.is_opening)
+    return is_same and one.cause is other.cause
+
+
+def _is_held_with(waiting: Sequence[OutboxMessage], hold: Hold) -> bool:
+    other = waiting[0].hold
+    if other is None or hold.reason.is_quiet:
+        return other is not None and other.reason.is_quiet
+    return (other.reason, other.with_incident) == (hold.reason, hold.with_incident)
 
 
 def missed(
@@ -285,6 +302,16 @@ def late_note(delivery: Delivery, now: datetime) -> str | None:
     if late < _LATE:
         return None
     return f"This comes {format_duration(late)} late: it could not be delivered before."
+
+
+def held_note(delivery: Delivery) -> str | None:
+    """One line for what a silence or maintenance held back; `None` for anything else."""
+    holds = [one.hold for one in delivery.messages if one.hold is not None and one.hold.reason.is_quiet]
+    if not holds:
+        return None
+    last = max(holds, key=lambda one: one.until)
+    words = "maintenance" if last.reason is HoldReason.MAINTENANCE else "a silence"
+    return f"Held back until {format_time(last.until)}: {words}."
 
 
 def is_due(waiting: Sequence[OutboxMessage], now: datetime) -> bool:

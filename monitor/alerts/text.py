@@ -294,6 +294,9 @@ def _included(notification: Notification) -> Iterator[str]:
     if parts and notification.kind is not NotificationKind.MISSED:
         yield _names([part.database or "" for part in parts])
         return
+    if parts and notification.since is not None:
+        yield _came_and_went(parts)
+        return
     for part in parts[:_MOST_INCLUDED]:
         name = part.database and clean(part.database, NAME_LIMIT)
         words = headline(replace(part, database=name, sent_at=sent_at))
@@ -302,6 +305,17 @@ def _included(notification: Notification) -> Iterator[str]:
     if rest := parts[_MOST_INCLUDED:]:
         numbers = sorted(part.incident for part in rest if part.incident is not None)
         yield f"and {len(rest)} more: incidents {_ranges(numbers)}" if numbers else f"and {len(rest)} more"
+
+
+def _came_and_went(parts: Sequence[Notification]) -> str:
+    """All in one line: `main: token rejected for 4m; orders: slow for 2m; and 3 more`."""
+    shown: list[str] = []
+    for part in parts:
+        name, cause = clean(part.database or "", NAME_LIMIT), part.cause.words if part.cause else ""
+        shown.append(f"{name}: {cause} for {_lasted(part.duration)}")
+        if sum(_units(one) + 2 for one in shown) > _NAMES_LIMIT:
+            return "; ".join([*shown, f"and {len(parts) - len(shown)} more"])
+    return "; ".join(shown)
 
 
 def _names(databases: Sequence[str]) -> str:

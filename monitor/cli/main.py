@@ -28,6 +28,7 @@ COMMANDS = {
     "report": ("report.report", "The past: uptime, latency, failures, incidents."),
     "replay": ("report.replay", "Which messages these settings would have sent."),
     "incidents": ("admin.incidents", "List incidents; show or acknowledge one."),
+    "silence": ("admin.silence", "Tell nothing of a database for a time."),
     "backup": ("admin.backup", "Copy the history to another file."),
     "test-alerts": ("admin.send_test", "Send a test message through each channel."),
     "config": ("admin.config", "Check, show or describe the settings."),

@@ -292,22 +292,25 @@ def _find_equal_names(values: dict[str, Any], mistakes: Mistakes) -> None:
 
 
 def _find_unknown_databases(values: dict[str, Any], mistakes: Mistakes) -> None:
-    """A channel's `only` names databases of this file."""
-    databases, channels = (
-        values[key] if isinstance(values[key], list) else [] for key in ("databases", "channels")
-    )
-    known = [one["name"] for one in databases if isinstance(one, dict) and isinstance(one.get("name"), str)]
-    for number, channel in enumerate(channels):
-        names = channel.get("only") if isinstance(channel, dict) else None
-        for position, name in enumerate(names if isinstance(names, list) else ()):
-            if isinstance(name, str) and name not in known:
-                near = nearest(name, known)
-                mistakes.add(
-                    ("channels", number, "only", position),
-                    wanted="the name of a database",
-                    found=repr(name) if is_word(name) else "another text",
-                    next_step=f"did you mean {near}?" if near else f"name one of {', '.join(known)}",
-                )
+    """What names databases, a channel or a window of maintenance, names those of this file."""
+
+    def entries(key: str) -> list[Any]:
+        return values[key] if isinstance(values.get(key), list) else []
+
+    named = [one.get("name") for one in entries("databases") if isinstance(one, dict)]
+    known = [name for name in named if isinstance(name, str)]
+    for section, key in (("channels", "only"), ("maintenance", "databases")):
+        for number, entry in enumerate(entries(section)):
+            names = entry.get(key) if isinstance(entry, dict) else None
+            for position, name in enumerate(names if isinstance(names, list) else ()):
+                if isinstance(name, str) and name not in known:
+                    near = nearest(name, known)
+                    mistakes.add(
+                        (section, number, key, position),
+                        wanted="the name of a database",
+                        found=repr(name) if is_word(name) else "another text",
+                        next_step=f"did you mean {near}?" if near else f"name one of {', '.join(known)}",
+                    )
 
 
 def _with_variables(settings: Settings, mistakes: Mistakes) -> Settings:

@@ -18,6 +18,7 @@ from monitor.config.settings import (
     DatabaseDefaults,
     DatabaseSettings,
     LogSettings,
+    MaintenanceSettings,
     Settings,
     SlackSettings,
     TelegramSettings,
@@ -195,7 +196,6 @@ _WANTED = {
     "model_type": _A_MAPPING,
     "string_too_short": _FULL_TEXT,
     "string_type": "text",
-    "too_long": "an empty list: this release has no maintenance windows yet",
     "too_short": "at least one entry",
     "tuple_type": "a list",
 }
@@ -286,6 +286,8 @@ def _known_keys(inside: Place) -> list[str]:
             return list(DatabaseDefaults.model_fields)
         case ("channels", _, str(channel)):
             return sorted(CHANNELS[channel].model_fields, key=ChannelRouting.model_fields.__contains__)
+        case ("maintenance", _):
+            return [field.alias or name for name, field in MaintenanceSettings.model_fields.items()]
         case ("alerts", str(rule)):
             rules: Any = AlertSettings.model_fields[rule].annotation
             return [field.alias or name for name, field in rules.model_fields.items()]

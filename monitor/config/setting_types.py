@@ -6,13 +6,14 @@ The refusals never repeat the value: it may be a secret under the wrong key.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, PlainSerializer, WithJsonSchema
 from pydantic_core import core_schema
 
 from monitor.config.channel_values import WrongValueError, apprise_url, bot_token, chat_id, slack_webhook, web_url
+from monitor.config.windows import require_cron, require_zone
 from monitor.lib.secret import Secret
 from monitor.lib.text import MASK
 from monitor.lib.times import PATTERN, parse_duration, write_duration
@@ -158,6 +159,18 @@ def _page_url(value: str) -> str:
     return url.rstrip("/")
 
 
+def _local_time(value: Any) -> Any:
+    """A text, or what YAML makes of one with seconds; a zone has its own key."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime) or value.tzinfo is not None:
+        raise ValueError("wanted a local time such as 2026-12-01T22:00; its zone is `timezone`")
+    return value
+
+
 def _bot_token(value: Secret) -> Secret:
     bot_token(value.reveal())
     return value
@@ -215,3 +228,15 @@ OptionalSecretUrl = Annotated[SecretUrl | None, BeforeValidator(_empty_is_none)]
 OptionalPassword = Annotated[SecretText | None, BeforeValidator(_unset_is_none), AfterValidator(_password)]
 BotToken = Annotated[SecretText, AfterValidator(_bot_token)]
 BotApiUrl = Annotated[str, AfterValidator(_bot_api_url)]
+CronExpression = Annotated[
+    str,
+    AfterValidator(require_cron),
+    WithJsonSchema({"type": "string", "examples": ["0 3 * * SUN"]}),
+]
+TimeZone = Annotated[str, AfterValidator(require_zone)]
+LocalTime = Annotated[
+    datetime,
+    BeforeValidator(_local_time),
+    PlainSerializer(lambda value: value.isoformat(timespec="minutes"), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["2026-12-01T22:00"]}),
+]

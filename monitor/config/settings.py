@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -19,11 +19,13 @@ from monitor.config.setting_types import (
     BotApiUrl,
     BotToken,
     ChatId,
+    CronExpression,
     Duration,
     DurationOrOff,
     DurationOrZero,
     Interval,
     KeyPrefix,
+    LocalTime,
     Name,
     OptionalName,
     OptionalPassword,
@@ -35,8 +37,10 @@ from monitor.config.setting_types import (
     SlackMention,
     SlackWebhook,
     Switch,
+    TimeZone,
     WholeNumber,
 )
+from monitor.config.windows import Window, local_window, recurring_after, shortest_pause
 from monitor.lib.secret import Secret
 
 # Else pydantic asks every installed package for plugins, a tenth of the time that `check` takes to start.
@@ -244,6 +248,45 @@ ChannelSettings = Annotated[
 ]
 
 
+class MaintenanceSettings(_Section):
+    """One or many windows of time: `cron` and `for`, or `from` and `to`."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    databases: tuple[str, ...] = Field((), min_length=1, description="Which, by name; left out: all.")
+    cron: CronExpression | None = Field(None, description="When it begins, again and again.")
+    lasting: Duration | None = Field(None, alias="for", description="How long each lasts that begins by `cron`.")
+    start: LocalTime | None = Field(None, alias="from", description="When a single one begins.")
+    end: LocalTime | None = Field(None, alias="to", description="When that one is over.")
+    timezone: TimeZone = Field("UTC", description="The zone of these times, such as Europe/Berlin.")
+
+    @model_validator(mode="after")
+    def _is_one_or_recurring(self) -> Self:
+        recurring, single = (self.cron, self.lasting), (self.start, self.end)
+        if not (None not in recurring and single == (None, None)) and not (
+            None not in single and recurring == (None, None)
+        ):
+            raise ValueError("wanted either `cron` and `for`, or `from` and `to`")
+        if self.cron and self.lasting and self.lasting >= shortest_pause(self.cron):
+            raise ValueError("wanted a window that ends before the next begins; this one never does")
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError("wanted `from` to be before `to`")
+        return self
+
+    def is_of(self, database: str) -> bool:
+        """True where a database is meant."""
+        return not self.databases or database in self.databases
+
+    def window_after(self, moment: datetime) -> Window | None:
+        """The window in which a moment is, or else the next one; `None` where none comes."""
+        if self.cron and self.lasting:
+            return recurring_after(self.cron, self.lasting, self.timezone, moment)
+        if self.start and self.end:
+            window = local_window(self.start, self.end, self.timezone)
+            return window if window.end > moment else None
+        return None
+
+
 class HistorySettings(_Section):
     """The SQLite file."""
 
@@ -315,7 +358,9 @@ class Settings(_Section):
         ("1.1.1.1:443", "8.8.8.8:443"),
         description="Hosts that tell our own network's trouble from Upstash's.",
     )
-    maintenance: tuple[Any, ...] = Field((), max_length=0, description="Reserved; must be empty for now.")
+    maintenance: tuple[MaintenanceSettings, ...] = Field(
+        (), description="When trouble is expected: what happens then is told when it is over."
+    )
     history: HistorySettings = HistorySettings()
     state: StateSettings | None = Field(
         None, description="A second Upstash database that remembers for a `check` without a disk."

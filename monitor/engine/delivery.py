@@ -17,7 +17,7 @@ from loguru import logger
 
 from monitor.alerts.channel import Channel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.alerts.retry_policy import BURST, Delivery, DeliveryResult, DeliveryStatus, late_note
+from monitor.alerts.retry_policy import BURST, Delivery, DeliveryResult, DeliveryStatus, held_note, late_note
 from monitor.lib.limits import exhausted_limit
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import format_duration, format_time
@@ -190,8 +190,7 @@ class Deliverer:
 
     async def _notes(self, delivery: Delivery) -> tuple[str, ...]:
         """That it comes late, and a line for each other channel that is broken: whoever reads this should know."""
-        late = late_note(delivery, self._clock())
-        notes = (late,) if late else ()
+        notes = tuple(filter(None, (held_note(delivery), late_note(delivery, self._clock()))))
         is_about_databases = delivery.notification.incident is not None or delivery.notification.includes
         if not is_about_databases:  # such a notification may itself be about that channel
             return notes

@@ -285,6 +285,7 @@ def open_store(
         recheck_within=recheck_within,
         routes=routes_of(settings),
         group_within=settings.alerts.group_within,
+        maintenance=settings.maintenance,
     )
 
 

@@ -17,6 +17,7 @@ from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
 from monitor.incidents.state import Incident
 from monitor.lib.times import format_time, from_ms, to_ms
+from monitor.report.quiet import Quiet, quiet_spans
 from monitor.report.replay import WARM_UP, Replay, Rules, in_order, replayed
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
@@ -37,6 +38,7 @@ from monitor.store.tables.incidents import (
 )
 from monitor.store.tables.outbox import messages_pending
 from monitor.store.tables.recording import connectivity_answered
+from monitor.store.tables.silences import read_silences
 from monitor.store.tables.spans import read_retention
 from monitor.store.thread import StoreThread
 
@@ -140,6 +142,10 @@ class Archive:
     def incidents(self, *, closed_too: bool) -> list[tuple[str, Incident]]:
         """Open incidents with their database's name, the newest first."""
         return self._read(lambda connection: read_incidents(connection, closed_too=closed_too))
+
+    def quiet(self) -> tuple[Quiet, ...]:
+        """Silences that are not over, and of each maintenance of the settings the window that is, or comes."""
+        return quiet_spans(self._read(read_silences), self._settings.maintenance, self._clock())
 
     def incident(self, number: int) -> IncidentRecord | None:
         """All that is known of one incident; `None` for a number that was not given."""
@@ -283,6 +289,9 @@ class Overview:
 
     async def channel_troubles(self) -> tuple[str, ...]:
         return await self._store_thread.run(self._archive.channel_troubles)
+
+    async def quiet(self) -> tuple[Quiet, ...]:
+        return await self._store_thread.run(self._archive.quiet)
 
     async def past_incidents(self) -> tuple[tuple[str, Incident], ...]:
         return await self._store_thread.run(self._archive.past_incidents)

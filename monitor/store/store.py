@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.alerts.holds import Hold, HoldReason
+from monitor.alerts.holds import Hold, HoldReason, Silence
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.alerts.routing import EVERYTHING, Routes
 from monitor.checks.observation import Check
+from monitor.config.settings import MaintenanceSettings
 from monitor.diagnosis.verdicts import Diagnosis
 from monitor.incidents.rules import acknowledge, unwatched
 from monitor.incidents.state import (
@@ -32,6 +33,7 @@ from monitor.store.tables.channels import ChannelState, channel_states
 from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.tables.note import note_of_memory, take_up
 from monitor.store.tables.outbox import Known
+from monitor.store.tables.silences import add_silence, end_silence, hold_quiet, read_silences
 from monitor.store.tables.spans import is_too_long
 from monitor.store.tables.times import latest_time, move_times
 
@@ -74,6 +76,7 @@ class Store:
         recheck_within: timedelta = _RECHECK_WITHIN,
         routes: Routes | None = None,
         group_within: timedelta = timedelta(0),
+        maintenance: Sequence[MaintenanceSettings] = (),
     ) -> None:
         self._channels = tuple(channels)
         self._routes: Routes = routes or {}
@@ -81,6 +84,7 @@ class Store:
         self._log = log
         self._notify_unwritable = notify_unwritable
         self._group_within = group_within
+        self._maintenance = tuple(maintenance)
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
         self._checked: set[str] = set()
         self._reserve = Reserve(path)
@@ -122,6 +126,8 @@ class Store:
             for notification in transition.notifications:
                 held = waits if notification.kind.is_opening else None
                 self._tell(connection, notification, held)
+            if transition.notifications:
+                hold_quiet(connection, self._maintenance)
             pause = timedelta(0) if checked_at is None else check.at - checked_at
             gap = pause if is_too_long(pause, interval) else None
             return Recorded(transition=transition, before=before, gap=gap)
@@ -185,6 +191,22 @@ class Store:
             return sorted(number for number in open_ones if number in group and number != incident)
 
         return self._do(work, only_read=True)
+
+    def silence(self, silence: Silence) -> Silence:
+        """Add a silence; it is returned with the number that it was given."""
+        found = self._do(lambda connection: add_silence(connection, silence))
+        self._note_memory()
+        return found
+
+    def silences(self, now: datetime) -> list[Silence]:
+        """Those that are not over, the oldest first."""
+        return [one for one in self._do(read_silences, only_read=True) if one.end > now]
+
+    def end_silence(self, number: int, now: datetime) -> bool:
+        """End a silence now; false where it is over, or there is none of that number."""
+        found = self._do(lambda connection: end_silence(connection, number, now))
+        self._note_memory()
+        return found
 
     def enqueue(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
         """Add a notification that no check led to, for those of all channels, or of those named, that take it."""
@@ -263,6 +285,7 @@ class Store:
                 ):
                     lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
             outbox.retry_now(connection)
+            hold_quiet(connection, self._maintenance)
             return lines
 
         for line in self._do(work):
@@ -304,7 +327,12 @@ class Store:
 
     def claim(self, channel: str, now: datetime) -> Delivery | None:
         """The next delivery due on this channel, leased to the caller."""
-        return self._do(lambda connection: outbox.claim(connection, channel, now, self._known))
+
+        def work(connection: sqlite3.Connection) -> Delivery | None:
+            hold_quiet(connection, self._maintenance)
+            return outbox.claim(connection, channel, now, self._known)
+
+        return self._do(work)
 
     def acknowledge_delivery(
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
@@ -318,7 +346,12 @@ class Store:
     def next_due(self, channel: str) -> datetime | None:
         """When the channel's next message may be tried; `None` when none waits."""
         now = self._clock()
-        return self._do(lambda connection: outbox.next_due(connection, channel, now, self._known))
+
+        def work(connection: sqlite3.Connection) -> datetime | None:
+            hold_quiet(connection, self._maintenance)
+            return outbox.next_due(connection, channel, now, self._known)
+
+        return self._do(work)
 
     def waiting_since(self) -> datetime | None:
         """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""

@@ -157,7 +157,8 @@ class _Site:
         statuses = await self._overview.statuses()
         troubles = await self._overview.channel_troubles()
         past = await self._overview.past_incidents()
-        return await self._render(lambda: self._pages.front(statuses, self._clock(), troubles, past), _HTML)
+        quiet = await self._overview.quiet()
+        return await self._render(lambda: self._pages.front(statuses, self._clock(), troubles, past, quiet), _HTML)
 
     async def database(self, name: str, query: Mapping[str, str]) -> CachedResponse:
         """The page of one database."""

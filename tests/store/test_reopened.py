@@ -148,6 +148,7 @@ def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
     with closing(sqlite3.connect(setup.path, isolation_level=None)) as shell:
         for table, column in ADDED_SINCE:
             shell.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        shell.execute("DROP TABLE silence")
         shell.execute("PRAGMA user_version = 2")
         [(text,)] = shell.execute("SELECT state FROM incident_state")
         new = {"evidence", "runs", "fine", "closed", "known_at"}

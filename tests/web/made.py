@@ -19,6 +19,7 @@ from monitor.checks.observation import Check, Outcome, Phases
 from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
 from monitor.report.overview import Overview
+from monitor.report.quiet import Quiet
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.rollups.model import (
@@ -173,6 +174,7 @@ class MadeOverview(Overview):
         self.databases = {made.name: made for made in databases}
         self.now = now
         self.reads: Counter[str] = Counter()
+        self.made_quiet: tuple[Quiet, ...] = ()
 
     async def channel_troubles(self) -> tuple[str, ...]:
         return ()
@@ -221,6 +223,10 @@ class MadeOverview(Overview):
         self.reads["checks"] += 1
         until = min(end, before) if before is not None else end
         return self._recent(self._made(database), start=start, until=until, limit=limit)
+
+    async def quiet(self) -> tuple[Quiet, ...]:
+        self.reads["quiet"] += 1
+        return self.made_quiet
 
     async def past_incidents(self) -> tuple[tuple[str, Incident], ...]:
         self.reads["past_incidents"] += 1

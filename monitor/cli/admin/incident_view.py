@@ -30,7 +30,12 @@ from monitor.store.incident_record import CheckRun, IncidentRecord, MessageRecor
 
 _STYLES = {Family.FINE: ("✓", "green"), Family.SLOW: ("▲", "yellow"), Family.UNKNOWN: ("·", "dim")}
 _FAILING = ("✗", "red")
-_HOLDS = {HoldReason.DIAGNOSIS: "for the doctor's verdict", HoldReason.GROUPED: "to be told"}
+_HOLDS = {
+    HoldReason.DIAGNOSIS: "for the doctor's verdict",
+    HoldReason.GROUPED: "to be told",
+    HoldReason.SILENCED: "by a silence",
+    HoldReason.MAINTENANCE: "by maintenance",
+}
 _LEAST_WAIT = timedelta(seconds=1)
 
 
@@ -161,4 +166,5 @@ def _untried(hold: Hold | None) -> str:
         return "waits, not tried yet"
     reason = _HOLDS.get(hold.reason, f"for {hold.reason.value}")
     number = "" if hold.with_incident is None else f" with incident {hold.with_incident}"
-    return f"held until {hold.until:%H:%M:%S}, {reason}{number}"
+    until = format_time(hold.until) if hold.reason.is_quiet else f"{hold.until:%H:%M:%S}"
+    return f"held until {until}, {reason}{number}"

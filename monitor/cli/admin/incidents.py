@@ -23,6 +23,7 @@ from monitor.lib.text import Scrubber, one_line
 from monitor.lib.times import format_duration, format_time, now_utc
 from monitor.report.formatting import format_causes
 from monitor.report.overview import open_archive
+from monitor.report.quiet import quiet_line, quiet_spans, quiet_values
 from monitor.report.values import VERSION, incident_record_values, incident_values
 from monitor.store.errors import MissingFileError, RefusedFileError, UnreadableFileError
 from monitor.store.file.document import StateDocument
@@ -44,11 +45,12 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
     """List incidents; show all that is known of one; acknowledge one, so that it does not remind."""
     if context.invoked_subcommand is not None:
         return
+    configured = load_settings(context)
     try:
-        with _remembered(load_settings(context)) as settings, open_archive(settings, clock=now_utc) as archive:
-            found = archive.incidents(closed_too=closed_too)
+        with remembered(configured) as settings, open_archive(settings, clock=now_utc) as archive:
+            found, quiet = archive.incidents(closed_too=closed_too), archive.quiet()
     except MissingFileError:
-        found = []
+        found, quiet = [], quiet_spans((), configured.maintenance, now_utc())
     except RefusedFileError as error:
         fail(str(error))
     now = now_utc()
@@ -57,7 +59,8 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
             {"id": incident.id, "database": database, **incident_values(incident, now=now)}
             for database, incident in found
         ]
-        click.echo(json.dumps({"version": VERSION, "incidents": rows}, indent=2))
+        values = {"version": VERSION, "incidents": rows, "quiet": [quiet_values(one) for one in quiet]}
+        click.echo(json.dumps(values, indent=2))
         return
     for database, incident in found:
         end = incident.closed_at
@@ -70,6 +73,8 @@ def command(context: click.Context, *, as_json: bool, closed_too: bool) -> None:
         click.echo(f"{incident.id:>4}  {database}: {causes} · since {since} · {state}{acknowledged}")
     if not found:
         click.echo("no incidents" if closed_too else "no open incidents")
+    for span in quiet:
+        click.echo(quiet_line(span, now))
 
 
 @command.command("show")
@@ -81,7 +86,7 @@ def show(context: click.Context, number: str, *, as_json: bool) -> None:
     """Show incident N: its checks, its verdict, every message about it, acknowledgement and gaps."""
     now = now_utc()
     try:
-        with _remembered(load_settings(context)) as settings, open_archive(settings, clock=now_utc) as archive:
+        with remembered(load_settings(context)) as settings, open_archive(settings, clock=now_utc) as archive:
             record = archive.incident(int(number)) if _NUMBER.fullmatch(number) else None
             latest = [] if record is not None else archive.incidents(closed_too=True)[:1]
     except MissingFileError:
@@ -109,7 +114,7 @@ def show(context: click.Context, number: str, *, as_json: bool) -> None:
 def acknowledge(context: click.Context, number: str) -> None:
     """Acknowledge incident N: somebody knows of it, no more reminders."""
     configured = load_settings(context)
-    with _remembered(configured) as settings, _store(settings) as store:
+    with remembered(configured) as settings, store_to_write(settings) as store:
         found = store.find_incident(int(number)) if store is not None and _NUMBER.fullmatch(number) else None
         if store is None or found is None or found[1].closed_at is not None:
             numbers = [] if store is None else [str(incident.id) for _, incident in store.incidents()]
@@ -124,7 +129,7 @@ def acknowledge(context: click.Context, number: str) -> None:
                 "Next: make it writable or free its disk, then acknowledge again"
             )
         if settings is not configured:
-            _save_state(configured, store.state_document())
+            save_state(configured, store.state_document())
     if others:
         listed = ", ".join(map(str, others))
         click.echo(f"with it {listed}, told in one message with it or right after it")
@@ -144,7 +149,7 @@ def _over(name: str, incident: Incident) -> str:
 
 
 @contextmanager
-def _remembered(settings: Settings) -> Iterator[Settings]:
+def remembered(settings: Settings) -> Iterator[Settings]:
     """The settings; where `state` remembers something, with a copy of it in place of the history file.
 
     A cron service without a disk has nothing else. Ends the program with status 3 where it cannot be read.
@@ -171,10 +176,11 @@ def _load_state(settings: Settings) -> StateDocument | None:
         fail(f"state: wanted what the runs of `check` remember, found that {error}. Next: try again")
 
 
-def _save_state(settings: Settings, document: StateDocument) -> None:
+def save_state(settings: Settings, document: StateDocument) -> None:
+    """Leave it for the runs of `check`; ends the program with status 3 where it cannot be written."""
     trouble = asyncio.run(_state_database(settings).save(document, _LONGEST_STATE))
     if trouble:
-        fail(f"state: wanted to write the acknowledgement, found: {trouble}. Next: acknowledge again")
+        fail(f"state: wanted to write it there, found: {trouble}. Next: try again")
 
 
 def _state_database(settings: Settings) -> StateDatabase:
@@ -184,7 +190,7 @@ def _state_database(settings: Settings) -> StateDatabase:
 
 
 @contextmanager
-def _store(settings: Settings) -> Iterator[Store | None]:
+def store_to_write(settings: Settings) -> Iterator[Store | None]:
     """The history of the settings, to be written; `None` where there is none yet."""
     path = Path(settings.history.path)
     try:

@@ -43,7 +43,8 @@ _WHERE = {name: "TRUE" for name in STATE_TABLES if name != "gap"} | {
     "incident": f"id IN {_INCIDENTS}",
     "outbox": _MESSAGES,
     "connectivity_host": "answered_ms > :since",
-    "sqlite_sequence": "name IN ('incident', 'outbox')",
+    "silence": "until_ms > :since",
+    "sqlite_sequence": "name IN ('incident', 'outbox', 'silence')",
 }
 
 
@@ -111,7 +112,7 @@ class StateDocument:
             for name, table in self._tables.items():
                 _insert(memory, name, table["columns"], table["rows"])
             # After a number that is the largest SQLite has, nothing could be added any more.
-            for name in ("incident", "outbox"):
+            for name in ("incident", "outbox", "silence"):
                 memory.execute(f"DELETE FROM {name} WHERE id NOT BETWEEN 1 AND {_LARGEST_ID}")
             memory.execute(f"DELETE FROM sqlite_sequence WHERE seq NOT BETWEEN 0 AND {_LARGEST_ID}")
             tidy(memory)

@@ -29,6 +29,7 @@ from monitor.store.tables.incidents import (
 from monitor.store.tables.outbox import read_message
 from monitor.store.tables.recording import add_check
 from monitor.store.tables.rollups import Key, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.silences import read_silence
 from monitor.store.tables.spans import Retention, move_retention, spans
 
 # Parents before children. Everything that decisions and deliveries need; checks are the bulk and not in here.
@@ -41,6 +42,7 @@ STATE_TABLES = (
     "connectivity_host",
     "gap",
     "delivery_count",
+    "silence",
     "sqlite_sequence",
 )
 
@@ -51,6 +53,7 @@ _READERS: dict[str, tuple[str, Read]] = {
     "incident": ("id", read_incident),
     "outbox": ("id", read_message),
     "channel": ("name", read_channel),
+    "silence": ("id", read_silence),
 }
 
 
@@ -153,7 +156,8 @@ def _rows(source: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
 
 def _delete_unreadable(memory: sqlite3.Connection) -> None:
     memory.execute(
-        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'outbox') OR typeof(seq) <> 'integer'"
+        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'outbox', 'silence')"
+        " OR typeof(seq) <> 'integer'"
     )
     for table, (key, read) in _READERS.items():
         for (number,) in memory.execute(f"SELECT {key} FROM {table}").fetchall():
@@ -209,6 +213,7 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     incidents = _replay_incidents(memory, file, databases)
     _replay_states(memory, file, databases, incidents)
     _replay_messages(memory, file, incidents)
+    _replay_silences(memory, file)
     for table in ("channel", "connectivity_host"):
         _copy("INSERT OR REPLACE", memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
     gaps = [(databases[database], *rest) for database, *rest in memory.execute("SELECT * FROM gap")]
@@ -231,7 +236,7 @@ def _copy(insert: str, rows: Sequence[tuple[Any, ...]], target: sqlite3.Connecti
 def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     """Numbers once given to an incident or an outbox message are not given again, whatever happened to its row."""
     for name, last in source.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
-        if name not in ("incident", "outbox") or not isinstance(last, int):
+        if name not in ("incident", "outbox", "silence") or not isinstance(last, int):
             continue
         known = target.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
         if known is None:
@@ -328,6 +333,21 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
             continue
         row = (None if number in taken else number, channel, here, kind, text, created_ms, *progress)
         file.execute(f"INSERT INTO outbox (id, {_MESSAGE}) VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _replay_silences(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Those of one number and beginning are the same, and whoever ended it has ended it."""
+    for number, databases, from_ms, until_ms, reason in memory.execute(
+        "SELECT id, databases, from_ms, until_ms, reason FROM silence ORDER BY id"
+    ).fetchall():
+        there = file.execute("SELECT from_ms, databases FROM silence WHERE id = ?", (number,)).fetchone()
+        if there == (from_ms, databases):
+            file.execute("UPDATE silence SET until_ms = min(until_ms, ?) WHERE id = ?", (until_ms, number))
+            continue
+        file.execute(
+            "INSERT INTO silence (id, databases, from_ms, until_ms, reason) VALUES (?, ?, ?, ?, ?)",
+            (None if there else number, databases, from_ms, until_ms, reason),
+        )
 
 
 def _renumbered(notification: str, incident: Any) -> str:

@@ -144,6 +144,8 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE incident ADD COLUMN fails_every_ms INTEGER;\n",
     "ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;\nALTER TABLE outbox ADD COLUMN held_for TEXT;\n",
     "ALTER TABLE outbox ADD COLUMN held_with INTEGER;\n",
+    "CREATE TABLE silence (id INTEGER PRIMARY KEY AUTOINCREMENT, databases TEXT NOT NULL,"
+    " from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL);\n",
 )
 
 

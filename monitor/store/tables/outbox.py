@@ -15,6 +15,7 @@ from monitor.alerts.retry_policy import (
     LEASE,
     Delivery,
     OutboxMessage,
+    delivery_of,
     is_due,
     is_stale,
     is_under_way,
@@ -40,6 +41,7 @@ _MESSAGE_COLUMNS = (
 
 # A group is looked for among so many of the latest messages.
 _LATEST = 5000
+_QUIET = ", ".join(f"'{reason.value}'" for reason in HoldReason if reason.is_quiet)
 _OPENINGS = ", ".join(f"'{kind.value}'" for kind in NotificationKind if kind.is_opening)
 
 
@@ -113,6 +115,7 @@ def _group_hold(
     first = connection.execute(
         "SELECT incident_id, created_ms FROM (SELECT * FROM outbox ORDER BY id DESC LIMIT ?)"
         f" WHERE channel = ? AND kind IN ({among}) AND incident_id <> ? AND held_with IS NULL"
+        f" AND ifnull(held_for, '') NOT IN ({_QUIET})"
         " AND created_ms BETWEEN ? AND ? AND given_up_ms IS NULL AND json_extract(notification, '$.cause') = ?"
         " ORDER BY id LIMIT 1",
         (_LATEST, channel, notification.incident, to_ms(now - within) + 1, to_ms(now), notification.cause.value),
@@ -204,15 +207,39 @@ def claim(
         stale = [each for each in stale if not each[0].is_held(now)]
         delivery = missed(stale, [_standing(connection, each, now, missed=True) for each in stale], now)
     else:
-        delivery = next_delivery(waiting, [each for each in groups if is_due(each, now)])
-        if delivery.notification.kind is NotificationKind.ONGOING:
-            delivery = replace(delivery, notification=_standing(connection, waiting, now, missed=False))
+        others = [each for each in groups if is_due(each, now)]
+        delivery = next_delivery(waiting, others, lambda each: _as_it_stands(connection, each, now))
+    _note_group(connection, delivery)
     delivery = replace(delivery, reply_to=_first_ref(connection, channel, delivery.notification.incident))
     connection.executemany(
         "UPDATE outbox SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
         [(to_ms(now), to_ms(now + LEASE), message.id) for message in delivery.messages],
     )
     return delivery
+
+
+def _as_it_stands(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], now: datetime) -> Delivery:
+    """What waits of one incident; told late by intent, an open one is told as it is by now."""
+    delivery = delivery_of(waiting)
+    told = delivery.notification
+    if told.kind is NotificationKind.ONGOING:
+        return replace(delivery, notification=_standing(connection, waiting, now, missed=False))
+    if told.until is None and any(_was_quiet(message) for message in waiting):
+        found = _standing(connection, waiting, now, missed=False)
+        if found.until is None:
+            # As what it is told was decided before: of one that was never heard of, it is the beginning.
+            return replace(delivery, notification=replace(found, kind=told.kind, before=told.before))
+    return delivery
+
+
+def _note_group(connection: sqlite3.Connection, delivery: Delivery) -> None:
+    """Note what is told together after a silence or maintenance, as is noted of a group when it is held."""
+    numbers = [one.incident for one in delivery.notification.includes if one.incident is not None]
+    if numbers and delivery.messages[0].hold is not None and delivery.messages[0].hold.reason.is_quiet:
+        connection.executemany(
+            "UPDATE outbox SET held_with = ? WHERE id = ?",
+            [(numbers[0], message.id) for message in delivery.messages],
+        )
 
 
 def _first_ref(connection: sqlite3.Connection, channel: str, incident: int | None) -> str | None:
@@ -295,8 +322,15 @@ def _ready(
 
 def _tells_what_stands(waiting: Sequence[OutboxMessage], now: datetime) -> bool:
     """True where what is true now is told, not what happened: the first check after a start may find it over."""
-    is_ongoing = any(message.notification.kind is NotificationKind.ONGOING for message in waiting)
-    return is_ongoing or is_stale(waiting, now)
+    return _is_told_as_it_stands(waiting) or is_stale(waiting, now)
+
+
+def _is_told_as_it_stands(waiting: Sequence[OutboxMessage]) -> bool:
+    return any(message.notification.kind is NotificationKind.ONGOING or _was_quiet(message) for message in waiting)
+
+
+def _was_quiet(message: OutboxMessage) -> bool:
+    return message.hold is not None and message.hold.reason.is_quiet
 
 
 def _is_unproven(waiting: Sequence[OutboxMessage]) -> bool:

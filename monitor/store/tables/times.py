@@ -20,6 +20,7 @@ _COLUMNS = (
     ("outbox", ("created_ms", "tried_ms", "due_ms", "not_before_ms"), _WAITING),
     ("channel", ("broken_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
     ("connectivity_host", ("answered_ms",), "TRUE"),
+    ("silence", ("from_ms", "until_ms"), "TRUE"),
 )
 
 

@@ -31,6 +31,7 @@ from monitor.report.formatting import (
     format_span,
     format_uptime,
 )
+from monitor.report.quiet import Quiet
 from monitor.store.rollups.model import DatabaseStatus, History
 from monitor.web.charts.days import day_bars
 from monitor.web.charts.latency import latency_band
@@ -78,8 +79,12 @@ class Pages:
         now: datetime,
         troubles: Sequence[str] = (),
         past: Sequence[tuple[str, Incident]] = (),
+        quiet: Sequence[Quiet] = (),
     ) -> str:
-        """The page of all databases; `troubles` are lines on broken channels, `past` incidents that are over."""
+        """The page of all databases.
+
+        `troubles` are lines on broken channels, `past` incidents that are over, `quiet` silences and maintenance.
+        """
         unchecked = sum(status.latest is None for status in statuses)
         state, sentence = headline([state_of(status, now) for status in statuses], unchecked=unchecked)
         cards = [card_of(status, now) for status in worst_first(statuses, now)]
@@ -93,6 +98,7 @@ class Pages:
             paths={status.database: path_of(status.database) for status in statuses},
             past=past,
             troubles=troubles,
+            quiet=quiet,
         )
 
     def database(self, page: DatabasePage, now: datetime) -> str:
