@@ -195,9 +195,11 @@ def plan_fix(
         *(plan.decide_redis_url(one) for one in urls if not one.is_reference),
     )
     new = attempts.get(new_credentials(console), NOT_TRIED)
-    if writes and new.state is not AttemptState.ACCEPTED:
+    # What `rediss://` alone accepts may be the token from before a rotation; the service reads the pair for REST.
+    if writes and (new.state is not AttemptState.ACCEPTED or new.rest_detail):
         what = "refuses" if new.state is AttemptState.REFUSED else "did not accept"
-        refusal = f"the database {what} the console's token ({new.detail}), so nothing is written"
+        over = f"over REST: {new.rest_detail}" if new.rest_detail else new.detail
+        refusal = f"the database {what} the console's token ({over}), so nothing is written"
         return FixPlan(service=service, left=left, refusal=refusal)
     redeploys = bool(writes) or any(plan.is_to_be_deployed(pair) for pair in pairs)
     if redeploys and any(one.reason is LeaveReason.IN_USE for one in left):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from urllib.parse import urlsplit
@@ -49,10 +49,14 @@ class AttemptState(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """How one attempt ended. `detail` is the answer, or why there is none, in one line without secrets."""
+    """How one attempt ended. `detail` is the answer, or why there is none, in one line without secrets.
+
+    `rest_detail` is what REST answered where only `rediss://` accepted a pair.
+    """
 
     state: AttemptState
     detail: str = ""
+    rest_detail: str = ""
 
 
 NOT_TRIED = Attempt(state=AttemptState.NOT_TRIED, detail="it was not tried")
@@ -87,7 +91,7 @@ class CredentialsTester:
             attempt = await self._try_redis_url(url, timeout)
         else:
             attempt = await self._try_pair(url, token.reveal(), timeout)
-        return Attempt(state=attempt.state, detail=scrub(attempt.detail))
+        return replace(attempt, detail=scrub(attempt.detail), rest_detail=scrub(attempt.rest_detail))
 
     async def _try_pair(self, url: str, token: str, timeout: timedelta) -> Attempt:
         """Over REST, and over `rediss://` where a worker can build such a URL: one of the two is enough."""
@@ -99,7 +103,8 @@ class CredentialsTester:
         )
         # A refusal over one of the two decides nothing: on older databases the password is another value.
         if over_tcp.state is AttemptState.ACCEPTED:
-            return over_tcp
+            is_by_both = over_rest.state is AttemptState.ACCEPTED
+            return over_tcp if is_by_both else replace(over_tcp, rest_detail=over_rest.detail)
         if over_rest.state is AttemptState.REFUSED and over_tcp.state is AttemptState.NOT_TRIED:
             if not self._has_rediss(endpoint, url, token):
                 return over_rest

@@ -181,6 +181,18 @@ def test_nothing_is_written_while_the_database_does_not_take_the_new_token(answe
         assert plan.lines()[-1].endswith("so nothing is written")
 
 
+def test_a_new_token_that_only_rediss_takes_is_not_written() -> None:
+    """The console and REST were rotated meanwhile, and `rediss://` still takes the one before."""
+    by_name = {one.name: one for one in (RIGHT_URL, token(OLD))}
+    attempts = {
+        one: Attempt(state=ACCEPTED, rest_detail="401") if one.token == Secret(NEW) else Attempt(state=REFUSED)
+        for one in credentials_for_plan(by_name, EXPECTED, CONSOLE)
+    }
+    plan = plan_fix(by_name, EXPECTED, CONSOLE, attempts, service="worker")
+    assert (plan.writes, plan.redeploys) == ((), False)
+    assert "did not accept the console's token (over REST: 401), so nothing is written" in plan.lines()[-1]
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [

@@ -78,8 +78,10 @@ def test_a_token_is_tried_as_it_stands(asked: AskedDatabase, token: str, state: 
 def test_what_the_workers_way_accepts_is_accepted(asked: AskedDatabase) -> None:
     """On an older database the password is another value than the token, and REST refuses it."""
     asked.examined.shared.set_password(WRONG)
-    assert asked.attempt(WRONG).state is ACCEPTED
+    attempt = asked.attempt(WRONG)
+    assert (attempt.state, "invalid or missing auth token" in attempt.rest_detail) == (ACCEPTED, True)
     asked.examined.shared.set_password(TOKEN)
+    assert asked.attempt(TOKEN).rest_detail == ""
     assert asked.attempt(WRONG).state is REFUSED
 
 
