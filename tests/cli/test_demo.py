@@ -224,7 +224,9 @@ def test_what_does_not_happen_is_told_and_ends_with_1(
     assert ended.value.code == 1
     said = " ".join(capsys.readouterr().out.split())
     assert re.search(
-        r"Both databases answer: slack: opened and telegram: opened did not come within [12] s\.", said
+        # On a busy machine the checks may not come either.
+        r"Both databases answer: [^.]*slack: opened and telegram: opened did not come within [12] s\.",
+        said,
     )
     assert "What you saw" not in said
     assert list(tmp_path.iterdir()) == []
