@@ -49,7 +49,6 @@ MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # What is promised and not built yet. Each entry is refused or absent today, which tests below hold it to: whoever
 # builds one takes it off here and adds what it promises to the part that it belongs to.
 NOT_BUILT_YET: dict[str, Any] = {
-    "commands": (),
     # Places that `config check` refuses in this file.
     "settings": """
         databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
@@ -133,12 +132,6 @@ def test_the_console_script_is_the_module() -> None:
         for words in ([script], [sys.executable, "-m", "monitor"])
     ]
     assert said[0] == said[1]
-
-
-@pytest.mark.parametrize("words", NOT_BUILT_YET["commands"], ids=" ".join)
-def test_a_command_that_is_not_built_yet_is_refused(tmp_path: Path, words: list[str]) -> None:
-    """With 3, as any word that nobody knows."""
-    assert Program(tmp_path, settings(database("main", "https://h.upstash.io"))).end(*words).status == 3
 
 
 @pytest.mark.parametrize("words", [("frobnicate",), ("check", "--frob"), ("check", "nobody"), ("config",), ()])
