@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -223,6 +224,22 @@ def test_a_full_disk_means_memory_until_there_is_room(tmp_path: Path) -> None:
         setup.store.close()
         assert len(setup.outcomes()) == checks + 4
         assert setup.shell("PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("pages_left", [0, 4])
+def test_a_disk_that_is_full_at_the_start_is_called_full(tmp_path: Path, pages_left: int) -> None:
+    """Too little room for the -shm is an I/O error to SQLite, and looked like a broken disk."""
+    disk = tmp_path / "disk"
+    with small_disk(disk, "512k"):
+        setup = StoreSetup(disk / "history.db")
+        setup.store.close()
+        ballast = fill(disk)
+        os.truncate(ballast, ballast.stat().st_size - pages_left * 4096)
+        setup.logged.clear()
+        setup.restart_after_a_kill()
+        assert setup.in_memory()
+        assert "the disk is full" in setup.logged[0][1]
+        setup.store.close()
 
 
 def test_a_disk_that_fills_again_and_again_is_one_message_a_day(setup: StoreSetup) -> None:

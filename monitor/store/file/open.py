@@ -85,7 +85,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     try:
         return _open_to_write(_uri(path))
     except sqlite3.Error as error:
-        reason = _reason_for(error, path)
+        reason = reason_for(error, path)
         if reason is None:
             raise
         raise reason from error
@@ -228,10 +228,28 @@ def _in_plain_words(error: OSError) -> OSError:
     return OSError(number, words.get(error.errno or 0) or error.strerror)
 
 
-def _reason_for(error: sqlite3.Error, path: Path) -> OSError | None:
-    """Why SQLite could not open the file, where it only says that it could not; `None` where it says enough."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN:
+def reason_for(error: sqlite3.Error, path: Path) -> OSError | None:
+    """Why SQLite could not use the file, where it only says that it could not; `None` where it says enough."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    try:
+        if code == sqlite3.SQLITE_IOERR:
+            # So it is to SQLite when its -shm finds no room (unixShmMap in os_unix.c).
+            return _reason_in_disk(path.parent)
+        return _reason_not_opened(path) if code == sqlite3.SQLITE_CANTOPEN else None
+    except OSError:  # the folder has gone
         return None
+
+
+def _reason_in_disk(folder: Path) -> OSError | None:
+    disk = os.statvfs(folder)
+    if disk.f_blocks and not disk.f_bavail:
+        return OSError(errno.ENOSPC, "the disk is full")
+    if disk.f_flag & os.ST_RDONLY:
+        return OSError(errno.EROFS, "the file system is read-only")
+    return None
+
+
+def _reason_not_opened(path: Path) -> OSError | None:
     if path.is_symlink() and not path.exists():
         return OSError(errno.ENOENT, "a link that leads nowhere is in its place")
     if len(os.fsencode(path.absolute())) > _LONGEST_PATH_BYTES:

@@ -17,7 +17,15 @@ from typing import TypeVar
 from monitor.lib.text import one_line
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage
-from monitor.store.file.open import Identity, identity, open_file, open_memory, open_to_read, set_aside
+from monitor.store.file.open import (
+    Identity,
+    identity,
+    open_file,
+    open_memory,
+    open_to_read,
+    reason_for,
+    set_aside,
+)
 from monitor.store.file.salvage import replay, salvage_rollups, salvage_state
 from monitor.store.file.schema import is_whole
 
@@ -99,7 +107,7 @@ class ResilientFile:
             damage = damage_of(error) or self._damage_of_schema()
             if damage is None or self.is_in_memory:
                 raise
-            failed, reason = self._connection, describe(error)
+            failed, reason = self._connection, describe(reason_for(error, self._path) or error)
         if damage is Damage.CORRUPT:
             self._connection = self._begin_anew(failed, self._identity)
         else:
