@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _USER_AGENT = "upstash-monitor"
 _LEAST = timedelta(seconds=0.1)
 _NEXT_ADDRESS_AFTER_SECONDS = 0.25
+_MOST_INTERIM_ANSWERS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,16 +269,33 @@ def _adapter(connections: _Connections) -> HTTPAdapter:
 
 
 def _pools(connections: _Connections) -> dict[str, type[HTTPConnectionPool]]:
+    from http.client import HTTPException, HTTPResponse
+
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class FinalResponse(HTTPResponse):
+        """The final answer. http.client passes over 100 alone, and takes another 1xx (103 Early Hints) for it."""
+
+        def begin(self) -> None:
+            for _ in range(_MOST_INTERIM_ANSWERS):
+                super().begin()
+                if self.status >= 200:
+                    return
+                self.headers = self.msg = None  # type: ignore[assignment]  # what it is before the first begin()
+            raise HTTPException("interim answers without end")
 
     # `_new_conn` is urllib3's own affair, and the only place where a connection can be made for both kinds, before
     # TLS: a test says when it has moved.
     class Plain(HTTPConnection):
+        response_class = FinalResponse
+
         def _new_conn(self) -> socket.socket:
             return connections.open(self)
 
     class Encrypted(HTTPSConnection):
+        response_class = FinalResponse
+
         def _new_conn(self) -> socket.socket:
             return connections.open(self)
 

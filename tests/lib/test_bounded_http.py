@@ -384,3 +384,26 @@ def test_no_password_is_sent_that_nobody_asked_for(
     first, second = host.requests
     assert "authorization" not in first.headers
     assert second.headers["authorization"] == f"Basic {base64.b64encode(b'ann:p@ss').decode()}"
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
+        b"HTTP/1.1 199 Odd\r\n\r\n",
+    ],
+)
+def test_an_interim_answer_is_not_taken_for_the_answer(interim: bytes) -> None:
+    """Else a message that arrived would be called refused."""
+    with raw_server(interim + b"HTTP/1.1 200 OK\r\nx-mark: last\r\ncontent-length: 2\r\n\r\nok") as port:
+        answer = ask("GET", f"http://127.0.0.1:{port}/", timeout=LONG)
+    assert (answer.status, answer.body, answer.headers["x-mark"]) == (200, "ok", "last")
+    assert "link" not in answer.headers
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 11])
+def test_interim_answers_alone_are_no_answer(answer: bytes) -> None:
+    """So it is tried again, as after any trouble of the network. Without an end they are not read for ever."""
+    with raw_server(answer) as port:
+        assert no_answer(f"http://127.0.0.1:{port}/") in ("no HTTP answer came back", "no connection")
