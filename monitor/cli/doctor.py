@@ -189,10 +189,10 @@ def show(console: Console, layers: LayerResults, verdict: Verdict) -> None:
 
 
 def channels_in_trouble(settings: Settings) -> tuple[ChannelState, ...]:
-    """The channels that are broken or confirm nothing, as the history file has it; none where there is no file."""
+    """The channels that are in trouble, as the history file has it; none where there is no file."""
     try:
         with open_archive(settings, clock=now_utc) as archive:
-            return tuple(one for one in archive.channels() if one.broken_since or one.unconfirmed_since)
+            return tuple(one for one in archive.channels() if one.trouble)
     except RefusedFileError:
         return ()
 
@@ -205,7 +205,7 @@ def show_channels(console: Console, channels: Sequence[ChannelState]) -> None:
     table = Table.grid(padding=(0, 2, 0, 0), expand=False)
     for one in channels:
         state, since = _trouble_of(one)
-        symbol, word, style = _SYMBOLS[LayerState.FAILED if one.broken_since else LayerState.UNKNOWN]
+        symbol, word, style = _SYMBOLS[LayerState.UNKNOWN if one.is_ok else LayerState.FAILED]
         told = f"{state} since {format_time(since)}: {one.reason}"
         table.add_row(Text(symbol if symbols else word, style=style), Text(one.name), Text(told))
     console.print(Text("channels", style="bold"))
@@ -221,11 +221,9 @@ def channel_to_json(channel: ChannelState) -> dict[str, Any]:
 
 
 def _trouble_of(channel: ChannelState) -> tuple[str, datetime]:
-    if channel.broken_since is not None:
-        return "broken", channel.broken_since
-    if channel.unconfirmed_since is None:
+    if channel.trouble is None:
         raise ValueError(f"{channel.name} is in no trouble")
-    return "unconfirmed", channel.unconfirmed_since
+    return channel.trouble
 
 
 def diagnosis_to_json(layers: LayerResults, verdict: Verdict) -> dict[str, Any]:

@@ -191,6 +191,11 @@ def build(
     store.begin(
         databases={database.name for database in settings.databases},
         destinations={channel.name: _destination(channel) for channel in channels_of(settings)},
+        credentials={
+            channel.name: channel.bot_token.reveal()
+            for channel in channels_of(settings)
+            if isinstance(channel, TelegramSettings)
+        },
         left_out=[part.name.removeprefix("channel ") for part in settings.unusable],
     )
     if notify_unwritable:

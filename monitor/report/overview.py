@@ -46,6 +46,11 @@ DAYS_SHOWN = 90
 _PAST_INCIDENTS = 8
 # The row of a database that was never checked: there is none of that number.
 _NO_ROW = 0
+_TROUBLES = {
+    "broken": "is broken",
+    "unreachable": "could not be probed",
+    "unconfirmed": "confirms no message",
+}
 # The channel where the settings have none.
 _THE_LOG = "log"
 # Reading 89 days takes some milliseconds for each database, and a page may be asked for every second.
@@ -200,21 +205,19 @@ class Archive:
                     for name in self._watched
                 ),
                 notifications={**zeros, **delivery_counts(connection)},
-                channel_is_ok={one.name: one.broken_since is None for one in self._channel_states(connection)},
+                channel_is_ok={one.name: one.is_ok for one in self._channel_states(connection)},
                 outbox_pending=messages_pending(connection),
                 region=self._settings.region or "",
             )
         )
 
     def channel_troubles(self) -> tuple[str, ...]:
-        """A line for each channel or other part that cannot be used, is broken, or confirms nothing."""
+        """A line for each channel in trouble, and for each other part that cannot be used."""
         lines: list[str] = []
         for one in self.channels():
-            if one.broken_since is not None:
-                lines.append(f"channel {one.name} is broken since {format_time(one.broken_since)}: {one.reason}")
-            elif one.unconfirmed_since is not None:
-                since = format_time(one.unconfirmed_since)
-                lines.append(f"channel {one.name} confirms no message since {since}: {one.reason}")
+            if one.trouble is not None:
+                state, since = one.trouble
+                lines.append(f"channel {one.name} {_TROUBLES[state]} since {format_time(since)}: {one.reason}")
         return (*(f"{part.name}: {part.mistake}" for part in self._settings.unusable), *lines)
 
     def channels(self) -> tuple[ChannelState, ...]:

@@ -29,7 +29,7 @@ from monitor.store.file.document import StateDocument
 from monitor.store.file.reserve import ROOM, Reserve
 from monitor.store.file.resilient import FileTrouble, ResilientFile
 from monitor.store.tables import channel_changes, deliveries, incidents, outbox, recording
-from monitor.store.tables.channels import ChannelState, channel_states
+from monitor.store.tables.channels import ChannelState, channel_states, note_credential
 from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.tables.note import note_of_memory, take_up
 from monitor.store.tables.outbox import Known
@@ -39,6 +39,7 @@ from monitor.store.tables.times import latest_time, move_times
 
 Judge = Callable[[IncidentState, int], Transition]
 T = TypeVar("T")
+NO_CREDENTIALS: Mapping[str, str] = {}
 # Checks that memory holds while the file cannot be written, at some hundred bytes each.
 _MOST_IN_MEMORY = 100_000
 _CLOCK_STEP = timedelta(seconds=2)
@@ -253,11 +254,17 @@ class Store:
         self._do(work)
 
     def begin(
-        self, *, databases: Container[str], destinations: Mapping[str, str], left_out: Collection[str] = ()
+        self,
+        *,
+        databases: Container[str],
+        destinations: Mapping[str, str],
+        credentials: Mapping[str, str] = NO_CREDENTIALS,
+        left_out: Collection[str] = (),
     ) -> None:
         """Bring what is remembered in line with the settings, at the start of whatever checks and delivers.
 
-        `databases` are the names of all that are configured, `destinations` say where each channel's messages go.
+        `databases` are the names of all that are configured, `destinations` say where each channel's messages go,
+        `credentials` what opens a channel where that is not in its destination.
         Channels that are `left_out` because of a mistake keep what waits for them.
         Incidents of other databases end as unwatched; what waits for other channels is given up; each channel is
         told of the open incidents that it never heard of. What waits for a later attempt is due now: a restart
@@ -284,6 +291,7 @@ class Store:
                     connection, channel, destinations[channel], now, route
                 ):
                     lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
+                note_credential(connection, channel, credentials.get(channel, ""))
             outbox.retry_now(connection)
             hold_quiet(connection, self._maintenance)
             return lines
@@ -295,7 +303,13 @@ class Store:
             self._note(None)
         self._note_memory()
         # Memory may know nothing of a file that could not even be read.
-        self._begin_again = partial(self.begin, databases=databases, destinations=destinations, left_out=left_out)
+        self._begin_again = partial(
+            self.begin,
+            databases=databases,
+            destinations=destinations,
+            credentials=credentials,
+            left_out=left_out,
+        )
         if not self.is_in_memory:
             self._begin_again = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from time import monotonic
 
@@ -403,6 +403,32 @@ def test_a_channel_that_stays_out_of_reach_is_told_through_the_others_once(outbo
     outbox.deliver()
     [told] = outbox.read("slack")
     assert told.startswith("upstash-monitor: the channel telegram could not be reached 3 times in a row")
+
+
+def test_a_channel_out_of_reach_is_marked_from_its_first_probe(outbox: OutboxSetup) -> None:
+    """Since when and why, through a restart, until a probe or a message gets through. A refusal counts more."""
+
+    def trouble() -> tuple[str, datetime] | None:
+        asyncio.run(outbox.deliverer().probe("telegram"))
+        return outbox.store.channel_states()["telegram"].trouble
+
+    outbox.inbox.telegram_fault = MessagingFault.DOWN
+    assert trouble() == ("unreachable", START)
+    assert outbox.store.channel_states()["telegram"].reason
+    outbox.now += MINUTE
+    outbox.restart()
+    assert trouble() == ("unreachable", START)
+    outbox.inbox.telegram_fault = MessagingFault.NONE
+    assert trouble() is None
+    outbox.inbox.telegram_fault = MessagingFault.DOWN
+    assert trouble() == ("unreachable", START + MINUTE)
+    outbox.inbox.telegram_fault = MessagingFault.NONE
+    outbox.checks(BAD, BAD)
+    assert outbox.store.channel_states()["telegram"].trouble is None
+    outbox.inbox.telegram_refusal = TelegramRefusedError("chat not found")
+    assert trouble() == ("broken", outbox.now)
+    outbox.inbox.telegram_refusal, outbox.inbox.telegram_fault = None, MessagingFault.DOWN
+    assert trouble() == ("broken", outbox.now)
 
 
 def test_a_probe_that_is_fine_does_not_hide_that_messages_are_refused(outbox: OutboxSetup) -> None:

@@ -304,3 +304,46 @@ def test_a_start_on_a_file_that_cannot_even_be_read_is_made_up_for(
     setup.checks(REJECTED)
     assert "1 ongoing" in setup.deliver("pager")
     assert "1 ongoing" not in setup.deliver("slack")
+
+
+def test_another_bot_in_the_same_chat_has_nothing_of_the_old_one(setup: StoreSetup) -> None:
+    """Neither its wait nor its mark: Telegram's limits are a bot's own. The chat hears nothing twice."""
+
+    def restart_with(token: str) -> None:
+        setup.store.begin(
+            databases=setup.databases, destinations=setup.destinations, credentials={"telegram": token}
+        )
+
+    def answer(status: DeliveryStatus, retry_after: timedelta | None = None) -> None:
+        delivery = setup.store.claim("telegram", setup.now)
+        assert delivery is not None
+        result = DeliveryResult(status=status, detail="no", retry_after=retry_after)
+        setup.store.acknowledge_delivery(delivery, result, setup.now, 0.0)
+
+    restart_with("1:first")
+    setup.checks(REJECTED, REJECTED)
+    answer(DeliveryStatus.RETRY, timedelta(hours=8))
+    restart_with("1:first")
+    assert setup.deliver("telegram") == []
+    restart_with("2:second")
+    answer(DeliveryStatus.PERMANENT)
+    assert setup.store.channel_states()["telegram"].trouble is not None
+    restart_with("3:third")
+    assert setup.store.channel_states()["telegram"].trouble is None
+    assert setup.deliver("telegram") == ["1 opened"]
+    restart_with("4:fourth")
+    assert setup.deliver("telegram") == []
+    assert setup.shell("SELECT length(credential) FROM channel WHERE name = 'telegram'") == [(2,)]
+
+
+def test_another_webhook_does_not_keep_the_wait_of_the_old_one(setup: StoreSetup) -> None:
+    setup.checks(REJECTED, REJECTED)
+    delivery = setup.store.claim("slack", setup.now)
+    assert delivery is not None
+    wait = DeliveryResult(status=DeliveryStatus.RETRY, detail="429", retry_after=timedelta(hours=8))
+    setup.store.acknowledge_delivery(delivery, wait, setup.now, 0.0)
+    restart(setup)
+    assert setup.deliver("slack") == []
+    setup.destinations["slack"] = "https://example.com/another"
+    restart(setup)
+    assert setup.deliver("slack") == ["1 opened"]

@@ -27,6 +27,9 @@ ADDED_SINCE = (
     ("outbox", "not_before_ms"),
     ("outbox", "held_for"),
     ("outbox", "held_with"),
+    ("channel", "unreachable_ms"),
+    ("channel", "unreachable_reason"),
+    ("channel", "credential"),
 )
 # What is unstable is over after half of `flapping.within`.
 LONG_FINE = [OK] * 11

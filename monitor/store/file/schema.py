@@ -146,6 +146,9 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE outbox ADD COLUMN held_with INTEGER;\n",
     "CREATE TABLE silence (id INTEGER PRIMARY KEY AUTOINCREMENT, databases TEXT NOT NULL,"
     " from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL);\n",
+    "ALTER TABLE channel ADD COLUMN unreachable_ms INTEGER;\n"
+    "ALTER TABLE channel ADD COLUMN unreachable_reason TEXT;\n"
+    "ALTER TABLE channel ADD COLUMN credential BLOB;\n",
 )
 
 

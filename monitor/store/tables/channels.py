@@ -13,18 +13,39 @@ from monitor.alerts.retry_policy import LONG_WAIT, ChatMove
 from monitor.lib.times import from_ms_or_none, to_ms
 from monitor.store.errors import reading
 
-_CHANNEL_COLUMNS = "name, broken_ms, unconfirmed_ms, reason, chat_id_before, chat_id"
+_CHANNEL_COLUMNS = (
+    "name, broken_ms, unconfirmed_ms, reason, unreachable_ms, unreachable_reason, chat_id_before, chat_id"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelState:
-    """What is remembered of a channel: since when it is broken or unconfirmed, why, and how its chat moved."""
+    """What is remembered of a channel: since when it is in which trouble, why, and how its chat moved.
+
+    `unreachable_since`: its probes get no answer that could tell whether a message would arrive.
+    """
 
     name: str
     broken_since: datetime | None = None
+    unreachable_since: datetime | None = None
     unconfirmed_since: datetime | None = None
     reason: str = ""
     move: ChatMove | None = None
+
+    @property
+    def trouble(self) -> tuple[str, datetime] | None:
+        """`broken`, `unreachable` or `unconfirmed`, the worst of them, and since when; `reason` is its own."""
+        found = (
+            ("broken", self.broken_since),
+            ("unreachable", self.unreachable_since),
+            ("unconfirmed", self.unconfirmed_since),
+        )
+        return next(((state, since) for state, since in found if since is not None), None)
+
+    @property
+    def is_ok(self) -> bool:
+        """False while a message would not arrive, as far as is known."""
+        return self.broken_since is None and self.unreachable_since is None
 
 
 def channel_states(connection: sqlite3.Connection) -> dict[str, ChannelState]:
@@ -43,13 +64,28 @@ def read_channel(connection: sqlite3.Connection, name: str) -> ChannelState:
 def mark_broken(connection: sqlite3.Connection, channel: str, reason: str, now: datetime) -> bool:
     """True when the channel was not broken before."""
     remember(connection, channel, reason=reason)
+    mark_reached(connection, channel)
     sql = "UPDATE channel SET broken_ms = ? WHERE name = ? AND broken_ms IS NULL"
     return bool(connection.execute(sql, (to_ms(now), channel)).rowcount)
+
+
+def mark_unreachable(connection: sqlite3.Connection, channel: str, reason: str, now: datetime) -> None:
+    """It keeps the time since when. What is known to be broken stays that: to be out of reach refutes nothing."""
+    if not is_broken(connection, channel):
+        remember(connection, channel, unreachable_reason=reason)
+        sql = "UPDATE channel SET unreachable_ms = ? WHERE name = ? AND unreachable_ms IS NULL"
+        connection.execute(sql, (to_ms(now), channel))
+
+
+def mark_reached(connection: sqlite3.Connection, channel: str) -> None:
+    sql = "UPDATE channel SET unreachable_ms = NULL, unreachable_reason = NULL WHERE name = ?"
+    connection.execute(sql, (channel,))
 
 
 def mark_recovered(connection: sqlite3.Connection, channel: str) -> bool:
     """True when the channel was broken before."""
     was_broken = is_broken(connection, channel)
+    mark_reached(connection, channel)
     sql = "UPDATE channel SET broken_ms = NULL, unconfirmed_ms = NULL, reason = NULL WHERE name = ?"
     connection.execute(sql, (channel,))
     return was_broken
@@ -79,13 +115,14 @@ def blocked_until(connection: sqlite3.Connection, channel: str) -> datetime | No
 
 
 def _channel_state(*columns: Any) -> ChannelState:
-    name, broken, unconfirmed, reason, old, new = columns
+    name, broken, unconfirmed, reason, unreachable, unreachable_reason, old, new = columns
     with reading("the state of a channel"):
         return ChannelState(
             name=name,
             broken_since=from_ms_or_none(broken),
+            unreachable_since=from_ms_or_none(unreachable),
             unconfirmed_since=from_ms_or_none(unconfirmed),
-            reason=reason or "",
+            reason=(unreachable_reason if unreachable is not None else reason) or "",
             move=ChatMove(old_chat_id=old, new_chat_id=new) if old and new else None,
         )
 
@@ -106,10 +143,30 @@ def note_destination(connection: sqlite3.Connection, channel: str, destination: 
     row = connection.execute("SELECT salt, fingerprint FROM channel WHERE name = ?", (channel,)).fetchone()
     salt, known = row or (None, None)
     salt = salt if isinstance(salt, bytes) else secrets.token_bytes(16)
-    fingerprint = hashlib.blake2b(destination.encode("utf-8", "surrogatepass"), key=salt, digest_size=2).digest()
+    fingerprint = _fingerprint(destination, salt)
     if fingerprint == known:
         return False
     if known is not None:
         connection.execute("DELETE FROM channel WHERE name = ?", (channel,))
     remember(connection, channel, salt=salt, fingerprint=fingerprint)
     return known is not None
+
+
+def note_credential(connection: sqlite3.Connection, channel: str, credential: str) -> None:
+    """Note what opens the channel, kept as its destination is (which must be noted before).
+
+    With another one than before, what the old one met counts no more: that it was refused, that its probes got no
+    answer, and the wait that it was asked for. Telegram's limits are a bot's own.
+    """
+    sql = "SELECT salt, credential FROM channel WHERE name = ?"
+    salt, known = connection.execute(sql, (channel,)).fetchone()
+    fingerprint = _fingerprint(credential, salt)
+    if known is not None and fingerprint != known:
+        mark_recovered(connection, channel)
+        sql = "UPDATE channel SET blocked_ms = NULL, blocked_until_ms = NULL WHERE name = ?"
+        connection.execute(sql, (channel,))
+    remember(connection, channel, credential=fingerprint)
+
+
+def _fingerprint(secret: str, salt: bytes) -> bytes:
+    return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), key=salt, digest_size=2).digest()

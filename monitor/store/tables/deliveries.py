@@ -89,8 +89,8 @@ def note_probe(
 ) -> DeliveryEffect:
     """Note what a channel answered when it was probed without a message.
 
-    It is broken after a refusal. A mark of being broken goes when nothing waits that could show it better; else
-    what waits is due, and shows it.
+    It is broken after a refusal, and unreachable after no answer. A mark of being broken goes when nothing waits
+    that could show it better; else what waits is due, and shows it.
     """
     if result.move is not None:
         channels.remember(
@@ -98,6 +98,10 @@ def note_probe(
         )
     if result.status is DeliveryStatus.PERMANENT:
         return DeliveryEffect(broke=channels.mark_broken(connection, channel, result.detail, now))
+    if result.status is DeliveryStatus.RETRY:
+        channels.mark_unreachable(connection, channel, result.detail, now)
+        return DeliveryEffect()
+    channels.mark_reached(connection, channel)
     if result.status is not DeliveryStatus.CONFIRMED or not channels.is_broken(connection, channel):
         return DeliveryEffect()
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {FREE}", (channel,))

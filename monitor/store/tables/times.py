@@ -18,7 +18,7 @@ _COLUMNS = (
     ("incident_state", ("checked_ms",), "TRUE"),
     ("incident", ("opened_ms", "notified_ms", "acknowledged_ms"), "closed_ms IS NULL"),
     ("outbox", ("created_ms", "tried_ms", "due_ms", "not_before_ms"), _WAITING),
-    ("channel", ("broken_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
+    ("channel", ("broken_ms", "unreachable_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
     ("connectivity_host", ("answered_ms",), "TRUE"),
     ("silence", ("from_ms", "until_ms"), "TRUE"),
 )
