@@ -92,6 +92,32 @@ def test_what_memory_opened_and_closed_again_is_not_told_again_after_a_kill(setu
     assert setup.store.incidents() == []
 
 
+def test_what_memory_opened_and_closed_again_is_told_after_a_kill_to_who_was_away(setup: StoreSetup) -> None:
+    """In one message, once: of the first time it heard the end, so nothing else would show that it missed this."""
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+        setup.deliver("slack")
+        assert setup.checks(*LONG_FINE) == ["closed"]
+        setup.deliver("slack")
+    setup.restart_after_a_kill()
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], ["1 missed"])
+    setup.restart_after_a_kill()
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], [])
+
+
+def test_what_was_away_all_along_hears_of_it_in_one_message(tmp_path: Path) -> None:
+    """The first opening and end wait in the file; memory saw it open and end again."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    setup.checks(REJECTED, REJECTED, OK, OK)
+    setup.deliver("slack")
+    with locked(setup.path):
+        setup.checks(REJECTED, REJECTED, *LONG_FINE)
+    setup.restart_after_a_kill()
+    assert setup.deliver("telegram") == ["1 missed"]
+    assert setup.deliver("slack") == ["1 missed"]
+    setup.store.close()
+
+
 def test_whoever_did_not_hear_the_whole_of_it_hears_that_it_opens(tmp_path: Path) -> None:
     """What memory opened and closed, untold to one channel, opens again before that is told as missed."""
     setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)

@@ -163,7 +163,8 @@ def _take_up(
         for channel, kinds in one.told.items():
             for kind in kinds:
                 _note_delivered(connection, replace(notification, kind=kind), channel, now)
-        if is_over and known is None:
+        # The file knows of no beginning that those who were away still lack the end of.
+        if is_over and (known is None or known[1].closed_at is not None):
             others = [channel for channel in receivers(notification, channels, routes) if channel not in one.told]
             enqueue(connection, notification, others)
         what = "is over" if is_over else "goes on"
