@@ -72,6 +72,7 @@ class Connectivity:
         self._hosts = frozenset(hosts)
         self._wait_for_network = wait_for_network
         self._in_vain_since: datetime | None = None
+        self._was_reached = False
         self._probe = probe
         self._store = store
         self._store_thread = store_thread
@@ -96,7 +97,7 @@ class Connectivity:
         await asyncio.wait({trying}, timeout=within.total_seconds())
         reached = trying.result() if trying.done() else frozenset[str]()
         if reached:
-            self._in_vain_since = None
+            self._was_reached = True
             await self._store_thread.run(self._store.record_connectivity, reached, now)
         elif self._in_vain_since is None:
             self._in_vain_since = now
@@ -108,12 +109,18 @@ class Connectivity:
         return bool(heard & self._hosts)
 
     def may_come_yet(self, now: datetime) -> bool:
-        """True while nothing at all was reached for less than `wait_for_network`: ours may be starting too."""
-        return self._in_vain_since is not None and now - self._in_vain_since < self._wait_for_network
+        """True while nothing at all was reached since the start, for less than `wait_for_network`: ours may be
+        starting too. One that has been there is not starting: another database's being fine excuses nothing.
+        """
+        return (
+            not self._was_reached
+            and self._in_vain_since is not None
+            and now - self._in_vain_since < self._wait_for_network
+        )
 
     def refresh(self, now: datetime) -> None:
         """While the network is there, see twice a day which hosts answer at all; in the background."""
-        self._in_vain_since = None
+        self._was_reached = True
         last = self._refreshed_at
         if not self._hosts or (last is not None and timedelta(0) <= now - last < _REFRESH_AFTER):
             return

@@ -57,8 +57,8 @@ class CycleSetup:
         self.store_thread = StoreThread()
         self._url, self._hosts, self._slow, self._wait_for_network = url, connectivity, slow, wait_for_network
 
-    async def turns(self, count: int = 1, *, token: str = TOKEN) -> list[CycleResult]:
-        connectivity = Connectivity(
+    def connectivity(self) -> Connectivity:
+        return Connectivity(
             self._hosts,
             probe=ConnectivityProbe(self._hosts),
             store=self.store,
@@ -66,6 +66,11 @@ class CycleSetup:
             clock=lambda: self.now,
             wait_for_network=self._wait_for_network,
         )
+
+    async def turns(
+        self, count: int = 1, *, token: str = TOKEN, connectivity: Connectivity | None = None
+    ) -> list[CycleResult]:
+        connectivity = connectivity or self.connectivity()
         cycle = Cycle(
             DatabaseSettings(
                 name="main",
@@ -224,6 +229,29 @@ def test_a_network_that_comes_within_five_minutes_is_no_incident(upstash: Upstas
     upstash.fault = UpstashFault.NONE
     assert setup.check(2) == [Outcome.OK] * 2
     assert setup.store.incidents(closed_too=True) == []
+    setup.close()
+
+
+def test_a_network_that_was_there_is_not_taken_for_one_that_is_starting(
+    upstash: UpstashStandIn, path: Path
+) -> None:
+    """Behind a firewall that lets only Upstash through, each check of a database that is fine began the five
+    minutes anew, and an outage of another one was called offline for ever."""
+    with connectivity_host() as host:
+        pass
+    setup = CycleSetup(path, upstash.url, connectivity=(host,), wait_for_network=timedelta(minutes=5))
+
+    async def outcomes() -> list[Outcome]:
+        """One database is fine before each check of the other."""
+        connectivity = setup.connectivity()
+        found = []
+        for fault in (UpstashFault.NONE, UpstashFault.REFUSE) * 2:
+            upstash.fault = fault
+            [turn] = await setup.turns(connectivity=connectivity)
+            found.append(turn.check.outcome)
+        return found
+
+    assert asyncio.run(outcomes()) == [Outcome.OK, Outcome.CONNECTION_REFUSED] * 2
     setup.close()
 
 
