@@ -21,7 +21,7 @@ Trouble = Callable[[ExaminedDatabase, ExitStack], object]
 AFTER = {layer: REST_LAYERS[number + 1 :] for number, layer in enumerate(REST_LAYERS)}
 AFTER[Layer.LOOKUP] += (Layer.WORKER,)
 # Each test waits this long for what hangs; what does not must be done by then, on a busy machine too.
-SHORT = timedelta(seconds=1.5)
+SHORT = timedelta(seconds=2)
 ELSEWHERE = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
 
 
