@@ -87,7 +87,7 @@ def settings_for(made: StandIns, folder: Path, *, pace: float) -> Settings:
     """What `run` would read from config.yaml. Intervals and timeouts go with `pace`, and no rule takes time."""
     usual = {
         "interval": timedelta(seconds=max(1.0, pace)),
-        "timeout": timedelta(seconds=round(max(0.5, pace), 1)),
+        "timeout": timedelta(seconds=round(max(1.0, pace), 1)),
     }
     telegram = {
         "bot_token": made.messaging.bot_token,
