@@ -164,7 +164,6 @@ def _message(message: MessageRecord) -> str:
 def _untried(hold: Hold | None) -> str:
     if hold is None:
         return "waits, not tried yet"
-    reason = _HOLDS.get(hold.reason, f"for {hold.reason.value}")
     number = "" if hold.with_incident is None else f" with incident {hold.with_incident}"
     until = format_time(hold.until) if hold.reason.is_quiet else f"{hold.until:%H:%M:%S}"
-    return f"held until {until}, {reason}{number}"
+    return f"held until {until}, {_HOLDS[hold.reason]}{number}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from monitor.lib.times import to_ms
 from monitor.store.file.open import open_memory
-from monitor.store.file.salvage import STATE_TABLES, replay, tidy
+from monitor.store.file.salvage import NUMBERED_TABLES, STATE_TABLES, replay, tidy
 from monitor.store.file.schema import MIGRATIONS
 from monitor.store.tables.outbox import WAITING
 
@@ -44,7 +44,7 @@ _WHERE = {name: "TRUE" for name in STATE_TABLES if name != "gap"} | {
     "outbox": _MESSAGES,
     "connectivity_host": "answered_ms > :since",
     "silence": "until_ms > :since",
-    "sqlite_sequence": "name IN ('incident', 'outbox', 'silence')",
+    "sqlite_sequence": f"name IN {NUMBERED_TABLES}",
 }
 
 
@@ -112,7 +112,7 @@ class StateDocument:
             for name, table in self._tables.items():
                 _insert(memory, name, table["columns"], table["rows"])
             # After a number that is the largest SQLite has, nothing could be added any more.
-            for name in ("incident", "outbox", "silence"):
+            for name in NUMBERED_TABLES:
                 memory.execute(f"DELETE FROM {name} WHERE id NOT BETWEEN 1 AND {_LARGEST_ID}")
             memory.execute(f"DELETE FROM sqlite_sequence WHERE seq NOT BETWEEN 0 AND {_LARGEST_ID}")
             tidy(memory)

@@ -45,6 +45,8 @@ STATE_TABLES = (
     "silence",
     "sqlite_sequence",
 )
+# Their rows are known by a number that is given once.
+NUMBERED_TABLES = ("incident", "outbox", "silence")
 
 Read = Callable[[sqlite3.Connection, Any], object]
 # How a row is read back, by the column that names it.
@@ -155,10 +157,7 @@ def _rows(source: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
 
 
 def _delete_unreadable(memory: sqlite3.Connection) -> None:
-    memory.execute(
-        "DELETE FROM sqlite_sequence WHERE name NOT IN ('incident', 'outbox', 'silence')"
-        " OR typeof(seq) <> 'integer'"
-    )
+    memory.execute(f"DELETE FROM sqlite_sequence WHERE name NOT IN {NUMBERED_TABLES} OR typeof(seq) <> 'integer'")
     for table, (key, read) in _READERS.items():
         for (number,) in memory.execute(f"SELECT {key} FROM {table}").fetchall():
             try:
@@ -234,9 +233,9 @@ def _copy(insert: str, rows: Sequence[tuple[Any, ...]], target: sqlite3.Connecti
 
 
 def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Numbers once given to an incident or an outbox message are not given again, whatever happened to its row."""
+    """Numbers that were given once are not given again, whatever happened to the row."""
     for name, last in source.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
-        if name not in ("incident", "outbox", "silence") or not isinstance(last, int):
+        if name not in NUMBERED_TABLES or not isinstance(last, int):
             continue
         known = target.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
         if known is None:
