@@ -40,6 +40,11 @@ OVERFLOW = """
 [...document.querySelectorAll("body *")].filter((element) => !element.closest(".scroll") && !element.closest("svg")
   && element.getBoundingClientRect().right > innerWidth + 0.5).map((element) => element.outerHTML.slice(0, 80))
 """
+# Figures and times that are broken over two lines.
+BROKEN = """
+[...document.querySelectorAll("main .figure, main time")]
+  .filter((element) => element.getClientRects().length > 1).map((element) => element.innerText)
+"""
 
 
 def axe(page: Page, **options: Any) -> list[str]:
@@ -57,6 +62,7 @@ def assert_fits_and_shuts_nobody_out(page: Page, url: str, name: str) -> None:
         page.resize(width, 900)
         assert page.run("document.documentElement.scrollWidth") == width
         assert page.run(OVERFLOW) == []
+        assert page.run(BROKEN) == []
         for scheme in SCHEMES:
             page.prefer(scheme)
             page.screenshot(PICTURES / f"{name}-{width}-{scheme}.png")

@@ -252,3 +252,10 @@ def test_addresses_and_credentials_are_taken_out_of_details() -> None:
     assert len(text) <= 300
     assert Redactor()("WRONGPASS invalid or missing auth token") == "WRONGPASS invalid or missing auth token"
     assert Redactor(["db.example"])("no route to DB.example:443") == "no route to ***:443"
+
+
+def test_what_is_typed_as_it_stands_is_code() -> None:
+    """Backticks of our own texts are marks, on the page as in the documents; what is between them is escaped."""
+    found = PAGES.front([status(Outcome.TOKEN_MALFORMED, cause=Outcome.TOKEN_MALFORMED)], NOW)
+    assert "no <code>Bearer</code> and" in found
+    assert "`" not in found

@@ -5,6 +5,7 @@ Foreign texts are escaped by the template engine in every place, and their addre
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -59,6 +60,7 @@ from monitor.web.pages.summary import (
 )
 
 REFRESH_SECONDS = 15
+_BACKTICKS = re.compile("`([^`]+)`")
 _FOLDER = Path(__file__).parent / "templates"
 
 
@@ -167,6 +169,12 @@ def _clean_text(value: Any) -> Any:
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _coded(text: str) -> Markup:
+    """A text of ours, in which backticks mark what is typed or written as it stands."""
+    parts = enumerate(_BACKTICKS.split(clean(text)))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in parts)
+
+
 def _bar(width: float, kind: str) -> Markup:
     """A horizontal bar beside a figure that says the same."""
     bar = Markup(
@@ -178,6 +186,7 @@ def _bar(width: float, kind: str) -> Markup:
 
 _FILTERS: dict[str, Callable[..., Any]] = {
     "causes": format_causes,
+    "coded": _coded,
     "pattern": lambda incident: pattern_words(incident.fails_for, incident.fails_every),
     "checks_failed": format_incident_checks,
     "unchecked": unchecked_words,
