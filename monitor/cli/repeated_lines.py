@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -12,14 +13,17 @@ if TYPE_CHECKING:
 _WINDOW_SECONDS = 60.0
 _MOST_PER_WINDOW = 6
 _MOST_LINES = 256
+# What differs each time in a line that is otherwise the same: how long it took, how often so far.
+_MEASURED = re.compile(r"\b\d[\d.,]* (?=(?:ms|s|min|h|d|so far)\b)")
 
 
 class RepeatedLines:
     """A filter for loguru. `clock` gives monotonic seconds.
 
     Of the same line (level, message, kind of exception) six are let through within a minute. The last of them says
-    that more are left out, and the first one after that minute how many were. Lines that differ in a figure are
-    different lines; at most 256 are remembered. The message of a record that is let through may be changed.
+    that more are left out, and the first one after that minute how many were. Lines that differ in a duration or
+    a count so far are the same line; in any other figure (an incident's, one in a name) they are not. At most 256
+    lines are remembered. The message of a record that is let through may be changed.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -30,7 +34,7 @@ class RepeatedLines:
     def __call__(self, record: Record) -> bool:
         error, now = record["exception"], self._clock()
         kind = error.type.__name__ if error is not None and error.type is not None else ""
-        line = (record["level"].name, record["message"], kind)
+        line = (record["level"].name, _MEASURED.sub("", record["message"]), kind)
         began, count = self._seen.get(line, (now, 0))
         if now - began < _WINDOW_SECONDS:
             left_out = 0

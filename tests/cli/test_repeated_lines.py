@@ -48,11 +48,29 @@ def test_a_line_is_written_a_few_times_a_minute(log: Log) -> None:
 
 
 def test_lines_that_differ_are_all_written(log: Log) -> None:
-    """Also those that differ only in a figure or in their level, however many there are."""
+    """Also those that differ only in a number or in their level, however many there are."""
     for number in range(2000):
-        logger.info("ok in {} ms", number)
-        logger.error("ok in {} ms", number)
+        logger.info("incident {} opened", number)
+        logger.error("incident {} opened", number)
     assert len(log()) == 4000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "main: a check was left out, the last one still runs ({} so far)",
+        "main: server error in {}.4 ms - HTTP 503",
+        "main: no check for {} min 4 s",
+        "slack: incident 7 opened not delivered: refused; it asks to wait {} s",
+    ],
+)
+def test_what_was_measured_or_counted_makes_no_other_line(log: Log, line: str) -> None:
+    """Else a check that fails each second, or a schedule that cannot be kept, is in no minute the same line."""
+    for number in range(1000):
+        logger.warning(line, number)
+    assert len(log()) == 6
+    logger.warning(line.replace("main", "db2").replace("7", "8"), 1)
+    assert len(log()) == 1
 
 
 def test_another_line_is_written_while_one_is_left_out(log: Log) -> None:
