@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,6 +104,30 @@ _WORDS = {
     sqlite3.SQLITE_LOCKED: "the file is locked by another process",
     sqlite3.SQLITE_IOERR: "the disk reports an error",
 }
+# What the system calls the same, and what SQLite calls an error of the disk or of opening though it is none.
+SYSTEM_WORDS = {
+    errno.EIO: "the disk reports an error",
+    errno.EUCLEAN: "its file system is damaged",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.ESTALE: "its network disk has gone",
+    errno.ENOTCONN: "its network disk has gone",
+}
+_MEND = "mend that"
+_MAKE_ROOM = "make room"
+_CHECK_DISK = "see in the system's log (dmesg) what the disk reports, and have it checked (fsck)"
+_REMEDIES = {
+    errno.EIO: _CHECK_DISK,
+    errno.EUCLEAN: _CHECK_DISK,
+    # A file system whose disk fails is made so by the system.
+    errno.EROFS: "see in the system's log (dmesg) whether an error made it so, and mount it writable",
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.ESTALE: "mount it again",
+    errno.ENOTCONN: "mount it again",
+}
+_REMEDIES_OF_SQLITE = {sqlite3.SQLITE_FULL: _MAKE_ROOM, sqlite3.SQLITE_IOERR: _CHECK_DISK}
 # Python's own complaint about a text that is not UTF-8; it comes without a code.
 _NOT_TEXT = "Could not decode to UTF-8"
 
@@ -135,6 +160,13 @@ def describe(error: sqlite3.Error | OSError | RefusedFileError) -> str:
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
     return _WORDS.get(_code(error), "the content is damaged")
+
+
+def remedy_for(error: sqlite3.Error | OSError | RefusedFileError) -> str:
+    """What to do about it, before words for where: `make room`."""
+    if isinstance(error, sqlite3.Error):
+        return _REMEDIES_OF_SQLITE.get(_code(error), _MEND)
+    return _REMEDIES.get(error.errno or 0, _MEND) if isinstance(error, OSError) else _MEND
 
 
 def _code(error: sqlite3.Error) -> int:

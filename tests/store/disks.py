@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import resource
 import sqlite3
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+# EXT4_IOC_SHUTDOWN, from the kernel's ext4.h.
+_EXT4_SHUTDOWN, _WITHOUT_FLUSH = 0x8004587D, 2
 
 
 @contextmanager
@@ -36,6 +41,29 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         pytest.skip("mounting a small disk takes root; SQLite's own page limit is tested without")
     try:
         yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True)
+
+
+@contextmanager
+def disk_that_fails(folder: Path, image: Path) -> Iterator[Callable[[], None]]:
+    """A file system of its own on that folder; the function breaks it off as the kernel does when a disk fails."""
+    folder.mkdir()
+    image.write_bytes(b"")
+    os.truncate(image, 4 * 1024 * 1024)
+    try:
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True)
+        _mount("-o", "loop", image, folder)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a disk takes root, mkfs.ext4 and a loop device")
+
+    def fail() -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.ioctl(descriptor, _EXT4_SHUTDOWN, struct.pack("I", _WITHOUT_FLUSH))
+        os.close(descriptor)
+
+    try:
+        yield fail
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True)
 

@@ -15,7 +15,7 @@ from monitor.store.errors import RefusedFileError
 from monitor.store.file.open import mistake_in
 from monitor.store.read_only import back_up, open_read_only
 from tests.store.conftest import StoreSetup
-from tests.store.disks import _mount, small_disk
+from tests.store.disks import _mount, disk_that_fails, make_read_only, small_disk
 
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
 LONG = timedelta(minutes=1)
@@ -125,3 +125,33 @@ def test_a_disk_without_an_inode_is_told_as_that(tmp_path: Path) -> None:
         assert not setup.in_memory()
         setup.store.close()
         assert setup.outcomes() == ["ok"] * 2
+
+
+def test_a_disk_that_fails_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """SQLite says no more than that the file cannot be opened, at the latest with the next start."""
+    with disk_that_fails(tmp_path / "disk", tmp_path / "image") as fail:
+        setup = StoreSetup(tmp_path / "disk" / "history.db")
+        setup.check(OK)
+        fail()
+        setup.check(OK)
+        assert setup.in_memory()
+        setup.restart_after_a_kill()
+        lines = [line for level, line in setup.logged if level == "ERROR"]
+        assert len(lines) == 2
+        for line in lines:
+            assert "(the disk reports an error)" in line
+            assert "Next: see in the system's log (dmesg) what the disk reports" in line
+        setup.store.close()
+
+
+def test_a_disk_that_was_made_read_only_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Which the system does by itself where a disk fails."""
+    with small_disk(tmp_path / "disk", "1m"):
+        setup = StoreSetup(tmp_path / "disk" / "history.db")
+        setup.store.close()
+        make_read_only(tmp_path / "disk")
+        setup.restart_after_a_kill()
+        [line] = [line for level, line in setup.logged if level == "ERROR" and "going on" in line]
+        assert "(the file system is read-only)" in line
+        assert "dmesg" in line
+        setup.store.close()

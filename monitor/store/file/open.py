@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from monitor.store.errors import Damage, damage_of, describe, naming_damage
+from monitor.store.errors import SYSTEM_WORDS, Damage, damage_of, describe, naming_damage
 from monitor.store.file.schema import prepare, refuse_others
 
 # Short, because checks and alerts go on from memory meanwhile; long enough for another process' transaction.
@@ -218,7 +218,7 @@ def _begin_private(path: Path) -> None:
 
 def _in_plain_words(error: OSError) -> OSError:
     """What the system says of a path, where a person would not know what it means."""
-    words = {
+    words = SYSTEM_WORDS | {
         errno.EACCES: "a folder on the way to it is closed to this user",
         errno.EEXIST: _FILE_FOR_FOLDER,
         errno.ELOOP: "links lead round in a circle",
@@ -231,21 +231,33 @@ def _in_plain_words(error: OSError) -> OSError:
 def reason_for(error: sqlite3.Error, path: Path) -> OSError | None:
     """Why SQLite could not use the file, where it only says that it could not; `None` where it says enough."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    reason = None
     try:
-        if code == sqlite3.SQLITE_IOERR:
-            # So it is to SQLite when its -shm finds no room (unixShmMap in os_unix.c).
-            return _reason_in_disk(path.parent)
-        return _reason_not_opened(path) if code == sqlite3.SQLITE_CANTOPEN else None
-    except OSError:  # the folder has gone
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            reason = _reason_not_opened(path)
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
+            return reason or _reason_in_disk(path.parent)
+    except FileNotFoundError:  # the folder has gone
         return None
+    except OSError as found:
+        return _in_plain_words(found)
+    return None
 
 
 def _reason_in_disk(folder: Path) -> OSError | None:
+    """Raises OSError for what the disk itself says. No room is an error of the disk to SQLite as well, when it is
+    for its -shm (unixShmMap in os_unix.c).
+    """
     disk = os.statvfs(folder)
     if disk.f_blocks and not disk.f_bavail:
         return OSError(errno.ENOSPC, "the disk is full")
     if disk.f_flag & os.ST_RDONLY:
         return OSError(errno.EROFS, "the file system is read-only")
+    # SQLite does not pass on what the system said.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"?")
+        file.flush()
+        os.fsync(file.fileno())
     return None
 
 

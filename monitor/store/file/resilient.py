@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from monitor.lib.text import one_line
 from monitor.lib.times import to_ms
-from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage
+from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage, remedy_for
 from monitor.store.file.open import (
     Identity,
     identity,
@@ -107,11 +107,11 @@ class ResilientFile:
             damage = damage_of(error) or self._damage_of_schema()
             if damage is None or self.is_in_memory:
                 raise
-            failed, reason = self._connection, describe(reason_for(error, self._path) or error)
+            failed, found = self._connection, reason_for(error, self._path) or error
         if damage is Damage.CORRUPT:
             self._connection = self._begin_anew(failed, self._identity)
         else:
-            self._connection = self._go_on_from_memory(self._salvaged(failed), damage, reason)
+            self._connection = self._go_on_from_memory(self._salvaged(failed), damage, found)
         return _transaction(self._connection, work, only_read=only_read)
 
     def move_times(self, by: timedelta) -> None:
@@ -155,7 +155,7 @@ class ResilientFile:
                 raise
             if damage is Damage.CORRUPT:
                 return self._begin_anew(None, found)
-            return self._go_on_from_memory(self._salvaged(None), damage, describe(error))
+            return self._go_on_from_memory(self._salvaged(None), damage, error)
 
     def _open_file(self) -> sqlite3.Connection:
         connection = open_file(self._path)
@@ -202,7 +202,7 @@ class ResilientFile:
             self._connection = self._written_back(memory)
         except _UNUSABLE as error:
             damage = damage_of(error) or Damage.UNWRITABLE
-            self._connection = self._go_on_from_memory(memory, damage, describe(error))
+            self._connection = self._go_on_from_memory(memory, damage, error)
             return
         self._log("WARNING", "the history file was moved or deleted; going on in a new one")
 
@@ -214,8 +214,9 @@ class ResilientFile:
             if identity(self._path) == found:
                 aside = set_aside(self._path, self._clock())
             fresh = self._replayed(memory)
-        except _UNUSABLE:
-            reason = "it is damaged and cannot be moved aside"
+        except _UNUSABLE as error:
+            number = error.errno if isinstance(error, OSError) else None
+            reason = OSError(number, f"it is damaged and cannot be moved aside: {describe(error)}")
             return self._go_on_from_memory(memory, Damage.UNWRITABLE, reason)
         if aside is not None:
             self._replay_rollups(aside, fresh)
@@ -244,11 +245,14 @@ class ResilientFile:
         ):  # what cannot be read is lost
             _transaction(fresh, lambda inside: salvage_rollups(damaged, inside, now_ms))
 
-    def _go_on_from_memory(self, memory: sqlite3.Connection, damage: Damage, reason: str) -> sqlite3.Connection:
-        text = f"the history file cannot be written ({reason}); going on from memory"
-        next_step = "Checks and alerts go on. Mend that, or set history.path to another file."
+    def _go_on_from_memory(
+        self, memory: sqlite3.Connection, damage: Damage, error: sqlite3.Error | OSError | RefusedFileError
+    ) -> sqlite3.Connection:
+        text = f"the history file cannot be written ({describe(error)}); going on from memory"
+        remedy = remedy_for(error)
+        next_step = f"Checks and alerts go on. {remedy.capitalize()}, or set history.path to another file."
         place = one_line(str(self._path), _LONGEST_SHOWN)
-        self._log("ERROR", f"{text}. Next: mend that at {place}, or set history.path to another file")
+        self._log("ERROR", f"{text}. Next: {remedy} at {place}, or set history.path to another file")
         self._outage = _Outage(
             damage=damage,
             tried_at=self._clock(),
