@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from monitor.checks import redis_errors
 from monitor.checks.error_texts import KNOWN_ERRORS, KnownError
 from monitor.checks.observation import Family, Outcome
 from monitor.config.settings import AlertSettings, InARow
@@ -147,8 +148,9 @@ def _entry(outcome: Outcome, profile: DatabaseProfile) -> Iterator[str]:
 def _texts(outcome: Outcome) -> Iterator[str]:
     """A table of the known texts of an outcome; those that differ in their beginning alone share a row."""
     rows: dict[tuple[str, str, str], list[str]] = {}
+    further = {f"ERR {text}" for text in redis_errors.TEXTS}
     for known in KNOWN_ERRORS:
-        if known.outcome is outcome:
+        if known.outcome is outcome and known.prefix not in further:
             words = " and ".join(f"*{word.replace('|', '* or *')}*" for word in known.words)
             facts = ", ".join(sorted(fact.value.replace("_", " ") for fact in known.facts))
             rows.setdefault((words, facts, known.source), []).append(_beginning(known))
@@ -156,6 +158,8 @@ def _texts(outcome: Outcome) -> Iterator[str]:
         yield "| error texts that begin with | and hold | tells more | known from |\n| --- | --- | --- | --- |"
     for (words, facts, source), beginnings in rows.items():
         yield f"| {', '.join(beginnings)} | {words} | {facts} | {source} |"
+    if outcome is Outcome.COMMAND_ERROR:
+        yield f"| `ERR`, and {len(further)} texts about the one command: `ERR syntax error`, … |  |  | Redis |"
     if rows:
         yield ""
 

@@ -12,11 +12,17 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from monitor.checks import redis_errors
 from monitor.checks.observation import Fact, Outcome
 
 _DOCS, _REPORT, _REDIS, _ASSUMED = "Upstash's docs", "reports", "Redis", "nobody; what it says is plain"
 
 _ALLOWED = "allowed|allowlist|allowlisted|whitelist|whitelisted"
+_SUSPENDED = "database|account|subscription|team"
+_USED_UP = "exceeded|reached|exhausted|limit|quota"
+_COMMANDS = "request|requests|command|commands"
+_RATE = "per second|per sec|per minute|ops/sec|commands/sec|requests/sec"
+_REST = "REST API|over REST|via REST|with REST|in REST"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,41 +68,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     _known("Unauthorised", Outcome.TOKEN_REJECTED, is_whole=True, source=_REPORT),
     _known("ERR invalid password", Outcome.TOKEN_REJECTED),  # before Redis 6
     _known("NOPERM", Outcome.PERMISSION_DENIED, source=_REPORT),
-    # The plan. A size stands before the quotas: its text speaks of a request and a limit too.
-    _known("ERR max", Outcome.COMMAND_ERROR, Fact.TOO_LARGE, words=("size", "exceeded"), source=_DOCS),
-    _known("", Outcome.SUSPENDED, Fact.BANDWIDTH, words=("suspended", "bandwidth"), source=_REPORT),
-    _known("", Outcome.SUSPENDED, words=("suspended",), source=_REPORT),
-    _known(
-        "ERR",
-        Outcome.QUOTA_EXCEEDED,
-        Fact.BANDWIDTH,
-        Fact.DAILY_LIMIT,
-        words=("daily", "bandwidth", "exceeded|reached|exhausted|limit|quota"),
-        source=_REPORT,
-    ),
-    _known(
-        "ERR",
-        Outcome.QUOTA_EXCEEDED,
-        Fact.BANDWIDTH,
-        words=("bandwidth", "exceeded|reached|exhausted|limit|quota"),
-        source=_REPORT,
-    ),
-    _known("ERR max", Outcome.RATE_LIMITED, words=("second|sec",), source=_REPORT),
-    _known("ERR", Outcome.QUOTA_EXCEEDED, Fact.DAILY_LIMIT, words=("daily", "limit|quota"), source=_DOCS),
-    _known("ERR max requests limit exceeded", Outcome.QUOTA_EXCEEDED, source=_DOCS),
-    _known(
-        "ERR",
-        Outcome.QUOTA_EXCEEDED,
-        words=("monthly", "request|requests|command|commands", "limit|quota"),
-        source=_REPORT,
-    ),
-    _known("ERR max", Outcome.QUOTA_EXCEEDED, words=("request|command|commands", "limit|quota"), source=_REPORT),
-    _known("ERR DB capacity quota exceeded", Outcome.CAPACITY_FULL, source=_DOCS),
-    _known("OOM", Outcome.CAPACITY_FULL),
-    _known("ERR max concurrent connections exceeded", Outcome.TOO_MANY_CONNECTIONS, source=_DOCS),
-    _known("ERR max", Outcome.TOO_MANY_CONNECTIONS, words=("connection|connections",), source=_REPORT),
-    _known("ERR max number of clients", Outcome.TOO_MANY_CONNECTIONS),
-    # The database's own passing state.
+    # The database's own passing state. Before the texts that are known by words anywhere in them.
     _known("LOADING", Outcome.UNAVAILABLE),
     _known("READONLY", Outcome.UNAVAILABLE),
     _known("MASTERDOWN", Outcome.UNAVAILABLE),
@@ -106,68 +78,55 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     _known("MISCONF", Outcome.UNAVAILABLE),
     _known("NOREPLICAS", Outcome.UNAVAILABLE),
     _known("NOTREADY", Outcome.UNAVAILABLE),  # a node of a cluster while slots move
+    # The plan. A size stands before the quotas: its text speaks of a request and a limit too.
+    _known("max", Outcome.COMMAND_ERROR, Fact.TOO_LARGE, words=("size", "exceeded"), source=_DOCS),
+    _known("", Outcome.SUSPENDED, Fact.BANDWIDTH, words=("suspended", _SUSPENDED, "bandwidth"), source=_REPORT),
+    _known("", Outcome.SUSPENDED, words=("suspended", _SUSPENDED), source=_REPORT),
+    _known("max", Outcome.RATE_LIMITED, words=(_RATE,), source=_REPORT),
+    _known(
+        "ERR",
+        Outcome.QUOTA_EXCEEDED,
+        Fact.BANDWIDTH,
+        Fact.DAILY_LIMIT,
+        words=("daily", "bandwidth", _USED_UP),
+        source=_REPORT,
+    ),
+    _known(
+        "ERR",
+        Outcome.QUOTA_EXCEEDED,
+        Fact.BANDWIDTH,
+        words=("bandwidth", _USED_UP),
+        source=_REPORT,
+    ),
+    _known("max daily", Outcome.QUOTA_EXCEEDED, Fact.DAILY_LIMIT, words=("limit|quota",), source=_DOCS),
+    _known("ERR", Outcome.QUOTA_EXCEEDED, Fact.DAILY_LIMIT, words=("daily", _COMMANDS, _USED_UP), source=_REPORT),
+    _known("max requests limit exceeded", Outcome.QUOTA_EXCEEDED, source=_DOCS),
+    _known("max monthly", Outcome.QUOTA_EXCEEDED, words=("limit|quota",), source=_REPORT),
+    _known("ERR", Outcome.QUOTA_EXCEEDED, words=("monthly", _COMMANDS, _USED_UP), source=_REPORT),
+    *(
+        _known(f"max {what} exceeded", Outcome.QUOTA_EXCEEDED, source=_REPORT)
+        for what in ("request limit", "commands limit", "command limit", "requests quota", "commands quota")
+    ),
+    _known("DB capacity quota exceeded", Outcome.CAPACITY_FULL, source=_DOCS),
+    _known("OOM", Outcome.CAPACITY_FULL),
+    _known("max concurrent connections exceeded", Outcome.TOO_MANY_CONNECTIONS, source=_DOCS),
+    _known("max", Outcome.TOO_MANY_CONNECTIONS, words=("connections", _USED_UP), source=_REPORT),
+    _known("max number of clients", Outcome.TOO_MANY_CONNECTIONS),
     # An allowlist; before 401 is asked, which would call it a matter of the token.
     _known("", Outcome.ACCESS_DENIED, words=("ip|ips", "not", _ALLOWED), source=_ASSUMED),
     _known("DENIED", Outcome.ACCESS_DENIED, words=("protected mode",)),  # from other machines, without a password
     # What is wrong with the one command that was sent.
     _known("ERR string exceeds maximum allowed size", Outcome.COMMAND_ERROR, Fact.TOO_LARGE),
     _known("ERR Command is not available", Outcome.COMMAND_ERROR, Fact.NOT_OVER_REST, source=_REPORT),
-    _known("ERR", Outcome.COMMAND_ERROR, Fact.NOT_OVER_REST, words=("command", "not", "REST"), source=_REPORT),
+    _known("ERR", Outcome.COMMAND_ERROR, Fact.NOT_OVER_REST, words=("command", "not", _REST), source=_REPORT),
     _known("ERR XReadGroup is cancelled", Outcome.COMMAND_ERROR, source=_DOCS),
     _known("ERR Wrong password or user", Outcome.COMMAND_ERROR, source=_DOCS),  # the answer to ACL RESTTOKEN
-    *(
-        _known(code, Outcome.COMMAND_ERROR)
-        for code in (
-            *("WRONGTYPE", "NOSCRIPT", "EXECABORT", "BUSYGROUP", "BUSYKEY", "NOGROUP", "INVALIDOBJ", "UNBLOCKED"),
-            *("CROSSSLOT", "MOVED #", "ASK #", "NOTBUSY", "UNKILLABLE", "NOPROTO"),
-            *("INPROG", "NOGOODSLAVE", "NOMASTERLINK", "NOQUORUM", "IOERR"),
-            "ERR AUTH <password> called without any password configured",
-            "ERR Client sent AUTH, but no password is set",
-            "ERR unknown command",
-            "ERR unknown subcommand",
-            "ERR wrong number of arguments",
-            "ERR syntax error",
-            "ERR Protocol error",
-            "ERR operation not permitted",
-            "ERR no such key",
-            "ERR index out of range",
-            "ERR value is not",
-            "ERR value is out of range",
-            "ERR hash value is not",
-            "ERR min or max is not",
-            "ERR increment or decrement would overflow",
-            "ERR increment would produce NaN or Infinity",
-            "ERR bit offset is not an integer",
-            "ERR offset is out of range",
-            "ERR invalid expire time",
-            "ERR invalid cursor",
-            "ERR Invalid stream ID",
-            "ERR The ID specified in",
-            "ERR DUMP payload version or checksum are wrong",
-            "ERR source and destination objects are the same",
-            "ERR timeout is",
-            "ERR DB index is out of range",
-            "ERR SELECT is not allowed in cluster mode",
-            "ERR This instance has cluster support disabled",
-            "ERR MULTI calls can not be nested",
-            "ERR EXEC without MULTI",
-            "ERR DISCARD without MULTI",
-            "ERR WATCH inside MULTI is not allowed",
-            "ERR Can't execute",
-            "ERR Error running script",
-            "ERR Error compiling script",
-            "ERR user_script",
-            "ERR Number of keys can't be",
-            "ERR Background save already in progress",
-            "ERR FAILOVER",
-        )
-    ),
+    *(_known(code, Outcome.COMMAND_ERROR) for code in (*redis_errors.CODES, "MOVED #", "ASK #")),
+    *(_known(f"ERR {text}", Outcome.COMMAND_ERROR) for text in redis_errors.TEXTS),
 )
 
 # What clients and tools put in front of the server's text.
-_INTRODUCTION = re.compile(
-    r"^(?:(?:command failed|(?:reply|upstash|response|redis)?error)\s*:\s*|\(error\)\s*|-)+", re.IGNORECASE
-)
+_INTRODUCTION = re.compile(r"^(?:(?:command failed|[\w.]*error)\s*:\s*|\(error\)\s*|[-\"'\[]\s*)+", re.IGNORECASE)
 
 
 def known_error(text: str) -> KnownError | None:
