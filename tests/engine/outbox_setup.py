@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Callable, Container
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,6 +56,35 @@ class RefusingChannel:
         return self._channel.probe(timeout)
 
 
+class LimitedChannel:
+    """A channel that takes a message a second by that clock, and none in the first; it asks to wait a second."""
+
+    def __init__(self, channel: Channel, clock: Callable[[], datetime]) -> None:
+        self.name = channel.name
+        self.taken: list[tuple[datetime, Notification]] = []
+        self._channel = channel
+        self._clock = clock
+        self._free_at = clock() + SECOND
+
+    def send(
+        self,
+        notification: Notification,
+        *,
+        notes: tuple[str, ...] = (),
+        reply_to: str | None = None,
+        timeout: timedelta,
+    ) -> DeliveryResult:
+        now = self._clock()
+        if now < self._free_at:
+            return replace(TROUBLE, detail=f"{self.name} limits the rate (429)", retry_after=SECOND)
+        self._free_at = now + SECOND
+        self.taken.append((now, notification))
+        return self._channel.send(notification, notes=notes, reply_to=reply_to, timeout=timeout)
+
+    def probe(self, timeout: timedelta) -> DeliveryResult | None:
+        return self._channel.probe(timeout)
+
+
 class OutboxSetup:
     """Databases, a Slack channel and a Telegram group, and the outbox between them."""
 
@@ -62,7 +92,7 @@ class OutboxSetup:
         self.path, self.inbox = path, inbox
         self.now = START
         self.databases: Container[str] = Everything()
-        self.tick = NO_TIME
+        self.tick = self.group_within = NO_TIME
         self.tried: list[DeliveryAttempt] = []
         self.channels: dict[str, Channel] = {
             "slack": SlackChannel(name="slack", webhook_url=inbox.slack_url, scrub=Scrubber([inbox.slack_url])),
@@ -78,7 +108,11 @@ class OutboxSetup:
 
     def open(self) -> None:
         self.store = Store(
-            self.path, channels=list(self.channels), log=lambda level, text: None, clock=lambda: self.now
+            self.path,
+            channels=list(self.channels),
+            log=lambda level, text: None,
+            clock=lambda: self.now,
+            group_within=self.group_within,
         )
         self.store_thread = StoreThread()
 
@@ -90,8 +124,8 @@ class OutboxSetup:
     def close(self) -> None:
         self.store_thread.stop(self.store.close)
 
-    def record(self, *outcomes: Outcome, database: str = "main") -> None:
-        """A check a minute; nothing is sent."""
+    def record(self, *outcomes: Outcome, database: str = "main", hold: timedelta | None = None) -> None:
+        """A check a minute; nothing is sent, and what opens an incident is held for so long."""
         for outcome in outcomes:
             check = Check(
                 database=database, at=self.now, outcome=outcome, detail="" if outcome is GOOD else "seen"
@@ -100,6 +134,7 @@ class OutboxSetup:
                 check,
                 judge(check),
                 interval=MINUTE,
+                hold=hold,
             )
             self.now += MINUTE
 
@@ -130,6 +165,18 @@ class OutboxSetup:
 
     def deliver(self) -> None:
         asyncio.run(self.deliverer().send_due())
+
+    def deliver_until(self, end: datetime) -> None:
+        """Deliver what becomes due until then, each message when it does."""
+
+        async def work() -> None:
+            deliverer = self.deliverer()
+            while self.now < end:
+                await deliverer.send_due()
+                due = await deliverer.next_due()
+                self.now = end if due is None else min(end, max(due, self.now + SECOND / 20))
+
+        asyncio.run(work())
 
     def texts(self, service: str) -> list[str]:
         return [message.text for message in self.inbox.messages if message.service == service]

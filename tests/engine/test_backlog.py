@@ -8,11 +8,23 @@ from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
+from monitor.checks.observation import Outcome
 from monitor.engine.delivery import Deliverer
 from monitor.sandbox.messaging import MessagingFault
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
-from tests.engine.outbox_setup import BAD, MINUTE, SECOND, TROUBLE, OutboxSetup, RefusingChannel
+from tests.engine.outbox_setup import (
+    BAD,
+    MINUTE,
+    NO_TIME,
+    SECOND,
+    TROUBLE,
+    LimitedChannel,
+    OutboxSetup,
+    RefusingChannel,
+)
 
 
 def incidents(outbox: OutboxSetup, number: int) -> None:
@@ -37,26 +49,47 @@ def test_a_backlog_is_told_at_a_gentle_pace(outbox: OutboxSetup) -> None:
         assert told == [f"incident {number} · opened" for number in range(1, 9)]
 
 
+@pytest.mark.parametrize(
+    ("diagnosis", "group_within"), [(NO_TIME, MINUTE), (10 * SECOND, NO_TIME)], ids=["grouped", "diagnosed"]
+)
+def test_twenty_at_one_instant_are_all_told_within_a_minute(
+    outbox: OutboxSetup, diagnosis: timedelta, group_within: timedelta
+) -> None:
+    """The first within two seconds of the decision, or of the end of its diagnosis, though both services answer
+    429 at first and take no more than a message a second."""
+    outbox.group_within = group_within
+    outbox.restart()
+    limited = [LimitedChannel(channel, lambda: outbox.now) for channel in outbox.channels.values()]
+    outbox.channels |= {channel.name: channel for channel in limited}
+    decided = outbox.now
+    for number in range(20):
+        outbox.now = decided - MINUTE
+        outbox.record(*[(BAD, Outcome.QUOTA_EXCEEDED)[number % 2]] * 2, database=f"db{number}", hold=diagnosis)
+    outbox.now = decided
+    outbox.deliver_until(decided + MINUTE)
+    for channel in limited:
+        [first, *_] = moments = [at for at, _ in channel.taken]
+        assert diagnosis <= first - decided <= diagnosis + 2 * SECOND, moments
+        told = [one.database for _, message in channel.taken for one in message.includes or (message,)]
+        assert sorted(told, key=str) == sorted(f"db{number}" for number in range(20))
+
+
 def test_a_service_in_trouble_is_not_hammered_for_many_incidents(outbox: OutboxSetup) -> None:
-    """Thirty messages wait for an hour: the service is tried no oftener than for a few, with growing pauses."""
+    """Fifteen messages wait for an hour: the service is tried no oftener than for a few, with growing pauses."""
     outbox.inbox.slack_fault = MessagingFault.DOWN
-    incidents(outbox, 30)
+    incidents(outbox, 15)
     tries: list[int] = []
     for _ in range(60):
         before = outbox.inbox.requests
-        for _ in range(6):
-            outbox.deliver()
-            outbox.now += 10 * SECOND
+        outbox.deliver_until(outbox.now + MINUTE)
         tries.append(outbox.inbox.requests - before)
-    tries[0] -= 30  # Telegram's
-    assert sum(tries) < 400
+    tries[0] -= 15  # Telegram's
+    assert sum(tries) < 300
     assert max(tries[30:]) <= 4
     outbox.inbox.slack_fault = MessagingFault.NONE
-    for _ in range(60):
-        outbox.deliver()
-        outbox.now += 10 * SECOND
+    outbox.deliver_until(outbox.now + 10 * MINUTE)
     told = [line.rpartition(" / ")[2] for line in outbox.read("slack")]
-    assert told == [f"incident {number} · opened" for number in range(1, 31)]
+    assert told == [f"incident {number} · opened" for number in range(1, 16)]
 
 
 def test_news_during_an_outage_is_tried_at_once(outbox: OutboxSetup) -> None:
