@@ -243,7 +243,9 @@ class DatabaseChecker:
             return with_finding(ping, result), canary
         if last is not None and last.outcome.family.is_failing:
             return _found_by_canary(with_failed_canary(last, at)), None
-        return ping, None
+        # What the last one found stands until the next: so page, JSON and `check` have the verdict of the doctor.
+        found = last.facts if last is not None else frozenset[Fact]()
+        return replace(ping, facts=ping.facts | found), None
 
     async def _check_worker(
         self, worker: WorkerProbe, pinging: asyncio.Future[Observation], deadline: Deadline

@@ -108,26 +108,33 @@ class Diagnoser:
     def _begin(self, database: DatabaseSettings, check: Check) -> None:
         # Nothing is sent with values that are known to be malformed.
         at_the_host = HOST_LAYERS if check.outcome.family is Family.CONFIGURATION else frozenset[Layer]()
-        examining = asyncio.create_task(self._examine(database, BILLED_LAYERS | at_the_host))
+        examining = asyncio.create_task(self._examine(database, check, BILLED_LAYERS | at_the_host))
         self._examining.add(examining)
         examining.add_done_callback(self._examining.discard)
         self._examinations[database.name] = _Examination(task=examining, began=monotonic())
 
-    async def _examine(self, database: DatabaseSettings, without: frozenset[Layer]) -> Diagnosis | None:
+    async def _examine(
+        self, database: DatabaseSettings, check: Check, without: frozenset[Layer]
+    ) -> Diagnosis | None:
         # The rules of verdicts are imported with the first trouble, as the doctor is.
-        from monitor.diagnosis.rules import judge
+        from monitor.diagnosis.rules import judge, judge_check, verdict_to_tell
 
         try:
             if self._examiner is None:
                 self._examiner = asyncio.create_task(on_daemon_thread(self._make_examiner, name="doctor"))
             examiner = await asyncio.shield(self._examiner)
             examination = await examiner.examine(database, without=without, within=_EXAMINE_WITHIN)
-            verdict = judge(examination.layers, self._profiles[database.name])
+            profile = self._profiles[database.name]
+            diagnosis = Diagnosis(layers=examination.layers, verdict=judge(examination.layers, profile))
+            shown = judge_check(check, profile)
+            found = verdict_to_tell(diagnosis, check.outcome, shown)
         except Exception as error:  # noqa: BLE001 - the message goes without a diagnosis
             logger.opt(exception=error).error("asking the doctor about {} failed inside", database.name)
             return None
-        logger.info("{}: the doctor's verdict: {}", database.name, word(verdict).meaning)
-        return Diagnosis(layers=examination.layers, verdict=verdict)
+        # As the message will have it: a doctor who does not write finds nothing where the canary did.
+        intro = "the doctor's verdict" if found else "the doctor found no more than the check"
+        logger.info("{}: {}: {}", database.name, intro, word(found or shown).meaning)
+        return diagnosis
 
     async def _release(self, database: str, incident: int, held: timedelta) -> None:
         """Release the message of an incident, with the diagnosis if that is there in time."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from loguru import logger
 
 from monitor.config.settings import Settings
 from monitor.engine.cycle import Cycle
@@ -293,3 +294,28 @@ def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: Messagi
 
     asyncio.run(diary())
     assert inbox.messages == ()
+
+
+def test_the_log_has_no_other_verdict_than_the_message(
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
+) -> None:
+    """The canary found a full database; the doctor, who does not write for a message, found nothing."""
+    lines: list[str] = []
+    upstash.fault = UpstashFault.CAPACITY
+
+    async def diary() -> str:
+        database = {"url": upstash.url, "token": TOKEN, "canary": "1d"}
+        async with watching(tmp_path, inbox, database) as state:
+            await state.check()
+            await state.check()
+            [text] = await state.arrived(1)
+            return text
+
+    handler = logger.add(lines.append, format="{message}", level="INFO")
+    try:
+        text = asyncio.run(diary())
+    finally:
+        logger.remove(handler)
+    meaning = text.splitlines()[1]
+    assert "The database is full" in meaning
+    assert f"db0: the doctor found no more than the check: {meaning}" in [line.strip() for line in lines]
