@@ -10,6 +10,7 @@ from enum import Enum
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.config.settings import MaintenanceSettings
+from monitor.config.windows import Window
 from monitor.diagnosis.verdicts import Verdict
 
 
@@ -75,6 +76,15 @@ def quiet_hold(
         end, reason = max(ends, key=lambda each: each[0])
         found = Hold(reason=reason, until=end)
     return found
+
+
+def maintained(database: str, moment: datetime, maintenance: Sequence[MaintenanceSettings]) -> Window | None:
+    """The window of maintenance in which a moment is; of several that overlap there, the time that any covers."""
+    found = [one.window_after(moment) for one in maintenance if one.is_of(database)]
+    windows = [window for window in found if window is not None and window.start <= moment]
+    if not windows:
+        return None
+    return Window(start=min(one.start for one in windows), end=max(one.end for one in windows))
 
 
 # What is told of several databases in one message. A change of cause is each one's own.

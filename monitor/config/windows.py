@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -72,6 +73,15 @@ def recurring_after(expression: str, length: timedelta, timezone: str, moment: d
     Local times as Debian's cron takes them: one that the clock leaves out is where it goes on, one that comes
     twice is the first. The length is that of the time that passes.
     """
+    window = _recurring_after(expression, length, timezone, moment.replace(second=0, microsecond=0))
+    if window is not None and window.end <= moment:
+        return _recurring_after(expression, length, timezone, moment)
+    return window
+
+
+@lru_cache(maxsize=1024)
+def _recurring_after(expression: str, length: timedelta, timezone: str, moment: datetime) -> Window | None:
+    """Cached, since each check and each message asks for it, of a thousand databases within a minute."""
     since = (moment - length - _LONGEST_SHIFT).astimezone(ZoneInfo(timezone))
     for start in _starts(expression, since):
         if start + length > moment:

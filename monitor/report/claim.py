@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import IntEnum
 from heapq import merge
 from itertools import chain, groupby
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family, Outcome, is_up
+from monitor.config.windows import Window
 from monitor.diagnosis.advice import WhoseMove, advise
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.incidents.state import Incident
@@ -78,7 +80,7 @@ class Claim:
 
     `month` is the month as far as it is over, which ends before `month_end` while it runs. `outages` are down,
     `unknown` are outages whose checks say nothing of the database (we were offline), `gaps` are times without a
-    check: all the oldest first and cut to the month.
+    check, `maintenance` is what is not claimed: all the oldest first and cut to the month.
     """
 
     month: Slice
@@ -86,6 +88,7 @@ class Claim:
     outages: tuple[Outage, ...]
     unknown: tuple[Outage, ...]
     gaps: tuple[Gap, ...]
+    maintenance: tuple[Window, ...] = ()
 
     def down(self, *, claimed: bool) -> timedelta:
         """The listed time down that is claimed, or is not, never more than the rollups count as down.
@@ -131,25 +134,36 @@ def troubled_runs(hours: Sequence[Slice]) -> Iterator[tuple[Slice, ...]]:
 
 
 def outages_from_checks(
-    checks: Iterable[Check], gaps: Iterable[Gap], run: Sequence[Slice], *, previous: Check | None = None
+    checks: Iterable[Check],
+    gaps: Iterable[Gap],
+    run: Sequence[Slice],
+    *,
+    previous: Check | None = None,
+    maintenance: Sequence[Window] = (),
 ) -> list[Outage]:
     """The outages inside a run of slices, the oldest first; `checks` come in that order and are read once.
 
+    An outage ends where `maintenance` begins, and goes on after it as the last check in it found.
     `previous` is the check whose state the run begins with. An outage that nothing ends lasts as long as the run's
     uptime counts as down.
     """
     run_start, run_end = run[0].start, run[-1].end
     first = () if previous is None else (previous,)
-    # A gap begins at the check after which nobody checked, so it comes after that check.
+    edges = ((moment, kind, None) for moment, kind in _edges(gaps, maintenance) if moment < run_end)
     events = merge(
-        ((check.at, 0, check) for check in chain(first, checks)),
-        ((start, 1, None) for start in sorted(gap.start for gap in gaps) if start < run_end),
-        key=lambda event: event[:2],
+        ((check.at, _Event.CHECK, check) for check in chain(first, checks)), edges, key=lambda event: event[:2]
     )
     found: list[Outage] = []
     current: Outage | None = None
-    for moment, _, check in events:
+    latest: Check | None = None
+    is_maintained = False
+    for moment, kind, seen in events:
         at = max(moment, run_start)
+        if kind in (_Event.CHECK, _Event.GAP_BEGINS):
+            latest = seen
+        else:
+            is_maintained = kind is _Event.MAINTENANCE_BEGINS
+        check = None if is_maintained else latest
         state = None if check is None else is_up(check.outcome.family)
         if current is not None and (check is None or is_up(current.last.outcome.family) is not state):
             found += _ended(current, at)
@@ -161,6 +175,22 @@ def outages_from_checks(
         listed = _sum(outage.duration for outage in found if outage.is_down)
         run_end = min(run_end, current.start + max(counted - listed, _ZERO))
     return found if current is None else found + _ended(current, run_end)
+
+
+class _Event(IntEnum):
+    """In the order in which those of one moment come: a gap begins at the check after which nobody checked."""
+
+    MAINTENANCE_ENDS = 0
+    MAINTENANCE_BEGINS = 1
+    CHECK = 2
+    GAP_BEGINS = 3
+
+
+def _edges(gaps: Iterable[Gap], maintenance: Iterable[Window]) -> list[tuple[datetime, _Event]]:
+    found = [(gap.start, _Event.GAP_BEGINS) for gap in gaps]
+    for window in maintenance:
+        found += [(window.start, _Event.MAINTENANCE_BEGINS), (window.end, _Event.MAINTENANCE_ENDS)]
+    return sorted(found)
 
 
 def outages_from_incidents(

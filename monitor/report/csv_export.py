@@ -28,6 +28,7 @@ _FIGURES = (
     "up_seconds",
     "down_seconds",
     "unknown_seconds",
+    "maintenance_seconds",
     "p50_ms",
     "p90_ms",
     "p95_ms",
@@ -58,8 +59,8 @@ CLAIM_COLUMNS = (
 def report_csv(report: Report) -> str:
     """A row for each slice of each database; for a month one for each outage and for each time that is unknown.
 
-    A slice has its checks by outcome at the end. In a claim `kind` is `down`, `unknown` or `gap`. A cell is empty
-    where nothing is known.
+    A slice has its checks by outcome at the end. In a claim `kind` is `down`, `unknown`, `gap` or
+    `maintenance`. A cell is empty where nothing is known.
     """
     if report.period.month_end is None:
         slices = ([one.database, *_slice_cells(part)] for one in report.databases for part in one.history.slices)
@@ -100,7 +101,7 @@ def _slice_cells(part: Slice) -> list[Cell]:
         part.checks,
         part.checks_failed,
         None if uptime["share"] is None else round(uptime["share"], 6),
-        *(uptime[f"{state}_seconds"] for state in ("up", "down", "unknown")),
+        *(uptime[f"{state}_seconds"] for state in ("up", "down", "unknown", "maintenance")),
         *(latency.get(f"{figure}_ms") for figure in ("p50", "p90", "p95", "p99", "max")),
         *(part.outcomes.get(outcome, 0) for outcome in Outcome),
     ]
@@ -117,5 +118,6 @@ def _claim_cells(claim: Claim) -> Iterator[list[Cell]]:
             " ".join(map(str, outage.http_statuses)),
             outage.incident,
         ]
-    for gap in claim.gaps:
-        yield ["gap", *gap_values(gap).values(), *[None] * (len(CLAIM_COLUMNS) - 6)]
+    for kind, times in (("gap", claim.gaps), ("maintenance", claim.maintenance)):
+        for each in times:
+            yield [kind, *gap_values(each).values(), *[None] * (len(CLAIM_COLUMNS) - 6)]

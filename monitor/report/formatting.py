@@ -69,12 +69,14 @@ def format_share(share: float | None, *, digits: int | None = None) -> str:
 
 
 def format_uptime(uptime: Uptime) -> str:
-    """What a share rests on: `of 89 d 4 h known; 20 h unknown`."""
-    if not uptime.known:
-        return "nothing is known"
+    """What a share rests on: `of 89 d 4 h known; 20 h unknown; 2 h maintenance`."""
+    parts = [f"of {format_duration(uptime.known)} known" if uptime.known else "nothing is known"]
     # The last check is always some seconds ago.
-    unknown = f"; {format_duration(uptime.unknown)} unknown" if uptime.unknown >= timedelta(minutes=1) else ""
-    return f"of {format_duration(uptime.known)} known{unknown}"
+    if uptime.known and uptime.unknown >= timedelta(minutes=1):
+        parts.append(f"{format_duration(uptime.unknown)} unknown")
+    if uptime.maintenance:
+        parts.append(f"{format_duration(uptime.maintenance)} maintenance")
+    return "; ".join(parts)
 
 
 def format_checks(part: Slice) -> str:
@@ -135,14 +137,19 @@ def format_span(start: datetime, end: datetime) -> str:
 
 
 def format_slice(piece: Slice) -> str:
-    """One line on a slice: when, its share, what was down or unknown, its latency, its checks."""
+    """One line on a slice: when, its share, what was down, unknown or apart, its latency, its checks."""
     parts = [format_span(piece.start, piece.end)]
     uptime = piece.uptime
-    parts.append(f"{format_share(uptime.share)} up" if uptime.known else "nobody checked")
+    if uptime.known:
+        parts.append(f"{format_share(uptime.share)} up")
+    elif not uptime.maintenance:
+        parts.append("nobody checked")
     if uptime.down:
         parts.append(f"{format_duration(uptime.down)} down")
     if uptime.known and uptime.unknown >= timedelta(minutes=1):
         parts.append(f"{format_duration(uptime.unknown)} unknown")
+    if uptime.maintenance:
+        parts.append(f"{format_duration(uptime.maintenance)} maintenance")
     if piece.latency is not None:
         parts.append(f"p50 {format_ms(piece.latency.p50_ms)}, p99 {format_ms(piece.latency.p99_ms)}")
     if piece.checks_failed:

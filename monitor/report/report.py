@@ -92,6 +92,7 @@ def read_claim(archive: Archive, database: str, period: Period, *, month_end: da
         outages=tuple(outage for outage in found if outage.is_down),
         unknown=tuple(outage for outage in found if not outage.is_down),
         gaps=history.gaps,
+        maintenance=history.maintenance,
     )
 
 
@@ -104,7 +105,13 @@ def _outages(archive: Archive, history: History, run: Sequence[Slice]) -> list[O
             number += 1
             yield check
 
-    found = outages_from_checks(counted(), history.gaps, run, previous=_previous(archive, history, run))
+    found = outages_from_checks(
+        counted(),
+        history.gaps,
+        run,
+        previous=_previous(archive, history, run),
+        maintenance=history.maintenance,
+    )
     if number >= sum(part.checks for part in run):
         return found
     # Fine checks are deleted long before failing ones, and without them nothing shows when a failure was over.

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from monitor.checks.observation import Check, Phases, is_up
+from monitor.config.windows import Window
 from monitor.diagnosis.advice import Advice, word
 from monitor.incidents.state import Incident
 from monitor.lib.times import iso
@@ -56,6 +57,7 @@ def _database_values(one: DatabaseReport, now: datetime) -> dict[str, Any]:
         ],
         "incidents": [incident_values(incident, now=now) for incident in history.incidents],
         "gaps": [gap_values(gap) for gap in history.gaps],
+        "maintenance": [gap_values(window) for window in history.maintenance],
         "slices": [slice_values(part) for part in history.slices],
     }
 
@@ -81,6 +83,7 @@ def claim_values(claim: Claim) -> dict[str, Any]:
         "outages": [outage_values(outage) for outage in claim.outages],
         "unknown": [outage_values(outage) for outage in claim.unknown],
         "gaps": [gap_values(gap) for gap in claim.gaps],
+        "maintenance": [gap_values(window) for window in claim.maintenance],
     }
 
 
@@ -155,6 +158,7 @@ def uptime_values(uptime: Uptime) -> dict[str, Any]:
         "up_seconds": _seconds(uptime.up),
         "down_seconds": _seconds(uptime.down),
         "unknown_seconds": _seconds(uptime.unknown),
+        "maintenance_seconds": _seconds(uptime.maintenance),
     }
 
 
@@ -215,6 +219,7 @@ def incident_record_values(record: IncidentRecord, *, now: datetime) -> dict[str
             for message in record.messages
         ],
         "gaps": [gap_values(gap) for gap in record.gaps],
+        "maintenance": [gap_values(window) for window in record.maintenance],
     }
 
 
@@ -256,8 +261,8 @@ def advice_values(advice: Advice | None) -> dict[str, Any]:
     }
 
 
-def gap_values(gap: Gap) -> dict[str, Any]:
-    """A time in which nobody checked."""
+def gap_values(gap: Gap | Window) -> dict[str, Any]:
+    """A time in which nobody checked, or that of maintenance."""
     return {
         "start": iso(gap.start),
         "end": iso(gap.end),

@@ -14,13 +14,14 @@ from itertools import chain, groupby
 from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check, Outcome
+from monitor.config.windows import Window
 from monitor.incidents.state import Incident
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.errors import reading
 from monitor.store.rollups.model import Gap
 from monitor.store.tables.checks import EVER_MS, read_checks
 from monitor.store.tables.incidents import database_id, find_incident
-from monitor.store.tables.spans import is_too_long, read_gaps, read_retention
+from monitor.store.tables.spans import is_too_long, read_gaps, read_maintenance, read_retention
 
 # A host that is up every other minute for a week makes thousands of runs: the first and the last tell it.
 _MOST_RUNS = 40
@@ -72,6 +73,7 @@ class IncidentRecord:
     runs: tuple[CheckRun, ...]
     messages: tuple[MessageRecord, ...]
     gaps: tuple[Gap, ...]
+    maintenance: tuple[Window, ...]
     layers: str
     are_checks_complete: bool
 
@@ -108,6 +110,7 @@ def incident_record(
         runs=runs,
         messages=messages,
         gaps=gaps,
+        maintenance=_maintenance(connection, database, incident),
         layers=layers,
         are_checks_complete=start_ms >= read_retention(connection).checks_ms,
     )
@@ -191,6 +194,12 @@ def _hold(not_before_ms: int | None, held_for: str | None, held_with: int | None
         return None
     with reading("an outbox message"):
         return Hold(until=from_ms(not_before_ms), reason=HoldReason(held_for), with_incident=held_with)
+
+
+def _maintenance(connection: sqlite3.Connection, database: int, incident: Incident) -> tuple[Window, ...]:
+    end_ms = EVER_MS if incident.closed_at is None else to_ms(incident.closed_at)
+    noted = read_maintenance(connection, database, start_ms=to_ms(incident.opened_at), end_ms=end_ms)
+    return tuple(Window(start=from_ms(begun), end=from_ms(over)) for begun, over in noted)
 
 
 def _gaps(connection: sqlite3.Connection, database: int, incident: Incident) -> tuple[Gap, ...]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.checks.observation import Check, Family, Phases
+from monitor.config.windows import Window
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.rollups.histogram import PhaseHistograms
 from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
@@ -50,6 +51,7 @@ def history_of(
         slices=reader.slices(),
         incidents=incidents_of(connection, database, start_ms=reader.start_ms, end_ms=reader.end_ms),
         gaps=_gaps(connection, database, whole, interval),
+        maintenance=tuple(Window(start=from_ms(begun), end=from_ms(over)) for begun, over in reader.maintenance),
         phases=_phases(connection, database, whole),
         slow_limit=reader.slow_limit(),
     )

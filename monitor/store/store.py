@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.alerts.holds import Hold, HoldReason, Silence
+from monitor.alerts.holds import Hold, HoldReason, Silence, maintained
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.alerts.routing import EVERYTHING, Routes
@@ -34,7 +34,7 @@ from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.tables.note import note_of_memory, take_up
 from monitor.store.tables.outbox import Known
 from monitor.store.tables.silences import add_silence, end_silence, hold_quiet, read_silences
-from monitor.store.tables.spans import is_too_long
+from monitor.store.tables.spans import is_too_long, note_maintenance
 from monitor.store.tables.times import latest_time, move_times
 
 Judge = Callable[[IncidentState, int], Transition]
@@ -120,6 +120,8 @@ class Store:
             before, latest = incidents.read_state(connection, database)
             in_memory_at = self._clock() if self.is_in_memory else None
             transition = judge(before, incidents.next_incident(connection, in_memory_at=in_memory_at))
+            window = maintained(check.database, check.at, self._maintenance)
+            note_maintenance(connection, database, check.at, window)
             checked_at = recording.add_check(connection, database, check, interval=interval, latest=latest)
             incidents.write_state(connection, database, transition.state, check.at)
             if transition.incident is not None:

@@ -164,6 +164,7 @@ _SCHEMAS: dict[str, Schema] = {
             "next_before": _or_null(_TIME),
             "slices": _list(_ref("Slice")),
             "gaps": _list(_ref("Gap")),
+            "maintenance": _list(_ref("Gap")),
             "incidents": _list(_ref("Incident")),
             "checks": _list(_ref("Check")),
         },
@@ -184,7 +185,10 @@ _SCHEMAS: dict[str, Schema] = {
             "latency": _or_null(_ref("Spread")),
         },
     ),
-    "Gap": _object("A time in which nobody checked.", {"start": _TIME, "end": _TIME, "seconds": _NUMBER}),
+    "Gap": _object(
+        "A time in which nobody checked, or a window of maintenance.",
+        {"start": _TIME, "end": _TIME, "seconds": _NUMBER},
+    ),
     "Incident": _object(
         "From the first failing check to the first fine one. One that is `unstable` comes and goes: about every "
         "`fails_every_seconds` it fails for `fails_for_seconds`; null where that is not known.",
@@ -212,8 +216,11 @@ _SCHEMAS: dict[str, Schema] = {
         dict.fromkeys(("dns", "connect", "tls", "wait", "read", "total"), _or_null(_NUMBER)),
     ),
     "Uptime": _object(
-        "`share` is of the known time, from 0 to 1; null when nothing is known.",
-        {"share": _or_null(_NUMBER), **dict.fromkeys(("up_seconds", "down_seconds", "unknown_seconds"), _NUMBER)},
+        "`share` is of the known time, from 0 to 1; null when nothing is known. Maintenance is no part of it.",
+        {
+            "share": _or_null(_NUMBER),
+            **dict.fromkeys(("up_seconds", "down_seconds", "unknown_seconds", "maintenance_seconds"), _NUMBER),
+        },
     ),
     "Spread": _object(
         "Latency of the checks that ended well.",

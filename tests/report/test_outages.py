@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Outcome
+from monitor.config.windows import Window
 from monitor.report.claim import Claim, outages_from_checks, troubled_runs
 from monitor.report.report import Period, read_claim
 from monitor.store.rollups.model import Gap, Grain, Slice, Uptime
@@ -24,6 +25,7 @@ from tests.report.made_history import (
     states,
 )
 
+SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 MONTH_END = START + 31 * DAY
@@ -54,6 +56,19 @@ def test_an_outage_lasts_from_its_first_failing_check_to_the_first_fine_one() ->
     assert (outage.first, outage.last) == (troubled[0], troubled[-1])
     assert outage.http_statuses == (503,)
     assert outage.incident == 12
+
+
+def test_maintenance_cuts_an_outage_out() -> None:
+    """What was down before it and still is after it is two outages, and what was down only in it is none."""
+    at = START + 3 * HOUR
+    failing = [check(at + minute * MINUTE, Outcome.SERVER_ERROR) for minute in range(60)]
+    uptime = Uptime(up=timedelta(0), down=40 * MINUTE, unknown=timedelta(0), maintenance=20 * MINUTE)
+    hour = Slice(start=at, end=at + HOUR, outcomes={Outcome.SERVER_ERROR: 60}, uptime=uptime)
+    window = Window(start=at + 10 * MINUTE + SECOND, end=at + 30 * MINUTE + SECOND)
+    before, after = outages_from_checks(failing, [], [hour], maintenance=[window])
+    assert (before.start, before.end) == (at, window.start)
+    assert (after.start, after.end, after.first) == (window.end, at + HOUR, failing[30])
+    assert outages_from_checks(failing, [], [hour], maintenance=[Window(start=at, end=at + HOUR)]) == []
 
 
 def test_a_slow_check_ends_an_outage_and_one_that_saw_nothing_cuts_it() -> None:

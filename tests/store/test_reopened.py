@@ -178,6 +178,7 @@ def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
         for table, column in ADDED_SINCE:
             shell.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         shell.execute("DROP TABLE silence")
+        shell.execute("DROP TABLE maintenance")
         shell.execute("PRAGMA user_version = 2")
         [(text,)] = shell.execute("SELECT state FROM incident_state")
         new = {"evidence", "runs", "fine", "closed", "known_at"}

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.config.settings import MaintenanceSettings
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import from_ms, to_ms
 from monitor.store.queries import history_of
@@ -21,7 +22,7 @@ from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, HOUR_MS
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.rollups import LENGTH_MS, RollupReader, RowGrain, cover
-from monitor.store.tables.spans import read_gaps
+from monitor.store.tables.spans import read_gaps, read_maintenance
 from tests.store.conftest import START, StoreSetup
 from tests.store.timeline import check, expected
 
@@ -31,11 +32,15 @@ BLOCK, DAILY, HOURLY = RowGrain.BLOCK, RowGrain.DAY, RowGrain.HOUR
 OK, SLOW, TIMEOUT, OFFLINE = Outcome.OK, Outcome.SLOW, Outcome.RESPONSE_TIMEOUT, Outcome.OFFLINE
 
 
+# 14:00 to 14:30, 15:00 to 15:30, …
+HALF_HOURS = MaintenanceSettings.model_validate({"cron": "0 * * * *", "for": "30m"})
+
+
 class History:
     """A store that takes any check, and what must be read from it."""
 
-    def __init__(self, path: Path) -> None:
-        self.setup = StoreSetup(path)
+    def __init__(self, path: Path, *maintenance: MaintenanceSettings) -> None:
+        self.setup = StoreSetup(path, maintenance=maintenance)
 
     def check(
         self, at: datetime, outcome: Outcome = OK, latency_ms: float = 20.0, *, interval: timedelta = MINUTE
@@ -51,6 +56,10 @@ class History:
 
     def gaps(self) -> list[tuple[datetime, datetime]]:
         found = self.setup.store.read(lambda c: read_gaps(c, 1, start_ms=0, end_ms=1 << 50))
+        return [(from_ms(begun), from_ms(over)) for begun, over in found]
+
+    def maintenance(self) -> list[tuple[datetime, datetime]]:
+        found = self.setup.store.read(lambda c: read_maintenance(c, 1, start_ms=0, end_ms=1 << 50))
         return [(from_ms(begun), from_ms(over)) for begun, over in found]
 
     def slices(self, start: datetime, end: datetime, grain: Grain = Grain.HOUR) -> tuple[Slice, ...]:
@@ -74,13 +83,13 @@ class History:
 
     def compare(self, start: datetime, end: datetime) -> None:
         """Both grains, each slice and all of it, against the single checks."""
-        checks, gaps = self.checks(), self.gaps()
+        checks, gaps, maintenance = self.checks(), self.gaps(), self.maintenance()
         for grain in Grain:
             slices = self.slices(start, end, grain)
             assert [each.start for each in slices] == [start, *(each.end for each in slices[:-1])]
             assert slices[-1].end == end
             for each in (*slices, self.whole(start, end, grain)):
-                check(each, expected(checks, each.start, each.end, gaps=gaps))
+                check(each, expected(checks, each.start, each.end, gaps=gaps, maintenance=maintenance))
 
 
 def _judge(state: IncidentState, _number: int) -> Transition:
@@ -127,6 +136,23 @@ def test_what_the_clock_was_set_forward_by_is_a_gap(history: History, outcome: O
     assert history.gaps() == [(START + MINUTE, START + MINUTE + 8 * HOUR)]
     assert history.whole(START, end).uptime.known == 2 * MINUTE
     history.compare(START, end)
+
+
+def test_maintenance_is_apart(tmp_path: Path) -> None:
+    """To the moment at which a window begins and ends, and for as long as the settings have it."""
+    history = History(tmp_path / "history.db", HALF_HOURS)
+    for minute in range(20, 65):
+        history.check(START + minute * MINUTE + timedelta(seconds=30), TIMEOUT if 25 < minute < 40 else OK)
+    start, end = START + 20 * MINUTE, START + 65 * MINUTE
+    uptime = history.whole(start, end).uptime
+    assert (uptime.down, uptime.maintenance) == (10 * MINUTE + timedelta(seconds=30), 15 * MINUTE)
+    history.compare(start, end)
+    history.setup._options["maintenance"] = ()
+    history.setup.restart()
+    history.check(START + 66 * MINUTE)
+    assert history.maintenance()[-1] == (START + 60 * MINUTE, START + 66 * MINUTE)
+    history.compare(start, START + 70 * MINUTE)
+    history.setup.store.close()
 
 
 def test_intervals_longer_than_an_hour_fill_the_hours_between(history: History) -> None:
@@ -181,14 +207,14 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.integers(-100, 100_000), st.integers(1, 200_000), st.integers(0, 3))
+@given(STEPS, st.integers(-100, 100_000), st.integers(1, 200_000), st.integers(0, 3), st.booleans())
 @settings(max_examples=25)
 def test_rollups_equal_what_the_checks_add_up_to(
-    steps: list[tuple[int, Outcome, float]], offset: int, seconds: int, restarts: int
+    steps: list[tuple[int, Outcome, float]], offset: int, seconds: int, restarts: int, is_maintained: bool
 ) -> None:
     """Whatever was seen, however the clock went, wherever a span begins and ends."""
     with tempfile.TemporaryDirectory() as folder:
-        history = History(Path(folder) / "history.db")
+        history = History(Path(folder) / "history.db", *([HALF_HOURS] if is_maintained else []))
         now = START
         for number, (transition, outcome, latency_ms) in enumerate(steps):
             now += timedelta(seconds=transition)
@@ -201,7 +227,7 @@ def test_rollups_equal_what_the_checks_add_up_to(
             min(check.at for check in history.checks()),
         ):
             history.compare(start, start + timedelta(seconds=seconds))
-        assert all(begun < over for begun, over in history.gaps())
+        assert all(begun < over for begun, over in (*history.gaps(), *history.maintenance()))
         history.setup.store.close()
 
 

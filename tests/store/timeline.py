@@ -25,13 +25,22 @@ class Expected:
     outcomes: dict[Outcome, int]
     up: timedelta
     down: timedelta
+    maintenance: timedelta
     latencies: list[float]
 
 
 def expected(
-    checks: Sequence[Check], start: datetime, end: datetime, *, gaps: Sequence[tuple[datetime, datetime]] = ()
+    checks: Sequence[Check],
+    start: datetime,
+    end: datetime,
+    *,
+    gaps: Sequence[tuple[datetime, datetime]] = (),
+    maintenance: Sequence[tuple[datetime, datetime]] = (),
 ) -> Expected:
-    """Of these checks, whatever their order: a state holds until the next check, and not into a gap."""
+    """Of these checks, whatever their order: a state holds until the next check, and not into a gap.
+
+    What it holds in maintenance is apart.
+    """
     ordered = sorted(checks, key=lambda check: check.at)
     first = bisect_left(ordered, start, key=lambda check: check.at)
     stop = bisect_left(ordered, end, key=lambda check: check.at)
@@ -43,11 +52,16 @@ def expected(
             begun < following.at and over > check.at for begun, over in gaps
         ):
             continue
-        held[check.outcome.family.is_failing] += max(NOTHING, min(end, following.at) - max(start, check.at))
+        begins, ends = max(start, check.at), min(end, following.at)
+        apart = (max(NOTHING, min(ends, over) - max(begins, begun)) for begun, over in maintenance)
+        held[check.outcome.family.is_failing] += max(NOTHING, ends - begins) - sum(apart, start=NOTHING)
     return Expected(
         outcomes=dict(Counter(check.outcome for check in inside)),
         up=held[False],
         down=held[True],
+        maintenance=sum(
+            (max(NOTHING, min(end, over) - max(start, begun)) for begun, over in maintenance), start=NOTHING
+        ),
         latencies=sorted(
             round(check.latency_ms, 3)
             for check in inside
@@ -59,8 +73,9 @@ def expected(
 def check(found: Slice, want: Expected) -> None:
     """Counts and times to the millisecond, the maximum exactly, percentiles within 1 %."""
     assert found.outcomes == want.outcomes
-    assert (found.uptime.up, found.uptime.down) == (want.up, want.down)
-    assert found.uptime.up + found.uptime.down + found.uptime.unknown == found.end - found.start
+    uptime = found.uptime
+    assert (uptime.up, uptime.down, uptime.maintenance) == (want.up, want.down, want.maintenance)
+    assert uptime.known + uptime.maintenance + uptime.unknown == found.end - found.start
     if not want.latencies:
         assert found.latency is None
         return

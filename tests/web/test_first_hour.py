@@ -75,7 +75,7 @@ def test_after_an_hour_incidents_are_told_from_slowness_and_past_from_open(docum
     """A slow incident has slow checks, not failed ones; the past one is on the front page with a link."""
     front, main, queue = (words(documents[name]) for name in ("/", "main", "queue"))
     assert re.search(
-        r"Incident \d+: slow; notified at once\. \d checks slow\.|Incident \d+: slow; .*? checks slow", front
+        r"Incident \d+: slow; opened at once\. \d checks slow\.|Incident \d+: slow; .*? checks slow", front
     )
     assert "checks failed" not in queue
     past = documents["/"].partition("Past incidents")[2]

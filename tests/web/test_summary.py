@@ -209,11 +209,11 @@ def test_an_incident_is_described_from_its_beginning_to_its_end() -> None:
         closed_at=opened + timedelta(minutes=12, seconds=4),
     )
     assert told(closed) == (
-        "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; notified 21 s later. "
+        "Began 2026-11-25 12:20:31 UTC: response timed out, then token rejected; opened 21 s later. "
         "Acknowledged 2026-11-25 12:25:31 UTC. Recovered 2026-11-25 12:32:35 UTC, after 12 min 4 s. "
         "17 checks failed."
     )
-    assert "notified at once." in told(replace(closed, notified_at=opened))
+    assert "opened at once." in told(replace(closed, notified_at=opened))
     assert "Open for 2 h. 17 checks failed." in told(replace(closed, closed_at=None))
     assert told(replace(closed, severity=Severity.WARNING, checks_failed=1)).endswith(" 1 check slow.")
     unchecked = replace(closed, unchecked=((opened, opened + timedelta(minutes=1)),))

@@ -127,6 +127,9 @@ def _events(record: IncidentRecord) -> Iterator[_Event]:
     for message in record.messages:
         style = "" if message.delivered_at and not message.last_error else "yellow"
         yield _Event(start=message.created_at, symbol="✉", text=Text(_message(message), style=style))
+    for window in record.maintenance:
+        text = Text(f"maintenance for {format_duration(window.end - window.start)}", style="dim")
+        yield _Event(start=window.start, end=window.end, symbol="·", text=text)
     for gap in record.gaps:
         lasted = format_duration(gap.end - gap.start)
         yield _Event(

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from monitor.alerts.notification import Severity
 from monitor.cli.terminal import can_show
+from monitor.config.windows import Window
 from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, format_time
@@ -31,7 +32,7 @@ from monitor.report.formatting import (
     format_uptime,
 )
 from monitor.report.phases import Phase, shifts
-from monitor.store.rollups.model import Grain, History, Slice, Spread, Uptime
+from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
 
 _BAR_WIDTH = 12
 # p50, p99, checks failed, nobody checked, longer than the bar.
@@ -59,7 +60,8 @@ def show_history(console: Console, history: History, *, now: datetime) -> None:
     if whole.checks:
         console.print(Padding(_slices(console, history), (1, 0, 0, 2)))
     _print_section(console, "incidents", _incidents(history, now))
-    _print_section(console, "nobody checked", _gaps(history))
+    _print_section(console, "nobody checked", _times(history.gaps))
+    _print_section(console, "maintenance, counted apart", _times(history.maintenance))
     console.print()
 
 
@@ -73,7 +75,7 @@ def show_claim(console: Console, database: str, claim: Claim, *, region: str | N
     ):
         outages = [outage for outage in claim.outages if outage.is_claimed is is_claimed]
         _print_lines(console, title, [line for outage in outages for line in _outage(outage)])
-    _print_lines(console, "Unknown: counted neither as up nor as down", list(_unknown(claim)))
+    _print_lines(console, "Counted neither as up nor as down", list(_unknown(claim)))
     console.print()
 
 
@@ -221,7 +223,7 @@ def _slices(console: Console, history: History) -> Table:
 
 
 def _remark(part: Slice) -> Text:
-    """What failed, and how long nothing is known."""
+    """What failed, how long nothing is known, and how long there was maintenance."""
     text = Text()
     if part.checks_failed:
         text.append(format_counts(failures(part.outcomes), most=_MOST_CAUSES), style="red")
@@ -229,6 +231,9 @@ def _remark(part: Slice) -> Text:
         text.append("nobody checked", style="dim")
     elif part.uptime.unknown >= _LEAST_UNKNOWN:
         text.append(f"{'; ' if text else ''}{format_duration(part.uptime.unknown)} unknown", style="dim")
+    if part.uptime.maintenance:
+        apart = f"{format_duration(part.uptime.maintenance)} maintenance"
+        text.append(f"{'; ' if text else ''}{apart}", style="dim")
     return text
 
 
@@ -252,12 +257,12 @@ def _incident(incident: Incident, now: datetime) -> Text:
     return Text().append_text(causes).append(f" · since {format_time(incident.opened_at)} · {state} · {checks}")
 
 
-def _gaps(history: History) -> Table:
+def _times(times: Sequence[Gap | Window]) -> Table:
     """The longest first: most of the time without a check is in few of them."""
     table = _two_columns()
-    ordered = sorted(history.gaps, key=lambda gap: gap.start - gap.end)
-    for gap in ordered[:_MOST_GAPS]:
-        table.add_row(format_duration(gap.end - gap.start), f"{format_time(gap.start)} to {format_time(gap.end)}")
+    ordered = sorted(times, key=lambda one: one.start - one.end)
+    for one in ordered[:_MOST_GAPS]:
+        table.add_row(format_duration(one.end - one.start), f"{format_time(one.start)} to {format_time(one.end)}")
     if more := len(ordered) - table.row_count:
         table.add_row("", Text(f"and {more:,} shorter: --json has them all", style="dim"))
     return table
@@ -307,6 +312,7 @@ def _outage(outage: Outage) -> Iterator[str]:
 def _unknown(claim: Claim) -> Iterator[str]:
     listed = [(outage.start, outage.end, outage.cause.words) for outage in claim.unknown]
     listed += [(gap.start, gap.end, "nobody checked") for gap in claim.gaps]
+    listed += [(window.start, window.end, "maintenance") for window in claim.maintenance]
     for start, end, why in sorted(listed):
         yield f"{_interval(start, end)} · {why}"
     if claim.unknown_unlisted.total_seconds() >= 1:

@@ -38,8 +38,8 @@ _MESSAGES = f"""{WAITING} OR (
   CASE WHEN incident_id IS NULL THEN created_ms > :since ELSE incident_id IN {_INCIDENTS} END
   AND id IN (SELECT min(id) FROM outbox WHERE NOT ({WAITING}) GROUP BY channel, incident_id, kind,
     given_up_ms IS NULL, CASE WHEN incident_id IS NULL THEN id END))"""
-# A gap is part of the history.
-_WHERE = {name: "TRUE" for name in STATE_TABLES if name != "gap"} | {
+# These are part of the history.
+_WHERE = {name: "TRUE" for name in STATE_TABLES if name not in ("gap", "maintenance")} | {
     "incident": f"id IN {_INCIDENTS}",
     "outbox": _MESSAGES,
     "connectivity_host": "answered_ms > :since",

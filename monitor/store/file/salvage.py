@@ -41,6 +41,7 @@ STATE_TABLES = (
     "channel",
     "connectivity_host",
     "gap",
+    "maintenance",
     "delivery_count",
     "silence",
     "sqlite_sequence",
@@ -165,7 +166,7 @@ def _delete_unreadable(memory: sqlite3.Connection) -> None:
             except sqlite3.DatabaseError:
                 memory.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))
     orphans = "database_id NOT IN (SELECT id FROM database WHERE typeof(name) = 'text')"
-    for table in ("incident_state", "incident", "gap"):
+    for table in ("incident_state", "incident", "gap", "maintenance"):
         memory.execute(f"DELETE FROM {table} WHERE {orphans}")
     memory.execute("DELETE FROM database WHERE typeof(name) <> 'text'")
 
@@ -215,8 +216,9 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     _replay_silences(memory, file)
     for table in ("channel", "connectivity_host"):
         _copy("INSERT OR REPLACE", memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
-    gaps = [(databases[database], *rest) for database, *rest in memory.execute("SELECT * FROM gap")]
-    _copy("INSERT OR REPLACE", gaps, file, "gap")
+    for table in ("gap", "maintenance"):
+        rows = [(databases[database], *rest) for database, *rest in memory.execute(f"SELECT * FROM {table}")]
+        _copy("INSERT OR REPLACE", rows, file, table)
     # Each check finds its place among those of the file and is entered in its rollups; memory's are dropped.
     for number, home in databases.items():
         for check in read_checks(memory, number):

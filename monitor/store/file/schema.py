@@ -149,6 +149,8 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE channel ADD COLUMN unreachable_ms INTEGER;\n"
     "ALTER TABLE channel ADD COLUMN unreachable_reason TEXT;\n"
     "ALTER TABLE channel ADD COLUMN credential BLOB;\n",
+    "CREATE TABLE maintenance (database_id INTEGER NOT NULL REFERENCES database (id), from_ms INTEGER NOT NULL,"
+    " to_ms INTEGER NOT NULL, PRIMARY KEY (database_id, from_ms)) WITHOUT ROWID;\n",
 )
 
 

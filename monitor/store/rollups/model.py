@@ -10,6 +10,7 @@ from enum import Enum
 from monitor.alerts.notification import Severity
 from monitor.checks.budget import Budget
 from monitor.checks.observation import Check, Outcome, Phases
+from monitor.config.windows import Window
 from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
 from monitor.store.rollups.histogram import Histogram
@@ -42,12 +43,14 @@ class Spread:
 class Uptime:
     """How much of a span was up, down, or neither.
 
-    Slow is up; offline, gaps and the time before the first check are unknown.
+    Slow is up; offline, gaps and the time before the first check are unknown. `maintenance` is apart: what was
+    seen meanwhile is neither up nor down, and not unknown.
     """
 
     up: timedelta
     down: timedelta
     unknown: timedelta
+    maintenance: timedelta = timedelta(0)
 
     @property
     def known(self) -> timedelta:
@@ -92,10 +95,10 @@ class History:
     """One database over one span of time.
 
     `slices` follow each other without a hole and cover `whole`, empty ones included; the first and the last may be
-    shorter than the grain. `incidents` touch the span, the newest first; `gaps` the oldest first, cut to the span.
-    `phases` are the medians of checks that ended well, `None` when there were none. The `before` figures are of
-    the span of the same length just before this one; `None` where nobody checked then. `slow_limit` is what its
-    answers propose, `None` where they are too few.
+    shorter than the grain. `incidents` touch the span, the newest first; `gaps` and `maintenance` the oldest
+    first, cut to the span. `phases` are the medians of checks that ended well, `None` when there were none. The
+    `before` figures are of the span of the same length just before this one; `None` where nobody checked then.
+    `slow_limit` is what its answers propose, `None` where they are too few.
     """
 
     database: str
@@ -104,6 +107,7 @@ class History:
     slices: tuple[Slice, ...]
     incidents: tuple[Incident, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    maintenance: tuple[Window, ...] = ()
     phases: Phases | None = None
     before: Slice | None = None
     phases_before: Phases | None = None

@@ -59,14 +59,15 @@ class Rollup:
         self.latency.merge(other.latency)
         self.phases.merge(other.phases)
 
-    def slice(self, start: datetime, end: datetime) -> Slice:
-        """The shape that people read. What is neither up nor down of the time from `start` to `end` is unknown."""
+    def slice(self, start: datetime, end: datetime, maintenance: timedelta) -> Slice:
+        """The shape that people read. What is none of these of the time from `start` to `end` is unknown."""
         up, down = self.up_ms * _MS, self.down_ms * _MS
+        unknown = max(_NOTHING, end - start - up - down - maintenance)
         return Slice(
             start=start,
             end=end,
             outcomes=dict(self.outcomes),
-            uptime=Uptime(up=up, down=down, unknown=max(_NOTHING, end - start - up - down)),
+            uptime=Uptime(up=up, down=down, unknown=unknown, maintenance=maintenance),
             latency=spread(self.latency),
         )
 

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from typing import Any
@@ -22,7 +23,7 @@ from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
 from monitor.store.rollups.slow_limit import SlowLimit, propose
 from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
-from monitor.store.tables.spans import Span, read_retention, spans, watermark
+from monitor.store.tables.spans import Span, outside, read_maintenance, read_retention, spans, watermark
 
 COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
 
@@ -65,7 +66,8 @@ class RollupWriter:
 
     def enter(self, database: int, span: Span) -> None:
         """Enter the time for which a check's state held, and the check itself if it is inside."""
-        self.hold(database, span.check.outcome, span.start_ms, span.end_ms)
+        for start_ms, end_ms in span.held_ms:
+            self._hold(database, span.check.outcome, start_ms, end_ms)
         if span.is_inside:
             self.count(database, span.check)
 
@@ -78,7 +80,15 @@ class RollupWriter:
             self._phases_by_day[database, check.at_ms // DAY_MS].add(check.phases)
 
     def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
-        """Enter that the state which a check found held for that time; `back` takes it out again."""
+        """Enter that the state which a check found held for that time; `back` takes it out again.
+
+        Maintenance is left out.
+        """
+        windows = read_maintenance(self._connection, database, start_ms=start_ms, end_ms=end_ms)
+        for start, end in outside(start_ms, end_ms, windows):
+            self._hold(database, outcome, start, end, back=back)
+
+    def _hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
         for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
             self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
 
@@ -143,17 +153,27 @@ class RollupReader:
         for at_ms, part in self._parts(self._row_grains):
             parts[at_ms // self._length_ms].append(part)
         return tuple(
-            _sum(parts[number]).slice(from_ms(start), from_ms(end))
+            _sum(parts[number]).slice(from_ms(start), from_ms(end), self._maintained(start, end))
             for number, start, end in pieces(self.start_ms, self.end_ms, self._length_ms)
         )
 
     def whole(self) -> Slice:
         """All of it."""
-        return self._whole.slice(from_ms(self.start_ms), from_ms(self.end_ms))
+        maintained = self._maintained(self.start_ms, self.end_ms)
+        return self._whole.slice(from_ms(self.start_ms), from_ms(self.end_ms), maintained)
+
+    @cached_property
+    def maintenance(self) -> list[tuple[int, int]]:
+        """The windows of maintenance in it, as their first and last moment, the oldest first."""
+        return read_maintenance(self._connection, self._database, start_ms=self.start_ms, end_ms=self.end_ms)
 
     def slow_limit(self) -> SlowLimit | None:
         """The limit `slow` that its answers propose."""
         return propose(self._whole.latency)
+
+    def _maintained(self, start_ms: int, end_ms: int) -> timedelta:
+        parts = (min(end_ms, over) - max(start_ms, begun) for begun, over in self.maintenance)
+        return timedelta(milliseconds=sum(part for part in parts if part > 0))
 
     @cached_property
     def _whole(self) -> Rollup:
@@ -185,8 +205,9 @@ class RollupReader:
             if span.is_inside:
                 slot = span.check.at_ms // self._length_ms
                 found[slot].count(span.check.outcome, span.check.latency_ms)
-            for slot, start, end in pieces(span.start_ms, span.end_ms, self._length_ms):
-                found[slot].hold(span.check.outcome, end - start)
+            for held_ms in span.held_ms:
+                for slot, start, end in pieces(*held_ms, self._length_ms):
+                    found[slot].hold(span.check.outcome, end - start)
         self._edges.extend((slot * self._length_ms, rollup) for slot, rollup in found.items())
 
     def _parts(self, grains: Sequence[RowGrain]) -> Iterator[tuple[int, Rollup]]:

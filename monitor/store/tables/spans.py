@@ -1,15 +1,18 @@
-"""Single checks in time: each with the span for which the state that it found held, gaps, and what is retained.
+"""Single checks in time: each with the span for which the state that it found held; gaps, maintenance, retention.
 
-A state holds until the next check of the database, and not at all into a gap.
+A state holds until the next check of the database, and not at all into a gap. What it holds in maintenance is left
+out of all sums.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from monitor.config.windows import Window
+from monitor.lib.times import to_ms
 from monitor.store.tables.checks import CheckRow, check_before, check_from, read_rows
 
 # Without a check for longer than that, nothing is known of the time since the last one.
@@ -73,6 +76,53 @@ def _write_gap(connection: sqlite3.Connection, database: int, start_ms: int, end
     connection.execute(sql, (database, start_ms, end_ms))
 
 
+def note_maintenance(connection: sqlite3.Connection, database: int, at: datetime, window: Window | None) -> None:
+    """Note the window in which a check is; what is noted of one that is not so any more ends with it.
+
+    Nothing before the watermark changes: it is in the rollups as it was.
+    """
+    at_ms, since_ms = to_ms(at), watermark(connection, database)
+    (noted,) = connection.execute(
+        "SELECT from_ms, to_ms FROM maintenance WHERE database_id = ? ORDER BY from_ms DESC LIMIT 1", (database,)
+    ).fetchall() or (None,)
+    if (since_ms or at_ms) > at_ms or (noted and noted[0] > at_ms):
+        return
+    if noted and noted[1] <= at_ms:
+        noted = None
+    if window is not None:
+        start_ms = noted[0] if noted else max(to_ms(window.start), since_ms or 0)
+        wanted = (start_ms, to_ms(window.end))
+    elif noted:
+        wanted = (noted[0], at_ms)
+    else:
+        return
+    if wanted != noted:
+        sql = "INSERT OR REPLACE INTO maintenance (database_id, from_ms, to_ms) VALUES (?, ?, ?)"
+        connection.execute(sql, (database, *wanted))
+
+
+def read_maintenance(
+    connection: sqlite3.Connection, database: int, *, start_ms: int, end_ms: int
+) -> list[tuple[int, int]]:
+    """The noted windows that touch a span of time, cut to it, the oldest first; they do not overlap."""
+    rows = connection.execute(
+        "SELECT max(from_ms, ?2), min(to_ms, ?3) FROM maintenance"
+        " WHERE database_id = ?1 AND from_ms < ?3 AND to_ms > ?2 ORDER BY from_ms",
+        (database, start_ms, end_ms),
+    )
+    return rows.fetchall()
+
+
+def outside(start_ms: int, end_ms: int, windows: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of a time that are in none of the windows, which are in order and do not overlap."""
+    for begun_ms, over_ms in windows:
+        if start_ms < min(begun_ms, end_ms):
+            yield start_ms, min(begun_ms, end_ms)
+        start_ms = max(start_ms, over_ms)
+    if start_ms < end_ms:
+        yield start_ms, end_ms
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retention:
     """Before `checks_ms` only failing checks are there one by one, before `failing_ms` none; 0: none are gone."""
@@ -111,15 +161,14 @@ def move_watermark(connection: sqlite3.Connection, database: int, until_ms: int)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """A check, and from when until when its state held in the span that was asked for.
+    """A check, and the times, as first and last moment, in which its state held in the span that was asked for.
 
-    `is_inside` is false for the check before the span, which only reaches into it.
+    `is_inside` is false for the check before the span, which only reaches into it. Maintenance is left out.
     """
 
     check: CheckRow
     is_inside: bool
-    start_ms: int
-    end_ms: int
+    held_ms: tuple[tuple[int, int], ...]
 
 
 def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[Span]:
@@ -130,6 +179,7 @@ def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: 
     """
     before = check_before(connection, database, start_ms, since_ms=read_retention(connection).checks_ms)
     gaps = read_gaps(connection, database, start_ms=start_ms if before is None else before.at_ms, end_ms=end_ms)
+    windows = read_maintenance(connection, database, start_ms=start_ms, end_ms=end_ms)
     inside = read_rows(connection, database, start_ms, end_ms)
     after = check_from(connection, database, end_ms)
     place = 0
@@ -143,10 +193,6 @@ def spans(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: 
                 place += 1
             if place == len(gaps) or gaps[place][0] >= until.at_ms:
                 held_until_ms = until.at_ms
-        yield Span(
-            check=check,
-            is_inside=check is not before,
-            start_ms=max(start_ms, check.at_ms),
-            end_ms=max(start_ms, min(end_ms, held_until_ms)),
-        )
+        held = outside(max(start_ms, check.at_ms), min(end_ms, held_until_ms), windows)
+        yield Span(check=check, is_inside=check is not before, held_ms=tuple(held))
         check = following

@@ -55,6 +55,7 @@ def history_document(
         "next_before": None if next_before is None else iso(next_before),
         "slices": [slice_values(part) for part in history.slices],
         "gaps": [gap_values(gap) for gap in history.gaps],
+        "maintenance": [gap_values(window) for window in history.maintenance],
         "incidents": [incident_values(incident, now=now) for incident in history.incidents],
         "checks": [_check_values(check, redact) for check in checks],
     }
