@@ -135,6 +135,22 @@ def test_an_end_and_another_beginning_that_memory_told_are_not_told_again_after_
     assert setup.shell("SELECT count(*), count(closed_at) FROM incident_log") == [(2, 2)]
 
 
+def test_what_memory_was_telling_when_it_was_killed_may_have_arrived(setup: StoreSetup) -> None:
+    """A channel that is removed then, and comes back after the end, is told that it is over."""
+    with locked(setup.path):
+        setup.checks(REJECTED, REJECTED)
+        [number] = numbers(setup)
+        assert setup.store.claim("telegram", setup.now)
+    setup.restart_after_a_kill()
+    setup.channels = ("slack",)
+    setup.restart()
+    setup.checks(OK, OK)
+    assert setup.deliver("slack") == [f"{number} closed"]
+    setup.channels = ("slack", "telegram")
+    setup.restart()
+    assert setup.deliver("telegram") == [f"{number} missed"]
+
+
 def test_several_incidents_of_one_database_that_only_memory_knew_are_told_to_the_end(setup: StoreSetup) -> None:
     """The last of them is open when the program is killed."""
     with locked(setup.path):

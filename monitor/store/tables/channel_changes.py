@@ -94,8 +94,9 @@ def bring_up_to_date(
         is_heard = bool(kinds) and not is_end_heard and (not is_replaced or not all(kinds.values()))
         if is_heard if incident.closed_at is None else is_end_heard or not (kinds or incident.id in perhaps_told):
             continue
-        is_late = incident.closed_at is not None and now - incident.closed_at >= STALE_AFTER
-        notification = standing(incident, name, now, missed=is_late)
+        # Of one whose beginning may not have arrived, all is told.
+        is_missed = incident.closed_at is not None and (not kinds or now - incident.closed_at >= STALE_AFTER)
+        notification = standing(incident, name, now, missed=is_missed)
         if incident.closed_at is None and not route.takes(notification):
             continue
         enqueue(connection, notification, (channel,))

@@ -163,10 +163,16 @@ def _take_up(
         for channel, kinds in one.told.items():
             for kind in kinds:
                 _note_delivered(connection, replace(notification, kind=kind), channel, now)
-        # The file knows of no beginning that those who were away still lack the end of.
-        if is_over and (known is None or known[1].closed_at is not None):
+        # Else the file has a beginning that waits for them.
+        if known is None or (is_over and known[1].closed_at is not None):
             others = [channel for channel in receivers(notification, channels, routes) if channel not in one.told]
             enqueue(connection, notification, others)
+            # Memory may have been sending to them when it was killed.
+            connection.execute(
+                "UPDATE outbox SET tried_ms = created_ms, due_ms = created_ms WHERE incident_id = ?"
+                f" AND attempts = 0 AND {WAITING}",
+                (incident.id,),
+            )
         what = "is over" if is_over else "goes on"
         yield f"incident {incident.id} of {each.name} was told while the history could not be written, and {what}"
     if is_later:
