@@ -196,23 +196,23 @@ def test_the_other_commands_end_as_promised(
 ) -> None:
     """One after the other on one folder; each status is what a script may test for."""
     program = Program(tmp_path, settings(database("main", upstash.url, "AXanother0=="), channels=slack(people)))
-    assert program.end("report").status == 3  # there is no history yet
-    assert program.end("check", "--metrics", "monitor.prom").status == 2
+    assert program.end_process("report").status == 3  # there is no history yet
+    assert program.end_process("check", "--metrics", "monitor.prom").status == 2
     assert "upstash_probe_success" in (tmp_path / "monitor.prom").read_text(encoding="utf-8")
-    assert program.end("doctor").status == 2
-    assert program.end("report").status == 0
-    assert program.end("incidents").status == 0
-    assert program.end("incidents", "ack", "1").status == 0
-    assert program.end("test-alerts").status == 0
+    assert program.end_process("doctor").status == 2
+    assert program.end_process("report").status == 0
+    assert program.end_process("incidents").status == 0
+    assert program.end_process("incidents", "ack", "1").status == 0
+    assert program.end_process("test-alerts").status == 0
     people.fault = MessagingFault.GONE
-    assert program.end("test-alerts", "slack").status == 2
-    assert program.end("config", "check").status == 0
-    assert program.end("config", "show").status == 0
-    assert program.end("config", "schema").status == 0
-    assert program.end("backup", "copy.db").status == 0
+    assert program.end_process("test-alerts", "slack").status == 2
+    assert program.end_process("config", "check").status == 0
+    assert program.end_process("config", "show").status == 0
+    assert program.end_process("config", "schema").status == 0
+    assert program.end_process("backup", "copy.db").status == 0
     assert (tmp_path / "copy.db").stat().st_size > 0
     (tmp_path / "config.yaml").unlink()
-    assert program.end("init").status == 0
+    assert program.end_process("init").status == 0
 
 
 def test_run_ends_with_0_after_a_signal_within_5_seconds_and_with_3_when_it_cannot_start(
@@ -980,7 +980,7 @@ def test_the_first_line_says_what_and_where_and_the_last_which_incident(incident
     opened = message(incident, service, "opened").text.splitlines()
     closed = message(incident, service, "closed").text.splitlines()
     assert (opened[0], opened[-1]) == ("🔴 main: token rejected · your move", "incident 1 · opened")
-    assert re.fullmatch(r"🟢 main: recovered after \d+ m?s", closed[0])
+    assert re.fullmatch(r"🟢 main: recovered after (\d+|less than 1) s", closed[0])
     assert closed[-1] == "incident 1 · closed"
 
 

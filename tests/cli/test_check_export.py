@@ -161,7 +161,7 @@ def test_a_check_loads_no_more_than_it_needs(
     """The client library is 30 ms that a check without metrics does not pay; none of them loads the web server."""
     monitor = program(tmp_path, upstash, people)
     monitor.environ["PYTHONPROFILEIMPORTTIME"] = "1"
-    loaded = {line.rpartition("|")[2].strip() for line in monitor.end("check", *words).stderr.splitlines()}
+    loaded = {line.rpartition("|")[2].strip() for line in monitor.end_process("check", *words).stderr.splitlines()}
     assert "monitor.engine.wiring" in loaded
     assert ("prometheus_client" in loaded) == bool(words)
     assert not loaded & {"starlette", "uvicorn", "jinja2"}
