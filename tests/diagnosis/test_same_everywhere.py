@@ -181,6 +181,19 @@ def test_a_judged_verdict_is_the_same_everywhere(layers: LayerResults, profile: 
     assert_on_pages(told, incident)
 
 
+@pytest.mark.parametrize("fact", [Fact.KEY_NOT_ALLOWED, Fact.DELETE_NOT_ALLOWED])
+def test_what_the_canary_found_of_a_fine_database_is_on_its_page(fact: Fact) -> None:
+    """There is no incident, and the page has the doctor's verdict all the same."""
+    check = Check(database="main", at=NOW, outcome=Outcome.OK, facts=frozenset({fact}))
+    verdict = verdict_shown(check, None, PROFILES[0])
+    status = DatabaseStatus(
+        database="main", recent=(check,), incident=None, schedule=schedule(), days=(), verdict=verdict
+    )
+    found = html.unescape(re.sub(r"<[^>]+>", "", PAGES.front([status], NOW)))
+    advice = word(verdict)
+    assert " ".join((advice.meaning, *advice.next_steps)) in found
+
+
 @given(layers=LAYERS, profile=st.sampled_from([one for one in PROFILES if not one.is_upstash]))
 def test_no_layers_of_anybodys_server_lead_to_upstash(layers: LayerResults, profile: Any) -> None:
     """Not even those that name what a console or a status page says."""

@@ -13,6 +13,7 @@ from monitor.alerts.notification import Severity
 from monitor.checks.certificate import describe_end, ends_soon
 from monitor.checks.observation import Family, Outcome, Phases
 from monitor.diagnosis.advice import Advice, word
+from monitor.diagnosis.verdicts import VerdictCode
 from monitor.lib.times import format_duration
 from monitor.report.formatting import format_ms, format_name
 from monitor.report.phases import Phase, shifts
@@ -102,12 +103,16 @@ def headline(states: Sequence[DatabaseState], *, unchecked: int = 0) -> tuple[Da
     return worst, f"{first[0]} of {total} databases {first[1]}{others}"
 
 
+_FINDINGS = (VerdictCode.CANARY_KEY_NOT_ALLOWED, VerdictCode.CANARY_CANNOT_DELETE)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     """What is shown of a database. `today` is the spread of today's latencies, `None` before the first answer.
 
     `word` is the state's, where it was checked already. `days` begin with its first check, which may be within the
-    first of them. `certificate` are words on a certificate that ends soon, else empty.
+    first of them. `advice` is that of its open incident; `finding` is what is known of it without any, such as
+    that the canary's key is not allowed. `certificate` are words on a certificate that ends soon, else empty.
     """
 
     name: str
@@ -120,12 +125,13 @@ class Card:
     uptime: Uptime
     today: Spread | None
     advice: Advice | None
+    finding: Advice | None
     certificate: str
 
 
 def card_of(status: DatabaseStatus, now: datetime) -> Card:
     """The card of a database; its uptime is of all the days of the status."""
-    latest, ends_at = status.latest, status.certificate_ends_at
+    latest, ends_at, verdict = status.latest, status.certificate_ends_at, status.verdict
     state = state_of(status, now)
     return Card(
         name=format_name(status.database),
@@ -138,6 +144,7 @@ def card_of(status: DatabaseStatus, now: datetime) -> Card:
         uptime=sum_uptime(status.days),
         today=status.days[-1].latency if status.days else None,
         advice=None if status.incident is None else word(status.incident.verdict),
+        finding=word(verdict) if verdict and verdict.code in _FINDINGS and status.incident is None else None,
         certificate=describe_end(ends_at, now) if ends_at and ends_soon(ends_at, now) else "",
     )
 
