@@ -315,3 +315,25 @@ def test_the_phases_of_a_day_stay_when_its_checks_are_pruned(history: History) -
         assert phases is not None
         assert phases.wait == pytest.approx(50.0, rel=0.05)
         assert phases.tls == pytest.approx(9.0, rel=0.05)
+
+
+def test_recording_a_check_is_the_same_work_at_the_end_of_an_hour(history: History) -> None:
+    """What the hour already holds is not read again, so that a check every second costs no more than the first.
+
+    Work is counted in steps of SQLite's virtual machine, which no load of the computer changes.
+    """
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    history.setup.store.read(lambda connection: connection.set_progress_handler(count, 1))
+    second, found = timedelta(seconds=1), []
+    for number in range(400):
+        steps = 0
+        history.check(START + number * second, interval=second)
+        found.append(steps)
+    # Those that bring the rollups up to date, one in 65, do more.
+    assert sorted(found[-65:])[32] <= 1.05 * sorted(found[:65])[32]
+    assert max(found[-65:]) <= 1.05 * max(found[65:130])

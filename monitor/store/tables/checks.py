@@ -10,7 +10,7 @@ and puts the checks of an hour side by side. A check without a row in `check_det
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,20 +24,24 @@ _LAST_MS = (1 << _BITS) - 1
 # Later than any moment, and as far before 1970.
 EVER_MS = 1 << 50
 GRAIN_HOUR = 0
-# Left to itself the planner begins with the checks, of which there are many; hours are found by an index.
-_HOURS_AND_CHECKS = (
+# Left to itself the planner begins with the checks, of which there are many; hours are found by an index. A span's
+# ends are ends of the range of numbers itself: as conditions on each check, all checks of the hour would be read.
+_CHECKS_OF_SPAN = (
     "rollup CROSS JOIN check_result ON check_result.id"
-    f" BETWEEN rollup.id << {_BITS} AND (rollup.id << {_BITS} | {_LAST_MS})"
+    f" BETWEEN (rollup.id << {_BITS} | iif(rollup.slot = :first_hour, :first_ms, 0))"
+    f" AND (rollup.id << {_BITS} | iif(rollup.slot = :last_hour, :last_ms, {_LAST_MS}))"
 )
 _DETAILS = (
     "LEFT JOIN check_detail ON check_detail.id = check_result.id"
     " LEFT JOIN outcome ON outcome.id = check_detail.outcome_id"
 )
 _OF_DATABASE = f"rollup.database_id = ? AND rollup.grain = {GRAIN_HOUR}"
+# Takes the values of `_span`, as `_CHECKS_OF_SPAN` does.
+_IN_SPAN = (
+    f"rollup.database_id = :database AND rollup.grain = {GRAIN_HOUR}"
+    " AND rollup.slot BETWEEN :first_hour AND :last_hour"
+)
 _MOMENT = f"rollup.slot * {HOUR_MS} + (check_result.id & {_LAST_MS})"
-# Each takes the three values of `_bound`: by the hour first, so that the index is used, then within that hour.
-_BEFORE = f"rollup.slot <= ? AND (rollup.slot < ? OR check_result.id < (rollup.id << {_BITS} | ?))"
-_FROM = f"rollup.slot >= ? AND (rollup.slot > ? OR check_result.id >= (rollup.id << {_BITS} | ?))"
 _FIGURES = "check_result.latency_us, check_result.other_us, check_result.phases"
 _ROW = f"{_MOMENT}, outcome.code, {_FIGURES}"
 _USUAL = (Outcome.OK, 200, "")
@@ -98,7 +102,7 @@ def begin_rollup(connection: sqlite3.Connection, database: int, grain: int, slot
 
 def check_before(connection: sqlite3.Connection, database: int, at_ms: int, *, since_ms: int) -> CheckRow | None:
     """The last check before that moment, from `since_ms` on."""
-    return _nearest(connection, f"{_FROM} AND {_BEFORE}", "DESC", (database, *_bound(since_ms), *_bound(at_ms)))
+    return _nearest(connection, _IN_SPAN, "DESC", _span(database, since_ms, at_ms))
 
 
 def first_check_ms(connection: sqlite3.Connection, database: int) -> int | None:
@@ -112,13 +116,13 @@ def first_check_ms(connection: sqlite3.Connection, database: int) -> int | None:
 
 def check_from(connection: sqlite3.Connection, database: int, at_ms: int) -> CheckRow | None:
     """The first check from that moment on."""
-    return _nearest(connection, _FROM, "ASC", (database, *_bound(at_ms)))
+    return _nearest(connection, _IN_SPAN, "ASC", _span(database, at_ms, EVER_MS))
 
 
 def last_good_check(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> CheckRow | None:
     """The last check of a span that ended well."""
-    where = f"{_FROM} AND {_BEFORE} AND (check_detail.id IS NULL OR outcome.ok = 1)"
-    return _nearest(connection, where, "DESC", (database, *_bound(start_ms), *_bound(end_ms)))
+    where = f"{_IN_SPAN} AND (check_detail.id IS NULL OR outcome.ok = 1)"
+    return _nearest(connection, where, "DESC", _span(database, start_ms, end_ms))
 
 
 def read_checks(
@@ -134,10 +138,10 @@ def read_checks(
     order = "DESC" if newest_first else "ASC"
     rows = connection.execute(
         f"SELECT database.name, {_MOMENT}, outcome.code, check_detail.id IS NULL, check_detail.http_status,"
-        f" check_detail.detail, {_FIGURES} FROM {_HOURS_AND_CHECKS} {_DETAILS}"
-        f" JOIN database ON database.id = rollup.database_id WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
-        f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT ?",
-        (database, *_bound(start), *_bound(end), limit),
+        f" check_detail.detail, {_FIGURES} FROM {_CHECKS_OF_SPAN} {_DETAILS}"
+        f" JOIN database ON database.id = rollup.database_id WHERE {_IN_SPAN}"
+        f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT :limit",
+        {**_span(database, start, end), "limit": limit},
     )
     return (_check(*columns) for columns in rows)
 
@@ -145,9 +149,8 @@ def read_checks(
 def read_rows(connection: sqlite3.Connection, database: int, start_ms: int, end_ms: int) -> Iterator[CheckRow]:
     """The checks of a span, the oldest first, without status and detail."""
     rows = connection.execute(
-        f"SELECT {_ROW} FROM {_HOURS_AND_CHECKS} {_DETAILS} WHERE {_OF_DATABASE} AND {_FROM} AND {_BEFORE}"
-        " ORDER BY rollup.slot, check_result.id",
-        (database, *_bound(start_ms), *_bound(end_ms)),
+        f"SELECT {_ROW} FROM {_CHECKS_OF_SPAN} {_DETAILS} WHERE {_IN_SPAN} ORDER BY rollup.slot, check_result.id",
+        _span(database, start_ms, end_ms),
     )
     with reading("a check"):
         for columns in rows:
@@ -263,11 +266,11 @@ def _ms(us: int | None) -> float | None:
     return None if us is None else us / 1000
 
 
-def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Iterable[int]) -> CheckRow | None:
+def _nearest(connection: sqlite3.Connection, where: str, order: str, values: Mapping[str, int]) -> CheckRow | None:
     row = connection.execute(
-        f"SELECT {_ROW} FROM {_HOURS_AND_CHECKS} {_DETAILS} WHERE {_OF_DATABASE} AND {where}"
+        f"SELECT {_ROW} FROM {_CHECKS_OF_SPAN} {_DETAILS} WHERE {where}"
         f" ORDER BY rollup.slot {order}, check_result.id {order} LIMIT 1",
-        tuple(values),
+        values,
     ).fetchone()
     with reading("a check"):
         return None if row is None else _row(*row)
@@ -277,9 +280,16 @@ def _row(at_ms: int, code: str | None, *figures: Any) -> CheckRow:
     return CheckRow(at_ms=at_ms, outcome=Outcome.OK if code is None else Outcome(code), figures=figures)
 
 
-def _bound(at_ms: int) -> tuple[int, int, int]:
-    hour, ms = divmod(at_ms, HOUR_MS)
-    return hour, hour, ms
+def _span(database: int, start_ms: int, end_ms: int) -> dict[str, int]:
+    """From the moment `start_ms` until before `end_ms`."""
+    (first_hour, first_ms), (last_hour, last_ms) = divmod(start_ms, HOUR_MS), divmod(end_ms - 1, HOUR_MS)
+    return {
+        "database": database,
+        "first_hour": first_hour,
+        "first_ms": first_ms,
+        "last_hour": last_hour,
+        "last_ms": last_ms,
+    }
 
 
 def _check(*columns: Any) -> Check:
