@@ -103,7 +103,7 @@ def _end(settings: Settings, ending: str, now: datetime) -> None:
         numbers = ", ".join(str(one.id) for one in others)
         step = f"there is {numbers}" if others else "nothing is silenced"
         fail(one_line(f"wanted the number of a silence, found {ending!r}. Next: {step}", _REASON_LIMIT))
-    click.echo(f"silence {ending} ended; what was held back is told now")
+    click.echo(f"silence {ending} ended; what was held back is told within half a minute, or by the next `check`")
 
 
 def _with_store(settings: Settings, work: Callable[[Store], T], *, writes: bool = True) -> T | None:
