@@ -33,7 +33,6 @@ _AFTER_A_BUG = timedelta(seconds=5)
 _FIRST_PROBE_AFTER = timedelta(seconds=5)
 _PROBE_EVERY = timedelta(days=1)
 _PROBE_AGAIN_AFTER = timedelta(minutes=5)
-_TOLD_AFTER_PROBES = 3
 # Kept after a burst.
 PACE = timedelta(seconds=1)
 
@@ -165,8 +164,7 @@ class Deliverer:
         )
         attempt = DeliveryAttempt(channel=delivery.channel, notification=delivery.notification, result=result)
         _log(attempt, effect)
-        if effect.broke:
-            await self._tell_broken(delivery.channel, result)
+        await self._tell_of(delivery.channel, result, effect)
         if effect.pause is not None:
             wait = format_duration(effect.pause)
             await self._tell_other_channels(
@@ -206,7 +204,7 @@ class Deliverer:
         """Probe the channels that can be asked without a message, soon after the start and daily, until cancelled.
 
         So a broken one is found before it is needed. One that could not be reached is asked again in five minutes,
-        or when it wants to be; that is logged, and told through the others where it stays so.
+        or when it wants to be.
         """
         await sleep(_FIRST_PROBE_AFTER.total_seconds())
         async with asyncio.TaskGroup() as group:
@@ -215,7 +213,6 @@ class Deliverer:
         await asyncio.Event().wait()  # there may be no such channel
 
     async def _keep_probing(self, name: str, sleep: Callable[[float], Awaitable[None]]) -> None:
-        in_vain = 0
         while True:
             pause = _PROBE_AGAIN_AFTER
             try:
@@ -223,26 +220,12 @@ class Deliverer:
                 if result is None:
                     return
                 if result.status is DeliveryStatus.RETRY:
-                    in_vain += 1
                     pause = max(pause, min(result.retry_after or pause, _PROBE_EVERY))
-                    await self._note_probe_in_vain(name, result, in_vain)
                 else:
-                    in_vain = 0
                     pause = _PROBE_EVERY
             except Exception as error:  # noqa: BLE001 - a bug of ours must not end the program
                 logger.opt(exception=error).error("probing {} failed inside", name)
             await sleep(pause.total_seconds())
-
-    async def _note_probe_in_vain(self, name: str, result: DeliveryResult, in_vain: int) -> None:
-        asked = f"; it asks to wait {format_duration(result.retry_after)}" if result.retry_after else ""
-        logger.warning("the channel {} could not be probed: {}{}", name, result.detail, asked)
-        if in_vain == _TOLD_AFTER_PROBES:
-            await self._tell_other_channels(
-                name,
-                title=f"the channel {name} could not be reached {in_vain} times in a row",
-                detail=result.detail,
-                step=f"See whether this machine reaches {name}, and whether its settings name the right address.",
-            )
 
     async def probe(self, name: str) -> DeliveryResult | None:
         """Probe a channel and note the result; `None` where it cannot be asked without a message."""
@@ -251,22 +234,39 @@ class Deliverer:
         if result is None:
             return None
         effect = await self._store_thread.run(self._store.note_probe, name, result, self._clock())
+        if result.status is DeliveryStatus.RETRY:
+            logger.warning("the channel {} could not be probed: {}{}", name, result.detail, _wish(result))
         _log_channel(name, result, effect)
-        if effect.broke:
-            await self._tell_broken(name, result)
+        await self._tell_of(name, result, effect)
         self._woken[name].set()
         return result
 
-    async def _tell_broken(self, name: str, result: DeliveryResult) -> None:
-        await self._tell_other_channels(
-            name,
-            title=f"the channel {name} is broken",
-            detail=result.detail,
-            step=f"Correct the settings of {name} and restart: what it missed is told then.",
-        )
+    async def _tell_of(self, name: str, result: DeliveryResult, effect: DeliveryEffect) -> None:
+        """Tell the others of a channel that broke, and once of one that stays out of reach."""
+        if effect.broke:
+            await self._tell_other_channels(
+                name,
+                title=f"the channel {name} is broken",
+                detail=result.detail,
+                step=f"Correct the settings of {name} and restart: what it missed is told then.",
+            )
+        if effect.unreachable_since is not None:
+            await self._tell_other_channels(
+                name,
+                title=f"the channel {name} cannot be reached",
+                detail=result.detail,
+                step=f"See whether this machine reaches {name}, and whether its settings name the right address.",
+                once_since=effect.unreachable_since,
+            )
 
-    async def _tell_other_channels(self, name: str, *, title: str, detail: str, step: str) -> None:
+    async def _tell_other_channels(
+        self, name: str, *, title: str, detail: str, step: str, once_since: datetime | None = None
+    ) -> None:
         others = [other for other in self._channels if other != name]
+        if once_since is not None:
+            # Where it is our network that fails, each would be told of the other when that is over.
+            states = await self._store_thread.run(self._store.channel_states)
+            others = [other for other in others if other not in states or states[other].is_ok]
         if not others:
             return
         notification = Notification(
@@ -277,7 +277,10 @@ class Deliverer:
             detail=detail,
             steps=(step,),
         )
-        await self._store_thread.run(self._store.enqueue, notification, channels=others)
+        if once_since is None:
+            await self._store_thread.run(self._store.enqueue, notification, channels=others)
+        else:
+            await self._store_thread.run(self._store.enqueue_once, notification, since=once_since, channels=others)
         for other in others:
             self._woken[other].set()
 
@@ -294,11 +297,14 @@ def _log(delivery: DeliveryAttempt, effect: DeliveryEffect) -> None:
     elif result.status is DeliveryStatus.UNCONFIRMED:
         logger.warning("{} sent, not confirmed: {}", message, result.detail)
     else:
-        asked = f"; it asks to wait {format_duration(result.retry_after)}" if result.retry_after else ""
-        logger.warning("{} not delivered: {}{}", message, result.detail, asked)
+        logger.warning("{} not delivered: {}{}", message, result.detail, _wish(result))
     _log_channel(delivery.channel, result, effect)
     if effect.gave_up:
         logger.error("{} given up, {}", message, effect.gave_up)
+
+
+def _wish(result: DeliveryResult) -> str:
+    return f"; it asks to wait {format_duration(result.retry_after)}" if result.retry_after else ""
 
 
 def _log_channel(name: str, result: DeliveryResult, effect: DeliveryEffect) -> None:

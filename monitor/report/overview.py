@@ -48,7 +48,7 @@ _PAST_INCIDENTS = 8
 _NO_ROW = 0
 _TROUBLES = {
     "broken": "is broken",
-    "unreachable": "could not be probed",
+    "unreachable": "cannot be reached",
     "unconfirmed": "confirms no message",
 }
 # The channel where the settings have none.

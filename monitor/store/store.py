@@ -216,13 +216,16 @@ class Store:
         names = self._channels if channels is None else tuple(channels)
         self._do(lambda connection: channel_changes.tell(connection, notification, names, self._routes))
 
-    def enqueue_once(self, notification: Notification, *, since: datetime) -> bool:
-        """Add a notification for all channels, unless one of that title on that database was added since."""
+    def enqueue_once(
+        self, notification: Notification, *, since: datetime, channels: Iterable[str] | None = None
+    ) -> bool:
+        """As `enqueue`, unless one of that title on that database was added since."""
+        names = self._channels if channels is None else tuple(channels)
 
         def work(connection: sqlite3.Connection) -> bool:
             if outbox.was_enqueued(connection, notification, since):
                 return False
-            self._tell(connection, notification)
+            channel_changes.tell(connection, notification, names, self._routes)
             return True
 
         return self._do(work)

@@ -50,6 +50,7 @@ def test_slack_is_away_for_an_hour_and_nothing_is_lost(outbox: OutboxSetup) -> N
     assert outbox.read("telegram") == [
         "main: token rejected · your move / incident 1 · opened",
         "main: recovered after 11 min / incident 1 · closed",
+        "upstash-monitor: the channel slack cannot be reached / upstash-monitor · monitor",
         "main: token rejected · your move / incident 2 · opened",
     ]
     outbox.checks(GOOD, GOOD)
@@ -193,7 +194,7 @@ def test_what_waited_of_an_open_incident_is_told_as_it_stands(outbox: OutboxSetu
     assert lines[4] == "before: response timed out"
     assert "This comes 1 h 15 min late: it could not be delivered before." in lines
     kinds = [line.rpartition(" · ")[2] for line in outbox.read("telegram")]
-    assert kinds == ["opened", "changed", "reminder"]
+    assert kinds == ["opened", "changed", "monitor", "reminder"]  # slack cannot be reached
 
 
 def test_many_incidents_of_an_hour_arrive_in_their_order(outbox: OutboxSetup) -> None:
@@ -392,6 +393,7 @@ def test_a_channel_that_stays_out_of_reach_is_told_through_the_others_once(outbo
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
+        outbox.now += timedelta(seconds=seconds)
         if len(pauses) == 5:
             outbox.inbox.telegram_fault = MessagingFault.RATE_LIMITED
         if len(pauses) == 6:
@@ -402,7 +404,51 @@ def test_a_channel_that_stays_out_of_reach_is_told_through_the_others_once(outbo
     assert pauses == [5, 300, 300, 300, 300, 7200]
     outbox.deliver()
     [told] = outbox.read("slack")
-    assert told.startswith("upstash-monitor: the channel telegram could not be reached 3 times in a row")
+    assert told.startswith("upstash-monitor: the channel telegram cannot be reached / ")
+
+
+def test_a_channel_that_takes_no_message_is_marked_and_told_though_it_cannot_be_probed(
+    outbox: OutboxSetup,
+) -> None:
+    """After some tries on the page, once through the others when it lasts, until a message arrives."""
+
+    def trouble() -> tuple[str, datetime] | None:
+        state = outbox.store.channel_states().get("slack")
+        return state.trouble if state else None
+
+    outbox.inbox.slack_fault = MessagingFault.DOWN
+    outbox.record(BAD, BAD)
+    outbox.deliver_until(outbox.now + 10 * SECOND)
+    assert trouble() is None
+    outbox.deliver_until(outbox.now + MINUTE)
+    found = trouble()
+    assert found is not None
+    assert found[0] == "unreachable"
+    assert outbox.store.channel_states()["slack"].reason == "the service answered 503"
+    assert len(outbox.texts("telegram")) == 1
+    outbox.deliver_until(outbox.now + 30 * MINUTE)
+    outbox.restart()
+    outbox.deliver_until(outbox.now + 30 * MINUTE)
+    assert trouble() == found
+    assert [each.partition(" / ")[0] for each in outbox.read("telegram")] == [
+        "main: token rejected · your move",
+        "upstash-monitor: the channel slack cannot be reached",
+    ]
+    outbox.inbox.slack_fault = MessagingFault.NONE
+    outbox.deliver_until(outbox.now + 10 * MINUTE)
+    assert trouble() is None
+
+
+def test_a_channel_that_asks_for_hours_is_marked_at_once(outbox: OutboxSetup) -> None:
+    """Nothing arrives there meanwhile, which the page should show; the others are told of the wait alone."""
+    outbox.inbox.slack_fault = MessagingFault.RATE_LIMITED
+    outbox.inbox.retry_after_seconds = 2 * 3600
+    outbox.checks(BAD, BAD)
+    assert outbox.store.channel_states()["slack"].trouble is not None
+    outbox.deliver_until(outbox.now + timedelta(hours=5))
+    assert [each.partition(" / ")[0] for each in outbox.read("telegram")][1:] == [
+        "upstash-monitor: slack takes no message for 2 h"
+    ]
 
 
 def test_a_channel_out_of_reach_is_marked_from_its_first_probe(outbox: OutboxSetup) -> None:

@@ -426,6 +426,6 @@ def test_a_channel_that_is_broken_or_confirms_nothing_has_a_line(monitored: Moni
     lost = DeliveryResult(status=DeliveryStatus.RETRY, detail="no connection")
     monitored.store.note_probe("log", lost, monitored.now)
     assert asyncio.run(monitored.overview.channel_troubles()) == (
-        "channel log could not be probed since 2026-11-20 21:30:00 UTC: no connection",
+        "channel log cannot be reached since 2026-11-20 21:30:00 UTC: no connection",
     )
     assert not is_ok()

@@ -22,7 +22,7 @@ _CHANNEL_COLUMNS = (
 class ChannelState:
     """What is remembered of a channel: since when it is in which trouble, why, and how its chat moved.
 
-    `unreachable_since`: its probes get no answer that could tell whether a message would arrive.
+    `unreachable_since`: probes, or try after try to deliver, got no answer that tells whether one would arrive.
     """
 
     name: str

@@ -23,6 +23,9 @@ from monitor.lib.times import from_ms_or_none, to_ms
 from monitor.store.tables import channels
 from monitor.store.tables.outbox import FREE, WAITING, by_incident
 
+# After so many tries in vain a channel counts as unreachable: half a minute at least.
+_UNREACHABLE_AFTER_TRIES = 6
+_UNREACHABLE_TOLD_AFTER = timedelta(minutes=10)
 SENT = "sent"
 FAILED = "failed"
 RESULTS = (SENT, FAILED)
@@ -39,12 +42,14 @@ class DeliveryEffect:
     """What an acknowledged delivery changed: why it was given up, whether the channel broke or recovered.
 
     `pause` is a wait of more than an hour that the channel asked for, told once until it takes a message again.
+    `unreachable_since` is there once that has lasted so long that people should know, with each try.
     """
 
     gave_up: str = ""
     broke: bool = False
     recovered: bool = False
     pause: timedelta | None = None
+    unreachable_since: datetime | None = None
 
 
 def acknowledge(
@@ -79,9 +84,12 @@ def acknowledge(
         _failed(connection, delivery.messages, result, now, due_at=None)
         return DeliveryEffect(gave_up="it is refused again while others arrive")
     _failed(connection, delivery.messages, result, now, due_at=now + pause)
-    return DeliveryEffect(
-        broke=refused and channels.mark_broken(connection, delivery.channel, result.detail, now), pause=long_pause
-    )
+    if refused:
+        return DeliveryEffect(broke=channels.mark_broken(connection, delivery.channel, result.detail, now))
+    since = None
+    if long_pause is not None or delivery.attempts + 1 >= _UNREACHABLE_AFTER_TRIES:
+        since = _unreachable_since(connection, delivery.channel, result, now)
+    return DeliveryEffect(pause=long_pause, unreachable_since=since)
 
 
 def note_probe(
@@ -99,8 +107,7 @@ def note_probe(
     if result.status is DeliveryStatus.PERMANENT:
         return DeliveryEffect(broke=channels.mark_broken(connection, channel, result.detail, now))
     if result.status is DeliveryStatus.RETRY:
-        channels.mark_unreachable(connection, channel, result.detail, now)
-        return DeliveryEffect()
+        return DeliveryEffect(unreachable_since=_unreachable_since(connection, channel, result, now))
     channels.mark_reached(connection, channel)
     if result.status is not DeliveryStatus.CONFIRMED or not channels.is_broken(connection, channel):
         return DeliveryEffect()
@@ -108,6 +115,17 @@ def note_probe(
     if by_incident(connection, channel):
         return DeliveryEffect()
     return DeliveryEffect(recovered=channels.mark_recovered(connection, channel))
+
+
+def _unreachable_since(
+    connection: sqlite3.Connection, channel: str, result: DeliveryResult, now: datetime
+) -> datetime | None:
+    """Note that the channel is; since when, where that should be told. A long wait was told as what it is."""
+    channels.mark_unreachable(connection, channel, result.detail, now)
+    since = channels.read_channel(connection, channel).unreachable_since
+    if since is None or now - since < _UNREACHABLE_TOLD_AFTER:
+        return None
+    return None if channels.asked_for_a_long_wait(connection, channel) else since
 
 
 def _sent(

@@ -152,7 +152,7 @@ class _TotalsCollector(Collector):
         yield _notifications(self._totals)
         yield _gauge(
             "upstash_channel_ok",
-            "0 while the channel is known to be broken: it refuses messages, or its last probe failed.",
+            "0 while the channel is known to be broken or out of reach: it refuses messages, or answers nothing.",
             ((label_value(name), float(is_ok)) for name, is_ok in self._totals.channel_is_ok.items()),
             label="channel",
         )
