@@ -12,6 +12,7 @@ from datetime import timedelta
 from monitor.checks.canary import RETRY_AFTER
 
 MONTH = timedelta(days=30)
+USUAL_SCHEDULE = timedelta(minutes=5)  # the least pause between two rounds that Railway and GitHub allow
 FREE_PLAN_COMMANDS = 500_000
 CANARY_COMMANDS = 3  # written, read back, deleted
 STATE_COMMANDS = 2  # read at the start of a `check`, written at its end

@@ -44,6 +44,8 @@ _USUAL_CHANNELS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
         {"type": "telegram", "bot_token": "${TELEGRAM_BOT_TOKEN}", "chat_id": "${TELEGRAM_CHAT_ID}"},
     ),
 )
+# What remembers for a `check` without a disk, without `state`; both must be set.
+_STATE_PAIR = ("STATE_REDIS_REST_URL", "STATE_REDIS_REST_TOKEN")
 # What a part without its only value is called.
 _PARTS: dict[Place, str] = {("page", "port"): "page", ("heartbeat", "url"): "heartbeat"}
 # What says where a channel sends, and with which key.
@@ -171,16 +173,18 @@ def _remove(values: dict[str, Any], place: Place) -> Any:
     return section.pop(str(place[1]))
 
 
-def warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What is allowed and yet worth a line at the start."""
+def warnings(settings: Settings, environ: Mapping[str, str], *, by_state: bool = False) -> tuple[str, ...]:
+    """What is allowed and yet worth a line at the start; no disk is missed `by_state`, which `check` goes by."""
     found = []
     bot, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
     if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
         found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
-    return (*found, *disk_warnings(settings, environ))
+    if settings.state is None and any(map(environ.get, _STATE_PAIR)) and not all(map(environ.get, _STATE_PAIR)):
+        found.append(f"only one of {' and '.join(_STATE_PAIR)} is set, so no state is read or written")
+    return tuple(found) if by_state and settings.state else (*found, *_disk_warnings(settings, environ))
 
 
-def disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
     if _is_disk_kept(settings, environ):
         return ()
@@ -234,7 +238,10 @@ def _implied(environ: Mapping[str, str]) -> dict[str, Any]:
     pairs = (pair for pair in _USUAL_PAIRS if any(environ.get(name, "").strip() for name in pair))
     url, token = next(pairs, _USUAL_PAIRS[0])
     database = {"name": "main", "url": f"${{{url}}}", "token": f"${{{token}}}"}
-    return {"databases": [database], "channels": channels}
+    state_url, state_token = _STATE_PAIR
+    state = {"url": f"${{{state_url}}}", "token": f"${{{state_token}}}"}
+    remembered = {"state": state} if all(environ.get(name) for name in _STATE_PAIR) else {}
+    return {"databases": [database], "channels": channels, **remembered}
 
 
 def _take_given(

@@ -13,7 +13,7 @@ import trustme
 import yaml
 
 from monitor.checks.observation import Outcome
-from monitor.config.load import read
+from monitor.config.load import read, warnings
 from monitor.config.mistakes import ConfigMistakesError
 from monitor.config.settings import DatabaseSettings, Settings, SlackSettings, TelegramSettings
 
@@ -211,6 +211,8 @@ def test_the_environment_alone_is_enough() -> None:
             "PORT": "8080",
             "HEARTBEAT_URL": "https://hc-ping.com/x",
             "RAILWAY_VOLUME_MOUNT_PATH": "/data",
+            "STATE_REDIS_REST_URL": "https://s.upstash.io",
+            "STATE_REDIS_REST_TOKEN": "state",
         },
     )
     [database] = settings.databases
@@ -221,6 +223,19 @@ def test_the_environment_alone_is_enough() -> None:
     assert settings.page.port == 8080
     assert settings.heartbeat.url is not None
     assert settings.history.path == "/data/history.db"
+    assert settings.state is not None
+    assert settings.state.token.reveal() == "state"
+
+
+def test_half_of_a_pair_is_told() -> None:
+    """A bot without its chat is no channel, and a second database without its token remembers nothing."""
+    environ = {"TELEGRAM_CHAT_ID": "-100", "STATE_REDIS_REST_URL": "https://s.upstash.io"}
+    settings = load(None, environ)
+    assert (settings.channels, settings.state) == ((), None)
+    assert [line.partition(" is set, so ")[2] for line in warnings(settings, environ)] == [
+        "Telegram is not used",
+        "no state is read or written",
+    ]
 
 
 def test_nothing_at_all_still_starts() -> None:

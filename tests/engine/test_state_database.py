@@ -43,7 +43,7 @@ class Cron:
         self._folder = folder
         self._runs = 0
         self.settings = settings(
-            database("main", upstash.url, TOKEN, interval="10m", timeout="1s"),
+            database("main", upstash.url, TOKEN, interval="1m", timeout="1s"),
             channels=slack(people),
             state={"url": state.url, "token": STATE_TOKEN},
         )
@@ -110,7 +110,8 @@ def cron(tmp_path: Path, direct: None, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_an_outage_of_ten_hours_is_one_opening_some_reminders_and_one_closing(cron: Cron) -> None:
     """With an empty disk each time; without `state` each of the 60 runs would open it, and none close it.
 
-    Each run reads and writes once, and nothing that is remembered holds a token or a webhook.
+    Each run reads and writes once, the time between two of them is no gap, and nothing that is remembered holds a
+    token or a webhook.
     """
 
     async def story() -> None:
@@ -125,6 +126,7 @@ def test_an_outage_of_ten_hours_is_one_opening_some_reminders_and_one_closing(cr
     assert {incident for incident, _ in told(cron.people)} == {1}
     assert "recovered after 10 h" in cron.people.messages[-1].text
     assert cron.state.billed_commands == 2 * cron._runs
+    assert not any("no check for" in line for line in cron.logged)
     assert len(cron.text) < 8192
     remembered = json.dumps(cron.document())
     for secret in (TOKEN, STATE_TOKEN, cron.people.slack_url, cron.upstash.url, cron.state.url):

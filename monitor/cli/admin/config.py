@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from monitor.checks.budget import (
     FREE_PLAN_COMMANDS,
     MONTH,
     STATE_COMMANDS,
+    USUAL_SCHEDULE,
     Budget,
     budget,
 )
@@ -59,7 +59,6 @@ _GOOD_URL, _GOOD_TOKEN = "https://host.example", "token"
 _URL_OUTCOMES = (Outcome.URL_MISSING, Outcome.URL_MALFORMED)
 _MISSING = (Outcome.URL_MISSING, Outcome.TOKEN_MISSING)
 _WANTED = {"url": "the REST URL, https://HOST", "token": "the REST token"}
-_USUAL_SCHEDULE = timedelta(minutes=5)  # Railway's least
 _NEXT = "copy it from the database's page in the Upstash console"
 
 
@@ -247,11 +246,11 @@ def month_in_words(settings: Settings) -> Iterator[str]:
     yield from _canary_lines(settings)
     yield f"  in all: at worst {sent:,}, billed {billed:,}, which is {share:.1%} of the free plan"
     if settings.state is not None:
-        runs = MONTH // _USUAL_SCHEDULE
+        runs = MONTH // USUAL_SCHEDULE
         share = STATE_COMMANDS * runs / FREE_PLAN_COMMANDS
         yield (
             f"  state, in a database of its own: {STATE_COMMANDS} billed commands for each run of `check`; every"
-            f" {write_duration(_USUAL_SCHEDULE)} {STATE_COMMANDS * runs:,}, {share:.1%} of the free plan"
+            f" {write_duration(USUAL_SCHEDULE)} {STATE_COMMANDS * runs:,}, {share:.1%} of the free plan"
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
+from monitor.checks.budget import USUAL_SCHEDULE
 from monitor.checks.canary import may_be_first
 from monitor.checks.rest import RestProbeFactory
 from monitor.cli import STARTED
@@ -30,7 +31,7 @@ from monitor.cli.options import (
     load_settings,
     print_error,
 )
-from monitor.config.load import disk_warnings, is_forgotten_between_runs
+from monitor.config.load import is_forgotten_between_runs, warnings
 from monitor.config.settings import Settings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
@@ -116,7 +117,7 @@ def command(
     try:
         settings = load_settings(context)
         chosen_databases(settings, names)
-        for line in disk_warnings(settings, os.environ) if settings.state is None else ():
+        for line in warnings(settings, os.environ, by_state=True):
             logger.warning("{}", line)
         heartbeat = settings.heartbeat.url
         others = sum(one is not None for one in (gateway, heartbeat, settings.state))
@@ -189,6 +190,7 @@ async def run_check(
     """
     attempts: list[DeliveryAttempt] = []
     began = clock()
+    settings = _as_scheduled(settings)
     probes = RestProbeFactory(scrub=Scrubber(settings.secrets()))
     state, remembered = None, None
     if settings.state is not None:
@@ -238,6 +240,14 @@ async def run_check(
         monitor.close()
     is_stuck = send and are_stuck(waiting_since, now_utc())
     return Found(began=began, checked=checked, attempts=attempts, deliveries_are_stuck=is_stuck, totals=totals)
+
+
+def _as_scheduled(settings: Settings) -> Settings:
+    """The settings with intervals no shorter than a usual schedule: what is between two rounds is no gap."""
+    databases = (
+        one.model_copy(update={"interval": max(one.interval, USUAL_SCHEDULE)}) for one in settings.databases
+    )
+    return settings.model_copy(update={"databases": tuple(databases)})
 
 
 def _checked(
