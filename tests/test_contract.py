@@ -46,20 +46,6 @@ OUTCOMES = """
     """
 MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
-# What is promised and not built yet. Each entry is refused or absent today, which tests below hold it to: whoever
-# builds one takes it off here and adds what it promises to the part that it belongs to.
-NOT_BUILT_YET: dict[str, Any] = {
-    # Places that `config check` refuses in this file.
-    "settings": """
-        databases: [{name: main, url: "https://h.upstash.io", token: AXt}]
-        alerts:
-          language: en
-        """,
-    "refused": """
-        alerts.language
-        """,
-}
-
 
 @pytest.fixture
 def upstash() -> Iterator[UpstashStandIn]:
@@ -405,6 +391,7 @@ databases:
     canary_prefix: "upstash-monitor:canary:"
     worker: false
 alerts:
+  language: en
   confirm_interval: 5s
   configuration: {failures: 1}
   token: {failures: 2}
@@ -444,6 +431,7 @@ databases:
     worker: true
 defaults: {interval: 30s}
 alerts:
+  language: ru
   confirm_interval: 1s
   configuration: {failures: 2}
   token: {failures: 1}
@@ -617,16 +605,6 @@ def test_all_mistakes_are_told_at_once_with_place_and_nearest_name(tmp_path: Pat
     for place in ("databases[0].tokn", "alerts.slow", "logs.level"):
         assert place in done.stderr
     assert "did you mean token?" in done.stderr
-
-
-def test_a_setting_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
-    """Each by its place: a setting that is taken and not heeded would be worse."""
-    program = Program(tmp_path, {})
-    (tmp_path / "config.yaml").write_text(NOT_BUILT_YET["settings"], encoding="utf-8")
-    done = program.end("config", "check")
-    assert done.status == 3
-    refused = re.findall(r"^config\.yaml: ([\w.\[\]]+) ", done.stdout + done.stderr, re.MULTILINE)
-    assert sorted(refused) == sorted(NOT_BUILT_YET["refused"].split())
 
 
 # ---- The SQLite file -------------------------------------------------------------------------------------

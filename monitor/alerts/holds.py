@@ -11,6 +11,7 @@ from enum import Enum
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.config.settings import MaintenanceSettings
 from monitor.config.windows import Window
+from monitor.diagnosis.advice import EACH_OF_THEM
 from monitor.diagnosis.verdicts import Verdict
 
 
@@ -149,5 +150,5 @@ def _shared_verdict(notifications: Sequence[Notification]) -> Verdict | None:
     variables = {(each.profile.url_variable, each.profile.token_variable) for each in verdicts}
     if len(variables) == 1 and all(variables.pop()):
         return verdict
-    shared = replace(verdict.profile, database="each of them", url_variable="", token_variable="")
+    shared = replace(verdict.profile, database=EACH_OF_THEM, url_variable="", token_variable="")
     return replace(verdict, profile=shared)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.alerts.channel import json_object, try_again, unconfirmed
@@ -170,12 +170,13 @@ def payload(message: MessageText, *, mention: str = "") -> dict[str, Any]:
         blocks.append(_section(verdict))
     quoted = escape(message.detail).replace("`", "'")
     seen = [f"`{quoted}`"] if quoted else []
-    seen += [_dated(line, message.day) for line in message.facts]
-    steps = ["*Next*", *map(_styled, message.numbered_steps)] if message.steps else []
+    seen += [_dated(line, message) for line in message.facts]
+    steps = [f"*{message.language.say('Next')}*", *map(_styled, message.numbered_steps)] if message.steps else []
     parts = ("\n".join(lines) for lines in (seen, steps, map(_styled, message.notes)))
     last = [_plain_text(message.layers)] if message.layers else []
     if message.link:
-        last.append({"type": "mrkdwn", "text": f"<{escape(message.link)}|Open the page>", "verbatim": True})
+        words = escape(message.language.say("Open the page"))
+        last.append({"type": "mrkdwn", "text": f"<{escape(message.link)}|{words}>", "verbatim": True})
     last.append(_plain_text(message.reference))
     coloured = {
         "color": _COLOURS[message.symbol],
@@ -190,16 +191,18 @@ def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": _fit(text, _SECTION_LIMIT), "verbatim": True}}
 
 
-def _dated(line: Line, day: date) -> str:
+def _dated(line: Line, message: MessageText) -> str:
     """A line whose moments each reader sees in their own zone; in UTC where Slack cannot show that."""
     if isinstance(line, str):
         return _styled(line)
-    return "".join(_moment(part, day) if isinstance(part, datetime) else _styled(part) for part in line)
+    return "".join(_moment(part, message) if isinstance(part, datetime) else _styled(part) for part in line)
 
 
-def _moment(moment: datetime, day: date) -> str:
-    form = "{time_secs}" if moment.astimezone(UTC).date() == day else "{date_short_pretty} {time_secs}"
-    return f"<!date^{int(moment.timestamp())}^{form}|{written(('', moment), day)}>"
+def _moment(moment: datetime, message: MessageText) -> str:
+    is_of_day = moment.astimezone(UTC).date() == message.day
+    form = "{time_secs}" if is_of_day else "{date_short_pretty} {time_secs}"
+    fallback = written(("", moment), message.day, date_form=message.language.date)
+    return f"<!date^{int(moment.timestamp())}^{form}|{fallback}>"
 
 
 def escape(text: str) -> str:

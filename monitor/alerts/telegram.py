@@ -210,7 +210,9 @@ def as_html(message: MessageText) -> str:
         *map(_inert, message.numbered_steps),
         *(f"<i>{_inert(line)}</i>" for line in message.notes),
         _inert(message.layers),
-        f'<a href="{_escape(message.link)}">Open the page</a>' if message.link else "",
+        f'<a href="{_escape(message.link)}">{_escape(message.language.say("Open the page"))}</a>'
+        if message.link
+        else "",
         f"<code>{_escape(message.reference)}</code>",
     )
     return "\n".join(filter(None, lines))

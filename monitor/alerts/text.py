@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import Advice, word
+from monitor.lib.language import ENGLISH, Language
 from monitor.lib.times import format_duration, format_time
 
 # In UTF-16 units, as Telegram counts. One that includes others stays below its 4,096; any other is one that a
@@ -28,8 +30,8 @@ _LIMIT = 870
 # What is left of a line that is cut should still say something.
 _LEAST = 40
 _PROGRAM = "upstash-monitor"
+_PLACE = re.compile(r"\{(\w+)\}")
 _MOST_NOTES = 3
-_WITHOUT_CANARY = ": the canary that found it is off now"
 _MOST_STEPS = 3
 _MOST_INCLUDED = 7
 _MOST_SPANS = 2
@@ -37,11 +39,15 @@ _MOST_SPANS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """Which monitor a message is from, as far as the settings know; `page_url` has no slash at its end."""
+    """Which monitor a message is from, as far as the settings know, and the language that it writes.
+
+    `page_url` has no slash at its end.
+    """
 
     environment: str = ""
     region: str = ""
     page_url: str = ""
+    language: Language = ENGLISH
 
 
 NO_ORIGIN = Origin()
@@ -71,6 +77,7 @@ class MessageText:
     link: str
     reference: str
     day: date
+    language: Language
 
     @property
     def first_line(self) -> str:
@@ -79,7 +86,7 @@ class MessageText:
     @property
     def written_facts(self) -> tuple[str, ...]:
         """The facts with their moments in UTC."""
-        return tuple(written(line, self.day) for line in self.facts)
+        return tuple(written(line, self.day, date_form=self.language.date) for line in self.facts)
 
     @property
     def numbered_steps(self) -> tuple[str, ...]:
@@ -88,21 +95,25 @@ class MessageText:
 
 def compose(notification: Notification, notes: tuple[str, ...] = (), origin: Origin = NO_ORIGIN) -> MessageText:
     """The text of a notification; the parts in the order in which they are read."""
-    move = whose_move(notification)
-    advice = advice_of(notification)
+    language = origin.language
+    sentence = language.sentence
+    move = whose_move(notification, language)
+    advice = advice_of(notification, language)
+    named = _with_place(replace(notification, title=sentence(notification.title)), origin)
     message = MessageText(
         symbol=_symbol(notification),
         # What happened must not push out whose move it is.
-        headline=clean(headline(_with_place(notification, origin)), HEADLINE_LIMIT - len(move)) + move,
+        headline=clean(headline(named, language), HEADLINE_LIMIT - len(move)) + move,
         verdict=clean(advice.meaning, LINE_LIMIT) if advice else "",
-        detail=clean(notification.detail, _DETAIL_LIMIT),
-        facts=_lines(facts(notification), LINE_LIMIT),
-        steps=_lines(next_steps(notification), STEP_LIMIT),
-        notes=_lines((*_how_to_stop(notification), *notes[:_MOST_NOTES]), LINE_LIMIT),
-        layers=clean(notification.layers, LINE_LIMIT),
+        detail=clean(sentence(notification.detail), _DETAIL_LIMIT),
+        facts=_lines(facts(notification, language), LINE_LIMIT),
+        steps=_lines(next_steps(notification, language), STEP_LIMIT),
+        notes=_lines((*_how_to_stop(notification, language), *map(sentence, notes[:_MOST_NOTES])), LINE_LIMIT),
+        layers=clean(" · ".join(map(sentence, notification.layers.split(" · "))), LINE_LIMIT),
         link=_link(notification, origin),
-        reference=reference(notification),
+        reference=reference(notification, language),
         day=_day(notification),
+        language=language,
     )
     return message if notification.includes else _fitted(message)
 
@@ -118,7 +129,9 @@ def _fitted(message: MessageText) -> MessageText:
         nonlocal left
         for line in lines:
             cut = clean(line, left - 4) if isinstance(line, str) and left > _LEAST else line
-            needed = _units(written(cut, message.day)) + 4  # its number, and the end of the line
+            needed = (
+                _units(written(cut, message.day, date_form=message.language.date)) + 4
+            )  # its number, and the end of the line
             if needed <= left:
                 left -= needed
                 yield cut
@@ -134,7 +147,7 @@ def _units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def written(line: Line, day: date | None, *, form: str = "%H:%M:%S") -> str:
+def written(line: Line, day: date | None, *, form: str = "%H:%M:%S", date_form: str = ENGLISH.date) -> str:
     """A line with its moments in UTC, said once; with the date only where that is not `day`, or changes."""
     if isinstance(line, str):
         return line
@@ -143,7 +156,7 @@ def written(line: Line, day: date | None, *, form: str = "%H:%M:%S") -> str:
     for number, part in enumerate(line):
         if isinstance(part, datetime):
             moment = part.astimezone(UTC)
-            words.append(moment.strftime(form if moment.date() == day else f"%Y-%m-%d {form}"))
+            words.append(moment.strftime(form if moment.date() == day else f"{date_form} {form}"))
             words.append(" UTC" if number == last else "")
             day = moment.date()
         else:
@@ -174,39 +187,52 @@ def short_text(message: MessageText) -> str:
     )
 
 
-def headline(notification: Notification) -> str:
-    """The first line without whose move it is: what, in words, such as `main: token rejected`."""
+def headline(notification: Notification, language: Language = ENGLISH, *, is_listed: bool = False) -> str:
+    """The first line without whose move it is: what, in words, such as `main: token rejected`.
+
+    One that `is_listed` stands below a line that says of all that they were missed.
+    """
     if notification.database is None:
         return notification.title
     if notification.cause is None:
         return f"{notification.database}: {notification.title}"
-    took = _lasted(notification.duration)
+    words = _what_happened(notification, notification.cause, language)
+    if notification.kind is NotificationKind.MISSED and not is_listed:
+        words = language.say("you missed this: {what}", what=words)
+    return f"{notification.database}: {words}"
+
+
+def _what_happened(notification: Notification, outcome: Outcome, language: Language) -> str:
+    say = language.say
+    took, cause = _lasted(notification.duration, language), say(outcome.words)
     by_canary = notification.by_canary
+    without_canary = say(": the canary that found it is off now")
     match notification.kind:
         case NotificationKind.CLOSED if notification.ended_within and notification.since:
-            least = _lasted(notification.ended_within[0] - notification.since)
-            words = f"recovered while nobody checked, after {least} to {took}"
+            least = _lasted(notification.ended_within[0] - notification.since, language)
+            return say("recovered while nobody checked, after {least} to {took}", least=least, took=took)
+        case NotificationKind.CLOSED if by_canary:
+            return say("closed after {took}", took=took) + without_canary
         case NotificationKind.CLOSED:
-            words = f"closed after {took}{_WITHOUT_CANARY}" if by_canary else f"recovered after {took}"
+            return say("recovered after {took}", took=took)
         case NotificationKind.MISSED if notification.until is None:
-            words = f"you missed this: {notification.cause.words} for {took}, and still"
+            return say("{cause} for {took}, and still", cause=cause, took=took)
         case NotificationKind.MISSED:
-            why = "" if notification.severity is Severity.WARNING else f" ({notification.cause.words})"
-            end = _WITHOUT_CANARY if by_canary else ", fine again"
-            words = f"you missed this: {_short_span(notification)}{why}{end}"
+            why = "" if notification.severity is Severity.WARNING else f" ({cause})"
+            end = without_canary if by_canary else say(", fine again")
+            return f"{_short_span(notification, language)}{why}{end}"
         case NotificationKind.UNWATCHED:
-            words = f"not watched any more, was {notification.cause.words}"
+            return say("not watched any more, was {cause}", cause=cause)
         case NotificationKind.REMINDER | NotificationKind.ONGOING:
-            words = f"still {notification.cause.words} after {took}"
+            return say("still {cause} after {took}", cause=cause, took=took)
         case NotificationKind.CHANGED:
-            words = f"now {notification.cause.words}"
+            return say("now {cause}", cause=cause)
         case NotificationKind.REOPENED:
-            words = f"unstable, {notification.cause.words} again"
+            return say("unstable, {cause} again", cause=cause)
         case NotificationKind.OPENED if notification.is_unstable:
-            words = f"unstable, {notification.cause.words}"
+            return say("unstable, {cause}", cause=cause)
         case _:
-            words = notification.cause.words
-    return f"{notification.database}: {words}"
+            return cause
 
 
 def _with_place(notification: Notification, origin: Origin) -> Notification:
@@ -221,65 +247,77 @@ def _with_place(notification: Notification, origin: Origin) -> Notification:
     return replace(notification, database=clean(notification.database, NAME_LIMIT - len(behind)) + behind)
 
 
-def whose_move(notification: Notification) -> str:
+def whose_move(notification: Notification, language: Language = ENGLISH) -> str:
     """What the first line ends with: ` · your move`; empty where it is nobody's."""
     advice = None if notification.kind is NotificationKind.UNWATCHED else advice_of(notification)
-    words = "" if advice is None else advice.whose_move.as_move
+    words = "" if advice is None else language.say(advice.whose_move.as_move)
     return f" · {words}" if words else ""
 
 
-def facts(notification: Notification) -> tuple[Line, ...]:
+def facts(notification: Notification, language: Language = ENGLISH) -> tuple[Line, ...]:
     """What is known beyond the verdict: since when, how often it failed, what the causes were."""
     lines: list[Line] = []
+    say = language.say
     if notification.since is not None:
-        count = _count(notification)
+        count = _count(notification, language)
         if notification.until is None:
-            lines.append(("since ", notification.since, count))
+            lines.append(_line(say("since {since}{count}"), since=notification.since, count=count))
         else:
-            lines.append(
-                (
-                    f"{_state(notification)} ",
-                    notification.since,
-                    " to ",
-                    _seen_until(notification, notification.until),
-                    count,
-                )
-            )
+            lines.append(_span(notification, notification.since, notification.until, language, count))
         if notification.unchecked:
-            lines.append(_unchecked_line(notification.unchecked))
+            lines.append(_unchecked_line(notification.unchecked, language))
     if notification.nothing_reached and notification.is_good_news:
-        lines.append("Nothing else could be reached from here either: it may have been our own network.")
+        lines.append(say("Nothing else could be reached from here either: it may have been our own network."))
     if notification.is_unstable and notification.until is None:
-        lines.append(pattern_words(notification.fails_for, notification.fails_every))
+        lines.append(pattern_words(notification.fails_for, notification.fails_every, language))
     if notification.kind is NotificationKind.UNWATCHED:
-        lines.append("It was removed from the configuration, or renamed: nobody checks whether it recovers.")
-    if notification.is_good_news and notification.causes:
-        word = "cause" if len(notification.causes) == 1 else "causes"
-        lines.append(f"{word}: {_in_order(notification.causes)}")
-    elif earlier := [cause for cause in notification.causes if cause is not notification.cause]:
-        lines.append(f"before: {_in_order(earlier)}")
-    return (*lines, *_included(notification))
+        lines.append(say("It was removed from the configuration, or renamed: nobody checks whether it recovers."))
+    causes = notification.causes
+    if notification.is_good_news and causes:
+        word = "cause: {causes}" if len(causes) == 1 else "causes: {causes}"
+        lines.append(say(word, causes=_in_order(causes, language)))
+    elif earlier := [cause for cause in causes if cause is not notification.cause]:
+        lines.append(say("before: {causes}", causes=_in_order(earlier, language)))
+    return (*lines, *_included(notification, language))
 
 
-def unchecked_words(spans: Sequence[tuple[datetime, datetime]]) -> str:
+def _line(text: str, **values: str | datetime | Line) -> tuple[str | datetime, ...]:
+    """A text of ours with its places filled in, some of them by moments."""
+    parts: list[str | datetime] = []
+    for number, piece in enumerate(_PLACE.split(text)):
+        value = values[piece] if number % 2 else piece
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, str) and parts and isinstance(parts[-1], str):
+                parts[-1] += part
+            elif part:
+                parts.append(part)
+    return tuple(parts)
+
+
+def unchecked_words(spans: Sequence[tuple[datetime, datetime]], language: Language = ENGLISH) -> str:
     """From when to when nobody checked; of many spans the longest."""
-    return "".join(format_time(part) if isinstance(part, datetime) else part for part in _unchecked_line(spans))
+    line = _unchecked_line(spans, language)
+    return "".join(language.sentence(format_time(part)) if isinstance(part, datetime) else part for part in line)
 
 
-def _unchecked_line(spans: Sequence[tuple[datetime, datetime]]) -> tuple[str | datetime, ...]:
+def _unchecked_line(spans: Sequence[tuple[datetime, datetime]], language: Language) -> tuple[str | datetime, ...]:
     shown = spans if len(spans) <= _MOST_SPANS else [max(spans, key=lambda span: span[1] - span[0])]
-    parts: list[str | datetime] = [part for start, end in shown for part in (", ", start, " to ", end)]
+    each = (_line(language.say("{start} to {end}"), start=start, end=end) for start, end in shown)
+    first, *rest = each
+    listed = (*first, *(part for one in rest for part in (", ", *one)))
     if len(shown) == len(spans):
-        return ("nobody checked ", *parts[1:])
-    in_all = sum((end - start for start, end in spans), timedelta(0))
-    return (f"nobody checked for {format_duration(in_all)} in all, the longest ", *parts[1:])
+        return _line(language.say("nobody checked {spans}"), spans=listed)
+    in_all = language.duration(sum((end - start for start, end in spans), timedelta(0)))
+    words = language.say("nobody checked for {total} in all, the longest {spans}")
+    return _line(words, total=in_all, spans=listed)
 
 
-def pattern_words(fails_for: timedelta | None, fails_every: timedelta | None) -> str:
+def pattern_words(fails_for: timedelta | None, fails_every: timedelta | None, language: Language = ENGLISH) -> str:
     """How what is unstable comes and goes: `fails for about 60 s every 150 s`."""
     if fails_for is None or fails_every is None:
-        return "comes and goes"
-    return f"fails for about {_about(fails_for)} every {_about(fails_every)}"
+        return language.say("comes and goes")
+    span, every = language.sentence(_about(fails_for)), language.sentence(_about(fails_every))
+    return language.say("fails for about {span} every {every}", span=span, every=every)
 
 
 def _about(span: timedelta) -> str:
@@ -288,43 +326,48 @@ def _about(span: timedelta) -> str:
     return f"{seconds} s" if seconds < 300 else format_duration(timedelta(minutes=round(seconds / 60)))
 
 
-def _included(notification: Notification) -> Iterator[str]:
+def _included(notification: Notification, language: Language) -> Iterator[str]:
     """A line for each of the first, and the numbers of the rest."""
+    say = language.say
     sent_at, parts = notification.sent_at or notification.created_at, notification.includes
     if parts and notification.kind is not NotificationKind.MISSED:
-        yield _names([part.database or "" for part in parts])
+        yield _names([part.database or "" for part in parts], language)
         return
     if parts and notification.since is not None:
-        yield _came_and_went(parts)
+        yield _came_and_went(parts, language)
         return
     for part in parts[:_MOST_INCLUDED]:
         name = part.database and clean(part.database, NAME_LIMIT)
-        words = headline(replace(part, database=name, sent_at=sent_at))
-        number = "" if part.incident is None else f" (incident {part.incident})"
-        yield f"{_symbol(part)} {words.replace('you missed this: ', '')}{number}"
+        title = language.sentence(part.title)
+        words = headline(replace(part, database=name, title=title, sent_at=sent_at), language, is_listed=True)
+        number = "" if part.incident is None else say(" (incident {number})", number=part.incident)
+        yield f"{_symbol(part)} {words}{number}"
     if rest := parts[_MOST_INCLUDED:]:
         numbers = sorted(part.incident for part in rest if part.incident is not None)
-        yield f"and {len(rest)} more: incidents {_ranges(numbers)}" if numbers else f"and {len(rest)} more"
+        more = say("and {n} more: incidents {numbers}", n=len(rest), numbers=_ranges(numbers))
+        yield more if numbers else say("and {n} more", n=len(rest))
 
 
-def _came_and_went(parts: Sequence[Notification]) -> str:
+def _came_and_went(parts: Sequence[Notification], language: Language) -> str:
     """All in one line: `main: token rejected for 4m; orders: slow for 2m; and 3 more`."""
     shown: list[str] = []
     for part in parts:
         name, cause = clean(part.database or "", NAME_LIMIT), part.cause.words if part.cause else ""
-        shown.append(f"{name}: {cause} for {_lasted(part.duration)}")
+        took = _lasted(part.duration, language)
+        words = language.say("{cause} for {took}", cause=language.say(cause), took=took)
+        shown.append(f"{name}: {words}")
         if sum(_units(one) + 2 for one in shown) > _NAMES_LIMIT:
-            return "; ".join([*shown, f"and {len(parts) - len(shown)} more"])
+            return "; ".join([*shown, language.say("and {n} more", n=len(parts) - len(shown))])
     return "; ".join(shown)
 
 
-def _names(databases: Sequence[str]) -> str:
+def _names(databases: Sequence[str], language: Language) -> str:
     """All of them, or as many as a message has room for."""
     shown: list[str] = []
     for name in databases:
         shown.append(clean(name, NAME_LIMIT))
         if sum(_units(one) + 2 for one in shown) > _NAMES_LIMIT:
-            return f"{', '.join(shown)} and {len(databases) - len(shown)} more"
+            return f"{', '.join(shown)} {language.say('and {n} more', n=len(databases) - len(shown))}"
     return ", ".join(shown)
 
 
@@ -339,11 +382,13 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, run)) for run in runs)
 
 
-def _how_to_stop(notification: Notification) -> tuple[str, ...]:
+def _how_to_stop(notification: Notification, language: Language) -> tuple[str, ...]:
     first = notification.includes[0] if notification.includes else notification
     if notification.kind is not NotificationKind.REMINDER or first.incident is None:
         return ()
-    return (f"To stop these reminders: {_PROGRAM} incidents ack {first.incident}",)
+    return (
+        language.say("To stop these reminders: {command}", command=f"{_PROGRAM} incidents ack {first.incident}"),
+    )
 
 
 def _link(notification: Notification, origin: Origin) -> str:
@@ -355,47 +400,56 @@ def _link(notification: Notification, origin: Origin) -> str:
     return origin.page_url + path if len(path) <= _LINK_LIMIT else origin.page_url + "/"
 
 
-def advice_of(notification: Notification) -> Advice | None:
+def advice_of(notification: Notification, language: Language = ENGLISH) -> Advice | None:
     """The verdict in words; `None` for good news and for what is about the monitor itself."""
-    return None if notification.verdict is None or notification.is_good_news else word(notification.verdict)
+    if notification.verdict is None or notification.is_good_news:
+        return None
+    return word(notification.verdict, language)
 
 
-def next_steps(notification: Notification) -> tuple[str, ...]:
+def next_steps(notification: Notification, language: Language = ENGLISH) -> tuple[str, ...]:
     """What to do next, at most three steps; none for good news."""
     if notification.is_good_news:
         return ()
-    advice = advice_of(notification)
-    return (notification.steps if advice is None else advice.next_steps)[:_MOST_STEPS]
+    advice = advice_of(notification, language)
+    steps = tuple(map(language.sentence, notification.steps)) if advice is None else advice.next_steps
+    return steps[:_MOST_STEPS]
 
 
-def reference(notification: Notification) -> str:
+def reference(notification: Notification, language: Language = ENGLISH) -> str:
     """The last line, by which a message that comes twice is recognised: `incident 12 · opened`."""
     numbers = sorted(one.incident for one in notification.includes if one.incident is not None)
+    kind = language.say(notification.kind.value)
     if numbers and notification.kind is not NotificationKind.MISSED:
-        return f"incidents {_ranges(numbers)} · {notification.kind.value}"
+        return language.say("incidents {numbers} · {kind}", numbers=_ranges(numbers), kind=kind)
     if notification.incident is None:
-        return f"{_PROGRAM} · {notification.kind.value}"
-    return f"incident {notification.incident} · {notification.kind.value}"
+        return f"{_PROGRAM} · {kind}"
+    return language.say("incident {number} · {kind}", number=notification.incident, kind=kind)
 
 
-def _state(notification: Notification) -> str:
+def _span(
+    notification: Notification, since: datetime, until: datetime, language: Language, count: str = ""
+) -> tuple[str | datetime, ...]:
+    """`down 14:02:09 to 14:19:40`, with what is behind it."""
     if notification.is_unstable:
-        return "unstable"
-    return "slow" if notification.severity is Severity.WARNING else "down"
+        words = language.say("unstable {since} to {until}{count}")
+    elif notification.severity is Severity.WARNING:
+        words = language.say("slow {since} to {until}{count}")
+    else:
+        words = language.say("down {since} to {until}{count}")
+    return _line(words, since=since, until=_seen_until(notification, until), count=count)
 
 
-def _short_span(notification: Notification) -> str:
+def _short_span(notification: Notification, language: Language) -> str:
     """`down 14:02 to 14:19 UTC`; with dates when it did not end on the day on which it began.
 
     Where nobody saw its end it lasted at least so long.
     """
     if notification.since is None or notification.until is None:
-        return _state(notification)
-    seen_until = _seen_until(notification, notification.until)
-    span = written(
-        (f"{_state(notification)} ", notification.since, " to ", seen_until), _day(notification), form="%H:%M"
-    )
-    return f"{span} at least" if notification.ended_within else span
+        return ""
+    line = _span(notification, notification.since, notification.until, language)
+    span = written(line, _day(notification), form="%H:%M", date_form=language.date)
+    return language.say("{span} at least", span=span) if notification.ended_within else span
 
 
 def _seen_until(notification: Notification, until: datetime) -> datetime:
@@ -407,20 +461,23 @@ def _day(notification: Notification) -> date:
     return (notification.sent_at or notification.created_at).astimezone(UTC).date()
 
 
-def _lasted(duration: timedelta | None) -> str:
+def _lasted(duration: timedelta | None, language: Language) -> str:
     """How long something lasted; what is over within half a second did not last `0 s`."""
-    words = format_duration(duration or timedelta(0))
-    return "less than 1 s" if words == "0 s" else words
+    rounded = timedelta(seconds=round((duration or timedelta(0)).total_seconds()))
+    return language.duration(rounded) if rounded > timedelta(0) else language.say("less than 1 s")
 
 
-def _count(notification: Notification) -> str:
-    checks = "check" if notification.checks_failed == 1 else "checks"
-    failed = "slow" if notification.severity is Severity.WARNING else "failed"
-    return f", {notification.checks_failed} {checks} {failed}" if notification.checks_failed else ""
+def _count(notification: Notification, language: Language) -> str:
+    number = notification.checks_failed
+    if not number:
+        return ""
+    if notification.severity is Severity.WARNING:
+        return language.count(number, ", {n} check slow", ", {n} checks slow")
+    return language.count(number, ", {n} check failed", ", {n} checks failed")
 
 
-def _in_order(causes: Sequence[Outcome]) -> str:
-    return ", then ".join(cause.words for cause in causes)
+def _in_order(causes: Sequence[Outcome], language: Language) -> str:
+    return language.say(", then ").join(language.say(cause.words) for cause in causes)
 
 
 def clean(text: str, limit: int) -> str:

@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from monitor.config.channel_values import WrongValueError, apprise_url, bot_token, chat_id, slack_webhook, web_url
 from monitor.config.windows import require_cron, require_zone
+from monitor.lib.language import CODES
 from monitor.lib.secret import Secret
 from monitor.lib.text import MASK
 from monitor.lib.times import PATTERN, parse_duration, write_duration
@@ -103,6 +104,12 @@ def _name(value: str) -> str:
 def _key_prefix(value: str) -> str:
     if not value or len(value) > 200 or not value.isprintable() or " " in value:
         raise ValueError("wanted 1 to 200 printable characters without spaces")
+    return value
+
+
+def _language(value: str) -> str:
+    if value not in CODES:
+        raise ValueError(f"wanted one of {', '.join(CODES)}")
     return value
 
 
@@ -197,6 +204,7 @@ DurationOrOff = Annotated[
     WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"enum": ["off", False]}]}),
 ]
 KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
+LanguageCode = Annotated[str, AfterValidator(_language), WithJsonSchema({"type": "string", "enum": list(CODES)})]
 Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
 WholeNumber = Annotated[int, BeforeValidator(_to_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_to_switch)]

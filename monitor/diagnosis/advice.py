@@ -14,8 +14,11 @@ from enum import Enum
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
 from monitor.diagnosis.verdicts import Verdict, VerdictCode, judge_outcome
+from monitor.lib.language import ENGLISH, Language
 
 _MOST_STEPS = 3
+# In place of a database's name, in what is said of several.
+EACH_OF_THEM = "each of them"
 
 
 class WhoseMove(Enum):
@@ -63,7 +66,7 @@ class Advice:
     next_steps: tuple[str, ...]
 
 
-def word(verdict: Verdict) -> Advice:
+def word(verdict: Verdict, language: Language = ENGLISH) -> Advice:
     """The verdict in words, for the database that it is about."""
     is_of_token = verdict.outcome is Outcome.TOKEN_MALFORMED and verdict.code in _OF_TOKEN
     entry = _OF_TOKEN[verdict.code] if is_of_token else _BY_CODE.get(verdict.code)
@@ -76,14 +79,16 @@ def word(verdict: Verdict) -> Advice:
         move = WhoseMove.YOURS
     meaning = entry.meaning if profile.is_upstash or not entry.elsewhere else entry.elsewhere
     if verdict.code is VerdictCode.WORKER_FAILS:
-        meaning = f"{_REST_WORKS} {meaning}"
         # The same database answers over REST.
         move = _UNSURE if move is _UPSTASH else move
     if verdict.code in _BY_CONSOLE and verdict.outcome is not Outcome.SUSPENDED and profile.is_upstash:
         meaning = _BY_CONSOLE[verdict.code]
-    fill = _filler(profile)
+    fill = _filler(profile, language)
+    meaning = fill(meaning)
+    if verdict.code is VerdictCode.WORKER_FAILS:
+        meaning = f"{language.say(_REST_WORKS)} {meaning}"
     steps = [fill(step.text) for step in entry.steps if step.is_for(profile)]
-    return Advice(meaning=fill(meaning), whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))
+    return Advice(meaning=meaning, whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))
 
 
 def advise(outcome: Outcome, profile: DatabaseProfile) -> Advice:
@@ -132,30 +137,25 @@ def _with_fix(text: str) -> _Step:
     return _Step(text, lambda profile: profile.is_upstash and bool(profile.service))
 
 
-def _filler(profile: DatabaseProfile) -> Callable[[str], str]:
-    """Puts the database's own names into a template."""
-    in_file = f"of {profile.database} in the settings file"
+def _filler(profile: DatabaseProfile, language: Language) -> Callable[[str], str]:
+    """Puts a template into the language, and the database's own names into it."""
+    say = language.say
+    name = say(EACH_OF_THEM) if profile.database == EACH_OF_THEM else profile.database
     url, token = profile.url_variable, profile.token_variable
-    both = f"`url` and `token` {in_file}"
+    both = say("`url` and `token` of {database} in the settings file", database=name)
     if url or token:
-        both = f"{url or '`url`'} and {token or '`token`'}"
+        both = say("{url} and {token}", url=url or "`url`", token=token or "`token`")
     names = {
-        "{both}": both,
-        "{url}": url or f"`url` {in_file}",
-        "{token}": token or f"`token` {in_file}",
-        "{worker}": f"service {profile.service}" if profile.service else "the worker",
-        "{its_token}": token or "the token",
-        "{its_both}": f"{url} and {token}" if url and token else "URL and token",
-        "{proxy}": profile.proxy_variable or "a proxy's variable",
-        "{canary_keys}": f"~{profile.canary_prefix}*",
+        "both": both,
+        "url": url or say("`url` of {database} in the settings file", database=name),
+        "token": token or say("`token` of {database} in the settings file", database=name),
+        "worker": say("service {service}", service=profile.service) if profile.service else say("the worker"),
+        "its_token": token or say("the token"),
+        "its_both": say("{url} and {token}", url=url, token=token) if url and token else say("URL and token"),
+        "proxy": profile.proxy_variable or say("a proxy's variable"),
+        "canary_keys": f"~{profile.canary_prefix}*",
     }
-
-    def fill(text: str) -> str:
-        for name, value in names.items():
-            text = text.replace(name, value)
-        return text
-
-    return fill
+    return lambda text: say(text, **names)
 
 
 _YOURS, _UPSTASH, _UNSURE = WhoseMove.YOURS, WhoseMove.UPSTASH, WhoseMove.YOURS_THEN_UPSTASH

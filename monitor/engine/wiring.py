@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,6 +39,7 @@ from monitor.diagnosis.profile import DatabaseProfile, profile_of
 from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
+from monitor.lib.language import ENGLISH, language
 from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
 from monitor.store.file.document import StateDocument
@@ -325,6 +326,7 @@ def build_channels(settings: Settings, scrub: Scrub) -> Mapping[str, Channel]:
         environment=settings.environment or "",
         region=settings.region or "",
         page_url=settings.page.url or "",
+        language=language(settings.alerts.language),
     )
     return {channel.name: _channel(channel, scrub, origin) for channel in channels_of(settings)}
 
@@ -370,6 +372,9 @@ def _destination(settings: ChannelSettings) -> str:
 
 
 def _channel(settings: ChannelSettings, scrub: Scrub, origin: Origin) -> Channel:
+    # What programs read, and the log, is English.
+    if isinstance(settings, WebhookSettings | LogSettings):
+        origin = replace(origin, language=ENGLISH)
     match settings:
         case SlackSettings():
             url = settings.webhook_url.reveal()

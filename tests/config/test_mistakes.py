@@ -115,8 +115,8 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
         (
             "alerts: {mixture: {failures: 3, of: 5}}\n",
             [
-                "alerts.mixture (line 1): wanted one of confirm_interval, configuration, token, quota, failing, "
-                "slow, flapping, recovery, group_within, reminders, diagnose, found the key 'mixture'. "
+                "alerts.mixture (line 1): wanted one of language, confirm_interval, configuration, token, quota, "
+                "failing, slow, flapping, recovery, group_within, reminders, diagnose, found the key 'mixture'. "
                 "Next: did you mean failing?"
             ],
         ),
