@@ -24,6 +24,12 @@ _MOST_ESCAPED = 3  # JSON in JSON in a URL
 _ALIKE = str.maketrans({"-": "+", "_": "/"})
 # Stands in every manual, and in many a value that was pasted into a wrong place.
 _PUBLIC = (".upstash.io", ".upstash.com", "upstash_redis_rest_url", "upstash_redis_rest_token", "https://")
+# Words of our own texts that people put into secrets as well (`my-database-token`): to hide them there would tell.
+_OURS = re.compile(
+    r"(?<![\w-])(?:upstash-monitor|databases?|passwords?|credentials?|connections?|connectivity|certificates?|variables?|commands?"
+    r"|settings|environment|production|development|platform|incidents?|messages?|permissions?|telegram)(?![\w-])",
+    re.IGNORECASE,
+)
 _ENCODED_BYTES = 512  # of a longer secret, such as a private key, more is not looked for in base64 and hex
 
 
@@ -33,7 +39,8 @@ class Scrubber:
     Each secret becomes `***`, and so does any run of 8 of its characters or more, in any case: as it is, without
     the spaces and quotes around it, in full-width letters and their like, escaped for URLs, JSON, HTML, mail or by
     Python's repr, wholly or in part and up to three times over, and in base64, hex or as a row of bytes.
-    One shorter than 8 is replaced only where it stands as a word of its own.
+    One shorter than 8 is replaced only where it stands as a word of its own. An ordinary word such as `database`
+    stays where it stands alone and is only part of a secret.
     Of a URL the password, path and query are secret; scheme, host and plain words in the path are not.
     Scrubbing twice changes nothing more. The work grows with the text, not with the number of secrets.
     """
@@ -41,8 +48,11 @@ class Scrubber:
     def __init__(self, secrets: Iterable[str]) -> None:
         grams: set[str] = set()
         words: set[str] = set()
+        ordinary: set[str] = set()
         for piece in {piece for secret in secrets for piece in _pieces(secret)}:
             for form in _forms(piece):
+                if _OURS.fullmatch(form):
+                    ordinary.add(form)
                 if len(form) < _GRAM:
                     words.add(form)
                 for alike in _as_found(form):
@@ -54,6 +64,7 @@ class Scrubber:
                         grams.update(_grams(alike, every=_GRAM))
         public = {gram for text in _PUBLIC for gram in _grams(text.translate(_ALIKE), every=1)}
         self._grams = frozenset(grams - public)
+        self._ordinary = frozenset(ordinary)
         longest_first = sorted(words, key=len, reverse=True)
         alternatives = "|".join(re.escape(word) for word in longest_first)
         self._words = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)") if words else None
@@ -70,10 +81,18 @@ class Scrubber:
     def _pass(self, text: str) -> str:
         parts: list[str] = []
         done = 0
-        for start, end in _merged(sorted(self._spans(text))):
+        spans = list(_merged(sorted(self._spans(text))))
+        # With the space or stop beside it, which may be in the secret too.
+        ours = [(found.start() - 1, found.end() + 1) for found in _OURS.finditer(text)] if spans else []
+        for start, end in spans:
+            if not self._is_whole(text[start:end]) and any(a <= start and end <= b for a, b in ours):
+                continue
             parts += (text[done:start], MASK)
             done = end
         return "".join(parts) + text[done:]
+
+    def _is_whole(self, text: str) -> bool:
+        return any(secret in text.lower() for secret in self._ordinary)
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         # Each level is searched: an escape may begin with what stands before a secret, and end within it.
@@ -129,7 +148,7 @@ def _url_pieces(authority: str, rest: str) -> Iterator[str]:
     yield (tail + mark + query).strip("/?")
     yield tail.strip("/")
     for part in (*tail.split("/"), *re.split("[&=]", query)):
-        if len(part) >= _GRAM and not _PLAIN_WORD.fullmatch(part):
+        if len(part) >= _GRAM and not _PLAIN_WORD.fullmatch(part) and not _OURS.fullmatch(part):
             yield part
 
 

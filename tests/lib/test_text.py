@@ -186,6 +186,20 @@ def test_a_dash_is_no_space_and_a_plus_may_be_one() -> None:
     assert Scrubber(["abc+defgh+ijk"])("abc defgh ijk, abc-defgh-ijk, abc+defgh+ijk") == "***, ***, ***"
 
 
+@pytest.mark.parametrize("secret", ["my-database-token", "database.password.1", "DATABASE/upstash-monitor-alerts"])
+def test_an_ordinary_word_within_a_secret_stays_readable(secret: str) -> None:
+    """`the password of an older ***` says less to people, and to strangers what is in the secret."""
+    scrub = Scrubber([secret])
+    ours = "the password of an older database. Next: `upstash-monitor doctor`"
+    assert scrub(ours) == ours
+    assert scrub(f"older database, {secret}; {secret[:12]}") == "older database, ***; ***"
+
+
+def test_an_ordinary_word_that_is_the_whole_secret_is_hidden() -> None:
+    """Where it may be the secret itself nothing is risked."""
+    assert Scrubber(["Database"])("an older database, databases") == "an older ***, ***s"
+
+
 @pytest.mark.parametrize("secrets", [[], [""], ["  \n"], ["***"], ["********"]])
 def test_an_empty_secret_changes_nothing(secrets: list[str]) -> None:
     """Unset values, whitespace and copied masks hide no text."""
