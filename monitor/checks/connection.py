@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aiohappyeyeballs import start_connection
 
+from monitor.checks.credentials import is_private_name
 from monitor.checks.observation import Fact, Phases, ProbeFault
 from monitor.lib.limits import OUR_LIMITS, exhausted_limit, own_limit
 from monitor.lib.threads import on_daemon_thread
@@ -78,8 +79,6 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_L
 _OUT_OF_DATE = (9, 10, 13, 14)
 _OF_ANOTHER_NAME = (62, 63, 64)
 _IT = re.compile(r"^certificate (?=has |is )")
-# Names that a hosts file or a network of one's own leads to this very machine, for good reason.
-_PRIVATE_DOMAINS = (".localhost", ".localdomain", ".local", ".internal", ".lan", ".home.arpa", ".test", ".flycast")
 
 
 class ProbeError(Exception):
@@ -380,8 +379,8 @@ def sinkhole(host: str, addresses: Sequence[AddressInfo]) -> str:
 
     Filters of names answer with `0.0.0.0`, `127.0.0.1` or their likes in IPv6 for what they block.
     """
-    name = host.lower().removesuffix(".")
-    if "." not in name or name.endswith(_PRIVATE_DOMAINS) or is_address(name):
+    # A hosts file or a network of one's own leads such a name to this very machine for good reason.
+    if is_private_name(host) or is_address(host.removesuffix(".")):
         return ""
     found = [ipaddress.ip_address(address[4][0].partition("%")[0]) for address in addresses]
     plain = [address.ipv4_mapped or address if address.version == 6 else address for address in found]

@@ -192,6 +192,19 @@ def is_host(host: str) -> bool:
     return True
 
 
+def is_private_name(host: str) -> bool:
+    """True for a name that only a hosts file or a network of one's own knows; an IP address is no name."""
+    name = host.lower().removesuffix(".")
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return bool(name) and ("." not in name or name.endswith(_PRIVATE_DOMAINS))
+    return False
+
+
+_PRIVATE_DOMAINS = (
+    ".localhost", ".localdomain", ".local", ".internal", ".lan", ".home.arpa", ".test", ".flycast", ".svc"
+)  # fmt: skip
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*$", re.IGNORECASE)
 _NAME_IN_FRONT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*")
 _END_OF_AUTHORITY = re.compile(r"[/\\?#\s\"'`“”‘’«»]")

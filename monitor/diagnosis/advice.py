@@ -173,6 +173,10 @@ _WHO_RESET = _upstash("If it worked before, ask who reset the credentials: that 
 _STATUS_PAGE = _upstash("See whether Upstash knows of it: https://status.upstash.com.")
 _SERVER_LOG = _elsewhere("Read the log of the server that answers at this address, and of what stands before it.")
 _IS_RUNNING = _elsewhere("See whether the server runs, and on which port it listens.")
+_LISTENS_ON_IPV6 = _Step(
+    "On Railway's private network the server must listen on IPv6 too (`::`), not on 0.0.0.0 alone.",
+    lambda profile: profile.host_kind is HostKind.RAILWAY_PRIVATE and profile.is_inside,
+)
 _USAGE_PAGE = _upstash("Look at the console's usage page: throttled commands or bandwidth show there.")
 _SUPPORT = _upstash("If nothing is posted there, write to Upstash support with the times of this incident.")
 _ADDRESS_LIST = _elsewhere("If only certain addresses are let in, check that this service's is among them.")
@@ -299,6 +303,7 @@ _BY_OUTCOME: dict[Outcome, _Entry] = {
         _upstash("Check the port in {url}: REST is on 443, so none is needed."),
         _STATUS_PAGE,
         _IS_RUNNING,
+        _LISTENS_ON_IPV6,
         _COMPARE_ADDRESS,
     ),
     Outcome.NETWORK_UNREACHABLE: _entry(
@@ -540,7 +545,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     ),
     VerdictCode.PRIVATE_NAME: _entry(
         _YOURS,
-        "The host's name is a private one, which can be reached only from inside its platform's own network.",
+        "The host's name is a private one, which only the network that it belongs to knows.",
         _on_kind(
             "Run the monitor in the same Railway project and environment as the server.", HostKind.RAILWAY_PRIVATE
         ),
@@ -549,6 +554,11 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
             HostKind.FLY_PRIVATE,
             HostKind.UPSTASH_ON_FLY,
         ),
+        _on_kind(
+            "Run the monitor in the network that knows the name: of the same containers, cluster or machine.",
+            HostKind.PRIVATE,
+        ),
+        _COMPARE_ADDRESS,
         "Or use a public address of the database in {url}, if it has one.",
     ),
     VerdictCode.KV_NAME_GONE: _entry(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from monitor.checks.credentials import endpoint_of
+from monitor.checks.credentials import endpoint_of, is_private_name
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 
 _REAL_CONSOLE = DoctorSettings.model_fields["console_url"].default
@@ -27,6 +27,7 @@ class HostKind(Enum):
     VERCEL_KV = "vercel_kv"  # Vercel's own name for a database that Upstash runs
     RAILWAY_PRIVATE = "railway_private"
     FLY_PRIVATE = "fly_private"
+    PRIVATE = "private"  # a name of a network of one's own, such as a container's
     OTHER = "other"  # a server of somebody else's, such as serverless-redis-http
 
     @property
@@ -41,6 +42,13 @@ class Platform(Enum):
     RAILWAY = "railway"
     FLY = "fly"
     OTHER = "other"
+
+
+_PLATFORMS = {
+    HostKind.RAILWAY_PRIVATE: Platform.RAILWAY,
+    HostKind.FLY_PRIVATE: Platform.FLY,
+    HostKind.UPSTASH_ON_FLY: Platform.FLY,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +72,11 @@ class DatabaseProfile:
     @property
     def is_upstash(self) -> bool:
         return self.host_kind.is_upstash
+
+    @property
+    def is_inside(self) -> bool:
+        """True where the monitor runs on the platform whose private name the host has."""
+        return _PLATFORMS.get(self.host_kind) is self.platform
 
 
 def profile_of(database: DatabaseSettings, doctor: DoctorSettings, environ: Mapping[str, str]) -> DatabaseProfile:
@@ -90,13 +103,17 @@ def host_kind(url: str, doctor: DoctorSettings) -> HostKind:
     host = endpoint.host if endpoint else ""
     if host.endswith(".railway.internal"):
         return HostKind.RAILWAY_PRIVATE
-    if host.endswith((".flycast", ".internal")):
+    if host.endswith(".flycast"):
         return HostKind.FLY_PRIVATE
+    # Not Fly's alone: Docker, AWS, Google Cloud have names in `.internal` as well.
+    if is_private_name(host):
+        return HostKind.PRIVATE
     if host.endswith(_KV_DOMAIN):
         return HostKind.VERCEL_KV
     if host.startswith("fly-") and host.endswith(".upstash.io"):
         return HostKind.UPSTASH_ON_FLY
-    if not host or host.endswith(".upstash.io") or doctor.console_url != _REAL_CONSOLE:
+    is_of_upstash = host.endswith((".upstash.io", ".upstash.com")) or host in ("upstash.io", "upstash.com")
+    if not host or is_of_upstash or doctor.console_url != _REAL_CONSOLE:
         return HostKind.UPSTASH
     return HostKind.OTHER
 

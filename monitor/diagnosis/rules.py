@@ -143,8 +143,8 @@ _KEPT_OUT = (
 # What Upstash posts is no cause of these.
 _OUR_WAY = (Outcome.NETWORK_UNREACHABLE, Outcome.DNS_NOT_FOUND, Outcome.ACCESS_DENIED, Outcome.NOT_UPSTASH)
 _BEYOND_THE_HOST = (Layer.STATUS_PAGE, Layer.CONSOLE, Layer.PLATFORM)
-_PRIVATE = (HostKind.RAILWAY_PRIVATE, HostKind.FLY_PRIVATE, HostKind.UPSTASH_ON_FLY)
-_AT_THE_NAME = (Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED, *NO_CONNECTION)
+_PRIVATE_OF_PLATFORM = (HostKind.RAILWAY_PRIVATE, HostKind.FLY_PRIVATE, HostKind.UPSTASH_ON_FLY)
+_PRIVATE = (*_PRIVATE_OF_PLATFORM, HostKind.PRIVATE)
 
 # Ordered: of several rules that fit the first counts. First what keeps REST from working, the certain before the
 # probable; then, with REST in order, what may be wrong with the worker; then that nothing is.
@@ -238,7 +238,15 @@ RULES: tuple[VerdictRule, ...] = (
     ),
     _rule(
         VerdictCode.PRIVATE_NAME,
-        lambda seen: seen.profile.host_kind in _PRIVATE and seen.ended(*_AT_THE_NAME),
+        lambda seen: (
+            (seen.profile.host_kind in _PRIVATE and seen.ended(Outcome.DNS_NOT_FOUND, Outcome.DNS_FAILED))
+            # Inside, or where a network of one's own resolves it, a name that leads to an address is no riddle.
+            or (
+                seen.profile.host_kind in _PRIVATE_OF_PLATFORM
+                and not seen.profile.is_inside
+                and seen.ended(*NO_CONNECTION)
+            )
+        ),
     ),
     # Before the next: no account of Upstash's lists the name that Vercel gave.
     _rule(

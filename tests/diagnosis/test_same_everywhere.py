@@ -142,7 +142,7 @@ def assert_on_pages(verdict: Verdict, incident: Incident) -> None:
     status = DatabaseStatus(
         database="main", recent=(check,), incident=incident, schedule=schedule(), days=(), verdict=shown
     )
-    page = PAGES.front([status], NOW)
+    page = re.sub("</?code>", "`", PAGES.front([status], NOW))
     found = html.unescape(re.sub(r"<[^>]+>", "\n", page))
     lines = [line.strip() for line in found.splitlines()]
     assert advice.meaning in lines

@@ -14,9 +14,10 @@ import pytest
 
 import monitor.diagnosis
 from monitor.checks.observation import Check, Fact, Outcome
+from monitor.config.settings import DoctorSettings
 from monitor.diagnosis.advice import WhoseMove, advise, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
-from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
+from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform, host_kind
 from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
 from monitor.lib.exit_status import ExitStatus
@@ -271,11 +272,18 @@ ROWS: list[tuple[LayerResults, VerdictCode]] = [
 ]
 UNKNOWN_NAME = layers(Layer.LOOKUP, Outcome.DNS_NOT_FOUND, worker=FAILED)
 OFFLINE = layers(*TIMED_OUT, our_network=FAILED, worker=FAILED, elsewhere=UNKNOWN)
+INSIDE_RAILWAY = replace(PROFILE, host_kind=HostKind.RAILWAY_PRIVATE, platform=Platform.RAILWAY)
 # Where what is known of the database decides as well.
 ROWS_BY_PROFILE: list[tuple[DatabaseProfile, LayerResults, VerdictCode]] = [
     (replace(PROFILE, host_kind=HostKind.RAILWAY_PRIVATE), UNKNOWN_NAME, VerdictCode.PRIVATE_NAME),
     (replace(PROFILE, host_kind=HostKind.FLY_PRIVATE), UNKNOWN_NAME, VerdictCode.PRIVATE_NAME),
     (replace(PROFILE, host_kind=HostKind.UPSTASH_ON_FLY), layers(*TIMED_OUT), VerdictCode.PRIVATE_NAME),
+    (replace(PROFILE, host_kind=HostKind.PRIVATE), UNKNOWN_NAME, VerdictCode.PRIVATE_NAME),
+    # A name of a network of one's own that leads somewhere, and the platform's own name seen from inside of it.
+    (replace(PROFILE, host_kind=HostKind.PRIVATE), layers(*TIMED_OUT), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (INSIDE_RAILWAY, layers(*TIMED_OUT), VerdictCode.AS_THE_OUTCOME_SAYS),
+    (INSIDE_RAILWAY, UNKNOWN_NAME, VerdictCode.PRIVATE_NAME),
+    (replace(INSIDE_RAILWAY, platform=Platform.OTHER), layers(*TIMED_OUT), VerdictCode.PRIVATE_NAME),
     (replace(PROFILE, host_kind=HostKind.VERCEL_KV), UNKNOWN_NAME, VerdictCode.KV_NAME_GONE),
     (replace(PROFILE, proxy_variable="HTTPS_PROXY"), OFFLINE, VerdictCode.PROXY_NEEDED),
     (
@@ -304,6 +312,39 @@ def test_what_is_known_of_the_database_decides_too(
 ) -> None:
     """A private name that does not resolve is no deleted database, and a proxy's variable explains a silence."""
     assert judge(found, profile).code is code
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        ("us1-merry-cat-32242.upstash.io", HostKind.UPSTASH),
+        ("GLAD-CAT-12345.UPSTASH.IO.", HostKind.UPSTASH),
+        ("console.upstash.com", HostKind.UPSTASH),
+        ("evil-upstash.io", HostKind.OTHER),
+        ("upstash.io.example.com", HostKind.OTHER),
+        ("fly-shy-sun-123.upstash.io", HostKind.UPSTASH_ON_FLY),
+        ("x.kv.vercel-storage.com", HostKind.VERCEL_KV),
+        ("redis.railway.internal", HostKind.RAILWAY_PRIVATE),
+        ("my-redis.flycast", HostKind.FLY_PRIVATE),
+        ("host.docker.internal", HostKind.PRIVATE),
+        ("ip-10-0-0-1.ec2.internal", HostKind.PRIVATE),
+        ("redis.default.svc.cluster.local", HostKind.PRIVATE),
+        ("serverless-redis-http", HostKind.PRIVATE),
+        ("192.168.1.5", HostKind.OTHER),
+        ("redis.example.com", HostKind.OTHER),
+    ],
+)
+def test_a_host_is_of_the_kind_that_its_name_says(host: str, kind: HostKind) -> None:
+    """Only Fly's own names are Fly's, only Upstash's are Upstash's."""
+    assert host_kind(f"https://{host}", DoctorSettings()) is kind
+
+
+def test_on_railways_private_network_a_server_listens_on_ipv6() -> None:
+    """The name resolves there and the port refuses: to run the monitor inside would be no help."""
+    refused = judge(layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED), INSIDE_RAILWAY)
+    steps = word(refused).next_steps
+    assert any("IPv6" in step for step in steps)
+    assert not any("Run the monitor" in step for step in steps)
 
 
 def test_a_proxys_variable_explains_a_silence_only_where_nobody_else_answers() -> None:

@@ -194,6 +194,7 @@ TABLE: dict[tuple[VerdictCode, WhoseMove], list[tuple[str, Outcome | None, Make]
             Outcome.DNS_NOT_FOUND,
             make.private("redis", ".railway.internal"),
         ),
+        ("A container's name, from elsewhere", Outcome.DNS_NOT_FOUND, make.private("redis", ".internal")),
         ("A `*.flycast` name, from outside of Fly", Outcome.DNS_NOT_FOUND, make.private("my-redis", ".flycast")),
         (
             "A `fly-*.upstash.io` name, from outside of Fly",
