@@ -33,7 +33,7 @@ from monitor.store.tables.channels import ChannelState, channel_states, note_cre
 from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.tables.note import note_of_memory, take_up
 from monitor.store.tables.outbox import Known
-from monitor.store.tables.silences import add_silence, end_silence, hold_quiet, read_silences
+from monitor.store.tables.silences import NOTHING_HELD, Held, add_silence, end_silence, hold_quiet, read_silences
 from monitor.store.tables.spans import is_too_long, note_maintenance
 from monitor.store.tables.times import latest_time, move_times
 
@@ -86,6 +86,7 @@ class Store:
         self._notify_unwritable = notify_unwritable
         self._group_within = group_within
         self._maintenance = tuple(maintenance)
+        self._held = NOTHING_HELD
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
         self._checked: set[str] = set()
         self._reserve = Reserve(path)
@@ -114,8 +115,10 @@ class Store:
         """
         now = self._clock()
         waits = None if hold is None else Hold(reason=HoldReason.DIAGNOSIS, until=now + hold)
+        quiet = self._held
 
         def work(connection: sqlite3.Connection) -> Recorded:
+            nonlocal quiet
             database = incidents.database_id(connection, check.database)
             before, latest = incidents.read_state(connection, database)
             in_memory_at = self._clock() if self.is_in_memory else None
@@ -130,12 +133,13 @@ class Store:
                 held = waits if notification.kind.is_opening else None
                 self._tell(connection, notification, held)
             if transition.notifications:
-                hold_quiet(connection, self._maintenance)
+                quiet = hold_quiet(connection, self._maintenance, self._held)
             pause = timedelta(0) if checked_at is None else check.at - checked_at
             gap = pause if is_too_long(pause, interval) else None
             return Recorded(transition=transition, before=before, gap=gap)
 
         recorded = self._do(work)
+        self._held = quiet
         self._states[check.database] = (recorded.transition.state, check.at)
         self._checked.add(check.database)
         if recorded.transition.notifications:
@@ -276,7 +280,7 @@ class Store:
         may have repaired a channel.
         """
         now = self._clock()
-        self._has_begun = True
+        self._has_begun, self._held = True, NOTHING_HELD
 
         def work(connection: sqlite3.Connection) -> list[str]:
             lines = []
@@ -298,7 +302,6 @@ class Store:
                     lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
                 note_credential(connection, channel, credentials.get(channel, ""))
             outbox.retry_now(connection)
-            hold_quiet(connection, self._maintenance)
             return lines
 
         for line in self._do(work):
@@ -347,11 +350,7 @@ class Store:
     def claim(self, channel: str, now: datetime) -> Delivery | None:
         """The next delivery due on this channel, leased to the caller."""
 
-        def work(connection: sqlite3.Connection) -> Delivery | None:
-            hold_quiet(connection, self._maintenance)
-            return outbox.claim(connection, channel, now, self._known)
-
-        return self._do(work)
+        return self._do_held(lambda connection: outbox.claim(connection, channel, now, self._known))
 
     def acknowledge_delivery(
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
@@ -365,12 +364,16 @@ class Store:
     def next_due(self, channel: str) -> datetime | None:
         """When the channel's next message may be tried; `None` when none waits."""
         now = self._clock()
+        return self._do_held(lambda connection: outbox.next_due(connection, channel, now, self._known))
 
-        def work(connection: sqlite3.Connection) -> datetime | None:
-            hold_quiet(connection, self._maintenance)
-            return outbox.next_due(connection, channel, now, self._known)
+    def _do_held(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` once everything that waits is held as it should be."""
 
-        return self._do(work)
+        def held_first(connection: sqlite3.Connection) -> tuple[Held, T]:
+            return hold_quiet(connection, self._maintenance, self._held), work(connection)
+
+        self._held, found = self._do(held_first)
+        return found
 
     def waiting_since(self) -> datetime | None:
         """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""
@@ -449,6 +452,7 @@ class Store:
 
     def _restore_states(self, connection: sqlite3.Connection) -> None:
         """What this process knows of each database is at least as new as what a damaged file gave back."""
+        self._held = NOTHING_HELD
         for name, (state, checked_at) in self._states.items():
             database = incidents.database_id(connection, name)
             incidents.write_state(connection, database, state, checked_at)

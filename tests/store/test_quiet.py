@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -151,6 +152,21 @@ def test_a_silence_that_is_ended_tells_at_once(setup: StoreSetup) -> None:
     assert not setup.store.end_silence(77, setup.now)
     assert setup.store.silences(setup.now) == [second]
     assert setup.deliver() == ["1 opened"]
+
+
+def test_a_silence_that_another_process_ends_tells_at_once(setup: StoreSetup) -> None:
+    """`silence --end` beside a `run`, whose maintenance it need not know."""
+    added = silence(setup, HOUR)
+    setup.checks(REJECTED, REJECTED)
+    assert setup.deliver() == []
+    other = StoreSetup(setup.path, now=setup.now)
+    with closing(other.store):
+        assert other.store.end_silence(added.id, setup.now)
+    assert setup.deliver() == ["1 opened"]
+    with closing(StoreSetup(setup.path, now=setup.now).store) as another:
+        another.silence(replace(added, start=setup.now, end=setup.now + HOUR))
+    setup.checks(OK, OK)
+    assert setup.deliver() == []
 
 
 def test_two_that_overlap_hold_until_the_later_end(maintained: StoreSetup) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from monitor.alerts.holds import Hold, HoldReason, group_until, grouped_kinds
@@ -371,6 +372,12 @@ def _standing(
     return latest if found is None else standing(found[1], found[0], now, missed=missed)
 
 
+@lru_cache(maxsize=1000)
+def _notification(text: str) -> Notification:
+    """Cached, since whatever comes of a thousand databases at one instant is read anew for each that is sent."""
+    return from_json(json.loads(text))
+
+
 def _message(*columns: Any) -> OutboxMessage:
     number, channel, notification, created, attempts, tried, due, error, *held = columns
     not_before, held_for, held_with = held
@@ -378,7 +385,7 @@ def _message(*columns: Any) -> OutboxMessage:
         return OutboxMessage(
             id=number,
             channel=channel,
-            notification=from_json(json.loads(notification)),
+            notification=_notification(notification),
             created_at=from_ms(created),
             attempts=attempts,
             tried_at=from_ms_or_none(tried),

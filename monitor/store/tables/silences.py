@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,15 +60,37 @@ def end_silence(connection: sqlite3.Connection, number: int, now: datetime) -> b
     return connection.execute(sql, (now_ms, number, now_ms)).rowcount > 0
 
 
-def hold_quiet(connection: sqlite3.Connection, maintenance: Sequence[MaintenanceSettings]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """Every message up to `newest` is held as `silences`, which are known by their number and ends, have it."""
+
+    silences: tuple[int, ...] = ()
+    newest: int = 0
+
+
+NOTHING_HELD = Held()
+
+
+def hold_quiet(
+    connection: sqlite3.Connection, maintenance: Sequence[MaintenanceSettings], held: Held = NOTHING_HELD
+) -> Held:
     """Hold what is not tried yet by the silences and the maintenance that cover the moment it was enqueued.
 
     It goes by that moment alone, so that it comes to the same whenever and however often it is asked: after a
     restart, other settings, or a silence that was ended. What is about the monitor itself is not held.
+    What was `held` already, by the same silences, is not looked at again.
     """
+    (*known,) = connection.execute(
+        "SELECT count(*), ifnull(max(id), 0), ifnull(sum(until_ms), 0) FROM silence"
+    ).fetchone()
+    (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM outbox").fetchone()
+    now_held = Held(silences=tuple(known), newest=newest)
+    if now_held == held:
+        return held
     rows = connection.execute(
         "SELECT id, notification, created_ms, not_before_ms, held_for FROM outbox"
-        f" WHERE {WAITING} AND attempts = 0"
+        f" WHERE {WAITING} AND attempts = 0 AND id > ?",
+        (held.newest if held.silences == now_held.silences else 0,),
     ).fetchall()
     silences = read_silences(connection) if rows else []
     for number, notification, created_ms, not_before_ms, held_for in rows:
@@ -90,3 +112,4 @@ def hold_quiet(connection: sqlite3.Connection, maintenance: Sequence[Maintenance
                 "UPDATE outbox SET not_before_ms = ?, held_for = ?, held_with = NULL WHERE id = ?",
                 (*wanted, number),
             )
+    return now_held
