@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.alerts.holds import HoldReason, Silence, quiet_hold
-from monitor.alerts.retry_policy import held_note
+from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus, held_note
 from monitor.alerts.text import compose, plain_text
 from monitor.checks.observation import Outcome
 from monitor.config.settings import MaintenanceSettings
 from monitor.store.file.document import StateDocument
 from tests.store.conftest import CONFIRMED, INTERVAL, START, StoreSetup
 
+AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="connection refused")
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
 HOUR = timedelta(hours=1)
 # 15:00 to 15:30, 16:00 to 16:30, …
@@ -140,6 +141,26 @@ def test_a_silence_of_days_is_no_late_delivery(setup: StoreSetup) -> None:
         setup.check(REJECTED, after=timedelta(days=1))
     setup.checks(REJECTED)
     assert setup.deliver() == ["1 opened"]
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_what_a_channel_missed_before_is_told_in_order_and_once(maintained: StoreSetup, *, is_over: bool) -> None:
+    """While it is still wrong as soon as the channel is back; as one, at the end, where it is over by then."""
+    wait_until(maintained, "14:55")
+    maintained.checks(REJECTED, REJECTED)
+    delivery = maintained.store.claim("slack", maintained.now)
+    assert delivery is not None
+    maintained.store.acknowledge_delivery(delivery, AWAY, maintained.now, 0.0)
+    wait_until(maintained, "15:10")
+    maintained.checks(*([OK, OK] if is_over else [REJECTED]))
+    assert maintained.deliver() == ([] if is_over else ["1 opened"])
+    assert maintained.store.next_due("slack") == (START.replace(hour=15, minute=30) if is_over else None)
+    wait_until(maintained, "15:20")
+    maintained.checks(OK, OK)
+    assert maintained.deliver() == []
+    wait_until(maintained, "15:30")
+    assert maintained.deliver() == ["1 missed" if is_over else "1 closed"]
+    assert maintained.deliver() == []
 
 
 def test_a_silence_that_is_ended_tells_at_once(setup: StoreSetup) -> None:
