@@ -291,6 +291,8 @@ def open_store(
         recheck_within=recheck_within,
         routes=routes_of(settings),
         group_within=settings.alerts.group_within,
+        # A receiver knows an incident by its number: what is told of several has none.
+        apart=[channel.name for channel in channels_of(settings) if isinstance(channel, WebhookSettings)],
         maintenance=settings.maintenance,
     )
 

@@ -58,7 +58,8 @@ class Recorded:
 class Store:
     """The history, the state of every database and the outbox. Every call is one transaction.
 
-    `channels` get an outbox message for each notification that their `routes` take. `log(level, text)` takes what
+    `channels` get an outbox message for each notification that their `routes` take; those that are `apart` are
+    told of each incident in a message of its own. `log(level, text)` takes what
     an operator should read.
     `notify_unwritable` also sends a notification when the program goes on from memory; a program that starts
     afresh every few minutes would repeat it each time. What may be our own network's trouble is told
@@ -77,6 +78,7 @@ class Store:
         recheck_within: timedelta = _RECHECK_WITHIN,
         routes: Routes | None = None,
         group_within: timedelta = timedelta(0),
+        apart: Collection[str] = (),
         maintenance: Sequence[MaintenanceSettings] = (),
     ) -> None:
         self._channels = tuple(channels)
@@ -85,6 +87,7 @@ class Store:
         self._log = log
         self._notify_unwritable = notify_unwritable
         self._group_within = group_within
+        self._apart = apart
         self._maintenance = tuple(maintenance)
         self._held = NOTHING_HELD
         self._states: dict[str, tuple[IncidentState, datetime]] = {}
@@ -350,7 +353,9 @@ class Store:
     def claim(self, channel: str, now: datetime) -> Delivery | None:
         """The next delivery due on this channel, leased to the caller."""
 
-        return self._do_held(lambda connection: outbox.claim(connection, channel, now, self._known))
+        return self._do_held(
+            lambda connection: outbox.claim(connection, channel, now, self._known, apart=self._apart)
+        )
 
     def acknowledge_delivery(
         self, delivery: Delivery, result: DeliveryResult, now: datetime, jitter: float
@@ -478,5 +483,11 @@ class Store:
         hold: Hold | None = None,
     ) -> None:
         channel_changes.tell(
-            connection, notification, self._channels, self._routes, hold, group_within=self._group_within
+            connection,
+            notification,
+            self._channels,
+            self._routes,
+            hold,
+            group_within=self._group_within,
+            apart=self._apart,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.alerts.holds import Silence
 from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Outcome
 from monitor.config.settings import AlertSettings
@@ -54,6 +56,29 @@ def check_all(setup: StoreSetup, outcome: Outcome, *, names: list[str] = NAMES) 
     for name in names:
         setup.check(outcome, database=name, after=timedelta(seconds=0.1))
         setup.check(outcome, database=name, after=NO_TIME)
+
+
+def test_a_receiver_that_goes_by_numbers_is_told_of_each_apart(tmp_path: Path) -> None:
+    """At once, after a silence, and where a day was missed: an event of several has no key that ends it."""
+    setup = StoreSetup(tmp_path / "history.db", group_within=MINUTE, apart=["pagerduty"], channels=("pagerduty",))
+    names = NAMES[:3]
+
+    def apart(kind: str, first: int) -> list[tuple[str, list[int]]]:
+        return [(kind, [number]) for number in range(first, first + 3)]
+
+    with closing(setup.store):
+        for kind, outcome in (("opened", REJECTED), ("closed", OK)):
+            check_all(setup, outcome, names=names)
+            assert told(setup, "pagerduty") == apart(kind, 1)
+        setup.store.silence(Silence(id=0, databases=(), start=setup.now, end=setup.now + MINUTE))
+        check_all(setup, REJECTED, names=names)
+        setup.now += MINUTE
+        check_all(setup, REJECTED, names=names)
+        assert told(setup, "pagerduty") == apart("opened", 4)
+        check_all(setup, OK, names=names)
+        setup.now += timedelta(days=2)
+        check_all(setup, OK, names=names)
+        assert told(setup, "pagerduty") == apart("missed", 4)
 
 
 def test_twenty_at_once_are_two_messages_and_so_are_their_ends(setup: StoreSetup) -> None:

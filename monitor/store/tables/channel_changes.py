@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -33,6 +33,7 @@ def tell(
     hold: Hold | None = None,
     *,
     group_within: timedelta = timedelta(0),
+    apart: Container[str] = (),
 ) -> None:
     """Enqueue for each channel that is meant to hear it, and for each that was told of the incident before.
 
@@ -46,8 +47,8 @@ def tell(
         newcomers = []
     told = [name for name in configured if name in heard or (name in takers and name not in newcomers)]
     opening = replace(notification, kind=NotificationKind.OPENED, before=None)
-    enqueue(connection, notification, told, hold, group_within=group_within)
-    enqueue(connection, opening, newcomers, hold, group_within=group_within)
+    enqueue(connection, notification, told, hold, group_within=group_within, apart=apart)
+    enqueue(connection, opening, newcomers, hold, group_within=group_within, apart=apart)
 
 
 def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:

@@ -67,11 +67,12 @@ def enqueue(
     hold: Hold | None = None,
     *,
     group_within: timedelta = timedelta(0),
+    apart: Container[str] = (),
 ) -> None:
     """Add one message per channel, due at once or when the `hold` is over.
 
     What a message of the same incident waits for, it waits for too; and as one more of its kind and cause
-    `group_within` this time, it is held to be told with the others.
+    `group_within` this time, it is held to be told with the others, unless the channel is told of each `apart`.
     """
     row = (
         notification.incident,
@@ -81,7 +82,7 @@ def enqueue(
     )
     for name in channels:
         held = _hold_of_incident(connection, notification, name)
-        if held is None and group_within:
+        if held is None and group_within and name not in apart:
             held = _group_hold(connection, notification, name, group_within, hold)
         held = held or hold
         columns = (
@@ -191,11 +192,17 @@ def release(connection: sqlite3.Connection, incident: int, reword: Callable[[Not
 
 
 def claim(
-    connection: sqlite3.Connection, channel: str, now: datetime, known: Known = NOTHING_KNOWN
+    connection: sqlite3.Connection,
+    channel: str,
+    now: datetime,
+    known: Known = NOTHING_KNOWN,
+    *,
+    apart: Container[str] = (),
 ) -> Delivery | None:
     """The next delivery that is due on this channel, leased so that no other process sends it meanwhile.
 
-    What has waited for a day is sent as one message that tells where things stand now.
+    What has waited for a day is sent as one message that tells where things stand now. Of channels that are told
+    of each incident `apart`, no message covers more than one.
     """
     if channels.is_blocked(connection, channel, now):
         return None
@@ -203,6 +210,8 @@ def claim(
     waiting = next_to_try(groups, now)
     if waiting is None:
         return None
+    if channel in apart:
+        groups = [waiting]
     if is_stale(waiting, now):
         stale = [each for each in groups if is_stale(each, now) and not is_under_way(each, now)]
         stale = [each for each in stale if not each[0].is_held(now)]
