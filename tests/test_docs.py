@@ -82,7 +82,7 @@ def test_the_readme_has_the_delays_that_the_simulation_measured() -> None:
     for line in (ROOT / "docs" / "alerting.md").read_text(encoding="utf-8").splitlines():
         if row := re.match(r"\| (.+?) \(.*\) \| (\d+)% · [\d/]+ · (\d+) s/(\d+) s ·", line):
             measured.setdefault(row[1], row.groups()[1:])
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")  # the Russian one has the same figures, see below
     told = re.findall(r"\| (.+?) \| (all|\d+ of 100) \| (\d+) s \| (\d+) s \|", readme)
     outages = ("outage 60 s", "outage 90 s", "outage 2 min", "outage 60 min")
     scenarios = (*outages, "token 30 min", "slow 30 min")
@@ -92,10 +92,31 @@ def test_the_readme_has_the_delays_that_the_simulation_measured() -> None:
     ]
 
 
-def test_every_command_is_in_the_readme() -> None:
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
+def test_every_command_is_in_the_readme(name: str) -> None:
     """Whoever reads the README knows all the program can do."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / name).read_text(encoding="utf-8")
     assert [command for command in COMMANDS if f"`{command}" not in readme] == []
+
+
+def test_both_readmes_tell_the_same() -> None:
+    """The same chapters and rows, the same links, names and figures; each leads to the other."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ru.md")]
+    for pattern in (r"^#+ ", r"^\| ", r"^- \*\*", r"^```"):
+        assert len({len(re.findall(pattern, text, re.MULTILINE)) for text in texts}) == 1, pattern
+    prose = [re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL) for text in texts]
+    for pattern in (r"\]\(([^)]+)\)", r"`([^`\n]+)`", r"(?<![\w.,`/])(\d+)(?![\w`/]|[.,]\d)"):
+        english, russian = (
+            {*re.findall(pattern, re.sub(r"(?<=\d)[,\u00a0 ](?=\d{3}\b)", "", text))} for text in prose
+        )
+        assert english ^ russian <= {"README.md", "README.ru.md"}, pattern
+    own = [
+        re.findall(r"^(?!.*[а-яА-Я])(?:make|export|sqlite3|eval|_UP|\.venv).*$", text, re.MULTILINE)
+        for text in texts
+    ]
+    assert own[0] == own[1]
+    assert "](README.ru.md)" in texts[0]
+    assert "](README.md)" in texts[1]
 
 
 def _rows(heading: str) -> dict[str, str]:
