@@ -19,10 +19,10 @@ demo: $(VENV)/runtime
 run: $(VENV)/runtime
 	$(BIN)/python -m monitor run
 
+# Beside mypy, which has one core, each test module is compiled once instead of by each of the four processes.
 test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	# Beside mypy, which has one core, each test module is compiled once instead of by each of the four processes.
 	$(BIN)/python -m pytest --collect-only --quiet > $(VENV)/collected & $(BIN)/mypy; status=$$?; wait; exit $$status
 	$(BIN)/python -m pytest -m "not storm and not e2e" --numprocesses 4 --dist worksteal
 

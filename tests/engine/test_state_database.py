@@ -19,6 +19,7 @@ from loguru import logger
 
 from monitor.cli.admin import incidents
 from monitor.cli.check.check import Found, run_check
+from monitor.cli.main import program
 from monitor.config.load import read
 from monitor.lib.times import Deadline
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
@@ -243,7 +244,7 @@ def test_an_incident_is_listed_shown_and_acknowledged_without_a_disk(
     monkeypatch.setattr(incidents, "now_utc", cron.clock)
 
     def typed(*arguments: str) -> Result:
-        return CliRunner().invoke(incidents.command, arguments)
+        return CliRunner().invoke(program, ["incidents", *arguments])
 
     async def runs(number: int) -> None:
         for _ in range(number):
