@@ -27,6 +27,7 @@ from monitor.doctor.worker_variables import (
     redis_urls,
     variable_of,
 )
+from monitor.lib.pasted import unwrapped
 from monitor.lib.secret import Secret
 
 
@@ -64,6 +65,7 @@ class LeaveReason(Enum):
         "it has the form of a read-only token, and the console's has full rights: copy the read-only one by hand"
     )
     SHARED = "another database is read with it too, which may accept it: to be changed by hand"
+    NO_URL = "its URL is not set there, so it may be another database's and right: to be changed by hand"
     NO_NAME = "which variable the service reads the token from is not known: to be set by hand"
 
     @property
@@ -250,6 +252,12 @@ class _Plan:
                 yield LeftAlone(name=name, reason=LeaveReason.OTHER_NAMES, detail=detail)
             return
         on_url = self._decide_url(url) if pair.url else None
+        if isinstance(on_url, PlannedWrite) and any(one != self._expected.token for one in _values(token)):
+            on_token = self._decide_token(token)
+            if isinstance(on_token, PlannedWrite):
+                # Unless it is the one that this process has for this database.
+                yield LeftAlone(name=token.name, reason=LeaveReason.NO_URL)
+                return
         if on_url is not None:
             yield on_url
         if not pair.token:
@@ -321,7 +329,17 @@ class _Plan:
         # All that a write and its deployment replace: also what runs, and what a person has staged; with whichever
         # URL it was tried.
         values = _values(variable)
-        replaced = [one for one in self._present if one.token in values and one.token != new]
+        replaced = [
+            one
+            for one in self._present
+            if one.token in values
+            # The console's own within quotes gives nobody more rights than were meant.
+            and one.token != new
+            and not (
+                self._state(one) is AttemptState.ACCEPTED_UNWRAPPED
+                and unwrapped(one.token.reveal()) == new.reveal()
+            )
+        ]
         if any(one.token and self._is_password(one.token) for one in replaced):
             return LeftAlone(name=name, reason=LeaveReason.PASSWORD)
         # REST refuses the password of an older database, and its port for rediss:// is not the one that was tried.
@@ -329,6 +347,7 @@ class _Plan:
             return LeftAlone(name=name, reason=LeaveReason.NOT_TRIED, detail=_OLD_PASSWORD)
         for state, reason in (
             (AttemptState.ACCEPTED, LeaveReason.ACCEPTED),
+            (AttemptState.ACCEPTED_UNWRAPPED, LeaveReason.MALFORMED),
             (AttemptState.MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
             (AttemptState.REFUSED_BY_REST, LeaveReason.REFUSED_BY_REST),
             (AttemptState.NOT_TRIED, LeaveReason.NOT_TRIED),

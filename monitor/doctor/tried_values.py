@@ -17,6 +17,7 @@ from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import READ_ONLY_USER, Endpoint, endpoint_of, inspect_for_worker
 from monitor.checks.observation import Fact, Outcome
 from monitor.checks.rest import RestProbeFactory
+from monitor.lib.pasted import unwrapped
 from monitor.lib.secret import Secret
 from monitor.lib.text import Scrubber
 
@@ -38,12 +39,14 @@ class AttemptState(Enum):
     """What the database answered. `MAY_BE_DISABLED`: refused in words that also fit a user who is switched off.
 
     `REFUSED_BY_REST`: refused there, and nothing came back over `rediss://`, where it may be the right password.
+    `ACCEPTED_UNWRAPPED`: what is left without quotes, `Bearer` or `NAME=` around it is accepted, the value is not.
     """
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     REFUSED_BY_REST = "refused_by_rest"
     MAY_BE_DISABLED = "may_be_disabled"
+    ACCEPTED_UNWRAPPED = "accepted_unwrapped"
     NOT_TRIED = "not_tried"
 
 
@@ -114,7 +117,19 @@ class CredentialsTester:
 
     async def _try_rest(self, endpoint: Endpoint, token: str, timeout: timedelta) -> Attempt:
         # Many clients drop whitespace around a header's value, so that such a token works for them.
-        core = token.strip()
+        core, meant = token.strip(), unwrapped(token)
+        if core == meant:
+            return await self._ping(endpoint, token, core, timeout)
+        attempt = await self._ping(endpoint, token, core, timeout / 2)
+        if attempt.state is AttemptState.ACCEPTED:
+            return attempt
+        inner = await self._ping(endpoint, meant, meant, timeout / 2)
+        if inner.state is not AttemptState.ACCEPTED:
+            return attempt
+        detail = "the database accepts it without what stands around it, such as quotes"
+        return Attempt(state=AttemptState.ACCEPTED_UNWRAPPED, detail=detail)
+
+    async def _ping(self, endpoint: Endpoint, token: str, core: str, timeout: timedelta) -> Attempt:
         if not core.isascii() or not core.isprintable():
             return _not_tried("it holds characters that cannot be sent")
         probe = self.probes.probe(url=endpoint.url, token=core)

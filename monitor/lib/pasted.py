@@ -11,6 +11,7 @@ ASSIGNMENT = re.compile(r"^(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=(?!=*$)")
 _REFERENCE = re.compile(
     r"\$\{|\}\}|^\$[A-Za-z_]|^\$\(|^#\{|^process\.env\b|^import\.meta\.env\b|^os\.(?:environ|getenv)\b"
 )
+_BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)
 _WRITTEN_OUT = re.compile(r"\\[nrt]$")
 _NAMED = {
     "\n": "a newline",
@@ -21,6 +22,13 @@ _NAMED = {
     "\u200b": "a zero-width space",
     "\ufeff": "a byte order mark",
 }
+
+
+def unwrapped(value: str) -> str:
+    """What was meant: the value without the quotes and spaces around it, and `NAME=` or `Bearer` in front."""
+    core = value.strip(AROUND)
+    core = ASSIGNMENT.sub("", core).strip(AROUND)
+    return _BEARER.sub("", core).strip(AROUND)
 
 
 def paste_mistake(value: str) -> str | None:

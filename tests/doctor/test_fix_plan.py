@@ -135,6 +135,7 @@ LEFT: list[tuple[str, tuple[Variable, ...], LeaveReason]] = [
     ("of another host", (variable(URL_NAME, f"https://{OTHER_HOST}"), token(OLD)), LeaveReason.ELSEWHERE),
     ("missing, of another host", (variable(URL_NAME, f"https://{OTHER_HOST}"),), LeaveReason.ELSEWHERE),
     ("the password of an older database", (RIGHT_URL, token(PASSWORD)), LeaveReason.PASSWORD),
+    ("no URL, and a token that nobody here knows", (token("AXofElsewhere-444444444"),), LeaveReason.NO_URL),
 ]
 
 
@@ -154,6 +155,7 @@ def test_a_token_that_works_or_was_not_tried_is_left_alone(
         (ACCEPTED, LeaveReason.ACCEPTED),
         (MAY_BE_DISABLED, LeaveReason.MAY_BE_DISABLED),
         (NOT_TRIED, LeaveReason.NOT_TRIED),
+        (AttemptState.ACCEPTED_UNWRAPPED, LeaveReason.MALFORMED),
         (AttemptState.REFUSED_BY_REST, LeaveReason.REFUSED_BY_REST),
     ],
 )
@@ -162,6 +164,15 @@ def test_the_answer_of_the_database_decides(answer: AttemptState, reason: LeaveR
     plan = planned(RIGHT_URL, token(OLD), answers={OLD: answer})
     assert (plan.writes, plan.redeploys, left(plan)[TOKEN_NAME]) == ((), False, reason)
     assert "(as it said)" in plan.lines()[1]
+
+
+@pytest.mark.parametrize("around", ['"{}"', "'{}'", "Bearer {}", "UPSTASH_REDIS_REST_TOKEN={}"])
+def test_only_the_consoles_own_token_is_freed_of_what_stands_around_it(around: str) -> None:
+    """In place of an ACL user's the console's would give full rights, where only the quotes were wrong."""
+    for one, reason in ((NEW, WriteReason.REFUSED), (ACL, None), (READ_ONLY, None)):
+        text = around.format(one)
+        plan = planned(RIGHT_URL, token(text), answers={text: AttemptState.ACCEPTED_UNWRAPPED})
+        assert [write.reason for write in plan.writes] == ([reason] if reason else [])
 
 
 def test_a_user_that_may_be_switched_off_is_named() -> None:
@@ -383,7 +394,7 @@ ODD_URLS = [
     f"rediss://default:{OLD}@{HOST}:6379",
 ]
 URLS = st.sampled_from([*[URL] * 12, *ODD_URLS])
-STATES = st.sampled_from([*[REFUSED] * 5, ACCEPTED, MAY_BE_DISABLED, NOT_TRIED, AttemptState.REFUSED_BY_REST])
+STATES = st.sampled_from([*[REFUSED] * 5, *(one for one in AttemptState if one is not REFUSED)])
 NEW_STATES = st.sampled_from([*[ACCEPTED] * 6, REFUSED, MAY_BE_DISABLED, NOT_TRIED])
 NAMES = st.sampled_from(["", URL_NAME, "CACHE_REST_URL", "SHOP_URL"])
 

@@ -61,8 +61,11 @@ def asked(examined: ExaminedDatabase) -> AskedDatabase:
         (ACL, ACCEPTED),
         (f" {ACL}\n", ACCEPTED),
         (WRONG, REFUSED),
-        (f'"{ACL}"', REFUSED),
-        (f"Bearer {ACL}", REFUSED),
+        (f'"{ACL}"', AttemptState.ACCEPTED_UNWRAPPED),
+        (f"Bearer {ACL}", AttemptState.ACCEPTED_UNWRAPPED),
+        (f"“{ACL}”", AttemptState.ACCEPTED_UNWRAPPED),
+        (f"CACHE_TOKEN='{ACL}'", AttemptState.ACCEPTED_UNWRAPPED),
+        (f'"{WRONG}"', REFUSED),
         ("${{ shared.TOKEN }}", REFUSED),
         (DISABLED, MAY_BE_DISABLED),
         (f"{ACL}é", NOT_TRIED),
@@ -70,7 +73,10 @@ def asked(examined: ExaminedDatabase) -> AskedDatabase:
     ],
 )
 def test_a_token_is_tried_as_it_stands(asked: AskedDatabase, token: str, state: AttemptState) -> None:
-    """Whitespace around it many clients drop, so it counts as working; what no client can send is not tried."""
+    """Whitespace around it many clients drop, so it counts as working; what no client can send is not tried.
+
+    What works without its quotes is told from what is refused: in its place nobody else's token belongs.
+    """
     asked.examined.shared.set_password("AXnobody-0f_the_tests")
     assert asked.attempt(token).state is state
 
