@@ -67,7 +67,7 @@ DECIDING = (
     "monitor/alerts/text.py",
     "monitor/checks/budget.py",
     "monitor/checks/canary.py",
-    "monitor/checks/certificate.py",
+    "monitor/checks/observation.py",
     "monitor/checks/classify.py",
     "monitor/checks/credentials.py",
     "monitor/checks/observation.py",

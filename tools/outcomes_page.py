@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitor.checks import redis_errors
-from monitor.checks.error_texts import KNOWN_ERRORS, KnownError
+from monitor.checks.error_texts import COMMAND_TEXTS, KNOWN_ERRORS, KnownError
 from monitor.checks.observation import Family, Outcome
 from monitor.config.settings import AlertSettings, InARow
 from monitor.diagnosis.advice import WhoseMove, advise
@@ -148,7 +147,7 @@ def _entry(outcome: Outcome, profile: DatabaseProfile) -> Iterator[str]:
 def _texts(outcome: Outcome) -> Iterator[str]:
     """A table of the known texts of an outcome; those that differ in their beginning alone share a row."""
     rows: dict[tuple[str, str, str], list[str]] = {}
-    further = {f"ERR {text}" for text in redis_errors.TEXTS}
+    further = {f"ERR {text}" for text in COMMAND_TEXTS}
     for known in KNOWN_ERRORS:
         if known.outcome is outcome and known.prefix not in further:
             words = " and ".join(f"*{word.replace('|', '* or *')}*" for word in known.words)

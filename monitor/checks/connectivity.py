@@ -1,17 +1,28 @@
-"""Which connectivity hosts accept a connection now, which tells whether our own network is there."""
+"""Whether our own network is there, and whether a host that fails is reached another way.
+
+The other ways are the worker's port, and each address family by itself. The doctor examines them as well, so that
+a check that failed on the network comes to the same verdict.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import socket
+import ssl
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
-from monitor.checks.connection import ProbeError, Resolver, connect
-from monitor.checks.observation import ProbeFault
+from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwatch, connect
+from monitor.checks.credentials import Endpoint, host_of, inspect_for_worker, legacy_port
+from monitor.checks.observation import NO_CONNECTION, NOT_THROUGH, Fact, Outcome, ProbeFault
+from monitor.checks.rest import Backend
 from monitor.lib.limits import own_limit
 
 # A host that answered within this and does not now says that our network is gone; another says nothing.
 COUNTS_FOR = timedelta(days=1)
+_TRY_FOR = timedelta(seconds=2)
+_FAILS = {int(socket.AF_INET): Fact.IPV4_FAILS, int(socket.AF_INET6): Fact.IPV6_FAILS}
 
 
 class ConnectivityProbe:
@@ -52,3 +63,104 @@ class ConnectivityProbe:
             return error
         sock.close()
         return None
+
+
+async def handshake(
+    host: str, addresses: Sequence[AddressInfo], tls: ssl.SSLContext, watch: Stopwatch
+) -> ssl.SSLObject | ProbeError:
+    """The TLS session with one of these addresses, which is closed at once, or why there is none."""
+    backend = Backend(Resolver(lambda _host, _port: addresses), watch)
+    try:
+        stream = await backend.connect_tcp(host, addresses[0][4][1])
+        encrypted = await stream.start_tls(tls, server_hostname=host)
+        session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
+    except ProbeError as error:
+        return error
+    finally:
+        backend.abort()
+    return session
+
+
+def worker_ports(url: str, token: str, port: int) -> list[int]:
+    """Where a worker may get in: `port`, and that of an older database. None where it could not read its URL."""
+    if inspect_for_worker(url, token, port) is not None:
+        return []
+    older = legacy_port(host_of(url) or "")
+    return [port] if older is None else [port, older]
+
+
+class OtherWays:
+    """Tries the other ways to a host while a check hangs, or once it has failed; one check at a time.
+
+    `worker_ports` are tried for a connection alone, and are empty where no worker's way belongs to REST.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, *, worker_ports: Collection[int], tls: ssl.SSLContext, resolver: Resolver
+    ) -> None:
+        self._endpoint = endpoint
+        self._tls = tls
+        self._resolver = resolver
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        self._ports = ConnectivityProbe([f"{host}:{port}" for port in worker_ports], resolver=resolver)
+        self._has_ports = bool(worker_ports)
+        self._connecting: asyncio.Task[frozenset[str]] | None = None
+        self._encrypting: asyncio.Task[None] | None = None
+        self._watches: dict[int, Stopwatch] = {}
+        self._ended: dict[int, ssl.SSLObject | ProbeError] = {}
+
+    def start(self) -> None:
+        """Begin, where nothing is under way."""
+        if self._has_ports and self._connecting is None:
+            self._connecting = asyncio.create_task(self._ports.reachable(_TRY_FOR))
+        if self._endpoint.is_encrypted and self._encrypting is None:
+            self._encrypting = asyncio.create_task(self._encrypt_by_family())
+
+    async def facts(self, outcome: Outcome, within: timedelta) -> frozenset[Fact]:
+        """What is known `within` so long, beside a REST check that ended in this outcome."""
+        if outcome not in NO_CONNECTION and outcome not in NOT_THROUGH:
+            return frozenset()
+        self.start()
+        trying = {task for task in (self._connecting, self._encrypting) if task is not None}
+        if trying:
+            await asyncio.wait(trying, timeout=within.total_seconds())
+        of_port = self._facts_of_port() if outcome in NO_CONNECTION else frozenset[Fact]()
+        return of_port | (self._facts_of_families() if outcome in NOT_THROUGH else frozenset())
+
+    def stop(self) -> None:
+        """Break off what is under way; the next check begins anew."""
+        for task in (self._connecting, self._encrypting):
+            if task is not None:
+                task.cancel()
+                # Asked for, since nobody may have waited for it, which asyncio would log.
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        self._connecting = self._encrypting = None
+        self._watches, self._ended = {}, {}
+
+    def _facts_of_port(self) -> frozenset[Fact]:
+        if self._connecting is None:
+            return frozenset()
+        if not self._connecting.done():
+            return frozenset({Fact.WORKER_NOT_CONNECTED})
+        if self._connecting.exception() is not None:  # a limit of ours tells nothing
+            return frozenset()
+        accepts = bool(self._connecting.result())
+        return frozenset({Fact.WORKER_PORT_ACCEPTS if accepts else Fact.WORKER_NOT_CONNECTED})
+
+    def _facts_of_families(self) -> frozenset[Fact]:
+        """A family fails where a connection stood by it and no handshake ended, while the other's did."""
+        through = {family for family, end in self._ended.items() if isinstance(end, ssl.SSLObject)}
+        stood = {family for family, watch in self._watches.items() if watch.connected is not None}
+        return frozenset(_FAILS[family] for family in stood - through) if through else frozenset()
+
+    async def _encrypt_by_family(self) -> None:
+        with suppress(OSError):
+            addresses = await self._resolver.resolve(self._endpoint.host, self._endpoint.port)
+            families = dict.fromkeys(int(address[0]) for address in addresses)
+            self._watches = {family: Stopwatch() for family in families}
+            if len(families) > 1:
+                await asyncio.gather(*(self._encrypt(family, addresses) for family in families))
+
+    async def _encrypt(self, family: int, addresses: Sequence[AddressInfo]) -> None:
+        of_family = [address for address in addresses if int(address[0]) == family]
+        self._ended[family] = await handshake(self._endpoint.host, of_family, self._tls, self._watches[family])

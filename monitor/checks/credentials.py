@@ -15,8 +15,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from monitor.checks.classify import CheckResult
 from monitor.checks.observation import Fact, Outcome
-from monitor.lib.pasted import AROUND, ASSIGNMENT, QUOTES, paste_mistake
-from monitor.lib.placeholders import is_masked, is_placeholder, is_placeholder_host
+from monitor.lib.pasted import (
+    AROUND,
+    ASSIGNMENT,
+    QUOTES,
+    is_masked,
+    is_placeholder,
+    is_placeholder_host,
+    paste_mistake,
+)
 
 _WITH_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 # Long, of a token's characters alone, among them a digit and a letter: no word, no name of a host.

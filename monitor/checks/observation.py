@@ -1,10 +1,13 @@
-"""What a check saw and what it ended in: observation, phases, outcome, family."""
+"""What a check saw and what it ended in: observation, phases, outcome, family, and the end of a certificate."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum
+
+# Whoever renews by a clock has renewed by then: Let's Encrypt's clients do so 30 days before the end.
+_CERTIFICATE_ENDS_SOON = timedelta(days=14)
 
 
 class Family(Enum):
@@ -299,3 +302,22 @@ class Check:
 def is_up(family: Family) -> bool | None:
     """True where the database can be used, `None` where nothing is known."""
     return None if family is Family.UNKNOWN else not family.is_failing
+
+
+def certificate_ends_soon(ends_at: datetime | None, now: datetime) -> bool:
+    """True within 14 days of the end; `None` is a certificate that was not seen."""
+    return ends_at is not None and ends_at - now < _CERTIFICATE_ENDS_SOON
+
+
+def with_certificate(check: Check, ends_at: datetime | None, now: datetime) -> Check:
+    """The check with the fact that the certificate ends soon, where that is the only thing to tell of it."""
+    if check.outcome is not Outcome.OK or not certificate_ends_soon(ends_at, now):
+        return check
+    return replace(check, facts=check.facts | {Fact.CERTIFICATE_ENDS_SOON})
+
+
+def describe_certificate_end(ends_at: datetime, now: datetime) -> str:
+    """`the certificate ends in 13 days (2026-12-11)`."""
+    days = (ends_at - now).days
+    when = "within a day" if days < 1 else f"in {days} day{'' if days == 1 else 's'}"
+    return f"the certificate ends {when} ({ends_at.astimezone(UTC):%Y-%m-%d})"

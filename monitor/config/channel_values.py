@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from monitor.lib.pasted import AROUND, ASSIGNMENT, paste_mistake
-from monitor.lib.placeholders import is_masked, is_placeholder
+from monitor.lib.pasted import AROUND, ASSIGNMENT, is_masked, is_placeholder, paste_mistake
 
 _SLACK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 _BOT_TOKEN = re.compile(r"(bot)?[0-9]{5,}:[A-Za-z0-9_-]{20,}", re.IGNORECASE)

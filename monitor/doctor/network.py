@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from aiohappyeyeballs import start_connection
 
-from monitor.checks.certificate import ends_soon
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import (
     AddressInfo,
@@ -24,8 +23,8 @@ from monitor.checks.connection import (
     lookup_error,
     sinkhole,
 )
-from monitor.checks.observation import Fact, Observation, ProbeFault
-from monitor.checks.other_ways import handshake
+from monitor.checks.connectivity import handshake
+from monitor.checks.observation import Fact, Observation, ProbeFault, certificate_ends_soon
 from monitor.diagnosis.layers import Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
@@ -131,7 +130,7 @@ async def examine_encryption(
     certificates = {family: session.getpeercert() or {} for family, session in sessions.items()}
     words |= {family: _describe(sessions[family], certificates[family], now) for family in sessions}
     facts = {_FAILS[family] for family in errors}
-    if any(ends_soon(_end_of(certificate), now) for certificate in certificates.values()):
+    if any(certificate_ends_soon(_end_of(certificate), now) for certificate in certificates.values()):
         facts.add(Fact.CERTIFICATE_ENDS_SOON)
     return _passed(Layer.ENCRYPTION, _by_family(words), frozenset(facts))
 

@@ -20,13 +20,11 @@ from monitor.checks.canary import (
     with_failed_canary,
     with_finding,
 )
-from monitor.checks.certificate import with_certificate
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.connection import ProbeError
-from monitor.checks.connectivity import COUNTS_FOR, ConnectivityProbe
+from monitor.checks.connectivity import COUNTS_FOR, ConnectivityProbe, OtherWays, worker_ports
 from monitor.checks.credentials import endpoint_of, hints, inspect
-from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome
-from monitor.checks.other_ways import OtherWays, worker_ports
+from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome, with_certificate
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.diagnosis.profile import DatabaseProfile

@@ -12,14 +12,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.checks.certificate import describe_end, ends_soon
-from monitor.checks.observation import Check, Fact, Family, Outcome, is_up
+from monitor.checks.observation import (
+    Check,
+    Fact,
+    Family,
+    Outcome,
+    certificate_ends_soon,
+    describe_certificate_end,
+    is_up,
+)
 from monitor.config.settings import AlertSettings, InARow, Rule
 from monitor.diagnosis.verdicts import Verdict, VerdictCode
 from monitor.incidents.state import Evidence, FailureRun, Fine, Incident, IncidentState, RecentCheck, Transition
 
 # A failure of last week and one of today are not "in a row", however few checks lie between them.
-_RECENT_FOR = timedelta(hours=24)
+RECENT_FOR = timedelta(hours=24)
 # A pause that people should know of when they read how long it took.
 _UNSEEN_AFTER_INTERVALS = 3
 _UNSEEN_AFTER = timedelta(minutes=15)
@@ -27,7 +34,7 @@ _MOST_PAUSES = 20
 # A fine check weighs one: so a host that fails every third time is told, and one that fails now and then is not.
 _FAILURE_WEIGHS = 3
 # Evidence is dropped, and what is fine is seen anew, after a time without a check that counts.
-_LONGEST_PAUSE = timedelta(minutes=15)
+LONGEST_PAUSE = timedelta(minutes=15)
 # One check of so many must fail where failures come and go. Random loss at a short interval is less.
 _LEAST_SHARE = 4
 _RUNS_OF_A_PATTERN = 3
@@ -124,7 +131,7 @@ def _certificate_warnings(
     of their own take turns. Of certificates that live for days only the first is: the next one ends later.
     """
     told, ends_at, before = state.certificate_warnings, check.certificate_ends_at, state.certificate_ends_at
-    if ends_at is None or ends_at in told or not ends_soon(ends_at, check.at):
+    if ends_at is None or ends_at in told or not certificate_ends_soon(ends_at, check.at):
         return told, ()
     after = (*(end for end in told if end > check.at), ends_at)
     if before in told and before is not None and ends_at > before:
@@ -134,7 +141,7 @@ def _certificate_warnings(
     warning = Notification(
         kind=NotificationKind.WARNING,
         created_at=check.at,
-        title=describe_end(ends_at, check.at),
+        title=describe_certificate_end(ends_at, check.at),
         database=check.database,
         severity=Severity.WARNING,
         verdict=replace(explain(check.outcome), code=VerdictCode.CERTIFICATE_ENDS_SOON),
@@ -236,8 +243,8 @@ def _transition(
 
 def _counted(state: IncidentState, check: Check, alerts: AlertSettings) -> IncidentState:
     """The state with one more check in everything that counts checks."""
-    recent = tuple(old for old in state.recent if abs(check.at - old.at) <= _RECENT_FOR)
-    is_unseen = state.known_at is not None and abs(check.at - state.known_at) > _LONGEST_PAUSE
+    recent = tuple(old for old in state.recent if abs(check.at - old.at) <= RECENT_FOR)
+    is_unseen = state.known_at is not None and abs(check.at - state.known_at) > LONGEST_PAUSE
     failing, within = check.outcome.family.is_failing, alerts.flapping.within
     closed = state.closed
     if closed is not None and (closed.closed_at is None or check.at - closed.closed_at > within):

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.checks.budget import budget
-from monitor.checks.certificate import with_certificate
-from monitor.checks.observation import Check
+from monitor.checks.observation import Check, with_certificate
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
 from monitor.incidents.state import Incident

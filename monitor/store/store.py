@@ -26,8 +26,7 @@ from monitor.incidents.state import (
 )
 from monitor.lib.times import format_duration, to_ms
 from monitor.store.file.document import StateDocument
-from monitor.store.file.reserve import ROOM, Reserve
-from monitor.store.file.resilient import FileTrouble, ResilientFile
+from monitor.store.file.resilient import RESERVE_BYTES, FileTrouble, Reserve, ResilientFile
 from monitor.store.tables import channel_changes, deliveries, incidents, outbox, recording
 from monitor.store.tables.channels import ChannelState, channel_states, note_credential
 from monitor.store.tables.deliveries import DeliveryEffect
@@ -448,7 +447,7 @@ class Store:
     def _note_memory(self) -> None:
         """Note what only memory knows, for the next start, which may come after a kill."""
         if self.is_in_memory:
-            self._note(self._do(partial(note_of_memory, room=ROOM)))
+            self._note(self._do(partial(note_of_memory, room=RESERVE_BYTES)))
 
     def _note(self, note: bytes | None) -> None:
         """Note what only memory knows, for the next start; `None` when the file knows it all."""

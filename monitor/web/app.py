@@ -29,9 +29,8 @@ from monitor.report.formatting import Redactor
 from monitor.report.overview import Clock, Overview
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.rollups.model import Totals
-from monitor.web.cache import CachedResponse, ResponseCache, compress
+from monitor.web.cache import CachedResponse, ResponseCache, compress, is_known, prefers_gzip
 from monitor.web.guard import Guard
-from monitor.web.negotiation import is_known, prefers_gzip
 from monitor.web.pages.assets import ASSETS, Asset
 from monitor.web.pages.badge import BadgeKind, badge
 from monitor.web.pages.documents import databases_document, history_document, refusal_document, to_json

@@ -1,9 +1,13 @@
-"""The page's one cache: responses that are kept for a moment, so that many visitors cost as much as one."""
+"""The page's one cache: responses that are kept for a moment, so that many visitors cost as much as one.
+
+And what a request's headers say of the answer that the client wants (RFC 9110).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +20,8 @@ _TIMEOUT_SECONDS = 20.0
 _MOST_BYTES = 8 * 2**20
 # Less than this fits into one packet as it is.
 _GZIP_FROM_BYTES = 1400
+_ENTITY_TAG = re.compile(r'"[^"]*"')
+_QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,3 +105,20 @@ def compress(body: bytes, content_type: str) -> CachedResponse:
     gzipped = gzip.compress(body, 6, mtime=0) if len(body) >= _GZIP_FROM_BYTES else None
     etag = f'W/"{sha256(body).hexdigest()[:20]}"'
     return CachedResponse(body=body, gzipped=gzipped, etag=etag, content_type=content_type)
+
+
+def prefers_gzip(accept_encoding: str) -> bool:
+    """True where gzip is allowed and plain is not wanted more (12.5.3). An unreadable quality counts as 0."""
+    wanted: dict[str, float] = {}
+    for entry in accept_encoding.lower().split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        found = [_QUALITY.fullmatch(parameter.replace(" ", "")) for parameter in parameters]
+        wanted[name] = min((float(one[1]) if one else 0.0 for one in found), default=1.0)
+    # Where plain is not named, any coding that is allowed may be sent.
+    gzip = wanted.get("gzip", wanted.get("x-gzip", wanted.get("*", 0.0)))
+    return gzip > 0 and gzip >= wanted.get("identity", 0.0)
+
+
+def is_known(etag: str, if_none_match: str) -> bool:
+    """True where the client has that answer already: one of a list, weak or strong, or any (13.1.2)."""
+    return if_none_match.strip() == "*" or etag.removeprefix("W/") in _ENTITY_TAG.findall(if_none_match)

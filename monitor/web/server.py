@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor.lib.limits import OUR_LIMITS
 from monitor.web.connection import Connection, Deadlines, Stage
-from monitor.web.networks import network_of
+from monitor.web.guard import network_of
 
 _log = logging.getLogger(__name__)
 # Who connects while the loop is busy waits in the kernel, and costs no file descriptor. A queue that is full makes

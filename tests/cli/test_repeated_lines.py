@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from monitor.cli.repeated_lines import RepeatedLines
+from monitor.cli.logs import RepeatedLines
 
 
 class Log:

@@ -21,8 +21,7 @@ from rich.console import Console
 
 from monitor.alerts.notification import Severity
 from monitor.checks.observation import Outcome, Phases
-from monitor.cli.report.options import Options, parse
-from monitor.cli.report.report import chosen_names, command, render, write_report
+from monitor.cli.report.report import Options, chosen_names, command, parse, render, write_report
 from monitor.cli.report.terminal import show_claim, show_history
 from monitor.report.report import Period, read_claim, read_report
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Uptime

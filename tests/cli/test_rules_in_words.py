@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.cli.admin.rules_in_words import rules_in_words, unreachable
+from monitor.cli.admin.config import rules_in_words, unreachable
 from monitor.config.settings import Settings
 
 

@@ -8,8 +8,14 @@ import pytest
 
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.text import compose, plain_text
-from monitor.checks.certificate import describe_end, ends_soon, with_certificate
-from monitor.checks.observation import Check, Fact, Outcome
+from monitor.checks.observation import (
+    Check,
+    Fact,
+    Outcome,
+    certificate_ends_soon,
+    describe_certificate_end,
+    with_certificate,
+)
 from monitor.diagnosis.profile import DatabaseProfile, HostKind
 from monitor.diagnosis.verdicts import VerdictCode, judge_outcome
 from monitor.incidents.rules import advance
@@ -163,7 +169,9 @@ def test_the_message_says_when_and_whose_move_it_is(kind: HostKind, move: str, s
 )
 def test_the_end_is_told_in_days(left: timedelta, words: str) -> None:
     """Whole ones; with its date in UTC."""
-    assert describe_end(START + left, START) == f"the certificate ends {words} ({START + left:%Y-%m-%d})"
+    assert (
+        describe_certificate_end(START + left, START) == f"the certificate ends {words} ({START + left:%Y-%m-%d})"
+    )
 
 
 def test_the_fact_is_for_checks_that_have_nothing_else_to_tell() -> None:
@@ -172,4 +180,4 @@ def test_the_fact_is_for_checks_that_have_nothing_else_to_tell() -> None:
     for outcome in Outcome:
         check = with_certificate(Check(database="main", at=START, outcome=outcome), soon, START)
         assert (Fact.CERTIFICATE_ENDS_SOON in check.facts) == (outcome is Outcome.OK)
-    assert not ends_soon(None, START)
+    assert not certificate_ends_soon(None, START)

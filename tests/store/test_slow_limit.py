@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.store.rollups.histogram import Histogram
-from monitor.store.rollups.slow_limit import SlowLimit, propose
+from monitor.store.rollups.histogram import Histogram, SlowLimit, propose_slow_limit
 
 
 def latencies(*groups: tuple[int, float]) -> Histogram:
@@ -29,9 +28,9 @@ def test_it_is_about_twice_the_slowest_hundredth(
     groups: tuple[tuple[int, float], ...], limit_ms: int, slower: int
 ) -> None:
     """Rounded up to a figure that people write, with how many answers would have been slow."""
-    assert propose(latencies(*groups)) == SlowLimit(limit_ms=limit_ms, slower=slower, answers=1000)
+    assert propose_slow_limit(latencies(*groups)) == SlowLimit(limit_ms=limit_ms, slower=slower, answers=1000)
 
 
 def test_a_few_answers_propose_nothing() -> None:
     """Their slowest hundredth is a matter of chance."""
-    assert propose(latencies((999, 20.0))) is None
+    assert propose_slow_limit(latencies((999, 20.0))) is None

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
-from monitor.web.charts.days import day_bars
+from monitor.web.charts.bars import check_bars, day_bars
 from monitor.web.charts.latency import latency_band
-from monitor.web.charts.recent import check_bars
 from monitor.web.charts.svg import TimeScale, latency_scale, legend_shape, polygon, tag, worst_outcome
 from monitor.web.pages.summary import day_rows, slice_rows
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 from monitor.web import server
-from monitor.web.networks import network_of
+from monitor.web.guard import network_of
 from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, slack, told, until
 from tests.web.conftest import Site, build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview

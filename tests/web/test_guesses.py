@@ -10,8 +10,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from monitor.web.guesses import Guesses
-from monitor.web.networks import network_behind_proxy
+from monitor.web.guard import Guesses, network_behind_proxy
 from tests.program import LONGEST_WAIT_SECONDS
 from tests.web.conftest import build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview

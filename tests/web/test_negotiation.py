@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.web.negotiation import is_known, prefers_gzip
+from monitor.web.cache import is_known, prefers_gzip
 from tests.web.conftest import Site
 
 

@@ -12,8 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from monitor.sandbox.server import Drip, HangUp, LoopbackServer
-from monitor.web.metrics.export import ExportError, Pushgateway
-from monitor.web.metrics.exposition import Exposition, render
+from monitor.web.metrics.exposition import ExportError, Exposition, Pushgateway, render
 from tests.program import LONGEST_WAIT_SECONDS
 from tests.web.figures import TOTALS
 

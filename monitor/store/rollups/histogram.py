@@ -1,4 +1,4 @@
-"""Figures of many checks in little space: latencies as a histogram, phases as medians."""
+"""Figures of many checks in little space: latencies as a histogram, which proposes a limit, phases as medians."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from operator import add
 from typing import Any, Self
@@ -23,6 +23,9 @@ _PHASES = tuple(field.name for field in fields(Phases))
 # Made once: json.dumps and json.loads would look at their options for each row.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _from_json = json.JSONDecoder().decode
+# Of fewer answers the slowest hundredth is a matter of chance.
+_LEAST_ANSWERS = 1000
+_TIMES_P99 = 2
 
 
 class Buckets:
@@ -249,3 +252,24 @@ def _decompress(content: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TypeError("wanted a JSON object")
     return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlowLimit:
+    """The limit, and how many of so many answers would have been above it."""
+
+    limit_ms: int
+    slower: int
+    answers: int
+
+
+def propose_slow_limit(latencies: Histogram) -> SlowLimit | None:
+    """The limit for these answers, rounded up; `None` where they are too few."""
+    if latencies.count < _LEAST_ANSWERS:
+        return None
+    [p99_ms] = latencies.percentiles((0.99,))
+    wanted = _TIMES_P99 * p99_ms
+    step = 10 if wanted <= 100 else 50 if wanted <= 1000 else 500
+    limit_ms = max(step, math.ceil(wanted / step) * step)
+    slower = latencies.count - latencies.count_at_most(limit_ms)
+    return SlowLimit(limit_ms=limit_ms, slower=slower, answers=latencies.count)

@@ -13,8 +13,7 @@ from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.windows import Window
 from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident
-from monitor.store.rollups.histogram import Histogram
-from monitor.store.rollups.slow_limit import SlowLimit
+from monitor.store.rollups.histogram import Histogram, SlowLimit
 
 
 class Grain(Enum):

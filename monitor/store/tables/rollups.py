@@ -18,10 +18,9 @@ from typing import Any
 from monitor.checks.observation import Family, Outcome
 from monitor.lib.times import from_ms
 from monitor.store.errors import reading
-from monitor.store.rollups.histogram import Histogram, PhaseHistograms
+from monitor.store.rollups.histogram import Histogram, PhaseHistograms, SlowLimit, propose_slow_limit
 from monitor.store.rollups.model import Grain, Slice
 from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
-from monitor.store.rollups.slow_limit import SlowLimit, propose
 from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
 from monitor.store.tables.spans import Span, outside, read_maintenance, read_retention, spans, watermark
 
@@ -168,8 +167,8 @@ class RollupReader:
         return read_maintenance(self._connection, self._database, start_ms=self.start_ms, end_ms=self.end_ms)
 
     def slow_limit(self) -> SlowLimit | None:
-        """The limit `slow` that its answers propose."""
-        return propose(self._whole.latency)
+        """The limit `slow` that its answers propose_slow_limit."""
+        return propose_slow_limit(self._whole.latency)
 
     def _maintained(self, start_ms: int, end_ms: int) -> timedelta:
         parts = (min(end_ms, over) - max(start_ms, begun) for begun, over in self.maintenance)

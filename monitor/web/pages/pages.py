@@ -34,9 +34,8 @@ from monitor.report.formatting import (
 )
 from monitor.report.quiet import Quiet
 from monitor.store.rollups.model import DatabaseStatus, History
-from monitor.web.charts.days import day_bars
+from monitor.web.charts.bars import check_bars, day_bars
 from monitor.web.charts.latency import latency_band
-from monitor.web.charts.recent import check_bars
 from monitor.web.charts.svg import clean, legend_shape, percent, worst_outcome
 from monitor.web.pages.assets import ASSETS, STATE_ICONS
 from monitor.web.pages.summary import (

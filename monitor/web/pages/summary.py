@@ -10,8 +10,7 @@ from enum import Enum
 from urllib.parse import quote
 
 from monitor.alerts.notification import Severity
-from monitor.checks.certificate import describe_end, ends_soon
-from monitor.checks.observation import Family, Outcome, Phases
+from monitor.checks.observation import Family, Outcome, Phases, certificate_ends_soon, describe_certificate_end
 from monitor.diagnosis.advice import Advice, word
 from monitor.diagnosis.verdicts import VerdictCode
 from monitor.lib.times import format_duration
@@ -145,7 +144,9 @@ def card_of(status: DatabaseStatus, now: datetime) -> Card:
         today=status.days[-1].latency if status.days else None,
         advice=None if status.incident is None else word(status.incident.verdict),
         finding=word(verdict) if verdict and verdict.code in _FINDINGS and status.incident is None else None,
-        certificate=describe_end(ends_at, now) if ends_at and ends_soon(ends_at, now) else "",
+        certificate=describe_certificate_end(ends_at, now)
+        if ends_at and certificate_ends_soon(ends_at, now)
+        else "",
     )
 
 
