@@ -37,7 +37,7 @@ EACH = pytest.mark.parametrize("one", OTHERS, ids=lambda one: one.code)
 SPEAKING = [
     f"{package}/{module}"
     for package, modules in {
-        "checks": "answer canary certificate classify connection credentials redis_tcp rest",
+        "checks": "answer canary classify connection credentials observation redis_tcp rest",
         "alerts": "apprise channel explain holds retry_policy slack telegram webhook",
         "engine": "cycle delivery round usage wiring",
         "store": "file/open file/resilient tables/deliveries errors",
