@@ -54,7 +54,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --docs docs
 
 # Alert rules, ours and the peers', in months of virtual time; writes docs/alerting.md. FULL=1: five times as many.
 simulate: $(VENV)/dev

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -14,17 +15,21 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from bench import peers
 from bench.goals import NO_GOAL, PEERS_SOURCE
-from bench.lines import check, cpu, detection, disk, history, latency, memory, page, thousand
+from bench.lines import check, cpu, detection, disk, history, latency, memory, pace, page, thousand
 from bench.plan import Line, Plan, say
-from bench.table import Row, document, text
+from bench.plot import bars
+from bench.table import Row, document, markdown, text
 
 _INTERRUPTED = 130
+_MARK = "<!-- below: made by `make bench` -->\n"
 
 LINES: dict[str, Line] = {
     "detection": detection.measure,
     "latency": latency.measure,
     "memory": memory.measure,
+    "pace": pace.measure,
     "cpu": cpu.measure,
     "check": check.measure,
     "thousand": thousand.measure,
@@ -38,7 +43,7 @@ def main() -> int:
     """Measure and print the table. Returns 0 whatever the goals, 1 when a line failed, 130 when interrupted."""
     asked = _parse()
     signal.signal(signal.SIGTERM, _interrupt)
-    heading = [_machine(), _load("at the start"), PEERS_SOURCE]
+    heading = [_machine(), _load("at the start"), *peers.about(), PEERS_SOURCE]
     rows: list[Row] = []
     status = 0
     with tempfile.TemporaryDirectory(prefix="upstash-monitor-bench-") as folder:
@@ -61,7 +66,26 @@ def main() -> int:
     print("\n".join(heading) + "\n\n" + text(rows))
     if asked.json is not None:
         asked.json.write_text(json.dumps(document(rows, heading), indent=2, ensure_ascii=False) + "\n")
+    if asked.docs is not None:
+        _write_docs(asked.docs, rows, heading)
     return status
+
+
+def _write_docs(docs: Path, rows: list[Row], heading: list[str]) -> None:
+    """What stands below the mark of the page, and a plot for each row that has us beside others."""
+    page = docs / "bench.md"
+    head = page.read_text(encoding="utf-8").partition(_MARK)[0] if page.exists() else ""
+    plots = docs / "bench"
+    plots.mkdir(exist_ok=True)
+    shown = []
+    for row in rows:
+        if row.figures:
+            name = re.sub(r"\W+", "-", row.what.split(";")[0]).strip("-").lower()
+            (plots / f"{name}.svg").write_text(bars(row) + "\n", encoding="utf-8")
+            shown.append(f"![{row.what}](bench/{name}.svg)")
+    page.write_text(
+        head + _MARK + "\n" + "\n\n".join([markdown(rows, heading), *shown]).rstrip() + "\n", encoding="utf-8"
+    )
 
 
 def _parse() -> argparse.Namespace:
@@ -69,6 +93,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("lines", nargs="*", metavar="LINE", help=f"some lines only: {', '.join(LINES)}")
     parser.add_argument("--quick", action="store_true", help="a smoke run: everything once and briefly")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")
+    parser.add_argument(
+        "--docs", type=Path, metavar="FOLDER", help="write the table and the plots into its bench.md and bench/"
+    )
     parser.add_argument("--faults", type=int, default=5, metavar="N", help="how often each fault comes (5)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="for phases and delays (1)")
     parser.add_argument(

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bench.processes import cpu_seconds
 from bench.server import TOKEN_PREFIX
 
 _ROOT = Path(__file__).parents[1]
@@ -55,10 +56,13 @@ class Program:
     def log(self) -> str:
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """User and system time of all its threads, those that have ended included, to the nanosecond."""
-        # The kernel's clock of another process; see clock_getcpuclockid(3).
-        return time.clock_gettime((~self._process.pid << 3) | 2)
+        return cpu_seconds([self.pid])
 
     def resident_mb(self) -> float:
         return self._status("VmRSS")
@@ -144,6 +148,26 @@ def client_alone(folder: Path, url: str, token: str, *, count: int, trusted: Pat
     environ = _environ(folder, trusted)
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
     return float(done.stdout)
+
+
+@contextmanager
+def calling(folder: Path, url: str, token: str, *, every: float, raw: bool = False) -> Iterator[int]:
+    """The client alone, or a bare socket, at that pace until the end of the block: the number of its process."""
+    command = [
+        sys.executable,
+        "-m",
+        "bench.client",
+        url,
+        token,
+        "--every",
+        str(every),
+        *(["--raw"] if raw else []),
+    ]
+    with subprocess.Popen(command, cwd=folder, env=_environ(folder, None)) as process:
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
 
 
 def import_client(folder: Path) -> float:

@@ -6,8 +6,8 @@ Where a goal and the peers' figures come from is told in `goals`.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from bench.goals import Goal
 
@@ -17,13 +17,18 @@ _WIDTHS = (34, 36, 9, 22, 36, 7)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What was measured. `reached` is `None` where the figures do not decide it, as in a quick run."""
+    """What was measured. `reached` is `None` where the figures do not decide it, as in a quick run.
+
+    `figures`, by whose they are, are what a plot shows beside each other, ours first; in `unit`.
+    """
 
     what: str
     measured: str
     count: str
     goal: Goal
     reached: bool | None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    unit: str = ""
 
     @property
     def verdict(self) -> str:
@@ -38,6 +43,15 @@ def text(rows: Sequence[Row]) -> str:
         cells = (row.what, row.measured, row.count, row.goal.wanted, row.goal.peers, row.verdict)
         parts += [_line(cells), ruler]
     return "\n".join(parts)
+
+
+def markdown(rows: Sequence[Row], heading: Sequence[str]) -> str:
+    """The table for a page, below what is to be known of the run."""
+    lines = [*(f"- {line}" for line in heading), "", "| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"]
+    for row in rows:
+        cells = (row.what, row.measured, row.count, row.goal.wanted, row.goal.peers, row.verdict)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def document(rows: Sequence[Row], heading: Sequence[str]) -> dict[str, object]:

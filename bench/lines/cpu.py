@@ -2,7 +2,8 @@
 
 The process' own CPU clock is read at both ends of a window that begins after the start; the checks are those that
 the history has for the window. Databases are asked by name over TLS, as users have it, and by number over plain
-HTTP, as the peers were measured. The commands that the server saw tell what a check is billed.
+HTTP, as the peers were measured; one database by itself is in the line `pace`. The commands that the server saw
+tell what a check is billed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.certificates import make_certificates
-from bench.goals import BILLED, CLIENT_ALONE, CPU_ALONE, CPU_PLAIN, CPU_TLS, Goal
+from bench.goals import BILLED, CLIENT_ALONE, CPU_PLAIN, CPU_TLS, Goal
 from bench.load import serving
 from bench.plan import Plan, say
 from bench.program import client_alone, database, watching
@@ -45,26 +46,18 @@ class _Found:
 
 
 def measure(plan: Plan) -> Iterator[Row]:
-    """Plain HTTP, TLS, and one database by itself; then what the checks are billed."""
+    """Plain HTTP and TLS; then what the checks are billed."""
     seconds = plan.choose(60, 3)
     commands: dict[str, int] = {}
     for case in (
         _Case(what="plain HTTP", databases=20, interval_seconds=1, seconds=seconds, goal=CPU_PLAIN),
         _Case(what="TLS", databases=20, interval_seconds=1, seconds=seconds, goal=CPU_TLS, encrypted=True),
-        _Case(
-            what="plain HTTP, one database, the time between included",
-            databases=1,
-            interval_seconds=5,
-            seconds=plan.choose(120, 6),
-            goal=CPU_ALONE,
-        ),
     ):
         found = _run(case, plan)
         for command, times in found.commands.items():
             commands[command] = commands.get(command, 0) + times
         yield _row(case, found, plan)
-        if case.goal.limit is not None:
-            yield _client_row(case, found)
+        yield _client_row(case, found)
     yield _billed_row(commands, plan)
 
 
