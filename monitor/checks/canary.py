@@ -19,6 +19,7 @@ from monitor.lib.times import format_duration
 
 # How often a canary that failed is repeated, if its own pause is not shorter: each costs three billed commands.
 RETRY_AFTER = timedelta(minutes=1)
+_FINDING_RETRY_AFTER = timedelta(hours=1)
 _NO_CONNECTION = (ProbeFault.REFUSED, ProbeFault.UNREACHABLE, ProbeFault.CONNECT_TIMEOUT, ProbeFault.LOST)
 _CERTIFICATE = frozenset(
     {Fact.CERTIFICATE_UNTRUSTED, Fact.CERTIFICATE_OUT_OF_DATE, Fact.CERTIFICATE_OF_ANOTHER_NAME}
@@ -49,6 +50,7 @@ def is_due(
     """True when the check at `now` should write. `interval` is the pause between checks.
 
     After one that failed the next comes with the next check while that decides something, else within a minute.
+    After one whose key was not allowed it comes within the hour: somebody may have followed our advice.
     """
     if last is None or now < last.sent_at:
         return True
@@ -56,7 +58,7 @@ def is_due(
     if now - last.sent_at >= every - min(interval, every) / 2:
         return True
     if not last.outcome.family.is_failing:
-        return False
+        return Fact.KEY_NOT_ALLOWED in last.facts and now - last.sent_at >= _FINDING_RETRY_AFTER
     return is_in_doubt or now - last.sent_at >= RETRY_AFTER
 
 

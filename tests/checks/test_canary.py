@@ -63,6 +63,14 @@ def test_a_canary_with_every_check_really_comes_with_every_check() -> None:
     assert not is_due(FINE, NOON + timedelta(seconds=20), every=MINUTE, interval=MINUTE, is_in_doubt=False)
 
 
+def test_a_key_that_was_not_allowed_is_tried_again_within_the_hour() -> None:
+    """Whoever grants it need not wait a day to see that it helped; a fine canary a day costs what it did."""
+    day = 24 * HOUR
+    assert not is_due(NO_KEY, NOON + MINUTE, every=day, interval=MINUTE, is_in_doubt=True)
+    assert is_due(NO_KEY, NOON + HOUR, every=day, interval=MINUTE, is_in_doubt=False)
+    assert not is_due(FINE, NOON + HOUR, every=day, interval=MINUTE, is_in_doubt=False)
+
+
 def test_a_fine_ping_does_not_hide_a_canary_that_failed() -> None:
     """The database is as it was when it was last written to; how long that is ago stands beside it."""
     result = with_failed_canary(FULL, NOON + timedelta(seconds=30))
