@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from monitor.checks.observation import Outcome
-from monitor.cli.main import COMMANDS
+from monitor.cli.main import COMMANDS, program
 from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings, StateSettings
 from monitor.diagnosis.layers import Layer
 from monitor.lib.secret import Secret
@@ -74,6 +77,21 @@ def test_commands_that_are_shown_exist(document: Path) -> None:
         r"(?:upstash-monitor|python -m monitor) ([a-z][a-z-]*)", document.read_text(encoding="utf-8")
     )
     assert set(shown) <= set(COMMANDS), f"{document.name} names a command that is not there"
+
+
+@EACH_DOCUMENT
+def test_commands_that_are_shown_are_understood(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its words and options; `make` has each target. Forms with `[…]` or `…` are no commands yet."""
+    monkeypatch.setattr(click.Command, "invoke", lambda *_: None)
+    text = document.read_text(encoding="utf-8")
+    shown = re.findall(rf"`((?:{'|'.join(COMMANDS)}) [^`\n]*)`", text)
+    shown += re.findall(r"(?:upstash-monitor|python -m monitor) ((?:--config|[a-z])[^`\n#|&;]*)", text)
+    for words in shown:
+        if words.split()[0] in (*COMMANDS, "--config") and not re.search(r"[\[|…]|\.\.\.", words):
+            with suppress(click.BadOptionUsage):  # an option that is named without its value
+                program.main(shlex.split(words.replace(" URL", " http://host:9091")), standalone_mode=False)
+    targets = re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"(?:`|^)make ([a-z][a-z0-9-]*)", text, re.MULTILINE)) <= set(targets)
 
 
 def test_the_readme_has_the_delays_that_the_simulation_measured() -> None:
