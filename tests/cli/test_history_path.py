@@ -91,6 +91,7 @@ def test_who_may_only_read_the_file_sees_its_incidents_and_its_report(
     main = database("main", upstash.url, TOKEN)
     program = program_in(tmp_path, _WITHOUT_ROOTS_POWERS, main, channels=slack(people), history=history)
     assert program.end("check").status == 2
+    assert program.end("silence", "main", "--for", "2h").status == 0
     (folder / "history.db").chmod(0o400)
     folder.chmod(0o500)
     listed = program.end("incidents")
@@ -98,6 +99,10 @@ def test_who_may_only_read_the_file_sees_its_incidents_and_its_report(
     assert listed.stdout.startswith("   1  main: token rejected · since ")
     report = program.end("report")
     assert (report.status, report.stderr) == (0, "")
+    silenced = program.end("silence", "--list")
+    assert (silenced.status, silenced.stderr) == (0, "")
+    assert silenced.stdout in listed.stdout
+    assert silenced.stdout.startswith("silence 1")
     refused = program.end("incidents", "ack", "1")
     assert refused.status == 3
     assert "found that it cannot be written" in refused.stderr

@@ -1,4 +1,4 @@
-"""docs/history.md: what it shows to be typed into a SQLite shell can be typed there."""
+"""docs/history.md and README.md: what they show to be typed into a SQLite shell can be typed there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from tests.program import ROOT
 from tests.store.conftest import StoreSetup
 
 TEXT = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```sql\n(.*?)```", TEXT, flags=re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    *re.findall(r"```sql\n(.*?)```", TEXT, flags=re.DOTALL),
+    *re.findall(r"^sqlite3 history\.db '(.*)'$", README, re.MULTILINE),
+]
 
 
 @pytest.fixture
@@ -49,4 +53,4 @@ def test_rollups_and_phases_can_be_read_by_a_person(
 
 def test_there_are_examples() -> None:
     """The pattern still finds them."""
-    assert len(EXAMPLES) >= 5
+    assert len(EXAMPLES) >= 6

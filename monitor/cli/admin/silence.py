@@ -15,7 +15,9 @@ from monitor.cli.options import chosen_databases, config_option, duration, fail,
 from monitor.config.settings import Settings
 from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, now_utc
-from monitor.report.quiet import quiet_line, quiet_spans
+from monitor.report.overview import open_archive
+from monitor.report.quiet import Quiet, quiet_line, quiet_spans
+from monitor.store.errors import MissingFileError, RefusedFileError
 from monitor.store.store import Store
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -53,8 +55,7 @@ def command(
     settings = load_settings(context)
     now = now_utc()
     if listing:
-        silences = _with_store(settings, lambda store: store.silences(now), writes=False) or ()
-        spans = quiet_spans(silences, settings.maintenance, now)
+        spans = _listed(settings, now)
         for span in spans:
             click.echo(quiet_line(span, now))
         if not spans:
@@ -106,18 +107,29 @@ def _end(settings: Settings, ending: str, now: datetime) -> None:
     click.echo(f"silence {ending} ended; what was held back is told within half a minute, or by the next `check`")
 
 
-def _with_store(settings: Settings, work: Callable[[Store], T], *, writes: bool = True) -> T | None:
+def _listed(settings: Settings, now: datetime) -> tuple[Quiet, ...]:
+    """What is silenced; whoever may only read the file may ask as well."""
+    try:
+        with remembered(settings) as there, open_archive(there, clock=now_utc) as archive:
+            return archive.quiet()
+    except MissingFileError:
+        return quiet_spans((), settings.maintenance, now)
+    except RefusedFileError as error:
+        fail(str(error))
+
+
+def _with_store(settings: Settings, work: Callable[[Store], T]) -> T | None:
     """What `work` makes of what the file or `state` remembers; `None` where there is nothing yet."""
     with remembered(settings) as there, store_to_write(there) as store:
         if store is None:
             return None
         found = work(store)
-        if writes and store.is_in_memory:
+        if store.is_in_memory:
             fail(
                 "wanted to write it into the history file, found that it cannot be written. "
                 "Next: make it writable or free its disk, then try again"
             )
-        if writes and there is not settings:
+        if there is not settings:
             save_state(settings, store.state_document())
         return found
 
