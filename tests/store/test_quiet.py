@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.alerts.holds import HoldReason, Silence, quiet_hold
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus, held_note
 from monitor.alerts.text import compose, plain_text
 from monitor.checks.observation import Outcome
@@ -131,6 +132,24 @@ def test_a_silence_is_of_those_that_it_names(setup: StoreSetup) -> None:
     for _ in range(2):
         setup.check(REJECTED, database="orders")
     assert setup.deliver() == ["2 opened"]
+
+
+def test_a_warning_about_a_database_waits_as_well(setup: StoreSetup) -> None:
+    """That its month's commands are nearly used up is told, once, when the silence is over."""
+    silence(setup, HOUR, "main")
+    warning = Notification(
+        kind=NotificationKind.WARNING,
+        created_at=setup.now,
+        title="80% used",
+        database="main",
+        severity=Severity.WARNING,
+    )
+    assert setup.store.enqueue_once(warning, since=START)
+    assert setup.deliver() == []
+    setup.now += HOUR
+    assert not setup.store.enqueue_once(warning, since=START)
+    assert "Held back until 2026-11-23 15:00:00 UTC: a silence." in text(setup)
+    assert setup.deliver() == []
 
 
 def test_a_silence_of_days_is_no_late_delivery(setup: StoreSetup) -> None:
