@@ -33,7 +33,7 @@ from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, fitted, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.limits import own_limit
-from monitor.lib.times import Deadline, format_duration
+from monitor.lib.times import Deadline, format_duration, from_ms, to_ms
 from monitor.store.store import Recorded, Store
 from monitor.store.thread import StoreThread
 
@@ -378,7 +378,8 @@ class Cycle:
 
         Our own faults become the outcome `monitor_error`: this is the one place where everything is caught.
         """
-        at = self._clock()
+        # To the millisecond, as the history has it, so that `replay` decides of it as is decided now.
+        at = from_ms(to_ms(self._clock()))
         try:
             return await self._check(at, self.timeout if timeout is None else timeout)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the checks of this database

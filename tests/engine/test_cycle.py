@@ -117,6 +117,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "history.db"
 
 
+def test_a_check_is_of_a_whole_millisecond(upstash: UpstashStandIn, path: Path) -> None:
+    """As the history keeps it: 40 s that lack a microsecond are 40 s to `replay`, and must be so now."""
+    with closing(CycleSetup(path, upstash.url)) as setup:
+        setup.now = START + timedelta(microseconds=1999)
+        [turn] = asyncio.run(setup.turns())
+        assert turn.check.at == START + timedelta(milliseconds=1)
+
+
 def test_a_token_is_rotated_and_the_incident_is_told(upstash: UpstashStandIn, path: Path) -> None:
     """Fine, then rejected: the second rejection opens; the new token closes with the second fine check."""
     setup = CycleSetup(path, upstash.url)
