@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.table import Row
-from monitor.web.charts.svg import picture, tag
+from monitor.web.pages.svg import picture, tag
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BAR, _STEP = 800.0, 220.0, 90.0, 40.0, 18.0, 28.0
 _OURS, _OTHERS, _TEXT = "#d4351c", "#1d70b8", "#222"

@@ -27,7 +27,7 @@ from bench.alerting.faults import (
 from bench.alerting.models import PEERS
 from bench.alerting.run import Figures
 from bench.samples import percentile
-from monitor.web.charts.svg import picture, tag
+from monitor.web.pages.svg import picture, tag
 
 OURS = "ours"
 NAMES = (OURS, *(peer.name for peer in PEERS))

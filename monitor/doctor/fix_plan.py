@@ -68,11 +68,6 @@ class LeaveReason(Enum):
     NO_URL = "its URL is not set there, so it may be another database's and right: to be changed by hand"
     NO_NAME = "which variable the service reads the token from is not known: to be set by hand"
 
-    @property
-    def is_by_hand(self) -> bool:
-        """True where a person has to do something."""
-        return "by hand" in self.value
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedWrite:

@@ -1,7 +1,8 @@
-"""A stand-in for one Upstash database on loopback, with faults that can be switched while it runs.
+"""Stand-ins for one Upstash database on loopback, and for serverless-redis-http, which many run in its place.
 
-Of the REST API it has what the program asks: one command as a JSON array in the body of a POST. What is documented
-is followed (upstash.com/docs/redis/features/restapi); where the documents are silent, the wording is our own.
+Of the REST API they have what the program asks: one command as a JSON array in the body of a POST. What is
+documented is followed (upstash.com/docs/redis/features/restapi); where the documents are silent, the wording is
+our own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import json
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
@@ -22,13 +23,18 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from monitor.sandbox.server import FaultyServer, HangUp, RecordedRequest
+from monitor.sandbox.server import FaultyServer, HangUp, LoopbackServer, RecordedRequest
 
 _HELP = "https://upstash.com/docs/redis"
 _COMMANDS = frozenset({"PING", "GET", "SET", "DEL", "DBSIZE"})
 _FREE = frozenset({"PING"})
 
 Value = str | int | None
+_QUOTA = (
+    "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. "
+    f"See {_HELP}/troubleshooting/max_requests_limit for details"
+)
+_NO_PERMISSION = "NOPERM this user has no permissions to run the '{command}' command"
 
 
 class UpstashFault(Enum):
@@ -56,11 +62,6 @@ class _Refusal:
     commands: frozenset[str] = _COMMANDS
 
 
-_QUOTA = (
-    "ERR max requests limit exceeded. Limit: 500000, Usage: 500000. "
-    f"See {_HELP}/troubleshooting/max_requests_limit for details"
-)
-_NO_PERMISSION = "NOPERM this user has no permissions to run the '{command}' command"
 _READ_ONLY = _Refusal(_NO_PERMISSION, frozenset({"SET", "DEL"}))
 _REFUSALS = {
     UpstashFault.QUOTA: _Refusal(_QUOTA),
@@ -204,3 +205,56 @@ def _words(body: bytes) -> list[str]:
     if not isinstance(row, list) or not row or not all(isinstance(word, str | int | float) for word in row):
         raise CommandError("ERR wanted a command as an array of strings and numbers")
     return [word if isinstance(word, str) else json.dumps(word) for word in row]
+
+
+class ServerlessRedisHttpStandIn(LoopbackServer):
+    """Its answers are those of its source (github.com/hiett/serverless-redis-http), where Upstash's differ.
+
+    No base64 is spared, not even OK's, and whoever asks for it without a token meets an error inside.
+    `run` is the Redis behind it, a dictionary where none is given; it raises `CommandError` or `OSError`.
+
+    `stranger` answers in its place whoever brings no token, as a proxy in front of it may.
+    """
+
+    def __init__(
+        self, token: str, *, run: Callable[[Sequence[str]], Value] | None = None, stranger: Response | None = None
+    ) -> None:
+        self.token = token
+        self.run = run or Keyspace().run
+        self.stranger = stranger
+        super().__init__(Starlette(routes=[Route("/", self._command, methods=["POST"])]))
+
+    async def respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        """The proxy in front, or the server."""
+        is_stranger = "authorization" not in request.headers
+        await (self.stranger if is_stranger and self.stranger else self.app)(scope, receive, send)
+
+    async def _command(self, request: Request) -> Response:
+        is_encoded = request.headers.get("upstash-encoding") == "base64"
+        if request.headers.get("content-type") != "application/json":
+            return _refused(400, "Invalid content type. Expected application/json.")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not token:
+            # Its encoder has no case for this error, and fails inside (lib/srh/http/result_encoder.ex).
+            return (
+                Response(status_code=500) if is_encoded else _refused(400, "Missing/Invalid authorization header")
+            )
+        if token != self.token:
+            return _refused(401, "Invalid token")
+        try:
+            result = self.run([str(word) for word in json.loads(await request.body())])
+        except CommandError as error:
+            return _refused(400, str(error))
+        except OSError:
+            return _refused(
+                500,
+                "SRH: Unable to connect to the Redis server. See SRH docs: "
+                "https://github.com/hiett/serverless-redis-http",
+            )
+        if is_encoded and isinstance(result, str):
+            result = base64.b64encode(result.encode()).decode()
+        return JSONResponse({"result": result})
+
+
+def _refused(status: int, text: str) -> Response:
+    return JSONResponse({"error": text}, status)

@@ -330,7 +330,7 @@ def _response(request: Request, found: CachedResponse, headers: Mapping[str, str
 
 def _render_metrics(totals: Totals, missed_checks: int, accept: str) -> CachedResponse:
     # Prometheus' library is 3 MB and 30 ms that a monitor without a scraper does not pay.
-    from monitor.web.metrics.exposition import render
+    from monitor.web.metrics import render
 
     exposition = render(totals, missed_checks=missed_checks, accept=accept, of_process=True)
     return compress(exposition.body, exposition.content_type)

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from monitor.checks.observation import Family, Outcome
-from monitor.web.metrics.exposition import render
+from monitor.web.metrics import render
 from tests.program import ROOT
 from tests.web.figures import TOTALS
 from tests.web.scrapers import promtool, read

@@ -31,9 +31,8 @@ from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import RailwayStandIn
-from monitor.sandbox.serverless_redis_http import ServerlessRedisHttpStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
-from monitor.sandbox.upstash import UpstashStandIn
+from monitor.sandbox.upstash import ServerlessRedisHttpStandIn, UpstashStandIn
 from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 from tests.checks.faulty_server import Behaviour, Certificates, faulty_server

@@ -20,9 +20,8 @@ from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.engine.wiring import build_examiner
 from monitor.lib.times import now_utc
 from monitor.sandbox.server import HangUp
-from monitor.sandbox.serverless_redis_http import ServerlessRedisHttpStandIn
 from monitor.sandbox.status_page import StatusPageStandIn
-from monitor.sandbox.upstash import CommandError, Value
+from monitor.sandbox.upstash import CommandError, ServerlessRedisHttpStandIn, Value
 from tests.checks.listener import Listener, close_at_once, hang
 from tests.checks.redis_server import redis_server
 from tests.program import Ended, Program

@@ -12,9 +12,8 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.report.claim import Claim, Outage
-from monitor.report.csv_export import CLAIM_COLUMNS, report_csv
 from monitor.report.report import Period, Report, read_report
-from monitor.report.values import report_document
+from monitor.report.values import CLAIM_COLUMNS, report_csv, report_document
 from monitor.store.rollups.model import Gap, Grain
 from tests.report.made_history import (
     MINUTE,

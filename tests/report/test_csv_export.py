@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.checks.observation import Outcome
-from monitor.report.csv_export import SLICE_COLUMNS, inert, report_csv, table
 from monitor.report.report import Period, read_report
+from monitor.report.values import SLICE_COLUMNS, inert, report_csv, table
 from monitor.store.rollups.model import Grain
 from tests.report.made_history import MINUTE, START, MadeArchive, Recorded, check, every_minute
 

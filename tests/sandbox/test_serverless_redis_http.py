@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import HTMLResponse
 from upstash_redis import Redis
 
-from monitor.sandbox.serverless_redis_http import ServerlessRedisHttpStandIn
+from monitor.sandbox.upstash import ServerlessRedisHttpStandIn
 
 TOKEN = "example_token"
 JSON = {"Content-Type": "application/json"}

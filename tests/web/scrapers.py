@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.web.metrics.exposition import Exposition
+from monitor.web.metrics import Exposition
 from tests.program import LONGEST_WAIT_SECONDS, Running
 from tests.web.figures import Series
 

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
-from monitor.web.charts.bars import check_bars, day_bars
-from monitor.web.charts.latency import latency_band
-from monitor.web.charts.svg import TimeScale, latency_scale, legend_shape, polygon, tag, worst_outcome
+from monitor.web.pages.charts import check_bars, day_bars, latency_band
 from monitor.web.pages.summary import day_rows, slice_rows
+from monitor.web.pages.svg import TimeScale, latency_scale, legend_shape, polygon, tag, worst_outcome
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.checks.observation import Outcome
 from monitor.store.rollups.model import Totals
-from monitor.web.metrics.exposition import label_value, render
+from monitor.web.metrics import label_value, render
 from tests.program import ROOT
 from tests.web.figures import HOSTILE, MISSED_CHECKS, QUOTED, TOTALS, check, expected, totals_of
 from tests.web.scrapers import promtool, read
@@ -117,8 +117,7 @@ def test_two_names_never_share_a_label(names: list[str]) -> None:
 def test_no_web_server_is_loaded_for_a_text() -> None:
     """`check --metrics` pays for what it loads each time it runs."""
     program = (
-        "import sys, monitor.web.metrics.exposition, monitor.web.metrics.exposition\n"
-        "print(*{'starlette', 'uvicorn', 'jinja2', 'requests'} & {*sys.modules})"
+        "import sys, monitor.web.metrics\nprint(*{'starlette', 'uvicorn', 'jinja2', 'requests'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.checks.observation import Outcome
-from monitor.web.metrics.exposition import Exposition, Pushgateway, label_value, render
+from monitor.web.metrics import Exposition, Pushgateway, label_value, render
 from tests.program import LONGEST_WAIT_SECONDS, until
 from tests.web.figures import HOSTILE, MISSED_CHECKS, TOTALS, Series, check, expected, totals_of
 from tests.web.scrapers import Prometheus, get, prometheus, pushgateway, serving

@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from monitor.sandbox.server import Drip, HangUp, LoopbackServer
-from monitor.web.metrics.exposition import ExportError, Exposition, Pushgateway, render
+from monitor.web.metrics import ExportError, Exposition, Pushgateway, render
 from tests.program import LONGEST_WAIT_SECONDS
 from tests.web.figures import TOTALS
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.web.metrics.exposition import ExportError, write
+from monitor.web.metrics import ExportError, write
 from tests.store.disks import fill, make_read_only, small_disk
 
 

@@ -1,1 +1,1 @@
-"""The small commands: backup, config, incidents, init, test-alerts."""
+"""The small commands: backup, config, incidents, init, silence, test-alerts."""

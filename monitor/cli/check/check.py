@@ -47,7 +47,7 @@ from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Totals
 
 if TYPE_CHECKING:
-    from monitor.web.metrics.exposition import Pushgateway
+    from monitor.web.metrics import Pushgateway
 
 # What the round leaves for the push or the heartbeat, of a short time at most a quarter, and what these leave for
 # the end.
@@ -63,7 +63,7 @@ def _file(_context: click.Context, _parameter: click.Parameter, value: str | Non
 
 
 def _gateway(value: str) -> Pushgateway:
-    from monitor.web.metrics.exposition import Pushgateway
+    from monitor.web.metrics import Pushgateway
 
     try:
         return Pushgateway(value)
@@ -275,7 +275,7 @@ def _export(
     rows = tuple(row for row in totals.databases if not names or row.database in names)
     try:
         # prometheus_client costs 30 ms, which a check without metrics does not pay.
-        from monitor.web.metrics.exposition import ExportError, render, write
+        from monitor.web.metrics import ExportError, render, write
 
         exposition = render(replace(totals, databases=rows))
         if file is not None:

@@ -1,1 +1,1 @@
-"""The command `report`: its options, and the report on a terminal."""
+"""The commands `report` and `replay`, and the report on a terminal."""

@@ -20,11 +20,10 @@ from monitor.cli.report.terminal import show_claim, show_history, show_terms
 from monitor.cli.terminal import unpadded_console, without_padding
 from monitor.lib.files import replace_file
 from monitor.lib.times import format_time, now_utc, parse_duration
-from monitor.report.csv_export import report_csv
 from monitor.report.formatting import format_name
 from monitor.report.overview import open_archive
 from monitor.report.report import Period, Report, read_report
-from monitor.report.values import report_document
+from monitor.report.values import report_csv, report_document
 from monitor.store.errors import RefusedFileError
 from monitor.store.rollups.model import Grain
 

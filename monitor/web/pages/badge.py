@@ -10,8 +10,8 @@ from enum import Enum
 from markupsafe import Markup
 
 from monitor.report.formatting import format_ms, format_share
-from monitor.web.charts.svg import number, tag
 from monitor.web.pages.summary import Card, DatabaseState
+from monitor.web.pages.svg import number, tag
 
 _NAME_LIMIT = 60
 _HEIGHT, _SIDE = 20, 6

@@ -34,10 +34,8 @@ from monitor.report.formatting import (
 )
 from monitor.report.quiet import Quiet
 from monitor.store.rollups.model import DatabaseStatus, History
-from monitor.web.charts.bars import check_bars, day_bars
-from monitor.web.charts.latency import latency_band
-from monitor.web.charts.svg import clean, legend_shape, percent, worst_outcome
 from monitor.web.pages.assets import ASSETS, STATE_ICONS
+from monitor.web.pages.charts import check_bars, day_bars, latency_band
 from monitor.web.pages.summary import (
     DatabasePage,
     DatabaseState,
@@ -57,6 +55,7 @@ from monitor.web.pages.summary import (
     sum_uptime,
     worst_first,
 )
+from monitor.web.pages.svg import clean, legend_shape, percent, worst_outcome
 
 REFRESH_SECONDS = 15
 _BACKTICKS = re.compile("`([^`]+)`")

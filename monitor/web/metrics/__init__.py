@@ -1,1 +1,0 @@
-"""The metrics, as Prometheus reads them: scraped, pushed, or written to a file."""
