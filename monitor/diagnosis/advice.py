@@ -87,7 +87,7 @@ def word(verdict: Verdict, language: Language = ENGLISH) -> Advice:
     meaning = fill(meaning)
     if verdict.code is VerdictCode.WORKER_FAILS:
         meaning = f"{language.say(_REST_WORKS)} {meaning}"
-    steps = [fill(step.text) for step in entry.steps if step.is_for(profile)]
+    steps = [fill(step.text_for(profile)) for step in entry.steps if step.is_for(profile)]
     return Advice(meaning=meaning, whose_move=move, next_steps=tuple(steps[:_MOST_STEPS]))
 
 
@@ -98,8 +98,14 @@ def advise(outcome: Outcome, profile: DatabaseProfile) -> Advice:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
+    """`at_vercel` is said in place of `text` for a name of Vercel's, which no page of the console shows."""
+
     text: str
     is_for: Callable[[DatabaseProfile], bool] = lambda _profile: True
+    at_vercel: str = ""
+
+    def text_for(self, profile: DatabaseProfile) -> str:
+        return self.at_vercel if self.at_vercel and profile.host_kind is HostKind.VERCEL_KV else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,8 @@ def _entry(whose_move: WhoseMove, meaning: str, *steps: str | _Step, elsewhere: 
     return _Entry(whose_move, meaning, wrapped, elsewhere)
 
 
-def _upstash(text: str) -> _Step:
-    return _Step(text, lambda profile: profile.is_upstash)
+def _upstash(text: str, *, at_vercel: str = "") -> _Step:
+    return _Step(text, lambda profile: profile.is_upstash, at_vercel)
 
 
 def _elsewhere(text: str) -> _Step:
@@ -162,12 +168,22 @@ _YOURS, _UPSTASH, _UNSURE = WhoseMove.YOURS, WhoseMove.UPSTASH, WhoseMove.YOURS_
 _NETWORK, _NOBODY = WhoseMove.NETWORK, WhoseMove.NOBODY
 
 _REST_WORKS = "REST works, rediss:// does not."
-_COPY_URL = _upstash("Copy the REST URL from the database's page in the Upstash console into {url}.")
+_COPY_AT_VERCEL = "Copy both from the project's Storage page at Vercel into {both}."
+_COPY_URL = _upstash(
+    "Copy the REST URL from the database's page in the Upstash console into {url}.", at_vercel=_COPY_AT_VERCEL
+)
 _SET_URL = _elsewhere("Set {url} to the server's address, https://HOST or http://HOST:PORT.")
-_COPY_TOKEN = _upstash("Copy the REST token from the database's page in the Upstash console into {token}.")
+_COPY_TOKEN = _upstash(
+    "Copy the REST token from the database's page in the Upstash console into {token}.", at_vercel=_COPY_AT_VERCEL
+)
 _SET_TOKEN = _elsewhere("Set {token} to the token that the server was given.")
-_COPY_BOTH = _upstash("Copy URL and token of one database in the Upstash console into {both}.")
-_COMPARE_URL = _upstash("Compare {url} with the REST URL on the database's page in the Upstash console.")
+_COPY_BOTH = _upstash(
+    "Copy URL and token of one database in the Upstash console into {both}.", at_vercel=_COPY_AT_VERCEL
+)
+_COMPARE_URL = _upstash(
+    "Compare {url} with the REST URL on the database's page in the Upstash console.",
+    at_vercel="Compare {url} with the REST URL on the project's Storage page at Vercel.",
+)
 _COMPARE_ADDRESS = _elsewhere("Compare {url} with the address that the server listens on.")
 _WHO_RESET = _upstash("If it worked before, ask who reset the credentials: that revokes every older token.")
 _STATUS_PAGE = _upstash("See whether Upstash knows of it: https://status.upstash.com.")
@@ -564,7 +580,7 @@ _BY_CODE: dict[VerdictCode, _Entry] = {
     VerdictCode.KV_NAME_GONE: _entry(
         _YOURS,
         "The host is one of Vercel KV, which has ended; its databases were moved to Upstash under other names.",
-        "Copy both from the project's Storage page at Vercel into {both}.",
+        _COPY_AT_VERCEL,
         _DEPLOY_WORKER,
     ),
     VerdictCode.DATABASE_GONE: _entry(

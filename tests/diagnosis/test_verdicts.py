@@ -339,6 +339,13 @@ def test_a_host_is_of_the_kind_that_its_name_says(host: str, kind: HostKind) -> 
     assert host_kind(f"https://{host}", DoctorSettings()) is kind
 
 
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.DNS_NOT_FOUND])
+def test_a_name_of_vercels_is_not_looked_up_in_upstashs_console(outcome: Outcome) -> None:
+    """No account of Upstash's lists it: its values stand on the project's page at Vercel."""
+    for step in advise(outcome, replace(PROFILE, host_kind=HostKind.VERCEL_KV)).next_steps:
+        assert not re.search("(?:page|database) in the Upstash console", step)
+
+
 def test_on_railways_private_network_a_server_listens_on_ipv6() -> None:
     """The name resolves there and the port refuses: to run the monitor inside would be no help."""
     refused = judge(layers(Layer.CONNECTION, Outcome.CONNECTION_REFUSED), INSIDE_RAILWAY)
