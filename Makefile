@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 # Where this is set, each of the programs that the tests start would compile the libraries anew: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-versions e2e format bench simulate storm fuzz pins release audit clean
+.PHONY: demo run test test-versions e2e format bench simulate faults storm soak fuzz pins release audit clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -24,7 +24,7 @@ test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest --collect-only --quiet > $(VENV)/collected & $(BIN)/mypy; status=$$?; wait; exit $$status
-	$(BIN)/python -m pytest -m "not storm and not e2e" --numprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not storm and not e2e and not long" --numprocesses 4 --dist worksteal
 
 # Three monitors, a real Prometheus and a real Alertmanager, for a minute.
 e2e: $(VENV)/dev
@@ -41,11 +41,21 @@ test-versions: $(VENV)/dev
 	    tests/sandbox tests/alerts tests/web/test_answers.py tests/cli/test_check.py || exit 1; \
 	done
 
-# Four hundred kills at random instants, half of them on a disk that is often full; mounts a small one.
+# Everything that the program must get over, one fault after the other, networks of its own included; ten minutes.
+# Writes docs/reliability.md. FULL=1: with the storm.
+faults: $(VENV)/dev
+	$(BIN)/python -m tools.reliability $(if $(FULL),--full)
+
+# Four hundred kills of the whole program, half of them on a disk that is often full (mounts a small one); and a
+# thousand of its store and deliveries. At random instants.
 storm: $(VENV)/dev
 	$(BIN)/python -m pytest -m storm
 
-# Every property with new random examples, thousands of most of them; `make test` has the same ones each time.
+# An hour with a hundred databases and all faults in rotation; MINUTES=5: less. Writes docs/bench/soak.md and .svg.
+soak: $(VENV)/dev
+	$(BIN)/python -m bench.soak $(or $(MINUTES),60)
+
+# Every property with new random examples, as many as three minutes allow; `make test` has the same ones each time.
 fuzz: $(VENV)/dev
 	$(BIN)/python -m pytest -m "hypothesis and not storm" --hypothesis-profile fuzz --numprocesses 4
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from time import monotonic
 from types import ModuleType
 
 import hypothesis
@@ -26,6 +28,46 @@ _ANY_PACE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis
 hypothesis.settings.register_profile("build", _ANY_PACE, derandomize=True)
 hypothesis.settings.register_profile("fuzz", _ANY_PACE, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("build")
+# What `make fuzz` takes at most, but for what is found: each property has its share.
+_FUZZ_SECONDS = 180.0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Bound each property that is run by `make fuzz`; state machines have few examples anyhow."""
+    if config.getoption("--hypothesis-profile") != "fuzz":
+        return
+    properties = [
+        item.obj for item in items if isinstance(item, pytest.Function) and hasattr(item.obj, "hypothesis")
+    ]
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for each in properties:
+        each.hypothesis.inner_test = _bounded(
+            each.hypothesis.inner_test, _FUZZ_SECONDS * workers / len(properties)
+        )
+
+
+def _bounded(test: Callable[..., object], seconds: float) -> Callable[..., None]:
+    """The test, which does nothing any more when the time is over and it has not failed.
+
+    One that has failed goes on: Hypothesis looks for the smallest example.
+    """
+    began: float | None = None
+    has_failed = False
+
+    @functools.wraps(test)
+    def bounded(*words: object, **named: object) -> None:
+        nonlocal began, has_failed
+        began = began or monotonic()
+        if monotonic() - began > seconds and not has_failed:
+            return
+        try:
+            test(*words, **named)
+        except AssertionError:
+            has_failed = True
+            raise
+
+    return bounded
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
@@ -168,11 +168,15 @@ class Running:
 
 
 class Program:
-    """`python -m monitor` with these settings; nothing of this machine's environment but what a process needs."""
+    """`python -m monitor` with these settings; nothing of this machine's environment but what a process needs.
+
+    `before` is what its command line begins with: what starts it elsewhere, or with less.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], **environ: str) -> None:
         self.folder = folder
         self.file = folder / "history.db"
+        self.before: Sequence[str] = ()
         self.environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
         self._secrets: set[str] = set()
         self.set(settings)
@@ -187,7 +191,7 @@ class Program:
         """`run`, or other words, until the block is left; killed there if it still runs."""
         running = Running(
             subprocess.Popen(
-                [sys.executable, "-m", "monitor", *(words or ("run",))],
+                [*self.before, sys.executable, "-m", "monitor", *(words or ("run",))],
                 cwd=self.folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,

@@ -127,6 +127,7 @@ class Told:
         *(pytest.param(100, 100, seed, id=f"seed {seed}", marks=pytest.mark.storm) for seed in (0, 17)),
     ],
 )
+@pytest.mark.faults("SIGKILL at random instants, faults and a full disk meanwhile")
 def test_whenever_it_is_killed_nothing_is_lost(
     tmp_path: Path, kills: int, kills_when_full: int, seed: int
 ) -> None:

@@ -58,9 +58,13 @@ _CONNECTION_FAULTS: tuple[tuple[set[int], ProbeFault, str], ...] = (
     ({errno.ETIMEDOUT}, ProbeFault.CONNECT_TIMEOUT, "the system gave up"),
     ({errno.EACCES, errno.EPERM}, ProbeFault.UNREACHABLE, "this machine does not permit it"),
     ({errno.EHOSTUNREACH, errno.EHOSTDOWN}, ProbeFault.UNREACHABLE, "no route to the host"),
+    # ip-route(8), "blackhole": what the kernel answers for such a route.
+    ({errno.EINVAL}, ProbeFault.UNREACHABLE, "a route of this machine drops what goes there"),
     ({errno.EADDRNOTAVAIL}, ProbeFault.UNREACHABLE, "this machine has no address of that kind"),
     ({errno.ENETUNREACH, errno.ENETDOWN}, ProbeFault.UNREACHABLE, ""),
 )
+# OpenSSL's reasons where its own versions and the other side's have none in common.
+_OTHER_VERSIONS = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"}
 CLOSED_EARLY = "closed before the answer was complete"
 NOT_TLS = "the port answers unencrypted"
 REDIS_IN_PLAIN = "the port speaks Redis unencrypted"
@@ -415,6 +419,8 @@ def _numbers(error: OSError) -> set[int]:
 
 def lost_connection_error(error: Exception, description: str = "cut before the answer was complete") -> ProbeError:
     """The fault of a connection that broke off, or whose TLS handshake did not end."""
+    if limit := own_limit(error):  # asyncio ends a connection whose bytes it has no memory for
+        return ProbeError(ProbeFault.OURS, limit)
     if isinstance(error, ssl.SSLError):
         return _tls_error(error)
     if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
@@ -434,6 +440,8 @@ def _tls_error(error: ssl.SSLError) -> ProbeError:
         return ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
     if error.reason in _NOT_TLS:
         return ProbeError(ProbeFault.TLS, NOT_TLS, Fact.NOT_TLS)
+    if error.reason in _OTHER_VERSIONS:
+        return ProbeError(ProbeFault.TLS, "it offers no version of TLS that is still in use (1.2 and newer)")
     return ProbeError(ProbeFault.TLS, (error.reason or "").replace("_", " ").lower())
 
 

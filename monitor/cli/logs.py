@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from time import monotonic
 from types import TracebackType
@@ -118,7 +119,9 @@ class _Bridge(logging.Handler):
             frame, depth = frame.f_back, depth + 1
         known = logging.getLevelName(record.levelno) in _COLOURS
         level = record.levelname if known else record.levelno
-        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+        # What is raised here ends asyncio's event loop, which logs what it cannot hand to anybody.
+        with suppress(MemoryError):
+            logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
 
 
 def _as_text(time: datetime, level: str, text: str, _extra: Mapping[str, str]) -> str:

@@ -37,6 +37,8 @@ def own_limit(error: BaseException) -> str | None:
     for one in _chain(error):
         if isinstance(one, OSError) and one.errno in OUR_LIMITS:
             return OUR_LIMITS[one.errno]
+        if isinstance(one, MemoryError):
+            return OUR_LIMITS[errno.ENOMEM]
     return None
 
 

@@ -155,6 +155,7 @@ def unit() -> Iterator[float]:
 
 
 @pytest.mark.parametrize(("_how", "behaviour"), HOSTILE, ids=[how for how, _ in HOSTILE])
+@pytest.mark.faults("HTTP answers of any form")
 def test_no_answer_holds_the_loop(_how: str, behaviour: Behaviour, unit: float) -> None:
     """Whatever it is made of, the other databases' checks have their turn within milliseconds."""
     with faulty_server(behaviour) as server:
@@ -165,6 +166,7 @@ def test_no_answer_holds_the_loop(_how: str, behaviour: Behaviour, unit: float) 
 
 
 @pytest.mark.parametrize(("_how", "data"), REDIS, ids=[how for how, _ in REDIS])
+@pytest.mark.faults("HTTP answers of any form")
 def test_no_answer_to_a_worker_holds_the_loop(_how: str, data: bytes, unit: float) -> None:
     """The same for what speaks Redis in place of the database."""
 
@@ -194,6 +196,7 @@ def test_a_length_that_never_comes_is_one_outcome(length: str) -> None:
     assert result.outcome in (Outcome.NOT_UPSTASH, Outcome.CONNECTION_LOST)
 
 
+@pytest.mark.faults("HTTP answers of any form")
 def test_a_slow_drip_of_1xx_ends_at_the_deadline() -> None:
     """Each is an answer that says to wait for another."""
 

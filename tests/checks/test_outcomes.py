@@ -395,6 +395,7 @@ SILENT: list[tuple[str, Behaviour, str]] = [
 
 
 @pytest.mark.parametrize(("_how", "behaviour", "words"), SILENT, ids=[how for how, _, _ in SILENT])
+@pytest.mark.faults("HTTP answers of any form")
 def test_an_answer_that_does_not_end_ends_at_the_deadline(_how: str, behaviour: Behaviour, words: str) -> None:
     """Connected, and then too slow in whatever way: a response timeout, with no latency."""
     with faulty_server(behaviour) as server:
@@ -452,6 +453,7 @@ def test_a_trusted_certificate_is_fine() -> None:
     ],
     ids=["a stranger's", "expired", "not yet valid", "of another name"],
 )
+@pytest.mark.faults("TLS that expires, stalls, is cut, is a stranger's")
 def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
     tls: ssl.SSLContext, words: str, fact: Fact
 ) -> None:
@@ -462,6 +464,21 @@ def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
     assert (result.outcome, set(result.facts)) == (Outcome.TLS_FAILED, {fact})
     assert words in result.detail
     assert received == []
+
+
+@pytest.mark.faults("TLS that expires, stalls, is cut, is a stranger's")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=str)
+def test_a_protocol_that_nobody_should_speak_any_more_is_refused(version: ssl.TLSVersion) -> None:
+    """TLS 1.0 and 1.1; the token is not sent."""
+    old = CERTIFICATES.server()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = old.maximum_version = version
+    with faulty_server(echo, tls=old) as server:
+        _, result = look_at(server.url)
+        received = server.requests
+    assert (result.outcome, received) == (Outcome.TLS_FAILED, [])
+    assert result.detail == "it offers no version of TLS that is still in use (1.2 and newer)"
 
 
 def test_a_port_that_does_not_speak_tls_is_told_at_once() -> None:
@@ -482,6 +499,7 @@ def test_a_redis_without_tls_is_told_from_a_handshake_that_hangs(tmp_path: Path)
     )
 
 
+@pytest.mark.faults("TLS that expires, stalls, is cut, is a stranger's")
 def test_a_handshake_that_hangs_is_a_tls_timeout() -> None:
     """TCP stands, TLS never: no finished handshake before the deadline."""
     with faulty_server(lambda connection: connection.wait()) as server:
@@ -490,6 +508,7 @@ def test_a_handshake_that_hangs_is_a_tls_timeout() -> None:
 
 
 @pytest.mark.parametrize("behaviour", [lambda connection: None, ServerConnection.reset])
+@pytest.mark.faults("TLS that expires, stalls, is cut, is a stranger's")
 def test_a_handshake_that_is_cut_is_a_lost_connection(behaviour: Behaviour) -> None:
     """Closed or reset in the middle of TLS."""
     with faulty_server(behaviour) as server:
@@ -516,6 +535,7 @@ def failing(code: int) -> Resolver:
         (socket.EAI_SYSTEM, Outcome.DNS_FAILED),
     ],
 )
+@pytest.mark.faults("a resolver that lies, hangs, fails, knows no or thousands of addresses")
 def test_a_name_that_is_not_there_is_told_from_a_resolver_that_fails(code: int, outcome: Outcome) -> None:
     """The system's own codes tell the two apart."""
     _, result = look_at("https://gone.example", resolver=failing(code))
@@ -534,6 +554,7 @@ def leading_to(*addresses: str) -> Resolver:
 @pytest.mark.parametrize(
     "addresses", [("0.0.0.0",), ("127.0.0.1",), ("127.0.0.53", "127.0.0.1"), ("::",), ("::1",)]
 )
+@pytest.mark.faults("a resolver that lies, hangs, fails, knows no or thousands of addresses")
 def test_a_public_name_that_leads_to_this_machine_is_filtered(addresses: tuple[str, ...]) -> None:
     """That is how filters of names answer for what they block; nobody listens there."""
     port = free_port()
@@ -566,6 +587,7 @@ def free_port() -> int:
     return port
 
 
+@pytest.mark.faults("a resolver that lies, hangs, fails, knows no or thousands of addresses")
 def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:
     """getaddrinfo cannot be cancelled; the check ends all the same."""
 
@@ -605,6 +627,7 @@ def test_the_name_localhost_is_found_on_both_families() -> None:
 
 @given(noise=st.binary(max_size=200), cut=st.integers(0, 200), as_body=st.booleans())
 @settings(max_examples=60)
+@pytest.mark.faults("HTTP answers of any form")
 def test_no_noise_raises_anything(noise: bytes, cut: int, as_body: bool) -> None:
     """Whatever bytes come back, the check ends with one outcome that is not fine."""
     data = http(noise)[: len(http(noise)) - cut or None] if as_body else noise

@@ -12,7 +12,14 @@ import pytest
 
 from monitor.checks import connection
 from monitor.checks.classify import classify
-from monitor.checks.connection import ProbeError, Resolver, Stopwatch, connection_error, look_up_and_connect
+from monitor.checks.connection import (
+    ProbeError,
+    Resolver,
+    Stopwatch,
+    connection_error,
+    look_up_and_connect,
+    lost_connection_error,
+)
 from monitor.checks.observation import Observation, Outcome, ProbeFault
 from tests.program import ROOT
 
@@ -71,10 +78,26 @@ def test_one_address_of_several_that_met_our_limit_is_enough(number: int) -> Non
         assert connection_error(error).fault is ProbeFault.OURS
 
 
+@pytest.mark.faults("no memory left")
+def test_a_connection_that_ended_for_want_of_memory_is_ours() -> None:
+    """asyncio ends it where it has no memory for what arrived."""
+    found = lost_connection_error(MemoryError())
+    assert (found.fault, found.description) == (ProbeFault.OURS, "this machine has no memory left")
+    assert lost_connection_error(ConnectionResetError()).fault is ProbeFault.LOST
+
+
+def test_a_route_that_drops_everything_is_called_that() -> None:
+    """The kernel calls an address behind a black-hole route an invalid argument (ip-route(8))."""
+    found = connection_error(OSError(errno.EINVAL, "Invalid argument"))
+    wanted = (ProbeFault.UNREACHABLE, "a route of this machine drops what goes there")
+    assert (found.fault, found.description) == wanted
+
+
 @pytest.mark.parametrize(
     ("family", "outcome"),
     [(socket.AF_INET, Outcome.MONITOR_ERROR), (socket.AF_INET6, Outcome.NETWORK_UNREACHABLE)],
 )
+@pytest.mark.faults("no port left")
 def test_ports_that_are_used_up_are_ours(monkeypatch: pytest.MonkeyPatch, family: int, outcome: Outcome) -> None:
     """For IPv6 the same number tells that this machine has no address of that kind."""
     address = "192.0.2.1" if family is socket.AF_INET else "2001:db8::1"

@@ -9,11 +9,14 @@ from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pytest
+
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
 from tests.program import Program, database, settings, slack, told, until
 
 
+@pytest.mark.faults("no file descriptor left")
 def test_nobody_is_blamed_for_descriptors_that_are_used_up(tmp_path: Path) -> None:
     """Checks are monitor errors, not outages and not offline; a visitor waits; the log is no flood.
 

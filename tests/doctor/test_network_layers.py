@@ -152,6 +152,7 @@ def test_a_name_without_an_address_does_not_exist() -> None:
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.DNS_NOT_FOUND)
 
 
+@pytest.mark.faults("a resolver that lies, hangs, fails, knows no or thousands of addresses")
 def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
     """The lookup cannot be cancelled, but nobody waits for it."""
     released = threading.Event()
@@ -317,6 +318,7 @@ def test_a_certificate_for_another_name_fails(certificates: Certificates) -> Non
     assert result.detail == "certificate refused: it is for another name"
 
 
+@pytest.mark.faults("TLS that expires, stalls, is cut, is a stranger's")
 def test_an_expired_certificate_fails(certificates: Certificates) -> None:
     """Theirs, or our own clock."""
     past = datetime(2020, 1, 1, tzinfo=UTC)
@@ -359,6 +361,7 @@ def test_a_connection_that_is_cut_in_the_handshake_is_lost(certificates: Certifi
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_LOST)
 
 
+@pytest.mark.faults("TLS that expires, stalls, is cut, is a stranger's")
 def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates) -> None:
     """An overloaded edge accepts, and then nothing."""
     with Listener(hang) as listener:

@@ -83,6 +83,7 @@ def test_every_outcome_is_provoked_here() -> None:
     assert {trouble.outcome for trouble in TROUBLES} | elsewhere == {None, *Outcome}
 
 
+@pytest.mark.faults("no route at all")
 def test_a_machine_without_a_route_is_told_so(tmp_path: Path) -> None:
     """In a network namespace with loopback alone the program says that the route is ours."""
     unshare, ip = shutil.which("unshare"), shutil.which("ip")

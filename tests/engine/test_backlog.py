@@ -121,6 +121,7 @@ def test_one_message_that_is_refused_does_not_stop_the_rest(outbox: OutboxSetup)
     assert told == ["incident 2 · opened", "incident 3 · opened", "incident 4 · opened"]
 
 
+@pytest.mark.faults("two monitors on one file")
 def test_two_processes_never_send_the_same_message(outbox: OutboxSetup) -> None:
     """`run` and a `check` beside it, on one file, with a connection each: every message arrives once."""
     incidents(outbox, 12)

@@ -53,6 +53,7 @@ def program(tmp_path: Path) -> Iterator[tuple[Program, Path, UpstashStandIn, Mes
 
 
 @pytest.mark.parametrize("steps", [("+3600", "+0"), ("-3600", "+0")], ids=["forward and back", "back and forward"])
+@pytest.mark.faults("clock steps")
 def test_checks_and_alerts_go_on_when_the_clock_jumps(
     program: tuple[Program, Path, UpstashStandIn, MessagingStandIn], steps: tuple[str, str]
 ) -> None:

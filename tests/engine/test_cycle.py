@@ -180,6 +180,7 @@ def test_trouble_is_theirs_while_a_connectivity_host_answers(upstash: UpstashSta
     setup.close()
 
 
+@pytest.mark.faults("a wire that is cut")
 def test_trouble_is_ours_when_a_connectivity_host_fell_silent_too(upstash: UpstashStandIn, path: Path) -> None:
     """It answered within the last day and does not now: offline, which counts as nothing however often."""
     with connectivity_host() as host:
@@ -305,6 +306,7 @@ def scrubbed_log() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("scrubbed_log")
+@pytest.mark.faults("an error of our own")
 def test_a_bug_in_a_check_counts_against_nobody(
     upstash: UpstashStandIn, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

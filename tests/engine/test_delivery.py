@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from time import monotonic
 
+import pytest
 from starlette.responses import PlainTextResponse
 
 from monitor.alerts.slack import SlackChannel
@@ -88,6 +89,7 @@ def test_the_pauses_grow_to_five_minutes(outbox: OutboxSetup) -> None:
     assert pauses[-1] == 300
 
 
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
 def test_after_a_day_a_message_tells_where_things_stand_now(outbox: OutboxSetup) -> None:
     """Nobody wants yesterday's alarm as news, and nobody wants to miss it: one message, whenever it arrives."""
     outbox.inbox.slack_fault = MessagingFault.DOWN
@@ -103,6 +105,7 @@ def test_after_a_day_a_message_tells_where_things_stand_now(outbox: OutboxSetup)
     assert outbox.read("slack") == [missed, "main: recovered after 1 d 2 h / incident 1 · closed"]
 
 
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
 def test_a_broken_channel_is_told_through_the_others_once(outbox: OutboxSetup) -> None:
     """A revoked webhook: Telegram hears of it, with the reason, and each later message there has a line on it."""
     outbox.inbox.slack_fault = MessagingFault.GONE
@@ -132,6 +135,7 @@ def test_a_channel_that_was_mended_gets_what_it_missed(outbox: OutboxSetup) -> N
     assert "broken" not in outbox.inbox.messages[-1].text
 
 
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
 def test_a_channel_that_hangs_holds_up_no_other(outbox: OutboxSetup) -> None:
     """Telegram has all its messages while Slack still says nothing to the first."""
     outbox.inbox.slack_fault = MessagingFault.HANG
@@ -146,6 +150,7 @@ def test_a_channel_that_hangs_holds_up_no_other(outbox: OutboxSetup) -> None:
     assert outbox.read("slack") == []
 
 
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
 def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(outbox: OutboxSetup) -> None:
     """Slack took the message and the connection broke before its `ok`: it is sent again, with the same number."""
     outbox.inbox.slack_fault = MessagingFault.ANSWER_LOST
@@ -156,6 +161,7 @@ def test_an_answer_that_was_lost_is_a_repetition_and_no_loss(outbox: OutboxSetup
     assert outbox.read("slack") == ["main: token rejected · your move / incident 1 · opened"] * 2
 
 
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
 def test_the_wait_that_a_service_asks_for_is_kept(outbox: OutboxSetup) -> None:
     """`Retry-After: 180` holds the whole channel for three minutes, also for messages that come meanwhile."""
     outbox.inbox.slack_fault = MessagingFault.RATE_LIMITED

@@ -168,6 +168,7 @@ def test_a_doubt_is_settled_at_once_and_then_the_slots_go_on(tmp_path: Path, sta
     assert [cycle_result.is_in_doubt for cycle_result in turns] == [True, True, False]
 
 
+@pytest.mark.faults("a database that hangs")
 def test_a_check_that_hangs_is_never_joined_by_a_second(
     tmp_path: Path, stand_in: UpstashStandIn, log: list[str]
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_check_that_hangs_is_never_joined_by_a_second(
     assert outcomes(tmp_path) == []
 
 
+@pytest.mark.faults("a database that hangs")
 def test_one_that_hangs_costs_the_others_nothing(tmp_path: Path, stand_in: UpstashStandIn) -> None:
     """They are checked in their slots."""
     with UpstashStandIn("t0ken") as hanging:
@@ -209,6 +211,7 @@ def test_one_that_hangs_costs_the_others_nothing(tmp_path: Path, stand_in: Upsta
     ],
     ids=["back and forth", "forth and back", "wild"],
 )
+@pytest.mark.faults("clock steps")
 def test_checks_go_on_whatever_the_clock_is_set_to(
     tmp_path: Path, stand_in: UpstashStandIn, wall_clock: WallClock, log: list[str], steps: list[timedelta]
 ) -> None:

@@ -134,6 +134,7 @@ def test_an_outage_of_ten_hours_is_one_opening_some_reminders_and_one_closing(cr
         assert secret not in remembered
 
 
+@pytest.mark.faults("the state database is away")
 def test_while_what_remembers_is_away_each_run_decides_alone(cron: Cron) -> None:
     """It says so, ends as it would, and leaves what was remembered: the runs after it go on from there."""
 

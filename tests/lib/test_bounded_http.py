@@ -116,6 +116,7 @@ def test_an_answer_has_status_headers_and_body(host: LoopbackServer) -> None:
 
 
 @pytest.mark.parametrize("fault", [MessagingFault.DRIP, MessagingFault.HANG])
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
 def test_a_host_that_drips_or_hangs_ends_by_the_wall_clock(inbox: MessagingStandIn, fault: MessagingFault) -> None:
     """A byte now and then resets a client library's timeouts; here it does not, and no thread stays behind."""
     inbox.fault = fault

@@ -61,3 +61,4 @@ def test_an_error_of_ours_is_known_through_those_that_wrap_it() -> None:
     outer = NoConnectionError(MaxRetryError(None, "/", inner))  # type: ignore[arg-type]  # the same
     assert own_limit(outer) == own_limit(cause) == NONE_LEFT
     assert own_limit(NoConnectionError(OSError(errno.ECONNREFUSED, "refused"))) is None
+    assert own_limit(NoConnectionError(MemoryError())) == "this machine has no memory left"

@@ -35,6 +35,7 @@ def told(setup: StoreSetup, channel: str = "slack") -> list[str]:
 
 
 @STEPS
+@pytest.mark.faults("clock steps")
 def test_an_incident_is_as_long_as_it_took(setup: StoreSetup, step: timedelta) -> None:
     """In the message, in the file, and nobody failed to check; no reminder comes of the step."""
     setup.checks(REJECTED, REJECTED)
@@ -58,6 +59,7 @@ def test_failures_before_and_after_a_step_are_in_a_row(setup: StoreSetup, step: 
 
 
 @STEPS
+@pytest.mark.faults("clock steps")
 def test_what_waits_is_neither_late_nor_held_by_a_step(setup: StoreSetup, step: timedelta) -> None:
     """Retries come when they would have come, leases end when they would have ended, and nothing is a day old."""
     setup.checks(REJECTED, REJECTED)
@@ -89,6 +91,7 @@ def test_a_pause_that_a_channel_asked_for_is_as_long(setup: StoreSetup, step: ti
 
 
 @STEPS
+@pytest.mark.faults("clock steps")
 def test_a_step_while_the_file_is_locked_moves_the_file_too(
     setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, step: timedelta
 ) -> None:
@@ -131,6 +134,7 @@ def test_what_ended_and_was_told_before_a_step_is_known_to_the_file_after_it(
     assert setup.deliver() == []
 
 
+@pytest.mark.faults("clock steps")
 def test_a_clock_set_back_between_two_starts_makes_no_end_before_the_beginning(setup: StoreSetup) -> None:
     """Not `down 08:26 to 06:27, recovered after 0 s`: what is open is moved along with the clock."""
     setup.checks(REJECTED, REJECTED, REJECTED)

@@ -46,6 +46,7 @@ def settle_in(lived_in: tuple[Path, datetime], tmp_path: Path) -> Callable[[], S
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("while_open", [False, True], ids=["before the start", "while open"])
+@pytest.mark.faults("a damaged file: bytes and pages at random offsets, cut, zero-length")
 def test_whatever_happens_to_the_bytes_checks_and_alerts_go_on(
     settle_in: Callable[[], StoreSetup], tmp_path: Path, harm: str, seed: int, *, while_open: bool
 ) -> None:
@@ -95,6 +96,7 @@ def test_the_damaged_file_is_moved_aside_with_its_log(tmp_path: Path, harm: str)
     assert len(setup.outcomes()) == 3
 
 
+@pytest.mark.faults("a damaged file: bytes and pages at random offsets, cut, zero-length")
 def test_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
     """Made by `touch`, or by a full disk: nothing to move aside, nothing to tell."""
     (tmp_path / "history.db").touch()
@@ -176,6 +178,7 @@ def test_tables_that_somebody_added_to_the_file_do_no_harm(setup: StoreSetup) ->
     assert setup.shell("SELECT count(*) FROM notes") == [(0,)]
 
 
+@pytest.mark.faults("two monitors on one file")
 def test_two_processes_that_meet_one_damaged_file_move_it_once(tmp_path: Path) -> None:
     """The second finds the first one's new file and goes on in it."""
     path = tmp_path / "history.db"

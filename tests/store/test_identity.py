@@ -67,6 +67,7 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])
+@pytest.mark.faults("a file that is moved or replaced under the program")
 def test_a_file_that_is_moved_away_while_open_is_begun_anew(setup: StoreSetup, how: str) -> None:
     """`rm history.db` must not mean writing into nowhere until a restart: the state goes on in a new file."""
     setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
@@ -95,6 +96,7 @@ def test_a_folder_that_is_moved_away_is_made_again(tmp_path: Path) -> None:
     assert setup.outcomes() == ["ok", "ok"]
 
 
+@pytest.mark.faults("a file that is moved or replaced under the program")
 def test_a_history_that_replaced_the_file_is_added_to_and_not_overwritten(
     setup: StoreSetup, tmp_path: Path
 ) -> None:
@@ -147,6 +149,7 @@ print(setup.logged)
 """
 
 
+@pytest.mark.faults("two monitors on one file")
 def test_processes_that_begin_at_once_share_one_new_file(tmp_path: Path) -> None:
     """Both lay the tables at the same moment; neither loses a check, and no number is given twice."""
     processes = [

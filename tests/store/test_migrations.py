@@ -115,6 +115,7 @@ open.open_file(Path(sys.argv[1])).close()
 """
 
 
+@pytest.mark.faults("SIGKILL within an upgrade of the file")
 def test_killed_half_way_it_is_the_old_file(path: Path, tmp_path: Path) -> None:
     """SIGKILL after so many steps of SQLite, more and more until it gets through: each time the file is all old
     or all new."""

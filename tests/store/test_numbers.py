@@ -91,6 +91,7 @@ def test_what_memory_opened_goes_on_after_a_kill(setup: StoreSetup) -> None:
     assert setup.deliver() == []
 
 
+@pytest.mark.faults("SIGKILL while the file cannot be written")
 def test_what_memory_opened_goes_on_through_kills_while_the_file_stays_out_of_reach(setup: StoreSetup) -> None:
     """Each start takes it up from the note, and the one that closes it takes it out."""
     with locked(setup.path):
@@ -164,6 +165,7 @@ def test_several_incidents_of_one_database_that_only_memory_knew_are_told_to_the
     assert setup.deliver("telegram") == [f"{first} missed", f"{second} missed"]
 
 
+@pytest.mark.faults("a full disk")
 def test_what_memory_opened_is_noted_on_a_full_disk(tmp_path: Path) -> None:
     """A real one, without a byte left, and a program that is killed on it."""
     with small_disk(tmp_path / "disk", "512k"):

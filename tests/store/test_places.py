@@ -111,6 +111,7 @@ def test_a_file_in_the_place_of_the_folder_may_be_taken_away(tmp_path: Path) -> 
     assert setup.outcomes() == ["ok"] * 2
 
 
+@pytest.mark.faults("a full disk")
 def test_a_disk_without_an_inode_is_told_as_that(tmp_path: Path) -> None:
     """SQLite says only that the file cannot be opened; room is there, but for no further file."""
     with small_disk(tmp_path / "disk", "4m"):

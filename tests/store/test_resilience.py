@@ -28,6 +28,7 @@ def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_short_locks")
+@pytest.mark.faults("another process holds the write lock, for minutes")
 def test_while_the_file_is_locked_memory_stands_in(setup: StoreSetup) -> None:
     """Counts go on in memory; when the lock is gone, everything is in the file."""
     setup.restart()
@@ -80,6 +81,7 @@ def test_a_damaged_file_in_the_place_of_ours_that_cannot_be_moved_means_memory(
 
 
 @pytest.mark.usefixtures("_short_locks")
+@pytest.mark.faults("another process holds the write lock, for minutes")
 def test_a_lock_of_a_moment_is_a_line_in_the_log_and_one_that_lasts_is_a_message(setup: StoreSetup) -> None:
     """A shell that holds the file for some seconds is everyday; people are told when it still does later."""
     setup.restart()
@@ -98,6 +100,7 @@ def test_a_lock_of_a_moment_is_a_line_in_the_log_and_one_that_lasts_is_a_message
 
 
 @pytest.mark.usefixtures("_short_locks")
+@pytest.mark.faults("another process holds the write lock, for minutes")
 def test_a_file_that_was_out_of_reach_at_the_start_gets_what_memory_holds(setup: StoreSetup) -> None:
     """Begun on a file that could not even be read, the numbers of memory are not those of the file: incidents,
     databases and outbox messages of the file stay what they are, and those of memory find their place beside
@@ -196,6 +199,7 @@ def test_folders_that_are_missing_are_made(tmp_path: Path) -> None:
     assert setup.outcomes() == ["ok"]
 
 
+@pytest.mark.faults("a full disk")
 def test_a_full_disk_means_memory_until_there_is_room(tmp_path: Path) -> None:
     """A real disk of half a megabyte: full, it costs nothing; with room again, everything is in the file."""
     with small_disk(tmp_path / "disk", "512k"):
@@ -227,6 +231,7 @@ def test_a_full_disk_means_memory_until_there_is_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pages_left", [0, 4])
+@pytest.mark.faults("a full disk")
 def test_a_disk_that_is_full_at_the_start_is_called_full(tmp_path: Path, pages_left: int) -> None:
     """Too little room for the -shm is an I/O error to SQLite, and looked like a broken disk."""
     disk = tmp_path / "disk"
@@ -242,6 +247,7 @@ def test_a_disk_that_is_full_at_the_start_is_called_full(tmp_path: Path, pages_l
         setup.store.close()
 
 
+@pytest.mark.faults("a full disk")
 def test_a_disk_that_fills_again_and_again_is_one_message_a_day(setup: StoreSetup) -> None:
     """SQLite's own page limit stands in for the disk: the error is the same SQLITE_FULL, and it needs no root."""
     told = []
@@ -260,6 +266,7 @@ def test_a_disk_that_fills_again_and_again_is_one_message_a_day(setup: StoreSetu
     assert len(setup.outcomes()) > 3
 
 
+@pytest.mark.faults("a disk that is remounted read-only")
 def test_a_read_only_disk_means_memory_with_the_state_it_still_gives(tmp_path: Path) -> None:
     """Even a start on it: the open incident goes on under its number, and is not told anew."""
     with small_disk(tmp_path / "disk", "1m"):
@@ -282,6 +289,7 @@ def test_a_read_only_disk_means_memory_with_the_state_it_still_gives(tmp_path: P
         assert len(setup.outcomes()) == 8
 
 
+@pytest.mark.faults("SIGKILL while the file cannot be written")
 def test_killed_while_in_memory_only_that_is_lost(tmp_path: Path) -> None:
     """What stood in the file before is all there, and the numbers go on from it."""
     with small_disk(tmp_path / "disk", "1m"):

@@ -152,6 +152,7 @@ def test_an_ipv6_visitor_is_known_by_its_network(address: str, network: str) -> 
     assert network_of(address) == network
 
 
+@pytest.mark.faults("a flood of visitors")
 def test_the_program_goes_on_in_a_flood(tmp_path: Path) -> None:
     """1,100 sockets with half a line each, 1,024 file descriptors, soft and hard: nothing is used up, the log is
     short, an outage is told meanwhile.

@@ -1,0 +1,62 @@
+"""A channel in trouble for an hour: it drips, redirects, hangs, refuses, or asks for patience all the while."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from monitor.sandbox.messaging import MessagingFault
+from tests.engine.outbox_setup import BAD, GOOD, MINUTE, START, OutboxSetup
+
+HOUR = timedelta(hours=1)
+WAITS = [
+    MessagingFault.DOWN,
+    MessagingFault.FLAKY,
+    MessagingFault.RATE_LIMITED,
+    MessagingFault.REDIRECT,
+    pytest.param(MessagingFault.DRIP, marks=pytest.mark.long),
+    pytest.param(MessagingFault.HANG, marks=pytest.mark.long),
+    MessagingFault.REFUSE,
+]
+
+
+def deliver(outbox: OutboxSetup) -> None:
+    """With the little time that a test has for a service that does not answer."""
+    asyncio.run(outbox.deliverer(timeout=timedelta(seconds=2)).send_due())
+
+
+def heard(outbox: OutboxSetup, service: str) -> list[str]:
+    """Incident and kind of each message, without those about a channel."""
+    lines = [line.rpartition(" / ")[2] for line in outbox.read(service)]
+    return [line for line in lines if "monitor" not in line]
+
+
+@pytest.mark.faults("channels that drip, redirect, hang, answer 429 for an hour")
+@pytest.mark.parametrize("service", ["slack", "telegram"])
+@pytest.mark.parametrize("fault", WAITS, ids=str)
+def test_an_hour_of_it_loses_nothing(outbox: OutboxSetup, service: str, fault: MessagingFault) -> None:
+    """Two incidents in the hour, the second still open at its end: the other channel has heard all of it at once;
+    this one hears of both when it is back, each in its order, and of the end of the second."""
+    other = {"slack": "telegram", "telegram": "slack"}[service]
+    outbox.inbox.retry_after_seconds = 3600
+    outbox.inbox.drip_seconds = 0.5
+    setattr(outbox.inbox, f"{service}_fault", fault)
+    outbox.record(BAD, BAD)
+    deliver(outbox)
+    outbox.record(*[GOOD] * 20, BAD, BAD)
+    deliver(outbox)
+    assert heard(outbox, other) == [
+        "incident 1 · opened",
+        "incident 1 · closed",
+        "incident 2 · opened",
+    ]
+    outbox.now = max(outbox.now, START + HOUR + MINUTE * 10)
+    setattr(outbox.inbox, f"{service}_fault", MessagingFault.NONE)
+    outbox.deliver()
+    outbox.now += HOUR
+    outbox.deliver()
+    outbox.record(GOOD, GOOD)
+    outbox.deliver()
+    assert heard(outbox, service) == ["incident 1 · missed", "incident 2 · opened", "incident 2 · closed"]
