@@ -183,7 +183,8 @@ def live_and_die(program: Program, chance: random.Random, disk: ScarceDisk | Non
         if disk is not None:
             disk.holds(life.process.pid)
         if chance.random() < 0.2:
-            sleep(chance.uniform(0.1, 0.5))
+            # From the imports to the first check, and whatever of the store is done between them.
+            sleep(chance.uniform(0.1, 1.5))
         else:
             life.wait_for("watching")
             go_on(life, chance)
