@@ -224,7 +224,11 @@ def fitted(alerts: AlertSettings, timeout: timedelta, time: timedelta) -> tuple[
     for failures in range(rule.failures, 1, -1):
         each = min(timeout, (time - (failures - 1) * pause) / failures - _BESIDE_TIMEOUT)
         if each >= min(timeout, _LEAST_TIMEOUT):
-            lasting = min(rule.lasting, time - each - _BESIDE_TIMEOUT)
+            # When the last of checks that hang begins, also where nothing comes beside their timeouts; of checks
+            # that end sooner there is one more that begins after the other moment, and ends in time.
+            hanging = (failures - 1) * (each + pause) - _BESIDE_TIMEOUT
+            any_length = time - pause - 2 * (each + _BESIDE_TIMEOUT)
+            lasting = min(rule.lasting, max(hanging, any_length))
             cut = rule.model_copy(update={"failures": failures, "lasting": lasting})
             return alerts.model_copy(update={"failing": cut}), each
     return alerts, timeout
