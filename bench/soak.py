@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -40,6 +41,7 @@ DATABASES, STAND_INS = 100, 10
 SAMPLE_SECONDS = 2.0
 TOKEN = "AXsoakToken0123456789=="
 PAGE = Path("docs/bench/soak.md")
+_OTHERS = re.compile(r"and \d+ more")
 # What is left to open incidents and waiting messages after the last fault.
 CALM_WITHIN_SECONDS = 900.0
 
@@ -341,6 +343,7 @@ def _agree(on: Setting) -> list[str]:
         return [f"after {CALM_WITHIN_SECONDS:.0f} s {open_ones} incidents are open and {waiting} messages wait"]
     with closing(sqlite3.connect(on.file, timeout=30)) as shell:
         incidents = shell.execute("SELECT id, database, opened_at FROM incident_log").fetchall()
+        told = set(shell.execute("SELECT incident, channel FROM deliveries WHERE delivered_at IS NOT NULL"))
         [(sound,)] = shell.execute("PRAGMA integrity_check").fetchall()
     wrong = [] if sound == "ok" else [f"the file: {sound}"]
     say(f"{len(incidents)} incidents")
@@ -350,11 +353,17 @@ def _agree(on: Setting) -> list[str]:
         ("ops", on.inboxes[1], "slack"),
     ):
         heard = [(each.at, each.text) for each in inbox.messages if each.service == service]
-        # Several incidents may be told in one message, which names each database.
+        # Several incidents may be told in one message, which names the first ten databases "and 5 more".
+        wrong += [
+            f"{name} was never sent incident {number}" for number, *_ in incidents if (number, name) not in told
+        ]
         wrong += [
             f"{name} never heard of incident {number}"
             for number, database, opened_at in incidents
-            if not any(at >= datetime.fromisoformat(opened_at) and database in text for at, text in heard)
+            if not any(
+                at >= datetime.fromisoformat(opened_at) and (database in text or _OTHERS.search(text))
+                for at, text in heard
+            )
         ]
     return wrong
 

@@ -14,7 +14,7 @@ from time import monotonic
 
 import pytest
 
-from monitor.checks.observation import Observation
+from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.lib.text import Scrubber
 from tests.checks.faulty_server import Certificates, FaultyServer, ServerConnection, answer, echo, faulty_server
@@ -117,6 +117,15 @@ def test_two_hundred_checks_at_a_host_that_hangs_take_no_longer_than_one() -> No
     assert len(observations) == 200
     assert all(observation.fault is not None for observation in observations)
     assert took < 20  # one after the other they would take 200 s
+
+
+def test_a_step_of_a_canary_that_no_time_was_left_for_blames_no_resolver() -> None:
+    """Where a step ends that could not even begin tells of our own clock; so nothing is asked."""
+    with faulty_server(echo) as server:
+        probe = RestProbeFactory(scrub=Scrubber([])).probe(url=server.url, token="t0ken")
+        steps = asyncio.run(probe.write("canary:", timeout=timedelta(0)))
+    assert steps["DEL"].fault is ProbeFault.RESPONSE_TIMEOUT
+    assert steps["DEL"].description == "what came before it left no time for it"
 
 
 def test_a_cancelled_check_leaves_nothing_open() -> None:
