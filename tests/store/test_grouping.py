@@ -112,6 +112,13 @@ def test_another_cause_and_a_later_one_are_told_at_once(setup: StoreSetup) -> No
     assert told(setup) == [("changed", [1]), ("changed", [2])]
 
 
+def test_a_database_that_fails_again_is_told_at_once(setup: StoreSetup) -> None:
+    """Its own last incident is no group to wait for, where flapping is not looked for."""
+    for kind, outcome in (("opened", REJECTED), ("closed", OK)) * 2:
+        check_all(setup, outcome, names=["db1"])
+        assert [found for found, _ in told(setup)] == [kind]
+
+
 def test_what_comes_and_goes_while_it_is_held_is_told_as_that(setup: StoreSetup) -> None:
     """In one message too; what is still wrong is told as open."""
     check_all(setup, REJECTED, names=NAMES[:4])

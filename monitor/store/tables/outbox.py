@@ -109,7 +109,10 @@ def _hold_of_incident(connection: sqlite3.Connection, notification: Notification
 def _group_hold(
     connection: sqlite3.Connection, notification: Notification, channel: str, within: timedelta, hold: Hold | None
 ) -> Hold | None:
-    """The hold of one that follows another of its kind and cause; those already held in its group wait with it."""
+    """The hold of one that follows another database's of its kind and cause.
+
+    Those already held in its group wait with it.
+    """
     kinds, now = grouped_kinds(notification.kind), notification.created_at
     if not kinds or notification.cause is None:
         return None
@@ -119,8 +122,16 @@ def _group_hold(
         f" WHERE channel = ? AND kind IN ({among}) AND incident_id <> ? AND held_with IS NULL"
         f" AND ifnull(held_for, '') NOT IN ({_QUIET})"
         " AND created_ms BETWEEN ? AND ? AND given_up_ms IS NULL AND json_extract(notification, '$.cause') = ?"
-        " ORDER BY id LIMIT 1",
-        (_LATEST, channel, notification.incident, to_ms(now - within) + 1, to_ms(now), notification.cause.value),
+        " AND json_extract(notification, '$.database') <> ? ORDER BY id LIMIT 1",
+        (
+            _LATEST,
+            channel,
+            notification.incident,
+            to_ms(now - within) + 1,
+            to_ms(now),
+            notification.cause.value,
+            notification.database,
+        ),
     ).fetchone()
     if first is None:
         return None
