@@ -49,7 +49,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("monitor/web/metrics.py",),
     "pydantic": ("monitor/config/",),
     "pydantic_core": ("monitor/config/",),
-    "redis": ("monitor/checks/redis_tcp.py",),
     "requests": ("monitor/lib/bounded_http.py",),
     "rich": ("monitor/cli/",),
     "sqlite3": ("monitor/store/",),

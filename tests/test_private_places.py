@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from redis.asyncio.connection import Connection
 from upstash_redis.asyncio import Redis
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from uvicorn.config import Config
@@ -23,19 +22,6 @@ from uvicorn.server import ServerState
 def upstash_redis_keeps_its_http_client() -> bool:
     client = Redis("https://example.invalid", "token")._http
     return isinstance(client._client, httpx.AsyncClient)
-
-
-def redis_connects_in_one_method() -> bool:
-    return asyncio.iscoroutinefunction(Connection._connect)
-
-
-def redis_keeps_reader_and_writer() -> bool:
-    connection = Connection()
-    return connection._reader is None and connection._writer is None
-
-
-def redis_can_be_kept_from_telling_its_name() -> bool:
-    return Connection(driver_info=None).driver_info is None
 
 
 def urllib3_connects_in_one_method() -> bool:
@@ -58,9 +44,6 @@ def uvicorn_counts_connections_and_hands_state_to_applications() -> bool:
     ("is_there", "used_by"),
     [
         (upstash_redis_keeps_its_http_client, "checks/rest.py: RestProbeFactory.probe"),
-        (redis_connects_in_one_method, "checks/redis_tcp.py: OverConnection"),
-        (redis_keeps_reader_and_writer, "checks/redis_tcp.py: OverConnection"),
-        (redis_can_be_kept_from_telling_its_name, "checks/redis_tcp.py: OverConnection"),
         (urllib3_connects_in_one_method, "lib/bounded_http.py"),
         (uvicorn_counts_connections_and_hands_state_to_applications, "sandbox/server.py: LoopbackServer"),
     ],

@@ -1,7 +1,8 @@
-"""One probe of a database as a worker reaches it: through `rediss://`, with redis-py.
+"""One probe of a database as a worker reaches it: through `rediss://`, with AUTH and PING.
 
-redis-py takes the URL apart, logs in and speaks Redis. The connection below it is made here: redis-py's own looks
-up on threads that outlast every deadline, reads without end, and waits for an orderly end of TLS that may hang.
+The URL is taken apart as clients do it. The two commands and their answers are written and read here, by RESP2
+(redis.io/docs/latest/develop/reference/protocol-spec): redis-py would take 4 to 8 MB for good, looks up on threads
+that outlast every deadline, reads without end, and waits for an orderly end of TLS that may hang.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import secrets
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
 
 from monitor.checks.answer import ERROR_LENGTH
 from monitor.checks.connection import (
@@ -31,25 +31,29 @@ from monitor.checks.connection import (
 from monitor.checks.credentials import inspect_for_worker, worker_url
 from monitor.checks.observation import Fact, Observation, ProbeFault
 
-if TYPE_CHECKING:
-    from redis.asyncio.connection import Connection
-    from redis.exceptions import RedisError
-
 _READ_LIMIT_BYTES = 8 * 1024  # Redis's longest error, of protected mode, has one
 _FULL = "ERR max number of clients reached"
-_REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind it, and redis-py takes its own
+_REDIS_PORT = 6379  # a slash at the end of the REST URL hides the port behind it, and clients take Redis's own
+# Of a Redis before 6.0, which knows no users.
+_WRONG_NUMBER = "ERR wrong number of arguments for 'auth' command"
+
+Answer = str | None
 
 
 class _FullError(Exception):
     """A Redis at its limit of connections, which it tells unencrypted before anything was said to it."""
 
 
+class _RefusedError(Exception):
+    """An error that Redis itself answered, in its own text."""
+
+
 class WorkerProbe:
-    """Checks one database as a worker reaches it. Making one imports redis-py: 10 MB, a tenth of a second.
+    """Checks one database as a worker reaches it.
 
     `mistake` says why no worker can use the two values; then there is nothing to `ping`.
-    The TLS context is redis-py's own kind: it trusts the system's list, or what `SSL_CERT_FILE` or `SSL_CERT_DIR`
-    names. The one that checks share would announce HTTP in the handshake.
+    The TLS context is the kind that clients make: it trusts the system's list, or what `SSL_CERT_FILE` or
+    `SSL_CERT_DIR` names. The one that checks share would announce HTTP in the handshake.
     """
 
     def __init__(
@@ -62,7 +66,6 @@ class WorkerProbe:
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        import_redis()
         self.url, self.token, self.port = url, token, port
         self.mistake = inspect_for_worker(url, token, port)
         self._scrub = scrub
@@ -102,31 +105,31 @@ class WorkerProbe:
         )
 
     async def _ping(self, url: str, stopwatch: Stopwatch) -> Observation:
-        from redis.asyncio.connection import parse_url
-        from redis.exceptions import InvalidResponse, RedisError
-
-        found = parse_url(url)
-        sock, reader, writer = await self._connect(found["host"], found.get("port", _REDIS_PORT), stopwatch)
-        connection = _connection_class()(reader, writer, found.get("username"), found.get("password"))
+        found = urlparse(url)
+        sock, reader, writer = await self._connect(
+            unquote(found.hostname or ""), found.port or _REDIS_PORT, stopwatch
+        )
         nonce = secrets.token_hex(16)
         try:
             stopwatch.sent = perf_counter()
-            await connection.connect()  # type: ignore[no-untyped-call]  # logs in
+            await _log_in(reader, writer, unquote(found.username or ""), unquote(found.password or ""))
             stopwatch.sent = perf_counter()
-            await connection.send_command("PING", nonce)
+            answer = await _ask(reader, writer, "PING", nonce)
             stopwatch.sent = sock.sent_at or stopwatch.sent
-            answer = await connection.read_response()
-        except (InvalidResponse, ValueError, RecursionError) as error:
+        except _RefusedError as refused:
+            stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
+            text = str(refused)[:ERROR_LENGTH]
+            return Observation(phases=stopwatch.phases(complete=True), error_text=self._scrub(text))
+        except ValueError as error:
             # The other side's bytes stand in the texts of these.
             raise ProbeError(ProbeFault.NOT_HTTP, "not Redis's protocol") from error
-        except RedisError as error:
-            stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
-            return Observation(phases=stopwatch.phases(complete=True), error_text=self._scrub(_error_text(error)))
+        except (EOFError, OSError) as error:
+            raise ProbeError(ProbeFault.LOST, CLOSED_EARLY) from error
         finally:
-            await connection.disconnect(nowait=True)
-            writer.close()
+            # At once: an orderly end could hang.
+            writer.transport.abort()
         stopwatch.first_byte = stopwatch.last_byte = sock.arrived_at or perf_counter()
-        description = "" if answer == nonce.encode() else "PING brought back something else than was sent"
+        description = "" if answer == nonce else "PING brought back something else than was sent"
         return Observation(
             phases=stopwatch.phases(complete=True), as_expected=not description, description=description
         )
@@ -151,7 +154,7 @@ class WorkerProbe:
                 raise ProbeError(ProbeFault.TLS, REDIS_IN_PLAIN, Fact.NOT_TLS) from error
             raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
         stopwatch.encrypted = perf_counter()
-        return sock, reader, _Writer(transport, protocol, reader, loop)
+        return sock, reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 class _Reader(asyncio.StreamReader):
@@ -167,40 +170,38 @@ class _Reader(asyncio.StreamReader):
             super().feed_data(data)
 
 
-class _Writer(asyncio.StreamWriter):
-    """A writer that closes at once; redis-py waits for an orderly end when a login fails, and that could hang."""
+async def _log_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: str, password: str) -> None:
+    """Raises as `_ask` does."""
+    try:
+        answer = await _ask(reader, writer, "AUTH", user, password)
+    except _RefusedError as refused:
+        if str(refused).lower() != _WRONG_NUMBER.lower():
+            raise
+        answer = await _ask(reader, writer, "AUTH", password)
+    if answer != "OK":
+        raise ProbeError(ProbeFault.NOT_HTTP, "the login brought something else than OK")
 
-    def close(self) -> None:
-        self.transport.abort()
 
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *words: str) -> Answer:
+    """Send a command, return its answer.
 
-def import_redis() -> None:
-    """Import redis-py, which is heavy, now and not at the first probe."""
-    _connection_class()
-
-
-@cache
-def _connection_class() -> Callable[..., Connection]:
-    """redis-py's connection over one that stands already."""
-    from redis.asyncio.connection import Connection
-
-    class OverConnection(Connection):
-        """No retry is set, which is this class's default. Telling its name and version would cost two commands."""
-
-        def __init__(
-            self,
-            reader: asyncio.StreamReader,
-            writer: asyncio.StreamWriter,
-            username: str | None,
-            password: str | None,
-        ) -> None:
-            super().__init__(username=username, password=password, driver_info=None)
-            self._streams = (reader, writer)
-
-        async def _connect(self) -> None:
-            self._reader, self._writer = self._streams
-
-    return OverConnection
+    Raises `_RefusedError` for an error, `ValueError` for what is not Redis's protocol, `EOFError` or `OSError`
+    where the connection ends.
+    """
+    # What is no text in the environment goes out as it came in.
+    parts = [word.encode("utf-8", "surrogateescape") for word in words]
+    writer.write(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+    await writer.drain()
+    line = await reader.readuntil(b"\r\n")
+    kind, rest = line[:1], line[1:-2].decode("utf-8", "replace")
+    if kind == b"-":
+        raise _RefusedError(rest)
+    if kind in (b"+", b":"):
+        return rest
+    if kind != b"$":
+        raise ValueError("a kind of answer that these commands do not have")
+    length = int(rest)
+    return None if length < 0 else (await reader.readexactly(length + 2))[:-2].decode("utf-8", "replace")
 
 
 def _error_in_plain(head: bytes) -> str:
@@ -209,16 +210,3 @@ def _error_in_plain(head: bytes) -> str:
     A Redis at its limit of clients answers each new one with an error and closes, before anything was sent.
     """
     return head[1:].decode("ascii", "replace").strip() if head.startswith(b"-") else ""
-
-
-def _error_text(error: RedisError) -> str:
-    """The server's own text, put together again; raises `ProbeError` for what is not the server's."""
-    from redis.exceptions import AuthenticationError, ResponseError
-
-    if error.status_code:
-        return f"{error.status_code} {error}"[:ERROR_LENGTH]
-    if isinstance(error, ResponseError):
-        return str(error)[:ERROR_LENGTH]
-    if isinstance(error, AuthenticationError):
-        raise ProbeError(ProbeFault.NOT_HTTP, "the login brought something else than OK") from error
-    raise ProbeError(ProbeFault.LOST, CLOSED_EARLY) from error

@@ -16,6 +16,7 @@ from monitor.checks.connection import AddressInfo
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import Endpoint, endpoint_of, host_of, inspect
 from monitor.checks.observation import Fact, Observation
+from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
@@ -33,6 +34,7 @@ from monitor.doctor.rest import (
 )
 from monitor.doctor.status_page import read_status_page
 from monitor.doctor.tried_values import Attempts, Credentials, CredentialsTester
+from monitor.doctor.worker import examine_worker
 from monitor.doctor.worker_variables import ExpectedValues, Variable, is_same_url
 from monitor.lib.secret import Secret
 from monitor.lib.threads import on_daemon_thread
@@ -279,10 +281,6 @@ class _LayerProbes:
                 return _not_applicable(Layer.WORKER, "http:// in the URL: no rediss:// belongs to it")
             if not self._is_upstash:
                 return _not_applicable(Layer.WORKER, "not Upstash's host; `worker: true` asks for it all the same")
-        # redis-py is 10 MB that only this layer needs.
-        from monitor.checks.redis_tcp import WorkerProbe
-        from monitor.doctor.worker import examine_worker
-
         probe = WorkerProbe(
             url=self._url,
             token=self._token,

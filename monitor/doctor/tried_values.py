@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from monitor.checks.classify import CheckResult, classify
 from monitor.checks.credentials import READ_ONLY_USER, Endpoint, endpoint_of, inspect_for_worker
 from monitor.checks.observation import Fact, Outcome
+from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.lib.pasted import unwrapped
 from monitor.lib.secret import Secret
@@ -165,9 +166,6 @@ class CredentialsTester:
     async def _log_in(
         self, url: str, token: str, port: int, users: tuple[str, ...], timeout: timedelta
     ) -> Attempt:
-        # redis-py is 10 MB that only this needs.
-        from monitor.checks.redis_tcp import WorkerProbe
-
         probe = WorkerProbe(
             url=url, token=token, port=port, scrub=self.scrub, tls=self.worker_tls, resolver=self.probes.resolver
         )

@@ -24,6 +24,7 @@ from monitor.alerts.text import Origin
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import host_of, look_alikes
+from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import (
     AppriseSettings,
@@ -47,18 +48,15 @@ from monitor.store.store import Store
 from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
-    from monitor.checks.redis_tcp import WorkerProbe
     from monitor.doctor.examine import Examiner
 
 
 def worker_probes(
     settings: Settings, probes: RestProbeFactory, scrub: Callable[[str], str]
 ) -> list[WorkerProbe | None]:
-    """A probe of `rediss://` for each database that asks for it; redis-py is imported only for those."""
+    """A probe of `rediss://` for each database that asks for it."""
     if not any(database.worker for database in settings.databases):
         return [None] * len(settings.databases)
-    from monitor.checks.redis_tcp import WorkerProbe
-
     tls = ssl.create_default_context()
     return [
         WorkerProbe(
@@ -231,9 +229,6 @@ def build(
 
         def make_examiner() -> Examiner:
             """What is heavy is imported with the first trouble, on a thread, and not while checks are timed."""
-            from monitor.checks.redis_tcp import import_redis
-
-            import_redis()
             return build_examiner(settings, clock=clock, environ=environ, probes=probes)
 
         diagnoser = Diagnoser(
