@@ -77,8 +77,9 @@ def rules_in_words(settings: Settings) -> Iterator[str]:
     for names, (usual, most) in _by_delay(settings).items():
         told = f"{format_duration(usual)}, {format_duration(most)} at most"
         yield f"  {names}: an outage that lasts is told after about {told}"
+    many = f"{failing.failures} failed checks in a row, or as many with a fine one among them"
     yield (
-        f"  that takes {failing.failures} failed checks in a row, or as many with a fine one among them;"
+        f"  that takes {'1 failed check' if failing.failures == 1 else many};"
         f" configuration {alerts.configuration.failures}, token {alerts.token.failures},"
         f" quota {alerts.quota.failures} in a row; slow {alerts.slow.failures} of {alerts.slow.of}"
     )
