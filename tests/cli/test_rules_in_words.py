@@ -37,7 +37,11 @@ def test_the_rules_are_told_in_words() -> None:
 
 def test_what_is_turned_off_is_not_told() -> None:
     """Without times, each rule is its count."""
-    quick = {"failing": {"failures": 1, "for": "0s"}, "flapping": {"within": "0s"}, "recovery": {"checks": 1, "for": "0s"}}
+    quick = {
+        "failing": {"failures": 1, "for": "0s"},
+        "flapping": {"within": "0s"},
+        "recovery": {"checks": 1, "for": "0s"},
+    }
     lines = list(rules_in_words(settings(quick)))
     assert not [line for line in lines if "unstable" in line or "never wakes" in line]
     assert lines[2].startswith("  that takes 1 failed check; configuration 1, ")

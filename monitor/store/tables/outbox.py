@@ -118,8 +118,9 @@ def _group_hold(
         return None
     among = ", ".join(f"'{kind.value}'" for kind in kinds)
     first = connection.execute(
-        "SELECT incident_id, created_ms FROM (SELECT * FROM outbox ORDER BY id DESC LIMIT ?)"
-        f" WHERE channel = ? AND kind IN ({among}) AND incident_id <> ? AND held_with IS NULL"
+        "SELECT incident_id, created_ms FROM outbox"
+        " WHERE id > (SELECT max(id) - ? FROM outbox)"
+        f" AND channel = ? AND kind IN ({among}) AND incident_id <> ? AND held_with IS NULL"
         f" AND ifnull(held_for, '') NOT IN ({_QUIET})"
         " AND created_ms BETWEEN ? AND ? AND given_up_ms IS NULL AND json_extract(notification, '$.cause') = ?"
         " AND json_extract(notification, '$.database') <> ? ORDER BY id LIMIT 1",
