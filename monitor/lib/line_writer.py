@@ -24,7 +24,8 @@ LossLine = Callable[[int], str]
 
 def loss_line(lost: int) -> str:
     """The plain words for it."""
-    return f"{lost} lines of the log were lost: nobody read them, or they could not be written"
+    lines = "a line of the log was" if lost == 1 else f"{lost} lines of the log were"
+    return f"{lines} lost: nobody read it, or it could not be written"
 
 
 class LineWriter:

@@ -295,7 +295,8 @@ class Store:
             for channel, number in channel_changes.settle_removed(
                 connection, (*self._channels, *left_out), now
             ).items():
-                lines.append(f"{channel} is not configured any more: {number} messages for it will not be sent")
+                messages = "a message" if number == 1 else f"{number} messages"
+                lines.append(f"{channel} is not configured any more: {messages} for it will not be sent")
             for channel in self._channels:
                 route = self._routes.get(channel, EVERYTHING)
                 for incident in channel_changes.bring_up_to_date(

@@ -142,7 +142,7 @@ def test_what_waits_for_a_channel_that_is_removed_is_settled_and_said_once(setup
     assert setup.store.read(messages_pending) == 1
     restart(setup, "telegram")
     assert setup.store.read(messages_pending) == 0
-    assert setup.logged == [("WARNING", "slack is not configured any more: 1 messages for it will not be sent")]
+    assert setup.logged == [("WARNING", "slack is not configured any more: a message for it will not be sent")]
     restart(setup, "telegram")
     assert setup.logged == []
     restart(setup, "slack", "telegram", after=3 * DAY)
