@@ -72,9 +72,10 @@ def _bounded(test: Callable[..., object], seconds: float) -> Callable[..., None]
 
 @pytest.fixture
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is reached directly, whatever this machine's environment says."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
+    """Loopback is reached directly and judged by our own certificates, whatever the environment says."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
+from monitor.lib.times import from_iso_or_none, from_seconds_or_none
 
 
 class NotificationKind(Enum):
@@ -129,8 +130,8 @@ def from_json(values: dict[str, Any]) -> Notification:
         cause=Outcome(values["cause"]) if values["cause"] else None,
         causes=tuple(Outcome(cause) for cause in values["causes"]),
         before=Outcome(values["before"]) if values["before"] else None,
-        since=_moment(values["since"]),
-        until=_moment(values["until"]),
+        since=from_iso_or_none(values["since"]),
+        until=from_iso_or_none(values["until"]),
         checks_failed=values["checks_failed"],
         detail=values["detail"],
         steps=tuple(values["steps"]),
@@ -143,10 +144,10 @@ def from_json(values: dict[str, Any]) -> Notification:
             for start, end in values.get("unchecked", ())
         ),
         nothing_reached=values.get("nothing_reached", False),
-        sent_at=_moment(values.get("sent_at")),
+        sent_at=from_iso_or_none(values.get("sent_at")),
         is_unstable=values.get("is_unstable", False),
-        fails_for=_span(values.get("fails_for")),
-        fails_every=_span(values.get("fails_every")),
+        fails_for=from_seconds_or_none(values.get("fails_for")),
+        fails_every=from_seconds_or_none(values.get("fails_every")),
     )
 
 
@@ -160,11 +161,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _span(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)

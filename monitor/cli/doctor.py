@@ -27,7 +27,7 @@ from monitor.cli.options import chosen_databases, config_option, fail, load_sett
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove, word
 from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState, blocked_by
-from monitor.diagnosis.profile import profile_of
+from monitor.diagnosis.profile import RAILWAY_TOKENS, profile_of
 from monitor.diagnosis.rules import judge, worst_status
 from monitor.diagnosis.verdicts import Verdict
 from monitor.doctor.console import ConsoleDatabase
@@ -43,15 +43,16 @@ from monitor.store.errors import RefusedFileError
 from monitor.store.tables.channels import ChannelState
 
 _KEYS = ("UPSTASH_EMAIL", "UPSTASH_API_KEY")
-_TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 
 
 def require_keys() -> None:
     """A fix needs the keys of the console and of Railway; without them the command ends with status 3."""
     if not all(os.environ.get(name, "").strip() for name in _KEYS):
         fail(f"wanted {' and '.join(_KEYS)} for --fix, found them unset. Next: set both, from the Upstash console")
-    if not any(os.environ.get(name, "").strip() for name in _TOKENS):
-        fail(f"wanted {' or '.join(_TOKENS)} for --fix, found neither. Next: make a project token on Railway")
+    if not any(os.environ.get(name, "").strip() for name in RAILWAY_TOKENS):
+        fail(
+            f"wanted {' or '.join(RAILWAY_TOKENS)} for --fix, found neither. Next: make a project token on Railway"
+        )
 
 
 def offer_fix(

@@ -20,6 +20,7 @@ from loguru import logger
 
 from monitor.config.settings import LogsSettings
 from monitor.lib.line_writer import loss_line, write_line, writer_to
+from monitor.lib.text import Scrub
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -34,7 +35,6 @@ _CHATTY = ("apscheduler", "asyncio", "httpcore", "httpx", "urllib3", "uvicorn")
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
 # Tabs and newlines belong to tracebacks; everything else that steers a terminal is written as an escape.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\t\n"}
-Scrub = Callable[[str], str]
 
 
 class RepeatedLines:

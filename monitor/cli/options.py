@@ -19,8 +19,6 @@ from monitor.lib.times import parse_duration
 # click ends with 2, which would tell a plugin host that the database is down.
 UNUSABLE = int(ExitStatus.UNKNOWN)
 _LINE_LIMIT = 2000
-# What opens the doctor's other sources; they are in no settings.
-_DOCTOR_KEYS = ("UPSTASH_API_KEY", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 
 if TYPE_CHECKING:
     from monitor.config.load import Configuration
@@ -110,6 +108,7 @@ def read_settings(context: click.Context, *, stream: TextIO | None = None) -> Co
     from monitor.cli.logs import set_up
     from monitor.config.load import locate, read
     from monitor.config.mistakes import ConfigMistakesError
+    from monitor.diagnosis.profile import RAILWAY_TOKENS
 
     try:
         configuration = read(locate(context.find_root().obj, os.environ), os.environ)
@@ -117,7 +116,8 @@ def read_settings(context: click.Context, *, stream: TextIO | None = None) -> Co
         print_mistakes(context, error.mistakes)
         raise UnusableError(str(error.mistakes[0])) from None
     settings = configuration.settings
-    keys = (os.environ.get(name, "").strip() for name in _DOCTOR_KEYS)
+    # What opens the doctor's other sources is in no settings.
+    keys = (os.environ.get(name, "").strip() for name in ("UPSTASH_API_KEY", *RAILWAY_TOKENS))
     scrub = Scrubber((*settings.secrets(), *filter(None, keys)))
     set_up(settings.logs, scrub=scrub, stream=stream or sys.stderr)
     return configuration

@@ -11,7 +11,7 @@ from monitor.checks.credentials import endpoint_of, is_private_name
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 
 _REAL_CONSOLE = DoctorSettings.model_fields["console_url"].default
-_RAILWAY_KEYS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
+RAILWAY_TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 # Railway gives these to every deployment (docs.railway.com/reference/variables); people may set the ids of project
 # and environment as well, for the doctor's key.
 _RAILWAY_GIVES = ("RAILWAY_DEPLOYMENT_ID", "RAILWAY_REPLICA_ID", "RAILWAY_SERVICE_ID", "RAILWAY_ENVIRONMENT_NAME")
@@ -87,7 +87,7 @@ def profile_of(database: DatabaseSettings, doctor: DoctorSettings, environ: Mapp
         host_kind=host_kind(database.url.reveal(), doctor),
         url_variable=database.url_variable,
         token_variable=database.token_variable,
-        service=doctor.service if any(environ.get(key, "").strip() for key in _RAILWAY_KEYS) else "",
+        service=doctor.service if any(environ.get(key, "").strip() for key in RAILWAY_TOKENS) else "",
         platform=_platform(environ),
         proxy_variable=next(names, ""),
         canary_prefix=database.canary_prefix,

@@ -41,7 +41,7 @@ from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.lib.language import ENGLISH, language
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrub, Scrubber
 from monitor.lib.times import now_utc
 from monitor.store.file.document import StateDocument
 from monitor.store.store import Store
@@ -122,9 +122,6 @@ def build_examiner(
         worker_tls=ssl.create_default_context(),
         look_alikes=_unused_look_alikes(settings, environ),
     )
-
-
-Scrub = Callable[[str], str]
 
 
 def log_line(level: str, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from monitor.alerts.notification import Notification, Severity
 from monitor.checks.observation import CanaryResult, Fact, Family, Outcome
 from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
+from monitor.lib.times import from_iso_or_none, from_seconds_or_none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,12 +152,14 @@ def state_from_json(values: dict[str, Any]) -> IncidentState:
         facts=frozenset(map(Fact, values.get("facts", ()))),
         evidence=_evidence_from_json(values.get("evidence")),
         runs=tuple(
-            FailureRun(began_at=datetime.fromisoformat(at), failed=failed, checks=checks, ended_at=_moment(ended))
+            FailureRun(
+                began_at=datetime.fromisoformat(at), failed=failed, checks=checks, ended_at=from_iso_or_none(ended)
+            )
             for at, failed, checks, ended in values.get("runs", ())
         ),
         fine=_fine_from_json(values.get("fine")),
         closed=None if (closed := values.get("closed")) is None else _incident_from_json(closed),
-        known_at=_moment(values.get("known_at")),
+        known_at=from_iso_or_none(values.get("known_at")),
     )
 
 
@@ -203,14 +206,6 @@ def _seconds(span: timedelta | None) -> float | None:
     return None if span is None else span.total_seconds()
 
 
-def _span(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
 def _evidence_from_json(values: list[Any] | None) -> Evidence | None:
     if values is None:
         return None
@@ -253,11 +248,11 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         checks_failed=values["checks_failed"],
         verdict=verdict_from_json(values["verdict"]),
         reminders_sent=values["reminders_sent"],
-        acknowledged_at=_moment(values["acknowledged_at"]),
-        closed_at=_moment(values.get("closed_at")),
+        acknowledged_at=from_iso_or_none(values["acknowledged_at"]),
+        closed_at=from_iso_or_none(values.get("closed_at")),
         is_unstable=values.get("is_unstable", False),
-        fails_for=_span(values.get("fails_for")),
-        fails_every=_span(values.get("fails_every")),
+        fails_for=from_seconds_or_none(values.get("fails_for")),
+        fails_every=from_seconds_or_none(values.get("fails_every")),
         unchecked=tuple(
             (datetime.fromisoformat(start), datetime.fromisoformat(end))
             for start, end in values.get("unchecked", ())

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+# What takes secrets out of a text: a `Scrubber`, where one is made of secrets.
+Scrub = Callable[[str], str]
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # HTML's names of the characters that a secret, or what is around it, may have.
 _ENTITIES = {

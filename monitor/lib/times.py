@@ -153,5 +153,13 @@ def from_ms(value: int) -> datetime:
     return _EPOCH + value * _MILLISECOND
 
 
+def from_iso_or_none(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def from_seconds_or_none(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
 def from_ms_or_none(value: int | None) -> datetime | None:
     return None if value is None else from_ms(value)

@@ -25,6 +25,12 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=1)
 
 
+@pytest.fixture
+def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a lock is waited for is not what is tested."""
+    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
+
+
 class Everything(Container[str]):
     """The databases of settings in which whatever a test checks is configured."""
 

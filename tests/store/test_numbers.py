@@ -14,11 +14,7 @@ from tests.store.disks import fill, locked, small_disk
 
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
 
-
-@pytest.fixture(autouse=True)
-def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a lock is waited for is not what is tested."""
-    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
+pytestmark = pytest.mark.usefixtures("_short_locks")
 
 
 def numbers(setup: StoreSetup) -> list[int]:

@@ -34,11 +34,7 @@ ADDED_SINCE = (
 # What is unstable is over after half of `flapping.within`.
 LONG_FINE = [OK] * 11
 
-
-@pytest.fixture(autouse=True)
-def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a lock is waited for is not what is tested."""
-    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
+pytestmark = pytest.mark.usefixtures("_short_locks")
 
 
 @pytest.fixture

@@ -21,12 +21,6 @@ LONG = timedelta(minutes=1)
 SHORT = timedelta(seconds=1)
 
 
-@pytest.fixture
-def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a lock is waited for is not what is tested."""
-    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
-
-
 @pytest.mark.usefixtures("_short_locks")
 @pytest.mark.faults("another process holds the write lock, for minutes")
 def test_while_the_file_is_locked_memory_stands_in(setup: StoreSetup) -> None:

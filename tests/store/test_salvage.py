@@ -45,12 +45,6 @@ def totals(setup: StoreSetup, name: str = "main") -> DatabaseTotals:
     return setup.store.read(lambda c: totals_of(c, find_database(c, name) or 0, name))
 
 
-@pytest.fixture
-def _short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a lock is waited for is not what is tested."""
-    monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.05)
-
-
 @pytest.mark.usefixtures("_short_locks")
 def test_checks_from_memory_are_counted_once(setup: StoreSetup) -> None:
     """Through a lock, for minutes, over the end of an hour: each check is in the rollups, and in them once."""

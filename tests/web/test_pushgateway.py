@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import traceback
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,19 +19,13 @@ LONG = timedelta(seconds=LONGEST_WAIT_SECONDS)
 PASSWORD = "pa55wordOfTheGateway"
 BODY = render(TOTALS)
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 
 @pytest.fixture
 def gateway() -> Iterator[LoopbackServer]:
     with LoopbackServer(Response()) as gateway:
         yield gateway
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is reached directly, whatever this machine's environment says."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 def failure(url: str, exposition: Exposition = BODY, *, timeout: timedelta = LONG) -> str:

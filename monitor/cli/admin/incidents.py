@@ -30,7 +30,7 @@ from monitor.store.file.document import StateDocument
 from monitor.store.file.open import is_file
 from monitor.store.store import Store
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LINE_LIMIT = 200
 # A person waits for it; it is two commands.
 _LONGEST_STATE = timedelta(seconds=10)
@@ -87,7 +87,7 @@ def show(context: click.Context, number: str, *, as_json: bool) -> None:
     now = now_utc()
     try:
         with remembered(load_settings(context)) as settings, open_archive(settings, clock=now_utc) as archive:
-            record = archive.incident(int(number)) if _NUMBER.fullmatch(number) else None
+            record = archive.incident(int(number)) if NUMBER.fullmatch(number) else None
             latest = [] if record is not None else archive.incidents(closed_too=True)[:1]
     except MissingFileError:
         record, latest = None, []
@@ -115,7 +115,7 @@ def acknowledge(context: click.Context, number: str) -> None:
     """Acknowledge incident N: somebody knows of it, no more reminders."""
     configured = load_settings(context)
     with remembered(configured) as settings, store_to_write(settings) as store:
-        found = store.find_incident(int(number)) if store is not None and _NUMBER.fullmatch(number) else None
+        found = store.find_incident(int(number)) if store is not None and NUMBER.fullmatch(number) else None
         if store is None or found is None or found[1].closed_at is not None:
             numbers = [] if store is None else [str(incident.id) for _, incident in store.incidents()]
             open_ones = f"open are {', '.join(numbers)}" if numbers else "none is open"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 import click
 
 from monitor.alerts.holds import Silence
-from monitor.cli.admin.incidents import remembered, save_state, store_to_write
+from monitor.cli.admin.incidents import NUMBER, remembered, save_state, store_to_write
 from monitor.cli.options import chosen_databases, config_option, duration, fail, load_settings
 from monitor.config.settings import Settings
 from monitor.lib.text import one_line
@@ -20,7 +19,6 @@ from monitor.report.quiet import Quiet, quiet_line, quiet_spans
 from monitor.store.errors import MissingFileError, RefusedFileError
 from monitor.store.store import Store
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LONGEST = timedelta(days=366)
 _REASON_LIMIT = 200
 T = TypeVar("T")
@@ -96,7 +94,7 @@ def _begin(
 
 def _end(settings: Settings, ending: str, now: datetime) -> None:
     def end(store: Store) -> tuple[bool, Sequence[Silence]]:
-        is_ended = _NUMBER.fullmatch(ending) is not None and store.end_silence(int(ending), now)
+        is_ended = NUMBER.fullmatch(ending) is not None and store.end_silence(int(ending), now)
         return is_ended, store.silences(now)
 
     is_ended, others = _with_store(settings, end) or (False, ())

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from monitor.alerts.notification import from_json, to_json
 from monitor.incidents.state import moved, state_from_json, state_to_json
 from monitor.lib.times import from_ms
+from monitor.store.tables.outbox import WAITING
 
 _MILLISECOND = timedelta(milliseconds=1)
-_WAITING = "delivered_ms IS NULL AND given_up_ms IS NULL"
 # Times of what is open, waits or is remembered of now. What is over stays where it was told to be.
 _COLUMNS = (
     ("incident_state", ("checked_ms",), "TRUE"),
     ("incident", ("opened_ms", "notified_ms", "acknowledged_ms"), "closed_ms IS NULL"),
-    ("outbox", ("created_ms", "tried_ms", "due_ms", "not_before_ms"), _WAITING),
+    ("outbox", ("created_ms", "tried_ms", "due_ms", "not_before_ms"), WAITING),
     ("channel", ("broken_ms", "unreachable_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
     ("connectivity_host", ("answered_ms",), "TRUE"),
     ("silence", ("from_ms", "until_ms"), "TRUE"),
@@ -45,7 +45,7 @@ def latest_time(connection: sqlite3.Connection) -> datetime | None:
     """The latest moment at which something was noted down as just happening."""
     sql = (
         "SELECT max(at_ms) FROM (SELECT max(checked_ms) AS at_ms FROM incident_state UNION ALL"
-        f" SELECT max(max(created_ms, ifnull(tried_ms, 0))) FROM outbox WHERE {_WAITING})"
+        f" SELECT max(max(created_ms, ifnull(tried_ms, 0))) FROM outbox WHERE {WAITING})"
     )
     (at_ms,) = connection.execute(sql).fetchone()
     return None if at_ms is None else from_ms(at_ms)
@@ -68,7 +68,7 @@ def _move_unchecked(connection: sqlite3.Connection, by_ms: int) -> None:
 
 
 def _move_notifications(connection: sqlite3.Connection, by: timedelta) -> None:
-    for number, text in connection.execute(f"SELECT id, notification FROM outbox WHERE {_WAITING}").fetchall():
+    for number, text in connection.execute(f"SELECT id, notification FROM outbox WHERE {WAITING}").fetchall():
         old = from_json(json.loads(text))
         new = replace(old, created_at=old.created_at + by)
         if old.since is not None and old.until is None:
