@@ -162,7 +162,7 @@ class RecoveryRule(_Section):
 class AlertSettings(_Section):
     """When trouble becomes an incident, when it is over, and how often it is told again."""
 
-    language: LanguageCode = Field("en", description="What messages are written in: en or ru.")
+    language: LanguageCode = Field("en", description="What messages and the page are written in: en or ru.")
     confirm_interval: Duration = Field(
         timedelta(seconds=5), description="The pause before the next check while a database is in doubt."
     )

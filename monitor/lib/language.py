@@ -18,9 +18,13 @@ _FOLDER = Path(__file__).parent / "languages"
 CODES = ("en", *sorted(file.stem for file in _FOLDER.glob("*.toml")))
 Forms = str | list[str]
 _PLACE = re.compile(r"\{(\w+)([*,]?)\}")
-_DURATION = re.compile(r"(\d+) (d|h|min|s|ms)(?: (\d+) (h|min|s))?")
+_DURATION = re.compile(r"([\d.,]+) (d|h|min|s|ms)(?: (\d+) (h|min|s))?")
+_SETTING = re.compile(r"(?:\d+(?:ms|[ywdhms]))+")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)( \d\d:\d\d(?::\d\d)?)?( UTC)?")
-_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+")
+_SPAN = re.compile(rf"({_MOMENT.pattern}) to ({_MOMENT.pattern}|\d\d:\d\d)")
+_NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)( %)?")
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_DAY = re.compile(rf"(\d+ )?({'|'.join(_MONTHS)})( \d{{4}})?")
 # Longer than anything that is written here; a pattern takes long over what is longer still.
 _LONGEST = 600
 # What one sentence may hold of others.
@@ -32,7 +36,7 @@ class Language:
 
     `texts` are those that `say` fills in, `sentences` what `sentence` recognizes in a finished one. A text that
     holds a number has a list of forms; `plural`, a C expression in `n` as gettext has it, gives the index of one.
-    `units`, `date` (as strftime takes it) and `thousands` write durations, dates and large numbers.
+    `units`, `date` (as strftime takes it), `months`, `thousands` and `decimal` write durations, dates and numbers.
 
     In the keys of `sentences` `{n}` is a whole number, `{name}` stays as it is, `{name*}` is translated itself and
     `{name,}` is a list of such, with commas.
@@ -48,13 +52,16 @@ class Language:
         units: Mapping[str, str],
         date: str,
         thousands: str,
+        decimal: str,
+        months: Sequence[str] = tuple(_MONTHS),
     ) -> None:
         self.code = code
         self.date = date
         self.known = {**texts, **sentences}
         self._plural = plural
         self._units = units
-        self._thousands = thousands
+        self._separators = str.maketrans({",": thousands, ".": decimal})
+        self._months = dict(zip(_MONTHS, months, strict=True))
         patterns = [(key, *_pattern(key)) for key in sentences if "{" in key]
         # What has more words of its own says more surely what it is.
         self._patterns = sorted(patterns, key=lambda each: -len(_PLACE.sub("", each[0])))
@@ -80,7 +87,7 @@ class Language:
         if isinstance(forms, str):
             return forms
         number = values.get("n", 0)
-        return forms[self._index_of(int(str(number).replace(",", "")))]
+        return forms[self._index_of(int("".join(filter(str.isdecimal, str(number)))))]
 
     @cached_property
     def _index_of(self) -> Callable[[int], int]:
@@ -109,14 +116,21 @@ class Language:
         return ", ".join(self._sentence(part, depth) for part in parts)
 
     def _figure(self, text: str) -> str | None:
-        """A duration, a moment or a large number; `None` for anything else."""
+        """A duration, a moment, a span or a number; `None` for anything else."""
         if found := _DURATION.fullmatch(text):
-            pairs = ((found[1], found[2]), (found[3], found[4]))
-            return " ".join(f"{count} {self._units.get(unit, unit)}" for count, unit in pairs if count)
+            pairs = [(found[1].translate(self._separators), found[2]), (found[3], found[4])]
+            return " ".join(f"{count} {self._units[unit]}" for count, unit in pairs if count)
+        if _SETTING.fullmatch(text):
+            written = re.findall(r"(\d+)(ms|[ywdhms])", text)
+            return " ".join(f"{count} {self._units['min' if unit == 'm' else unit]}" for count, unit in written)
+        if found := _SPAN.fullmatch(text):
+            return " – ".join(self._figure(part) or part for part in text.split(" to "))
+        if found := _DAY.fullmatch(text):
+            return f"{found[1] or ''}{self._months[found[2]]}{found[3] or ''}"
         if found := _MOMENT.fullmatch(text):
             day = datetime.fromisoformat(found[1]).strftime(self.date)
             return day + (found[2] or "") + (found[3] or "")
-        return text.replace(",", self._thousands) if _NUMBER.fullmatch(text) else None
+        return text.translate(self._separators) if _NUMBER.fullmatch(text) else None
 
 
 def _pattern(key: str) -> tuple[re.Pattern[str], Sequence[tuple[str, str]]]:
@@ -140,7 +154,9 @@ def _filled(text: str, values: Mapping[str, object]) -> str:
     return _PLACE.sub(lambda place: str(values.get(place[1], place[0])), text)
 
 
-ENGLISH = Language(code="en", texts={}, sentences={}, plural="n != 1", units={}, date="%Y-%m-%d", thousands=",")
+ENGLISH = Language(
+    code="en", texts={}, sentences={}, plural="n != 1", units={}, date="%Y-%m-%d", thousands=",", decimal="."
+)
 
 
 @cache

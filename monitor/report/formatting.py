@@ -12,8 +12,8 @@ from monitor.alerts.notification import Severity
 from monitor.alerts.text import pattern_words
 from monitor.checks.observation import Family, Outcome
 from monitor.incidents.state import Incident
+from monitor.lib.language import ENGLISH, Language
 from monitor.lib.text import MASK, mask_credentials, one_line
-from monitor.lib.times import format_duration
 from monitor.store.rollups.model import Slice, Uptime
 
 NOTHING = "–"
@@ -68,14 +68,16 @@ def format_share(share: float | None, *, digits: int | None = None) -> str:
     return f"{min(cut, 100 - 10**-digits):.{digits}f} %"
 
 
-def format_uptime(uptime: Uptime) -> str:
+def format_uptime(uptime: Uptime, language: Language = ENGLISH) -> str:
     """What a share rests on: `of 89 d 4 h known; 20 h unknown; 2 h maintenance`."""
-    parts = [f"of {format_duration(uptime.known)} known" if uptime.known else "nothing is known"]
+    say, duration = language.say, language.duration
+    known = say("of {time} known", time=duration(uptime.known))
+    parts = [known if uptime.known else say("nothing is known")]
     # The last check is always some seconds ago.
     if uptime.known and uptime.unknown >= timedelta(minutes=1):
-        parts.append(f"{format_duration(uptime.unknown)} unknown")
+        parts.append(say("{time} unknown", time=duration(uptime.unknown)))
     if uptime.maintenance:
-        parts.append(f"{format_duration(uptime.maintenance)} maintenance")
+        parts.append(say("{time} maintenance", time=duration(uptime.maintenance)))
     return "; ".join(parts)
 
 
@@ -93,18 +95,21 @@ def format_checks(part: Slice) -> str:
     return "; ".join(parts)
 
 
-def format_causes(incident: Incident) -> str:
+def format_causes(incident: Incident, language: Language = ENGLISH) -> str:
     """`connection refused, then HTTP 500`; of one that comes and goes, with its pattern."""
-    causes = ", then ".join(cause.words for cause in incident.causes)
+    causes = language.say(", then ").join(language.say(cause.words) for cause in incident.causes)
     if not incident.is_unstable:
         return causes
-    return f"{causes}, unstable: {pattern_words(incident.fails_for, incident.fails_every)}"
+    pattern = pattern_words(incident.fails_for, incident.fails_every, language)
+    return language.say("{causes}, unstable: {pattern}", causes=causes, pattern=pattern)
 
 
-def format_incident_checks(incident: Incident) -> str:
+def format_incident_checks(incident: Incident, language: Language = ENGLISH) -> str:
     """`17 checks failed`, `1 check slow`, as messages have it."""
-    noun = "check" if incident.checks_failed == 1 else "checks"
-    return f"{incident.checks_failed:,} {noun} {'slow' if incident.severity is Severity.WARNING else 'failed'}"
+    number = f"{incident.checks_failed:,}"
+    if incident.severity is Severity.WARNING:
+        return language.say("{n} check slow" if number == "1" else "{n} checks slow", n=number)
+    return language.say("{n} check failed" if number == "1" else "{n} checks failed", n=number)
 
 
 def failures(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
@@ -136,24 +141,27 @@ def format_span(start: datetime, end: datetime) -> str:
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
 
 
-def format_slice(piece: Slice) -> str:
+def format_slice(piece: Slice, language: Language = ENGLISH) -> str:
     """One line on a slice: when, its share, what was down, unknown or apart, its latency, its checks."""
-    parts = [format_span(piece.start, piece.end)]
+    say, sentence, duration = language.say, language.sentence, language.duration
+    parts = [sentence(format_span(piece.start, piece.end))]
     uptime = piece.uptime
     if uptime.known:
-        parts.append(f"{format_share(uptime.share)} up")
+        parts.append(say("{share} up", share=sentence(format_share(uptime.share))))
     elif not uptime.maintenance:
-        parts.append("nobody checked")
+        parts.append(say("nobody checked"))
     if uptime.down:
-        parts.append(f"{format_duration(uptime.down)} down")
+        parts.append(say("{time} down", time=duration(uptime.down)))
     if uptime.known and uptime.unknown >= timedelta(minutes=1):
-        parts.append(f"{format_duration(uptime.unknown)} unknown")
+        parts.append(say("{time} unknown", time=duration(uptime.unknown)))
     if uptime.maintenance:
-        parts.append(f"{format_duration(uptime.maintenance)} maintenance")
+        parts.append(say("{time} maintenance", time=duration(uptime.maintenance)))
     if piece.latency is not None:
-        parts.append(f"p50 {format_ms(piece.latency.p50_ms)}, p99 {format_ms(piece.latency.p99_ms)}")
+        p50, p99 = sentence(format_ms(piece.latency.p50_ms)), sentence(format_ms(piece.latency.p99_ms))
+        parts.append(say("p50 {p50}, p99 {p99}", p50=p50, p99=p99))
     if piece.checks_failed:
-        parts.append(f"{piece.checks_failed:,} of {piece.checks:,} checks failed")
+        failed, checks = sentence(f"{piece.checks_failed:,}"), sentence(f"{piece.checks:,}")
+        parts.append(say("{failed} of {checks} checks failed", failed=failed, checks=checks))
     return " · ".join(parts)
 
 

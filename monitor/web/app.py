@@ -22,6 +22,7 @@ from monitor.checks.credentials import host_of
 from monitor.config.settings import PageSettings
 from monitor.engine.scheduler import Health, HealthTracker
 from monitor.engine.wiring import Monitor
+from monitor.lib.language import ENGLISH, language
 from monitor.lib.text import one_line
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import now_utc
@@ -64,16 +65,23 @@ def build_app(
     missed_checks: Callable[[], int],
     password: str | None = None,
     title: str = _TITLE,
+    language_code: str = ENGLISH.code,
     hosts: Iterable[str] = (),
     clock: Clock = now_utc,
 ) -> ASGIApp:
     """The application. With a `password` everything but `/healthz` asks for it, and incidents can be acknowledged.
 
-    `missed_checks` says how many checks the schedule has left out so far. `title` is the page's. `hosts` are names
-    that no answer may hold.
+    `missed_checks` says how many checks the schedule has left out so far. `title` is the page's, and its language
+    that of `language_code`; everything else is English. `hosts` are names that no answer may hold.
     """
     site = _Site(
-        overview, missed_checks, Redactor(hosts), title=title, is_private=password is not None, clock=clock
+        overview,
+        missed_checks,
+        Redactor(hosts),
+        title=title,
+        language_code=language_code,
+        is_private=password is not None,
+        clock=clock,
     )
     app = Starlette(
         routes=[
@@ -114,6 +122,7 @@ def build_server(
         missed_checks=missed_checks,
         password=password.reveal() if password else None,
         title=settings.page.title,
+        language_code=settings.alerts.language,
         hosts=filter(None, (host_of(database.url.reveal()) for database in settings.databases)),
     )
     return PageServer(host, port, app)
@@ -129,6 +138,7 @@ class _Site:
         redact: Callable[[str], str],
         *,
         title: str,
+        language_code: str,
         is_private: bool,
         clock: Clock,
     ) -> None:
@@ -136,6 +146,7 @@ class _Site:
         self._missed_checks = missed_checks
         self._redact = redact
         self._title = title
+        self._language_code = language_code
         self._clock = clock
         self._is_private = is_private
         self._visibility = "private" if is_private else "public"
@@ -149,7 +160,12 @@ class _Site:
         """To be called on the worker: 5 MB and 0.2 s that a page nobody opens does not cost."""
         from monitor.web.pages.pages import Pages
 
-        return Pages(self._redact, title=self._title, can_acknowledge=self._is_private)
+        return Pages(
+            self._redact,
+            title=self._title,
+            can_acknowledge=self._is_private,
+            language=language(self._language_code),
+        )
 
     async def front(self, _name: str, _query: Mapping[str, str]) -> CachedResponse:
         """The page of all databases."""

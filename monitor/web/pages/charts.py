@@ -14,7 +14,8 @@ from datetime import timedelta
 from markupsafe import Markup
 
 from monitor.checks.observation import Check, Family, Outcome
-from monitor.lib.times import format_duration, format_time
+from monitor.lib.language import ENGLISH, Language
+from monitor.lib.times import format_time
 from monitor.report.formatting import format_minute, format_ms, format_share, format_slice
 from monitor.store.rollups.model import Gap, History, Slice
 from monitor.store.tables.spans import is_too_long
@@ -50,15 +51,14 @@ _KINDS = ("up", "slow", "down", "unknown")
 # From the top down, in pixels: room for the highest label, the band, the failures, the labels of the time axis.
 _TOP, _PLOT, _FAILURES, _AXIS = 16, 190, 24, 22
 _BAND_HEIGHT = _TOP + _PLOT + _FAILURES + _AXIS
-_NO_ANSWER = tag("text", "no answer in this time", class_="tick time", x="50%", y=_TOP + _PLOT / 2)
 _TICKS = 8
 # On a phone every second label of the time axis is left out.
 _PHONE_TICKS = 2
 
 
-def check_bars(checks: Sequence[Check], *, interval: timedelta, name: str) -> Markup:
+def check_bars(checks: Sequence[Check], *, interval: timedelta, name: str, language: Language = ENGLISH) -> Markup:
     """The bars of these checks, which are given with the newest first. `data-labels` as in `day_bars`."""
-    bars = list(_bars(checks, interval))[-_PLACES:]
+    bars = list(_bars(checks, interval, language))[-_PLACES:]
     paths = {kind: "" for kind, _, _ in bars if kind}
     for place, (kind, height, _) in enumerate(bars):
         if kind:
@@ -71,8 +71,8 @@ def check_bars(checks: Sequence[Check], *, interval: timedelta, name: str) -> Ma
             units=_UNITS,
             across=_WIDTH * _PLACES,
         ),
-        title=f"{name}: the last checks",
-        description=_describe_checks(checks),
+        title=language.say("{name}: the last checks", name=name),
+        description=_describe_checks(checks, language),
         class_="days",
         width="100%",
         height=_HEIGHT,
@@ -80,18 +80,20 @@ def check_bars(checks: Sequence[Check], *, interval: timedelta, name: str) -> Ma
     )
 
 
-def _bars(checks: Sequence[Check], interval: timedelta) -> Iterator[tuple[str, int, str]]:
+def _bars(checks: Sequence[Check], interval: timedelta, language: Language) -> Iterator[tuple[str, int, str]]:
     """Kind, height and label of each bar, the oldest first; no kind where nobody checked."""
     good = [check.latency_ms or 0.0 for check in checks if check.outcome.family in (Family.FINE, Family.SLOW)]
     scale = latency_scale(good, good)
     before = None
     for check in reversed(checks):
         if before is not None and is_too_long(check.at - before, interval):
-            yield "", 0, f"{format_time(before)} · nobody checked for {format_duration(check.at - before)}"
+            words = language.say("nobody checked for {time}", time=language.duration(check.at - before))
+            yield "", 0, f"{language.sentence(format_time(before))} · {words}"
         before = check.at
-        label, family = f"{format_time(check.at)} · {check.outcome.words}", check.outcome.family
+        family = check.outcome.family
+        label = f"{language.sentence(format_time(check.at))} · {language.say(check.outcome.words)}"
         if check.latency_ms is not None:
-            label += f" · {format_ms(check.latency_ms)}"
+            label += f" · {language.sentence(format_ms(check.latency_ms))}"
         if family.is_failing:
             yield "down", _UNITS, label
         elif family is Family.UNKNOWN:
@@ -101,15 +103,17 @@ def _bars(checks: Sequence[Check], interval: timedelta) -> Iterator[tuple[str, i
             yield "slow" if family is Family.SLOW else "up", height, label
 
 
-def _describe_checks(checks: Sequence[Check]) -> str:
+def _describe_checks(checks: Sequence[Check], language: Language) -> str:
     if not checks:
-        return "No check yet."
+        return language.say("No check yet.")
     families = [check.outcome.family for check in checks]
     failed, slow = sum(family.is_failing for family in families), families.count(Family.SLOW)
-    return f"{len(checks):,} of them, {failed:,} failed and {slow:,} slow; the latest: {checks[0].outcome.words}."
+    words = "{number} of them, {failed} failed and {slow} slow; the latest: {outcome}."
+    latest = language.say(checks[0].outcome.words)
+    return language.say(words, number=len(checks), failed=failed, slow=slow, outcome=latest)
 
 
-def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
+def day_bars(days: Sequence[Slice], *, name: str, language: Language = ENGLISH) -> Markup:
     """The bars, oldest first. `data-labels` has a line of text on each day, which the script shows on hover."""
     paths = dict.fromkeys(_KINDS, "")
     width = _ACROSS / max(1, len(days))
@@ -128,12 +132,12 @@ def day_bars(days: Sequence[Slice], *, name: str) -> Markup:
             units=_UNITS,
             across=_ACROSS,
         ),
-        title=f"{name}: the last {len(days)} days",
-        description=_describe_days(days),
+        title=language.say("{name}: the last {n} days", name=name, n=len(days)),
+        description=_describe_days(days, language),
         class_="days",
         width="100%",
         height=_HEIGHT,
-        data_labels="\n".join(map(format_slice, days)),
+        data_labels="\n".join(format_slice(day, language) for day in days),
     )
 
 
@@ -155,16 +159,17 @@ def _parts(day: Slice) -> list[tuple[str, float]]:
     return [(kind, share) for kind, share in parts if share > 0.001]
 
 
-def _describe_days(days: Sequence[Slice]) -> str:
+def _describe_days(days: Sequence[Slice], language: Language) -> str:
     shares = [day.uptime.share for day in days if day.uptime.share is not None]
     if not shares:
-        return "Nothing is known of them."
+        return language.say("Nothing is known of them.")
     troubled = sum(share < 1 for share in shares)
-    worst = format_share(min(shares))
-    return f"{len(shares)} days are known, {troubled} of them with downtime; the worst day was {worst} up."
+    words = "{n} days are known, {troubled} of them with downtime; the worst day was {share} up."
+    worst = language.sentence(format_share(min(shares)))
+    return language.say(words, n=len(shares), troubled=troubled, share=worst)
 
 
-def latency_band(history: History) -> Markup:
+def latency_band(history: History, language: Language = ENGLISH) -> Markup:
     """The chart. Each slice has an invisible area with its text as title, for pointers and for the script."""
     slices = history.slices
     spreads = [part.latency for part in slices if part.latency is not None]
@@ -180,13 +185,13 @@ def latency_band(history: History) -> Markup:
         ),
         # Over the band: a day with a gap of hours has figures of its other hours, and the gap must be seen.
         *_gaps(history.gaps, times),
-        *(_latency_ticks(scale) if spreads else [_NO_ANSWER]),
+        *(_latency_ticks(scale, language) if spreads else [_no_answer(language)]),
         _grid_line(_TOP + _PLOT + _FAILURES),
         *(shape for part in slices for shape in _failure(part, times)),
-        *_time_ticks(times),
-        *(_hover_area(part, times) for part in slices),
-        title=f"{history.database}: latency",
-        description=_describe(history, scale),
+        *_time_ticks(times, language),
+        *(_hover_area(part, times, language) for part in slices),
+        title=language.say("{name}: latency", name=history.database),
+        description=_describe(history, scale, language),
         class_="band",
         width="100%",
         height=_BAND_HEIGHT,
@@ -221,11 +226,16 @@ def _gaps(gaps: Sequence[Gap], times: TimeScale) -> Iterator[Markup]:
         )
 
 
-def _latency_ticks(scale: LatencyScale) -> Iterator[Markup]:
+def _no_answer(language: Language) -> Markup:
+    words = language.say("no answer in this time")
+    return tag("text", words, class_="tick time", x="50%", y=_TOP + _PLOT / 2)
+
+
+def _latency_ticks(scale: LatencyScale, language: Language) -> Iterator[Markup]:
     for tick in scale.ticks_ms:
         if tick > 0:
             text = format_ms(tick).replace(".0 ", " ").replace(".00 ", " ")
-            yield tag("text", text, class_="tick", x=2, y=_height(scale, tick) - 4)
+            yield tag("text", language.sentence(text), class_="tick", x=2, y=_height(scale, tick) - 4)
 
 
 def _grid_line(y: float) -> Markup:
@@ -236,13 +246,15 @@ def _height(scale: LatencyScale, latency_ms: float) -> float:
     return _TOP + (1 - scale.height(latency_ms)) * _PLOT
 
 
-def _time_ticks(times: TimeScale) -> Iterator[Markup]:
+def _time_ticks(times: TimeScale, language: Language) -> Iterator[Markup]:
     for position, (moment, text) in enumerate(times.ticks(_TICKS)):
         across = times.across(moment)
         # A label so near to an edge would be cut off there.
         if 0.06 < across < 0.94:
             extra = " extra" if position % _PHONE_TICKS else ""
-            yield tag("text", text, class_=f"tick time{extra}", x=percent(across), y=_BAND_HEIGHT - 5)
+            yield tag(
+                "text", language.sentence(text), class_=f"tick time{extra}", x=percent(across), y=_BAND_HEIGHT - 5
+            )
 
 
 def _failure(part: Slice, times: TimeScale) -> Iterator[Markup]:
@@ -252,11 +264,11 @@ def _failure(part: Slice, times: TimeScale) -> Iterator[Markup]:
         yield failure_shape(outcome, across=across, y=_TOP + _PLOT + _FAILURES / 2)
 
 
-def _hover_area(part: Slice, times: TimeScale) -> Markup:
+def _hover_area(part: Slice, times: TimeScale, language: Language) -> Markup:
     left, right = times.across(part.start), times.across(part.end)
     return tag(
         "rect",
-        tag("title", _label(part)),
+        tag("title", _label(part, language)),
         class_="hover-area",
         x=percent(left),
         width=percent(right - left),
@@ -265,20 +277,29 @@ def _hover_area(part: Slice, times: TimeScale) -> Markup:
     )
 
 
-def _label(part: Slice) -> str:
-    outcome = worst_outcome(part.outcomes)
-    return format_slice(part) + (f", most of them {outcome.words}" if outcome is not None else "")
+def _label(part: Slice, language: Language) -> str:
+    outcome, label = worst_outcome(part.outcomes), format_slice(part, language)
+    if outcome is None:
+        return label
+    return label + language.say(", most of them {outcome}", outcome=language.say(outcome.words))
 
 
-def _describe(history: History, scale: LatencyScale) -> str:
+def _describe(history: History, scale: LatencyScale, language: Language) -> str:
+    say, sentence = language.say, language.sentence
     whole = history.whole
     if whole.latency is None:
-        return f"No answer from {format_minute(whole.start)} to {format_minute(whole.end)}."
+        start, end = sentence(format_minute(whole.start)), sentence(format_minute(whole.end))
+        return say("No answer from {start} to {end}.", start=start, end=end)
     unchecked = sum(((gap.end - gap.start) for gap in history.gaps), start=timedelta(0))
-    gaps = f" Nobody checked for {format_duration(unchecked)}." if history.gaps else ""
-    kind = " The scale is logarithmic." if scale.is_logarithmic else ""
-    return (
-        f"From {format_minute(whole.start)} to {format_minute(whole.end)}: p50 {format_ms(whole.latency.p50_ms)}, "
-        f"p99 {format_ms(whole.latency.p99_ms)}, {whole.checks_failed:,} of {whole.checks:,} checks failed."
-        f"{gaps}{kind}"
-    )
+    gaps = say(" Nobody checked for {time}.", time=language.duration(unchecked)) if history.gaps else ""
+    kind = say(" The scale is logarithmic.") if scale.is_logarithmic else ""
+    words = "From {start} to {end}: p50 {p50}, p99 {p99}, {failed} of {checks} checks failed."
+    figures = {
+        "start": format_minute(whole.start),
+        "end": format_minute(whole.end),
+        "p50": format_ms(whole.latency.p50_ms),
+        "p99": format_ms(whole.latency.p99_ms),
+        "failed": f"{whole.checks_failed:,}",
+        "checks": f"{whole.checks:,}",
+    }
+    return say(words, **{name: sentence(figure) for name, figure in figures.items()}) + gaps + kind

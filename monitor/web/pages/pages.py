@@ -9,18 +9,20 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from monitor.alerts.text import pattern_words, unchecked_words
 from monitor.checks.budget import FREE_PLAN_COMMANDS
 from monitor.incidents.state import Incident
-from monitor.lib.times import format_duration, format_time, iso, write_duration
+from monitor.lib.language import ENGLISH, Language
+from monitor.lib.times import format_time, iso, write_duration
 from monitor.report.formatting import (
     Redactor,
     format_causes,
@@ -68,8 +70,16 @@ class Pages:
     With `can_acknowledge` an open incident has a button for that.
     """
 
-    def __init__(self, redact: Callable[[str], str], *, title: str, can_acknowledge: bool = False) -> None:
-        self._environment = _environment(redact)
+    def __init__(
+        self,
+        redact: Callable[[str], str],
+        *,
+        title: str,
+        can_acknowledge: bool = False,
+        language: Language = ENGLISH,
+    ) -> None:
+        self._language = language
+        self._environment = _environment(redact, language)
         self._environment.globals["can_acknowledge"] = can_acknowledge
         self._environment.globals["site_title"] = format_name(title)
 
@@ -86,8 +96,9 @@ class Pages:
         `troubles` are lines on broken channels, `past` incidents that are over, `quiet` silences and maintenance.
         """
         unchecked = sum(status.latest is None for status in statuses)
-        state, sentence = headline([state_of(status, now) for status in statuses], unchecked=unchecked)
-        cards = [card_of(status, now) for status in worst_first(statuses, now)]
+        states = [state_of(status, now) for status in statuses]
+        state, sentence = headline(states, unchecked=unchecked, language=self._language)
+        cards = [card_of(status, now, self._language) for status in worst_first(statuses, now)]
         return self._render(
             "front.html",
             now=now,
@@ -97,13 +108,13 @@ class Pages:
             cards=cards,
             paths={status.database: path_of(status.database) for status in statuses},
             past=past,
-            troubles=troubles,
+            troubles=[self._language.sentence(line) for line in troubles],
             quiet=quiet,
         )
 
     def database(self, page: DatabasePage, now: datetime) -> str:
         """The page of one database."""
-        card = card_of(page.status, now)
+        card = card_of(page.status, now, self._language)
         return self._render(
             "database.html",
             now=now,
@@ -118,7 +129,10 @@ class Pages:
 
     def refusal(self, status: int, title: str, text: str) -> str:
         """A page for what was not found or not understood, in plain words."""
-        return self._render("refusal.html", state=DatabaseState.UNKNOWN, status=status, title=title, text=text)
+        sentence = self._language.sentence
+        return self._render(
+            "refusal.html", state=DatabaseState.UNKNOWN, status=status, title=sentence(title), text=sentence(text)
+        )
 
     def _render(self, template: str, **values: Any) -> str:
         return self._environment.get_template(template).render(values)
@@ -137,7 +151,7 @@ def render_report(
     shown as they are.
     """
     style = ASSETS["page.css"].text
-    template = _environment(Redactor()).get_template("report.html")
+    template = _environment(Redactor(), ENGLISH).get_template("report.html")
     return template.render(
         histories=histories,
         claims=claims,
@@ -148,7 +162,7 @@ def render_report(
     )
 
 
-def _environment(redact: Callable[[str], str]) -> Environment:
+def _environment(redact: Callable[[str], str], language: Language) -> Environment:
     found = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -158,9 +172,45 @@ def _environment(redact: Callable[[str], str]) -> Environment:
         auto_reload=False,
         finalize=_clean_text,
     )
-    found.filters.update(_FILTERS, redact=redact)
-    found.globals.update(_GLOBALS)
+    found.filters.update(_FILTERS, redact=redact, **_worded(language))
+    found.globals.update(
+        _GLOBALS,
+        say=partial(_say, language),
+        language_code=language.code,
+        check_bars=partial(check_bars, language=language),
+        day_bars=partial(day_bars, language=language),
+        latency_band=partial(latency_band, language=language),
+    )
     return found
+
+
+def _say(language: Language, text: str, **values: object) -> Markup:
+    """A text of ours in the language, with what is filled in escaped where it is no markup yet."""
+    return Markup(language.say(text, **{name: escape(value) for name, value in values.items()}))  # noqa: S704 - ours
+
+
+def _worded(language: Language) -> dict[str, Callable[..., Any]]:
+    """The filters whose words and figures are the language's."""
+
+    def in_words(write: Callable[..., str]) -> Callable[..., str]:
+        return lambda *values: language.sentence(write(*values))
+
+    return {
+        "sentence": language.sentence,
+        "causes": partial(format_causes, language=language),
+        "pattern": lambda incident: pattern_words(incident.fails_for, incident.fails_every, language),
+        "checks_failed": partial(format_incident_checks, language=language),
+        "unchecked": partial(unchecked_words, language=language),
+        "uptime": partial(format_uptime, language=language),
+        "day": in_words(lambda moment: moment.strftime("%Y-%m-%d")),
+        "ms": in_words(format_ms),
+        "share": in_words(format_share),
+        "minute": in_words(format_minute),
+        "second": in_words(format_time),
+        "duration": language.duration,
+        "written": in_words(write_duration),
+        "count": in_words(lambda value: f"{value:,}"),
+    }
 
 
 def _clean_text(value: Any) -> Any:
@@ -183,35 +233,20 @@ def _bar(width: float, kind: str) -> Markup:
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
-    "causes": format_causes,
     "coded": _coded,
-    "pattern": lambda incident: pattern_words(incident.fails_for, incident.fails_every),
-    "checks_failed": format_incident_checks,
-    "unchecked": unchecked_words,
     "upper_first": lambda text: text[:1].upper() + text[1:],
-    "ms": format_ms,
-    "share": format_share,
-    "uptime": format_uptime,
-    "minute": format_minute,
-    "second": format_time,
-    "duration": format_duration,
-    "written": write_duration,
     "iso": iso,
     "name": format_name,
     "figure": lambda value: "" if value is None else str(round(value, 3)),
-    "count": lambda value: f"{value:,}",
 }
 _GLOBALS: dict[str, Any] = {
     "assets": ASSETS,
     "bar": _bar,
     "compare": compare,
     "is_calm": is_calm,
-    "check_bars": check_bars,
-    "day_bars": day_bars,
     "day_rows": day_rows,
     "has_percentile": has_percentile,
     "has_share": has_share,
-    "latency_band": latency_band,
     "legend_shape": legend_shape,
     "outcome_rows": outcome_rows,
     "phase_rows": phase_rows,

@@ -13,7 +13,7 @@ from monitor.alerts.notification import Severity
 from monitor.checks.observation import Family, Outcome, Phases, certificate_ends_soon, describe_certificate_end
 from monitor.diagnosis.advice import Advice, word
 from monitor.diagnosis.verdicts import VerdictCode
-from monitor.lib.times import format_duration
+from monitor.lib.language import ENGLISH, Language
 from monitor.report.formatting import format_ms, format_name
 from monitor.report.phases import Phase, shifts
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
@@ -76,30 +76,34 @@ _HEADLINE_OF_ONE = {
 }
 
 
-def headline(states: Sequence[DatabaseState], *, unchecked: int = 0) -> tuple[DatabaseState, str]:
+def headline(
+    states: Sequence[DatabaseState], *, unchecked: int = 0, language: Language = ENGLISH
+) -> tuple[DatabaseState, str]:
     """The worst state, and one sentence on all of them: `2 of 6 databases are down, 1 is slow`.
 
     Of the unknown ones `unchecked` were never checked yet.
     """
     count, total = Counter(states), len(states)
     worst = min(states, key=_ORDER.__getitem__, default=DatabaseState.UNKNOWN)
+    say = language.say
     if not states:
-        return worst, "No database is checked"
+        return worst, say("No database is checked")
     if total == 1:
-        return worst, "Waiting for the first check" if unchecked else _HEADLINE_OF_ONE[worst]
+        return worst, say("Waiting for the first check") if unchecked else say(_HEADLINE_OF_ONE[worst])
     if worst is DatabaseState.UP:
-        return worst, f"All {total} databases are up"
+        return worst, say("All {n} databases are up", n=total)
     count[DatabaseState.UNKNOWN] -= unchecked
     found = [
-        (count[state], f"{'is' if count[state] == 1 else 'are'} {state.value}")
+        (count[state], say(f"{'is' if count[state] == 1 else 'are'} {state.value}"))
         for state in DatabaseState
         if count[state] and state is not DatabaseState.UP
     ]
     if unchecked:
-        found.append((unchecked, "waits for its first check" if unchecked == 1 else "wait for their first check"))
+        words = "waits for its first check" if unchecked == 1 else "wait for their first check"
+        found.append((unchecked, say(words)))
     first, *rest = found
     others = "".join(f", {number} {text}" for number, text in rest)
-    return worst, f"{first[0]} of {total} databases {first[1]}{others}"
+    return worst, say("{number} of {n} databases {what}", number=first[0], n=total, what=first[1]) + others
 
 
 _FINDINGS = (VerdictCode.CANARY_KEY_NOT_ALLOWED, VerdictCode.CANARY_CANNOT_DELETE)
@@ -128,23 +132,27 @@ class Card:
     certificate: str
 
 
-def card_of(status: DatabaseStatus, now: datetime) -> Card:
-    """The card of a database; its uptime is of all the days of the status."""
+def card_of(status: DatabaseStatus, now: datetime, language: Language = ENGLISH) -> Card:
+    """The card of a database, in a language; its uptime is of all the days of the status."""
     latest, ends_at, verdict = status.latest, status.certificate_ends_at, status.verdict
     state = state_of(status, now)
     return Card(
         name=format_name(status.database),
         path=path_of(status.database),
         state=state,
-        word="no check yet" if latest is None else state.value,
+        word=language.say("no check yet" if latest is None else state.value),
         status=status,
         days=_days_watched(status),
-        last_check="no check yet" if latest is None else f"{format_duration(now - latest.at)} ago",
+        last_check=language.say("no check yet")
+        if latest is None
+        else language.say("{time} ago", time=language.duration(now - latest.at)),
         uptime=sum_uptime(status.days),
         today=status.days[-1].latency if status.days else None,
-        advice=None if status.incident is None else word(status.incident.verdict),
-        finding=word(verdict) if verdict and verdict.code in _FINDINGS and status.incident is None else None,
-        certificate=describe_certificate_end(ends_at, now)
+        advice=None if status.incident is None else word(status.incident.verdict, language),
+        finding=word(verdict, language)
+        if verdict and verdict.code in _FINDINGS and status.incident is None
+        else None,
+        certificate=language.sentence(describe_certificate_end(ends_at, now))
         if ends_at and certificate_ends_soon(ends_at, now)
         else "",
     )

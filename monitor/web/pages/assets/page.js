@@ -77,7 +77,8 @@
     const time = event.target.closest?.("time");
     if (time) time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
   });
-  document.getElementById("local-times").textContent = "; pointing at one shows yours";
+  const local = document.getElementById("local-times");
+  local.textContent = local.dataset.words;
 
   /** Make charts with hover areas reachable by keyboard, and name them for screen readers. */
   function prepare(root) {
@@ -86,7 +87,7 @@
       plot.classList.add("readable");
       plot.tabIndex = 0;
       plot.setAttribute("role", "group");
-      plot.setAttribute("aria-label", `${plot.dataset.name}; arrow keys read it out`);
+      plot.setAttribute("aria-label", plot.dataset.name + local.dataset.keys);
       document.getElementById(`${plot.id}-readout`).setAttribute("aria-live", "polite");
     }
   }
@@ -111,7 +112,7 @@
     } catch {
       const since = new Date(refreshedAt).toISOString().slice(11, 19);
       icon.href = icon.dataset.unknown;
-      staleNote.textContent = `The monitor cannot be reached; these values are of ${since} UTC`;
+      staleNote.textContent = `${staleNote.dataset.words} ${since} UTC`;
     }
   }
 
