@@ -16,6 +16,7 @@ RAILWAY_TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
 # and environment as well, for the doctor's key.
 _RAILWAY_GIVES = ("RAILWAY_DEPLOYMENT_ID", "RAILWAY_REPLICA_ID", "RAILWAY_SERVICE_ID", "RAILWAY_ENVIRONMENT_NAME")
 _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_PLAIN_PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy")  # which clients use for http:// alone
 _KV_DOMAIN = ".kv.vercel-storage.com"
 
 
@@ -81,10 +82,13 @@ class DatabaseProfile:
 
 def profile_of(database: DatabaseSettings, doctor: DoctorSettings, environ: Mapping[str, str]) -> DatabaseProfile:
     """The profile of one database of the settings."""
-    names = (name for name in _PROXY_VARIABLES if environ.get(name))
+    url = database.url.reveal()
+    endpoint = endpoint_of(url)
+    of_plain_http = _PLAIN_PROXY_VARIABLES if endpoint and not endpoint.is_encrypted else ()
+    names = (name for name in (*of_plain_http, *_PROXY_VARIABLES) if environ.get(name))
     return DatabaseProfile(
         database=database.name,
-        host_kind=host_kind(database.url.reveal(), doctor),
+        host_kind=host_kind(url, doctor),
         url_variable=database.url_variable,
         token_variable=database.token_variable,
         service=doctor.service if any(environ.get(key, "").strip() for key in RAILWAY_TOKENS) else "",

@@ -14,10 +14,10 @@ import pytest
 
 import monitor.diagnosis
 from monitor.checks.observation import Check, Fact, Outcome
-from monitor.config.settings import DoctorSettings
+from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.advice import WhoseMove, advise, word
 from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
-from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform, host_kind
+from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform, host_kind, profile_of
 from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
 from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
 from monitor.lib.exit_status import ExitStatus
@@ -352,6 +352,23 @@ def test_on_railways_private_network_a_server_listens_on_ipv6() -> None:
     steps = word(refused).next_steps
     assert any("IPv6" in step for step in steps)
     assert not any("Run the monitor" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("url", "set_variable", "told"),
+    [
+        ("https://redis.example.com", "HTTPS_PROXY", "HTTPS_PROXY"),
+        ("https://redis.example.com", "all_proxy", "all_proxy"),
+        ("https://redis.example.com", "HTTP_PROXY", ""),
+        ("http://redis.example.com:8079", "HTTP_PROXY", "HTTP_PROXY"),
+        ("http://redis.example.com:8079", "http_proxy", "http_proxy"),
+    ],
+)
+def test_a_proxys_variable_is_one_that_other_clients_would_use(url: str, set_variable: str, told: str) -> None:
+    """HTTP_PROXY is for http:// alone."""
+    database = DatabaseSettings.model_validate({"name": "main", "url": url, "token": "AXtoken-0f_the_tests"})
+    environ = {set_variable: "http://proxy:3128"}
+    assert profile_of(database, DoctorSettings(), environ).proxy_variable == told
 
 
 def test_a_proxys_variable_explains_a_silence_only_where_nobody_else_answers() -> None:
