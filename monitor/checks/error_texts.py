@@ -17,8 +17,13 @@ from monitor.checks.observation import Fact, Outcome
 _DOCS, _REPORT, _REDIS, _ASSUMED = "Upstash's docs", "reports", "Redis", "nobody; what it says is plain"
 
 _ALLOWED = "allowed|allowlist|allowlisted|whitelist|whitelisted"
-_SUSPENDED = "database|account|subscription|team"
-_USED_UP = "exceeded|reached|exhausted|limit|quota"
+_SUSPENDED = "|".join(
+    f"{what} {how}{for_now}suspended"
+    for what in ("database", "account")
+    for how in ("", "is ", "was ", "has been ")
+    for for_now in ("", "temporarily ")
+)
+_USED_UP = "exceeded|reached|exhausted"
 _COMMANDS = "request|requests|command|commands"
 _RATE = "per second|per sec|per minute|ops/sec|commands/sec|requests/sec"
 _REST = "REST API|over REST|via REST|with REST|in REST"
@@ -169,8 +174,8 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     _known("NOTREADY", Outcome.UNAVAILABLE),  # a node of a cluster while slots move
     # The plan. A size stands before the quotas: its text speaks of a request and a limit too.
     _known("max", Outcome.COMMAND_ERROR, Fact.TOO_LARGE, words=("size", "exceeded"), source=_DOCS),
-    _known("", Outcome.SUSPENDED, Fact.BANDWIDTH, words=("suspended", _SUSPENDED, "bandwidth"), source=_REPORT),
-    _known("", Outcome.SUSPENDED, words=("suspended", _SUSPENDED), source=_REPORT),
+    _known("", Outcome.SUSPENDED, Fact.BANDWIDTH, words=(_SUSPENDED, "bandwidth"), source=_REPORT),
+    _known("", Outcome.SUSPENDED, words=(_SUSPENDED,), source=_REPORT),
     _known("max", Outcome.RATE_LIMITED, words=(_RATE,), source=_REPORT),
     _known(
         "ERR",

@@ -23,7 +23,7 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.text import Origin
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.connectivity import ConnectivityProbe
-from monitor.checks.credentials import host_of, look_alikes
+from monitor.checks.credentials import host_of, is_private_name, look_alikes
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import (
@@ -347,7 +347,7 @@ def _is_private(host: str) -> bool:
     try:
         return not ip_address(host.strip("[]")).is_global
     except ValueError:
-        return "." not in host or host.endswith((".internal", ".local", ".localhost"))
+        return not host or is_private_name(host)
 
 
 def _destination(settings: ChannelSettings) -> str:

@@ -78,6 +78,10 @@ def test_redis_errors_about_one_command_are_known(text: str) -> None:
 ON_NOBODYS_LIST = """
     ERR transaction was suspended while slot 5 migrates
     ERR daily backup limit reached
+    ERR a daily job holds a limit, so the request was rejected
+    ERR SUBSCRIBE suspended for a channel of this database
+    ERR the database is not suspended
+    ERR max age of connections is a limit of the pool
     ERR max pipeline commands limit exceeded
     ERR max commands in transaction limit exceeded
     ERR max request limit per connection
