@@ -259,7 +259,7 @@ def test_no_text_is_left_over(one: Language) -> None:
 # What stays as it is: names of products and protocols, of keys, commands and variables, and examples.
 SAME = re.compile(
     r"`[^`]*`|https?://[^\s»]*|rediss?://\S*|#\d+|\b[\w.-]*[_@/.-][\w.-]*|\b[A-Z][A-Z0-9]*\b|\buid \d+"
-    r"|\b(Upstash|Railway|Slack|Telegram|Redis|Apprise|Vercel|Fly|Storage|Pro|Fi|IPv[46]|AdGuard|Pi|Bot|REST|Bearer)\b"
+    r"|\b(Upstash|Railway|Slack|Telegram|Redis|Apprise|Vercel|Fly|Storage|Usage|Pro|Fi|IPv[46]|AdGuard|Pi|Bot|REST|Bearer)\b"
     r"|\b(main|cache|slack|telegram|queue|staging|fra|hosts|wait|sealed|staged|canary|off|check|json|https|default"
     r"|incidents|ack|inode|maxmemory|maxclients|topic|type|url|template|doctor|workflow|tojson|deploy|heartbeat|page)\b"
 )
