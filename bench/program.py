@@ -116,7 +116,7 @@ def watching(folder: Path, config: Config, *, trusted: Path | None = None) -> It
     _write_config(folder, config)
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "monitor", "run"]
-        environ = _environ(folder, trusted)
+        environ = _environ(trusted)
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT)
     try:
         program = Program(process, folder)
@@ -133,9 +133,7 @@ def check(folder: Path, config: Config, *, trusted: Path | None = None) -> Ran:
     figures = folder / "figures.json"
     launcher = [sys.executable, "-S", "-E", str(Path(__file__).with_name("launcher.py")), str(figures)]
     command = [*launcher, sys.executable, "-m", "monitor", "check", "--json"]
-    done = subprocess.run(
-        command, cwd=folder, env=_environ(folder, trusted), capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, cwd=folder, env=_environ(trusted), capture_output=True, text=True, check=True)
     ran = json.loads(figures.read_text())
     if ran.pop("exit_status") != 0:
         raise RuntimeError(f"check did not find the database fine:\n{_end_of(done.stdout + done.stderr)}")
@@ -145,7 +143,7 @@ def check(folder: Path, config: Config, *, trusted: Path | None = None) -> Ran:
 def client_alone(folder: Path, url: str, token: str, *, count: int, trusted: Path | None = None) -> float:
     """Seconds of CPU that 1,000 calls of the client take by themselves; so many are made, one after the other."""
     command = [sys.executable, "-m", "bench.client", url, token, str(count)]
-    environ = _environ(folder, trusted)
+    environ = _environ(trusted)
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -163,7 +161,7 @@ def calling(folder: Path, url: str, token: str, *, every: float, raw: bool = Fal
         str(every),
         *(["--raw"] if raw else []),
     ]
-    with subprocess.Popen(command, cwd=folder, env=_environ(folder, None)) as process:
+    with subprocess.Popen(command, cwd=folder, env=_environ(None)) as process:
         try:
             yield process.pid
         finally:
@@ -174,7 +172,7 @@ def import_client(folder: Path) -> float:
     """Seconds that a process takes which reads in the client and ends."""
     command = [sys.executable, "-c", "import upstash_redis"]
     began = time.monotonic()
-    subprocess.run(command, cwd=folder, env=_environ(folder, None), check=True)
+    subprocess.run(command, cwd=folder, env=_environ(None), check=True)
     return time.monotonic() - began
 
 
@@ -190,8 +188,11 @@ def _write_config(folder: Path, config: Config) -> None:
     (folder / "config.yaml").write_text(text)
 
 
-def _environ(folder: Path, trusted: Path | None) -> dict[str, str]:
-    """What an installed program finds: no variables of ours, and bytecode that was compiled once."""
+def _environ(trusted: Path | None) -> dict[str, str]:
+    """What an installed program finds: no variables of ours, and bytecode where Python puts it.
+
+    Elsewhere it would be compiled by whoever starts first, which costs that one 7 MB for good.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environ = kept | {"PYTHONPATH": str(_ROOT), "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode")}
+    environ = kept | {"PYTHONPATH": str(_ROOT)}
     return environ if trusted is None else environ | {"SSL_CERT_FILE": str(trusted)}
