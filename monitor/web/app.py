@@ -236,10 +236,12 @@ class _Site:
         number = request.path_params["number"]
         found = await self._overview.acknowledge(int(number)) if _NUMBER.fullmatch(number) else None
         if found is None:
-            raise IncidentError(HTTPStatus.NOT_FOUND, "No such incident", one_line(number, 20))
+            text = f"wanted an open incident, found {one_line(number, 20)}. Next: begin at /"
+            raise IncidentError(HTTPStatus.NOT_FOUND, "No such incident", text)
         database, is_open = found
         if not is_open:
-            raise IncidentError(HTTPStatus.CONFLICT, "It is over already", f"incident {number}, which is over")
+            text = f"wanted an open incident, found incident {number}, which is over. Next: begin at /"
+            raise IncidentError(HTTPStatus.CONFLICT, "It is over already", text)
         _log.info("incident %s acknowledged on the page", number)
         self._cache.forget()
         return Response(status_code=HTTPStatus.SEE_OTHER, headers={**_NO_STORE, "Location": path_of(database)})
@@ -303,10 +305,10 @@ class _Site:
 
 
 class IncidentError(Exception):
-    """An incident that cannot be acknowledged: the status, a title, and what was found in place of an open one."""
+    """An incident that cannot be acknowledged: the status, a title, and what was wanted, found, and is next."""
 
-    def __init__(self, status: HTTPStatus, title: str, found: str) -> None:
-        super().__init__(f"wanted an open incident, found {found}. Next: begin at /")
+    def __init__(self, status: HTTPStatus, title: str, text: str) -> None:
+        super().__init__(text)
         self.status = status
         self.title = title
 

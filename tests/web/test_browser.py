@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from monitor.lib.language import CODES
 from monitor.store.rollups.model import Grain
 from monitor.web.pages.pages import render_report
 from tests.program import ROOT, until
@@ -81,6 +82,15 @@ def test_every_page_fits_every_screen_and_axe_finds_nothing(site: Site, browser:
         assert_fits_and_shuts_nobody_out(page, site.url + PAGES[name], name)
         expected = ["Failed to load resource: the server responded with a status of 404 (Not Found)"]
         assert page.complaints == (expected if name == "refusal" else [])
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code != "en"])
+def test_the_page_fits_every_screen_in_each_language(browser: Browser, code: str) -> None:
+    """Words are longer there than in English, for which the page was made."""
+    with serving(build(MadeOverview(DATABASES, now=NOW), language_code=code)) as port, browser.page() as page:
+        for name in ("front", "month"):
+            assert_fits_and_shuts_nobody_out(page, f"http://127.0.0.1:{port}{PAGES[name]}", f"{code}-{name}")
+        assert page.complaints == []
 
 
 @pytest.mark.parametrize("state", STATES)
