@@ -1,8 +1,7 @@
 """The least that a check takes: the client alone, or a bare socket.
 
-`python -m bench.client URL TOKEN COUNT` prints the CPU that the client takes per 1,000 calls, one after the
-other: it tells how fast the machine is on which the whole program was measured beside it. With `--every SECONDS`
-it goes on at that pace until it is ended, and `--raw` sends the same bytes over a socket, without any library.
+`python -m bench.client URL TOKEN SECONDS` calls so often until it is ended. With `--raw` the same bytes go over a
+socket, without any library.
 
 A fresh connection for each call, one TLS context for all: what a check takes at the least, whoever makes it.
 """
@@ -18,8 +17,6 @@ from urllib.parse import urlsplit
 import httpx
 from upstash_redis.asyncio import Redis
 
-_WARM_UP = 50
-
 
 class _Client:
     def __init__(self, url: str, token: str) -> None:
@@ -30,15 +27,6 @@ class _Client:
         async with httpx.AsyncClient(verify=self._tls, timeout=None, trust_env=False) as client:
             self._redis._http._client = client
             await self._redis.execute(["PING", "bench"])
-
-
-async def _cost(client: _Client, count: int) -> float:
-    before = 0.0
-    for number in range(-_WARM_UP, count):
-        if number == 0:
-            before = time.process_time()
-        await client.call()
-    return (time.process_time() - before) / count * 1000
 
 
 async def _go_on(client: _Client, every: float) -> None:
@@ -65,16 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.client")
     parser.add_argument("url")
     parser.add_argument("token")
-    parser.add_argument("count", type=int, nargs="?", default=1000)
-    parser.add_argument("--every", type=float)
+    parser.add_argument("every", type=float, metavar="SECONDS")
     parser.add_argument("--raw", action="store_true")
     asked = parser.parse_args()
     if asked.raw:
         _go_on_raw(asked.url, asked.token, asked.every)
-    elif asked.every:
-        asyncio.run(_go_on(_Client(asked.url, asked.token), asked.every))
     else:
-        print(asyncio.run(_cost(_Client(asked.url, asked.token), asked.count)))
+        asyncio.run(_go_on(_Client(asked.url, asked.token), asked.every))
 
 
 if __name__ == "__main__":

@@ -140,16 +140,10 @@ def check(folder: Path, config: Config, *, trusted: Path | None = None) -> Ran:
     return Ran(output=done.stdout, **ran)
 
 
-def client_alone(folder: Path, url: str, token: str, *, count: int, trusted: Path | None = None) -> float:
-    """Seconds of CPU that 1,000 calls of the client take by themselves; so many are made, one after the other."""
-    command = [sys.executable, "-m", "bench.client", url, token, str(count)]
-    environ = _environ(trusted)
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
 @contextmanager
-def calling(folder: Path, url: str, token: str, *, every: float, raw: bool = False) -> Iterator[int]:
+def calling(
+    folder: Path, url: str, token: str, *, every: float, raw: bool = False, trusted: Path | None = None
+) -> Iterator[int]:
     """The client alone, or a bare socket, at that pace until the end of the block: the number of its process."""
     command = [
         sys.executable,
@@ -161,7 +155,7 @@ def calling(folder: Path, url: str, token: str, *, every: float, raw: bool = Fal
         str(every),
         *(["--raw"] if raw else []),
     ]
-    with subprocess.Popen(command, cwd=folder, env=_environ(None)) as process:
+    with subprocess.Popen(command, cwd=folder, env=_environ(trusted)) as process:
         try:
             yield process.pid
         finally:
