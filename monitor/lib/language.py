@@ -68,7 +68,8 @@ class Language:
 
     def say(self, text: str, **values: object) -> str:
         """A text of ours in this language, filled in."""
-        return _filled(self._form(text, values), values)
+        number = {"n": str(values["n"]).translate(self._separators)} if "n" in values else {}
+        return _filled(self._form(text, values), {**values, **number})
 
     def count(self, number: int, one: str, many: str, **values: object) -> str:
         """`one` where `number`, which is `n` in both, is 1 in English, else `many`."""

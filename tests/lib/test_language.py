@@ -58,6 +58,8 @@ def test_durations_dates_and_large_numbers_are_written_as_one_writes_them() -> N
     assert RUSSIAN.duration(timedelta(minutes=12, seconds=4)) == "12 мин 4 с"
     assert RUSSIAN.duration(timedelta(days=3, hours=2)) == "3 д 2 ч"
     assert RUSSIAN.sentence("2026-11-23 14:02:09 UTC") == "23.11.2026 14:02:09 UTC"
+    assert RUSSIAN.count(1200, ", {n} check failed", ", {n} checks failed") == ", 1200 проверок не прошли"
+    assert RUSSIAN.say(", {n} checks failed", n="1,200") == ", 1\u00a0200 проверок не прошли"
     told = "96,000 of 100,000 commands used, 96%; at this pace it is used up on 2026-11-25"
     assert RUSSIAN.sentence(told) == (
         "израсходовано 96\u00a0000 из 100\u00a0000 команд, 96%; такими темпами кончится 25.11.2026"
