@@ -151,7 +151,6 @@ def calling(
         "bench.client",
         url,
         token,
-        "--every",
         str(every),
         *(["--raw"] if raw else []),
     ]
