@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -130,3 +133,30 @@ def telegram(inbox: MessagingStandIn, *, topic: int | None = None, origin: Origi
 
 def both(inbox: MessagingStandIn) -> tuple[Channel, Channel]:
     return slack(inbox), telegram(inbox)
+
+
+APPRISE_URL = "discord://1234567890123456789/AppriseTokenOfTests-0123456789"
+
+
+class AppriseLibrary:
+    """Takes messages, and answers as it is told to. Apprise is an extra; this has its interface."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.answer: Callable[[], bool | None] = lambda: True
+
+    def add(self, url: str) -> bool:
+        return url.startswith("discord://")
+
+    def notify(self, **message: Any) -> bool | None:
+        self.sent.append(message)
+        return self.answer()
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> AppriseLibrary:
+    library, module = AppriseLibrary(), ModuleType("apprise")
+    names = SimpleNamespace(FAILURE="failure", WARNING="warning", SUCCESS="success", TEXT="text")
+    vars(module).update(Apprise=lambda: library, NotifyType=names, NotifyFormat=names)
+    monkeypatch.setitem(sys.modules, "apprise", module)
+    return library

@@ -1,16 +1,10 @@
-"""Apprise: what its coarse answer means, that it is asked only where it is set, and that its URL is a secret.
-
-The library is an extra; a stand-in with its interface takes its place.
-"""
+"""Apprise: what its coarse answer means, that it is asked only where it is set, and that its URL is a secret."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
 from datetime import timedelta
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -21,41 +15,17 @@ from monitor.config.channel_values import WrongValueError, apprise_url
 from monitor.config.settings import Settings
 from monitor.engine.wiring import connectivity_hosts
 from monitor.lib.text import Scrubber
-from tests.alerts.conftest import CLOSED, LONG, OPENED, SLOW
+from tests.alerts.conftest import APPRISE_URL as URL
+from tests.alerts.conftest import CLOSED, LONG, OPENED, SLOW, AppriseLibrary
 
 RETRY, PERMANENT = DeliveryStatus.RETRY, DeliveryStatus.PERMANENT
-URL = "discord://1234567890123456789/AppriseTokenOfTests-0123456789"
-
-
-class Library:
-    """Takes messages, and answers as it is told to."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.answer: Callable[[], bool | None] = lambda: True
-
-    def add(self, url: str) -> bool:
-        return url.startswith("discord://")
-
-    def notify(self, **message: Any) -> bool | None:
-        self.sent.append(message)
-        return self.answer()
-
-
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> Library:
-    library, module = Library(), ModuleType("apprise")
-    names = SimpleNamespace(FAILURE="failure", WARNING="warning", SUCCESS="success", TEXT="text")
-    vars(module).update(Apprise=lambda: library, NotifyType=names, NotifyFormat=names)
-    monkeypatch.setitem(sys.modules, "apprise", module)
-    return library
 
 
 def channel(url: str = URL) -> AppriseChannel:
     return AppriseChannel(name="apprise", url=url)
 
 
-def test_what_apprise_sent_is_sent_and_never_confirmed(library: Library) -> None:
+def test_what_apprise_sent_is_sent_and_never_confirmed(library: AppriseLibrary) -> None:
     """As plain text, the first line as its title."""
     result = channel().send(OPENED, timeout=LONG)
     assert (result.status, result.detail) == (
@@ -68,13 +38,13 @@ def test_what_apprise_sent_is_sent_and_never_confirmed(library: Library) -> None
 
 
 @pytest.mark.parametrize(("notification", "kind"), [(OPENED, "failure"), (SLOW, "warning"), (CLOSED, "success")])
-def test_a_message_has_apprises_kind_of_it(library: Library, notification: Notification, kind: str) -> None:
+def test_a_message_has_apprises_kind_of_it(library: AppriseLibrary, notification: Notification, kind: str) -> None:
     """Services show it in a colour of its own."""
     channel().send(notification, timeout=LONG)
     assert library.sent[0]["notify_type"] == kind
 
 
-def test_a_failure_is_tried_again_and_some_in_a_row_are_a_refusal(library: Library) -> None:
+def test_a_failure_is_tried_again_and_some_in_a_row_are_a_refusal(library: AppriseLibrary) -> None:
     """Nobody knows why it failed; a success begins the count anew."""
     one = channel()
     library.answer = lambda: False
@@ -86,7 +56,7 @@ def test_a_failure_is_tried_again_and_some_in_a_row_are_a_refusal(library: Libra
     assert found == [RETRY] * 8 + [PERMANENT]
 
 
-def test_what_apprise_raises_is_not_read_out(library: Library) -> None:
+def test_what_apprise_raises_is_not_read_out(library: AppriseLibrary) -> None:
     """It may hold the URL."""
 
     def fail() -> bool:
@@ -97,7 +67,7 @@ def test_what_apprise_raises_is_not_read_out(library: Library) -> None:
     assert (result.status, result.detail) == (RETRY, "Apprise failed inside (ValueError)")
 
 
-def test_a_service_that_hangs_holds_nothing_up(library: Library) -> None:
+def test_a_service_that_hangs_holds_nothing_up(library: AppriseLibrary) -> None:
     """Apprise has no deadline of its own for a whole message."""
     released = threading.Event()
     library.answer = lambda: released.wait(30)
@@ -115,7 +85,7 @@ def test_without_the_extra_it_is_told_what_is_missing(monkeypatch: pytest.Monkey
         assert "pip install 'upstash-monitor[apprise]'" in result.detail
 
 
-def test_a_url_that_apprise_does_not_know_is_found_without_a_message(library: Library) -> None:
+def test_a_url_that_apprise_does_not_know_is_found_without_a_message(library: AppriseLibrary) -> None:
     """One that it knows may be right."""
     assert channel().probe(LONG) is None
     result = channel("dscord://x/y").probe(LONG)

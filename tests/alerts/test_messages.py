@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
+from monitor.alerts.apprise import AppriseChannel
 from monitor.alerts.channel import Channel, LogChannel
 from monitor.alerts.holds import told_together
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
@@ -28,6 +29,7 @@ from monitor.lib.language import CODES, ENGLISH, language
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.server import LoopbackServer
 from tests.alerts.conftest import (
+    APPRISE_URL,
     CHANGED,
     CLOSED,
     DIAGNOSED,
@@ -45,6 +47,7 @@ from tests.alerts.conftest import (
     TEST,
     UNWATCHED,
     WARNING,
+    AppriseLibrary,
     slack,
     telegram,
 )
@@ -87,7 +90,13 @@ def as_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, indent=2)
 
 
-def shown(inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], origin: Origin) -> str:
+def shown(
+    inbox: MessagingStandIn,
+    library: AppriseLibrary,
+    notification: Notification,
+    notes: tuple[str, ...],
+    origin: Origin,
+) -> str:
     """What each channel posts, and how that reads; in another language, of those that write in it."""
     written: list[str] = []
     with LoopbackServer(Response(status_code=204)) as receiver:
@@ -103,8 +112,12 @@ def shown(inbox: MessagingStandIn, notification: Notification, notes: tuple[str,
         for channel in channels:
             result = channel.send(notification, notes=notes, reply_to=reply_to, timeout=LONG)
             assert result.status is DeliveryStatus.CONFIRMED
+    apprise = AppriseChannel(name="apprise", url=APPRISE_URL, origin=origin)
+    apprise.send(notification, notes=notes, reply_to=reply_to, timeout=LONG)
+    [sent] = library.sent
     parts = {
         **{f"{one.service}, as it is read": one.text for one in inbox.messages},
+        "apprise": f"{sent['notify_type']}: {sent['title']}\n\n{sent['body']}",
         **({"log": written[0]} if written else {}),
         **{f"{one.service}, as it is posted": as_json(one.payload) for one in inbox.messages},
         **({"webhook": as_json(json.loads(receiver.requests[0].body))} if receiver.requests else {}),
@@ -118,10 +131,12 @@ def file_of(kind: str) -> str:
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_message_is_as_it_stands_in_its_file(inbox: MessagingStandIn, kind: str, code: str) -> None:
+def test_a_message_is_as_it_stands_in_its_file(
+    inbox: MessagingStandIn, library: AppriseLibrary, kind: str, code: str
+) -> None:
     """To the letter, in each channel and language; taken at the first try."""
     notification, notes, origin = KINDS[kind]
-    text = shown(inbox, notification, notes, replace(origin, language=language(code)))
+    text = shown(inbox, library, notification, notes, replace(origin, language=language(code)))
     file = (GOLDEN if code == "en" else GOLDEN / code) / file_of(kind)
     if os.environ.get("UPSTASH_MONITOR_GOLDEN") == "write":
         file.write_text(text, encoding="utf-8")
