@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
@@ -369,7 +370,8 @@ def test_a_handshake_that_hangs_ends_at_the_deadline(certificates: Certificates)
         result = encrypted(listener.port, certificates.trust, timeout=SHORT)
         assert monotonic() - begun < 10
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.TLS_TIMEOUT)
-    assert result.detail == "not ended within 0.3 s"
+    # What it took; a busy machine notices the deadline late.
+    assert re.fullmatch(r"not ended within \d+(\.\d+)? s", result.detail)
 
 
 def read_and_close(connection: socket.socket) -> None:
@@ -445,7 +447,5 @@ def test_an_address_that_went_away_in_between_fails(certificates: Certificates) 
     assert (result.state, result.outcome) == (LayerState.FAILED, Outcome.CONNECTION_REFUSED)
     with port_that_drops() as port:
         result = encrypted(port, certificates.trust, timeout=SHORT)
-    assert (result.outcome, result.detail) == (
-        Outcome.CONNECTION_TIMEOUT,
-        "the host did not answer within 0.3 s",
-    )
+    assert result.outcome is Outcome.CONNECTION_TIMEOUT
+    assert re.fullmatch(r"the host did not answer within \d+(\.\d+)? s", result.detail)
