@@ -36,7 +36,7 @@ test-versions: $(VENV)/dev
 	for versions in lowest-direct highest; do \
 	  $(PYTHON) -m venv --clear $(VENV)/$$versions && \
 	  $(BIN)/uv pip install --quiet --no-config --python $(VENV)/$$versions/bin/python --resolution $$versions --editable . && \
-	  $(BIN)/uv pip install --quiet --no-config --python $(VENV)/$$versions/bin/python pytest hypothesis trustme && \
+	  $(BIN)/uv pip install --quiet --no-config --python $(VENV)/$$versions/bin/python pytest hypothesis trustme redis jsonschema && \
 	  $(VENV)/$$versions/bin/python -m pytest -W default tests/test_private_places.py tests/checks tests/lib tests/config \
 	    tests/sandbox tests/alerts tests/web/test_answers.py tests/cli/test_check.py || exit 1; \
 	done
