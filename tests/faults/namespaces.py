@@ -61,7 +61,7 @@ def run(*words: str) -> None:
 
 
 def complete_checksums(name: str) -> None:
-    """Else a veth leaves them to a card that is not there, and what the wire hands on would be refused."""
+    """Have the kernel compute them: veth leaves that to hardware, and without them the far end drops packets."""
     off = ctypes.create_string_buffer(struct.pack("II", _SET_TX_CHECKSUM, 0))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCETHTOOL, struct.pack("16sP16x", name.encode(), ctypes.addressof(off)))
