@@ -293,9 +293,8 @@ def test_a_refresh_keeps_what_is_open_and_where_the_reader_is(browser: Browser) 
             assert page.run("document.getElementById('stale-note').innerText") == ""
             overview.databases = {"main": overview.databases["main"]}
             until(lambda: "/icon-up." in page.run(f"tick(), {icon}"), "the icon of another state")
-        page.run("tick()")
         readout = "document.getElementById('stale-note').innerText"
-        until(lambda: "cannot be reached" in page.run(readout), "word that the monitor is gone")
+        until(lambda: "cannot be reached" in page.run(f"tick(), {readout}"), "word that the monitor is gone")
         assert page.run(icon).startswith("/assets/icon-unknown.")
         assert page.run("document.querySelectorAll('article.card').length") == 1
 

@@ -99,8 +99,12 @@
   const staleNote = document.getElementById("stale-note");
   const every = Number(main.dataset.refresh || 0) * 1000;
   let refreshedAt = Date.now();
+  let refreshing = false;
 
   async function refresh() {
+    // One at a time: of two on their way, the older answer may come last and be shown as the newest.
+    if (refreshing) return;
+    refreshing = true;
     try {
       const answer = await fetch(location.href, {
         headers: { Accept: "text/html" }, signal: AbortSignal.timeout(TIMEOUT_MS),
@@ -113,6 +117,8 @@
       const since = new Date(refreshedAt).toISOString().slice(11, 19);
       icon.href = icon.dataset.unknown;
       staleNote.textContent = `${staleNote.dataset.words} ${since} UTC`;
+    } finally {
+      refreshing = false;
     }
   }
 
