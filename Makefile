@@ -91,7 +91,11 @@ release: $(VENV)/release-tools
 
 # What is known to be vulnerable among the pinned; asks a public database, and fails where that cannot be reached.
 audit: $(VENV)/release-tools
-	$(VENV)/release-tools/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt
+	@found=$$($(VENV)/release-tools/bin/pip-audit --strict --require-hashes --disable-pip \
+	  --requirement requirements.txt 2>&1); status=$$?; echo "$$found"; \
+	case $$found in *"nown vulnerabilit"*) ;; *) echo "wanted the database of known vulnerabilities, found no answer of it," \
+	  "so nothing is known of the pinned versions. Next: make audit where the public package index can be reached" >&2;; \
+	esac; exit $$status
 
 $(VENV)/release-tools: | $(VENV)/bin/python
 	$(PYTHON) -m venv $@

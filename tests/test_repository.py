@@ -6,6 +6,7 @@ None of the workflows can run here; they are held against the schemas that check
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from importlib.util import find_spec
@@ -73,6 +74,33 @@ def test_the_pythons_that_are_named_are_the_pythons_that_are_tested() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == named
     assert project["requires-python"] == f">={named[0]}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "is_answer"),
+    [
+        ("No known vulnerabilities found", 0, True),
+        ("Found 2 known vulnerabilities in 1 package", 1, True),
+        (
+            "ERROR:pip_audit._cli:six: Dependency not found on PyPI and could not be audited: six (1.17.0)",
+            1,
+            False,
+        ),
+        ("requests.exceptions.ConnectionError: Max retries exceeded", 1, False),
+    ],
+)
+def test_an_audit_that_could_not_ask_says_so(tmp_path: Path, answer: str, status: int, is_answer: bool) -> None:
+    """What pip-audit found is shown and fails; where it had no database to ask, wanted, found and next follow."""
+    if shutil.which("make") is None:
+        pytest.skip("wanted make, found none. Next: apt-get install make")
+    for name, does in (("bin/python", ""), ("release-tools/bin/pip-audit", f"echo '{answer}' >&2; exit {status}")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    command = ["make", "audit", f"VENV={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0, done.stdout) == (status != 0, answer + "\n")
+    assert ("wanted the database" in done.stderr and "Next: make audit where" in done.stderr) is not is_answer
 
 
 def test_every_file_of_the_project_is_clean() -> None:

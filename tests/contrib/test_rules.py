@@ -129,7 +129,9 @@ def test_alertmanager_takes_its_configuration() -> None:
 
 def test_the_share_of_good_checks_leaves_out_what_is_unknown(tmp_path: Path) -> None:
     """docs/metrics.md: of four checks one fails and one is slow, one more was offline: three were usable."""
-    found = re.search(r"```\n(1 - sum by.*?)```", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.DOTALL)
+    found = re.search(
+        r"```promql\n(1 - sum by.*?)```", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.DOTALL
+    )
     assert found is not None
     checks = {"ok": 2, "slow": 1, "dns_failed": 1, "token_rejected": 0, "offline": 1}
     series: list[dict[str, Any]] = [

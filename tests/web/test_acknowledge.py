@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -69,6 +72,21 @@ def test_it_is_acknowledged_once_and_shown_at_once(locked: Site) -> None:
         page = locked.ask(path, Authorization=LOGIN).text
         assert "Somebody knows of it: no more reminders." in page
         assert ACK not in page
+
+
+def test_the_command_of_the_page_acknowledges(locked: Site) -> None:
+    """As docs/page.md has it, by curl itself: 303, as it says there."""
+    if shutil.which("curl") is None:
+        pytest.skip("wanted curl, found none. Next: apt-get install curl")
+    written = (ROOT / "docs" / "page.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"^curl -u :PASSWORD (-X POST) https://monitor\.example/incidents/12/ack +# (303)", written, re.M
+    )
+    assert found is not None
+    status = ("--silent", "--noproxy", "*", "--write-out", "%{http_code}")
+    command = ["curl", *status, "-u", f":{PASSWORD}", *found[1].split(), f"http://127.0.0.1:{locked.port}{ACK}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == found[2]
+    assert is_known(locked)
 
 
 FORGED = (
