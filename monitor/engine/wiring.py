@@ -272,12 +272,13 @@ def open_store(
     clock: Callable[[], datetime] = now_utc,
     notify_unwritable: bool = True,
     recheck_within: timedelta = timedelta(minutes=1),
+    log: Callable[[str, str], None] = log_line,
 ) -> Store:
     """The store alone, for commands that check nothing; raises `RefusedFileError`."""
     return Store(
         Path(settings.history.path),
         channels=[channel.name for channel in channels_of(settings)],
-        log=log_line,
+        log=log,
         clock=clock,
         notify_unwritable=notify_unwritable,
         recheck_within=recheck_within,

@@ -107,6 +107,11 @@ class Store:
         """True while the file cannot be written; after `close`, that it never could."""
         return self._file.is_in_memory
 
+    @property
+    def reason_for_memory(self) -> str:
+        """Why the file cannot be written, in words; empty while it can."""
+        return self._file.reason_for_memory
+
     def record(
         self, check: Check, judge: Judge, *, interval: timedelta, hold: timedelta | None = None
     ) -> Recorded:

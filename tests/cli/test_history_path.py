@@ -103,9 +103,13 @@ def test_who_may_only_read_the_file_sees_its_incidents_and_its_report(
     assert (silenced.status, silenced.stderr) == (0, "")
     assert silenced.stdout in listed.stdout
     assert silenced.stdout.startswith("silence 1")
-    refused = program.end("incidents", "ack", "1")
-    assert refused.status == 3
-    assert "found that it cannot be written" in refused.stderr
+    for words in (("incidents", "ack", "1"), ("silence", "main", "--for", "2h")):
+        refused = program.end(*words)
+        assert (refused.status, refused.stdout) == (3, "")
+        assert refused.stderr == (
+            f"wanted to write it into {folder}/history.db, found: its folder cannot be written by this user. "
+            "Next: mend that, then try again\n"
+        )
     assert sorted(one.name for one in folder.iterdir()) == ["history.db", "history.db-reserve"]
     folder.chmod(0o700)
 

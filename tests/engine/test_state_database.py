@@ -59,6 +59,9 @@ class Cron:
         disk.mkdir()
         config = disk / "config.yaml"
         config.write_text(json.dumps({**self.settings, "history": {"path": str(disk / "history.db")}}))
+        return await self.run_by(config, seconds=seconds)
+
+    async def run_by(self, config: Path, *, seconds: float = 20) -> Found:
         deadline = Deadline(timedelta(seconds=seconds))
         found = await run_check(
             read(config, {}).settings,
@@ -264,3 +267,33 @@ def test_an_incident_is_listed_shown_and_acknowledged_without_a_disk(
     refused = typed("ack", "1")
     assert (refused.exit_code, "state: wanted what the runs of `check` remember" in refused.stderr) == (3, True)
     assert [each.name for each in here.iterdir()] == ["config.yaml"]
+
+
+def test_beside_a_run_incidents_goes_by_the_history_file(
+    cron: Cron, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` leaves state alone, so its incidents are in the file; one that was left long ago does not count."""
+    here = tmp_path / "sidecar"
+    here.mkdir()
+    config = here / "config.yaml"
+    written = {**cron.settings, "history": {"path": str(here / "history.db")}}
+
+    def check_here() -> None:
+        config.write_text(json.dumps({**written, "state": None}))
+        asyncio.run(cron.run_by(config))
+        config.write_text(json.dumps(written))
+
+    monkeypatch.setattr(incidents, "load_settings", lambda _context: read(config, {}).settings)
+    monkeypatch.setattr(incidents, "now_utc", cron.clock)
+    check_here()
+    asyncio.run(cron.run())
+    listed = CliRunner().invoke(program, ["incidents"])
+    assert listed.stdout == "no open incidents\n"
+    assert "state: what follows is remembered there; the last check in" in listed.stderr
+    cron.upstash.token = NEW_TOKEN
+    check_here()
+    for words in (["incidents"], ["incidents", "ack", "1"], ["incidents"]):
+        listed = CliRunner().invoke(program, words)
+        assert (listed.exit_code, listed.stderr) == (0, "")
+    assert "main: token rejected" in listed.stdout
+    assert listed.stdout.endswith(", acknowledged\n")

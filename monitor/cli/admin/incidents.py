@@ -17,7 +17,7 @@ from monitor.checks.rest import RestProbeFactory
 from monitor.cli.options import CommandGroup, config_option, fail, load_settings, print_error
 from monitor.config.settings import Settings
 from monitor.engine.state_database import StateDatabase, StateUnreadableError
-from monitor.engine.wiring import open_store
+from monitor.engine.wiring import log_line, open_store
 from monitor.incidents.state import Incident
 from monitor.lib.text import Scrubber, one_line
 from monitor.lib.times import format_duration, format_time, now_utc
@@ -28,7 +28,9 @@ from monitor.report.values import VERSION, incident_record_values, incident_valu
 from monitor.store.errors import MissingFileError, RefusedFileError, UnreadableFileError
 from monitor.store.file.document import StateDocument
 from monitor.store.file.open import is_file
+from monitor.store.read_only import open_read_only
 from monitor.store.store import Store
+from monitor.store.tables.times import latest_check
 
 NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LINE_LIMIT = 200
@@ -123,11 +125,6 @@ def acknowledge(context: click.Context, number: str) -> None:
             fail(f"wanted the number of an open incident, found {what}. Next: {open_ones}")
         others = store.told_with(int(number))
         store.acknowledge_incident(int(number), now_utc())
-        if store.is_in_memory:
-            fail(
-                "wanted to write it into the history file, found that it cannot be written. "
-                "Next: make it writable or free its disk, then acknowledge again"
-            )
         if settings is not configured:
             save_state(configured, store.state_document())
     if others:
@@ -150,12 +147,13 @@ def _over(name: str, incident: Incident) -> str:
 
 @contextmanager
 def remembered(settings: Settings) -> Iterator[Settings]:
-    """The settings; where `state` remembers something, with a copy of it in place of the history file.
+    """The settings; where `state` remembers something later, with a copy of it in place of the history file.
 
-    A cron service without a disk has nothing else. Ends the program with status 3 where it cannot be read.
+    A cron service without a disk has nothing else; beside a `run`, which leaves state alone, the file is later.
+    Ends the program with status 3 where state cannot be read and there is no file.
     """
     document = None if settings.state is None else _load_state(settings)
-    if document is None:
+    if document is None or _is_later_in_file(settings, document):
         yield settings
         return
     with TemporaryDirectory() as folder:
@@ -164,6 +162,28 @@ def remembered(settings: Settings) -> Iterator[Settings]:
         with closing(open_store(copy)) as store:
             store.take_up(document)
         yield copy
+
+
+def _is_later_in_file(settings: Settings, document: StateDocument) -> bool:
+    """True where the file has later checks, or others that are not three intervals older: of a `run` beside it.
+
+    A `check` that has a disk as well leaves the same in both, and takes from state what is changed there.
+    """
+    there = document.checked_at
+    try:
+        with open_read_only(Path(settings.history.path)) as file:
+            here = file.read(latest_check)
+    except RefusedFileError:
+        return False
+    if here is None or there is None or here == there:
+        return False
+    is_later = there - here < 3 * max(database.interval for database in settings.databases)
+    if not is_later:
+        since = format_time(here)
+        print_error(
+            f"state: what follows is remembered there; the last check in {settings.history.path} is of {since}"
+        )
+    return is_later
 
 
 def _load_state(settings: Settings) -> StateDocument | None:
@@ -191,13 +211,17 @@ def _state_database(settings: Settings) -> StateDatabase:
 
 @contextmanager
 def store_to_write(settings: Settings) -> Iterator[Store | None]:
-    """The history of the settings, to be written; `None` where there is none yet."""
+    """The history of the settings, to be written; `None` where there is none yet.
+
+    Ends the program with status 3 where what was done could not be written.
+    """
     path = Path(settings.history.path)
+    lines: list[tuple[str, str]] = []
     try:
         has_file = is_file(path)
         if has_file:
             path.open("rb").close()
-            store = open_store(settings)
+            store = open_store(settings, log=lambda level, text: lines.append((level, text)))
     except OSError as error:
         fail(str(UnreadableFileError(path, error)))
     except RefusedFileError as error:
@@ -205,5 +229,12 @@ def store_to_write(settings: Settings) -> Iterator[Store | None]:
     if not has_file:
         yield None
         return
-    with closing(store):
-        yield store
+    try:
+        with closing(store):
+            yield store
+    finally:
+        # What would be logged of a file that cannot be written is about a monitor that goes on.
+        for line in () if store.is_in_memory else lines:
+            log_line(*line)
+    if store.is_in_memory:
+        fail(f"wanted to write it into {path}, found: {store.reason_for_memory}. Next: mend that, then try again")

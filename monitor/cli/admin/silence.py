@@ -122,11 +122,6 @@ def _with_store(settings: Settings, work: Callable[[Store], T]) -> T | None:
         if store is None:
             return None
         found = work(store)
-        if store.is_in_memory:
-            fail(
-                "wanted to write it into the history file, found that it cannot be written. "
-                "Next: make it writable or free its disk, then try again"
-            )
         if there is not settings:
             save_state(settings, store.state_document())
         return found

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.lib.times import to_ms
+from monitor.lib.times import from_ms, to_ms
 from monitor.store.file.open import open_memory
 from monitor.store.file.salvage import NUMBERED_TABLES, STATE_TABLES, replay, tidy
 from monitor.store.file.schema import MIGRATIONS
@@ -95,6 +95,16 @@ class StateDocument:
         except (ValueError, TypeError, LookupError, AttributeError, zlib.error, RecursionError) as error:
             raise UnusableDocumentError("something that is no document of this program") from error
         return cls(tables)
+
+    @property
+    def checked_at(self) -> datetime | None:
+        """When the latest check was that it knows of."""
+        table = self._tables.get("incident_state", {"columns": [], "rows": []})
+        rows = (dict(zip(table["columns"], row, strict=False)) for row in table["rows"])
+        times = [row["checked_ms"] for row in rows if isinstance(row.get("checked_ms"), int)]
+        with suppress(ValueError, OverflowError):  # no time, as the rest of what cannot be read
+            return from_ms(max(times))
+        return None
 
     def text(self) -> str:
         """The document as text."""

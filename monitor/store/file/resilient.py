@@ -62,6 +62,7 @@ class _Outage:
     """Why the file is not used, when it was last tried, and what to notify of (`unsent`) if that does not pass."""
 
     damage: Damage
+    reason: str
     tried_at: datetime
     unsent: FileTrouble | None
 
@@ -96,6 +97,11 @@ class ResilientFile:
     @property
     def is_in_memory(self) -> bool:
         return self._outage is not None
+
+    @property
+    def reason_for_memory(self) -> str:
+        """Why the file cannot be written, in words; empty while it can."""
+        return self._outage.reason if self._outage is not None else ""
 
     def do(self, work: Callable[[sqlite3.Connection], T], *, only_read: bool = False) -> T:
         """Run `work` in one transaction, with one repair and a second try when the file turns out to be unusable.
@@ -260,6 +266,7 @@ class ResilientFile:
         self._log("ERROR", f"{text}. Next: {remedy} at {place}, or set history.path to another file")
         self._outage = _Outage(
             damage=damage,
+            reason=describe(error),
             tried_at=self._clock(),
             unsent=FileTrouble(text=text, next_step=next_step, lasts=True),
         )

@@ -51,6 +51,12 @@ def latest_time(connection: sqlite3.Connection) -> datetime | None:
     return None if at_ms is None else from_ms(at_ms)
 
 
+def latest_check(connection: sqlite3.Connection) -> datetime | None:
+    """When the last check of any database was."""
+    (at_ms,) = connection.execute("SELECT max(checked_ms) FROM incident_state").fetchone()
+    return None if at_ms is None else from_ms(at_ms)
+
+
 def _move_states(connection: sqlite3.Connection, by: timedelta) -> None:
     for database, text in connection.execute("SELECT database_id, state FROM incident_state").fetchall():
         state = state_to_json(moved(state_from_json(json.loads(text)), by))
