@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from monitor.checks.budget import budget
+from monitor.checks.budget import USUAL_SCHEDULE, budget
 from monitor.checks.observation import Check, with_certificate
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
@@ -77,9 +77,17 @@ class Archive:
     `UnknownDatabaseError`. A file that cannot be read raises the errors of its `read`.
     """
 
-    def __init__(self, settings: Settings, *, file: Store | ReadOnlyFile, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        file: Store | ReadOnlyFile,
+        clock: Clock,
+        least_interval: timedelta = timedelta(0),
+    ) -> None:
         self._settings = settings
         self._watched = {database.name: database for database in settings.databases}
+        self._intervals = {name: max(one.interval, least_interval) for name, one in self._watched.items()}
         self._channels = tuple(channel.name for channel in settings.channels) or (_THE_LOG,)
         self._read = file.read
         self._clock = clock
@@ -108,7 +116,6 @@ class Archive:
         Where single checks were deleted, a span that begins or ends within an hour is widened to the whole hour.
         With `compare` the time of the same length before it is summed up as well.
         """
-        watched = self._watched.get(database)
         return self._read(
             lambda connection: history_of(
                 connection,
@@ -117,7 +124,7 @@ class Archive:
                 start=start,
                 end=end,
                 grain=grain,
-                interval=watched.interval if watched else None,
+                interval=self._intervals.get(database),
                 compare=compare,
             )
         )
@@ -153,9 +160,10 @@ class Archive:
 
     def incident(self, number: int) -> IncidentRecord | None:
         """All that is known of one incident; `None` for a number that was not given."""
-        intervals = {name: database.interval for name, database in self._watched.items()}
         now = self._clock()
-        return self._read(lambda connection: incident_record(connection, number, intervals=intervals, now=now))
+        return self._read(
+            lambda connection: incident_record(connection, number, intervals=self._intervals, now=now)
+        )
 
     def replay(self, database: str, *, start: datetime) -> Replay:
         """What the settings make of a database's checks from `start` until now, beside what was told.
@@ -319,7 +327,8 @@ def open_archive(settings: Settings, *, clock: Clock) -> Iterator[Archive]:
     methods of the archive.
     """
     with open_read_only(Path(settings.history.path)) as file:
-        yield Archive(settings, file=file, clock=clock)
+        # Rounds of `check` may have written it: while the next one is not due there is no gap.
+        yield Archive(settings, file=file, clock=clock, least_interval=USUAL_SCHEDULE)
 
 
 def _schedule(database: DatabaseSettings, settings: Settings) -> Schedule:

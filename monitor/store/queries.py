@@ -89,6 +89,7 @@ def status_of(
         incident=open_incident(connection, database),
         schedule=schedule,
         days=(*past, *reader.slices()),
+        gaps=_noted_gaps(connection, database, recent[-1].at, now) if recent else (),
         since=from_ms_or_none(first_check_ms(connection, database)),
         certificate_ends_at=state.certificate_ends_at,
     )
@@ -156,14 +157,16 @@ def _gaps(
     connection: sqlite3.Connection, database: int, span: Slice, interval: timedelta | None
 ) -> tuple[Gap, ...]:
     """The gaps that touch a span, cut to it, the oldest first."""
-    noted: Sequence[tuple[int, int]] = read_gaps(
-        connection, database, start_ms=to_ms(span.start), end_ms=to_ms(span.end)
-    )
-    gaps = [Gap(start=max(span.start, from_ms(begun)), end=min(span.end, from_ms(over))) for begun, over in noted]
+    gaps = _noted_gaps(connection, database, span.start, span.end)
     latest = _latest(connection, database)
     if latest is not None and interval is not None and is_too_long(span.end - latest.at, interval):
-        gaps.append(Gap(start=max(span.start, latest.at), end=span.end))
-    return tuple(gaps)
+        return (*gaps, Gap(start=max(span.start, latest.at), end=span.end))
+    return gaps
+
+
+def _noted_gaps(connection: sqlite3.Connection, database: int, start: datetime, end: datetime) -> tuple[Gap, ...]:
+    noted = read_gaps(connection, database, start_ms=to_ms(start), end_ms=to_ms(end))
+    return tuple(Gap(start=max(start, from_ms(begun)), end=min(end, from_ms(over))) for begun, over in noted)
 
 
 def _latest(connection: sqlite3.Connection, database: int) -> Check | None:

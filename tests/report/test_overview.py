@@ -227,6 +227,29 @@ def test_a_pause_that_goes_on_is_a_gap_too(monitored: Monitored) -> None:
         assert found.gaps == gaps
 
 
+def test_while_the_next_round_of_check_is_not_due_nobody_is_missed(monitored: Monitored) -> None:
+    """Whoever reads the file of rounds every five minutes is told of a gap after three of them."""
+    monitored.checks(TIMEOUT, TIMEOUT, TIMEOUT, every=5 * MINUTE)
+    last = START + 10 * MINUTE
+    for pause, gaps in ((15 * MINUTE, ()), (HOUR, (Gap(start=last, end=last + HOUR),))):
+        monitored.now = last + pause
+        with open_archive(monitored.settings, clock=monitored.clock) as archive:
+            found = archive.history("main", start=START, end=monitored.now, grain=Grain.DAY)
+            record = archive.incident(1)
+        assert record is not None
+        assert found.gaps == gaps == record.gaps
+
+
+def test_the_gaps_between_the_latest_checks_are_known(monitored: Monitored) -> None:
+    """As they were noted: rounds of `check` were no gap, whatever the interval is now."""
+    monitored.checks(OK, OK, every=5 * MINUTE)
+    assert asyncio.run(monitored.overview.statuses())[0].gaps == ()
+    monitored.now += HOUR
+    monitored.checks(OK)
+    [gap] = asyncio.run(monitored.overview.statuses())[0].gaps
+    assert (gap.start, gap.end - gap.start) == (START + 5 * MINUTE, 5 * MINUTE + HOUR)
+
+
 def test_single_checks_come_by_the_page_and_newest_first(monitored: Monitored) -> None:
     """Each page ends where the next begins; nothing twice, nothing missing."""
     monitored.checks(*[OK] * 10, TIMEOUT, *[OK] * 10)

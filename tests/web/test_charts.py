@@ -114,7 +114,7 @@ def test_the_last_checks_are_bars_as_high_as_they_took_long() -> None:
         )
         for number, (outcome, latency_ms) in enumerate(zip(outcomes, latencies_ms, strict=True))
     ]
-    drawing = check_bars(checks[::-1], interval=timedelta(minutes=1), name="main")
+    drawing = check_bars(checks[::-1], gaps=[Gap(start=checks[1].at, end=checks[2].at)], name="main")
     assert {kind: paths(drawing, kind) for kind in ("up", "slow", "down", "unknown")} == {
         "up": ["M0 75h6v25h-6zM8 50h6v50h-6z"],
         "slow": ["M24 0h6v100h-6z"],
@@ -131,8 +131,8 @@ def test_the_last_checks_are_bars_as_high_as_they_took_long() -> None:
         "2026-11-01 00:01:00 UTC · nobody checked for 10 min",
     ]
     assert labels[6:] == [""] * 34
-    assert len(paths(check_bars(checks[:1] * 60, interval=DAY, name="main"), "up")[0].split("M")) == 41
-    assert "No check yet." in check_bars([], interval=DAY, name="main")
+    assert len(paths(check_bars(checks[:1] * 60, gaps=(), name="main"), "up")[0].split("M")) == 41
+    assert "No check yet." in check_bars([], gaps=(), name="main")
 
 
 def test_the_band_is_broken_where_there_was_no_check() -> None:

@@ -132,7 +132,7 @@ class DatabaseStatus:
     `verdict` is what is to be shown of its latest check, `None` until somebody has decided it.
     `days` are the slices of those days, the oldest first, today's last. `since` is when its first check was, to
     the hour where that was deleted. `certificate_ends_at` is what the latest TLS connection showed, `None` before
-    one and for `http://`.
+    one and for `http://`. `gaps` are those that end within the latest checks.
     """
 
     database: str
@@ -140,6 +140,7 @@ class DatabaseStatus:
     incident: Incident | None
     schedule: Schedule
     days: tuple[Slice, ...]
+    gaps: tuple[Gap, ...] = ()
     since: datetime | None = None
     verdict: Verdict | None = None
     certificate_ends_at: datetime | None = None

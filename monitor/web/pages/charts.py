@@ -8,8 +8,8 @@ left open. Shapes differ as well as colours, for readers who do not tell colours
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Container, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
@@ -18,7 +18,6 @@ from monitor.lib.language import ENGLISH, Language
 from monitor.lib.times import format_time
 from monitor.report.formatting import format_minute, format_ms, format_share, format_slice
 from monitor.store.rollups.model import Gap, History, Slice
-from monitor.store.tables.spans import is_too_long
 from monitor.web.pages.svg import (
     FULL_WIDTH,
     LatencyScale,
@@ -56,9 +55,9 @@ _TICKS = 8
 _PHONE_TICKS = 2
 
 
-def check_bars(checks: Sequence[Check], *, interval: timedelta, name: str, language: Language = ENGLISH) -> Markup:
+def check_bars(checks: Sequence[Check], *, gaps: Sequence[Gap], name: str, language: Language = ENGLISH) -> Markup:
     """The bars of these checks, which are given with the newest first. `data-labels` as in `day_bars`."""
-    bars = list(_bars(checks, interval, language))[-_PLACES:]
+    bars = list(_bars(checks, {gap.start for gap in gaps}, language))[-_PLACES:]
     paths = {kind: "" for kind, _, _ in bars if kind}
     for place, (kind, height, _) in enumerate(bars):
         if kind:
@@ -80,13 +79,15 @@ def check_bars(checks: Sequence[Check], *, interval: timedelta, name: str, langu
     )
 
 
-def _bars(checks: Sequence[Check], interval: timedelta, language: Language) -> Iterator[tuple[str, int, str]]:
-    """Kind, height and label of each bar, the oldest first; no kind where nobody checked."""
+def _bars(
+    checks: Sequence[Check], gaps: Container[datetime], language: Language
+) -> Iterator[tuple[str, int, str]]:
+    """Kind, height and label of each bar, the oldest first; no kind where a gap begins."""
     good = [check.latency_ms or 0.0 for check in checks if check.outcome.family in (Family.FINE, Family.SLOW)]
     scale = latency_scale(good, good)
     before = None
     for check in reversed(checks):
-        if before is not None and is_too_long(check.at - before, interval):
+        if before is not None and before in gaps:
             words = language.say("nobody checked for {time}", time=language.duration(check.at - before))
             yield "", 0, f"{language.sentence(format_time(before))} · {words}"
         before = check.at
