@@ -74,7 +74,6 @@ DECIDING = (
     "monitor/doctor/worker_variables.py",
     "monitor/incidents/",
     "monitor/lib/text.py",
-    "monitor/lib/secret.py",
     "monitor/report/claim.py",
     "monitor/report/values.py",
     "monitor/report/phases.py",

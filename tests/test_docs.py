@@ -17,8 +17,8 @@ from pydantic_core import PydanticUndefined
 from monitor.checks.observation import Outcome
 from monitor.cli.main import COMMANDS, program
 from monitor.config.settings import AlertSettings, ChannelSettings, DatabaseSettings, Rule, Settings, StateSettings
-from monitor.diagnosis.layers import Layer
-from monitor.lib.secret import Secret
+from monitor.diagnosis.verdicts import Layer
+from monitor.lib.text import Secret
 from monitor.lib.times import write_duration
 from tools.make_docs import COMMAND, PAGES
 

@@ -24,8 +24,8 @@ from monitor.diagnosis.verdicts import judge_outcome
 from monitor.engine.delivery import Deliverer
 from monitor.incidents.rules import advance, fitted, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
+from monitor.lib.threads import SerialThread
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 
 _START = datetime(2026, 11, 1, tzinfo=UTC)
 _SEND_SECONDS = 0.3
@@ -165,7 +165,7 @@ class Office:
             group_within=AlertSettings().group_within,
         )
         self.store.begin(databases=self._databases, destinations={self.name: self.name})
-        self._thread = StoreThread()
+        self._thread = SerialThread("store")
         self._deliverer = Deliverer(
             {self.name: self},
             store=self.store,

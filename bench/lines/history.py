@@ -20,7 +20,7 @@ from bench.samples import median_and_worst
 from bench.table import Row
 from bench.years import END, write_checks, write_year
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.report.overview import Archive, open_archive
 from monitor.store.rollups.model import Grain
 

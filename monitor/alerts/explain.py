@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from monitor.alerts.notification import Notification
-from monitor.diagnosis.layers import Layer, LayerResults, LayerState
 from monitor.diagnosis.rules import verdict_to_tell
-from monitor.diagnosis.verdicts import Diagnosis
+from monitor.diagnosis.verdicts import Diagnosis, Layer, LayerResults, LayerState
 
 _STATES = {LayerState.FAILED: "did not pass", LayerState.SKIPPED: "not tried", LayerState.UNKNOWN: "not known"}
 _SHORT_WORDS = {

@@ -28,7 +28,7 @@ from aiohappyeyeballs import start_connection
 
 from monitor.checks.credentials import is_private_name
 from monitor.checks.observation import Fact, Phases, ProbeFault
-from monitor.lib.limits import OUR_LIMITS, exhausted_limit, own_limit
+from monitor.lib.process import OUR_LIMITS, exhausted_limit, own_limit
 from monitor.lib.threads import on_daemon_thread
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwat
 from monitor.checks.credentials import Endpoint, host_of, inspect_for_worker, legacy_port
 from monitor.checks.observation import NO_CONNECTION, NOT_THROUGH, Fact, Outcome, ProbeFault
 from monitor.checks.rest import Backend
-from monitor.lib.limits import own_limit
+from monitor.lib.process import own_limit
 
 # A host that answered within this and does not now says that our network is gone; another says nothing.
 COUNTS_FOR = timedelta(days=1)

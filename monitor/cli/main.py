@@ -18,7 +18,7 @@ import click
 
 from monitor import __version__
 from monitor.cli.options import UNUSABLE, CommandGroup, config_option, print_error
-from monitor.lib.signals import stop_on_signals
+from monitor.lib.process import stop_on_signals
 
 # The module below monitor.cli whose `command` it is, and the line in the help.
 COMMANDS = {

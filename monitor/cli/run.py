@@ -24,8 +24,7 @@ from monitor.config.settings import Settings
 from monitor.engine.heartbeat import are_stuck, keep_pinging
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, channels_of
-from monitor.lib.limits import raise_descriptor_limit
-from monitor.lib.signals import stop_on_signals
+from monitor.lib.process import raise_descriptor_limit, stop_on_signals
 from monitor.lib.times import now_utc, write_duration
 from monitor.store.errors import RefusedFileError
 

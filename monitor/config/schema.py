@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from monitor.config.settings import DatabaseDefaults, Settings
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.lib.times import write_duration
 
 _REFERENCE = r"\$\{.+\}"

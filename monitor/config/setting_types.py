@@ -15,8 +15,7 @@ from pydantic_core import core_schema
 from monitor.config.channel_values import WrongValueError, apprise_url, bot_token, chat_id, slack_webhook, web_url
 from monitor.config.windows import require_cron, require_zone
 from monitor.lib.language import CODES
-from monitor.lib.secret import Secret
-from monitor.lib.text import MASK
+from monitor.lib.text import MASK, Secret
 from monitor.lib.times import PATTERN, parse_duration, write_duration
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")

@@ -42,7 +42,7 @@ from monitor.config.setting_types import (
     WholeNumber,
 )
 from monitor.config.windows import Window, local_window, recurring_after, shortest_pause
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 
 # Else pydantic asks every installed package for plugins, a tenth of the time that `check` takes to start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

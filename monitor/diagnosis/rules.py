@@ -9,9 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.checks.observation import NO_CONNECTION, NOT_THROUGH, Check, Fact, Family, Outcome
-from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.profile import DatabaseProfile, HostKind
-from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, judge_outcome
+from monitor.diagnosis.verdicts import (
+    Diagnosis,
+    Layer,
+    LayerResult,
+    LayerResults,
+    LayerState,
+    Verdict,
+    VerdictCode,
+    judge_outcome,
+)
 from monitor.lib.exit_status import ExitStatus, worst
 
 _FROM_UPSTASH = frozenset(

@@ -15,9 +15,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.doctor.web import WebError, fetch, read_json
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.lib.times import Deadline
 
 _UPSTASH_DOMAIN = ".upstash.io"

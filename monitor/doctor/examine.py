@@ -19,24 +19,24 @@ from monitor.checks.observation import Fact, Observation
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
-from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.profile import host_kind
+from monitor.diagnosis.verdicts import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.doctor.console import ConsoleDatabase, ConsoleKey, read_console
-from monitor.doctor.network import examine_connection, examine_encryption, examine_lookup
-from monitor.doctor.platform import read_platform
-from monitor.doctor.railway import Railway
-from monitor.doctor.rest import (
+from monitor.doctor.database import (
     examine_configuration,
     examine_http,
     examine_reading,
+    examine_worker,
     examine_writing,
     judge_token_and_ping,
 )
+from monitor.doctor.network import examine_connection, examine_encryption, examine_lookup
+from monitor.doctor.platform import read_platform
+from monitor.doctor.railway import Railway
 from monitor.doctor.status_page import read_status_page
 from monitor.doctor.tried_values import Attempts, Credentials, CredentialsTester
-from monitor.doctor.worker import examine_worker
 from monitor.doctor.worker_variables import ExpectedValues, Variable, is_same_url
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import Deadline
 

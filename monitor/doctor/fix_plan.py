@@ -28,7 +28,7 @@ from monitor.doctor.worker_variables import (
     variable_of,
 )
 from monitor.lib.pasted import unwrapped
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 
 
 class WriteReason(Enum):

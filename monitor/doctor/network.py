@@ -25,7 +25,7 @@ from monitor.checks.connection import (
 )
 from monitor.checks.connectivity import handshake
 from monitor.checks.observation import Fact, Observation, ProbeFault, certificate_ends_soon
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.lib.text import one_line
 
 _Key = TypeVar("_Key", bound=Hashable)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from monitor.checks.credentials import host_of, is_look_alike
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.doctor.railway import REFERENCE, Deployment, Railway, ServiceVariables
 from monitor.doctor.tried_values import Attempts, Credentials
 from monitor.doctor.web import WebError
@@ -26,8 +26,7 @@ from monitor.doctor.worker_variables import (
     redis_urls,
     url_name_of,
 )
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber, mask_credentials, one_line
+from monitor.lib.text import Scrubber, Secret, mask_credentials, one_line
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import Deadline
 

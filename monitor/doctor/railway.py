@@ -9,8 +9,7 @@ from typing import Any, Self
 
 from monitor.doctor.web import WebError, fetch, format_status, parse_json
 from monitor.lib.bounded_http import Answer
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber, mask_credentials, one_line
+from monitor.lib.text import Scrubber, Secret, mask_credentials, one_line
 from monitor.lib.times import Deadline
 
 _SCOPE = "query TokenScope { projectToken { projectId environmentId } }"

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.doctor.web import WebError, fetch, read_json
 from monitor.lib.text import one_line
 from monitor.lib.times import Deadline

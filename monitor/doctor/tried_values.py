@@ -19,8 +19,7 @@ from monitor.checks.observation import Fact, Outcome
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.lib.pasted import unwrapped
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrubber, Secret
 
 # Whoever may not run PING has shown a token that is good. Other refusals may come before the token is looked at.
 _ACCEPTED = (Outcome.OK, Outcome.SLOW, Outcome.PERMISSION_DENIED)

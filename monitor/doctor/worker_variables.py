@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from monitor.checks.credentials import endpoint_of, host_of, inspect
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.tried_values import NOT_TRIED, Attempt, Attempts, AttemptState, Credentials
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 
 # In place of a value that is in order, so that the other one is inspected alone.
 _ANY_URL, _ANY_TOKEN = "https://example.com", "token"

@@ -32,10 +32,10 @@ from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, fitted, is_in_doubt
 from monitor.incidents.state import IncidentState, Transition
-from monitor.lib.limits import own_limit
+from monitor.lib.process import own_limit
+from monitor.lib.threads import SerialThread
 from monitor.lib.times import Deadline, format_duration, from_ms, to_ms
 from monitor.store.store import Recorded, Store
-from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
     from monitor.checks.redis_tcp import WorkerProbe
@@ -62,7 +62,7 @@ class Connectivity:
         *,
         probe: ConnectivityProbe,
         store: Store,
-        store_thread: StoreThread,
+        store_thread: SerialThread,
         clock: Callable[[], datetime],
         wait_for_network: timedelta = timedelta(0),
     ) -> None:
@@ -319,7 +319,7 @@ class Cycle:
         probes: RestProbeFactory,
         connectivity: Connectivity,
         store: Store,
-        store_thread: StoreThread,
+        store_thread: SerialThread,
         clock: Callable[[], datetime],
         profile: DatabaseProfile,
         worker: WorkerProbe | None = None,

@@ -18,12 +18,11 @@ from loguru import logger
 from monitor.alerts.channel import Channel
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import BURST, Delivery, DeliveryResult, DeliveryStatus, held_note, late_note
-from monitor.lib.limits import exhausted_limit
-from monitor.lib.threads import on_daemon_thread
+from monitor.lib.process import exhausted_limit
+from monitor.lib.threads import SerialThread, on_daemon_thread
 from monitor.lib.times import format_duration, format_time
 from monitor.store.store import Store
 from monitor.store.tables.deliveries import DeliveryEffect
-from monitor.store.thread import StoreThread
 
 SEND_TIMEOUT = timedelta(seconds=10)
 _LONGEST_SLEEP = timedelta(seconds=30)
@@ -57,7 +56,7 @@ class Deliverer:
         channels: Mapping[str, Channel],
         *,
         store: Store,
-        store_thread: StoreThread,
+        store_thread: SerialThread,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
         send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,

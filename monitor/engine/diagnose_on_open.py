@@ -17,13 +17,11 @@ from loguru import logger
 from monitor.checks.observation import Check, Family
 from monitor.config.settings import DatabaseSettings
 from monitor.diagnosis.advice import word
-from monitor.diagnosis.layers import BILLED_LAYERS, HOST_LAYERS, Layer
 from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import Diagnosis
+from monitor.diagnosis.verdicts import BILLED_LAYERS, HOST_LAYERS, Diagnosis, Layer
 from monitor.incidents.state import Transition
-from monitor.lib.threads import on_daemon_thread
+from monitor.lib.threads import SerialThread, on_daemon_thread
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
     from monitor.doctor.examine import Examiner
@@ -56,7 +54,7 @@ class Diagnoser:
         *,
         profiles: Mapping[str, DatabaseProfile],
         store: Store,
-        store_thread: StoreThread,
+        store_thread: SerialThread,
         on_release: Callable[[], None],
         longest_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     ) -> None:

@@ -16,7 +16,7 @@ from monitor.checks.credentials import inspect
 from monitor.checks.observation import Observation, Outcome
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import StateSettings
-from monitor.lib.limits import own_limit
+from monitor.lib.process import own_limit
 from monitor.lib.times import Deadline
 from monitor.store.file.document import NewerDocumentError, StateDocument, UnusableDocumentError
 

@@ -16,8 +16,7 @@ from loguru import logger
 
 from monitor.alerts.apprise import AppriseChannel
 from monitor.alerts.channel import Channel, LogChannel
-from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.alerts.routing import Route
+from monitor.alerts.notification import Notification, NotificationKind, Route, Severity
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.text import Origin
@@ -42,10 +41,10 @@ from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.lib.language import ENGLISH, language
 from monitor.lib.text import Scrub, Scrubber
+from monitor.lib.threads import SerialThread
 from monitor.lib.times import now_utc
 from monitor.store.file.document import StateDocument
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 
 if TYPE_CHECKING:
     from monitor.doctor.examine import Examiner
@@ -135,7 +134,7 @@ class Monitor:
 
     settings: Settings
     store: Store
-    store_thread: StoreThread
+    store_thread: SerialThread
     connectivity: Connectivity
     cycles: tuple[Cycle, ...]
     deliverer: Deliverer
@@ -201,7 +200,7 @@ def build(
         channel = channels.get(name)
         if state.move is not None and isinstance(channel, TelegramChannel):
             channel.follow(state.move)
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     hosts = connectivity_hosts(settings)
     connectivity = Connectivity(
         hosts,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohappyeyeballs import start_connection
 
-from monitor.lib.limits import exhausted_limit, own_limit
+from monitor.lib.process import exhausted_limit, own_limit
 from monitor.lib.threads import start_on_thread
 from monitor.lib.times import Deadline
 

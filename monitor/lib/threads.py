@@ -7,11 +7,14 @@ host or a disk that hangs would hold up our own end.
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -42,3 +45,37 @@ def start_on_thread(call: Callable[[], T], *, name: str) -> Future[T]:
 async def on_daemon_thread(call: Callable[[], T], *, name: str) -> T:
     """Return what `call` returns, raise what it raises; a waiter that is cancelled leaves the call to itself."""
     return await asyncio.wrap_future(start_on_thread(call, name=name))
+
+
+class SerialThread:
+    """Runs calls on one daemon thread, one after the other, in the order in which they were submitted."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `call` returns, raise what it raises; a cancelled waiter does not undo the call."""
+        return await asyncio.wrap_future(self._submit(partial(call, *args, **kwargs)))
+
+    def stop(self, last: Callable[[], None]) -> None:
+        """Run what was submitted, then `last`, then end the thread. Blocks."""
+        done = self._submit(last)
+        self._is_stopped = True
+        self._calls.put(None)
+        self._thread.join()
+        done.result()
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        if self._is_stopped:
+            raise RuntimeError(f"{self._thread.name} is closed")
+        # Not even while it waits in the queue can it be cancelled: a check must be written.
+        run, future = with_future(call)
+        self._calls.put(run)
+        return future
+
+    def _work(self) -> None:
+        while (run := self._calls.get()) is not None:
+            run()

@@ -15,13 +15,21 @@ from monitor.checks.observation import Check, with_certificate
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.profile import profile_of
 from monitor.incidents.state import Incident
+from monitor.lib.threads import SerialThread
 from monitor.lib.times import format_time, from_ms, to_ms
 from monitor.report.quiet import Quiet, quiet_spans
 from monitor.report.replay import WARM_UP, Replay, Rules, in_order, replayed
 from monitor.report.verdict import verdict_shown
 from monitor.store.errors import UnknownDatabaseError
-from monitor.store.incident_record import IncidentRecord, incident_record
-from monitor.store.queries import history_of, past_days, status_of, told_kinds, totals_of
+from monitor.store.queries import (
+    IncidentRecord,
+    history_of,
+    incident_record,
+    past_days,
+    status_of,
+    told_kinds,
+    totals_of,
+)
 from monitor.store.read_only import ReadOnlyFile, open_read_only
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Schedule, Slice, Totals
 from monitor.store.store import Store
@@ -39,7 +47,6 @@ from monitor.store.tables.outbox import messages_pending
 from monitor.store.tables.recording import connectivity_answered
 from monitor.store.tables.silences import read_silences
 from monitor.store.tables.spans import read_retention
-from monitor.store.thread import StoreThread
 
 DAYS_SHOWN = 90
 _PAST_INCIDENTS = 8
@@ -268,7 +275,7 @@ class Archive:
 class Overview:
     """The same in the asyncio loop of `run`: the store thread reads, so no check waits for the file."""
 
-    def __init__(self, settings: Settings, store: Store, store_thread: StoreThread, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, store_thread: SerialThread, clock: Clock) -> None:
         self._settings = settings
         self._archive = Archive(settings, file=store, clock=clock)
         self._store = store

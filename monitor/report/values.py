@@ -27,7 +27,7 @@ from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
 
 if TYPE_CHECKING:
     from monitor.report.report import DatabaseReport, Report
-    from monitor.store.incident_record import IncidentRecord
+    from monitor.store.queries import IncidentRecord
 
 VERSION = 1
 Cell = str | int | float | None

@@ -1,6 +1,7 @@
-"""A stand-in for the Upstash Developer API: an account with databases whose state can be changed while it runs.
+"""Stand-ins for Upstash's own web services: the Developer API, and the status page, an Atlassian Statuspage.
 
-It has the calls that read, and of their answers the fields that the program reads.
+They have the calls that read, and of their answers the fields that the program reads. The status page's groups and
+names are those of the real one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from monitor.sandbox.web_service import WebService
+from monitor.sandbox.server import WebService
 
 NO_LIMIT = 2**63 - 1
+STATUS_PATH = "/api/v2/summary.json"
+VIRGINIA = "N. Virginia, USA (us-east-1)"
+IRELAND = "Ireland (eu-west-1)"
+QSTASH = "EU-CENTRAL-1"
+_STATUS_GROUPS = {
+    "Redis Global": (VIRGINIA, IRELAND),
+    "Redis Regional": ("AWS US-EAST-1", "GCP US-CENTRAL-1"),
+    "Vector": ("AWS - EU-WEST-1",),
+    "QStash": (QSTASH,),
+}
 
 
 @dataclass(kw_only=True)
@@ -135,3 +146,39 @@ class ConsoleStandIn(WebService):
 
     async def _stats(self, request: Request) -> Response:
         return JSONResponse(self._database(request).stats())
+
+
+class StatusPageStandIn(WebService):
+    """The page. `status_of`, by the name of a component, and `incidents` may be changed at any time."""
+
+    def __init__(self) -> None:
+        self.status_of: dict[str, str] = {}
+        self.incidents: list[dict[str, Any]] = []
+        super().__init__(Starlette(routes=[Route(STATUS_PATH, self._summary)]))
+
+    def post_incident(self, name: str, *components: str, status: str = "investigating") -> None:
+        """Post an unresolved incident that touches components by their names."""
+        touched = [component for component in self.components() if component["name"] in components]
+        self.incidents.append({"name": name, "status": status, "components": touched})
+
+    def resolve(self) -> None:
+        """All incidents are over and every component is operational."""
+        self.status_of.clear()
+        self.incidents.clear()
+
+    def components(self) -> list[dict[str, Any]]:
+        """Groups and what is in them, as the page lists them, and one component that is in no group."""
+        found = [self._component("Upstash Console")]
+        for name, members in _STATUS_GROUPS.items():
+            found.append(self._component(name) | {"group": True})
+            found += [self._component(member, group_id=name) for member in members]
+        return found
+
+    def _component(self, name: str, *, group_id: str | None = None) -> dict[str, Any]:
+        status = self.status_of.get(name, "operational")
+        return {"id": name, "name": name, "status": status, "group": False, "group_id": group_id}
+
+    async def _summary(self, _request: Request) -> JSONResponse:
+        # The overall indicator, which the program must not trust, is of other products as well.
+        overall = {"indicator": "minor", "description": "Partially Degraded Service"}
+        return JSONResponse({"status": overall, "components": self.components(), "incidents": self.incidents})

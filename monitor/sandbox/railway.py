@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from monitor.sandbox.web_service import WebService
+from monitor.sandbox.server import WebService
 
 PROJECT = "0e5b1f0c-1111-4aaa-8bbb-000000000001"
 ENVIRONMENT = "0e5b1f0c-2222-4aaa-8bbb-000000000002"

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.alerts.holds import Hold, HoldReason, Silence, maintained
-from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.notification import EVERYTHING, Notification, NotificationKind, Routes, Severity
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
-from monitor.alerts.routing import EVERYTHING, Routes
 from monitor.checks.observation import Check
 from monitor.config.settings import MaintenanceSettings
 from monitor.diagnosis.verdicts import Diagnosis
@@ -27,7 +26,7 @@ from monitor.incidents.state import (
 from monitor.lib.times import format_duration, to_ms
 from monitor.store.file.document import StateDocument
 from monitor.store.file.resilient import RESERVE_BYTES, FileTrouble, Reserve, ResilientFile
-from monitor.store.tables import channel_changes, deliveries, incidents, outbox, recording
+from monitor.store.tables import deliveries, incidents, outbox, recording
 from monitor.store.tables.channels import ChannelState, channel_states, note_credential
 from monitor.store.tables.deliveries import DeliveryEffect
 from monitor.store.tables.note import note_of_memory, take_up
@@ -225,7 +224,7 @@ class Store:
     def enqueue(self, notification: Notification, *, channels: Iterable[str] | None = None) -> None:
         """Add a notification that no check led to, for those of all channels, or of those named, that take it."""
         names = self._channels if channels is None else tuple(channels)
-        self._do(lambda connection: channel_changes.tell(connection, notification, names, self._routes))
+        self._do(lambda connection: deliveries.tell(connection, notification, names, self._routes))
 
     def enqueue_once(
         self, notification: Notification, *, since: datetime, channels: Iterable[str] | None = None
@@ -236,7 +235,7 @@ class Store:
         def work(connection: sqlite3.Connection) -> bool:
             if outbox.was_enqueued(connection, notification, since):
                 return False
-            channel_changes.tell(connection, notification, names, self._routes)
+            deliveries.tell(connection, notification, names, self._routes)
             return True
 
         return self._do(work)
@@ -297,14 +296,14 @@ class Store:
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
             lines += take_up(connection, self._reserve.read(), self._channels, now, self._routes)
             lines += self._end_unwatched(connection, databases, now)
-            for channel, number in channel_changes.settle_removed(
+            for channel, number in deliveries.settle_removed(
                 connection, (*self._channels, *left_out), now
             ).items():
                 messages = "a message" if number == 1 else f"{number} messages"
                 lines.append(f"{channel} is not configured any more: {messages} for it will not be sent")
             for channel in self._channels:
                 route = self._routes.get(channel, EVERYTHING)
-                for incident in channel_changes.bring_up_to_date(
+                for incident in deliveries.bring_up_to_date(
                     connection, channel, destinations[channel], now, route
                 ):
                     lines.append(f"{channel} missed news of incident {incident} and is told where it stands")
@@ -351,7 +350,7 @@ class Store:
             incidents.write_state(connection, database, transition.state, checked_at)
             incidents.write_incident(connection, database, transition.incident or incident)
             for notification in transition.notifications:
-                heard = channel_changes.who_heard(connection, incident.id, self._channels)
+                heard = deliveries.who_heard(connection, incident.id, self._channels)
                 outbox.enqueue(connection, notification, heard)
             yield f"{name} is not configured any more: its incident {incident.id} is closed as unwatched"
 
@@ -487,7 +486,7 @@ class Store:
         notification: Notification,
         hold: Hold | None = None,
     ) -> None:
-        channel_changes.tell(
+        deliveries.tell(
             connection,
             notification,
             self._channels,

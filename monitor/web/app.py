@@ -30,13 +30,20 @@ from monitor.report.formatting import Redactor
 from monitor.report.overview import Clock, Overview
 from monitor.store.errors import UnknownDatabaseError
 from monitor.store.rollups.model import Totals
+from monitor.web.api import (
+    ParameterError,
+    choice,
+    databases_document,
+    history_document,
+    history_query,
+    refusal_document,
+    to_json,
+)
 from monitor.web.cache import CachedResponse, ResponseCache, compress, is_known, prefers_gzip
 from monitor.web.guard import Guard
 from monitor.web.pages.assets import ASSETS, Asset
 from monitor.web.pages.badge import BadgeKind, badge
-from monitor.web.pages.documents import databases_document, history_document, refusal_document, to_json
 from monitor.web.pages.summary import DatabasePage, PageSpan, card_of, path_of
-from monitor.web.parameters import ParameterError, choice, history_query
 from monitor.web.server import PageServer
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from monitor.checks.observation import Check, Outcome, is_up
 from monitor.config.channel_values import web_url
 from monitor.lib.bounded_http import NoAnswerError, ask
 from monitor.lib.files import replace_file
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.store.rollups.model import DatabaseTotals, Totals
 
 # From a database in the same rack to the longest sensible timeout; finer where people set their limits.

@@ -1,6 +1,6 @@
 """What the JSON API takes and answers, as OpenAPI 3.1, for `/openapi.json`.
 
-The shapes are those of monitor/web/pages/documents.py and monitor/report/values.py; the words of an enumeration
+The shapes are those of monitor/web/api.py and monitor/report/values.py; the words of an enumeration
 are read from the program.
 """
 
@@ -15,8 +15,8 @@ from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import WhoseMove
 from monitor.report.values import VERSION
 from monitor.store.rollups.model import Grain
+from monitor.web.api import MOST_CHECKS, MOST_SLICES
 from monitor.web.pages.summary import DatabaseState
-from monitor.web.parameters import MOST_CHECKS, MOST_SLICES
 
 Schema = dict[str, Any]
 

@@ -12,9 +12,16 @@ from monitor.alerts.notification import Notification, NotificationKind, from_jso
 from monitor.alerts.text import compose, next_steps
 from monitor.checks.observation import Fact, Outcome
 from monitor.diagnosis.advice import word
-from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.rules import judge
-from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
+from monitor.diagnosis.verdicts import (
+    Diagnosis,
+    Layer,
+    LayerResult,
+    LayerResults,
+    LayerState,
+    Verdict,
+    VerdictCode,
+)
 from tests.judging import PROFILE, explain
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

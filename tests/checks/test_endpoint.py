@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from monitor.checks.credentials import endpoint_of, hints, host_of, inspect_for_worker, legacy_port, worker_url
 from monitor.checks.observation import Fact, Outcome
-from monitor.diagnosis.layers import Layer, LayerState
-from monitor.doctor.rest import examine_configuration
+from monitor.diagnosis.verdicts import Layer, LayerState
+from monitor.doctor.database import examine_configuration
 
 HOST = "us1-merry-cat-30690.upstash.io"
 URL = f"https://{HOST}"

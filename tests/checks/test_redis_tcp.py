@@ -20,8 +20,8 @@ from monitor.checks.classify import classify
 from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Fact, Observation, Outcome, ProbeFault
 from monitor.checks.redis_tcp import WorkerProbe
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
-from monitor.doctor.worker import examine_worker
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
+from monitor.doctor.database import examine_worker
 from monitor.lib.text import Scrubber
 from tests.checks.listener import (
     Conduct,

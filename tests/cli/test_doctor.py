@@ -21,10 +21,9 @@ from rich.console import Console
 from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.cli.doctor import show_channels
-from monitor.lib.secret import Secret
-from monitor.sandbox.console import ConsoleStandIn, Database
+from monitor.lib.text import Secret
+from monitor.sandbox.console import ConsoleStandIn, Database, StatusPageStandIn
 from monitor.sandbox.railway import RailwayService, RailwayStandIn
-from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
 from tests.alerts.conftest import SINCE

@@ -12,7 +12,7 @@ from rich.console import Console
 from monitor.checks.observation import Outcome
 from monitor.cli.admin.incident_view import show_incident
 from monitor.report.values import incident_record_values
-from monitor.store.incident_record import IncidentRecord, incident_record
+from monitor.store.queries import IncidentRecord, incident_record
 from tests.store.conftest import INTERVAL, StoreSetup
 
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED

@@ -22,9 +22,19 @@ from monitor.cli.check.output import CheckedDatabase, document, plugin_output
 from monitor.cli.doctor import diagnosis_to_json
 from monitor.config.settings import Settings
 from monitor.diagnosis.advice import Advice, WhoseMove, word
-from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
-from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode, verdict_from_json, verdict_to_json
+from monitor.diagnosis.verdicts import (
+    REST_LAYERS,
+    Diagnosis,
+    Layer,
+    LayerResult,
+    LayerResults,
+    LayerState,
+    Verdict,
+    VerdictCode,
+    verdict_from_json,
+    verdict_to_json,
+)
 from monitor.incidents.rules import advance
 from monitor.incidents.state import Incident, IncidentState, Transition
 from monitor.lib.exit_status import ExitStatus
@@ -33,7 +43,7 @@ from monitor.report.values import advice_values, incident_values
 from monitor.report.verdict import verdict_shown
 from monitor.store.rollups.model import DatabaseStatus
 from monitor.store.store import Store
-from monitor.web.pages.documents import databases_document
+from monitor.web.api import databases_document
 from monitor.web.pages.pages import Pages
 from tests.judging import PROFILES, QUICK, explain
 from tests.web.made import schedule

@@ -16,10 +16,19 @@ import monitor.diagnosis
 from monitor.checks.observation import Check, Fact, Outcome
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.advice import WhoseMove, advise, word
-from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
 from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform, host_kind, profile_of
 from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
-from monitor.diagnosis.verdicts import Diagnosis, Verdict, VerdictCode
+from monitor.diagnosis.verdicts import (
+    REST_LAYERS,
+    Diagnosis,
+    Layer,
+    LayerResult,
+    LayerResults,
+    LayerState,
+    Verdict,
+    VerdictCode,
+    blocked_by,
+)
 from monitor.lib.exit_status import ExitStatus
 from tests.judging import PROFILE, PROFILES
 

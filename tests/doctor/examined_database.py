@@ -22,19 +22,18 @@ from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Check
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, Settings
-from monitor.diagnosis.layers import BILLED_LAYERS, Layer, LayerResults
 from monitor.diagnosis.profile import DatabaseProfile, profile_of
+from monitor.diagnosis.verdicts import BILLED_LAYERS, Layer, LayerResults
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
 from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.wiring import build_examiner, worker_probes
 from monitor.lib.text import Scrubber
+from monitor.lib.threads import SerialThread
 from monitor.lib.times import now_utc
-from monitor.sandbox.console import ConsoleStandIn
+from monitor.sandbox.console import ConsoleStandIn, StatusPageStandIn
 from monitor.sandbox.railway import RailwayStandIn
-from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import ServerlessRedisHttpStandIn, UpstashStandIn
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from tests.checks.faulty_server import Behaviour, Certificates, faulty_server
 from tests.checks.listener import Conduct, Listener, port_that_drops
 from tests.checks.redis_server import RedisServer, redis_server
@@ -228,7 +227,7 @@ class ExaminedDatabase:
         [worker] = worker_probes(settings, probes, scrub)
         hosts = settings.connectivity
         with tempfile.TemporaryDirectory() as folder:
-            store_thread = StoreThread()
+            store_thread = SerialThread("store")
             store = Store(Path(folder) / "history.db", channels=(), log=lambda *_: None, clock=now_utc)
             connectivity = Connectivity(
                 hosts,

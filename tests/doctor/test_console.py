@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import Layer, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerState
 from monitor.doctor.console import ConsoleKey, ConsoleResult, read_console
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.sandbox.console import NO_LIMIT, ConsoleStandIn, Database
-from monitor.sandbox.web_service import WebFault
+from monitor.sandbox.server import WebFault
 
 EMAIL, API_KEY = "owner@example.com", "k3y-0f-the-wh0le-acc0unt-7f3a"
 HOST = "merry-cat-12345.upstash.io"

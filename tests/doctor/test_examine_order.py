@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.doctor.examine import examine_layers
 
 LONG = timedelta(seconds=30)

@@ -14,7 +14,7 @@ import pytest
 from loguru import logger
 
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
+from monitor.diagnosis.verdicts import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.fix import FixResult, FixStep, apply_fix
 from monitor.doctor.fix_plan import FixPlan, credentials_for_plan, plan_fix
@@ -22,10 +22,9 @@ from monitor.doctor.platform import read_platform
 from monitor.doctor.railway import Railway, RailwayAccess
 from monitor.doctor.tried_values import Attempt, Attempts, AttemptState, Credentials
 from monitor.doctor.worker_variables import ExpectedValues
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrubber, Secret
 from monitor.sandbox.railway import RailwayStandIn
-from monitor.sandbox.web_service import WebFault
+from monitor.sandbox.server import WebFault
 from tests.judging import PROFILE
 
 HOST = "merry-cat-12345.upstash.io"

@@ -21,7 +21,7 @@ from monitor.doctor.fix_plan import (
 )
 from monitor.doctor.tried_values import Attempt, AttemptState
 from monitor.doctor.worker_variables import ExpectedValues, Variable
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 
 URL_NAME, TOKEN_NAME = "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"
 HOST, OTHER_HOST = "merry-cat-12345.upstash.io", "gone-dog-1.upstash.io"

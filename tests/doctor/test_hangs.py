@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from monitor.checks.observation import Fact, Outcome
-from monitor.diagnosis.layers import REST_LAYERS, Layer, LayerState
+from monitor.diagnosis.verdicts import REST_LAYERS, Layer, LayerState
 from monitor.doctor.examine import WITHIN
+from monitor.sandbox.server import WebFault
 from monitor.sandbox.upstash import UpstashFault
-from monitor.sandbox.web_service import WebFault
 from tests.checks.listener import Listener, hang, port_that_drops
 from tests.doctor.examined_database import ExaminedDatabase
 

@@ -17,7 +17,7 @@ import trustme
 
 from monitor.checks.connection import AddressInfo, Resolver
 from monitor.checks.observation import Fact, Outcome
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
 from monitor.doctor.network import examine_connection, examine_encryption, examine_lookup
 from tests.checks.listener import (
     Conduct,

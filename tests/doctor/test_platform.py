@@ -10,16 +10,15 @@ from time import monotonic
 import pytest
 
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import Layer, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.platform import PlatformResult, read_platform
 from monitor.doctor.railway import Railway, RailwayAccess
 from monitor.doctor.tried_values import Attempt, Attempts, AttemptState, Credentials
 from monitor.doctor.worker_variables import ExpectedValues
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrubber, Secret
 from monitor.sandbox.railway import ENVIRONMENT, PROJECT, RailwayService, RailwayStandIn
-from monitor.sandbox.web_service import WebFault
+from monitor.sandbox.server import WebFault
 
 HOST = "merry-cat-12345.upstash.io"
 URL = f"https://{HOST}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.doctor.platform import LINE_LIMIT, lines_about_redis
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber, mask_credentials, one_line
+from monitor.lib.text import Scrubber, Secret, mask_credentials, one_line
 
 TOKEN = "AXt0kenOfTheDatabase0123456789abcdef"
 

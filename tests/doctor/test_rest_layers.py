@@ -14,9 +14,9 @@ import pytest
 
 from monitor.checks.observation import Fact, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
-from monitor.diagnosis.layers import Layer, LayerResult, LayerState
-from monitor.doctor import rest
-from monitor.doctor.rest import judge_token_and_ping
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerState
+from monitor.doctor import database as rest
+from monitor.doctor.database import judge_token_and_ping
 from monitor.lib.text import Scrubber
 from tests.checks.listener import port_that_refuses
 from tests.checks.rest_database import TOKEN, Answer, Instead, RestDatabase, hang, refusal

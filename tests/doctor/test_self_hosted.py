@@ -16,11 +16,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from monitor.checks.observation import Outcome
 from monitor.config.settings import Settings
-from monitor.diagnosis.layers import Layer, LayerResults, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerResults, LayerState
 from monitor.engine.wiring import build_examiner
 from monitor.lib.times import now_utc
+from monitor.sandbox.console import StatusPageStandIn
 from monitor.sandbox.server import HangUp
-from monitor.sandbox.status_page import StatusPageStandIn
 from monitor.sandbox.upstash import CommandError, ServerlessRedisHttpStandIn, Value
 from tests.checks.listener import Listener, close_at_once, hang
 from tests.checks.redis_server import redis_server

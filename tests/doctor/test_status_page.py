@@ -10,10 +10,10 @@ import pytest
 from starlette.responses import JSONResponse
 
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import Layer, LayerState
+from monitor.diagnosis.verdicts import Layer, LayerState
 from monitor.doctor.status_page import read_status_page
-from monitor.sandbox.status_page import IRELAND, PATH, QSTASH, VIRGINIA, StatusPageStandIn
-from monitor.sandbox.web_service import WebFault
+from monitor.sandbox.console import IRELAND, QSTASH, STATUS_PATH, VIRGINIA, StatusPageStandIn
+from monitor.sandbox.server import WebFault
 
 LONG = timedelta(seconds=20)
 TROUBLE = frozenset({Fact.TROUBLE_POSTED})
@@ -30,7 +30,7 @@ def test_a_page_on_which_all_is_well_passes(page: StatusPageStandIn) -> None:
     result = read_status_page(page.url + "/", timeout=LONG)
     assert (result.layer, result.state, result.facts) == (Layer.STATUS_PAGE, LayerState.PASSED, frozenset())
     assert result.detail == "all 4 Redis components are operational"
-    assert [(request.method, request.target) for request in page.requests] == [("GET", PATH)]
+    assert [(request.method, request.target) for request in page.requests] == [("GET", STATUS_PATH)]
     assert "authorization" not in page.requests[0].headers
 
 

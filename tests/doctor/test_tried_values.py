@@ -12,8 +12,7 @@ import pytest
 from monitor.checks.connection import Resolver
 from monitor.checks.rest import RestProbeFactory
 from monitor.doctor.tried_values import Attempt, AttemptState, Credentials, CredentialsTester
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrubber, Secret
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.doctor.examined_database import READ_ONLY_TOKEN, TOKEN, ExaminedDatabase
 

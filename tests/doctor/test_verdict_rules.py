@@ -17,9 +17,8 @@ import pytest
 
 from monitor.checks.observation import NO_CONNECTION, Check, Fact, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
-from monitor.diagnosis.layers import Layer, LayerResult, LayerResults, LayerState
 from monitor.diagnosis.rules import RULES, judge, judge_check
-from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.diagnosis.verdicts import Layer, LayerResult, LayerResults, LayerState, Verdict, VerdictCode
 from monitor.sandbox.console import Database
 from monitor.sandbox.upstash import UpstashFault
 from tests.doctor.examined_database import ExaminedDatabase

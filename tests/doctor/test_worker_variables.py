@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.checks.observation import Fact
-from monitor.diagnosis.layers import LayerResult, LayerState
+from monitor.diagnosis.verdicts import LayerResult, LayerState
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.tried_values import Attempt, AttemptState
 from monitor.doctor.worker_variables import (
@@ -18,7 +18,7 @@ from monitor.doctor.worker_variables import (
     credentials_to_try,
     find_pairs,
 )
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 
 URL_NAME, TOKEN_NAME = "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"
 HOST = "merry-cat-12345.upstash.io"

@@ -16,9 +16,9 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Check, Outcome
 from monitor.engine.delivery import Deliverer, DeliveryAttempt
 from monitor.lib.text import Scrubber
+from monitor.lib.threads import SerialThread
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from tests.judging import judge
 from tests.store.conftest import Destinations, Everything
 
@@ -114,7 +114,7 @@ class OutboxSetup:
             clock=lambda: self.now,
             group_within=self.group_within,
         )
-        self.store_thread = StoreThread()
+        self.store_thread = SerialThread("store")
 
     def restart(self) -> None:
         self.close()

@@ -12,9 +12,9 @@ import pytest
 
 from monitor.checks.observation import Outcome
 from monitor.engine.delivery import Deliverer
+from monitor.lib.threads import SerialThread
 from monitor.sandbox.messaging import MessagingFault
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from tests.engine.outbox_setup import (
     BAD,
     MINUTE,
@@ -128,7 +128,7 @@ def test_two_processes_never_send_the_same_message(outbox: OutboxSetup) -> None:
     others = Store(
         outbox.path, channels=list(outbox.channels), log=lambda level, text: None, clock=lambda: outbox.now
     )
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     beside = Deliverer(
         outbox.channels, store=others, store_thread=store_thread, clock=lambda: outbox.now, pace=timedelta(0)
     )

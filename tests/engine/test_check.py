@@ -20,11 +20,10 @@ from monitor.diagnosis.advice import word
 from monitor.diagnosis.rules import judge_check
 from monitor.diagnosis.verdicts import VerdictCode
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrubber, Secret
+from monitor.lib.threads import SerialThread
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from tests.checks.redis_server import RedisServer, redis_server
 from tests.checks.rest_database import TOKEN as PLAIN_TOKEN
 from tests.checks.rest_database import Answer, RestDatabase, hang, refusal
@@ -64,7 +63,7 @@ class CheckSetup:
 
     def _open(self) -> None:
         self._store = Store(self._path, channels=["log"], log=lambda level, text: None, clock=lambda: self.now)
-        self._store_thread = StoreThread()
+        self._store_thread = SerialThread("store")
         self._cycle = self._make_cycle()
 
     def _make_cycle(self) -> Cycle:

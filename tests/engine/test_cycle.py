@@ -20,11 +20,10 @@ from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import DatabaseSettings
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult
-from monitor.lib.secret import Secret
-from monitor.lib.text import Scrubber
+from monitor.lib.text import Scrubber, Secret
+from monitor.lib.threads import SerialThread
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from tests.judging import PROFILE, QUICK
 
 TOKEN = "AXt0kenOfTheCycleTests_1=="
@@ -54,7 +53,7 @@ class CycleSetup:
         self.path = path
         self.now = START
         self.store = Store(path, channels=["log"], log=lambda level, text: None, clock=lambda: self.now)
-        self.store_thread = StoreThread()
+        self.store_thread = SerialThread("store")
         self._url, self._hosts, self._slow, self._wait_for_network = url, connectivity, slow, wait_for_network
 
     def connectivity(self) -> Connectivity:

@@ -15,9 +15,9 @@ from monitor.config.settings import DatabaseSettings, DoctorSettings, HistorySet
 from monitor.doctor.console import ConsoleKey, Usage
 from monitor.engine.usage import warn, warning_of
 from monitor.engine.wiring import Monitor, build
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.sandbox.console import ConsoleStandIn
-from monitor.sandbox.web_service import WebFault
+from monitor.sandbox.server import WebFault
 
 NOW = datetime(2026, 11, 16, tzinfo=UTC)  # half of the month
 KEY = ConsoleKey(email="me@example.com", api_key=Secret("a-key-of-the-test-0123456789"))

@@ -29,9 +29,9 @@ from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Check, Outcome
 from monitor.engine.delivery import Deliverer
 from monitor.lib.text import Scrubber
+from monitor.lib.threads import SerialThread
 from monitor.store.store import Store
 from monitor.store.tables.outbox import messages_pending
-from monitor.store.thread import StoreThread
 from tests.judging import judge
 
 START, MINUTE = datetime(2026, 11, 23, 14, 0, tzinfo=UTC), timedelta(minutes=1)
@@ -127,7 +127,7 @@ def tell(life: Life) -> None:
         ),
     }
     store = Store(Path(life.path), channels=list(channels), log=lambda level, text: None, clock=lambda: now)
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
 
     def deliver() -> None:
         deliverer = Deliverer(

@@ -11,7 +11,7 @@ import pytest
 from requests.exceptions import ConnectionError as NoConnectionError
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from monitor.lib.limits import exhausted_limit, own_limit
+from monitor.lib.process import exhausted_limit, own_limit
 
 NONE_LEFT = "this process has no file descriptor left"
 
@@ -32,7 +32,7 @@ def answer(code: str, *, soft: int, hard: int) -> str:
 def test_the_soft_limit_becomes_the_hard_one(soft: int, hard: int) -> None:
     """Without a privilege; nothing happens where it is the same already."""
     code = (
-        "import resource; from monitor.lib.limits import raise_descriptor_limit; raise_descriptor_limit();"
+        "import resource; from monitor.lib.process import raise_descriptor_limit; raise_descriptor_limit();"
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     assert answer(code, soft=soft, hard=hard) == f"{hard} {hard}"
@@ -41,7 +41,7 @@ def test_the_soft_limit_becomes_the_hard_one(soft: int, hard: int) -> None:
 def test_a_limit_that_is_reached_is_found() -> None:
     """Also where the error at hand does not tell."""
     code = (
-        "import os; from monitor.lib.limits import exhausted_limit, own_limit\n"
+        "import os; from monitor.lib.process import exhausted_limit, own_limit\n"
         "held = []\n"
         "try:\n"
         "    while True: held.append(os.dup(0))\n"

@@ -17,7 +17,8 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Fact, Outcome, Phases
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.diagnosis.verdicts import VerdictCode
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
+from monitor.lib.threads import SerialThread
 from monitor.report.overview import Archive, Overview, open_archive
 from monitor.store.errors import (
     ForeignFileError,
@@ -29,7 +30,6 @@ from monitor.store.errors import (
 )
 from monitor.store.rollups.model import DatabaseStatus, Gap, Grain
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from tests.judging import judge
 
 START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -59,7 +59,7 @@ class Monitored:
             history=HistorySettings(path=str(self.path)),
         )
         self.store = Store(self.path, channels=("slack",), log=lambda level, text: None, clock=self.clock)
-        self.store_thread = StoreThread()
+        self.store_thread = SerialThread("store")
         self.overview = Overview(self.settings, self.store, self.store_thread, self.clock)
 
     def clock(self) -> datetime:

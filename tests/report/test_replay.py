@@ -11,7 +11,7 @@ import pytest
 
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings, DatabaseSettings, EvidenceRule, HistorySettings, Settings
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
 from monitor.report.overview import Archive
 from monitor.report.replay import Replay, Rules, counted, differences, replayed, with_limit
 from tests.judging import PROFILE, QUICK

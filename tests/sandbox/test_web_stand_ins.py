@@ -13,7 +13,7 @@ import pytest
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.sandbox.console import ConsoleStandIn
 from monitor.sandbox.railway import ENVIRONMENT, PROJECT, RailwayStandIn
-from monitor.sandbox.web_service import WebFault
+from monitor.sandbox.server import WebFault
 
 LONG = timedelta(seconds=20)
 PROJECT_TOKEN, ACCOUNT_TOKEN = "project-token", "account-token"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Outcome
-from monitor.store.incident_record import IncidentRecord, incident_record
+from monitor.store.queries import IncidentRecord, incident_record
 from tests.store.conftest import INTERVAL, StoreSetup
 
 OK, TIMEOUT, REJECTED = Outcome.OK, Outcome.RESPONSE_TIMEOUT, Outcome.TOKEN_REJECTED

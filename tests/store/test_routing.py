@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.alerts.notification import Notification, NotificationKind, Severity
-from monitor.alerts.routing import Route, receivers
+from monitor.alerts.notification import Notification, NotificationKind, Route, Severity, receivers
 from monitor.checks.observation import Outcome
 from tests.alerts.conftest import MONITOR, OPENED, SLOW, WARNING
 from tests.store.conftest import START, StoreSetup

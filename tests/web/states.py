@@ -11,10 +11,10 @@ from pathlib import Path
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.engine.scheduler import Health
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
+from monitor.lib.threads import SerialThread
 from monitor.report.overview import Overview
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from monitor.web.app import build_app
 from tests.judging import judge
 from tests.web.conftest import build, serving
@@ -53,7 +53,7 @@ def serving_state(name: str, folder: Path) -> Iterator[str]:
     store = Store(folder / "history.db", channels=("log",), log=lambda level, text: None, clock=lambda: NOW)
     for database, outcomes in databases.items():
         _record(store, database, outcomes)
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     health = Health(overdue=(), databases=len(databases), has_checked=True)
     app = build_app(
         lambda: health,

@@ -23,10 +23,10 @@ from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
 from monitor.engine.scheduler import Health
 from monitor.incidents.rules import advance
-from monitor.lib.secret import Secret
+from monitor.lib.text import Secret
+from monitor.lib.threads import SerialThread
 from monitor.report.overview import Overview
 from monitor.store.store import Store
-from monitor.store.thread import StoreThread
 from monitor.web import app
 from monitor.web.cache import CachedResponse, compress
 from tests.judging import QUICK, explain
@@ -398,7 +398,7 @@ def test_a_real_history_file_is_served(tmp_path: Path) -> None:
         phases = Phases(dns=1.0, connect=8.0, tls=9.0, wait=20.0, read=0.5, total=40.0)
         at = NOW - timedelta(minutes=minutes)
         record(Check(database="main", at=at, outcome=Outcome.OK, http_status=200, phases=phases))
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     overview = Overview(settings, store, store_thread, lambda: NOW)
     web_app = app.build_app(
         lambda: Health(overdue=(), databases=1, has_checked=True),

@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from monitor.web.connection import Deadlines
+from monitor.web.server import Deadlines
 from tests.program import LONGEST_WAIT_SECONDS, until
 from tests.web.conftest import Site, build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview

@@ -26,7 +26,7 @@ from monitor.report.formatting import (
     format_ms,
     format_name,
 )
-from monitor.store.incident_record import CheckRun, IncidentRecord, MessageRecord
+from monitor.store.queries import CheckRun, IncidentRecord, MessageRecord
 
 _STYLES = {Family.FINE: ("✓", "green"), Family.SLOW: ("▲", "yellow"), Family.UNKNOWN: ("·", "dim")}
 _FAILING = ("✗", "red")

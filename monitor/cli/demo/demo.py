@@ -24,17 +24,16 @@ from monitor.cli.demo.view import DemoResult, View, open_console
 from monitor.cli.logs import set_up
 from monitor.cli.options import fail, print_error
 from monitor.config.settings import Settings
-from monitor.diagnosis.layers import Layer
 from monitor.diagnosis.profile import profile_of
 from monitor.diagnosis.rules import judge
-from monitor.diagnosis.verdicts import Diagnosis
+from monitor.diagnosis.verdicts import Diagnosis, Layer
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, build_examiner
 from monitor.incidents.state import Incident
 from monitor.lib.line_writer import flush
-from monitor.lib.signals import stop_on_signals
+from monitor.lib.process import stop_on_signals
 from monitor.lib.text import Scrubber
 from monitor.lib.times import now_utc
 from monitor.sandbox.messaging import ReceivedMessage

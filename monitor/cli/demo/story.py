@@ -11,10 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from monitor.config.settings import Settings
-from monitor.sandbox.console import ConsoleStandIn, Database
+from monitor.sandbox.console import VIRGINIA, ConsoleStandIn, Database, StatusPageStandIn
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn, ReceivedMessage
 from monitor.sandbox.railway import RailwayService, RailwayStandIn
-from monitor.sandbox.status_page import VIRGINIA, StatusPageStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 MAIN, CACHE, WORKER = "main", "cache", "worker"

@@ -25,8 +25,7 @@ from monitor.checks.observation import Family
 from monitor.cli.demo.story import CACHE, MAIN, STEPS, Step
 from monitor.cli.doctor import show
 from monitor.config.settings import AlertSettings, DatabaseDefaults, Settings
-from monitor.diagnosis.layers import LayerResults
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import LayerResults, Verdict
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.incidents.state import Incident

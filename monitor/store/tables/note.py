@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.alerts.notification import Notification, NotificationKind
-from monitor.alerts.routing import Routes, receivers
+from monitor.alerts.notification import Notification, NotificationKind, Routes, receivers
 from monitor.incidents.rules import standing
 from monitor.incidents.state import Incident, IncidentState, moved, state_from_json, state_to_json
 from monitor.lib.times import from_ms, to_ms

@@ -1,12 +1,15 @@
-"""What this process or machine may run out of: file descriptors, memory of the kernel, ports."""
+"""This process and its system: what both may run out of, such as file descriptors, and the signals that end it."""
 
 from __future__ import annotations
 
 import errno
 import os
 import resource
-from collections.abc import Iterator
+import select
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import FrameType
 
 # With these a socket, a thread or a file could not be had here; they tell nothing of whoever was to be reached.
 OUR_LIMITS = {
@@ -16,6 +19,8 @@ OUR_LIMITS = {
     errno.ENOMEM: "this machine has no memory left",
 }
 _SOME_DESCRIPTORS = 10_240  # macOS calls its hard limit infinite and allows this many (setrlimit(2), OPEN_MAX)
+# The promise is five seconds; what hangs by then is a disk, and the rest goes to the interpreter's own end.
+_LEAVE_AFTER_SECONDS = 4.5
 
 
 def raise_descriptor_limit() -> None:
@@ -64,3 +69,33 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """SIGTERM, SIGINT, SIGHUP and SIGQUIT call `stop` from now until the process ends; more change nothing.
+
+    Of the last two one that is ignored stays so, as `nohup` and a shell's `&` have it.
+
+    Handlers of the event loop would be gone while the store is closed, and a second signal would kill us there.
+    If the end takes too long, because the disk hangs, the process leaves without it.
+    """
+
+    def stop_once(_sign: int, _frame: FrameType | None) -> None:
+        if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+            signal.setitimer(signal.ITIMER_REAL, _LEAVE_AFTER_SECONDS)
+            stop()
+
+    signal.signal(signal.SIGALRM, _leave)
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, stop_once)
+    for sign in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, stop_once)
+
+
+def _leave(_sign: int, _frame: FrameType | None) -> None:
+    # Not through the log, whose lock may be held by what was interrupted, and not where it would block.
+    with suppress(OSError, ValueError):
+        if select.select([], [1], [], 0)[1]:
+            os.write(1, b"the disk did not let go in time; checks of the last seconds may be lost\n")
+    os._exit(0)

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from monitor.store.thread import StoreThread
+from monitor.lib.threads import SerialThread
 
 
 def test_calls_run_one_after_the_other_in_order() -> None:
     """As asked for, on one thread, whoever waits."""
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     done: list[tuple[int, str]] = []
 
     async def ask() -> None:
@@ -29,7 +29,7 @@ def test_calls_run_one_after_the_other_in_order() -> None:
 
 def test_a_call_whose_waiter_gave_up_in_the_queue_is_still_done() -> None:
     """A check that was seen is written, though the end of the watch came while it waited its turn."""
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     gate = threading.Event()
     done: list[str] = []
 
@@ -50,7 +50,7 @@ def test_a_call_whose_waiter_gave_up_in_the_queue_is_still_done() -> None:
 
 def test_what_a_call_raises_reaches_whoever_waits_and_nobody_else() -> None:
     """The thread goes on."""
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
 
     def fail() -> None:
         raise KeyError("a bug of ours")
@@ -67,7 +67,7 @@ def test_what_a_call_raises_reaches_whoever_waits_and_nobody_else() -> None:
 
 def test_nobody_waits_for_a_thread_that_has_ended() -> None:
     """After the stop a call is refused at once."""
-    store_thread = StoreThread()
+    store_thread = SerialThread("store")
     store_thread.stop(lambda: None)
     with pytest.raises(RuntimeError, match="closed"):
         asyncio.run(store_thread.run(lambda: None))
