@@ -25,6 +25,8 @@ def test_init_writes_the_file_that_comes_with_the_package_and_overwrites_nothing
     assert program.end("init").status == 0
     written = (tmp_path / "config.yaml").read_text(encoding="utf-8")
     assert written == (ROOT / "config.yaml").read_text(encoding="utf-8")
+    again = program.end("init")  # as in a clone of the project, which has it
+    assert (again.status, again.stdout.split(". Next")[0]) == (0, "config.yaml is already as `init` writes it")
     (tmp_path / "config.yaml").write_text("mine", encoding="utf-8")
     refused = program.end("init")
     assert refused.status == 3

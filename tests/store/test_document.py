@@ -69,6 +69,26 @@ def test_a_file_that_knows_more_keeps_it(setup: StoreSetup) -> None:
     assert setup.shell("SELECT * FROM delivery_count") == counts
 
 
+@pytest.mark.parametrize("is_later", [True, False])
+def test_two_that_saw_the_same_trouble_go_on_as_one(setup: StoreSetup, tmp_path: Path, is_later: bool) -> None:
+    """A `check` typed beside a `run` takes up what a cron service left: one is open, and one end is told."""
+    cron = StoreSetup(tmp_path / "cron.db", now=setup.now + timedelta(minutes=10 if is_later else -10))
+    cron.checks(OK, REJECTED, REJECTED)
+    assert cron.deliver("slack") == ["1 opened"]
+    setup.checks(REJECTED, REJECTED)
+    assert setup.deliver("slack") == ["1 opened"]
+    setup.now = max(setup.now, cron.now)
+    setup.store.take_up(cron.store.state_document())
+    for _ in range(2):
+        setup.restart()
+        [(_, incident)] = setup.store.incidents()
+        assert setup.deliver("slack") == []
+        setup.store.take_up(StateDocument.parsed(setup.store.state_document().text()))
+    assert setup.checks(REJECTED, OK, OK) == ["closed"]
+    assert setup.deliver("slack") == [f"{incident.id} closed"]
+    cron.store.close()
+
+
 def test_what_is_over_is_forgotten_after_a_day(setup: StoreSetup) -> None:
     """So the text does not grow; what still waits is kept, and the numbers go on."""
     for _ in range(20):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from monitor.incidents.state import IncidentState
+from monitor.incidents.state import Incident, IncidentState
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
 from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
@@ -177,19 +177,35 @@ def _reconcile_incidents(memory: sqlite3.Connection) -> None:
         state, checked_at = read_state(memory, database)
         if state.incident is not None:
             write_incident(memory, database, state.incident)
-        open_ones = [
-            read_incident(memory, number)
-            for (number,) in memory.execute(
-                "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id", (database,)
-            ).fetchall()
-        ]
+        open_ones = _open_incidents(memory, database)
         if checked_at is None and open_ones:
-            state, checked_at = IncidentState(incident=open_ones[-1]), open_ones[-1].notified_at
-            write_state(memory, database, state, checked_at)
-        for incident in open_ones:
-            if state.incident is None or incident.id != state.incident.id:
-                over = replace(incident, closed_at=max(incident.opened_at, checked_at or incident.notified_at))
-                write_incident(memory, database, over)
+            write_state(memory, database, IncidentState(incident=open_ones[-1]), open_ones[-1].notified_at)
+        _leave_one_open(memory, database)
+
+
+def _open_incidents(connection: sqlite3.Connection, database: int) -> list[Incident]:
+    sql = "SELECT id FROM incident WHERE database_id = ? AND closed_ms IS NULL ORDER BY id"
+    return [read_incident(connection, number) for (number,) in connection.execute(sql, (database,)).fetchall()]
+
+
+def _leave_one_open(connection: sqlite3.Connection, database: int) -> None:
+    """Have no open incident but that of the database's state: another one is the same trouble, or is over."""
+    state, checked_at = read_state(connection, database)
+    for incident in _open_incidents(connection, database):
+        if state.incident is None:
+            over = replace(incident, closed_at=max(incident.opened_at, checked_at or incident.notified_at))
+            write_incident(connection, database, over)
+        elif incident.id != state.incident.id:
+            sql = "SELECT id, notification FROM outbox WHERE incident_id = ?"
+            for number, notification in connection.execute(sql, (incident.id,)).fetchall():
+                connection.execute(
+                    "UPDATE outbox SET incident_id = ?, notification = ? WHERE id = ?",
+                    (state.incident.id, _renumbered(notification, state.incident.id), number),
+                )
+            connection.execute(
+                "UPDATE outbox SET held_with = ? WHERE held_with = ?", (state.incident.id, incident.id)
+            )
+            connection.execute("DELETE FROM incident WHERE id = ?", (incident.id,))
 
 
 Numbers = Mapping[int, int]
@@ -213,6 +229,8 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     incidents = _replay_incidents(memory, file, databases)
     _replay_states(memory, file, databases, incidents)
     _replay_messages(memory, file, incidents)
+    for home in databases.values():
+        _leave_one_open(file, home)
     _replay_silences(memory, file)
     for table in ("channel", "connectivity_host"):
         _copy("INSERT OR REPLACE", memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
