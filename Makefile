@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 # Where this is set, each of the programs that the tests start would compile the libraries anew: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-versions e2e format bench simulate faults storm soak fuzz pins release audit clean
+.PHONY: demo run test test-versions e2e format bench simulate faults storm soak incidents fuzz pins release audit clean
 
 demo: $(VENV)/runtime
 	$(BIN)/python -m monitor demo
@@ -54,6 +54,10 @@ storm: $(VENV)/dev
 # An hour with a hundred databases and all faults in rotation; MINUTES=5: less. Writes docs/bench/soak.md and .svg.
 soak: $(VENV)/dev
 	$(BIN)/python -m bench.soak $(or $(MINUTES),60)
+
+# Six hours with ten incidents, and what memory they leave behind; MINUTES=5: less. Writes docs/bench/incidents.md.
+incidents: $(VENV)/dev
+	$(BIN)/python -m bench.incidents $(or $(MINUTES),360)
 
 # Every property with new random examples, as many as three minutes allow; `make test` has the same ones each time.
 fuzz: $(VENV)/dev

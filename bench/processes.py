@@ -8,15 +8,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_FIGURE = re.compile(r"^(Rss|Pss):\s+(\d+) kB$", re.MULTILINE)
+_FIGURE = re.compile(r"^(Rss|Pss|Anonymous):\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """MB in memory: with what is shared with other programs (`rss`), and with our part of that (`pss`)."""
+    """MB in memory: with what is shared with other programs (`rss`), with our part of that (`pss`).
+
+    `own` is what belongs to no file: heap and stacks.
+    """
 
     rss: float
     pss: float
+    own: float
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -28,5 +32,5 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 def memory(pids: Iterable[int]) -> Memory:
     """What several processes take together."""
     found = [dict(_FIGURE.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())) for pid in pids]
-    rss, pss = (sum(int(each[name]) for each in found) / 1024 for name in ("Rss", "Pss"))
-    return Memory(rss=rss, pss=pss)
+    rss, pss, own = (sum(int(each[name]) for each in found) / 1024 for name in ("Rss", "Pss", "Anonymous"))
+    return Memory(rss=rss, pss=pss, own=own)

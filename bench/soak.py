@@ -11,11 +11,9 @@ import json
 import os
 import platform
 import random
-import re
 import signal
 import socket
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,36 +26,20 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
-from markupsafe import Markup
-
+from bench.over_time import PROCESS, RSS, Figure, Sample, look, plot, rows
 from bench.plan import say
 from bench.ports import free_port
+from bench.told import incidents, untold, wait_for_calm
 from monitor import __version__
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
-from monitor.web.pages.svg import picture, tag
 
 DATABASES, STAND_INS = 100, 10
 SAMPLE_SECONDS = 2.0
 TOKEN = "AXsoakToken0123456789=="
 PAGE = Path("docs/bench/soak.md")
-_OTHERS = re.compile(r"and \d+ more")
 # What is left to open incidents and waiting messages after the last fault.
 CALM_WITHIN_SECONDS = 900.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One look at the process. `cpu_seconds` and `checks` are so far."""
-
-    seconds: float
-    rss_mb: float
-    descriptors: float
-    threads: float
-    file_mb: float
-    healthz_ms: float
-    cpu_seconds: float
-    checks: float
 
 
 @dataclass(kw_only=True)
@@ -209,7 +191,8 @@ def main() -> int:
     report = _report(samples, rounds, wrong, has_own_disk=has_own_disk)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(report, encoding="utf-8")
-    PAGE.with_suffix(".svg").write_text(plot(samples) + "\n", encoding="utf-8")
+    strips = plot(samples, FIGURES, title="A soak: what the program uses over time")
+    PAGE.with_suffix(".svg").write_text(strips + "\n", encoding="utf-8")
     print(report)
     return 1 if wrong else 0
 
@@ -304,9 +287,7 @@ def _rotate(on: Setting, samples: list[Sample], seconds: float) -> int:
 
 
 def _sample(on: Setting, seconds: float, *, with_page: bool) -> Sample:
-    proc = Path(f"/proc/{on.process.pid}")
-    status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line)
-    user, system = (int(value) for value in (proc / "stat").read_text().rpartition(")")[2].split()[11:13])
+    """Memory and more of the process, the answer of /healthz, the file's size and the requests so far."""
     began = monotonic()
     # A flood of visitors may keep this one out; that is then its time.
     with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{on.port}/healthz", timeout=10) as answer:
@@ -316,78 +297,51 @@ def _sample(on: Setting, seconds: float, *, with_page: bool) -> Sample:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{on.port}/", timeout=30) as answer:
             answer.read()
     size = sum(each.stat().st_size for each in on.folder.glob("history.db*") if each.exists())
-    return Sample(
-        seconds=seconds,
-        rss_mb=int(status["VmRSS"].split()[0]) / 1024,
-        descriptors=float(len([*(proc / "fd").iterdir()])),
-        threads=float(status["Threads"]),
-        file_mb=size / 2**20,
-        healthz_ms=healthz_ms,
-        cpu_seconds=(user + system) / os.sysconf("SC_CLK_TCK"),
-        checks=float(sum(len(each.requests) for each in on.stand_ins)),
-    )
+    return {
+        "seconds": seconds,
+        **look(on.process.pid),
+        "file_mb": size / 2**20,
+        "healthz_ms": healthz_ms,
+        "checks": float(sum(len(each.requests) for each in on.stand_ins)),
+    }
 
 
 def _agree(on: Setting) -> list[str]:
     """What the file and the channels disagree about, once nothing is open and nothing waits any more."""
     say("waiting for the last message")
-    end = monotonic() + CALM_WITHIN_SECONDS
-    while monotonic() < end:
-        with closing(sqlite3.connect(on.file, timeout=30)) as shell:
-            [open_ones] = shell.execute("SELECT count(*) FROM incident_log WHERE closed_at IS NULL").fetchone()
-            [waiting] = shell.execute("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL").fetchone()
-        if not open_ones and not waiting:
-            break
-        sleep(2)
-    else:
-        return [f"after {CALM_WITHIN_SECONDS:.0f} s {open_ones} incidents are open and {waiting} messages wait"]
+    left = wait_for_calm(on.file, CALM_WITHIN_SECONDS)
+    if left:
+        return [left]
     with closing(sqlite3.connect(on.file, timeout=30)) as shell:
-        incidents = shell.execute("SELECT id, database, opened_at FROM incident_log").fetchall()
-        told = set(shell.execute("SELECT incident, channel FROM deliveries WHERE delivered_at IS NOT NULL"))
         [(sound,)] = shell.execute("PRAGMA integrity_check").fetchall()
     wrong = [] if sound == "ok" else [f"the file: {sound}"]
-    say(f"{len(incidents)} incidents")
-    for name, inbox, service in (
-        ("slack", on.inboxes[0], "slack"),
-        ("telegram", on.inboxes[0], "telegram"),
-        ("ops", on.inboxes[1], "slack"),
-    ):
-        heard = [(each.at, each.text) for each in inbox.messages if each.service == service]
-        # Several incidents may be told in one message, which names the first ten databases "and 5 more".
-        wrong += [
-            f"{name} was never sent incident {number}" for number, *_ in incidents if (number, name) not in told
-        ]
-        wrong += [
-            f"{name} never heard of incident {number}"
-            for number, database, opened_at in incidents
-            if not any(
-                at >= datetime.fromisoformat(opened_at) and (database in text or _OTHERS.search(text))
-                for at, text in heard
-            )
-        ]
-    return wrong
+    numbers = incidents(on.file)
+    say(f"{len(numbers)} incidents")
+    heard = {
+        name: [each.text for each in inbox.messages if each.service == service]
+        for name, inbox, service in (
+            ("slack", on.inboxes[0], "slack"),
+            ("telegram", on.inboxes[0], "telegram"),
+            ("ops", on.inboxes[1], "slack"),
+        )
+    }
+    return [*wrong, *untold(numbers, heard)]
 
 
 FIGURES = (
-    ("rss_mb", "memory (RSS), MB", 1),
-    ("descriptors", "file descriptors", 0),
-    ("threads", "threads", 0),
-    ("file_mb", "file with its log, MB", 1),
-    ("healthz_ms", "answer of /healthz, ms", 1),
+    RSS,
+    *PROCESS,
+    Figure(key="file_mb", words="file with its log, MB"),
+    Figure(key="healthz_ms", words="answer of /healthz, ms"),
 )
 
 
 def _report(samples: Sequence[Sample], rounds: int, wrong: list[str], *, has_own_disk: bool) -> str:
     first, last = samples[0], samples[-1]
-    took, checks = last.seconds - first.seconds, last.checks - first.checks
-    tenth = max(1, len(samples) // 10)
-    rows = []
-    for key, words, digits in FIGURES:
-        values = [float(getattr(each, key)) for each in samples]
-        early, late = statistics.median(values[tenth : 2 * tenth]), statistics.median(values[-tenth:])
-        rows.append(f"| {words} | {early:.{digits}f} | {late:.{digits}f} | {max(values):.{digits}f} |")
-    per_thousand = (last.cpu_seconds - first.cpu_seconds) / checks * 1000
-    growth = (last.file_mb - samples[tenth].file_mb) * 2**20 / (last.checks - samples[tenth].checks)
+    took, checks = last["seconds"] - first["seconds"], last["checks"] - first["checks"]
+    per_thousand = (last["cpu_seconds"] - first["cpu_seconds"]) / checks * 1000
+    tenth = samples[len(samples) // 10]
+    growth = (last["file_mb"] - tenth["file_mb"]) * 2**20 / (last["checks"] - tenth["checks"])
     disk = "with" if has_own_disk else "without"
     return f"""# A soak
 
@@ -399,53 +353,15 @@ Made by `make soak` on {datetime.now(UTC).date().isoformat()}: {os.cpu_count()} 
 {platform.release()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, version {__version__} of
 the program.
 
-| what | second tenth, median | last tenth, median | highest |
-|---|---|---|---|
-{chr(10).join(rows)}
+{rows(samples, FIGURES)}
 
 CPU: {per_thousand:.2f} s for each thousand requests, the page and messages included. The file grew by
 {growth:.0f} bytes a request.
 
-In the end file and channels {"agreed: each incident was told to each channel." if not wrong else "disagreed:"}
+In the end file and channels {"disagreed:" if wrong else "agreed: each channel was told of each incident whole."}
 {chr(10).join(f"- {each}" for each in wrong[:20])}
 ![memory, descriptors, threads, file and answers over time](soak.svg)
 """
-
-
-def plot(samples: Sequence[Sample]) -> str:
-    """A strip for each figure, one below the other, over the same time."""
-    width, height, left, gap = 760.0, 90.0, 60.0, 34.0
-    parts: list[Markup] = [tag("rect", width=width, height=len(FIGURES) * (height + gap) + gap, fill="#fff")]
-    end = samples[-1].seconds
-    for number, (key, words, digits) in enumerate(FIGURES):
-        top = gap + number * (height + gap)
-        values = [float(getattr(each, key)) for each in samples]
-        most = max(values) * 1.05 or 1.0
-        places = [
-            (left + each.seconds / end * (width - left - 10), top + height * (1 - value / most))
-            for each, value in zip(samples, values, strict=True)
-        ]
-        line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-        parts += [
-            tag("path", d=f"M{left} {top}V{top + height}H{width - 10}", stroke="#999", fill="none"),
-            tag("path", d=line, stroke="#1d70b8", fill="none"),
-            tag("text", words, x=left, y=top - 8, fill="#222"),
-            tag("text", f"{most:.{digits}f}", x=left - 6, y=top + 8, text_anchor="end", fill="#222"),
-            tag("text", "0", x=left - 6, y=top + height, text_anchor="end", fill="#222"),
-        ]
-    bottom = len(FIGURES) * (height + gap) + gap - 10
-    parts.append(tag("text", f"{end / 60:.0f} min", x=width - 10, y=bottom, text_anchor="end", fill="#222"))
-    return str(
-        picture(
-            *parts,
-            title="A soak: what the program uses over time",
-            description="; ".join(words for _, words, _ in FIGURES),
-            xmlns="http://www.w3.org/2000/svg",
-            viewBox=f"0 0 {width:.0f} {len(FIGURES) * (height + gap) + gap:.0f}",
-            font_family="sans-serif",
-            font_size=12,
-        )
-    )
 
 
 if __name__ == "__main__":
