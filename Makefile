@@ -110,7 +110,8 @@ clean:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("wanted Python 3.11 or newer, found " + sys.version.split()[0] + ". Next: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
+	@# What is left of one without pip (Debian: without python3-venv) would be taken for whole the next time.
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/runtime: requirements.txt | $(VENV)/bin/python
 	$(PIP) --require-hashes --requirement requirements.txt
