@@ -15,7 +15,7 @@ from pathlib import Path
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.lib.times import to_ms
 from monitor.store.file.open import open_file
-from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
+from monitor.store.rollups.model import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import add_row
 from monitor.store.tables.incidents import database_id
 from monitor.store.tables.recording import TAIL_INTERVALS, sum_up

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
@@ -87,15 +86,6 @@ def unconfirmed(answer: Answer, service: str, check: str) -> DeliveryResult:
     """The result for a 2xx that is not the service's confirmation."""
     detail = f"something that is not {service} answered {answer.status}: check {check}"
     return DeliveryResult(status=DeliveryStatus.UNCONFIRMED, detail=detail)
-
-
-def json_object(answer: Answer) -> dict[str, Any]:
-    """The JSON object in an answer; empty for anything else, such as a captive portal's page."""
-    try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _requested_pause(answer: Answer) -> timedelta:

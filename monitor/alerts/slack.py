@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.alerts.channel import json_object, try_again, unconfirmed
+from monitor.alerts.channel import try_again, unconfirmed
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import (
@@ -134,7 +134,7 @@ class SlackChannel:
             return later
         if error in _PASSING:
             return DeliveryResult(status=DeliveryStatus.RETRY, detail=f"Slack cannot take it now ({error})")
-        reply = json_object(answer)
+        reply = answer.json_object()
         is_refusal = (
             reply.get("ok") is False or reply.get("success") is False or error in _ADVICE or error in _ABOUT_FORM
         )
@@ -153,7 +153,7 @@ class SlackChannel:
 
 def _error_of(answer: Answer) -> str:
     """The word that may be one of Slack's errors: the body itself, or what stands as `error` in its JSON."""
-    body = json_object(answer).get("error", answer.body)
+    body = answer.json_object().get("error", answer.body)
     return body.strip(" \t\r\n\"'").lower() if isinstance(body, str) else ""
 
 

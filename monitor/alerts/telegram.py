@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from monitor.alerts.channel import json_object, try_again, unconfirmed
+from monitor.alerts.channel import try_again, unconfirmed
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import ChatMove, DeliveryResult, DeliveryStatus
 from monitor.alerts.text import NO_ORIGIN, MessageText, Origin, clean, compose, short_text
@@ -226,7 +226,7 @@ def _inert(text: str) -> str:
 def _ask(url: str, values: dict[str, Any], deadline: Deadline) -> tuple[Answer, dict[str, Any]]:
     """The answer and the Bot API's JSON in it; raises `NoAnswerError`."""
     answer = ask("POST", url, json=values, timeout=deadline.left())
-    return answer, json_object(answer)
+    return answer, answer.json_object()
 
 
 def _parameters(reply: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import threading
@@ -41,6 +42,14 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: str
+
+    def json_object(self) -> dict[str, Any]:
+        """The JSON object in the body; empty for anything else, such as a captive portal's page."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
 
 class NoAnswerError(Exception):

@@ -22,8 +22,19 @@ from monitor.incidents.state import Incident
 from monitor.lib.times import from_ms, from_ms_or_none, to_ms
 from monitor.store.errors import reading
 from monitor.store.rollups.histogram import PhaseHistograms
-from monitor.store.rollups.model import DatabaseStatus, DatabaseTotals, Gap, Grain, History, Schedule, Slice
-from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup, ended_well
+from monitor.store.rollups.model import (
+    DAY_MS,
+    HOUR_MS,
+    DatabaseStatus,
+    DatabaseTotals,
+    Gap,
+    Grain,
+    History,
+    Rollup,
+    Schedule,
+    Slice,
+    ended_well,
+)
 from monitor.store.tables.checks import EVER_MS, first_check_ms, last_good_check, read_checks, read_rows
 from monitor.store.tables.incidents import database_id, find_incident, incidents_of, open_incident, read_state
 from monitor.store.tables.rollups import RollupReader, RowGrain, read_phases, read_rollups

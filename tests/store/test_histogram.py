@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from monitor.checks.observation import Phases
 from monitor.store.rollups.histogram import Histogram, PhaseHistograms
-from monitor.store.rollups.rollup import spread
+from monitor.store.rollups.model import spread
 
 # From a microsecond to a hundred seconds, each order of magnitude as likely as any other.
 FIGURES = st.floats(0, 8).map(lambda exponent: round(10**exponent) / 1000)

@@ -18,8 +18,7 @@ from monitor.config.settings import MaintenanceSettings
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import from_ms, to_ms
 from monitor.store.queries import history_of
-from monitor.store.rollups.model import Grain, Slice
-from monitor.store.rollups.rollup import BLOCK_MS, HOUR_MS
+from monitor.store.rollups.model import BLOCK_MS, HOUR_MS, Grain, Slice
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.rollups import LENGTH_MS, RollupReader, RowGrain, cover
 from monitor.store.tables.spans import read_gaps, read_maintenance

@@ -13,8 +13,7 @@ from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Outcome
 from monitor.lib.times import to_ms
 from monitor.store.queries import totals_of
-from monitor.store.rollups.model import DatabaseTotals, Grain, Slice
-from monitor.store.rollups.rollup import HOUR_MS
+from monitor.store.rollups.model import HOUR_MS, DatabaseTotals, Grain, Slice
 from monitor.store.tables.checks import read_checks
 from monitor.store.tables.deliveries import delivery_counts
 from monitor.store.tables.incidents import find_database

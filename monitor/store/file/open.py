@@ -9,7 +9,6 @@ import sqlite3
 import stat
 import tempfile
 from contextlib import closing, suppress
-from datetime import datetime
 from pathlib import Path
 
 from monitor.store.errors import SYSTEM_WORDS, Damage, damage_of, describe, naming_damage
@@ -17,10 +16,6 @@ from monitor.store.file.schema import prepare, refuse_others
 
 # Short, because checks and alerts go on from memory meanwhile; long enough for another process' transaction.
 BUSY_TIMEOUT_SECONDS = 2.0
-
-# Device and inode: what a name stands for now.
-Identity = tuple[int, int]
-
 
 # What a name has at most on most file systems, of which SQLite's own files beside ours need the last eight.
 _LONGEST_NAME_BYTES = 255 - len("-journal")
@@ -136,30 +131,6 @@ def open_at_rest(path: Path) -> sqlite3.Connection:
     if any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal")):
         return open_to_read(path)
     return _open_readable(_uri(path, mode="ro", immutable="1"))
-
-
-def identity(path: Path) -> Identity | None:
-    """Which file stands under this name now; `None` when there is none."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # a NUL is no OSError
-        return None
-    return found.st_dev, found.st_ino
-
-
-def set_aside(path: Path, now: datetime) -> Path:
-    """Rename a damaged file with its -wal and -shm, so that nothing of it is mixed with a new one."""
-    mark = now.strftime("damaged-%Y%m%dT%H%M%S")
-    aside = path.with_name(f"{path.name}.{mark}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.{mark}-{number}")
-    for ending in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + ending)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + ending))
-    return aside
 
 
 def _open_to_write(name: str) -> sqlite3.Connection:

@@ -19,18 +19,17 @@ from monitor.lib.text import one_line
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, RefusedFileError, damage_of, describe, naming_damage, remedy_for
 from monitor.store.file.open import (
-    Identity,
-    identity,
     open_file,
     open_memory,
     open_to_read,
     reason_for,
-    set_aside,
 )
 from monitor.store.file.salvage import replay, salvage_rollups, salvage_state
 from monitor.store.file.schema import is_whole
 
 T = TypeVar("T")
+# Device and inode: what a name stands for now.
+_Identity = tuple[int, int]
 # A lock is gone after a moment, a full or read-only disk is not.
 _TRY_AGAIN_AFTER = {
     Damage.LOCKED: timedelta(seconds=5),
@@ -91,7 +90,7 @@ class ResilientFile:
         self._notify = notify
         self._outage: _Outage | None = None
         self._notified_at: datetime | None = None
-        self._identity: Identity | None = None
+        self._identity: _Identity | None = None
         self._connection = self._open()
 
     @property
@@ -110,7 +109,7 @@ class ResilientFile:
         """
         if self.is_in_memory:
             self._return_to_file(at_once=False)
-        elif identity(self._path) != self._identity:
+        elif _identity_of(self._path) != self._identity:
             self._replace_moved_file()
         try:
             return _transaction(self._connection, work, only_read=only_read)
@@ -157,7 +156,7 @@ class ResilientFile:
         self._connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        found = identity(self._path)
+        found = _identity_of(self._path)
         try:
             return self._open_file()
         except (sqlite3.Error, OSError) as error:
@@ -170,7 +169,7 @@ class ResilientFile:
 
     def _open_file(self) -> sqlite3.Connection:
         connection = open_file(self._path)
-        self._identity = identity(self._path)
+        self._identity = _identity_of(self._path)
         return connection
 
     def _damage_of_schema(self) -> Damage | None:
@@ -182,7 +181,7 @@ class ResilientFile:
 
     def _is_damaged_for_others(self) -> bool:
         """Our own connection read the schema long ago, and does not notice what became of it since."""
-        if identity(self._path) != self._identity:
+        if _identity_of(self._path) != self._identity:
             return False
         try:
             with closing(open_to_read(self._path)) as other, naming_damage():
@@ -217,12 +216,12 @@ class ResilientFile:
             return
         self._log("WARNING", "the history file was moved or deleted; going on in a new one")
 
-    def _begin_anew(self, damaged: sqlite3.Connection | None, found: Identity | None) -> sqlite3.Connection:
+    def _begin_anew(self, damaged: sqlite3.Connection | None, found: _Identity | None) -> sqlite3.Connection:
         """Move the damaged file aside, unless another process has done so; salvage what can still be read."""
         memory = self._salvaged(damaged)
         aside = None
         try:
-            if identity(self._path) == found:
+            if _identity_of(self._path) == found:
                 aside = set_aside(self._path, self._clock())
             fresh = self._replayed(memory)
         except _UNUSABLE as error:
@@ -384,3 +383,27 @@ class Reserve:
                 os.close(descriptor)
             return True
         return False
+
+
+def _identity_of(path: Path) -> _Identity | None:
+    """Which file stands under this name now; `None` when there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a NUL is no OSError
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Rename a damaged file with its -wal and -shm, so that nothing of it is mixed with a new one."""
+    mark = now.strftime("damaged-%Y%m%dT%H%M%S")
+    aside = path.with_name(f"{path.name}.{mark}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.{mark}-{number}")
+    for ending in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + ending))
+    return aside

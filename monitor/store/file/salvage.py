@@ -15,7 +15,7 @@ from typing import Any
 from monitor.incidents.state import Incident, IncidentState
 from monitor.lib.times import to_ms
 from monitor.store.errors import Damage, DamagedError, damage_of, naming_damage
-from monitor.store.rollups.rollup import DAY_MS, HOUR_MS, Rollup
+from monitor.store.rollups.model import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.channels import read_channel
 from monitor.store.tables.checks import EVER_MS, moment_of_oldest, read_checks
 from monitor.store.tables.incidents import (

@@ -11,7 +11,7 @@ from functools import cache
 
 from monitor.checks.observation import Family, Outcome
 from monitor.store.errors import DamagedError, ForeignFileError, NewerFileError, UnreleasedFileError
-from monitor.store.rollups.rollup import HOUR_MS
+from monitor.store.rollups.model import HOUR_MS
 
 APPLICATION_ID = 0x5550524D  # "UPRM", so that `file` and we recognise our own
 # "UPST", "UPSM": builds before the first release, with other tables under the same schema versions.

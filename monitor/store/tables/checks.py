@@ -17,7 +17,7 @@ from typing import Any
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.lib.times import from_ms
 from monitor.store.errors import reading
-from monitor.store.rollups.rollup import HOUR_MS
+from monitor.store.rollups.model import HOUR_MS
 
 _BITS = 22
 _LAST_MS = (1 << _BITS) - 1

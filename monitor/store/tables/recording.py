@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check
 from monitor.lib.times import from_ms_or_none, to_ms
-from monitor.store.rollups.rollup import HOUR_MS
+from monitor.store.rollups.model import HOUR_MS
 from monitor.store.tables.checks import (
     add_row,
     check_before,

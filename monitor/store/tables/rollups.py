@@ -19,8 +19,7 @@ from monitor.checks.observation import Family, Outcome
 from monitor.lib.times import from_ms
 from monitor.store.errors import reading
 from monitor.store.rollups.histogram import Histogram, PhaseHistograms, SlowLimit, propose_slow_limit
-from monitor.store.rollups.model import Grain, Slice
-from monitor.store.rollups.rollup import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
+from monitor.store.rollups.model import BLOCK_MS, DAY_MS, HOUR_MS, Grain, Rollup, Slice, ended_well, pieces
 from monitor.store.tables.checks import GRAIN_HOUR, CheckRow, begin_rollup, check_from
 from monitor.store.tables.spans import Span, outside, read_maintenance, read_retention, spans, watermark
 
