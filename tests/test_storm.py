@@ -30,7 +30,7 @@ from tests.judging import explain
 from tests.program import TELLS, Program, Running, database, settings, slack, until
 from tests.store.disks import ScarceDisk, scarce_disk
 
-# Decisions come quickly, so that a short life sees incidents open and close.
+# Decisions come quickly, so that a short run sees incidents open and close.
 ALERTS = {
     "confirm_interval": "50ms",
     "token": {"failures": 1},
@@ -143,7 +143,7 @@ def test_whenever_it_is_killed_nothing_is_lost(
         file = disk.folder / "history.db"
         config = settings(
             *(database(name, url, timeout="2s") for name, url in names),
-            # The doctor slows a short life down; the long storm has time for him.
+            # The doctor slows a short run down; the long storm has time for him.
             alerts={**ALERTS, "diagnose": is_long},
             channels=three_channels(*inboxes),
             history={"path": str(file)},
@@ -151,8 +151,8 @@ def test_whenever_it_is_killed_nothing_is_lost(
         program = Program(tmp_path, config)
         program.file = file
         with switching_faults(stand_ins, inboxes, random.Random(seed + 1)):
-            logs = [live_and_die(program, chance) for _ in range(kills)]
-        logs.append(live_in_peace(program, can_wait=is_long))
+            logs = [run_until_killed(program, chance) for _ in range(kills)]
+        logs.append(run_to_the_end(program, can_wait=is_long))
         arrived = what_was_told(*inboxes)
         for log in logs:
             assert "ERROR" not in log
@@ -160,10 +160,10 @@ def test_whenever_it_is_killed_nothing_is_lost(
         check_the_incidents(file, least=max(2, kills // 8))
 
         with switching_faults(stand_ins, inboxes, random.Random(seed + 2)):
-            logs = [live_and_die(program, chance, disk) for _ in range(kills_when_full)]
+            logs = [run_until_killed(program, chance, disk) for _ in range(kills_when_full)]
         if disk.is_full:
             disk.toggle()
-        logs.append(live_in_peace(program, can_wait=is_long))
+        logs.append(run_to_the_end(program, can_wait=is_long))
         arrived = what_was_told(*inboxes)
         for log in logs:
             assert "Traceback" not in log
@@ -172,41 +172,41 @@ def test_whenever_it_is_killed_nothing_is_lost(
         check_the_end(file, arrived, kills + kills_when_full)
 
 
-def live_and_die(program: Program, chance: random.Random, disk: ScarceDisk | None = None) -> str:
-    """A life that ends at a random instant: now and then before the first check, mostly in the midst of it all.
+def run_until_killed(program: Program, chance: random.Random, disk: ScarceDisk | None = None) -> str:
+    """A run that ends at a random instant: now and then before the first check, mostly in the midst of it all.
 
     The disk is filled, or has room again, before it and in the midst of it.
     """
     if disk is not None and chance.random() < 0.5:
         disk.toggle()
-    with program.running() as life:
+    with program.running() as running:
         if disk is not None:
-            disk.holds(life.process.pid)
+            disk.holds(running.process.pid)
         if chance.random() < 0.2:
             # From the imports to the first check, and whatever of the store is done between them.
             sleep(chance.uniform(0.1, 1.5))
         else:
-            life.wait_for("watching")
-            go_on(life, chance)
+            running.wait_for("watching")
+            go_on(running, chance)
             if disk is not None and chance.random() < 0.3:
                 disk.toggle()
-            go_on(life, chance)
-        life.kill()
-        assert "Traceback" not in life.said
-        return life.said
+            go_on(running, chance)
+        running.kill()
+        assert "Traceback" not in running.said
+        return running.said
 
 
-def go_on(life: Running, chance: random.Random) -> None:
+def go_on(running: Running, chance: random.Random) -> None:
     """Until it has logged a few lines more, or has nothing to log: as much happens where the machine is slow."""
-    lines = len(life.lines) + chance.randrange(8)
+    lines = len(running.lines) + chance.randrange(8)
     end = monotonic() + 3.0
-    while len(life.lines) < lines and monotonic() < end:
+    while len(running.lines) < lines and monotonic() < end:
         sleep(0.01)
     sleep(chance.uniform(0.0, 0.1))
 
 
-def live_in_peace(program: Program, *, can_wait: bool) -> str:
-    """A last life in which all is well, until everything is told."""
+def run_to_the_end(program: Program, *, can_wait: bool) -> str:
+    """A last run in which all is well, until everything is told."""
     if not can_wait:  # waiting for them is for the long storm
         let_leases_run_out(program.file)
     with program.running() as last:
@@ -225,7 +225,7 @@ def let_leases_run_out(file: Path) -> None:
 
 
 def is_calm(file: Path) -> bool:
-    """No incident is open and no message waits, after a check of each database in this life."""
+    """No incident is open and no message waits, after a check of each database in this run."""
     with closing(sqlite3.connect(file)) as shell:
         [open_ones] = shell.execute("SELECT count(*) FROM incident_log WHERE closed_at IS NULL").fetchone()
         [waiting] = shell.execute("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL").fetchone()

@@ -42,7 +42,7 @@ SPEAKING = [
         "alerts": "apprise channel explain holds retry_policy slack telegram webhook",
         "engine": "cycle delivery round usage wiring",
         "store": "file/open file/resilient tables/deliveries errors",
-        "lib": "bounded_http limits pasted",
+        "lib": "bounded_http process pasted",
         "config": "channel_values",
         "cli/admin": "send_test",
     }.items()
@@ -59,6 +59,9 @@ NOT_TOLD = {
     "Apprise sent it, and cannot tell whether it arrived",
     "the receiver answered {}",
     "unconfirmed: {}",
+    # What the history says of a message that is not sent any more.
+    "the channel is not configured any more",
+    "{}; it may have arrived",
     # The log's own lines, what `config check` warns of, and the terminal's.
     "a notification ({})",
     "; it asks to wait {}",

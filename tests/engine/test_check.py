@@ -128,7 +128,7 @@ def kinds(cycle_result: CycleResult) -> list[NotificationKind]:
 
 
 def test_a_full_database_is_found_by_the_canary_alone(upstash: UpstashStandIn, tmp_path: Path) -> None:
-    """A diary: one write, then PINGs for an hour; full; told; still full in between; room again; over."""
+    """In order: one write, then PINGs for an hour; full; told; still full in between; room again; over."""
     setup = CheckSetup(tmp_path, upstash.url, canary=HOUR)
     assert setup.check().check.outcome is Outcome.OK
     assert upstash.billed_commands == 3
@@ -235,7 +235,7 @@ def test_a_canary_that_hangs_ends_with_the_check(tmp_path: Path) -> None:
 
 
 def test_rediss_is_checked_beside_rest(upstash: UpstashStandIn, tmp_path: Path) -> None:
-    """A diary: both fine; the password of the other way is changed; told with the difference; fine again."""
+    """In order: both fine; the password of the other way is changed; told with the difference; fine again."""
     with redis_server(tmp_path, token=TOKEN) as redis:
         url = upstash.url.replace("127.0.0.1", "localhost")
         setup = CheckSetup(tmp_path, url, redis=redis)
@@ -315,7 +315,7 @@ def setup_at(database: RestDatabase, folder: Path, *, slow: timedelta | None = N
 
 
 def test_what_was_written_and_is_not_there_is_a_stale_read(plain: RestDatabase, tmp_path: Path) -> None:
-    """A diary: GET gives null; told after three of them, since a replica may lag for a moment; back; over."""
+    """In order: GET gives null; told after three of them, since a replica may lag for a moment; back; over."""
     plain.instead["GET"] = Answer(body='{"result":null}')
     setup = setup_at(plain, tmp_path)
     first = setup.check()
@@ -332,7 +332,7 @@ def test_what_was_written_and_is_not_there_is_a_stale_read(plain: RestDatabase, 
 
 
 def test_one_stale_read_is_asked_again_at_once_and_told_to_nobody(plain: RestDatabase, tmp_path: Path) -> None:
-    """A diary: a key that was evicted once; the check that decides writes again, and all is fine."""
+    """In order: a key that was evicted once; the check that decides writes again, and all is fine."""
     plain.instead["GET"] = Answer(body='{"result":null}')
     setup = setup_at(plain, tmp_path)
     assert setup.check().check.outcome is Outcome.STALE_READ
@@ -346,7 +346,7 @@ def test_one_stale_read_is_asked_again_at_once_and_told_to_nobody(plain: RestDat
 def test_a_key_that_is_not_allowed_is_no_incident_and_warned_of_once(
     plain: RestDatabase, tmp_path: Path, log_lines: list[str]
 ) -> None:
-    """A diary: the check is fine and says what it met; the next is too, and its verdict the same, once told.
+    """In order: the check is fine and says what it met; the next is too, and its verdict the same, once told.
 
     A restart later there is no second warning; and where the key is allowed again, nothing of it is left.
     """
@@ -427,7 +427,7 @@ def test_a_user_who_may_neither_write_nor_read_has_no_read_only_token(plain: Res
 
 
 def test_once_a_canary_found_trouble_only_a_fine_one_counts_as_fine(plain: RestDatabase, tmp_path: Path) -> None:
-    """A diary through everything that could hide it: PINGs, a restart, an outage, a slow answer, a refused key."""
+    """Kept through everything that could hide it: PINGs, a restart, an outage, a slow answer, a refused key."""
     plain.instead["SET"] = refusal(FULL)
     setup = setup_at(plain, tmp_path)
     setup.check()
@@ -469,7 +469,7 @@ def test_a_slow_ping_does_not_hide_what_the_canary_found(plain: RestDatabase, tm
 
 
 def test_a_canary_that_is_turned_off_is_asked_no_more(plain: RestDatabase, tmp_path: Path) -> None:
-    """A diary: full, told; off: PING decides, or nothing could end it; on again: it is asked at once."""
+    """In order: full, told; off: PING decides, or nothing could end it; on again: it is asked at once."""
     plain.instead["SET"] = refusal(FULL)
     setup = setup_at(plain, tmp_path)
     setup.check()

@@ -19,18 +19,18 @@ from pathlib import Path
 import pytest
 
 from monitor.sandbox.messaging import MessagingStandIn
-from tests.faults.short_life import Life
+from tests.faults.killed_run import StoreRun
 from tests.program import ROOT, TELLS
 
-Run = Callable[[Life], tuple[int, int]]
+Run = Callable[[StoreRun], tuple[int, int]]
 Told = dict[str, list[str]]
 
 
 @contextmanager
 def forks() -> Iterator[Run]:
-    """Something that lives a life and returns how it ended: the status, and how many commits it began."""
+    """What makes a run and returns how it ended: the status, and how many commits it began."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.short_life"],
+        [sys.executable, "-m", "tests.faults.killed_run"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -40,8 +40,8 @@ def forks() -> Iterator[Run]:
         assert process.stdout is not None
         reading, writing = process.stdout, process.stdin
 
-        def run(life: Life) -> tuple[int, int]:
-            print(life.json(), file=writing, flush=True)
+        def run(one: StoreRun) -> tuple[int, int]:
+            print(one.json(), file=writing, flush=True)
             status, commits = json.loads(reading.readline())
             return status, commits
 
@@ -49,9 +49,9 @@ def forks() -> Iterator[Run]:
         writing.close()
 
 
-def a_life(path: Path, people: MessagingStandIn, **where: object) -> Life:
+def store_run(path: Path, people: MessagingStandIn, **where: object) -> StoreRun:
     telegram = (people.bot_token, people.chat_id, people.telegram_api_url)
-    return Life(path=str(path), slack_url=people.slack_url, telegram=telegram, **where)  # type: ignore[arg-type]
+    return StoreRun(path=str(path), slack_url=people.slack_url, telegram=telegram, **where)  # type: ignore[arg-type]
 
 
 def told(people: MessagingStandIn, *, after: int = 0) -> Told:
@@ -98,9 +98,9 @@ def without_repetitions(texts: list[str]) -> list[str]:
 @pytest.mark.long
 @pytest.mark.faults("SIGKILL just before and just after every commit")
 def test_a_kill_at_any_commit_loses_nothing(tmp_path: Path) -> None:
-    """The next life goes on: the same rows in the file, each message in its order, at most one of them twice."""
+    """The next run goes on: the same rows in the file, each message in its order, at most one of them twice."""
     with MessagingStandIn() as people, forks() as run:
-        status, commits = run(a_life(tmp_path / "undisturbed.db", people))
+        status, commits = run(store_run(tmp_path / "undisturbed.db", people))
         assert status == 0
         wanted, heard = rows(tmp_path / "undisturbed.db"), told(people)
         assert commits > 25
@@ -108,9 +108,9 @@ def test_a_kill_at_any_commit_loses_nothing(tmp_path: Path) -> None:
         for at in range(1, commits + 1):
             for is_before in (True, False):
                 path, before = tmp_path / f"{at}-{is_before}.db", len(people.messages)
-                killed, _ = run(a_life(path, people, at_commit=at, is_before=is_before))
+                killed, _ = run(store_run(path, people, at_commit=at, is_before=is_before))
                 assert killed == -signal.SIGKILL
-                status, _ = run(a_life(path, people))
+                status, _ = run(store_run(path, people))
                 assert status == 0
                 where = f"{'before' if is_before else 'after'} commit {at} of {commits}"
                 assert rows(path) == wanted, where
@@ -122,18 +122,18 @@ def test_a_kill_at_any_commit_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.storm
 @pytest.mark.faults("SIGKILL a thousand times at random")
 def test_a_thousand_kills_at_random_lose_nothing(tmp_path: Path) -> None:
-    """At any instant, of a story that is long enough: the file agrees with an undisturbed one, and the channels
+    """At any instant, of a run that is long enough: the file agrees with an undisturbed one, and the channels
     heard everything, with at most one repetition a kill."""
     chance = random.Random(4711)
     rounds, kills = 20, 0
     with forks() as run:
         with MessagingStandIn() as people:
-            assert run(a_life(tmp_path / "undisturbed.db", people, rounds=rounds))[0] == 0
+            assert run(store_run(tmp_path / "undisturbed.db", people, rounds=rounds))[0] == 0
             wanted, heard = rows(tmp_path / "undisturbed.db"), told(people)
         while kills < 1000:
             with MessagingStandIn() as people:
                 path, of_this = tmp_path / f"{kills}.db", 0
-                while run(a_life(path, people, rounds=rounds, after_seconds=chance.uniform(0.01, 0.4)))[0] != 0:
+                while run(store_run(path, people, rounds=rounds, after_seconds=chance.uniform(0.01, 0.4)))[0] != 0:
                     of_this += 1
                 assert rows(path) == wanted
                 for service, texts in told(people).items():

@@ -1,4 +1,4 @@
-"""A certificate that ends soon, as a diary of checks: when it is notified, and that this happens once."""
+"""A certificate that ends soon, check by check: when it is notified, and that this happens once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-class Diary:
+class OneDatabase:
     """One database behind TLS; every state goes through JSON, as from one run of the program to the next."""
 
     def __init__(self) -> None:
@@ -61,72 +61,72 @@ class Diary:
 @pytest.mark.parametrize(("days", "warnings"), [(15, 0), (14.01, 0), (13.99, 1), (13, 1), (0.5, 1)])
 def test_it_is_notified_within_14_days(days: float, warnings: int) -> None:
     """Not before, and by the first check that sees it."""
-    assert len(Diary().check(START + days * DAY)) == warnings
+    assert len(OneDatabase().check(START + days * DAY)) == warnings
 
 
 def test_a_certificate_is_notified_once_as_it_ages_and_so_is_the_next() -> None:
     """Half a year of hourly checks; the certificate is renewed at the last hour."""
-    diary = Diary()
+    database = OneDatabase()
     first = START + 90 * DAY
-    assert diary.days(76, first) == 0
-    assert diary.days(14, first) == 1
-    assert diary.days(76, first + 90 * DAY) == 0
-    assert diary.days(13, first + 90 * DAY) == 1
+    assert database.days(76, first) == 0
+    assert database.days(14, first) == 1
+    assert database.days(76, first + 90 * DAY) == 0
+    assert database.days(13, first + 90 * DAY) == 1
 
 
 def test_one_that_is_renewed_in_time_is_silence() -> None:
     """Thirty days before its end, for good."""
-    diary = Diary()
-    assert [diary.days(60, START + (number * 60 + 90) * DAY, every=DAY) for number in range(6)] == [0] * 6
+    database = OneDatabase()
+    assert [database.days(60, START + (number * 60 + 90) * DAY, every=DAY) for number in range(6)] == [0] * 6
 
 
 def test_servers_with_certificates_of_their_own_are_each_notified_once() -> None:
     """Behind one name one has renewed, two have not: that the answers take turns is no news."""
-    diary = Diary()
+    database = OneDatabase()
     ends = [START + days * DAY for days in (13, 90, 10)]
     count = 0
     for number in range(300):
-        count += len(diary.check(ends[number % 3]))
-        diary.now += timedelta(minutes=1)
+        count += len(database.check(ends[number % 3]))
+        database.now += timedelta(minutes=1)
     assert count == 2
 
 
 def test_certificates_that_live_for_hours_are_notified_once() -> None:
     """A server that issues its own every eight hours, for twelve, also while it fails otherwise."""
-    diary = Diary()
+    database = OneDatabase()
     count = 0
     for hours in range(24 * 30):
         ends_at = START + (hours // 8) * 8 * HOUR + 12 * HOUR
-        count += len(diary.check(ends_at, Outcome.TOKEN_REJECTED if 100 < hours < 140 else Outcome.OK))
-        diary.now += HOUR
+        count += len(database.check(ends_at, Outcome.TOKEN_REJECTED if 100 < hours < 140 else Outcome.OK))
+        database.now += HOUR
     assert count == 1
 
 
 def test_it_waits_while_the_database_fails() -> None:
     """Then there is other trouble to read about; it is told with the first check that finds it usable, or slow."""
-    diary = Diary()
+    database = OneDatabase()
     ends_at = START + 13 * DAY
     for outcome in (Outcome.TOKEN_REJECTED, Outcome.OFFLINE, Outcome.MONITOR_ERROR, Outcome.SERVER_ERROR):
-        assert diary.check(ends_at, outcome) == []
-    assert len(diary.check(ends_at, Outcome.SLOW)) == 1
-    assert diary.check(ends_at) == []
+        assert database.check(ends_at, outcome) == []
+    assert len(database.check(ends_at, Outcome.SLOW)) == 1
+    assert database.check(ends_at) == []
 
 
 def test_it_is_not_notified_where_it_would_be_forgotten() -> None:
     """A run whose memory ends with it tells only where it is asked to."""
-    diary = Diary()
-    assert diary.check(START + 13 * DAY, warns=False) == []
-    assert len(diary.check(START + 13 * DAY)) == 1
+    database = OneDatabase()
+    assert database.check(START + 13 * DAY, warns=False) == []
+    assert len(database.check(START + 13 * DAY)) == 1
 
 
 def test_what_the_latest_connection_showed_is_remembered() -> None:
     """A failed connection leaves it; an answer over http:// ends it."""
-    diary = Diary()
-    diary.check(START + 90 * DAY)
-    diary.check(None, Outcome.CONNECTION_REFUSED, status=None)
-    assert diary.state.certificate_ends_at == START + 90 * DAY
-    diary.check(None)
-    assert diary.state.certificate_ends_at is None
+    database = OneDatabase()
+    database.check(START + 90 * DAY)
+    database.check(None, Outcome.CONNECTION_REFUSED, status=None)
+    assert database.state.certificate_ends_at == START + 90 * DAY
+    database.check(None)
+    assert database.state.certificate_ends_at is None
 
 
 def test_a_state_of_an_older_build_has_seen_no_certificate() -> None:
@@ -145,7 +145,7 @@ def test_a_state_of_an_older_build_has_seen_no_certificate() -> None:
 )
 def test_the_message_says_when_and_whose_move_it_is(kind: HostKind, move: str, step: str) -> None:
     """The first line says what and when; through the outbox and back it is the same."""
-    [warning] = Diary().check(START + 13.5 * DAY)
+    [warning] = OneDatabase().check(START + 13.5 * DAY)
     assert warning.verdict is not None
     assert (warning.severity, warning.verdict.code) == (Severity.WARNING, VerdictCode.CERTIFICATE_ENDS_SOON)
     assert from_json(to_json(warning)) == warning

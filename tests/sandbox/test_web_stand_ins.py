@@ -76,7 +76,7 @@ def test_a_reset_changes_all_credentials(console: ConsoleStandIn) -> None:
 
 
 def test_railway_keeps_stored_staged_and_running_apart(railway: RailwayStandIn) -> None:
-    """A diary: deployed; stored without a deployment; staged by a person; redeployed; deployed by that person."""
+    """Deployed; stored without a deployment; staged by a person; redeployed; deployed by that person."""
     worker = railway.add("worker", NAME="one")
     worker.store({"NAME": "two"})
     worker.stage(NAME="three")

@@ -43,7 +43,7 @@ CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
 AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="503")
 
 
-class AnyLife(RuleBasedStateMachine):
+class AnyOrderOfEvents(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
@@ -100,7 +100,7 @@ class AnyLife(RuleBasedStateMachine):
         for _ in range(times):
             self.check_once(database, outcome)
 
-    # Without these most lives would see no incident at all.
+    # Without these most runs would see no incident at all.
     @initialize(database=st.sampled_from(DATABASES))
     def trouble_is_there(self, database: str) -> None:
         self.trouble_comes(database)
@@ -326,5 +326,5 @@ def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.0)
 
 
-AnyLife.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
-test_any_life_keeps_the_rules = AnyLife.TestCase
+AnyOrderOfEvents.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
+test_any_order_of_events_keeps_the_rules = AnyOrderOfEvents.TestCase

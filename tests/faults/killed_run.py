@@ -1,7 +1,7 @@
-"""Started by `tests.faults.test_kills`: lives of one story on one file, each a fork, killed where it was asked.
+"""Started by `tests.faults.test_kills`: runs on one file, each a fork, killed where it was asked.
 
-A line of JSON on its input is a `Life`, a line on its output how it ended: its status, negative for a signal, and
-how many commits there were. Only the kill is not the program's: checks, store and deliveries are its own.
+A line of JSON on its input is a `StoreRun`, a line on its output how it ended: its status, negative for a signal,
+and how many commits there were. Only the kill is not the program's: checks, store and deliveries are its own.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from tests.judging import judge
 START, MINUTE = datetime(2026, 11, 23, 14, 0, tzinfo=UTC), timedelta(minutes=1)
 OK, REJECTED, REFUSED = Outcome.OK, Outcome.TOKEN_REJECTED, Outcome.CONNECTION_REFUSED
 # Two incidents, one of which changes its cause.
-STORY = (REJECTED, REJECTED, REJECTED, OK, OK, REFUSED, REFUSED, REFUSED, REJECTED, REJECTED, OK, OK)
+OUTCOMES = (REJECTED, REJECTED, REJECTED, OK, OK, REFUSED, REFUSED, REFUSED, REJECTED, REJECTED, OK, OK)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Life:
-    """What is told over, `rounds` times, and where it ends: at a commit, just before it or just after it; after
-    so many seconds; or, with neither, when all is told."""
+class StoreRun:
+    """The outcomes that are checked, `rounds` times over, and where it ends: at a commit, just before it or just
+    after it; after so many seconds; or, with neither, when all is told."""
 
     path: str
     slack_url: str
@@ -75,16 +75,16 @@ class CountingConnection(sqlite3.Connection):
 def main() -> None:
     logger.remove()
     for line in sys.stdin:
-        life = Life(**json.loads(line))
+        run = StoreRun(**json.loads(line))
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reading)
-            live(life, writing)
+            count_and_run(run, writing)
             os._exit(0)
         os.close(writing)
-        if life.after_seconds is not None:
-            sleep(life.after_seconds)
+        if run.after_seconds is not None:
+            sleep(run.after_seconds)
             os.kill(child, signal.SIGKILL)
         commits = 0
         with open(reading, "rb") as told:  # noqa: PTH123 - a descriptor
@@ -94,8 +94,8 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def live(life: Life, counted: int) -> None:
-    """Go on where the file says that the life before ended."""
+def count_and_run(run: StoreRun, counted: int) -> None:
+    """Go on where the file says that the run before ended; each commit is a byte to `counted`."""
     commits, lock = 0, threading.Lock()
 
     def note(*, is_before: bool) -> None:
@@ -104,29 +104,29 @@ def live(life: Life, counted: int) -> None:
             commits += is_before
             if is_before:
                 os.write(counted, b".")
-            if commits == life.at_commit and is_before is life.is_before:
+            if commits == run.at_commit and is_before is run.is_before:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     CountingConnection.before = staticmethod(lambda: note(is_before=True))
     CountingConnection.after = staticmethod(lambda: note(is_before=False))
     connect = sqlite3.connect
     sqlite3.connect = lambda *words, **options: connect(*words, **options, factory=CountingConnection)  # type: ignore[assignment]
-    tell(life)
+    check_and_deliver(run)
 
 
-def tell(life: Life) -> None:
+def check_and_deliver(run: StoreRun) -> None:
     now = START
     channels: dict[str, Channel] = {
-        "slack": SlackChannel(name="slack", webhook_url=life.slack_url, scrub=Scrubber([])),
+        "slack": SlackChannel(name="slack", webhook_url=run.slack_url, scrub=Scrubber([])),
         "telegram": TelegramChannel(
             name="telegram",
-            bot_token=life.telegram[0],
-            chat_id=life.telegram[1],
-            api_url=life.telegram[2],
+            bot_token=run.telegram[0],
+            chat_id=run.telegram[1],
+            api_url=run.telegram[2],
             scrub=Scrubber([]),
         ),
     }
-    store = Store(Path(life.path), channels=list(channels), log=lambda level, text: None, clock=lambda: now)
+    store = Store(Path(run.path), channels=list(channels), log=lambda level, text: None, clock=lambda: now)
     store_thread = SerialThread("store")
 
     def deliver() -> None:
@@ -143,7 +143,7 @@ def tell(life: Life) -> None:
     done = store.read(lambda connection: connection.execute("SELECT count(*) FROM history").fetchone()[0])
     now = START + done * MINUTE
     store.begin(databases={"main"}, destinations={name: name for name in channels})
-    for outcome in (STORY * life.rounds)[done:]:
+    for outcome in (OUTCOMES * run.rounds)[done:]:
         now += MINUTE
         check = Check(database="main", at=now, outcome=outcome, detail="" if outcome is OK else "seen")
         store.record(check, judge(check), interval=MINUTE)
