@@ -138,7 +138,7 @@ def _black_hole() -> tuple[int, list[socket.socket]]:
     held = [full]
     for _ in range(2):
         waiting = socket.socket()
-        waiting.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        waiting.settimeout(0)
         waiting.connect_ex(("127.0.0.1", port))
         held.append(waiting)
     return port, held

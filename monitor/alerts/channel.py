@@ -9,11 +9,13 @@ from typing import Protocol
 
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
-from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text
+from monitor.alerts.text import NO_ORIGIN, Origin, clean, compose, plain_text
 from monitor.lib.bounded_http import Answer
+from monitor.lib.text import Scrub
 
 # What stands before a service answers so where a request came too slowly or too early; the next one may pass.
 _PASSING = (408, 425)
+_READ_LIMIT = 1000
 
 
 class Channel(Protocol):
@@ -86,6 +88,11 @@ def unconfirmed(answer: Answer, service: str, check: str) -> DeliveryResult:
     """The result for a 2xx that is not the service's confirmation."""
     detail = f"something that is not {service} answered {answer.status}: check {check}"
     return DeliveryResult(status=DeliveryStatus.UNCONFIRMED, detail=detail)
+
+
+def excerpt(text: str, scrub: Scrub, limit: int) -> str:
+    """A service's own words, for a detail. Scrubbed before they are cut: half a secret would not be found."""
+    return clean(scrub(clean(text, _READ_LIMIT)), limit)
 
 
 def _requested_pause(answer: Answer) -> timedelta:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.alerts.channel import try_again, unconfirmed
+from monitor.alerts.channel import excerpt, try_again, unconfirmed
 from monitor.alerts.notification import Notification, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.alerts.text import (
@@ -19,7 +19,6 @@ from monitor.alerts.text import (
     Line,
     MessageText,
     Origin,
-    clean,
     compose,
     plain_text,
     short_text,
@@ -140,14 +139,13 @@ class SlackChannel:
         )
         if 200 <= answer.status < 300 and not is_refusal:
             return unconfirmed(answer, "Slack", "that the message arrived, and webhook_url")
-        # Scrubbed before it is cut for show: half a secret would not be found any more.
         words = str(reply.get("error", "")) if reply else answer.body
         advice = _ADVICE.get(
             error, "check webhook_url: it must be an incoming webhook of Slack's, and still exist"
         )
         if 300 <= answer.status < 400:
             advice = "check webhook_url: it leads elsewhere, where nothing is sent; enter the final address"
-        answered = f"{answer.status} {clean(self._scrub(clean(words, 1000)), 100)}".strip()
+        answered = f"{answer.status} {excerpt(words, self._scrub, 100)}".strip()
         return DeliveryResult(status=DeliveryStatus.PERMANENT, detail=f"Slack refused it ({answered}): {advice}")
 
 

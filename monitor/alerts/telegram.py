@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from monitor.alerts.channel import try_again, unconfirmed
+from monitor.alerts.channel import excerpt, try_again, unconfirmed
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import ChatMove, DeliveryResult, DeliveryStatus
-from monitor.alerts.text import NO_ORIGIN, MessageText, Origin, clean, compose, short_text
+from monitor.alerts.text import NO_ORIGIN, MessageText, Origin, compose, short_text
 from monitor.lib.bounded_http import Answer, NoAnswerError, ask
 from monitor.lib.times import Deadline
 
@@ -162,8 +162,7 @@ class TelegramChannel:
         if answer.status == 200 and reply.get("ok") is True:
             return DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
         is_refusal = reply.get("ok") is False
-        # Scrubbed before it is cut for show: half a secret would not be found any more.
-        error = clean(self._scrub(clean(str(reply.get("description", "")), 1000)), 150)
+        error = excerpt(str(reply.get("description", "")), self._scrub, 150)
         if is_refusal and answer.status < 500:
             answer = replace(answer, status=_own_status(reply, error) or answer.status)
         if (later := try_again(answer, "Telegram")) is not None:

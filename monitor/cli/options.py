@@ -16,14 +16,15 @@ from monitor.lib.line_writer import write_line
 from monitor.lib.text import Scrubber, one_line
 from monitor.lib.times import parse_duration
 
-# click ends with 2, which would tell a plugin host that the database is down.
-UNUSABLE = int(ExitStatus.UNKNOWN)
-_LINE_LIMIT = 2000
-
 if TYPE_CHECKING:
     from monitor.config.load import Configuration
     from monitor.config.mistakes import Mistake
     from monitor.config.settings import DatabaseSettings, Settings
+
+# click ends with 2, which would tell a plugin host that the database is down.
+UNUSABLE = int(ExitStatus.UNKNOWN)
+_LINE_LIMIT = 2000
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

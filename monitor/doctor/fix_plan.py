@@ -166,7 +166,7 @@ def plan_fix(
     is done.
     """
     pairs = find_pairs(variables, expected)
-    if any(_host(variable_of(variables, pair.url)) in other_hosts for pair in pairs):
+    if any(host_of(variable_of(variables, pair.url).text) in other_hosts for pair in pairs):
         return _refused(service, f"service {service} uses another of the databases that are watched")
     urls = redis_urls(variables, host_of(console.url))
     if not pairs and not urls:
@@ -389,7 +389,3 @@ def _is_console_url(value: Secret, console: ConsoleDatabase) -> bool:
 def _is_not_running(variable: Variable) -> bool:
     """False where it is not known: what is in use may work, and a deployment would replace it."""
     return variable.is_running_known and variable.running != variable.stored
-
-
-def _host(variable: Variable) -> str | None:
-    return host_of(variable.text)

@@ -105,7 +105,6 @@ def lines_about_redis(messages: Sequence[str], *, scrub: Callable[[str], str]) -
         text = message[:_READ_LIMIT]
         if _ABOUT_REDIS.search(text) is None:
             continue
-        # What looks like a secret first: a known one within a longer word would leave the rest of that.
         line = one_line(scrub(mask_credentials(text)), LINE_LIMIT)
         found.setdefault(_NUMBER.sub("#", line), line)
         if len(found) == LINES:

@@ -292,7 +292,6 @@ class Railway:
             return self._no_access()
         if _RATE_LIMIT.search(message):
             return "it limits the rate"
-        # What looks like a secret first: a known one within a longer word would leave the rest of that.
         masked = mask_credentials(message[:_READ_LIMIT])
         shown = one_line(Scrubber(secrets)(self.scrub(masked)), _MESSAGE_LIMIT)
         return f"it answers with an error: {shown}"

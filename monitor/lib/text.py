@@ -297,11 +297,12 @@ def _forms(piece: str) -> set[str]:
     }
     for form in tuple(forms):
         # Where the secret itself holds what looks like an escape.
+        plain = Reading.of(form)
         for _ in range(_MOST_ESCAPED):
-            if (plain := unescaped(Reading.of(form))) is None:
+            if (once_more := unescaped(plain)) is None:
                 break
-            form = plain.text  # noqa: PLW2901 - each from the one before
-            forms.add(form)
+            plain = Reading.of(once_more.text)
+            forms.add(plain.text)
     return {_folded(form) for form in forms}
 
 
@@ -371,6 +372,7 @@ def mask_credentials(text: str) -> str:
     """The text with what looks like a credential masked, though nobody knows it for one.
 
     That is: user and password in a URL, the value behind a telling name, any long word of letters and digits.
+    Done before known secrets are scrubbed: one of them within a longer word would leave the rest of that.
     """
     text = _USER_INFORMATION.sub(f"{MASK}@", text)
     text = _NAMED.sub(rf"\1{MASK}", text)

@@ -362,7 +362,7 @@ class PageServer:
     async def _connect(self, sock: socket.socket) -> None:
         try:
             network = network_of(sock.getpeername()[0])
-            sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            sock.settimeout(0)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Connection(
                     self._app_for, network=network, deadlines=self._deadlines, held=self._connections
@@ -422,5 +422,5 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotListenError(
             f"wanted to listen on {host} port {port}, found {found}. Next: set page.port (PORT) to another"
         ) from error
-    listening.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    listening.settimeout(0)
     return listening

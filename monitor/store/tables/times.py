@@ -7,10 +7,10 @@ import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from monitor.alerts.notification import from_json, to_json
+from monitor.alerts.notification import from_json
 from monitor.incidents.state import moved, state_from_json, state_to_json
 from monitor.lib.times import from_ms
-from monitor.store.tables.outbox import WAITING
+from monitor.store.tables.outbox import WAITING, as_text
 
 _MILLISECOND = timedelta(milliseconds=1)
 # Times of what is open, waits or is remembered of now. What is over stays where it was told to be.
@@ -61,7 +61,8 @@ def _move_states(connection: sqlite3.Connection, by: timedelta) -> None:
     for database, text in connection.execute("SELECT database_id, state FROM incident_state").fetchall():
         state = state_to_json(moved(state_from_json(json.loads(text)), by))
         connection.execute(
-            "UPDATE incident_state SET state = ? WHERE database_id = ?", (_as_text(state), database)
+            "UPDATE incident_state SET state = ? WHERE database_id = ?",
+            (json.dumps(state, separators=(",", ":")), database),
         )
 
 
@@ -80,8 +81,4 @@ def _move_notifications(connection: sqlite3.Connection, by: timedelta) -> None:
         if old.since is not None and old.until is None:
             spans = tuple((start + by, end + by) for start, end in old.unchecked)
             new = replace(new, since=old.since + by, unchecked=spans)
-        connection.execute("UPDATE outbox SET notification = ? WHERE id = ?", (_as_text(to_json(new)), number))
-
-
-def _as_text(values: object) -> str:
-    return json.dumps(values, separators=(",", ":"))
+        connection.execute("UPDATE outbox SET notification = ? WHERE id = ?", (as_text(new), number))
