@@ -289,7 +289,7 @@ def test_beside_a_run_incidents_goes_by_the_history_file(
     asyncio.run(cron.run())
     listed = CliRunner().invoke(program, ["incidents"])
     assert listed.stdout == "no open incidents\n"
-    assert "state: what follows is remembered there; the last check in" in listed.stderr
+    assert "state: what follows is what it remembers, since the last check in" in listed.stderr
     cron.upstash.token = NEW_TOKEN
     check_here()
     for words in (["incidents"], ["incidents", "ack", "1"], ["incidents"]):

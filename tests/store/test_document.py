@@ -133,6 +133,8 @@ def test_no_value_in_it_can_do_harm(setup: StoreSetup, tmp_path: Path) -> None:
             for row in table["rows"]:
                 row[at % len(row)] = next(odd)
         other = open_from(packed(damaged), tmp_path / f"{at}.db", setup.now)
+        known = StateDocument.parsed(packed(damaged)).checked_at
+        assert known is None or known.tzinfo is not None
         assert "closed" in [*other.checks(REJECTED, REJECTED, OK, OK)]
         other.store.close()
 

@@ -179,10 +179,8 @@ def _is_later_in_file(settings: Settings, document: StateDocument) -> bool:
         return False
     is_later = there - here < 3 * max(database.interval for database in settings.databases)
     if not is_later:
-        since = format_time(here)
-        print_error(
-            f"state: what follows is remembered there; the last check in {settings.history.path} is of {since}"
-        )
+        place, since = settings.history.path, format_time(here)
+        print_error(f"state: what follows is what it remembers, since the last check in {place} is of {since}")
     return is_later
 
 

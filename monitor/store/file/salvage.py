@@ -198,10 +198,10 @@ def _leave_one_open(connection: sqlite3.Connection, database: int) -> None:
         elif incident.id != state.incident.id:
             sql = "SELECT id, notification FROM outbox WHERE incident_id = ?"
             for number, notification in connection.execute(sql, (incident.id,)).fetchall():
-                connection.execute(
-                    "UPDATE outbox SET incident_id = ?, notification = ? WHERE id = ?",
-                    (state.incident.id, _renumbered(notification, state.incident.id), number),
-                )
+                with suppress(ValueError, TypeError):  # one that cannot be read is sent by nobody
+                    text = _renumbered(notification, state.incident.id)
+                    row = (state.incident.id, text, number)
+                    connection.execute("UPDATE outbox SET incident_id = ?, notification = ? WHERE id = ?", row)
             connection.execute(
                 "UPDATE outbox SET held_with = ? WHERE held_with = ?", (state.incident.id, incident.id)
             )
