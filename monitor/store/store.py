@@ -296,7 +296,7 @@ class Store:
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
             lines += take_up(connection, self._reserve.read(), self._channels, now, self._routes)
             lines += self._end_unwatched(connection, databases, now)
-            for channel, number in deliveries.settle_removed(
+            for channel, number in deliveries.give_up_removed(
                 connection, (*self._channels, *left_out), now
             ).items():
                 messages = "a message" if number == 1 else f"{number} messages"

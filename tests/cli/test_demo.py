@@ -1,4 +1,4 @@
-"""The word `demo` as a person types it: the story it tells, how it ends, and that nothing is left of it."""
+"""The word `demo` as a person types it: what it shows, how it ends, and that nothing is left of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from monitor.cli.demo import demo
-from monitor.cli.demo.story import SLACK, STEPS, TELEGRAM
+from monitor.cli.demo.steps import SLACK, STEPS, TELEGRAM
 from monitor.cli.main import main
 from tests.program import LONGEST_WAIT_SECONDS, Ended, Program, until
 

@@ -17,7 +17,7 @@ from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import SlackChannel
 from monitor.alerts.telegram import TelegramChannel
 from monitor.checks.observation import Outcome
-from monitor.cli.demo.story import SLACK, STEPS, TELEGRAM
+from monitor.cli.demo.steps import SLACK, STEPS, TELEGRAM
 from monitor.cli.demo.view import View, open_console
 from monitor.sandbox.messaging import MessagingStandIn, ReceivedMessage
 from tests.judging import explain

@@ -118,7 +118,7 @@ def test_the_message_tells_what_the_layers_saw(
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
-    async def diary(port: int) -> str:
+    async def scenario(port: int) -> str:
         url = upstash.url.replace("127.0.0.1", "localhost")
         async with watching(tmp_path, inbox, {"url": url, "token": OTHER, "worker": True}, port=port) as state:
             await state.check()
@@ -128,7 +128,7 @@ def test_the_message_tells_what_the_layers_saw(
             return text
 
     with redis_server(tmp_path, token=OTHER, ca=ca) as redis:
-        text = asyncio.run(diary(redis.port))
+        text = asyncio.run(scenario(redis.port))
     assert "db0: token rejected" in text
     assert "did not pass: token · not tried: PING" in text.splitlines()
     assert text.splitlines()[0].endswith(" · your move")
@@ -141,7 +141,7 @@ def test_a_round_that_sends_nothing_asks_the_doctor_too(
 ) -> None:
     """`check --no-alerts` does not end before the incident and its message, which waits, have the diagnosis."""
 
-    async def diary() -> None:
+    async def scenario() -> None:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
             monitor = state.monitor
             await run_round(
@@ -159,7 +159,7 @@ def test_a_round_that_sends_nothing_asks_the_doctor_too(
             assert delivery is not None
             assert delivery.notification.layers == "did not pass: token · not tried: PING"
 
-    asyncio.run(diary())
+    asyncio.run(scenario())
     assert inbox.messages == ()
 
 
@@ -168,7 +168,7 @@ def test_the_layers_are_examined_once_from_the_first_doubt_on(
 ) -> None:
     """One knock and one PING of the doctor's for the whole incident, nothing billed, nothing while it is open."""
 
-    async def diary() -> None:
+    async def scenario() -> None:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
             for _ in range(2):
                 await state.check()
@@ -178,7 +178,7 @@ def test_the_layers_are_examined_once_from_the_first_doubt_on(
                 await state.check()
             assert len(upstash.requests) == 2 + 2 + 3
 
-    asyncio.run(diary())
+    asyncio.run(scenario())
     assert upstash.billed_commands == 0
 
 
@@ -187,13 +187,13 @@ def test_nothing_is_sent_with_values_that_are_malformed(
 ) -> None:
     """The layers at the host are left out, as the check itself leaves them out."""
 
-    async def diary() -> str:
+    async def scenario() -> str:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": f"{TOKEN}\n"}) as state:
             await state.check()
             [text] = await state.arrived(1)
             return text
 
-    text = asyncio.run(diary())
+    text = asyncio.run(scenario())
     assert "ends with a newline" in text
     assert "did not pass: configuration" in text
     assert len(upstash.requests) == 0
@@ -219,7 +219,7 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
 ) -> None:
     """The message goes when the longest wait is over, at once if the doctor fails, and is as without it."""
 
-    async def diary() -> str:
+    async def scenario() -> str:
         longest_wait = timedelta(seconds=0.2)
         async with watching(
             tmp_path, inbox, {"url": upstash.url, "token": OTHER}, longest_wait=longest_wait
@@ -230,7 +230,7 @@ def test_a_doctor_who_does_not_know_holds_nothing_up(
             [text] = await state.arrived(1)
             return text
 
-    text = asyncio.run(diary())
+    text = asyncio.run(scenario())
     assert doctor.asked == 1
     assert "db0: token rejected" in text
     assert "doctor:" not in text
@@ -268,7 +268,7 @@ def test_a_crowd_of_incidents_does_not_wait_in_line(
 ) -> None:
     """Four sets of layers at once; the fifth database's message goes at once, without a diagnosis."""
 
-    async def diary() -> list[str]:
+    async def scenario() -> list[str]:
         database = {"url": upstash.url, "token": OTHER}
         async with watching(tmp_path, inbox, *(5 * [database])) as state:
             diagnoser_of(state.monitor.cycles[0])._make_examiner = Stuck  # type: ignore[assignment]  # a doctor of the test
@@ -276,14 +276,14 @@ def test_a_crowd_of_incidents_does_not_wait_in_line(
                 await state.check(0, 1, 2, 3, 4)
             return await state.arrived(1)
 
-    [text] = asyncio.run(diary())
+    [text] = asyncio.run(scenario())
     assert "db4: token rejected" in text
 
 
 def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path) -> None:
     """The examination was for nothing, and nobody hears of it."""
 
-    async def diary() -> None:
+    async def scenario() -> None:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": TOKEN}) as state:
             upstash.fault = UpstashFault.SERVER_ERROR
             await state.check()
@@ -292,7 +292,7 @@ def test_a_doubt_that_passes_is_not_told(upstash: UpstashStandIn, inbox: Messagi
                 await state.check()
             await state.deliver()
 
-    asyncio.run(diary())
+    asyncio.run(scenario())
     assert inbox.messages == ()
 
 
@@ -303,7 +303,7 @@ def test_the_log_has_no_other_verdict_than_the_message(
     lines: list[str] = []
     upstash.fault = UpstashFault.CAPACITY
 
-    async def diary() -> str:
+    async def scenario() -> str:
         database = {"url": upstash.url, "token": TOKEN, "canary": "1d"}
         async with watching(tmp_path, inbox, database) as state:
             await state.check()
@@ -313,7 +313,7 @@ def test_the_log_has_no_other_verdict_than_the_message(
 
     handler = logger.add(lines.append, format="{message}", level="INFO")
     try:
-        text = asyncio.run(diary())
+        text = asyncio.run(scenario())
     finally:
         logger.remove(handler)
     meaning = text.splitlines()[1]

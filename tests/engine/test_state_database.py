@@ -118,14 +118,14 @@ def test_an_outage_of_ten_hours_is_one_opening_some_reminders_and_one_closing(cr
     token or a webhook.
     """
 
-    async def story() -> None:
+    async def scenario() -> None:
         await cron.run()
         cron.upstash.token = NEW_TOKEN
         await cron.run_for(timedelta(hours=10))
         cron.upstash.token = TOKEN
         await cron.run_for(timedelta(minutes=20))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert cron.kinds == ["opened", "reminder", "reminder", "closed"]
     assert {incident for incident, _ in told(cron.people)} == {1}
     assert "recovered after 10 h" in cron.people.messages[-1].text
@@ -141,7 +141,7 @@ def test_an_outage_of_ten_hours_is_one_opening_some_reminders_and_one_closing(cr
 def test_while_what_remembers_is_away_each_run_decides_alone(cron: Cron) -> None:
     """It says so, ends as it would, and leaves what was remembered: the runs after it go on from there."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         cron.upstash.token = NEW_TOKEN
         await cron.run()
         before = cron.text
@@ -155,18 +155,18 @@ def test_while_what_remembers_is_away_each_run_decides_alone(cron: Cron) -> None
         cron.upstash.token = TOKEN
         await cron.run()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert cron.kinds == ["opened", "opened", "closed"]
 
 
 def test_one_that_hangs_costs_the_run_a_moment(cron: Cron) -> None:
     """The time for it is bounded by that of the run, which does its work all the same."""
 
-    async def story() -> Found:
+    async def scenario() -> Found:
         cron.state.silent_on = frozenset({"GET"})
         return await cron.run(seconds=8)
 
-    found = asyncio.run(story())
+    found = asyncio.run(scenario())
     assert found.checked[0].check.outcome.value == "ok"
     assert any("could not be read" in line for line in cron.logged)
     assert cron.state.keyspace.run(["GET", WHERE]) is None
@@ -175,7 +175,7 @@ def test_one_that_hangs_costs_the_run_a_moment(cron: Cron) -> None:
 def test_a_message_that_could_not_be_delivered_is_by_a_later_run(cron: Cron) -> None:
     """The outbox is remembered too."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         cron.upstash.token = NEW_TOKEN
         cron.people.slack_fault = MessagingFault.DOWN
         await cron.run(seconds=4)
@@ -184,14 +184,14 @@ def test_a_message_that_could_not_be_delivered_is_by_a_later_run(cron: Cron) -> 
         await cron.run()
         await cron.run()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert cron.kinds == ["opened"]
 
 
 def test_of_two_runs_at_once_the_last_one_to_write_is_remembered(cron: Cron) -> None:
     """Both tell what both found, under one number; what comes then is told once."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         cron.upstash.token = NEW_TOKEN
         cron.state.fault = UpstashFault.HANG
         runs = asyncio.gather(cron.run(), cron.run())
@@ -202,7 +202,7 @@ def test_of_two_runs_at_once_the_last_one_to_write_is_remembered(cron: Cron) -> 
         cron.upstash.token = TOKEN
         await cron.run()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert told(cron.people) == [(1, "opened"), (1, "opened"), (1, "closed")]
 
 

@@ -19,7 +19,7 @@ import click
 
 from monitor.alerts.notification import NotificationKind
 from monitor.cli.demo.made_history import write_history
-from monitor.cli.demo.story import CACHE, HISTORY, MAIN, STEPS, StandIns, Step, settings_for, stand_ins
+from monitor.cli.demo.steps import CACHE, HISTORY, MAIN, STEPS, StandIns, Step, settings_for, stand_ins
 from monitor.cli.demo.view import DemoResult, View, open_console
 from monitor.cli.logs import set_up
 from monitor.cli.options import fail, print_error

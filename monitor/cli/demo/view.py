@@ -22,7 +22,7 @@ from rich.text import Text
 
 from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Family
-from monitor.cli.demo.story import CACHE, MAIN, STEPS, Step
+from monitor.cli.demo.steps import CACHE, MAIN, STEPS, Step
 from monitor.cli.doctor import show
 from monitor.config.settings import AlertSettings, DatabaseDefaults, Settings
 from monitor.diagnosis.verdicts import LayerResults, Verdict

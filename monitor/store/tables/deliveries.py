@@ -67,7 +67,7 @@ def tell(
     enqueue(connection, opening, newcomers, hold, group_within=group_within, apart=apart)
 
 
-def settle_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:
+def give_up_removed(connection: sqlite3.Connection, configured: Iterable[str], now: datetime) -> dict[str, int]:
     """Give up what waits for channels that are not configured any more; return how many messages of each.
 
     Under a name that comes back they would be told days later, when they are not true any more.
