@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,14 +22,13 @@ from monitor.config.settings import Settings
 from monitor.engine.heartbeat import are_stuck, keep_pinging
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
 from monitor.engine.wiring import Monitor, build, channels_of
-from monitor.lib.process import raise_descriptor_limit, stop_on_signals
+from monitor.lib.process import keep_one_heap, raise_descriptor_limit, stop_on_signals
 from monitor.lib.times import now_utc, write_duration
 from monitor.store.errors import RefusedFileError
 
 if TYPE_CHECKING:
     from monitor.web.server import PageServer
 
-_M_ARENA_MAX = -8  # malloc.h
 # A container may be started before its network.
 _WAIT_FOR_NETWORK = timedelta(minutes=5)
 _NOBODY_WATCHES = (
@@ -48,7 +45,7 @@ _NO_STATE = "state is for `check`: `run` goes by the history file alone, and lea
 def command(context: click.Context) -> None:
     """Check on schedule until stopped; serve the page when a port is set."""
     stop_on_signals(sys.exit)
-    _keep_one_heap()
+    keep_one_heap()
     raise_descriptor_limit()
     settings = load_settings(context, stream=sys.stdout)
     health = HealthTracker()
@@ -94,15 +91,6 @@ def command(context: click.Context) -> None:
         monitor.close()
     if not monitor.store.is_in_memory:
         logger.info("stopped; everything known is in {}", settings.history.path)
-
-
-def _keep_one_heap() -> None:
-    """Have threads share the heap: glibc gives each one of its own, 10 MB after the first incident (mallopt(3)).
-
-    They gain nothing from it, since Python lets one run at a time. Other systems do not have the call.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _status_server(monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]) -> PageServer | None:

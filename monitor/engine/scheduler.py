@@ -21,9 +21,11 @@ from loguru import logger
 
 from monitor.engine.cycle import Cycle, CycleResult
 from monitor.engine.wiring import Monitor
+from monitor.lib.process import give_back_memory
 from monitor.lib.times import Clock
 
 _PRUNE_EVERY = timedelta(hours=1)
+_GIVE_BACK_EVERY = timedelta(minutes=1)
 _APART = timedelta(seconds=0.1)
 _CLOCK_WATCH_SECONDS = 5.0
 _LAST_SENDS_SECONDS = 2.0
@@ -214,6 +216,11 @@ class Scheduler:
         self._scheduler.add_job(
             self._prune, SlotTrigger(now + _PRUNE_EVERY, _PRUNE_EVERY), name="deleting old checks"
         )
+        self._scheduler.add_job(
+            self._give_back_memory,
+            SlotTrigger(now + _GIVE_BACK_EVERY, _GIVE_BACK_EVERY),
+            name="giving back memory",
+        )
 
     def _slots(self, now: datetime) -> Iterator[tuple[Cycle, SlotTrigger]]:
         """Each database has a fixed offset of its own, so that a thousand are not checked at one instant."""
@@ -259,6 +266,10 @@ class Scheduler:
         deleted = await store_thread.run(store.prune, self._clock(), settings.history.keep)
         if deleted:
             logger.debug("{} old checks deleted", deleted)
+
+    async def _give_back_memory(self) -> None:
+        # Not in the loop, which it would hold up while a check is timed.
+        await self._monitor.store_thread.run(give_back_memory)
 
     async def _watch_the_clock(self) -> None:
         """The scheduler waits for times of day; a clock set back an hour would be an hour's sleep.

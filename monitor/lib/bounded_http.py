@@ -9,7 +9,9 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -226,6 +228,21 @@ def _read(response: Response, limit_bytes: int) -> bytes:
     return body[:limit_bytes]
 
 
+def _without_detection() -> None:
+    """Import `requests` without what it guesses the encoding of a text by, where that is not loaded anyway.
+
+    That is 3 MB of memory, and `requests` provides for its absence; our answers are UTF-8.
+    """
+    detectors = {"charset_normalizer", "chardet"}.difference(sys.modules)
+    sys.modules.update(dict.fromkeys(detectors))  # type: ignore[arg-type]  # None: as if it were not installed
+    warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
+    try:
+        import requests  # noqa: F401
+    finally:
+        for name in detectors:
+            sys.modules.pop(name, None)
+
+
 def _session(connections: _Connections, url: str) -> Session:
     """A session for one request, whose connections are held.
 
@@ -233,6 +250,8 @@ def _session(connections: _Connections, url: str) -> Session:
     not: it would send a stranger's password along. What the probes trust (SSL_CERT_FILE, SSL_CERT_DIR) is trusted
     here as well, unless REQUESTS_CA_BUNDLE says otherwise.
     """
+    if "requests" not in sys.modules:
+        _without_detection()
     import requests
 
     session = requests.Session()

@@ -6,6 +6,7 @@ import base64
 import gzip
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import traceback
@@ -408,3 +409,16 @@ def test_interim_answers_alone_are_no_answer(answer: bytes) -> None:
     """So it is tried again, as after any trouble of the network. Without an end they are not read for ever."""
     with raw_server(answer) as port:
         assert no_answer(f"http://127.0.0.1:{port}/") in ("no HTTP answer came back", "no connection")
+
+
+def test_no_detection_of_encodings_is_read_in() -> None:
+    """It is 3 MB that nothing here asks for; whoever wants it afterwards has it. No warning is printed."""
+    code = (
+        "import sys; from datetime import timedelta; from monitor.lib.bounded_http import NoAnswerError, ask\n"
+        "try: ask('GET', 'http://127.0.0.1:1', timeout=timedelta(seconds=30))\n"
+        "except NoAnswerError as error: print(error)\n"
+        "print('requests' in sys.modules, 'charset_normalizer' in sys.modules)\n"
+        "import charset_normalizer"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("no connection\nTrue False\n", "")

@@ -1,17 +1,19 @@
-"""The limits of this process: raised at start, and known again in the errors that come of them."""
+"""The limits of this process, raised at start and known again in errors, and the memory that it gives back."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from requests.exceptions import ConnectionError as NoConnectionError
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from monitor.lib.process import exhausted_limit, own_limit
+from monitor.lib.process import exhausted_limit, give_back_memory, own_limit
 
 NONE_LEFT = "this process has no file descriptor left"
 
@@ -62,3 +64,26 @@ def test_an_error_of_ours_is_known_through_those_that_wrap_it() -> None:
     assert own_limit(outer) == own_limit(cause) == NONE_LEFT
     assert own_limit(NoConnectionError(OSError(errno.ECONNREFUSED, "refused"))) is None
     assert own_limit(NoConnectionError(MemoryError())) == "this machine has no memory left"
+
+
+def test_memory_within_the_heap_is_given_back() -> None:
+    """What is free below something that is in use, which glibc keeps by itself."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "malloc_trim"):
+        pytest.skip("this C library has no malloc_trim")
+    libc.malloc.restype = ctypes.c_void_p
+    size, number = 100_000, 400
+    blocks = [ctypes.c_void_p(libc.malloc(size)) for _ in range(number)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    above = ctypes.c_void_p(libc.malloc(size))
+    for block in blocks:
+        libc.free(block)
+    before = resident_bytes()
+    give_back_memory()
+    assert resident_bytes() < before - size * number / 2
+    libc.free(above)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tracemalloc
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,34 @@ def test_while_the_file_is_locked_memory_stands_in(setup: StoreSetup) -> None:
     setup.store.close()
     assert setup.outcomes() == ["response_timeout"] * 3 + ["ok"] * 2
     assert setup.shell("SELECT checks_failed, closed_at IS NULL FROM incident_log") == [(3, 0)]
+
+
+@pytest.mark.usefixtures("_short_locks")
+def test_what_was_delivered_long_ago_costs_no_memory(setup: StoreSetup) -> None:
+    """Three months of messages are copied and compared one at a time, and those that are over stay as they are."""
+    setup.checks(TIMEOUT, TIMEOUT, TIMEOUT)
+    setup.deliver()
+    [[before]] = setup.shell("SELECT count(*) FROM outbox")
+    copied = "channel, kind, notification || printf('%4000s', ''), created_ms, attempts, delivered_ms"
+    with closing(sqlite3.connect(setup.path)) as other:
+        other.execute(
+            "INSERT INTO outbox (channel, kind, notification, created_ms, attempts, delivered_ms)"
+            " WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)"
+            f" SELECT {copied} FROM number, (SELECT * FROM outbox WHERE delivered_ms NOT NULL LIMIT 1)"
+        )
+        other.commit()
+    tracemalloc.start()
+    try:
+        with locked(setup.path):
+            setup.check(TIMEOUT, after=SHORT)
+            assert setup.in_memory()
+        setup.check(TIMEOUT)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not setup.in_memory()
+    assert setup.shell("SELECT count(*), max(attempts) FROM outbox") == [(before + 1000, 1)]
+    assert peak_bytes < 1000 * 4000 / 2
 
 
 def replace_by_noise(path: Path) -> None:

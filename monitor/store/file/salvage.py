@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -142,19 +142,17 @@ def _enter_rollups(rollups: RollupWriter, rows: Iterable[tuple[Key, Rollup]]) ->
             rollups.add(key_of(home, RowGrain.BLOCK, slot * HOUR_MS), row)
 
 
-def _rows(source: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
     """The rows of a table that can be read: up to the first hole from the front, and then from the back."""
-    rows: list[tuple[Any, ...]] = []
     for order in ("", "ORDER BY rowid DESC"):
         try:
             with naming_damage():
-                rows.extend(source.execute(f"SELECT * FROM {table} {order}"))
+                yield from source.execute(f"SELECT * FROM {table} {order}")
         except sqlite3.Error as error:
             if damage_of(error) is Damage.LOCKED:
                 raise
         else:
             break
-    return rows
 
 
 def _delete_unreadable(memory: sqlite3.Connection) -> None:
@@ -233,7 +231,7 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
         _leave_one_open(file, home)
     _replay_silences(memory, file)
     for table in ("channel", "connectivity_host"):
-        _copy("INSERT OR REPLACE", memory.execute(f"SELECT * FROM {table}").fetchall(), file, table)
+        _copy("INSERT OR REPLACE", memory.execute(f"SELECT * FROM {table}"), file, table)
     for table in ("gap", "maintenance"):
         rows = [(databases[database], *rest) for database, *rest in memory.execute(f"SELECT * FROM {table}")]
         _copy("INSERT OR REPLACE", rows, file, table)
@@ -244,12 +242,14 @@ def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
     _replay_delivery_counts(memory, file)
 
 
-def _copy(insert: str, rows: Sequence[tuple[Any, ...]], target: sqlite3.Connection, table: str) -> None:
-    """Rows of a file of an older version lack the last columns, which are empty then."""
-    if rows:
-        width = len(target.execute(f"PRAGMA table_info({table})").fetchall())
-        whole = [(*row, *(None,) * (width - len(row))) for row in rows]
-        target.executemany(f"{insert} INTO {table} VALUES ({', '.join('?' * width)})", whole)
+def _copy(insert: str, rows: Iterable[tuple[Any, ...]], target: sqlite3.Connection, table: str) -> None:
+    """Rows of a file of an older version lack the last columns, which are empty then.
+
+    One row at a time is in memory: the messages of three months are more than all else that the program has.
+    """
+    width = len(target.execute(f"PRAGMA table_info({table})").fetchall())
+    whole = ((*row, *(None,) * (width - len(row))) for row in rows)
+    target.executemany(f"{insert} INTO {table} VALUES ({', '.join('?' * width)})", whole)
 
 
 def _replay_counters(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
@@ -329,15 +329,23 @@ def _replay_states(
 
 def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incidents: Numbers) -> None:
     """A message keeps its number where that is free, so that one that is being sent is found again."""
-    rows = file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox").fetchall()
-    left = dict(memory.execute("SELECT id, created_ms FROM file_message").fetchall())
-    same = {number for number, *_, created_ms in rows if left.get(number) == created_ms}
-    known = {tuple(key): number for number, *key in rows}
-    taken = {row[0] for row in rows}
-    for number, channel, incident, kind, notification, created_ms, *progress in memory.execute(
-        f"SELECT id, {_MESSAGE} FROM outbox ORDER BY id"
-    ).fetchall():
+    left = dict(memory.execute("SELECT id, created_ms FROM file_message"))
+    same: set[int] = set()
+    known: dict[tuple[Any, ...], int] = {}
+    for number, *key, created_ms in file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox"):
+        if left.get(number) == created_ms:
+            same.add(number)
+        else:
+            known[(*key, created_ms)] = number
+    taken = same.union(known.values())
+    for was_waiting, number, channel, incident, kind, notification, created_ms, *progress in memory.execute(
+        f"SELECT is_waiting, id, {_MESSAGE} FROM outbox"
+        " LEFT JOIN (SELECT id, is_waiting FROM file_message) USING (id) ORDER BY id"
+    ):
         here = incidents.get(incident, incident)
+        # What was over when the file was left is in it as it was.
+        if number in same and not was_waiting and here == incident:
+            continue
         progress[-1] = incidents.get(progress[-1], progress[-1])  # held_with
         there = number if number in same else known.get((channel, here, kind, created_ms))
         text = notification if here == incident else _renumbered(notification, here)
