@@ -324,6 +324,8 @@ class PageServer:
         self._deadlines = deadlines or Deadlines()
         self._most = _most_connections()
         self._connections: set[Connection] = set()
+        # Accepted, and not yet a connection that would close its socket.
+        self._arrived: set[socket.socket] = set()
         self._turn = asyncio.Lock()
 
     async def serve(self) -> None:
@@ -333,17 +335,17 @@ class PageServer:
                 await self._accept()
         finally:
             self._socket.close()
+            for sock in self._arrived:
+                sock.close()
             for connection in list(self._connections):
                 connection.abort()
 
     async def _accept(self) -> None:
         """Take in those who wait, some at a time, so that nobody waits long behind a crowd."""
-        loop = asyncio.get_running_loop()
-        arrived: list[socket.socket] = []
+        await self._wait_for_somebody()
         try:
-            arrived.append((await loop.sock_accept(self._socket))[0])
-            while len(arrived) < _ACCEPTED_AT_ONCE:
-                arrived.append(self._socket.accept()[0])
+            while len(self._arrived) < _ACCEPTED_AT_ONCE:
+                self._arrived.add(self._socket.accept()[0])
         except BlockingIOError:
             pass  # that was all
         except OSError as error:
@@ -354,12 +356,22 @@ class PageServer:
                 await asyncio.sleep(_PAUSE_WITHOUT_DESCRIPTORS_SECONDS)
             else:  # the visitor has left already
                 await asyncio.sleep(0)
-        too_many = len(self._connections) + len(arrived) - self._most
+        too_many = len(self._connections) + len(self._arrived) - self._most
         if too_many > 0:
             self._drop_waiting(max(too_many, self._most // 8))
-        await asyncio.gather(*(self._connect(sock) for sock in arrived))
+        await asyncio.gather(*(self._connect(sock) for sock in self._arrived))
+
+    async def _wait_for_somebody(self) -> None:
+        """Not by `sock_accept` of the loop: who cancels it may lose the socket that it has accepted."""
+        loop, has_come = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._socket, has_come.set)
+        try:
+            await has_come.wait()
+        finally:
+            loop.remove_reader(self._socket)
 
     async def _connect(self, sock: socket.socket) -> None:
+        self._arrived.discard(sock)
         try:
             network = network_of(sock.getpeername()[0])
             sock.settimeout(0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 
 import pytest
+from starlette.responses import PlainTextResponse
 
-from monitor.web.server import Deadlines
+from monitor.web.server import Deadlines, PageServer
 from tests.program import LONGEST_WAIT_SECONDS, until
 from tests.web.conftest import Site, build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview
@@ -89,3 +93,29 @@ def test_a_connection_can_be_used_again(site: Site) -> None:
             answer = visitor.getresponse()
             assert (answer.status, bool(answer.read())) == (200, True)
             assert visitor.sock.getsockname() == one
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_visitor_who_comes_as_it_ends_leaves_no_socket_open(turns: int) -> None:
+    """However far the loop has come with it, so many turns after it came."""
+
+    async def play() -> None:
+        page = PageServer("127.0.0.1", 0, PlainTextResponse("fine"))
+        serving = asyncio.create_task(page.serve())
+        await asyncio.sleep(0)
+        with (
+            socket.create_connection(("127.0.0.1", page.port)),
+            socket.create_connection(("127.0.0.1", page.port)),
+        ):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            serving.cancel()
+            await asyncio.wait([serving])
+            for _ in range(3):  # connections that were cut learn of it
+                await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(play())
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
