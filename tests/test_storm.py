@@ -179,6 +179,8 @@ def run_until_killed(program: Program, chance: random.Random, disk: ScarceDisk |
     """
     if disk is not None and chance.random() < 0.5:
         disk.toggle()
+    if disk is not None and disk.is_full:
+        take_the_room_of_the_log(disk, program.file)
     with program.running() as running:
         if disk is not None:
             disk.holds(running.process.pid)
@@ -194,6 +196,14 @@ def run_until_killed(program: Program, chance: random.Random, disk: ScarceDisk |
         running.kill()
         assert "Traceback" not in running.said
         return running.said
+
+
+def take_the_room_of_the_log(disk: ScarceDisk, file: Path) -> None:
+    """Else a short run may never notice: SQLite writes over what its log holds already, which needs no room."""
+    disk.toggle()
+    with closing(sqlite3.connect(file)) as shell:
+        shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    disk.toggle()
 
 
 def go_on(running: Running, chance: random.Random) -> None:
