@@ -9,10 +9,30 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 # What is done with a connection; it is closed afterwards.
 Conduct = Callable[[socket.socket], object]
 
 UNAUTHORIZED = '{"error":"WRONGPASS invalid or missing auth token"}'
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6 on loopback, which many a container has not."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Of an address on loopback; skips the test where this machine has none of that family."""
+    if ":" not in host:
+        return socket.AF_INET
+    if not has_ipv6():
+        pytest.skip("wanted IPv6 on loopback, found none")
+    return socket.AF_INET6
 
 
 class Listener:
@@ -25,8 +45,7 @@ class Listener:
         self.connections = 0
         self._conduct = conduct
         self._tls = tls
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._server = socket.create_server((host, port), family=family)
+        self._server = socket.create_server((host, port), family=family_of(host))
         self._open: list[socket.socket] = []
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -92,7 +111,7 @@ def http(status: int, body: str, kind: str = "application/json", *, headers: str
 @contextmanager
 def port_that_drops(host: str = "127.0.0.1") -> Iterator[int]:
     """A port where no connection comes about and none is refused: its queue is full and nobody accepts."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = family_of(host)
     with socket.socket(family) as server, contextlib.ExitStack() as held:
         server.bind((host, 0))
         server.listen(0)
@@ -105,7 +124,9 @@ def port_that_drops(host: str = "127.0.0.1") -> Iterator[int]:
 
 
 def port_that_refuses(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on; another test's server may take it, if ever, much later."""
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that no other program is given as long as this process lives."""
+    bound = socket.socket(family_of(host))
+    bound.bind((host, 0))
+    port: int = bound.getsockname()[1]
+    bound.detach()
+    return port

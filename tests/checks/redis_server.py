@@ -15,7 +15,7 @@ from time import monotonic, sleep
 import pytest
 import trustme
 
-_LONGEST_WAIT_SECONDS = 20
+from tests.program import LONGEST_WAIT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +89,16 @@ def _start(program: str, folder: Path, port: int, special: str) -> subprocess.Po
         f'save ""\nappendonly no\ndir {folder}\nlogfile {folder / "redis.log"}\n{special}',
         encoding="utf-8",
     )
-    with (folder / "redis.log").open("ab") as log:
+    said = folder / "redis.log"
+    said.write_bytes(b"")
+    with said.open("ab") as log:
         process = subprocess.Popen([program, str(settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    end = monotonic() + _LONGEST_WAIT_SECONDS
+    end = monotonic() + LONGEST_WAIT_SECONDS
+    # A connection would not tell: another program may have been quicker to take the port.
     while process.poll() is None and monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            sleep(0.02)
-        else:
-            # Another program may have been quicker to take the port; then this one ends by itself.
-            sleep(0.05)
-            return process if process.poll() is None else None
+        if b"Ready to accept connections" in said.read_bytes():
+            return process
+        sleep(0.02)
     process.kill()
     process.wait()
     return None

@@ -8,6 +8,7 @@ import gzip
 import json
 import socket
 import ssl
+import threading
 import zlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -33,7 +34,9 @@ from tests.checks.faulty_server import (
     faulty_server,
     http,
 )
+from tests.checks.listener import family_of, port_that_drops, port_that_refuses
 from tests.checks.redis_server import redis_server
+from tests.program import LONGEST_WAIT_SECONDS
 
 TOKEN = "AXt0kenOfTheRudeTests_77=="
 TIMEOUT = timedelta(seconds=0.4)
@@ -410,26 +413,14 @@ def test_an_answer_that_does_not_end_ends_at_the_deadline(_how: str, behaviour: 
 
 def test_a_port_nobody_listens_on_refuses() -> None:
     """The system says so at once."""
-    _, result = look_at(f"http://127.0.0.1:{free_port()}")
+    _, result = look_at(f"http://127.0.0.1:{port_that_refuses()}")
     assert result == CheckResult(outcome=Outcome.CONNECTION_REFUSED)
 
 
 def test_a_host_that_takes_no_connection_times_out_while_connecting() -> None:
     """A listener with a full queue drops what comes, as a firewall does."""
-    full = socket.socket()
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    waiting = []
-    for _ in range(3):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(full.getsockname())
-        waiting.append(filler)
-    try:
-        _, result = look_at(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=TIMEOUT)
-    finally:
-        for held in (*waiting, full):
-            held.close()
+    with port_that_drops() as port:
+        _, result = look_at(f"http://127.0.0.1:{port}", timeout=TIMEOUT)
     assert result == CheckResult(outcome=Outcome.CONNECTION_TIMEOUT, detail="the host did not answer within 0.4 s")
 
 
@@ -557,7 +548,7 @@ def leading_to(*addresses: str) -> Resolver:
 @pytest.mark.faults("a resolver that lies, hangs, fails, knows no or thousands of addresses")
 def test_a_public_name_that_leads_to_this_machine_is_filtered(addresses: tuple[str, ...]) -> None:
     """That is how filters of names answer for what they block; nobody listens there."""
-    port = free_port()
+    port = port_that_refuses()
     _, result = look_at(f"https://blocked.upstash.io:{port}", resolver=leading_to(*addresses))
     assert result.outcome in (Outcome.CONNECTION_REFUSED, Outcome.NETWORK_UNREACHABLE)
     assert result.facts == {Fact.NAME_FILTERED}
@@ -570,7 +561,8 @@ def test_a_public_name_that_leads_to_this_machine_is_filtered(addresses: tuple[s
 )
 def test_a_private_name_may_lead_to_this_machine(host: str) -> None:
     """A hosts file or a network of one's own does so for good reason."""
-    _, result = look_at(f"http://{host}:{free_port()}", resolver=leading_to("127.0.0.1"))
+    port = port_that_refuses("::1" if host == "[::1]" else "127.0.0.1")
+    _, result = look_at(f"http://{host}:{port}", resolver=leading_to("127.0.0.1"))
     assert result == CheckResult(outcome=Outcome.CONNECTION_REFUSED)
 
 
@@ -581,32 +573,25 @@ def test_a_public_name_on_this_machine_where_somebody_answers_is_no_filter() -> 
     assert (result.outcome, result.facts) == (Outcome.NOT_UPSTASH, frozenset())
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 @pytest.mark.faults("a resolver that lies, hangs, fails, knows no or thousands of addresses")
 def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:
     """getaddrinfo cannot be cancelled; the check ends all the same."""
 
-    def lookup(host: str, port: int) -> Sequence[AddressInfo]:
-        import time
+    released = threading.Event()
 
-        time.sleep(2)
+    def lookup(host: str, port: int) -> Sequence[AddressInfo]:
+        released.wait(LONGEST_WAIT_SECONDS)
         return []
 
     started = monotonic()
     _, result = look_at("https://slow.example", timeout=timedelta(seconds=0.2), resolver=Resolver(lookup))
-    assert monotonic() - started < 1.9
+    released.set()
+    assert monotonic() - started < LONGEST_WAIT_SECONDS
     assert result == CheckResult(outcome=Outcome.DNS_FAILED, detail="the resolver did not answer within 0.2 s")
 
 
 def test_the_name_localhost_is_found_on_both_families() -> None:
     """A server on IPv6 alone is reached through a name that has both addresses."""
-    if not socket.has_ipv6:
-        pytest.skip("this machine has no IPv6")
 
     def both(host: str, port: int) -> Sequence[AddressInfo]:
         return [
@@ -614,10 +599,7 @@ def test_the_name_localhost_is_found_on_both_families() -> None:
             (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
         ]
 
-    try:
-        server = FaultyServer(echo, family=socket.AF_INET6)
-    except OSError:
-        pytest.skip("this machine has no IPv6 on loopback")
+    server = FaultyServer(echo, family=family_of("::1"))
     try:
         _, result = look_at(server.url, resolver=Resolver(both))
     finally:

@@ -27,6 +27,7 @@ from tests.checks.listener import (
     Conduct,
     Listener,
     close_at_once,
+    family_of,
     hang,
     http,
     port_that_drops,
@@ -135,6 +136,7 @@ def test_a_worker_that_gets_in_passes(redis: RedisServer) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_a_worker_gets_in_by_either_family(redis: RedisServer, host: str) -> None:
     """With the system's own resolver, the name checked against the certificate."""
+    family_of(host.strip("[]"))
     url = f"https://{host}"
     probe = WorkerProbe(url=url, token=redis.token, port=redis.port, scrub=str, tls=redis.trust)
     assert see(probe).state is LayerState.PASSED

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 
 from monitor.cli.main import main
 from monitor.sandbox.messaging import MessagingStandIn
@@ -112,9 +113,11 @@ def test_a_gateway_that_hangs_neither_holds_the_end_nor_changes_the_verdict(
     tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """The answer comes first, the push has what is left of `--within`, and no password is printed."""
+    monitor = program(tmp_path, upstash, people)
+    monitor.count_from_loaded()
     with LoopbackServer(Drip(1.0)) as gateway:
         url = gateway.url.replace("://", f"://ops:{PASSWORD}@")
-        done = program(tmp_path, upstash, people).end("check", "--within", "8s", "--push", url)
+        done = monitor.end("check", "--within", "8s", "--push", url)
     assert [request.method for request in gateway.requests] == ["PUT"]
     assert done.status == 0
     assert done.stdout.startswith("OK - ")
@@ -129,11 +132,12 @@ def test_checks_end_early_enough_for_the_push(
     """A database that hangs until the end of the round does not take the push its time."""
     upstash.fault = UpstashFault.HANG
     hanging = Program(tmp_path, settings(database("main", upstash.url, TOKEN, timeout="60s")))
-    with pushgateway(tmp_path) as gateway:
-        done = hanging.end("check", "--within", "8s", "--push", f"http://{gateway}")
-        _, held = get(gateway, "/metrics")
+    hanging.count_from_loaded()
+    with LoopbackServer(Response()) as gateway:
+        done = hanging.end("check", "--within", "8s", "--push", gateway.url)
     assert done.status == 2
     assert "wanted " not in done.stderr
+    [held] = [request.body.decode() for request in gateway.requests]
     assert 'outcome="response_timeout"} 1' in held
     assert 'upstash_probe_success{database="main"' in held
 

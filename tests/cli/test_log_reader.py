@@ -92,13 +92,11 @@ def test_the_watch_goes_on_and_ends_in_time_while_nobody_reads_its_log(
 ) -> None:
     """Checks, the page, the alarm and the all-clear; SIGTERM ends it within five seconds with everything kept."""
     upstash.token = "another"
-    port = _free_port()
-    program = Program(
-        tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people), page={"port": port})
-    )
+    page = {"host": "127.0.0.1", "port": 0}
+    program = Program(tmp_path, settings(database("main", upstash.url, TOKEN), channels=slack(people), page=page))
     with full_pipe() as pipe, started(program, "run", stdout=pipe.writer, stderr=pipe.writer) as process:
         until(lambda: told(people) == [(1, "opened")], "the alarm")
-        with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        with closing(HTTPConnection("127.0.0.1", port_of(process.pid), timeout=20)) as connection:
             connection.request("GET", "/healthz")
             assert connection.getresponse().status == 200
         upstash.token = TOKEN
@@ -226,9 +224,10 @@ def test_ctrl_c_ends_a_command_whose_output_nobody_reads(monkeypatch: pytest.Mon
     assert end.value.code == 130
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+def port_of(process: int) -> int:
+    """The one port that it listens on, by /proc (proc(5)), since nobody reads the log that names it."""
+    theirs = {str(each.readlink()) for each in Path(f"/proc/{process}/fd").iterdir()}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    # Of each: the local address, the state (0A listens) and the inode.
+    [address] = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in theirs]
+    return int(address.partition(":")[2], 16)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from monitor.config.load import read
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.server import LoopbackServer
 from monitor.sandbox.upstash import UpstashStandIn
+from tests.checks.listener import has_ipv6
 from tests.program import Program, database, settings, slack
 
 TOKEN = "AXonRailway0TokenOfTests=="
@@ -36,7 +36,7 @@ def test_run_takes_what_railway_gives(tmp_path: Path, people: MessagingStandIn) 
             running.wait_for("incident 1 opened delivered")
             lines = [json.loads(line) for line in running.lines]
             [start] = [line["message"] for line in lines if "/healthz on port" in line["message"]]
-            for host in ("127.0.0.1", *(("::1",) if socket.has_dualstack_ipv6() else ())):
+            for host in ("127.0.0.1", *(("::1",) if has_ipv6() else ())):
                 connection = HTTPConnection(host, int(start.rpartition(" ")[2]))
                 connection.request("GET", "/metrics")
                 metrics = connection.getresponse().read().decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,7 +14,7 @@ from monitor.config.load import read
 from monitor.config.mistakes import ConfigMistakesError
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashStandIn
-from tests.program import Program, database, settings, told, until
+from tests.program import LONGEST_WAIT_SECONDS, Program, database, settings, told, until
 
 TOKEN = "AXoneMistake0TokenOfTests=="
 BOT_TOKEN = "110201543:AAstandInForTheRealOne-0123456789ab"  # the stand-in knows this one
@@ -39,22 +38,23 @@ def test_a_mistyped_channel_is_told_through_the_other_and_shown_on_the_page(
     tmp_path: Path, upstash: UpstashStandIn, people: MessagingStandIn
 ) -> None:
     """`run` starts, Telegram has the mistake once, whatever starts again, and then the alarm as ever."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     program = Program(
         tmp_path,
         settings(
             database("main", upstash.url, TOKEN),
             channels=[{"type": "slack", "webhook_url": "${SLACK}"}, telegram(people)],
-            page={"port": port},
+            page={"host": "127.0.0.1", "port": 0},
         ),
         SLACK=HOOK,
     )
     with program.running() as running:
         running.wait_for(f"channel slack is left out: {MISTAKE}")
         running.wait_for("telling telegram; history in")
+        running.wait_for("/healthz on port")
+        [line] = [line for line in running.lines if "/healthz on port" in line]
+        port = int(line.rpartition(" ")[2])
         until(lambda: people.messages, "the message about the channel")
-        with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=LONGEST_WAIT_SECONDS)) as connection:
             connection.request("GET", "/")
             page = connection.getresponse().read().decode()
         running.end()

@@ -6,6 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 
@@ -28,6 +30,16 @@ def shell(program: Program, line: str) -> subprocess.CompletedProcess[str]:
         timeout=LONGEST_WAIT_SECONDS,
         check=False,
     )
+
+
+@contextmanager
+def heeded(sign: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile does not ignore it, though `nohup` or a shell's `&` may have started the tests."""
+    before = signal.signal(sign, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(sign, before)
 
 
 def test_closed_descriptors_are_never_those_of_a_file_or_socket_of_ours(
@@ -68,7 +80,7 @@ def test_a_terminal_that_is_gone_ends_it_cleanly(
 ) -> None:
     """As SIGTERM does; the history and its -wal and -shm are for their owner alone."""
     program = Program(tmp_path, settings(database("main", upstash.url, TOKEN)))
-    with program.running() as running:
+    with heeded(sign), program.running() as running:
         running.wait_for("every user may read it. Next: chmod 600")
         until(lambda: len(upstash.requests) > 1, "checks")
         for ending in ("", "-wal", "-shm"):

@@ -54,7 +54,7 @@ def test_what_was_checked_is_reported_in_every_format(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(program.end("report", "main", "--since", "1h", "--csv").stdout)))
     assert sum(int(row["token_rejected"]) for row in rows) == failed
     assert {row["database"] for row in rows} == {"main"}
-    month = f"{datetime.now(UTC):%Y-%m}"
+    month = main["incidents"][0]["opened_at"][:7]
     claim = json.loads(program.end("report", "main", "--month", month, "--region", "here", "--json").stdout)
     assert (claim["month"], claim["region"]) == (month, "here")
     [outage] = claim["databases"][0]["outages"]
@@ -88,7 +88,8 @@ def test_a_page_is_written_into_one_file_and_never_over_the_history(tmp_path: Pa
     assert "main" in page
     assert TOKEN not in page
     assert "For a claim" not in page
-    monthly = program.end("report", "--month", f"{datetime.now(UTC):%Y-%m}", "--html", "month.html")
+    month = datetime.fromtimestamp(program.file.stat().st_mtime, UTC).strftime("%Y-%m")
+    monthly = program.end("report", "--month", month, "--html", "month.html")
     assert monthly.status == 0, monthly.stderr
     claim = (tmp_path / "month.html").read_text(encoding="utf-8").partition('<pre class="claim">')[2]
     assert claim.startswith("Availability of main, ")

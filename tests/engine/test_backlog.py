@@ -25,6 +25,7 @@ from tests.engine.outbox_setup import (
     OutboxSetup,
     RefusingChannel,
 )
+from tests.program import LONGEST_WAIT_SECONDS
 
 
 def incidents(outbox: OutboxSetup, number: int) -> None:
@@ -135,14 +136,14 @@ def test_two_processes_never_send_the_same_message(outbox: OutboxSetup) -> None:
     barrier = threading.Barrier(2)
 
     def check() -> None:
-        barrier.wait(20)
+        barrier.wait(LONGEST_WAIT_SECONDS)
         asyncio.run(beside.send_due())
 
     thread = threading.Thread(target=check)
     thread.start()
-    barrier.wait(20)
+    barrier.wait(LONGEST_WAIT_SECONDS)
     outbox.deliver()
-    thread.join(60)
+    thread.join(LONGEST_WAIT_SECONDS)
     store_thread.stop(others.close)
     for service in ("slack", "telegram"):
         told = Counter(line.rpartition(" / ")[2] for line in outbox.read(service))

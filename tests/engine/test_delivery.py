@@ -28,6 +28,7 @@ from tests.engine.outbox_setup import (
     OutboxSetup,
     RefusingChannel,
 )
+from tests.program import LONGEST_WAIT_SECONDS
 
 DELIVERED = "SELECT delivered_at, last_error FROM deliveries WHERE channel = ?"
 
@@ -299,7 +300,7 @@ def test_the_work_goes_on_by_itself_after_a_failure(outbox: OutboxSetup) -> None
         working = asyncio.create_task(deliverer.work())
         while len(outbox.inbox.messages) < 2:
             outbox.now = began_at + timedelta(seconds=monotonic() - began)
-            assert monotonic() - began < 30
+            assert monotonic() - began < LONGEST_WAIT_SECONDS
             await asyncio.sleep(0.02)
         await deliverer.wait_idle()
         working.cancel()
@@ -367,7 +368,7 @@ async def probe_until(
 ) -> None:
     """Probe the channels, with these pauses, until the event is set."""
     probing = asyncio.create_task(deliverer.keep_probing(sleep=sleep))
-    await asyncio.wait_for(enough.wait(), 20)
+    await asyncio.wait_for(enough.wait(), LONGEST_WAIT_SECONDS)
     probing.cancel()
     await asyncio.wait([probing])
 

@@ -23,11 +23,10 @@ from monitor.lib.times import Deadline
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.redis_server import redis_server
-from tests.program import settings, slack
+from tests.program import LONGEST_WAIT_SECONDS, settings, slack
 
 TOKEN, OTHER = "AXopinionToken-0f_the_tests", "AXotherToken-0f_the_tests"
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-LONGEST_WAIT_SECONDS = 20.0
 
 
 @pytest.fixture(autouse=True)

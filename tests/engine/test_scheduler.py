@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import Settings
 from monitor.engine.cycle import CycleResult
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler, SlotTrigger
@@ -162,7 +162,7 @@ def test_a_doubt_is_settled_at_once_and_then_the_slots_go_on(tmp_path: Path, sta
         with MessagingStandIn() as inbox:
             async with watching(settings(main, channels=slack(inbox)), tmp_path, on_check=turns.append):
                 await until(lambda: told(inbox) == [(1, "opened")], "the message")
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.3)  # no check comes in that time
 
     asyncio.run(scenario())
     assert [cycle_result.is_in_doubt for cycle_result in turns] == [True, True, False]
@@ -177,7 +177,9 @@ def test_a_check_that_hangs_is_never_joined_by_a_second(
 
     async def scenario() -> int:
         async with watching(settings(database("main", stand_in.url, timeout="1m")), tmp_path) as (scheduler, _):
-            await until(lambda: scheduler.missed_checks >= 2, "two checks that were left out")
+            await until(
+                lambda: stand_in.requests and scheduler.missed_checks >= 2, "two checks that were left out"
+            )
             return scheduler.missed_checks
 
     missed = asyncio.run(scenario())
@@ -281,11 +283,15 @@ def test_a_fault_inside_costs_one_check_and_shows_in_the_health(
     tmp_path: Path, stand_in: UpstashStandIn, log: list[str]
 ) -> None:
     """Told with its traceback once each time; overdue until a check is recorded again."""
-    health, turns = HealthTracker(), list[CycleResult]()
+    health, turns, was_good = HealthTracker(), list[CycleResult](), list[bool]()
+
+    def on_check(result: CycleResult) -> None:
+        turns.append(result)
+        was_good.append(health.health(monotonic() + 3).is_good)
 
     async def scenario() -> None:
         main = database("main", stand_in.url, timeout="2s")
-        async with watching(settings(main), tmp_path, health=health, on_check=turns.append) as (_, monitor):
+        async with watching(settings(main), tmp_path, health=health, on_check=on_check) as (_, monitor):
             await until(lambda: turns, "the first check")
             record = monitor.store.record
             # No SQLite error that we have no name for can be had from a real file at will.
@@ -295,7 +301,7 @@ def test_a_fault_inside_costs_one_check_and_shows_in_the_health(
             monitor.store.record = record  # type: ignore[method-assign]  # a disk that fails
             before = len(turns)
             await until(lambda: len(turns) > before, "a check that is recorded again")
-            assert health.health(monotonic() + 3).is_good
+            assert was_good[before]
 
     asyncio.run(scenario())
     faults = [line for line in log if "failed inside" in line]
@@ -370,10 +376,16 @@ def test_the_end_breaks_a_check_off_and_records_what_was_seen(tmp_path: Path, lo
         async def scenario() -> None:
             names = [database("hangs", hanging.url, timeout="1m"), database("main", fine.url, interval="1h")]
             async with watching(settings(*names), tmp_path) as (_, monitor):
+                record, recording = monitor.cycles[1].record, list[Check]()
+
+                def noted(check: Check) -> Awaitable[CycleResult]:
+                    recording.append(check)
+                    return record(check)
+
+                monitor.cycles[1].record = noted  # type: ignore[assignment,method-assign]  # to know when it waits
                 await until(lambda: hanging.requests, "the check that hangs")
                 busy = asyncio.ensure_future(monitor.store_thread.run(gate.wait))
-                await until(lambda: fine.requests, "the check of the other")
-                await asyncio.sleep(0.2)
+                await until(lambda: recording, "the check of the other to wait for the thread")
                 # Not from the loop: closing the store blocks it until its thread is done.
                 threading.Timer(0.5, gate.set).start()
             await busy

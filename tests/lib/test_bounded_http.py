@@ -146,7 +146,9 @@ def test_a_proxy_that_drips_is_cut_as_well(inbox: MessagingStandIn, monkeypatch:
     inbox.fault = MessagingFault.DRIP
     inbox.drip_seconds = 0.05
     monkeypatch.setenv("HTTP_PROXY", inbox.telegram_api_url)
-    assert no_answer(f"http://slack.example{PATH}", timeout=SHORT).startswith("no whole answer")
+    assert no_answer(f"http://slack.example{PATH}", timeout=SHORT).startswith(
+        ("no whole answer within 0.3 s", "no answer in time", "no connection in time")
+    )
     wait_for_threads_to_end()
 
 
@@ -221,11 +223,8 @@ def lead_to(monkeypatch: pytest.MonkeyPatch, *places: tuple[str, int]) -> None:
 def dead(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
     """An address where nothing answers, as behind a router that drops IPv6."""
     host: str = request.param
-    try:
-        with port_that_drops(host) as port:
-            yield host, port
-    except OSError:
-        pytest.skip("this machine has no IPv6")
+    with port_that_drops(host) as port:
+        yield host, port
 
 
 def test_a_dead_address_costs_a_quarter_of_a_second(

@@ -347,7 +347,7 @@ def test_the_faults_that_do_not_answer(inbox: MessagingStandIn) -> None:
 def test_it_drips_from_the_first_byte_on(inbox: MessagingStandIn) -> None:
     """Even the status line takes its time, so that no pause between two bytes is long."""
     inbox.fault = MessagingFault.DRIP
-    inbox.drip_seconds = 0.02
+    inbox.drip_seconds = 0.1
     parts = urlsplit(inbox.slack_url)
     connection = HTTPConnection("127.0.0.1", parts.port, timeout=10)
     connection.request("POST", parts.path, b'{"text": "x"}')

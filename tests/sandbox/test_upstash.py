@@ -19,6 +19,7 @@ from upstash_redis.errors import UpstashError
 
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 from tests.checks.faulty_server import Certificates
+from tests.program import LONGEST_WAIT_SECONDS as LONG
 
 TOKEN = "standard_token"
 READ_ONLY = "read_only_token"
@@ -45,7 +46,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(database.address, timeout=5)
+    connection = http.client.HTTPConnection(database.address, timeout=LONG)
     try:
         connection.request(method, path, body=body or None, headers=BEARER if headers is None else headers)
         response = connection.getresponse()
@@ -227,7 +228,7 @@ def test_a_hanging_request_is_answered_when_the_fault_is_lifted(database: Upstas
     asking.join(0.2)
     assert asking.is_alive()
     database.fault = UpstashFault.NONE
-    asking.join(5)
+    asking.join(LONG)
     assert answers == [(200, {"result": "PONG"})]
 
 
@@ -271,15 +272,15 @@ def test_nothing_is_left_of_a_closed_stand_in() -> None:
     """No thread stays: not for a client that keeps its connection, nor for one that waits for an answer."""
     before = set(threading.enumerate())
     with UpstashStandIn(TOKEN) as database:
-        kept = http.client.HTTPConnection(database.address, timeout=5)
+        kept = http.client.HTTPConnection(database.address, timeout=LONG)
         kept.request("POST", "/", '["PING"]', BEARER)
         assert kept.getresponse().read()
         database.fault = UpstashFault.HANG
-        waiting = http.client.HTTPConnection(database.address, timeout=5)
+        waiting = http.client.HTTPConnection(database.address, timeout=LONG)
         waiting.request("POST", "/", '["PING"]', BEARER)
         while len(database.requests) < 2:
             sleep(0.01)
-    end = monotonic() + 5
+    end = monotonic() + LONG
     while set(threading.enumerate()) - before and monotonic() < end:
         sleep(0.01)
     assert set(threading.enumerate()) == before
@@ -292,11 +293,11 @@ def test_it_speaks_tls_when_told_to() -> None:
     certificates = Certificates()
     with UpstashStandIn(TOKEN, tls=certificates.server("127.0.0.1")) as stand_in:
         assert stand_in.url == f"https://{stand_in.address}"
-        connection = http.client.HTTPSConnection(stand_in.address, timeout=5, context=certificates.client())
+        connection = http.client.HTTPSConnection(stand_in.address, timeout=LONG, context=certificates.client())
         connection.request("POST", "/", json.dumps(["PING"]), BEARER)
         assert json.loads(connection.getresponse().read()) == {"result": "PONG"}
         connection.close()
-        stranger = http.client.HTTPSConnection(stand_in.address, timeout=5, context=Certificates().client())
+        stranger = http.client.HTTPSConnection(stand_in.address, timeout=LONG, context=Certificates().client())
         with pytest.raises(ssl.SSLCertVerificationError):
             stranger.request("POST", "/", json.dumps(["PING"]), BEARER)
         assert len(stand_in.requests) == 1
@@ -305,7 +306,7 @@ def test_it_speaks_tls_when_told_to() -> None:
 def test_a_command_it_is_silent_on_is_taken_and_not_answered(database: UpstashStandIn) -> None:
     """Others are answered meanwhile; who waits is let go at the end."""
     database.silent_on = frozenset({"GET"})
-    waiting = http.client.HTTPConnection(database.address, timeout=5)
+    waiting = http.client.HTTPConnection(database.address, timeout=LONG)
     waiting.request("POST", "/", '["GET", "key"]', BEARER)
     while len(database.requests) < 1:
         sleep(0.01)

@@ -150,6 +150,8 @@ class Page:
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
+        # The answer may come before the page has that size.
+        until(lambda: self.run("[innerWidth, innerHeight]") == [width, height], "the page to have its size")
 
     def prefer(self, scheme: str) -> None:
         """Show it to somebody who prefers `light` or `dark`, and no colours on their way from one to the other."""

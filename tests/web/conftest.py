@@ -7,14 +7,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from starlette.types import ASGIApp
 
 from monitor.engine.scheduler import Health
-from monitor.web.app import build_app
+from monitor.web import app
+from monitor.web.cache import ResponseCache
 from monitor.web.server import PageServer
 from tests.program import LONGEST_WAIT_SECONDS
 from tests.web import browser as chromium
@@ -61,9 +64,9 @@ class Site:
 
 
 @contextmanager
-def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
+def serving(served: ASGIApp, **options: Any) -> Iterator[int]:
     """The port of a server in a thread of its own, until the end of the block."""
-    server = PageServer("127.0.0.1", 0, app, **options)
+    server = PageServer("127.0.0.1", 0, served, **options)
     loop = asyncio.new_event_loop()
     task = loop.create_task(server.serve())
     thread = threading.Thread(target=lambda: loop.run_until_complete(asyncio.wait([task])))
@@ -80,14 +83,16 @@ def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
 
 def build(overview: MadeOverview, **options: Any) -> ASGIApp:
     health = Health(overdue=(), databases=len(overview.databases), has_checked=True)
-    return build_app(
-        lambda: health,
-        overview,
-        missed_checks=lambda: MISSED_CHECKS,
-        hosts=[HIDDEN_HOST],
-        clock=lambda: overview.now,
-        **options,
-    )
+    # Making a history up takes longer than reading it from a file; on a busy machine, seconds.
+    with patch.object(app, "ResponseCache", partial(ResponseCache, timeout_seconds=LONGEST_WAIT_SECONDS)):
+        return app.build_app(
+            lambda: health,
+            overview,
+            missed_checks=lambda: MISSED_CHECKS,
+            hosts=[HIDDEN_HOST],
+            clock=lambda: overview.now,
+            **options,
+        )
 
 
 @pytest.fixture(scope="session")

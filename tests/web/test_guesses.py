@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from monitor.web.guard import Guesses, network_behind_proxy
+from monitor.web.guard import Guard, Guesses, network_behind_proxy
 from tests.program import LONGEST_WAIT_SECONDS
 from tests.web.conftest import build, serving
 from tests.web.made import DATABASES, NOW, MadeOverview
@@ -64,9 +64,11 @@ def test_another_address_is_not_held_up() -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A page behind the password."""
-    overview = MadeOverview(DATABASES[-1:], now=NOW)
-    with serving(build(overview, password=PASSWORD)) as port:
+    """A page behind the password, for which no time passes: one more guess would be free after six seconds."""
+    app = build(MadeOverview(DATABASES[-1:], now=NOW), password=PASSWORD)
+    assert isinstance(app, Guard)
+    app._clock = lambda: 1000.0
+    with serving(app) as port:
         yield port
 
 
