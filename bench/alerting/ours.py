@@ -22,7 +22,7 @@ from monitor.config.settings import AlertSettings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import judge_outcome
 from monitor.engine.delivery import Deliverer
-from monitor.incidents.rules import advance, fitted, is_in_doubt
+from monitor.incidents.rules import advance, fitted, is_in_doubt, opens_not_before, pause_in_one_run
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.threads import SerialThread
 from monitor.store.store import Store
@@ -296,6 +296,13 @@ class Cron(Ours):
         pause = self.alerts.confirm_interval.total_seconds()
         left = self._run_at + self._WITHIN - self._FOR_DELIVERY - ended
         if is_in_doubt(self.state, self.alerts, in_one_run=True, with_slow=self._is_new) and left > pause:
+            not_before = opens_not_before(self.state, self.alerts)
+            pause = pause_in_one_run(
+                self.alerts.confirm_interval,
+                opens_in=None if not_before is None else not_before - moment(ended),
+                left=timedelta(seconds=left),
+                timeout=timedelta(seconds=self._longest),
+            ).total_seconds()
             self.next_at = ended + pause
             self.timeout = min(self._longest, left - pause)
         else:

@@ -30,7 +30,7 @@ from monitor.config.settings import AlertSettings, DatabaseSettings
 from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.verdicts import Verdict
 from monitor.engine.diagnose_on_open import Diagnoser
-from monitor.incidents.rules import advance, fitted, is_in_doubt
+from monitor.incidents.rules import advance, fitted, is_in_doubt, opens_not_before
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.process import own_limit
 from monitor.lib.threads import SerialThread
@@ -293,11 +293,15 @@ def _found_by_canary(result: CheckResult) -> CheckResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CycleResult:
-    """One check and what it led to. `is_in_doubt`: the next check should come after `confirm_interval`."""
+    """One check and what it led to. `is_in_doubt`: the next check should come after `confirm_interval`.
+
+    `opens_not_before` is from when on a failing check may open an incident, where there is evidence for one.
+    """
 
     check: Check
     recorded: Recorded
     is_in_doubt: bool
+    opens_not_before: datetime | None = None
 
 
 class Cycle:
@@ -401,7 +405,12 @@ class Cycle:
             self._diagnoser.on_recorded(self._database, check, recorded.transition, hold)
         state = recorded.transition.state
         doubt = is_in_doubt(state, self._alerts, in_one_run=self._in_one_run, with_slow=with_slow)
-        return CycleResult(check=check, recorded=recorded, is_in_doubt=doubt)
+        return CycleResult(
+            check=check,
+            recorded=recorded,
+            is_in_doubt=doubt,
+            opens_not_before=opens_not_before(state, self._alerts),
+        )
 
     async def is_new(self) -> bool:
         """True when nothing is remembered of this database."""

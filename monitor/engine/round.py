@@ -14,6 +14,7 @@ from monitor.checks.observation import Check
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult, grace
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
 from monitor.engine.diagnose_on_open import Diagnoser
+from monitor.incidents.rules import pause_in_one_run
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import Deadline
 from monitor.store.store import Recorded
@@ -22,6 +23,8 @@ from monitor.store.store import Recorded
 _RESERVE = timedelta(seconds=1)
 _FOR_DELIVERY = timedelta(seconds=6)
 _RECORDING = timedelta(seconds=0.1)
+# The moment of a check is cut to milliseconds, so one that shall not be before another begins a little later.
+_MILLISECOND = timedelta(milliseconds=1)
 _POLL_SECONDS = 0.02
 # Less than this and a database that is fine could not answer either.
 _LEAST_FOR_CHECK = timedelta(seconds=0.25)
@@ -123,7 +126,7 @@ async def _until_decided(cycle: Cycle, plan: Round) -> RoundResult:
                 plan.deliverer.wake()
             if not cycle_result.is_in_doubt or plan.time_for_checks <= pause:
                 break
-            await asyncio.sleep(pause.total_seconds())
+            await asyncio.sleep(_pause(cycle_result, plan, pause, timeout).total_seconds())
             another = await _check_again(cycle, plan, timeout)
             if another is None:
                 break  # what the checks before it saw still stands
@@ -137,6 +140,12 @@ async def _until_decided(cycle: Cycle, plan: Round) -> RoundResult:
         return RoundResult(
             cycle_result=CycleResult(check=check, recorded=recorded, is_in_doubt=False), checks=checks
         )
+
+
+def _pause(cycle_result: CycleResult, plan: Round, shortest: timedelta, timeout: timedelta) -> timedelta:
+    not_before = cycle_result.opens_not_before
+    opens_in = None if not_before is None else not_before - plan.clock() + 2 * _MILLISECOND
+    return pause_in_one_run(shortest, opens_in=opens_in, left=plan.time_for_checks, timeout=timeout)
 
 
 async def _check_again(cycle: Cycle, plan: Round, first_timeout: timedelta) -> Check | None:

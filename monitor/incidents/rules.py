@@ -224,14 +224,34 @@ def fitted(alerts: AlertSettings, timeout: timedelta, time: timedelta) -> tuple[
     for failures in range(rule.failures, 1, -1):
         each = min(timeout, (time - (failures - 1) * pause) / failures - _BESIDE_TIMEOUT)
         if each >= min(timeout, _LEAST_TIMEOUT):
-            # When the last of checks that hang begins, also where nothing comes beside their timeouts; of checks
-            # that end sooner there is one more that begins after the other moment, and ends in time.
-            hanging = (failures - 1) * (each + pause) - _BESIDE_TIMEOUT
-            any_length = time - pause - 2 * (each + _BESIDE_TIMEOUT)
-            lasting = min(rule.lasting, max(hanging, any_length))
+            # As late as a check may begin that has half of its timeout; `pause_in_one_run` has one begin then.
+            lasting = min(rule.lasting, time - each / 2 - 2 * _BESIDE_TIMEOUT)
             cut = rule.model_copy(update={"failures": failures, "lasting": lasting})
             return alerts.model_copy(update={"failing": cut}), each
     return alerts, timeout
+
+
+def opens_not_before(state: IncidentState, alerts: AlertSettings) -> datetime | None:
+    """From when on a failing check is late enough after the first to open an incident; `None` without evidence."""
+    is_open = state.incident is not None and state.incident.severity is Severity.CRITICAL
+    return None if is_open or state.evidence is None else state.evidence.since + alerts.failing.lasting
+
+
+def pause_in_one_run(
+    pause: timedelta, *, opens_in: timedelta | None, left: timedelta, timeout: timedelta
+) -> timedelta:
+    """How long one run of `check` waits before the next check: `pause`, or longer so that the last check decides.
+
+    `left` is the time for checks that take `timeout` at most; from `opens_in` on one may open an incident. Checks
+    that end sooner than `fitted` reckons with may all begin before that, and leave no time for another. So the one
+    after which there might be none begins then, where it could still end with half its timeout.
+    """
+    might_be_last = left < 2 * (pause + timeout + _BESIDE_TIMEOUT)
+    longest = left - timeout / 2 - _BESIDE_TIMEOUT
+    if opens_in is None or opens_in <= pause or not might_be_last or opens_in > longest:
+        return pause
+    # A moment more, so that what lasted just that long is over.
+    return min(opens_in + _BESIDE_TIMEOUT, longest)
 
 
 def _transition(

@@ -464,7 +464,15 @@ def test_a_clock_that_jumps_does_not_lose_or_repeat_anything() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "failures", "lasting", "timeout"),
-    [(600, 4, 40, 10), (53.5, 4, 40, 9), (49, 4, 38, 8), (24, 3, 18, 4), (14, 2, 8, 4), (6, 4, 40, 10)],
+    [
+        (600, 4, 40, 10),
+        (53.5, 4, 40, 9),
+        (49, 4, 40, 8),
+        (46, 4, 40, 7),
+        (24, 3, 21, 4),
+        (14, 2, 11, 4),
+        (6, 4, 40, 10),
+    ],
 )
 def test_one_run_of_check_decides_in_the_time_that_it_has(
     seconds: float, failures: int, lasting: int, timeout: int
@@ -476,10 +484,32 @@ def test_one_run_of_check_decides_in_the_time_that_it_has(
     assert found == (failures, lasting, timeout)
     if seconds < 10:
         return
-    # A host that hangs all the time: the check that decides begins late enough and ends in time.
-    apart = each + alerts.confirm_interval
-    assert (rule.failures - 1) * apart > rule.lasting
-    assert (rule.failures - 1) * (apart + timedelta(seconds=0.5)) + each <= timedelta(seconds=seconds)
+    # As many checks that hang fit in, and so does half of one that begins at the first moment at which it decides.
+    taken = each + timedelta(seconds=0.5)
+    time = timedelta(seconds=seconds, milliseconds=1)
+    assert rule.failures * taken + (rule.failures - 1) * alerts.confirm_interval <= time
+    assert rule.lasting + taken / 2 <= time
+
+
+def test_the_last_check_of_one_run_begins_when_it_may_decide() -> None:
+    """Later than the usual pause where none might follow; never where it could not end, or decides anyway."""
+    second = timedelta(seconds=1)
+
+    def pause(*, opens_in: float | None, left: float) -> float:
+        return rules.pause_in_one_run(
+            5 * second,
+            opens_in=None if opens_in is None else opens_in * second,
+            left=left * second,
+            timeout=8 * second,
+        ).total_seconds()
+
+    assert pause(opens_in=9, left=18) == 9.5
+    assert pause(opens_in=9, left=13.7) == pytest.approx(9.2)
+    assert pause(opens_in=9, left=27) == 5  # another check fits in after the next, however long that takes
+    assert pause(opens_in=9, left=13) == 5  # it could not have half of its timeout
+    assert pause(opens_in=4, left=18) == 5
+    assert pause(opens_in=-300, left=18) == 5  # the evidence is remembered from a run before
+    assert pause(opens_in=None, left=18) == 5
 
 
 def test_a_state_of_the_version_before_is_read() -> None:
