@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,17 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = LONGES
 # Keys of settings and names of variables whose values must never leave the process.
 _SECRET = re.compile(r"(token|webhook_url|api_key|password)$", re.IGNORECASE)
 _PIECE = 10
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Our Makefile, as a person calls it: one `make` below another writes more, and these tests run in one."""
+    program = shutil.which("make")
+    if program is None:
+        pytest.skip("wanted make, found none. Next: apt-get install make")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        [program, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
 
 
 def assert_discreet(said: str, secrets: Iterable[str], where: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monitor.cli.main import COMMANDS
-from tests.program import ROOT
+from tests.program import ROOT, make
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("contrib/**/*.md")])
 EACH_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -135,9 +134,8 @@ def test_folders_that_are_entered_are_there() -> None:
 
 
 def _dry_run(target: str) -> list[str]:
-    if shutil.which("make") is None:
-        pytest.skip("wanted make, found none. Next: apt-get install make")
-    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = make("--dry-run", target)
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 

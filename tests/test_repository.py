@@ -6,7 +6,6 @@ None of the workflows can run here; they are held against the schemas that check
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests.program import make
 from tools.check_files import LARGEST_BYTES, mistakes
 
 ROOT = Path(__file__).parents[1]
@@ -91,14 +91,11 @@ def test_the_pythons_that_are_named_are_the_pythons_that_are_tested() -> None:
 )
 def test_an_audit_that_could_not_ask_says_so(tmp_path: Path, answer: str, status: int, is_answer: bool) -> None:
     """What pip-audit found is shown and fails; where it had no database to ask, wanted, found and next follow."""
-    if shutil.which("make") is None:
-        pytest.skip("wanted make, found none. Next: apt-get install make")
     for name, does in (("bin/python", ""), ("release-tools/bin/pip-audit", f"echo '{answer}' >&2; exit {status}")):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
-    command = ["make", "audit", f"VENV={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = make("audit", f"VENV={tmp_path}")
     assert (done.returncode != 0, done.stdout) == (status != 0, answer + "\n")
     assert ("wanted the database" in done.stderr and "Next: make audit where" in done.stderr) is not is_answer
 

@@ -62,6 +62,8 @@ NOT_TOLD = {
     # What the history says of a message that is not sent any more.
     "the channel is not configured any more",
     "{}; it may have arrived",
+    # A warning of a library that is not shown.
+    "Unable to find acceptable character detection",
     # The log's own lines, what `config check` warns of, and the terminal's.
     "a notification ({})",
     "; it asks to wait {}",
