@@ -13,8 +13,6 @@ from time import monotonic, sleep
 # The last line of a message: `incident 12 · opened`, `incidents 3, 5-9 · closed`.
 _REFERENCE = re.compile(r"\bincidents? (\d[\d, -]*) · (\w+)")
 _LETTERS = {"opened": "o", "reopened": "o", "changed": "h", "reminder": "h", "closed": "c", "missed": "m"}
-# After a time in which a channel was away or slow; it has the names of some databases, and no numbers.
-_CAME_AND_WENT = re.compile(r"(\d+) incidents came and went")
 # What began is told to have ended. What began and ended while the channel was away is told once, as missed; so is
 # what ended, began again and ended meanwhile.
 _WHOLE = re.compile(r"(?:o[oh]*[cm]|m)+")
@@ -44,7 +42,7 @@ def untold(numbers: Sequence[int], heard: Mapping[str, Sequence[str]]) -> Iterat
     """A line for each incident that closed and was not told whole on a channel; `heard` has its messages in order.
 
     A message that came twice in a row counts once: a process that is stopped while it sends does not hear that
-    the message was taken. Of what came and went together only how many there were is compared.
+    the message was taken.
     """
     for channel, texts in heard.items():
         kinds: dict[int, str] = dict.fromkeys(numbers, "")
@@ -52,9 +50,6 @@ def untold(numbers: Sequence[int], heard: Mapping[str, Sequence[str]]) -> Iterat
             for ranges, kind in _REFERENCE.findall(text):
                 for number in _numbers(ranges):
                     kinds[number] = kinds.get(number, "") + _LETTERS.get(kind, "?")
-        silent = [number for number, letters in kinds.items() if not letters]
-        if len(silent) <= sum(int(n) for text in texts for n in _CAME_AND_WENT.findall(text)):
-            kinds = {number: letters for number, letters in kinds.items() if letters}
         for number, letters in kinds.items():
             if number not in numbers:
                 yield f"{channel} heard of incident {number}, which the file does not have"

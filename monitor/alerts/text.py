@@ -418,13 +418,14 @@ def next_steps(notification: Notification, language: Language = ENGLISH) -> tupl
 
 def reference(notification: Notification, language: Language = ENGLISH) -> str:
     """The last line, by which a message that comes twice is recognised: `incident 12 · opened`."""
-    numbers = sorted(one.incident for one in notification.includes if one.incident is not None)
+    own = () if notification.incident is None else (notification.incident,)
+    numbers = sorted({one.incident for one in notification.includes if one.incident is not None}) or own
     kind = language.say(notification.kind.value)
-    if numbers and notification.kind is not NotificationKind.MISSED:
-        return language.say("incidents {numbers} · {kind}", numbers=_ranges(numbers), kind=kind)
-    if notification.incident is None:
+    if not numbers:
         return f"{_PROGRAM} · {kind}"
-    return language.say("incident {number} · {kind}", number=notification.incident, kind=kind)
+    if len(numbers) == 1:
+        return language.say("incident {number} · {kind}", number=numbers[0], kind=kind)
+    return language.say("incidents {numbers} · {kind}", numbers=_ranges(numbers), kind=kind)
 
 
 def _span(

@@ -271,7 +271,7 @@ def test_what_waits_for_days_never_expires_and_is_one_message(setup: StoreSetup)
         "🟡 upstash-monitor: the disk is full",
         "🟢 main: down 2026-11-23 14:01 to 14:03 UTC (token rejected), fine again (incident 1)",
         "🟢 main: down 2026-11-23 14:05 to 14:07 UTC (token rejected), fine again (incident 2)",
-        "upstash-monitor · missed",
+        "incidents 1-3 · missed",
     ]
     assert setup.store.read(messages_pending) == 6  # Telegram's
 
@@ -284,7 +284,7 @@ def test_many_incidents_that_waited_are_one_message_that_names_them_all(setup: S
     [told] = sent(setup)
     lines = text(told).splitlines()
     assert lines[0].startswith("🟢 you missed this: 60 messages in 2 d 1 h, nothing of it is open")
-    assert lines[-2:] == ["and 23 more: incidents 8-30", "upstash-monitor · missed"]
+    assert lines[-2:] == ["and 23 more: incidents 8-30", "incidents 1-30 · missed"]
 
 
 def test_a_start_on_a_file_that_cannot_even_be_read_is_made_up_for(
