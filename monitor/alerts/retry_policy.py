@@ -166,16 +166,11 @@ def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> boo
 def until_held(waiting: Sequence[OutboxMessage], now: datetime) -> Sequence[OutboxMessage]:
     """Those that came before the first that is held; all of them, which are then held, where that is the first.
 
-    So they are where the end is held by a silence or maintenance: nobody is told then that something is wrong, by
-    a channel that was away before, which is over by now.
+    So they are where the end is held: nobody is told then that something is wrong, by a channel that was away or
+    quiet before, which is over by now.
     """
     latest = waiting[-1]
-    if (
-        latest.notification.until is not None
-        and latest.is_held(now)
-        and latest.hold
-        and latest.hold.reason.is_quiet
-    ):
+    if latest.notification.until is not None and latest.is_held(now):
         return [replace(waiting[0], hold=latest.hold), *waiting[1:]]
     free = list(takewhile(lambda message: not message.is_held(now), waiting))
     return free or waiting

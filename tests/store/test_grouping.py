@@ -238,3 +238,29 @@ def test_each_beginning_and_each_end_is_told_exactly_once(
                 is_open = False
         assert openings <= 1
         assert not is_open
+
+
+@pytest.mark.parametrize("away", [timedelta(minutes=10), timedelta(hours=25)])
+def test_what_is_over_is_not_told_as_open_while_its_end_waits_for_a_group(
+    setup: StoreSetup, away: timedelta
+) -> None:
+    """A channel that is back just after two recovered hears of each once, and that it is over."""
+    check_all(setup, REJECTED, names=NAMES[:2])
+    setup.now += away
+    check_all(setup, OK, names=NAMES[:2])
+    assert told(setup) == [("missed", [1])]
+    setup.now += MINUTE + SECOND
+    assert told(setup) == [("missed", [2])]
+
+
+def test_a_new_channel_hears_of_each_that_recovers_once(tmp_path: Path) -> None:
+    """Though it has to be told where things stand, and the end of the second waits for a group."""
+    setup = StoreSetup(tmp_path / "history.db", ("telegram",), group_within=MINUTE)
+    check_all(setup, REJECTED, names=NAMES[:2])
+    setup.channels = ("telegram", "slack")
+    setup.restart()
+    check_all(setup, OK, names=NAMES[:2])
+    first = told(setup)
+    setup.now += MINUTE + SECOND
+    assert first + told(setup) == [("missed", [1]), ("missed", [2])]
+    setup.store.close()
