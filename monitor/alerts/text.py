@@ -32,6 +32,7 @@ _LEAST = 40
 _PROGRAM = "upstash-monitor"
 _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_NOTES = 3
+_MOST_RANGES = 60
 _MOST_STEPS = 3
 _MOST_INCLUDED = 7
 _MOST_SPANS = 2
@@ -372,14 +373,15 @@ def _names(databases: Sequence[str], language: Language) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """`3, 5-9`; `numbers` are in order."""
+    """`3, 5-9`; `numbers` are in order. Of very many the first: channels refuse what is too long."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
             runs[-1][1:] = [number]
         else:
             runs.append([number])
-    return ", ".join("-".join(map(str, run)) for run in runs)
+    shown = ["-".join(map(str, run)) for run in runs[:_MOST_RANGES]]
+    return ", ".join([*shown, "…"] if len(runs) > _MOST_RANGES else shown)
 
 
 def _how_to_stop(notification: Notification, language: Language) -> tuple[str, ...]:

@@ -248,3 +248,13 @@ def test_a_webhook_gets_clean_fields_and_the_lines_that_people_see() -> None:
         "page_url": None,
         "reference": "incident 12 · opened",
     }
+
+
+@pytest.mark.parametrize("kind", [NotificationKind.OPENED, NotificationKind.MISSED])
+def test_a_thousand_incidents_whose_numbers_have_gaps_are_one_message_that_is_taken(
+    inbox: MessagingStandIn, kind: NotificationKind
+) -> None:
+    """Of so many only the first numbers stand in its last line: the services refuse what is too long."""
+    numbers = range(1000, 3000, 2)
+    each = tuple(replace(OPENED, kind=kind, incident=number, database=f"db-{number}") for number in numbers)
+    check(inbox, replace(OPENED, kind=kind, incident=None, database=None, includes=each), ())
