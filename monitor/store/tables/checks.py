@@ -110,8 +110,10 @@ def first_check_ms(connection: sqlite3.Connection, database: int) -> int | None:
     (slot,) = connection.execute(f"SELECT min(slot) FROM rollup WHERE {_OF_DATABASE}", (database,)).fetchone()
     if slot is None:
         return None
-    first = check_from(connection, database, slot * HOUR_MS)
-    return first.at_ms if first is not None and first.at_ms < (slot + 1) * HOUR_MS else int(slot) * HOUR_MS
+    start_ms = int(slot) * HOUR_MS
+    # Within its hour only: where checks were deleted, the search for the next one would pass a year of hours.
+    first = _nearest(connection, _IN_SPAN, "ASC", _span(database, start_ms, start_ms + HOUR_MS))
+    return start_ms if first is None else first.at_ms
 
 
 def check_from(connection: sqlite3.Connection, database: int, at_ms: int) -> CheckRow | None:
