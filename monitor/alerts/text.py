@@ -16,23 +16,25 @@ from monitor.diagnosis.advice import Advice, word
 from monitor.lib.language import ENGLISH, Language
 from monitor.lib.times import format_duration, format_time
 
-# In UTF-16 units, as Telegram counts. One that includes others stays below its 4,096; any other is one that a
-# phone shows without scrolling: 900, of which a channel's own marks take some.
+# In UTF-16 units, as Telegram counts. A message has at most 900, which a phone shows without scrolling; of these a
+# channel's own marks take some.
 NAME_LIMIT = 60
 HEADLINE_LIMIT = 140
 LINE_LIMIT = 350
 STEP_LIMIT = 180
 _DETAIL_LIMIT = 200
 _PLACE_LIMIT = 30
-_LINK_LIMIT = 100
+_LINK_LIMIT = 200
 _NAMES_LIMIT = 300
+_MOST_NAMES = _NAMES_LIMIT // 3  # the shortest, with the comma and the space behind it
+_NUMBERS_LIMIT = 80
 _LIMIT = 870
-# What is left of a line that is cut should still say something.
+# What is left of a line that is cut should still say something; what a message includes, which the first are.
 _LEAST = 40
+_LEAST_INCLUDED = 200
 _PROGRAM = "upstash-monitor"
 _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_NOTES = 3
-_MOST_RANGES = 60
 _MOST_STEPS = 3
 _MOST_INCLUDED = 7
 _MOST_SPANS = 2
@@ -116,11 +118,14 @@ def compose(notification: Notification, notes: tuple[str, ...] = (), origin: Ori
         day=_day(notification),
         language=language,
     )
-    return message if notification.includes else _fitted(message)
+    return _fitted(message, notification)
 
 
-def _fitted(message: MessageText) -> MessageText:
-    """Cut to the limit: first what says least to whoever must act. Headline, verdict and the last lines stay."""
+def _fitted(message: MessageText, notification: Notification) -> MessageText:
+    """Cut to the limit: first what says least to whoever must act. Headline, verdict and the last lines stay.
+
+    What the notification includes stands behind the facts.
+    """
     left = _LIMIT - sum(
         _units(line) + 1 for line in (message.first_line, message.verdict, message.link, message.reference)
     )
@@ -130,18 +135,24 @@ def _fitted(message: MessageText) -> MessageText:
         nonlocal left
         for line in lines:
             cut = clean(line, left - 4) if isinstance(line, str) and left > _LEAST else line
-            needed = (
-                _units(written(cut, message.day, date_form=message.language.date)) + 4
-            )  # its number, and the end of the line
+            needed = _needed([written(cut, message.day, date_form=message.language.date)])
             if needed <= left:
                 left -= needed
                 yield cut
 
-    facts, steps = tuple(take(message.facts)), tuple(take(message.steps))
+    facts = tuple(take(message.facts))
+    room = min(left, max(left - _needed((*message.steps, *message.notes[:1])), _LEAST_INCLUDED))
+    facts += tuple(take(_included(notification, message.language, room)))
+    steps = tuple(take(message.steps))
     detail, layers = next(take([message.detail]), ""), next(take([message.layers]), "")
     return replace(
         message, facts=facts, steps=steps, detail=detail, layers=layers, notes=tuple(take(message.notes))
     )
+
+
+def _needed(lines: Iterable[str]) -> int:
+    """What lines take, each with its number and its end."""
+    return sum(_units(line) + 4 for line in lines)
 
 
 def _units(text: str) -> int:
@@ -279,7 +290,7 @@ def facts(notification: Notification, language: Language = ENGLISH) -> tuple[Lin
         lines.append(say(word, causes=_in_order(causes, language)))
     elif earlier := [cause for cause in causes if cause is not notification.cause]:
         lines.append(say("before: {causes}", causes=_in_order(earlier, language)))
-    return (*lines, *_included(notification, language))
+    return tuple(lines)
 
 
 def _line(text: str, **values: str | datetime | Line) -> tuple[str | datetime, ...]:
@@ -327,61 +338,85 @@ def _about(span: timedelta) -> str:
     return f"{seconds} s" if seconds < 300 else format_duration(timedelta(minutes=round(seconds / 60)))
 
 
-def _included(notification: Notification, language: Language) -> Iterator[str]:
-    """A line for each of the first, and the numbers of the rest."""
+def _included(notification: Notification, language: Language, room: int) -> Sequence[str]:
+    """Which incidents a message tells of, in lines that need at most `room`: the first, and how many more."""
+    parts = notification.includes
+    if not parts:
+        return ()
+    is_over = notification.kind in (NotificationKind.CLOSED, NotificationKind.MISSED)
+    command = f"{_PROGRAM} incidents --all" if is_over else f"{_PROGRAM} incidents"
+    how_to_see_all = language.say("to see all of them: {command}", command=command)
+    left = room - _needed([how_to_see_all])
+    if notification.kind is NotificationKind.MISSED and notification.since is None:
+        lines, is_all = _each_in_a_line(notification, language, left)
+    else:
+        line, is_all = _all_in_one_line(notification, language, min(_NAMES_LIMIT, left - _needed([""])))
+        lines = [line]
+    return lines if is_all else [*lines, how_to_see_all]
+
+
+def _each_in_a_line(notification: Notification, language: Language, room: int) -> tuple[list[str], bool]:
+    """As many of the first as there is room for, and how many more; true when these are all."""
     say = language.say
     sent_at, parts = notification.sent_at or notification.created_at, notification.includes
-    if parts and notification.kind is not NotificationKind.MISSED:
-        yield _names([part.database or "" for part in parts], language)
-        return
-    if parts and notification.since is not None:
-        yield _came_and_went(parts, language)
-        return
+    each: list[str] = []
     for part in parts[:_MOST_INCLUDED]:
         name = part.database and clean(part.database, NAME_LIMIT)
         title = language.sentence(part.title)
         words = headline(replace(part, database=name, title=title, sent_at=sent_at), language, is_listed=True)
         number = "" if part.incident is None else say(" (incident {number})", number=part.incident)
-        yield f"{_symbol(part)} {words}{number}"
-    if rest := parts[_MOST_INCLUDED:]:
-        numbers = sorted(part.incident for part in rest if part.incident is not None)
-        more = say("and {n} more: incidents {numbers}", n=len(rest), numbers=_ranges(numbers))
-        yield more if numbers else say("and {n} more", n=len(rest))
+        each.append(clean(f"{_symbol(part)} {words}", HEADLINE_LIMIT) + number)
+    while True:
+        rest = len(parts) - len(each)
+        lines = [*each, say("and {n} more", n=rest)] if rest else each
+        if _needed(lines) <= room or len(each) == 1:
+            return lines, not rest
+        each.pop()
 
 
-def _came_and_went(parts: Sequence[Notification], language: Language) -> str:
-    """All in one line: `main: token rejected for 4m; orders: slow for 2m; and 3 more`."""
-    shown: list[str] = []
-    for part in parts:
-        name, cause = clean(part.database or "", NAME_LIMIT), part.cause.words if part.cause else ""
-        took = _lasted(part.duration, language)
-        words = language.say("{cause} for {took}", cause=language.say(cause), took=took)
-        shown.append(f"{name}: {words}")
-        if sum(_units(one) + 2 for one in shown) > _NAMES_LIMIT:
-            return "; ".join([*shown, language.say("and {n} more", n=len(parts) - len(shown))])
-    return "; ".join(shown)
+def _all_in_one_line(notification: Notification, language: Language, room: int) -> tuple[str, bool]:
+    """`main, orders and 3 more`, as many as there is room for; true when these are all.
+
+    Of what came and went also how: `main: token rejected for 4 min; orders: slow for 2 min; and 3 more`.
+    """
+    parts = notification.includes
+    if notification.kind is NotificationKind.MISSED:
+        each, between, last = [_came_and_went(part, language) for part in parts[:_MOST_NAMES]], "; ", "; "
+    else:
+        each, between, last = [clean(part.database or "", NAME_LIMIT) for part in parts[:_MOST_NAMES]], ", ", " "
+    while True:
+        rest = len(parts) - len(each)
+        line = between.join(each) + (last + language.say("and {n} more", n=rest) if rest else "")
+        if _units(line) <= room or len(each) == 1:
+            return line, not rest
+        each.pop()
 
 
-def _names(databases: Sequence[str], language: Language) -> str:
-    """All of them, or as many as a message has room for."""
-    shown: list[str] = []
-    for name in databases:
-        shown.append(clean(name, NAME_LIMIT))
-        if sum(_units(one) + 2 for one in shown) > _NAMES_LIMIT:
-            return f"{', '.join(shown)} {language.say('and {n} more', n=len(databases) - len(shown))}"
-    return ", ".join(shown)
+def _came_and_went(notification: Notification, language: Language) -> str:
+    name, cause = clean(notification.database or "", NAME_LIMIT), notification.cause
+    words = language.say(
+        "{cause} for {took}",
+        cause="" if cause is None else language.say(cause.words),
+        took=_lasted(notification.duration, language),
+    )
+    return f"{name}: {words}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """`3, 5-9`; `numbers` are in order. Of very many the first: channels refuse what is too long."""
+    """`3, 5-9`; `numbers` are in order. Of very many the first: nobody reads them all on a phone."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
             runs[-1][1:] = [number]
         else:
             runs.append([number])
-    shown = ["-".join(map(str, run)) for run in runs[:_MOST_RANGES]]
-    return ", ".join([*shown, "…"] if len(runs) > _MOST_RANGES else shown)
+    shown = ""
+    for run in runs:
+        longer = f"{shown}, {'-'.join(map(str, run))}".removeprefix(", ")
+        if len(longer) > _NUMBERS_LIMIT:
+            return f"{shown}, …"
+        shown = longer
+    return shown
 
 
 def _how_to_stop(notification: Notification, language: Language) -> tuple[str, ...]:
@@ -394,12 +429,13 @@ def _how_to_stop(notification: Notification, language: Language) -> tuple[str, .
 
 
 def _link(notification: Notification, origin: Origin) -> str:
-    """The database's page, or the one of all."""
+    """The database's page, or the one of all; empty where even that is too long."""
     if not origin.page_url:
         return ""
     name = notification.database
     path = "/" if name is None else "/databases/" + quote(name, safe="", errors="replace")
-    return origin.page_url + path if len(path) <= _LINK_LIMIT else origin.page_url + "/"
+    links = (origin.page_url + path, origin.page_url + "/")
+    return next((link for link in links if len(link) <= _LINK_LIMIT), "")
 
 
 def advice_of(notification: Notification, language: Language = ENGLISH) -> Advice | None:

@@ -18,12 +18,15 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
 from monitor.alerts.telegram import as_html
-from monitor.alerts.text import clean, compose, plain_text, short_text
+from monitor.alerts.text import Origin, clean, compose, plain_text, short_text
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.observation import Outcome
+from monitor.lib.language import CODES, language
 from monitor.sandbox.messaging import MessagingStandIn
 from monitor.sandbox.server import LoopbackServer
-from tests.alerts.conftest import LONG, MONITOR, OPENED, ORIGIN, SINCE, slack, telegram
+from tests.alerts.conftest import LONG, MISSED, MISSED_MANY, MONITOR, OPENED, ORIGIN, SINCE, slack, telegram
+
+ORIGINS = tuple(replace(ORIGIN, language=language(code)) for code in CODES)
 
 HOSTILE = (
     "<!channel> <!here> <!everyone> <@U1> <#C1> <!subteam^S1> <https://evil.example|click>",
@@ -51,8 +54,9 @@ HOSTILE = (
 
 # The only markup in Slack: a moment, a link to the page, the status page.
 OURS = re.compile(
-    r"<!date\^[0-9]+\^(?:\{date_short_pretty\} )?\{time_secs\}\|[0-9: -]+ UTC>"
-    r"|<https://monitor\.example/[A-Za-z0-9%._~/-]*\|Open the page>|<https://status\.upstash\.com>"
+    r"<!date\^[0-9]+\^(?:\{date_short_pretty\} )?\{time_secs\}\|[0-9:. -]+ UTC>"
+    r"|<https://monitor\.example/[A-Za-z0-9%._~/-]*\|(?:Open the page|Открыть страницу)>"
+    r"|<https://status\.upstash\.com>"
 )
 
 
@@ -66,6 +70,11 @@ def fields(text: str) -> list[Notification]:
         replace(MONITOR, detail=text),
         replace(MONITOR, steps=(text, text, text)),
         replace(OPENED, database=text, title=text, detail=text, steps=(text, text, text)),
+        replace(
+            MISSED_MANY,
+            title=text,
+            includes=(*(replace(MISSED, database=text) for _ in range(20)), replace(MONITOR, title=text)),
+        ),
     ]
 
 
@@ -81,12 +90,13 @@ def strings(value: object) -> Iterator[str]:
         yield value
 
 
-def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...]) -> None:
+def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str, ...], origin: Origin) -> None:
     """Taken by both services at the first try, with nobody mentioned and no foreign text become markup."""
-    message = compose(notification, notes, ORIGIN)
-    assert notification.includes or len(plain_text(message)) <= 900
+    message = compose(notification, notes, origin)
+    assert units(plain_text(message)) <= 900
     assert not message.verdict or message.verdict in plain_text(message).splitlines()
-    html = re.sub(r'<a href="https://monitor\.example/[A-Za-z0-9%._~/-]*">Open the page</a>', "", as_html(message))
+    link = r'<a href="https://monitor\.example/[A-Za-z0-9%._~/-]*">(?:Open the page|Открыть страницу)</a>'
+    html = re.sub(link, "", as_html(message))
     for tag in ("b", "i", "code"):
         assert html.count(f"<{tag}>") == html.count(f"</{tag}>") <= 2 + len(message.notes)
         html = html.replace(f"<{tag}>", "").replace(f"</{tag}>", "")
@@ -97,12 +107,13 @@ def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str,
     for line in (*plain_text(message).splitlines(), *short_text(message).splitlines()):
         assert {unicodedata.category(character) for character in line}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     before, arrived = inbox.requests, len(inbox.messages)
-    for channel in (slack(inbox, origin=ORIGIN), telegram(inbox, origin=ORIGIN)):
+    for channel in (slack(inbox, origin=origin), telegram(inbox, origin=origin)):
         result = channel.send(notification, notes=notes, timeout=LONG)
         assert result.status is DeliveryStatus.CONFIRMED
     # A form that was refused would have been sent a second time, as plain text.
     assert inbox.requests == before + 2
     for received in inbox.messages[arrived:]:
+        assert units(received.text.replace("\u2060", "")) <= 900  # a mark without width
         assert received.mentions == ()
         assert received.text.splitlines()[-1] == message.reference
     [in_slack, _] = inbox.messages[arrived:]
@@ -110,11 +121,15 @@ def check(inbox: MessagingStandIn, notification: Notification, notes: tuple[str,
     assert len(json.dumps(in_slack.payload, ensure_ascii=False)) < 10_000
 
 
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
 def test_hostile_text_in_every_field_is_inert_and_taken(inbox: MessagingStandIn, text: str) -> None:
-    """No mention, no link, no style; never above a limit, never refused for its form."""
-    for notification in fields(text):
-        check(inbox, notification, (text, text, text, text))
+    """No mention, no link, no style; never above a limit, never refused for its form; in each language."""
+    for number, notification in enumerate(fields(text), start=HOSTILE.index(text)):
+        check(inbox, notification, (text, text, text, text), ORIGINS[number % len(ORIGINS)])
 
 
 NOTIFICATIONS = st.builds(
@@ -139,10 +154,10 @@ NOTES = st.lists(st.one_of(st.text(max_size=400), st.sampled_from(HOSTILE)), max
 def test_any_text_in_any_field_is_inert_and_taken(inbox: MessagingStandIn) -> None:
     """The same for whatever hypothesis thinks of."""
 
-    @given(notification=NOTIFICATIONS, notes=NOTES)
+    @given(notification=NOTIFICATIONS, notes=NOTES, origin=st.sampled_from(ORIGINS))
     @settings(max_examples=75)
-    def any_message(notification: Notification, notes: tuple[str, ...]) -> None:
-        check(inbox, notification, notes)
+    def any_message(notification: Notification, notes: tuple[str, ...], origin: Origin) -> None:
+        check(inbox, notification, notes, origin)
 
     any_message()
 
@@ -257,4 +272,5 @@ def test_a_thousand_incidents_whose_numbers_have_gaps_are_one_message_that_is_ta
     """Of so many only the first numbers stand in its last line: the services refuse what is too long."""
     numbers = range(1000, 3000, 2)
     each = tuple(replace(OPENED, kind=kind, incident=number, database=f"db-{number}") for number in numbers)
-    check(inbox, replace(OPENED, kind=kind, incident=None, database=None, includes=each), ())
+    for origin in ORIGINS:
+        check(inbox, replace(OPENED, kind=kind, incident=None, database=None, includes=each), (), origin)

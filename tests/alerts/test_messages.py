@@ -22,7 +22,7 @@ from monitor.alerts.holds import told_together
 from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
-from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text
+from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text, whose_move
 from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.observation import Outcome
 from monitor.lib.language import CODES, ENGLISH, language
@@ -275,6 +275,46 @@ def test_what_is_cut_is_never_the_headline_or_the_verdict() -> None:
     assert message.headline.endswith("… (staging, fra): token rejected · your move")
     assert (message.verdict, message.facts, message.steps) == (whole.verdict, whole.facts, whole.steps)
     assert (message.reference, message.detail[-1]) == (whole.reference, "…")
+
+
+LONG_ORIGIN = Origin(environment="e" * 200, region="r" * 200, page_url="https://monitor.example/" + "p" * 100)
+NOTES = (LATE, "Held back until 2026-11-23 14:02:09 UTC: maintenance.", "slack is broken since " + "w " * 150)
+
+
+def many(notification: Notification, number: int) -> Notification:
+    """Told together, of databases with long names; the numbers of the incidents are apart from each other."""
+    names = (f"{one:04}-{'n' * 200}" for one in range(number))
+    each = [replace(notification, database=name, incident=9000 + 2 * at) for at, name in enumerate(names)]
+    if notification is ONGOING:  # the one that a channel is told after a day
+        title = f"you missed this: {number} messages in 1 d 2 h, {number} still open"
+        each = [replace(one, kind=NotificationKind.MISSED) for one in each]
+        return replace(MISSED_MANY, title=title, includes=tuple(each))
+    return told_together(each)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("one", [OPENED, SLOW, REMINDER, CLOSED, MISSED, ONGOING], ids=lambda one: one.kind.value)
+def test_a_message_of_many_incidents_says_what_matters_within_900_characters(one: Notification, code: str) -> None:
+    """Whose move, the verdict, how many, which are the first, how many more, and how to see them all."""
+    say = language(code).say
+    for number in (2, 3, 7, 8, 20, 100, 1000):
+        notification = many(one, number)
+        message = compose(notification, NOTES, replace(LONG_ORIGIN, language=language(code)))
+        text = plain_text(message)
+        assert len(text) <= 900
+        assert str(number) in message.headline.replace("\u00a0", "").replace(",", "")
+        assert message.headline.endswith(whose_move(notification, language(code)))
+        assert (message.verdict != "") is (notification.verdict is not None and not notification.is_good_news)
+        assert message.link.startswith(LONG_ORIGIN.page_url)
+        assert message.reference.split()[1].startswith("9000")
+        shown = sum(f"{at:04}-nnn" in text for at in range(number))
+        assert shown >= 2
+        if shown < number:
+            assert say("and {n} more", n=number - shown) in text
+            command = "upstash-monitor incidents" + (" --all" if one in (CLOSED, MISSED, ONGOING) else "")
+            assert message.written_facts[-1] == say("to see all of them: {command}", command=command)
+        if message.verdict and one is not SLOW:
+            assert len(message.steps) == 3
 
 
 @pytest.mark.parametrize(

@@ -276,15 +276,19 @@ def test_what_waits_for_days_never_expires_and_is_one_message(setup: StoreSetup)
     assert setup.store.read(messages_pending) == 6  # Telegram's
 
 
-def test_many_incidents_that_waited_are_one_message_that_names_them_all(setup: StoreSetup) -> None:
-    """The first in words, the rest by their numbers."""
+def test_many_incidents_that_waited_are_one_message_that_counts_them_all(setup: StoreSetup) -> None:
+    """The first in words, how many more, and the numbers in the last line."""
     for _ in range(30):
         setup.checks(REJECTED, REJECTED, OK, OK)
     setup.now += 2 * DAY
     [told] = sent(setup)
     lines = text(told).splitlines()
     assert lines[0].startswith("🟢 you missed this: 60 messages in 2 d 1 h, nothing of it is open")
-    assert lines[-2:] == ["and 23 more: incidents 8-30", "incidents 1-30 · missed"]
+    assert lines[-3:] == [
+        "and 23 more",
+        "to see all of them: upstash-monitor incidents --all",
+        "incidents 1-30 · missed",
+    ]
 
 
 def test_a_start_on_a_file_that_cannot_even_be_read_is_made_up_for(
