@@ -166,14 +166,16 @@ def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> boo
 def until_held(waiting: Sequence[OutboxMessage], now: datetime) -> Sequence[OutboxMessage]:
     """Those that came before the first that is held; all of them, which are then held, where that is the first.
 
-    So they are where the end is held: nobody is told then that something is wrong, by a channel that was away or
-    quiet before, which is over by now.
+    So they are where an end is the last that is free, or the last of all: by a channel that was away or quiet
+    before, nobody is told that something is wrong which is over by now, or over which is wrong again.
     """
-    latest = waiting[-1]
-    if latest.notification.until is not None and latest.is_held(now):
-        return [replace(waiting[0], hold=latest.hold), *waiting[1:]]
-    free = list(takewhile(lambda message: not message.is_held(now), waiting))
-    return free or waiting
+    held = [message for message in waiting if message.is_held(now)]
+    if not held or held[0] is waiting[0]:
+        return waiting
+    free = list(takewhile(lambda message: message is not held[0], waiting))
+    if free[-1].notification.until is None and waiting[-1].notification.until is None:
+        return free
+    return [replace(waiting[0], hold=held[-1].hold), *waiting[1:]]
 
 
 def next_try(waiting: Sequence[OutboxMessage], now: datetime) -> datetime | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from monitor.alerts.holds import Hold, HoldReason
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import (
     LEASE,
@@ -17,6 +18,7 @@ from monitor.alerts.retry_policy import (
     next_to_try,
     next_try,
     pause_before_retry,
+    until_held,
 )
 from monitor.checks.observation import Outcome
 
@@ -104,6 +106,33 @@ def test_one_message_covers_what_waits_of_an_incident(
     delivery = next_delivery(messages)
     assert delivery.notification.kind is sent
     assert list(delivery.messages) == messages
+
+
+@pytest.mark.parametrize(
+    ("free", "held", "told"),
+    [
+        ([OPENED], [CHANGED], [OPENED]),
+        ([OPENED], [CLOSED], []),
+        ([OPENED], [CHANGED, CLOSED], []),
+        ([CLOSED], [REOPENED], []),
+        ([OPENED, CLOSED], [REOPENED, CHANGED], []),
+        ([OPENED, CLOSED], [REOPENED, CLOSED], []),
+        ([OPENED, CLOSED, REOPENED], [CHANGED], [OPENED, CLOSED, REOPENED]),
+        ([], [OPENED, CHANGED], []),
+        ([OPENED, CLOSED], [], [OPENED, CLOSED]),
+    ],
+)
+def test_what_came_before_a_hold_is_told_where_that_is_still_so(
+    free: list[NotificationKind], held: list[NotificationKind], told: list[NotificationKind]
+) -> None:
+    """Neither as wrong what is over by now, nor as over what is wrong again."""
+    kinds = enumerate([*free, *held])
+    each = waiting(*(notification(kind, at, until=NOW if kind is CLOSED else None) for at, kind in kinds))
+    hold = Hold(reason=HoldReason.MAINTENANCE, until=NOW + MINUTE)
+    each[len(free) :] = [replace(message, hold=hold) for message in each[len(free) :]]
+    found = until_held(each, NOW)
+    assert [message.notification.kind for message in found if not found[0].is_held(NOW)] == told
+    assert next_try(found, NOW) == (None if told else NOW + MINUTE)
 
 
 def test_an_open_incident_is_sent_as_it_stands_now() -> None:

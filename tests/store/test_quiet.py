@@ -19,8 +19,9 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus, held_note
 from monitor.alerts.text import compose, plain_text
 from monitor.checks.observation import Outcome
-from monitor.config.settings import MaintenanceSettings
+from monitor.config.settings import AlertSettings, MaintenanceSettings
 from monitor.store.file.document import StateDocument
+from tests.judging import QUICK_RULES
 from tests.store.conftest import CONFIRMED, INTERVAL, START, StoreSetup
 
 AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="connection refused")
@@ -180,6 +181,25 @@ def test_what_a_channel_missed_before_is_told_in_order_and_once(maintained: Stor
     wait_until(maintained, "15:30")
     assert maintained.deliver() == ["1 missed" if is_over else "1 closed"]
     assert maintained.deliver() == []
+
+
+def test_nobody_hears_that_it_is_over_while_it_is_wrong_again(tmp_path: Path) -> None:
+    """A channel is back within the maintenance in which it opened again; at its end it hears how it stands."""
+    alerts = AlertSettings.model_validate(QUICK_RULES | {"flapping": {"times": 8, "within": "20m"}})
+    setup = StoreSetup(tmp_path / "history.db", alerts=alerts, maintenance=(HALF_HOURS,))
+    with closing(setup.store):
+        wait_until(setup, "14:55")
+        setup.checks(REJECTED, REJECTED)
+        assert setup.deliver("telegram") == ["1 opened"]
+        setup.checks(OK, OK)
+        wait_until(setup, "15:00")
+        setup.checks(REJECTED, REJECTED)
+        wait_until(setup, "15:10")
+        assert setup.deliver("slack") == setup.deliver("telegram") == []
+        wait_until(setup, "15:30")
+        setup.checks(REJECTED)
+        assert setup.deliver("slack") == ["1 opened"]
+        assert setup.deliver("telegram") == ["1 reopened"]
 
 
 def test_a_silence_that_is_ended_tells_at_once(setup: StoreSetup) -> None:
