@@ -8,8 +8,7 @@ from typing import Any
 
 from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
-from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.verdicts import Verdict, judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, HostKind, Platform, Verdict, judge_outcome
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 

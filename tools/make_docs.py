@@ -12,8 +12,7 @@ from pathlib import Path
 
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import Advice, word
-from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.diagnosis.verdicts import DatabaseProfile, HostKind, Platform, Verdict, VerdictCode
 from tools.outcomes_page import outcomes_page
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -8,7 +8,7 @@ from monitor.checks.error_texts import COMMAND_TEXTS, KNOWN_ERRORS, KnownError
 from monitor.checks.observation import Family, Outcome
 from monitor.config.settings import AlertSettings, InARow
 from monitor.diagnosis.advice import WhoseMove, advise
-from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.verdicts import DatabaseProfile
 from monitor.lib.times import write_duration
 
 _OPENING = """\

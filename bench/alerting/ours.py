@@ -19,8 +19,7 @@ from monitor.alerts.notification import Notification, NotificationKind
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Family, Outcome
 from monitor.config.settings import AlertSettings
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, judge_outcome
 from monitor.engine.delivery import Deliverer
 from monitor.incidents.rules import advance, fitted, is_in_doubt, opens_not_before, pause_in_one_run
 from monitor.incidents.state import IncidentState, Transition

@@ -25,8 +25,7 @@ from bench.server import TOKEN_PREFIX
 from bench.table import Row
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import word
-from monitor.diagnosis.profile import DatabaseProfile, HostKind
-from monitor.diagnosis.verdicts import Verdict, VerdictCode
+from monitor.diagnosis.verdicts import DatabaseProfile, HostKind, Verdict, VerdictCode
 from monitor.sandbox.upstash import UpstashFault, UpstashStandIn
 
 # Three failures, as the peers count them.

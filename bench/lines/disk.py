@@ -20,8 +20,7 @@ from bench.table import Row
 from bench.years import any_check
 from monitor.checks.observation import Check
 from monitor.config.settings import AlertSettings
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, judge_outcome
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
 from monitor.store.store import Store

@@ -26,9 +26,17 @@ from monitor.checks.observation import Fact, Outcome
 from monitor.cli.options import chosen_databases, config_option, fail, load_settings
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.advice import WhoseMove, word
-from monitor.diagnosis.profile import RAILWAY_TOKENS, profile_of
 from monitor.diagnosis.rules import judge, worst_status
-from monitor.diagnosis.verdicts import Layer, LayerResult, LayerResults, LayerState, Verdict, blocked_by
+from monitor.diagnosis.verdicts import (
+    RAILWAY_TOKENS,
+    Layer,
+    LayerResult,
+    LayerResults,
+    LayerState,
+    Verdict,
+    blocked_by,
+    profile_of,
+)
 from monitor.doctor.console import ConsoleDatabase
 from monitor.doctor.examine import Examination
 from monitor.doctor.fix import STEP_TIMEOUT, FixResult, apply_fix

@@ -109,7 +109,7 @@ def read_settings(context: click.Context, *, stream: TextIO | None = None) -> Co
     from monitor.cli.logs import set_up
     from monitor.config.load import locate, read
     from monitor.config.mistakes import ConfigMistakesError
-    from monitor.diagnosis.profile import RAILWAY_TOKENS
+    from monitor.diagnosis.verdicts import RAILWAY_TOKENS
 
     try:
         configuration = read(locate(context.find_root().obj, os.environ), os.environ)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from monitor.checks.observation import Outcome
-from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform
-from monitor.diagnosis.verdicts import Verdict, VerdictCode, judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, HostKind, Platform, Verdict, VerdictCode, judge_outcome
 from monitor.lib.language import ENGLISH, Language
 
 _MOST_STEPS = 3

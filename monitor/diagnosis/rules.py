@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.checks.observation import NO_CONNECTION, NOT_THROUGH, Check, Fact, Family, Outcome
-from monitor.diagnosis.profile import DatabaseProfile, HostKind
 from monitor.diagnosis.verdicts import (
+    DatabaseProfile,
     Diagnosis,
+    HostKind,
     Layer,
     LayerResult,
     LayerResults,

@@ -19,8 +19,15 @@ from monitor.checks.observation import Fact, Observation
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, DoctorSettings
-from monitor.diagnosis.profile import host_kind
-from monitor.diagnosis.verdicts import REST_LAYERS, Layer, LayerResult, LayerResults, LayerState, blocked_by
+from monitor.diagnosis.verdicts import (
+    REST_LAYERS,
+    Layer,
+    LayerResult,
+    LayerResults,
+    LayerState,
+    blocked_by,
+    host_kind,
+)
 from monitor.doctor.console import ConsoleDatabase, ConsoleKey, read_console
 from monitor.doctor.database import (
     examine_configuration,

@@ -14,9 +14,8 @@ from typing import TypeVar
 from loguru import logger
 
 from monitor.diagnosis.advice import word
-from monitor.diagnosis.profile import DatabaseProfile
 from monitor.diagnosis.rules import judge
-from monitor.diagnosis.verdicts import Layer, LayerResults, LayerState, VerdictCode
+from monitor.diagnosis.verdicts import DatabaseProfile, Layer, LayerResults, LayerState, VerdictCode
 from monitor.doctor.fix_plan import FixPlan
 from monitor.doctor.railway import Deployment, Railway
 from monitor.doctor.web import WebError

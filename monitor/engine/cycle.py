@@ -27,8 +27,7 @@ from monitor.checks.credentials import endpoint_of, hints, inspect
 from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome, with_certificate
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import DatabaseProfile, Verdict
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, fitted, is_in_doubt, opens_not_before
 from monitor.incidents.state import IncidentState, Transition

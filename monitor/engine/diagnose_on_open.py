@@ -17,8 +17,7 @@ from loguru import logger
 from monitor.checks.observation import Check, Family
 from monitor.config.settings import DatabaseSettings
 from monitor.diagnosis.advice import word
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import BILLED_LAYERS, HOST_LAYERS, Diagnosis, Layer
+from monitor.diagnosis.verdicts import BILLED_LAYERS, HOST_LAYERS, DatabaseProfile, Diagnosis, Layer
 from monitor.incidents.state import Transition
 from monitor.lib.threads import SerialThread, on_daemon_thread
 from monitor.store.store import Store

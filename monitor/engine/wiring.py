@@ -35,7 +35,7 @@ from monitor.config.settings import (
     UnusablePart,
     WebhookSettings,
 )
-from monitor.diagnosis.profile import DatabaseProfile, profile_of
+from monitor.diagnosis.verdicts import DatabaseProfile, profile_of
 from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser

@@ -19,7 +19,7 @@ from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family, Outcome, is_up
 from monitor.config.windows import Window
 from monitor.diagnosis.advice import WhoseMove, advise
-from monitor.diagnosis.profile import DatabaseProfile
+from monitor.diagnosis.verdicts import DatabaseProfile
 from monitor.incidents.state import Incident
 from monitor.store.rollups.model import Gap, Slice
 

@@ -13,7 +13,7 @@ from typing import Any
 from monitor.checks.budget import USUAL_SCHEDULE, budget
 from monitor.checks.observation import Check, with_certificate
 from monitor.config.settings import DatabaseSettings, Settings
-from monitor.diagnosis.profile import profile_of
+from monitor.diagnosis.verdicts import profile_of
 from monitor.incidents.state import Incident
 from monitor.lib.threads import SerialThread
 from monitor.lib.times import format_time, from_ms, to_ms

@@ -15,8 +15,7 @@ from monitor.alerts.notification import Notification, NotificationKind
 from monitor.checks.classify import by_latency
 from monitor.checks.observation import Check, Outcome
 from monitor.config.settings import AlertSettings
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, judge_outcome
 from monitor.incidents.rules import acknowledge, advance
 from monitor.incidents.state import Incident, IncidentState
 from monitor.lib.times import format_duration, format_time

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from monitor.checks.observation import Check, Outcome
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import Verdict, judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, Verdict, judge_outcome
 
 
 def verdict_shown(check: Check, told: Verdict | None, profile: DatabaseProfile) -> Verdict:

@@ -20,8 +20,7 @@ from monitor.alerts.notification import NotificationKind, Severity
 from monitor.alerts.text import Origin, compose, plain_text
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.advice import WhoseMove, word
-from monitor.diagnosis.profile import HostKind
-from monitor.diagnosis.verdicts import Layer, LayerState, Verdict, VerdictCode
+from monitor.diagnosis.verdicts import HostKind, Layer, LayerState, Verdict, VerdictCode
 from monitor.lib.language import CODES, Language, language
 from monitor.store.rollups.model import Grain
 from monitor.web.pages.summary import _HEADLINE_OF_ONE, _PHASE_WORDS, DatabaseState, PageSpan

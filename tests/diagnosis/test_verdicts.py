@@ -16,18 +16,22 @@ import monitor.diagnosis
 from monitor.checks.observation import Check, Fact, Outcome
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 from monitor.diagnosis.advice import WhoseMove, advise, word
-from monitor.diagnosis.profile import DatabaseProfile, HostKind, Platform, host_kind, profile_of
 from monitor.diagnosis.rules import exit_status, judge, judge_check, verdict_to_tell
 from monitor.diagnosis.verdicts import (
     REST_LAYERS,
+    DatabaseProfile,
     Diagnosis,
+    HostKind,
     Layer,
     LayerResult,
     LayerResults,
     LayerState,
+    Platform,
     Verdict,
     VerdictCode,
     blocked_by,
+    host_kind,
+    profile_of,
 )
 from monitor.lib.exit_status import ExitStatus
 from tests.judging import PROFILE, PROFILES

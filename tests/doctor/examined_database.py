@@ -22,8 +22,7 @@ from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Check
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, Settings
-from monitor.diagnosis.profile import DatabaseProfile, profile_of
-from monitor.diagnosis.verdicts import BILLED_LAYERS, Layer, LayerResults
+from monitor.diagnosis.verdicts import BILLED_LAYERS, DatabaseProfile, Layer, LayerResults, profile_of
 from monitor.doctor.examine import OTHERS_TIMEOUT, WITHIN
 from monitor.engine.cycle import Connectivity, Cycle
 from monitor.engine.wiring import build_examiner, worker_probes

@@ -16,8 +16,7 @@ from monitor.checks.observation import (
     describe_certificate_end,
     with_certificate,
 )
-from monitor.diagnosis.profile import DatabaseProfile, HostKind
-from monitor.diagnosis.verdicts import VerdictCode, judge_outcome
+from monitor.diagnosis.verdicts import DatabaseProfile, HostKind, VerdictCode, judge_outcome
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, state_from_json, state_to_json
 from tests.judging import QUICK, explain

@@ -33,8 +33,7 @@ from monitor.cli.options import (
 )
 from monitor.config.load import is_forgotten_between_runs, warnings
 from monitor.config.settings import Settings
-from monitor.diagnosis.profile import DatabaseProfile
-from monitor.diagnosis.verdicts import Verdict
+from monitor.diagnosis.verdicts import DatabaseProfile, Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.heartbeat import LONGEST_PING, are_stuck, log_unreached, ping
 from monitor.engine.round import NoTimeError, Round, RoundResult, diagnosis_wait, run_round, send_timeout

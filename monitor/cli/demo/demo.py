@@ -24,9 +24,8 @@ from monitor.cli.demo.view import DemoResult, View, open_console
 from monitor.cli.logs import set_up
 from monitor.cli.options import fail, print_error
 from monitor.config.settings import Settings
-from monitor.diagnosis.profile import profile_of
 from monitor.diagnosis.rules import judge
-from monitor.diagnosis.verdicts import Diagnosis, Layer
+from monitor.diagnosis.verdicts import Diagnosis, Layer, profile_of
 from monitor.engine.cycle import CycleResult
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.scheduler import BackgroundTask, HealthTracker, Scheduler
