@@ -123,18 +123,6 @@ def host_kind(url: str, doctor: DoctorSettings) -> HostKind:
     return HostKind.OTHER
 
 
-def profile_to_json(profile: DatabaseProfile) -> dict[str, Any]:
-    """The profile as plain JSON values."""
-    values = asdict(profile)
-    return {**values, "host_kind": profile.host_kind.value, "platform": profile.platform.value}
-
-
-def profile_from_json(values: Mapping[str, Any]) -> DatabaseProfile:
-    """The profile that `profile_to_json` wrote."""
-    kinds = {"host_kind": HostKind(values["host_kind"]), "platform": Platform(values["platform"])}
-    return DatabaseProfile(**{**values, **kinds})
-
-
 def _platform(environ: Mapping[str, str]) -> Platform:
     if any(environ.get(name) for name in _RAILWAY_GIVES):
         return Platform.RAILWAY
@@ -380,17 +368,21 @@ class Diagnosis:
 
 def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
     """The verdict as plain JSON values, for the file."""
+    profile = verdict.profile
+    kinds = {"host_kind": profile.host_kind.value, "platform": profile.platform.value}
     return {
         "code": verdict.code.value,
         "outcome": verdict.outcome.value if verdict.outcome else None,
-        "profile": profile_to_json(verdict.profile),
+        "profile": asdict(profile) | kinds,
     }
 
 
 def verdict_from_json(values: Mapping[str, Any]) -> Verdict:
     """The verdict that `verdict_to_json` wrote."""
+    profile = values["profile"]
+    kinds = {"host_kind": HostKind(profile["host_kind"]), "platform": Platform(profile["platform"])}
     return Verdict(
         code=VerdictCode(values["code"]),
         outcome=Outcome(values["outcome"]) if values["outcome"] else None,
-        profile=profile_from_json(values["profile"]),
+        profile=DatabaseProfile(**profile | kinds),
     )
