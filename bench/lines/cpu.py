@@ -20,7 +20,7 @@ from bench.processes import cpu_seconds
 from bench.program import calling, database, watching
 from bench.server import TOKEN_PREFIX, Options
 from bench.table import Row
-from monitor.checks.budget import budget
+from monitor.checks.canary import budget
 from monitor.config.settings import AlertSettings, DatabaseDefaults
 
 _SETTLE_SECONDS = 6.0

@@ -1,4 +1,4 @@
-"""When a check also writes a key, reads it back and deletes it, and what the results mean together.
+"""When a check also writes a key, reads it back and deletes it, what the results mean together, and what it costs.
 
 PING alone is fine on a full database, with a spent quota and with a read-only token; the canary finds those
 (docs/decisions/0001-ping-and-canary.md).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
@@ -186,3 +186,50 @@ def combine(rest: CheckResult, worker: CheckResult) -> CheckResult:
 
 def _without_trouble(fact: Fact, detail: str) -> CheckResult:
     return CheckResult(outcome=Outcome.OK, detail=one_line(detail, DETAIL_LIMIT), facts=frozenset({fact}))
+
+
+# PING and AUTH are not billed (docs: redis/troubleshooting and the pricing page's list of free commands); the
+# canary's three are. The free plan is that of upstash.com/pricing.
+MONTH = timedelta(days=30)
+USUAL_SCHEDULE = timedelta(minutes=5)  # the least pause between two rounds that Railway and GitHub allow
+FREE_PLAN_COMMANDS = 500_000
+CANARY_COMMANDS = 3  # written, read back, deleted
+STATE_COMMANDS = 2  # read at the start of a `check`, written at its end
+CANARY_FINDS = "used-up commands, a full database and a read-only token"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """Commands in 30 days.
+
+    `confirmations` and `canary_retries` are the worst case beyond the ordinary ones: a database that is in doubt,
+    and a canary that fails, all month.
+    """
+
+    checks: int
+    confirmations: int
+    canary: int
+    canary_retries: int
+
+    @property
+    def billed(self) -> int:
+        """What the schedule costs: checks and confirmations are PING, which is free."""
+        return self.canary
+
+    @property
+    def sent(self) -> int:
+        """Everything that may be sent, billed or not."""
+        return self.checks + self.confirmations + self.canary + self.canary_retries
+
+
+def budget(interval: timedelta, confirm_interval: timedelta, canary: timedelta | None) -> Budget:
+    """The commands of one database."""
+    checks = MONTH // interval
+    canaries = 0 if canary is None else MONTH // max(canary, interval)
+    retries = 0 if canary is None else MONTH // max(min(canary, RETRY_AFTER), interval) - canaries
+    return Budget(
+        checks=checks,
+        confirmations=max(0, MONTH // min(interval, confirm_interval) - checks),
+        canary=canaries * CANARY_COMMANDS,
+        canary_retries=retries * CANARY_COMMANDS,
+    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
-from monitor.checks.budget import CANARY_FINDS, budget
+from monitor.checks.canary import CANARY_FINDS, budget
 from monitor.cli.options import config_option, fail, load_settings, settings_source
 from monitor.config.load import readable_secrets, warnings
 from monitor.config.settings import Settings

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from monitor.checks.budget import USUAL_SCHEDULE, budget
+from monitor.checks.canary import USUAL_SCHEDULE, budget
 from monitor.checks.observation import Check, with_certificate
 from monitor.config.settings import DatabaseSettings, Settings
 from monitor.diagnosis.verdicts import profile_of

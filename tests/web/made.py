@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from monitor.alerts.notification import Severity
-from monitor.checks.budget import budget
+from monitor.checks.canary import budget
 from monitor.checks.observation import Check, Outcome, Phases
 from monitor.diagnosis.verdicts import Verdict
 from monitor.incidents.state import Incident

@@ -15,7 +15,7 @@ import click
 
 from monitor.alerts.apprise import url_mistake
 from monitor.alerts.webhook import template_mistake
-from monitor.checks.budget import (
+from monitor.checks.canary import (
     CANARY_COMMANDS,
     CANARY_FINDS,
     FREE_PLAN_COMMANDS,

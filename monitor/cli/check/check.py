@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
-from monitor.checks.budget import USUAL_SCHEDULE
-from monitor.checks.canary import may_be_first
+from monitor.checks.canary import USUAL_SCHEDULE, may_be_first
 from monitor.checks.rest import RestProbeFactory
 from monitor.cli import STARTED
 from monitor.cli.check.output import CheckedDatabase, ResultPrinter, document, exit_status, plugin_output

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from monitor.alerts.notification import Severity
-from monitor.checks.budget import Budget
+from monitor.checks.canary import Budget
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.config.windows import Window
 from monitor.diagnosis.verdicts import Verdict

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from monitor.alerts.text import pattern_words, unchecked_words
-from monitor.checks.budget import FREE_PLAN_COMMANDS
+from monitor.checks.canary import FREE_PLAN_COMMANDS
 from monitor.incidents.state import Incident
 from monitor.lib.language import ENGLISH, Language
 from monitor.lib.times import format_time, iso, write_duration
