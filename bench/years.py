@@ -18,8 +18,15 @@ from monitor.store.file.open import open_file
 from monitor.store.rollups.model import DAY_MS, HOUR_MS, Rollup
 from monitor.store.tables.checks import add_row
 from monitor.store.tables.incidents import database_id
-from monitor.store.tables.recording import TAIL_INTERVALS, sum_up
-from monitor.store.tables.rollups import COLUMNS, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.recording import (
+    COLUMNS,
+    TAIL_INTERVALS,
+    RollupWriter,
+    RowGrain,
+    from_columns,
+    key_of,
+    sum_up,
+)
 from monitor.store.tables.spans import Retention, move_retention, move_watermark
 
 # Where every history ends; a whole minute within an hour and a day, as it is in life.

@@ -37,7 +37,8 @@ from monitor.store.rollups.model import (
 )
 from monitor.store.tables.checks import EVER_MS, first_check_ms, last_good_check, read_checks, read_rows
 from monitor.store.tables.incidents import database_id, find_incident, incidents_of, open_incident, read_state
-from monitor.store.tables.rollups import RollupReader, RowGrain, read_phases, read_rollups
+from monitor.store.tables.recording import RowGrain
+from monitor.store.tables.rollups import RollupReader, read_phases, read_rollups
 from monitor.store.tables.spans import is_too_long, read_gaps, read_maintenance, read_retention, watermark
 
 RECENT_CHECKS = 40

@@ -20,7 +20,8 @@ from monitor.lib.times import from_ms, to_ms
 from monitor.store.queries import history_of
 from monitor.store.rollups.model import BLOCK_MS, HOUR_MS, Grain, Slice
 from monitor.store.tables.checks import read_checks
-from monitor.store.tables.rollups import LENGTH_MS, RollupReader, RowGrain, cover
+from monitor.store.tables.recording import LENGTH_MS, RowGrain
+from monitor.store.tables.rollups import RollupReader, cover
 from monitor.store.tables.spans import read_gaps, read_maintenance
 from tests.store.conftest import START, StoreSetup
 from tests.store.timeline import check, expected

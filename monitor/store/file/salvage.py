@@ -27,8 +27,7 @@ from monitor.store.tables.incidents import (
     write_state,
 )
 from monitor.store.tables.outbox import read_message
-from monitor.store.tables.recording import add_check
-from monitor.store.tables.rollups import Key, RollupWriter, RowGrain, from_columns, key_of
+from monitor.store.tables.recording import Key, RollupWriter, RowGrain, add_check, from_columns, key_of
 from monitor.store.tables.silences import read_silence
 from monitor.store.tables.spans import Retention, move_retention, spans
 

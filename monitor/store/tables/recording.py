@@ -1,4 +1,4 @@
-"""What a check changes in the file beside the incident state: its row, the gap that it ends, the rollups.
+"""What a check changes in the file beside the incident state: its row, the gap that it ends, the rows of rollups.
 
 Rollups are brought up to date now and then, at the latest when an hour is over: until then the checks since the
 watermark are their tail, and whoever reads rollups reads the tail as well. A check that comes in late, because the
@@ -8,28 +8,41 @@ if it lies before the watermark.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any
 
 from monitor.alerts.notification import NotificationKind
-from monitor.checks.observation import Check
+from monitor.checks.observation import Check, Family, Outcome
 from monitor.lib.times import from_ms_or_none, to_ms
-from monitor.store.rollups.model import HOUR_MS
+from monitor.store.errors import reading
+from monitor.store.rollups.histogram import Histogram, PhaseHistograms
+from monitor.store.rollups.model import BLOCK_MS, DAY_MS, HOUR_MS, Rollup, ended_well, pieces
 from monitor.store.tables.checks import (
+    GRAIN_HOUR,
+    CheckRow,
     add_row,
+    begin_rollup,
     check_before,
     check_from,
     delete_checks,
     moment_of_latest,
 )
-from monitor.store.tables.rollups import RollupWriter
 from monitor.store.tables.spans import (
     Retention,
+    Span,
     end_gap,
     is_gap,
     move_retention,
     move_watermark,
     note_gap,
+    outside,
+    read_maintenance,
     read_retention,
     spans,
     watermark,
@@ -40,6 +53,31 @@ TAIL_INTERVALS = 64
 # Failures are rare, and what people ask for later.
 _FAILING_KEPT_TIMES = 10
 _WARNINGS_KEPT = timedelta(days=31)
+COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
+
+# Made once: json.dumps would make one for each row.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class RowGrain(IntEnum):
+    """What span of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
+
+    A block is sixteen days, so that few rows are read for years. `FINE` holds the checks ever that ended `ok`.
+    """
+
+    HOUR = GRAIN_HOUR
+    DAY = 1
+    ALL = 2
+    BLOCK = 3
+    FINE = 4
+
+
+LENGTH_MS = {RowGrain.HOUR: HOUR_MS, RowGrain.DAY: DAY_MS, RowGrain.BLOCK: BLOCK_MS}
+# The rows that have phases; in an hour's they would take too much room.
+_WITH_PHASES = (RowGrain.DAY, RowGrain.BLOCK)
+
+# A row, by its database, grain and slot.
+Key = tuple[int, RowGrain, int]
 
 
 def add_check(
@@ -166,3 +204,107 @@ def connectivity_answered(connection: sqlite3.Connection, since: datetime) -> fr
     """The connectivity hosts that have answered since then."""
     sql = "SELECT address FROM connectivity_host WHERE answered_ms >= ?"
     return frozenset(row[0] for row in connection.execute(sql, (to_ms(since),)))
+
+
+class RollupWriter:
+    """What one transaction adds to the rollups: gathered here, brought to the rows by `flush`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._by_hour: defaultdict[tuple[int, int], Rollup] = defaultdict(Rollup)
+        self._phases_by_day: defaultdict[tuple[int, int], PhaseHistograms] = defaultdict(PhaseHistograms)
+        self._by_row: defaultdict[Key, Rollup] = defaultdict(Rollup)
+
+    def enter(self, database: int, span: Span) -> None:
+        """Enter the time for which a check's state held, and the check itself if it is inside."""
+        for start_ms, end_ms in span.held_ms:
+            self._hold(database, span.check.outcome, start_ms, end_ms)
+        if span.is_inside:
+            self.count(database, span.check)
+
+    def count(self, database: int, check: CheckRow) -> None:
+        """Enter one check."""
+        self._by_hour[database, check.at_ms // HOUR_MS].count(check.outcome, check.latency_ms)
+        if check.outcome.family is Family.FINE:
+            self._by_row[database, RowGrain.FINE, 0].count(check.outcome, check.latency_ms)
+        if ended_well(check.outcome):
+            self._phases_by_day[database, check.at_ms // DAY_MS].add(check.phases)
+
+    def hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
+        """Enter that the state which a check found held for that time; `back` takes it out again.
+
+        Maintenance is left out.
+        """
+        windows = read_maintenance(self._connection, database, start_ms=start_ms, end_ms=end_ms)
+        for start, end in outside(start_ms, end_ms, windows):
+            self._hold(database, outcome, start, end, back=back)
+
+    def _hold(self, database: int, outcome: Outcome, start_ms: int, end_ms: int, *, back: bool = False) -> None:
+        for hour, start, end in pieces(start_ms, end_ms, HOUR_MS):
+            self._by_hour[database, hour].hold(outcome, start - end if back else end - start)
+
+    def add(self, key: Key, more: Rollup) -> None:
+        """Add what comes from elsewhere to one row, and to no other."""
+        self._by_row[key].merge(more)
+
+    def flush(self) -> None:
+        """Bring it to the rows of the hours, of their days and blocks, and of all time."""
+        for (database, hour), rollup in self._by_hour.items():
+            for grain in LENGTH_MS:
+                self._by_row[key_of(database, grain, hour * HOUR_MS)].merge(rollup)
+            self._by_row[database, RowGrain.ALL, 0].merge(rollup)
+        for (database, day), phases in self._phases_by_day.items():
+            for grain in _WITH_PHASES:
+                self._by_row[key_of(database, grain, day * DAY_MS)].phases.merge(phases)
+        for key, more in self._by_row.items():
+            number, row = self._read_row(key)
+            row.merge(more)
+            self._connection.execute(
+                "UPDATE rollup SET outcomes = ?, up_ms = ?, down_ms = ?, latency = ?, phases = ? WHERE id = ?",
+                (*_to_columns(row), number),
+            )
+        self._by_hour.clear()
+        self._phases_by_day.clear()
+        self._by_row.clear()
+
+    def _read_row(self, key: Key) -> tuple[int, Rollup]:
+        columns = self._connection.execute(
+            f"SELECT id, {COLUMNS} FROM rollup WHERE database_id = ? AND grain = ? AND slot = ?", key
+        ).fetchone()
+        if columns is None:
+            return begin_rollup(self._connection, *key), Rollup()
+        number, *rest = columns
+        return number, from_columns(*rest)
+
+
+def from_columns(*columns: Any) -> Rollup:
+    """A row, of its `COLUMNS`; raises `DamagedError` for what was never written."""
+    with reading("the rollup of an hour or a day"):
+        return read_rollup(*columns)
+
+
+def key_of(database: int, grain: RowGrain, at_ms: int) -> Key:
+    """The row of that grain to which a moment belongs."""
+    return database, grain, at_ms // LENGTH_MS[grain]
+
+
+def _to_columns(rollup: Rollup) -> tuple[Any, ...]:
+    outcomes = _to_json({outcome.value: count for outcome, count in rollup.outcomes.items()})
+    return outcomes, rollup.up_ms, rollup.down_ms, rollup.latency.encode(), rollup.phases.encode() or None
+
+
+def read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: Any = None) -> Rollup:
+    """A row, of its `COLUMNS`; for one that is read in a `reading` of the caller's."""
+    return Rollup(
+        outcomes=dict(_read_outcomes(outcomes)),
+        up_ms=int(up_ms),
+        down_ms=int(down_ms),
+        latency=Histogram.decode(latency),
+        phases=PhaseHistograms.decode(phases or b""),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _read_outcomes(text: str) -> Mapping[Outcome, int]:
+    """Cached, since most hours read `{"ok":60}`."""
+    return {Outcome(code): int(count) for code, count in json.loads(text).items()}
