@@ -10,8 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.alerts.holds import Hold, HoldReason, Silence, maintained
-from monitor.alerts.notification import EVERYTHING, Notification, NotificationKind, Routes, Severity
+from monitor.alerts.notification import (
+    EVERYTHING,
+    Hold,
+    HoldReason,
+    Notification,
+    NotificationKind,
+    Routes,
+    Severity,
+    Silence,
+    maintained,
+)
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
 from monitor.config.settings import MaintenanceSettings
