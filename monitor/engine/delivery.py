@@ -20,11 +20,14 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import BURST, Delivery, DeliveryResult, DeliveryStatus, held_note, late_note
 from monitor.lib.process import exhausted_limit
 from monitor.lib.threads import SerialThread, on_daemon_thread
-from monitor.lib.times import format_duration, format_time
+from monitor.lib.times import Deadline, format_duration, format_time
 from monitor.store.store import Store
 from monitor.store.tables.deliveries import DeliveryEffect
 
 SEND_TIMEOUT = timedelta(seconds=10)
+# Kept back before a deadline for writing down and printing.
+RESERVE = timedelta(seconds=1)
+_RECORDING = timedelta(seconds=0.1)
 _LONGEST_SLEEP = timedelta(seconds=30)
 _SHORTEST_SLEEP = timedelta(seconds=0.05)
 _AFTER_A_BUG = timedelta(seconds=5)
@@ -48,7 +51,8 @@ class DeliveryAttempt:
 class Deliverer:
     """Delivers what is in the outbox. `clock` gives aware UTC, `jitter` a random number from 0 to 1.
 
-    `send_timeout` says how long the next message may take; `pace` is kept between messages when many wait.
+    A message may take `send_timeout`, and before a `deadline` so much less that even a host that hangs has failed,
+    and is noted, by then; `pace` is kept between messages when many wait.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Deliverer:
         store_thread: SerialThread,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
-        send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
+        send_timeout: timedelta = SEND_TIMEOUT,
+        deadline: Deadline | None = None,
         pace: timedelta = PACE,
         on_delivery: Callable[[DeliveryAttempt], None] | None = None,
     ) -> None:
@@ -69,6 +74,7 @@ class Deliverer:
         self._clock = clock
         self._jitter = jitter
         self._send_timeout = send_timeout
+        self._deadline = deadline
         self._pace = pace
         self._on_delivery = on_delivery
         self._woken = {name: asyncio.Event() for name in channels}
@@ -178,7 +184,9 @@ class Deliverer:
     async def _send(self, delivery: Delivery) -> DeliveryResult:
         channel = self._channels[delivery.channel]
         notes = await self._notes(delivery)
-        timeout = self._send_timeout()
+        timeout = self._send_timeout
+        if self._deadline is not None:
+            timeout = max(_RECORDING, min(timeout, self._deadline.left(reserve=RESERVE) - _RECORDING))
         notification = replace(delivery.notification, sent_at=self._clock())
         return await on_daemon_thread(
             lambda: channel.send(notification, notes=notes, reply_to=delivery.reply_to, timeout=timeout),

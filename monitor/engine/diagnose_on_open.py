@@ -20,12 +20,15 @@ from monitor.diagnosis.advice import word
 from monitor.diagnosis.verdicts import BILLED_LAYERS, HOST_LAYERS, DatabaseProfile, Diagnosis, Layer
 from monitor.incidents.state import Transition
 from monitor.lib.threads import SerialThread, on_daemon_thread
+from monitor.lib.times import Deadline
 from monitor.store.store import Store
 
 if TYPE_CHECKING:
     from monitor.doctor.examine import Examiner
 
 LONGEST_WAIT = timedelta(seconds=10)
+# Kept back before a deadline, when there is anybody to tell, for the last try of a delivery.
+FOR_DELIVERY = timedelta(seconds=6)
 _EXAMINE_WITHIN = timedelta(seconds=8)
 _GOOD_FOR_SECONDS = 120.0
 # An examination is some ten connections: an outage of the provider must not become a crowd of ours.
@@ -44,7 +47,8 @@ class Diagnoser:
     """Has the doctor examine databases in doubt, one examination of each at a time.
 
     `make_examiner` is called once, on a thread: what it imports is heavy, and not needed while all is well.
-    `longest_wait` tells how long a message may wait now; `on_release` is called when one may go.
+    Before a `deadline` a message waits only so long that there is time left to deliver it; `on_release` is called
+    when one may go.
     """
 
     def __init__(
@@ -55,14 +59,14 @@ class Diagnoser:
         store: Store,
         store_thread: SerialThread,
         on_release: Callable[[], None],
-        longest_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
+        deadline: Deadline | None = None,
     ) -> None:
         self._make_examiner = make_examiner
         self._profiles = profiles
         self._store = store
         self._store_thread = store_thread
         self._on_release = on_release
-        self._longest_wait = longest_wait
+        self._deadline = deadline
         self._examiner: asyncio.Task[Examiner] | None = None
         self._examinations: dict[str, _Examination] = {}
         self._examining: set[asyncio.Task[Diagnosis | None]] = set()
@@ -70,7 +74,9 @@ class Diagnoser:
 
     def wait_for(self, database: DatabaseSettings, check: Check) -> timedelta | None:
         """How long a message about this check may wait for a diagnosis; `None` when there will be none."""
-        wait = min(self._longest_wait(), LONGEST_WAIT)
+        wait = LONGEST_WAIT
+        if self._deadline is not None:
+            wait = min(wait, self._deadline.left(reserve=FOR_DELIVERY))
         if not check.outcome.family.is_failing or wait <= timedelta(0):
             return None
         return wait if self._recent(database.name) or self._has_room() else None

@@ -12,17 +12,13 @@ from loguru import logger
 
 from monitor.checks.observation import Check
 from monitor.engine.cycle import Connectivity, Cycle, CycleResult, grace
-from monitor.engine.delivery import SEND_TIMEOUT, Deliverer
-from monitor.engine.diagnose_on_open import Diagnoser
+from monitor.engine.delivery import RESERVE, Deliverer
+from monitor.engine.diagnose_on_open import FOR_DELIVERY, Diagnoser
 from monitor.incidents.rules import pause_in_one_run
 from monitor.incidents.state import IncidentState, Transition
 from monitor.lib.times import Deadline
 from monitor.store.store import Recorded
 
-# Kept back for writing down and printing, and, when there is anybody to tell, for the last try of a delivery.
-_RESERVE = timedelta(seconds=1)
-_FOR_DELIVERY = timedelta(seconds=6)
-_RECORDING = timedelta(seconds=0.1)
 # The moment of a check is cut to milliseconds, so one that shall not be before another begins a little later.
 _MILLISECOND = timedelta(milliseconds=1)
 _POLL_SECONDS = 0.02
@@ -42,16 +38,6 @@ class RoundResult:
     checks: int
 
 
-def send_timeout(deadline: Deadline) -> timedelta:
-    """What one delivery may take, so that even a host that hangs has failed, and is noted, before the end."""
-    return max(_RECORDING, min(SEND_TIMEOUT, deadline.left(reserve=_RESERVE) - _RECORDING))
-
-
-def diagnosis_wait(deadline: Deadline) -> timedelta:
-    """How long a message may wait for the doctor, so that there is time left to deliver it."""
-    return deadline.left(reserve=_FOR_DELIVERY)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """What one round needs to know. Without a deliverer nothing is sent; messages wait in the outbox.
@@ -69,7 +55,7 @@ class Round:
     @property
     def time_for_checks(self) -> timedelta:
         """What is left for checks after keeping back what the deliveries may need."""
-        return self.deadline.left(reserve=_FOR_DELIVERY if self.deliverer else _RESERVE)
+        return self.deadline.left(reserve=FOR_DELIVERY if self.deliverer else RESERVE)
 
     def timeout(self, cycle: Cycle) -> timedelta:
         """The timeout of a check that begins now: the database's own, or what is left for it to end in time."""
@@ -98,7 +84,7 @@ async def run_round(cycles: Sequence[Cycle], plan: Round) -> list[RoundResult]:
             await deliverer.release_groups()
             deliverer.wake()  # what has waited for a day is told once it is known how things stand
         with suppress(TimeoutError):
-            async with asyncio.timeout(plan.deadline.left(reserve=_RESERVE).total_seconds()):
+            async with asyncio.timeout(plan.deadline.left(reserve=RESERVE).total_seconds()):
                 await plan.connectivity.wait_background()
                 if plan.diagnoser is not None:
                     await plan.diagnoser.wait()
@@ -166,6 +152,6 @@ async def _until_delivered(deliverer: Deliverer, plan: Round) -> None:
         due = await deliverer.next_due()
         if deliverer.is_sending:
             continue  # another was claimed meanwhile, and its lease is no time to go by
-        if due is None or due - plan.clock() > plan.deadline.left(reserve=_RESERVE):
+        if due is None or due - plan.clock() > plan.deadline.left(reserve=RESERVE):
             return
         await asyncio.sleep(_POLL_SECONDS)

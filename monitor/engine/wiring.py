@@ -37,12 +37,12 @@ from monitor.config.settings import (
 )
 from monitor.diagnosis.verdicts import DatabaseProfile, profile_of
 from monitor.engine.cycle import Connectivity, Cycle
-from monitor.engine.delivery import SEND_TIMEOUT, Deliverer, DeliveryAttempt
-from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
+from monitor.engine.delivery import Deliverer, DeliveryAttempt
+from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.lib.language import ENGLISH, language
 from monitor.lib.text import Scrub, Scrubber
 from monitor.lib.threads import SerialThread
-from monitor.lib.times import now_utc
+from monitor.lib.times import Deadline, now_utc
 from monitor.store.file.document import StateDocument
 from monitor.store.store import Store
 
@@ -156,9 +156,8 @@ def build(
     *,
     clock: Callable[[], datetime] = now_utc,
     notify_unwritable: bool = True,
-    send_timeout: Callable[[], timedelta] = lambda: SEND_TIMEOUT,
+    deadline: Deadline | None = None,
     on_delivery: Callable[[DeliveryAttempt], None] | None = None,
-    diagnosis_wait: Callable[[], timedelta] = lambda: LONGEST_WAIT,
     environ: Mapping[str, str] = os.environ,
     first_canary: bool = True,
     wait_for_network: timedelta = timedelta(0),
@@ -167,10 +166,10 @@ def build(
 ) -> Monitor:
     """Join the parts; raises `RefusedFileError` when the history file is not ours to write.
 
-    `diagnosis_wait` tells how long the message of an incident may wait for the doctor; zero: it is not asked.
-    `environ` may hold the keys of the doctor's other sources. Without `first_canary` none is sent where none
-    is remembered. For `wait_for_network` it counts as no failure that nothing at all is reached. `remembered` is
-    what another run left that had another disk; `probes` of whoever read it may be shared.
+    Deliveries, and how long they wait for the doctor, are cut to end before a `deadline`. `environ` may hold the
+    keys of the doctor's other sources. Without `first_canary` none is sent where none is remembered. For
+    `wait_for_network` it counts as no failure that nothing at all is reached. `remembered` is what another run
+    left that had another disk; `probes` of whoever read it may be shared.
     """
     scrub = Scrubber(settings.secrets())
     channels = build_channels(settings, scrub)
@@ -216,7 +215,7 @@ def build(
         store=store,
         store_thread=store_thread,
         clock=clock,
-        send_timeout=send_timeout,
+        deadline=deadline,
         on_delivery=on_delivery,
     )
     profiles = profiles_of(settings, environ)
@@ -233,7 +232,7 @@ def build(
             store=store,
             store_thread=store_thread,
             on_release=deliverer.wake,
-            longest_wait=diagnosis_wait,
+            deadline=deadline,
         )
     workers = worker_probes(settings, probes, scrub)
     may_be_meant = _unused_look_alikes(settings, environ)

@@ -158,7 +158,7 @@ class OutboxSetup:
             store_thread=self.store_thread,
             clock=self.clock,
             jitter=lambda: 0.0,
-            send_timeout=lambda: timeout,
+            send_timeout=timeout,
             pace=pace,
             on_delivery=self.tried.append,
         )

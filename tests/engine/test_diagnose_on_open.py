@@ -15,6 +15,7 @@ import trustme
 from loguru import logger
 
 from monitor.config.settings import Settings
+from monitor.engine import diagnose_on_open
 from monitor.engine.cycle import Cycle
 from monitor.engine.diagnose_on_open import LONGEST_WAIT, Diagnoser
 from monitor.engine.round import Round, run_round
@@ -80,7 +81,6 @@ async def watching(
     folder: Path,
     inbox: MessagingStandIn,
     *databases: dict[str, Any],
-    longest_wait: timedelta = LONGEST_WAIT,
     port: int = 1,
     now: datetime = START,
 ) -> AsyncIterator[MonitorSetup]:
@@ -96,7 +96,7 @@ async def watching(
     def clock() -> datetime:
         return state.now if state else now  # asked while it is built, too
 
-    monitor = build(Settings.model_validate(config), clock=clock, diagnosis_wait=lambda: longest_wait)
+    monitor = build(Settings.model_validate(config), clock=clock)
     state = MonitorSetup(monitor, inbox)
     try:
         yield state
@@ -214,21 +214,23 @@ class Stuck:
 
 @pytest.mark.parametrize("doctor", [Stuck(), Stuck(RuntimeError("ill"))], ids=["hangs", "fails inside"])
 def test_a_doctor_who_does_not_know_holds_nothing_up(
-    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path, doctor: Stuck
+    upstash: UpstashStandIn,
+    inbox: MessagingStandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    doctor: Stuck,
 ) -> None:
     """The message goes when the longest wait is over, at once if the doctor fails, and is as without it."""
 
     async def scenario() -> str:
-        longest_wait = timedelta(seconds=0.2)
-        async with watching(
-            tmp_path, inbox, {"url": upstash.url, "token": OTHER}, longest_wait=longest_wait
-        ) as state:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
             diagnoser_of(state.monitor.cycles[0])._make_examiner = lambda: doctor  # type: ignore[assignment,return-value]  # a doctor of the test
             await state.check()
             await state.check()
             [text] = await state.arrived(1)
             return text
 
+    monkeypatch.setattr(diagnose_on_open, "LONGEST_WAIT", timedelta(seconds=0.2))
     text = asyncio.run(scenario())
     assert doctor.asked == 1
     assert "db0: token rejected" in text

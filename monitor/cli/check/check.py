@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ from monitor.config.settings import Settings
 from monitor.diagnosis.verdicts import DatabaseProfile, Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.heartbeat import LONGEST_PING, are_stuck, log_unreached, ping
-from monitor.engine.round import NoTimeError, Round, RoundResult, diagnosis_wait, run_round, send_timeout
+from monitor.engine.round import NoTimeError, Round, RoundResult, run_round
 from monitor.engine.wiring import build, profiles_of
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.text import Scrubber
@@ -201,9 +200,8 @@ async def run_check(
         settings,
         clock=clock,
         notify_unwritable=False,
-        send_timeout=partial(send_timeout, deadline),
+        deadline=deadline,
         on_delivery=attempts.append,
-        diagnosis_wait=partial(diagnosis_wait, deadline),
         first_canary=may_be_first(began, is_forgotten=is_forgotten),
         remembered=remembered,
         probes=probes,
