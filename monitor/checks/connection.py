@@ -383,13 +383,12 @@ def sinkhole(host: str, addresses: Sequence[AddressInfo]) -> str:
 
     Filters of names answer with `0.0.0.0`, `127.0.0.1` or their likes in IPv6 for what they block.
     """
-    # A hosts file or a network of one's own leads such a name to this very machine for good reason.
-    if is_private_name(host) or is_address(host.removesuffix(".")):
-        return ""
     found = [ipaddress.ip_address(address[4][0].partition("%")[0]) for address in addresses]
     plain = [address.ipv4_mapped or address if address.version == 6 else address for address in found]
-    nowhere = all(address.is_loopback or address.is_unspecified for address in plain)
-    return str(plain[0]) if plain and nowhere else ""
+    if not plain or not all(address.is_loopback or address.is_unspecified for address in plain):
+        return ""
+    # A hosts file or a network of one's own leads such a name to this very machine for good reason.
+    return "" if is_address(host.removesuffix(".")) or is_private_name(host) else str(plain[0])
 
 
 def is_address(host: str) -> bool:
