@@ -22,7 +22,6 @@ from monitor.lib.times import iso
 from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.phases import shifts
 from monitor.report.replay import Replay, differences
-from monitor.report.report import Report
 from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
 
 if TYPE_CHECKING:
