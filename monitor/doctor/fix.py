@@ -22,7 +22,7 @@ from monitor.doctor.web import WebError
 from monitor.lib.threads import on_daemon_thread
 from monitor.lib.times import Deadline
 
-RECHECK_FOR = timedelta(minutes=2)
+_RECHECK_FOR = timedelta(minutes=2)
 STEP_TIMEOUT = timedelta(seconds=15)
 # Railway's smallest plan answers 100 requests an hour: the newest deployment is one, an examination half a dozen.
 _PAUSE_SECONDS = 5.0
@@ -65,23 +65,22 @@ async def apply_fix(
     profile: DatabaseProfile,
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
-    recheck_for: timedelta = RECHECK_FOR,
     step_timeout: timedelta = STEP_TIMEOUT,
 ) -> FixResult:
     """Carry out the plan; a step that fails ends it. Raises nothing for what Railway does.
 
     `examine` examines the database with the console's URL and token, since this process still has its own. It is
-    called once the new deployment runs, until everything works or `recheck_for` is over; `clock` is in seconds.
+    called once the new deployment runs, until everything works, for two minutes at most; `clock` is in seconds.
     """
     if not plan.redeploys:
         return FixResult(steps=())
     fix = _Fix(plan, railway, examine, profile, step_timeout)
     is_done = await fix.write() and await fix.read_back() and await fix.redeploy()
     if is_done:
-        end = clock() + recheck_for.total_seconds()
+        end = clock() + _RECHECK_FOR.total_seconds()
         while not await fix.check():
             if clock() + fix.pause_seconds > end:
-                fix.give_up(recheck_for)
+                fix.give_up()
                 break
             await sleep(fix.pause_seconds)
     return FixResult(steps=tuple(fix.steps), layers=fix.layers)
@@ -198,7 +197,7 @@ class _Fix:
         detail = f"Service {service} was deployed, and everything examined works."
         return self._note(FixStep.CHECK, detail, succeeded=True)
 
-    def give_up(self, after: timedelta) -> None:
+    def give_up(self) -> None:
         """Note what is still missing when the time is over."""
         if self.layers is not None:
             platform, advice = self.layers.result_of(Layer.PLATFORM), word(judge(self.layers, self._profile))
@@ -208,7 +207,7 @@ class _Fix:
             left = f"The new deployment is still {self._new.status.lower()}."
         else:
             left = "No new deployment was seen."
-        seconds = f"{after.total_seconds():g} s"
+        seconds = f"{_RECHECK_FOR.total_seconds():g} s"
         detail = f"Not everything works after {seconds}. {left} Run the doctor again in a while."
         self._note(FixStep.CHECK, detail, succeeded=False)
 

@@ -71,9 +71,9 @@ class LoopbackServer:
     `requests` is all that arrived. Used as a context manager, or closed with `stop`.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, tls: ssl.SSLContext | None = None) -> None:
         self.app = app
-        self.port = port
+        self.port = 0
         self.requests: list[RecordedRequest] = []
         self._tls = tls
         self._thread: threading.Thread | None = None
@@ -214,9 +214,9 @@ class FaultyServer(LoopbackServer, Generic[_FaultT]):
     A fault with the value `refuse` closes its port. Whoever waits for one to end is woken by each switch.
     """
 
-    def __init__(self, app: ASGIApp, fault: _FaultT, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: ASGIApp, fault: _FaultT, *, tls: ssl.SSLContext | None = None) -> None:
         self._fault = fault
-        super().__init__(app, port=port, tls=tls)
+        super().__init__(app, tls=tls)
 
     @property
     def fault(self) -> _FaultT:

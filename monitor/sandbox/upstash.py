@@ -150,7 +150,6 @@ class UpstashStandIn(FaultyServer[UpstashFault]):
         token: str,
         *,
         read_only_token: str | None = None,
-        port: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.token = token
@@ -162,7 +161,7 @@ class UpstashStandIn(FaultyServer[UpstashFault]):
         self.billed_commands = 0
         routes = [Route("/", self._command, methods=["POST"])]
         api = Starlette(routes=routes, exception_handlers={CommandError: _error})
-        super().__init__(api, UpstashFault.NONE, port=port, tls=tls)
+        super().__init__(api, UpstashFault.NONE, tls=tls)
 
     async def respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         """What stands before the database, or the database."""

@@ -150,12 +150,12 @@ class Guard:
     """With a `password`, every address but `/healthz` asks for it (Basic, any user name).
 
     Only then something can be changed: an incident be acknowledged, by this page or by a program.
-    Whoever guesses is slowed down. `clock` gives monotonic seconds.
+    Whoever guesses is slowed down.
     """
 
-    def __init__(self, app: ASGIApp, *, password: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, *, password: str | None) -> None:
         self._app = app
-        self._clock = clock
+        self._clock: Callable[[], float] = time.monotonic
         self._guesses = Guesses()
         self._password = None if password is None else password.encode()
         self._headers = _HEADERS if password is None else _HEADERS_WITH_FORMS
