@@ -27,7 +27,7 @@ from monitor.checks.credentials import endpoint_of, hints, inspect
 from monitor.checks.observation import CanaryResult, Check, Fact, Family, Observation, Outcome, with_certificate
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
-from monitor.diagnosis.verdicts import DatabaseProfile, Verdict
+from monitor.diagnosis.verdicts import DatabaseProfile, Verdict, judge_outcome
 from monitor.engine.diagnose_on_open import Diagnoser
 from monitor.incidents.rules import advance, fitted, is_in_doubt, opens_not_before
 from monitor.incidents.state import IncidentState, Transition
@@ -447,7 +447,6 @@ class Cycle:
     def _explain(self, check: Check, cause: Outcome) -> Verdict:
         # Imported with the first incident: the rules of verdicts are no part of a check that finds nothing.
         from monitor.diagnosis.rules import judge_check
-        from monitor.diagnosis.verdicts import judge_outcome
 
         if check.outcome is cause:
             return judge_check(check, self._profile)
