@@ -74,7 +74,6 @@ DECIDING = (
     "monitor/lib/text.py",
     "monitor/report/claim.py",
     "monitor/report/values.py",
-    "monitor/report/phases.py",
     "monitor/report/formatting.py",
     "monitor/store/rollups/",
 )

@@ -20,7 +20,7 @@ from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
 from monitor.lib.times import iso
 from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
-from monitor.report.phases import shifts
+from monitor.report.formatting import shifts
 from monitor.report.replay import Replay, differences
 from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
 

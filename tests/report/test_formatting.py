@@ -7,8 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.checks.observation import Outcome, Phases
-from monitor.report.formatting import format_checks, format_counts, format_name, format_share, format_uptime
-from monitor.report.phases import Phase, shifts
+from monitor.report.formatting import (
+    Phase,
+    format_checks,
+    format_counts,
+    format_name,
+    format_share,
+    format_uptime,
+    shifts,
+)
 from monitor.store.rollups.model import Slice, Uptime
 
 HOUR = timedelta(hours=1)

@@ -20,6 +20,7 @@ from monitor.lib.text import one_line
 from monitor.lib.times import format_duration, format_time
 from monitor.report.claim import SLA_MAIL, SLA_READ, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.formatting import (
+    Phase,
     failures,
     format_causes,
     format_checks,
@@ -30,8 +31,8 @@ from monitor.report.formatting import (
     format_name,
     format_share,
     format_uptime,
+    shifts,
 )
-from monitor.report.phases import Phase, shifts
 from monitor.store.rollups.model import Gap, Grain, History, Slice, Spread, Uptime
 
 _BAR_WIDTH = 12

@@ -14,8 +14,7 @@ from monitor.checks.observation import Family, Outcome, Phases, certificate_ends
 from monitor.diagnosis.advice import Advice, word
 from monitor.diagnosis.verdicts import VerdictCode
 from monitor.lib.language import ENGLISH, Language
-from monitor.report.formatting import format_ms, format_name
-from monitor.report.phases import Phase, shifts
+from monitor.report.formatting import Phase, format_ms, format_name, shifts
 from monitor.store.rollups.model import DatabaseStatus, Grain, History, Slice, Spread, Uptime
 
 # So many intervals after it was due, a check no longer shows the present state; `/healthz` allows as much.
