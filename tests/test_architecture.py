@@ -60,7 +60,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 # Modules that only decide: nothing in them may reach the network, the disk, the clock or the log.
 DECIDING = (
-    "monitor/alerts/explain.py",
     "monitor/alerts/notification.py",
     "monitor/alerts/retry_policy.py",
     "monitor/alerts/text.py",

@@ -16,7 +16,15 @@ from monitor.checks.observation import Outcome
 from monitor.config.settings import MaintenanceSettings
 from monitor.config.windows import Window
 from monitor.diagnosis.advice import EACH_OF_THEM
-from monitor.diagnosis.verdicts import Verdict, verdict_from_json, verdict_to_json
+from monitor.diagnosis.verdicts import (
+    Diagnosis,
+    Layer,
+    LayerResults,
+    LayerState,
+    Verdict,
+    verdict_from_json,
+    verdict_to_json,
+)
 from monitor.lib.times import from_iso_or_none, from_seconds_or_none
 
 
@@ -334,3 +342,38 @@ def _shared_verdict(notifications: Sequence[Notification]) -> Verdict | None:
         return verdict
     shared = replace(verdict.profile, database=EACH_OF_THEM, url_variable="", token_variable="")
     return replace(verdict, profile=shared)
+
+
+_STATES = {LayerState.FAILED: "did not pass", LayerState.SKIPPED: "not tried", LayerState.UNKNOWN: "not known"}
+_SHORT_WORDS = {
+    Layer.HTTP: "HTTP",
+    Layer.WORKER: "rediss://",
+    Layer.STATUS_PAGE: "status page",
+    Layer.CONSOLE: "console",
+    Layer.PLATFORM: "Railway",
+}
+
+
+def with_diagnosis(notification: Notification, diagnosis: Diagnosis) -> Notification:
+    """The notification with the layers that did not pass and, where it explains the cause, the verdict."""
+    # For an alert the doctor writes nothing, so the layer that failed is not among those that it examined.
+    more_failed = (Layer.WRITING,) if notification.by_canary else ()
+    notification = replace(notification, layers=_in_one_line(diagnosis.layers, more_failed))
+    if notification.cause is None or notification.verdict is None:
+        return notification
+    # With the first diagnosis: the rules of verdicts are no part of a check that finds nothing.
+    from monitor.diagnosis.rules import verdict_to_tell
+
+    found = verdict_to_tell(diagnosis, notification.cause, notification.verdict)
+    return notification if found is None else replace(notification, verdict=found)
+
+
+def _in_one_line(layers: LayerResults, more_failed: tuple[Layer, ...]) -> str:
+    """`did not pass: token · not tried: PING`; empty where all did, or do not apply."""
+    groups = []
+    for state, words in _STATES.items():
+        found = [result.layer for result in layers.layers if result.state is state]
+        found += more_failed if state is LayerState.FAILED else ()
+        names = ", ".join(_SHORT_WORDS.get(layer, layer.words) for layer in found)
+        groups.append(f"{words}: {names}" if names else "")
+    return " · ".join(filter(None, groups))

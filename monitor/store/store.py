@@ -20,6 +20,7 @@ from monitor.alerts.notification import (
     Severity,
     Silence,
     maintained,
+    with_diagnosis,
 )
 from monitor.alerts.retry_policy import Delivery, DeliveryResult
 from monitor.checks.observation import Check
@@ -262,7 +263,6 @@ class Store:
             self._do(lambda connection: outbox.release(connection, incident, lambda notification: notification))
             return
         # With the first diagnosis, as the doctor: the rules of verdicts are no part of a check that finds nothing.
-        from monitor.alerts.explain import with_diagnosis
         from monitor.diagnosis.rules import verdict_to_tell
 
         def work(connection: sqlite3.Connection) -> None:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.alerts.explain import with_diagnosis
-from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
+from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json, with_diagnosis
 from monitor.alerts.text import compose, next_steps
 from monitor.checks.observation import Fact, Outcome
 from monitor.diagnosis.advice import word

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts import explain
+from monitor.alerts import notification as notifications
 from monitor.alerts.notification import NotificationKind, Severity
 from monitor.alerts.text import Origin, compose, plain_text
 from monitor.checks.observation import Outcome
@@ -38,7 +38,7 @@ SPEAKING = [
     f"{package}/{module}"
     for package, modules in {
         "checks": "answer canary classify connection credentials observation redis_tcp rest",
-        "alerts": "apprise channel explain holds retry_policy slack telegram webhook",
+        "alerts": "apprise channel notification retry_policy slack telegram webhook",
         "engine": "cycle delivery round usage wiring",
         "store": "file/open file/resilient tables/deliveries errors",
         "lib": "bounded_http process pasted",
@@ -70,6 +70,7 @@ NOT_TOLD = {
     "apprise {}",
     "channel probe",
     "the URL has no host",
+    "used-up commands, a full database and a read-only token",
     "Could not decode to UTF-8",
     "its folder",
     "/{}/ starts a workflow and takes other fields than a message has. Next: use an incoming webhook, /services/…",
@@ -303,8 +304,8 @@ def test_no_message_is_half_in_english(one: Language) -> None:
 
 
 def layers_line(state: LayerState) -> str:
-    names = (explain._SHORT_WORDS.get(layer, layer.words) for layer in Layer)
-    return f"{explain._STATES.get(state, 'did not pass')}: {', '.join(names)}"
+    names = (notifications._SHORT_WORDS.get(layer, layer.words) for layer in Layer)
+    return f"{notifications._STATES.get(state, 'did not pass')}: {', '.join(names)}"
 
 
 @EACH
