@@ -29,7 +29,7 @@ class ConnectivityProbe:
     """Tries hosts written as `HOST:PORT`. Callers that come while a try is under way share its result."""
 
     def __init__(self, hosts: Sequence[str], *, resolver: Resolver | None = None) -> None:
-        self._hosts = tuple(hosts)
+        self.hosts = tuple(hosts)
         self._resolver = resolver or Resolver()
         self._under_way: asyncio.Task[frozenset[str]] | None = None
 
@@ -38,15 +38,15 @@ class ConnectivityProbe:
 
         Raises `ProbeError` where none does and a limit of our own may be why.
         """
-        if not self._hosts:
+        if not self.hosts:
             return frozenset()
         if self._under_way is None or self._under_way.done():
             self._under_way = asyncio.create_task(self._try_all(timeout.total_seconds()))
         return await asyncio.shield(self._under_way)
 
     async def _try_all(self, seconds: float) -> frozenset[str]:
-        errors = await asyncio.gather(*(self._try(host, seconds) for host in self._hosts))
-        accepted = frozenset(host for host, error in zip(self._hosts, errors, strict=True) if error is None)
+        errors = await asyncio.gather(*(self._try(host, seconds) for host in self.hosts))
+        accepted = frozenset(host for host, error in zip(self.hosts, errors, strict=True) if error is None)
         for error in filter(None, errors):
             limit = own_limit(error)
             if limit is not None and not accepted:

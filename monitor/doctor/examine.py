@@ -118,8 +118,7 @@ class Examiner:
     """
 
     probes: RestProbeFactory
-    connectivity_probe: ConnectivityProbe
-    connectivity: Sequence[str]
+    connectivity: ConnectivityProbe
     doctor: DoctorSettings
     console: ConsoleKey | None
     railway: Railway | None
@@ -271,14 +270,14 @@ class _LayerProbes:
         return examine_configuration(self._url, self._token, self._examiner.look_alikes)
 
     async def _connectivity(self) -> LayerResult:
-        hosts = self._examiner.connectivity
-        if not hosts:
+        probe = self._examiner.connectivity
+        if not probe.hosts:
             return _not_applicable(Layer.CONNECTIVITY, "no connectivity hosts are set")
-        answered = await self._examiner.connectivity_probe.reachable(self._timeout)
+        answered = await probe.reachable(self._timeout)
         return LayerResult(
             layer=Layer.CONNECTIVITY,
             state=LayerState.PASSED if answered else LayerState.FAILED,
-            detail=f"{len(answered) or 'none'} of {len(hosts)} connectivity hosts accept a connection",
+            detail=f"{len(answered) or 'none'} of {len(probe.hosts)} connectivity hosts accept a connection",
             facts=frozenset({Fact.ANSWERED_LATELY} if self._examiner.answered_lately and not answered else ()),
         )
 

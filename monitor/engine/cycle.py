@@ -59,7 +59,6 @@ class Connectivity:
         self,
         hosts: Sequence[str],
         *,
-        probe: ConnectivityProbe,
         store: Store,
         store_thread: SerialThread,
         clock: Callable[[], datetime],
@@ -70,7 +69,7 @@ class Connectivity:
         self._wait_for_network = wait_for_network
         self._in_vain_since: datetime | None = None
         self._was_reached = False
-        self._probe = probe
+        self._probe = ConnectivityProbe(hosts)
         self._store = store
         self._store_thread = store_thread
         self._clock = clock

@@ -104,11 +104,9 @@ def build_examiner(
     keys = [key.reveal() for key in (console and console.api_key, access and access.token) if key]
     scrub = Scrubber((*settings.secrets(), *keys, *more_secrets))
     doctor = settings.doctor
-    hosts = connectivity_hosts(settings)
     return Examiner(
         probes=probes or RestProbeFactory(scrub=scrub),
-        connectivity_probe=ConnectivityProbe(hosts),
-        connectivity=hosts,
+        connectivity=ConnectivityProbe(connectivity_hosts(settings)),
         answered_lately=answered_lately,
         doctor=doctor,
         console=console,
@@ -200,10 +198,8 @@ def build(
         if state.move is not None and isinstance(channel, TelegramChannel):
             channel.follow(state.move)
     store_thread = SerialThread("store")
-    hosts = connectivity_hosts(settings)
     connectivity = Connectivity(
-        hosts,
-        probe=ConnectivityProbe(hosts),
+        connectivity_hosts(settings),
         store=store,
         store_thread=store_thread,
         clock=clock,

@@ -18,7 +18,6 @@ import trustme
 from redis import Redis
 
 from monitor.checks.connection import AddressInfo, Resolver
-from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Check
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import DatabaseSettings, Settings
@@ -230,7 +229,6 @@ class ExaminedDatabase:
             store = Store(Path(folder) / "history.db", channels=(), log=lambda *_: None, clock=now_utc)
             connectivity = Connectivity(
                 hosts,
-                probe=ConnectivityProbe(hosts),
                 store=store,
                 store_thread=store_thread,
                 clock=now_utc,

@@ -11,7 +11,6 @@ import pytest
 from loguru import logger
 
 from monitor.alerts.notification import NotificationKind
-from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Fact, Outcome
 from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
@@ -74,7 +73,6 @@ class CheckSetup:
             worker = WorkerProbe(url=url, token=token, port=self._redis.port, scrub=scrub, tls=self._redis.trust)
         connectivity = Connectivity(
             (),
-            probe=ConnectivityProbe(()),
             store=self._store,
             store_thread=self._store_thread,
             clock=lambda: self.now,

@@ -15,7 +15,6 @@ import pytest
 from loguru import logger
 
 from monitor.alerts.notification import NotificationKind
-from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Fact, Observation, Outcome
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.config.settings import DatabaseSettings
@@ -59,7 +58,6 @@ class CycleSetup:
     def connectivity(self) -> Connectivity:
         return Connectivity(
             self._hosts,
-            probe=ConnectivityProbe(self._hosts),
             store=self.store,
             store_thread=self.store_thread,
             clock=lambda: self.now,

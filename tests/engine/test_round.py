@@ -15,7 +15,6 @@ from typing import ParamSpec, TypeVar, cast
 import pytest
 
 from monitor.alerts.retry_policy import LEASE
-from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.observation import Check, Outcome
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import AlertSettings, DatabaseSettings
@@ -179,9 +178,7 @@ class Runs:
         """When the incident opens in a run with so many seconds for checks, if at all; the run ends in time."""
         self.passing = Skipping()
         thread, self.databases = OnTheLoop(), self.databases + 1
-        connectivity = Connectivity(
-            (), probe=ConnectivityProbe(()), store=self.store, store_thread=thread, clock=self.clock
-        )
+        connectivity = Connectivity((), store=self.store, store_thread=thread, clock=self.clock)
         meeting = Meeting(
             DatabaseSettings(
                 name=f"db{self.databases}", url=Secret("https://x.upstash.io"), token=Secret("t"), canary=None
