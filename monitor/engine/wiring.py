@@ -128,9 +128,10 @@ def log_line(level: str, text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Monitor:
-    """All parts, joined. `cycles` has one entry per database, in the order of the settings."""
+    """All parts, joined. `cycles` has one entry per database, in the order of the settings, `profiles` by name."""
 
     settings: Settings
+    profiles: Mapping[str, DatabaseProfile]
     store: Store
     store_thread: SerialThread
     connectivity: Connectivity
@@ -234,6 +235,7 @@ def build(
     may_be_meant = _unused_look_alikes(settings, environ)
     return Monitor(
         settings=settings,
+        profiles=profiles,
         store=store,
         store_thread=store_thread,
         connectivity=connectivity,

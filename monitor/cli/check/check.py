@@ -35,7 +35,7 @@ from monitor.diagnosis.verdicts import DatabaseProfile, Verdict
 from monitor.engine.delivery import DeliveryAttempt
 from monitor.engine.heartbeat import LONGEST_PING, are_stuck, log_unreached, ping
 from monitor.engine.round import NoTimeError, Round, RoundResult, run_round
-from monitor.engine.wiring import build, profiles_of
+from monitor.engine.wiring import build
 from monitor.lib.exit_status import ExitStatus
 from monitor.lib.text import Scrubber
 from monitor.lib.times import Deadline, now_utc
@@ -220,9 +220,8 @@ async def run_check(
         await monitor.store_thread.run(monitor.store.prune_now_and_then, began, settings.history.keep)
         told = {one.id: one.verdict for _, one in await monitor.store_thread.run(monitor.store.incidents)}
         waiting_since = await monitor.store_thread.run(monitor.store.waiting_since)
-        profiles = profiles_of(settings, os.environ)
         limits = {database.name: database.slow for database in settings.databases}
-        checked = [_checked(result, limits, told, profiles) for result in results]
+        checked = [_checked(result, limits, told, monitor.profiles) for result in results]
         totals = None
         if with_totals:
             from monitor.report.overview import Archive  # reading back is no part of a check without metrics
