@@ -22,8 +22,10 @@ NAME_LIMIT = 60
 HEADLINE_LIMIT = 140
 LINE_LIMIT = 350
 STEP_LIMIT = 180
-_DETAIL_LIMIT = 200
+# A check has 200 at most, which another language says in more.
+_DETAIL_LIMIT = 250
 _PLACE_LIMIT = 30
+_LEAST_PLACE = 15
 _LINK_LIMIT = 200
 _NAMES_LIMIT = 300
 _MOST_NAMES = _NAMES_LIMIT // 3  # the shortest, with the comma and the space behind it
@@ -250,13 +252,15 @@ def _what_happened(notification: Notification, outcome: Outcome, language: Langu
 def _with_place(notification: Notification, origin: Origin) -> Notification:
     """The notification as its first line names it: `main (staging, fra)`.
 
-    A long name must not push what happened out of the line.
+    A long name must not push what happened out of the line, nor a long place what tells one name from another.
     """
+    name = clean(notification.database or "", NAME_LIMIT)
+    room = max(_LEAST_PLACE, NAME_LIMIT - len(f"{name} ()"))
     place = ", ".join(filter(None, (origin.environment, origin.region)))
-    behind = f" ({clean(place, _PLACE_LIMIT)})" if place else ""
+    behind = f" ({clean(place, min(room, _PLACE_LIMIT))})" if place else ""
     if notification.database is None:
         return replace(notification, title=notification.title + behind)
-    return replace(notification, database=clean(notification.database, NAME_LIMIT - len(behind)) + behind)
+    return replace(notification, database=clean(name, NAME_LIMIT - len(behind)) + behind)
 
 
 def whose_move(notification: Notification, language: Language = ENGLISH) -> str:

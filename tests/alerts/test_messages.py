@@ -23,6 +23,7 @@ from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
 from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text, whose_move
 from monitor.alerts.webhook import WebhookChannel
+from monitor.checks.classify import DETAIL_LIMIT
 from monitor.checks.observation import Outcome
 from monitor.lib.language import CODES, ENGLISH, language
 from monitor.sandbox.messaging import MessagingFault, MessagingStandIn
@@ -176,6 +177,16 @@ def test_a_long_name_leaves_room_for_what_happened(inbox: MessagingStandIn) -> N
     assert compose(replace(OPENED, database="n" * 200), origin=ORIGIN).link == "https://monitor.example/"
 
 
+def test_a_long_place_leaves_room_for_what_tells_names_apart() -> None:
+    """Of both the beginning; a short name leaves more of the place."""
+    origin = Origin(environment="production-of-customers", region="europe-west4-frankfurt")
+    names = ("orders-service-of-customer-007-in-frankfurt-primary", "main")
+    assert [compose(replace(CLOSED, database=name), origin=origin).headline for name in names] == [
+        "orders-service-of-customer-007-in-frankfu… (production-of-…): recovered after 12 min 4 s",
+        "main (production-of-customers, euro…): recovered after 12 min 4 s",
+    ]
+
+
 def test_a_mention_calls_for_critical_openings_only(inbox: MessagingStandIn) -> None:
     """What is set is what calls; a warning, a change, a reminder and good news call nobody."""
     channel = slack(inbox, mention="<!here> <@U0123>")
@@ -274,6 +285,15 @@ def test_what_is_cut_is_never_the_headline_or_the_verdict() -> None:
     assert message.headline.endswith("… (staging, fra): token rejected · your move")
     assert (message.verdict, message.facts, message.steps) == (whole.verdict, whole.facts, whole.steps)
     assert (message.reference, message.detail[-1]) == (whole.reference, "…")
+
+
+def test_what_a_check_put_last_into_a_full_detail_is_read_in_a_longer_language() -> None:
+    """A check leaves room for how rediss:// differs; the same in Russian takes more."""
+    detail = f"certificate refused: {'y' * 147}…; rediss://: connection refused"
+    assert len(detail) == DETAIL_LIMIT
+    message = compose(replace(OPENED, detail=detail), origin=replace(ORIGIN, language=language("ru")))
+    assert message.detail.startswith("сертификат отвергнут: yyy")
+    assert message.detail.endswith("yyy…; rediss://: соединение отклонено")
 
 
 LONG_ORIGIN = Origin(environment="e" * 200, region="r" * 200, page_url="https://monitor.example/" + "p" * 100)
