@@ -6,12 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
-
-from cronsim import CronSim, CronSimError
 
 from monitor.config.channel_values import WrongValueError
 
@@ -36,6 +33,8 @@ class Window:
 
 def require_cron(expression: str) -> str:
     """The expression, with single spaces; raises `WrongValueError` for what is none, or comes never."""
+    from cronsim import CronSimError  # for those who have a window that recurs
+
     text = " ".join(expression.split())
     found = repr(text) if _LIKE_CRON.fullmatch(text) else "another text"
     if len(text.split()) != _FIELDS:
@@ -54,6 +53,8 @@ def require_cron(expression: str) -> str:
 def require_zone(name: str) -> str:
     """The name of a time zone; raises `WrongValueError` for what is none."""
     if name not in (zones := available_timezones()):
+        from difflib import get_close_matches  # 0.2 MB, for those who mistype
+
         near = next(iter(get_close_matches(name, zones, 1)), "")
         found = repr(name) if _LIKE_ZONE.fullmatch(name) else "another text"
         step = f"did you mean {near}?" if near else ""
@@ -100,5 +101,7 @@ def local_window(start: datetime, end: datetime, timezone: str) -> Window:
 
 def _starts(expression: str, since: datetime) -> Iterator[datetime]:
     """In UTC."""
+    from cronsim import CronSim  # as above
+
     for start in CronSim(expression, since):
         yield start.astimezone(UTC)

@@ -14,16 +14,11 @@ from urllib.parse import urlsplit
 
 from loguru import logger
 
-from monitor.alerts.apprise import AppriseChannel
 from monitor.alerts.channel import Channel, LogChannel
 from monitor.alerts.notification import Notification, NotificationKind, Route, Severity
-from monitor.alerts.slack import SlackChannel
-from monitor.alerts.telegram import TelegramChannel
 from monitor.alerts.text import Origin
-from monitor.alerts.webhook import WebhookChannel
 from monitor.checks.connectivity import ConnectivityProbe
 from monitor.checks.credentials import host_of, is_private_name, look_alikes
-from monitor.checks.redis_tcp import WorkerProbe
 from monitor.checks.rest import RestProbeFactory
 from monitor.config.settings import (
     AppriseSettings,
@@ -47,6 +42,7 @@ from monitor.store.file.document import StateDocument
 from monitor.store.store import Store
 
 if TYPE_CHECKING:
+    from monitor.checks.redis_tcp import WorkerProbe
     from monitor.doctor.examine import Examiner
 
 
@@ -56,6 +52,8 @@ def worker_probes(
     """A probe of `rediss://` for each database that asks for it."""
     if not any(database.worker for database in settings.databases):
         return [None] * len(settings.databases)
+    from monitor.checks.redis_tcp import WorkerProbe
+
     tls = ssl.create_default_context()
     return [
         WorkerProbe(
@@ -196,8 +194,11 @@ def build(
             store.enqueue_once(_unusable(part, clock()), since=clock() - timedelta(days=1))
     for name, state in store.channel_states().items():
         channel = channels.get(name)
-        if state.move is not None and isinstance(channel, TelegramChannel):
-            channel.follow(state.move)
+        if state.move is not None and channel is not None:
+            from monitor.alerts.telegram import TelegramChannel
+
+            if isinstance(channel, TelegramChannel):
+                channel.follow(state.move)
     store_thread = SerialThread("store")
     connectivity = Connectivity(
         connectivity_hosts(settings),
@@ -363,16 +364,21 @@ def _destination(settings: ChannelSettings) -> str:
 
 
 def _channel(settings: ChannelSettings, scrub: Scrub, origin: Origin) -> Channel:
+    """A channel, by its kind's module: most monitors have one kind of the four."""
     # What programs read, and the log, is English.
     if isinstance(settings, WebhookSettings | LogSettings):
         origin = replace(origin, language=ENGLISH)
     match settings:
         case SlackSettings():
+            from monitor.alerts.slack import SlackChannel
+
             url = settings.webhook_url.reveal()
             return SlackChannel(
                 name=settings.name, webhook_url=url, mention=settings.mention, scrub=scrub, origin=origin
             )
         case TelegramSettings():
+            from monitor.alerts.telegram import TelegramChannel
+
             return TelegramChannel(
                 name=settings.name,
                 bot_token=settings.bot_token.reveal(),
@@ -383,6 +389,8 @@ def _channel(settings: ChannelSettings, scrub: Scrub, origin: Origin) -> Channel
                 origin=origin,
             )
         case WebhookSettings():
+            from monitor.alerts.webhook import WebhookChannel
+
             return WebhookChannel(
                 name=settings.name,
                 url=settings.url.reveal(),
@@ -390,6 +398,8 @@ def _channel(settings: ChannelSettings, scrub: Scrub, origin: Origin) -> Channel
                 origin=origin,
             )
         case AppriseSettings():
+            from monitor.alerts.apprise import AppriseChannel
+
             return AppriseChannel(name=settings.name, url=settings.url.reveal(), origin=origin)
         case LogSettings():
             return LogChannel(name=settings.name, write=log_line, origin=origin)

@@ -1,12 +1,12 @@
 """Figures, incidents and reports as plain JSON values, the same in the page's API and on the command line; as CSV.
 
 Times are ISO 8601 in UTC with milliseconds, durations are in seconds, `null` stands for what is absent. The CSV
-(RFC 4180) is safe to open in a spreadsheet; its columns are stable.
+(RFC 4180) is safe to open in a spreadsheet; its columns are stable. What only a report needs is imported with one:
+`check`, which is to be small, writes incidents and single checks.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -19,12 +19,12 @@ from monitor.diagnosis.advice import Advice, word
 from monitor.incidents.state import Incident
 from monitor.lib.text import one_line
 from monitor.lib.times import iso
-from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET, Claim, Outage
 from monitor.report.formatting import shifts
-from monitor.report.replay import Replay, differences
 from monitor.store.rollups.model import Gap, History, Slice, Spread, Uptime
 
 if TYPE_CHECKING:
+    from monitor.report.claim import Claim, Outage
+    from monitor.report.replay import Replay
     from monitor.report.report import DatabaseReport, Report
     from monitor.store.queries import IncidentRecord
 
@@ -70,6 +70,8 @@ CLAIM_COLUMNS = (
 
 def report_document(report: Report) -> dict[str, Any]:
     """The document of `report --json`, version 1: the histories, or for a month the claims."""
+    from monitor.report.claim import SLA_MAIL, SLA_SOURCE, SLA_TARGET
+
     head: dict[str, Any] = {"version": VERSION, "as_of": iso(report.made_at)}
     if report.period.month_end is not None:
         head |= {
@@ -266,6 +268,8 @@ def incident_record_values(record: IncidentRecord, *, now: datetime) -> dict[str
 
 def replay_document(replays: Sequence[Replay]) -> dict[str, Any]:
     """The document of `replay --json`, version 1: what would have been sent, and what was."""
+    from monitor.report.replay import differences
+
     return {
         "version": VERSION,
         "databases": [
@@ -354,6 +358,8 @@ def report_csv(report: Report) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Header and rows, each ended by CR LF; nothing in a text is taken for a formula."""
+    import csv
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
