@@ -11,15 +11,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import takewhile
 
-from monitor.alerts.notification import (
-    Hold,
-    HoldReason,
-    Notification,
-    NotificationKind,
-    Severity,
-    grouped_kinds,
-    told_together,
-)
+from monitor.alerts.holds import Hold, HoldReason, grouped_kinds, told_together
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.lib.times import format_duration, format_time
 
 FIRST_PAUSE = timedelta(seconds=1)

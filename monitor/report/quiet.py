@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.alerts.notification import Silence
+from monitor.alerts.holds import Silence
 from monitor.config.settings import MaintenanceSettings
 from monitor.lib.times import format_duration, format_time, iso
 from monitor.report.formatting import format_name

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain, groupby
 
-from monitor.alerts.notification import Hold, HoldReason, NotificationKind
+from monitor.alerts.holds import Hold, HoldReason
+from monitor.alerts.notification import NotificationKind
 from monitor.checks.observation import Check, Family, Outcome, Phases
 from monitor.config.windows import Window
 from monitor.incidents.state import Incident

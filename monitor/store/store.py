@@ -10,16 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.alerts.holds import Hold, HoldReason, Silence, maintained
 from monitor.alerts.notification import (
     EVERYTHING,
-    Hold,
-    HoldReason,
     Notification,
     NotificationKind,
     Routes,
     Severity,
-    Silence,
-    maintained,
     with_diagnosis,
 )
 from monitor.alerts.retry_policy import Delivery, DeliveryResult

@@ -38,7 +38,7 @@ SPEAKING = [
     f"{package}/{module}"
     for package, modules in {
         "checks": "answer canary classify connection credentials observation redis_tcp rest",
-        "alerts": "apprise channel notification retry_policy slack telegram webhook",
+        "alerts": "apprise channel holds notification retry_policy slack telegram webhook",
         "engine": "cycle delivery round usage wiring",
         "store": "file/open file/resilient tables/deliveries errors",
         "lib": "bounded_http process pasted",

@@ -18,7 +18,8 @@ from starlette.responses import Response
 
 from monitor.alerts.apprise import AppriseChannel
 from monitor.alerts.channel import Channel, LogChannel
-from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json, told_together
+from monitor.alerts.holds import told_together
+from monitor.alerts.notification import Notification, NotificationKind, Severity, from_json, to_json
 from monitor.alerts.retry_policy import DeliveryStatus
 from monitor.alerts.slack import payload
 from monitor.alerts.text import NO_ORIGIN, Origin, compose, plain_text, whose_move

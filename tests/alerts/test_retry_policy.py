@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.alerts.notification import Hold, HoldReason, Notification, NotificationKind, Severity
+from monitor.alerts.holds import Hold, HoldReason
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import (
     LEASE,
     OutboxMessage,

@@ -23,7 +23,7 @@ WAITS = [
 
 
 def deliver(outbox: OutboxSetup, service: str, fault: MessagingFault) -> None:
-    """With the little time that a test has for a service that never answers; the other channel has all it needs."""
+    """With the little time that a test has for a service that never answers; the other has all it needs."""
     channels = outbox.channels
     is_endless = fault in (MessagingFault.DRIP, MessagingFault.HANG)
     for name in channels:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.alerts.notification import Silence
+from monitor.alerts.holds import Silence
 from monitor.alerts.retry_policy import Delivery, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Outcome
 from monitor.config.settings import AlertSettings

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.alerts.notification import HoldReason, Notification, NotificationKind, Severity, Silence, quiet_hold
+from monitor.alerts.holds import HoldReason, Silence, quiet_hold
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus, held_note
 from monitor.alerts.text import compose, plain_text
 from monitor.checks.observation import Outcome

@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from monitor.alerts.notification import Silence
+from monitor.alerts.holds import Silence
 from monitor.lib.language import CODES, ENGLISH, Language, language
 from monitor.report.formatting import Redactor
 from monitor.report.quiet import quiet_spans

@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from monitor.alerts.notification import Hold, HoldReason, Severity
+from monitor.alerts.holds import Hold, HoldReason
+from monitor.alerts.notification import Severity
 from monitor.checks.observation import Family
 from monitor.diagnosis.advice import word
 from monitor.incidents.state import Incident

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from monitor.alerts.notification import Silence
+from monitor.alerts.holds import Silence
 from monitor.cli.admin.incidents import NUMBER, remembered, save_state, store_to_write
 from monitor.cli.options import chosen_databases, config_option, duration, fail, load_settings
 from monitor.config.settings import Settings

@@ -7,7 +7,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from monitor.alerts.notification import EVERYTHING, Hold, Notification, NotificationKind, Route, Routes, receivers
+from monitor.alerts.holds import Hold
+from monitor.alerts.notification import EVERYTHING, Notification, NotificationKind, Route, Routes, receivers
 from monitor.alerts.retry_policy import (
     LONG_WAIT,
     LONGEST_PAUSE,

@@ -10,16 +10,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from monitor.alerts.notification import (
-    Hold,
-    HoldReason,
-    Notification,
-    NotificationKind,
-    from_json,
-    group_until,
-    grouped_kinds,
-    to_json,
-)
+from monitor.alerts.holds import Hold, HoldReason, group_until, grouped_kinds
+from monitor.alerts.notification import Notification, NotificationKind, from_json, to_json
 from monitor.alerts.retry_policy import (
     LEASE,
     Delivery,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.alerts.notification import HoldReason, Silence, quiet_hold
+from monitor.alerts.holds import HoldReason, Silence, quiet_hold
 from monitor.config.settings import MaintenanceSettings
 from monitor.lib.times import from_ms, to_ms
 from monitor.store.errors import reading
