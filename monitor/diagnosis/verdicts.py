@@ -1,4 +1,7 @@
-"""What a verdict is made of: what is known of a database without asking anybody, the layers, the code."""
+"""The verdicts, and what they are judged and worded by: the examined layers, and the profile of a database.
+
+The profile is what is known of a database without asking anybody.
+"""
 
 from __future__ import annotations
 
@@ -11,122 +14,127 @@ from monitor.checks.credentials import endpoint_of, is_private_name
 from monitor.checks.observation import Fact, Outcome
 from monitor.config.settings import DatabaseSettings, DoctorSettings
 
-_REAL_CONSOLE = DoctorSettings.model_fields["console_url"].default
-RAILWAY_TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
-# Railway gives these to every deployment (docs.railway.com/reference/variables); people may set the ids of project
-# and environment as well, for the doctor's key.
-_RAILWAY_GIVES = ("RAILWAY_DEPLOYMENT_ID", "RAILWAY_REPLICA_ID", "RAILWAY_SERVICE_ID", "RAILWAY_ENVIRONMENT_NAME")
-_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-_PLAIN_PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy")  # which clients use for http:// alone
-_KV_DOMAIN = ".kv.vercel-storage.com"
 
+class VerdictCode(Enum):
+    """The verdicts. The codes are stable: `doctor --json`, the history and messages use them."""
 
-class HostKind(Enum):
-    """Whose host the URL names."""
-
-    UPSTASH = "upstash"
-    UPSTASH_ON_FLY = "upstash_on_fly"  # fly-….upstash.io: inside Fly's network only
-    VERCEL_KV = "vercel_kv"  # Vercel's own name for a database that Upstash runs
-    RAILWAY_PRIVATE = "railway_private"
-    FLY_PRIVATE = "fly_private"
-    PRIVATE = "private"  # a name of a network of one's own, such as a container's
-    OTHER = "other"  # a server of somebody else's, such as serverless-redis-http
-
-    @property
-    def is_upstash(self) -> bool:
-        """True where Upstash's console, status page and support can help."""
-        return self in (HostKind.UPSTASH, HostKind.UPSTASH_ON_FLY, HostKind.VERCEL_KV)
-
-
-class Platform(Enum):
-    """Where the monitor runs."""
-
-    RAILWAY = "railway"
-    FLY = "fly"
-    OTHER = "other"
-
-
-_PLATFORMS = {
-    HostKind.RAILWAY_PRIVATE: Platform.RAILWAY,
-    HostKind.FLY_PRIVATE: Platform.FLY,
-    HostKind.UPSTASH_ON_FLY: Platform.FLY,
-}
+    OFFLINE = "offline"
+    PROXY_NEEDED = "proxy_needed"
+    VARIABLE_STAGED = "variable_staged"
+    VARIABLE_MISSING = "variable_missing"
+    VALUES_SWAPPED = "values_swapped"
+    VALUE_IS_A_PLACEHOLDER = "value_is_a_placeholder"
+    VALUE_IS_MASKED = "value_is_masked"
+    REDIS_PORT_IN_URL = "redis_port_in_url"
+    REST_VALUE_MANGLED = "rest_value_mangled"
+    VALUE_MALFORMED = "value_malformed"
+    NEW_TOKEN_NOT_DEPLOYED = "new_token_not_deployed"
+    WORKER_TOKEN_WORKS = "worker_token_works"
+    MONITOR_HAS_AN_OLD_TOKEN = "monitor_has_an_old_token"
+    ACL_USER_DISABLED = "acl_user_disabled"
+    WORKER_HAS_AN_OLD_TOKEN = "worker_has_an_old_token"
+    CONSOLE_TOKEN_REFUSED = "console_token_refused"
+    CONSOLE_HIDES_TOKEN = "console_hides_token"
+    TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
+    TOKEN_IS_A_PASSWORD = "token_is_a_password"
+    REST_TOKEN_WRONG = "rest_token_wrong"
+    TOKEN_STALE = "token_stale"
+    NAME_FILTERED = "name_filtered"
+    PRIVATE_NAME = "private_name"
+    KV_NAME_GONE = "kv_name_gone"
+    DATABASE_GONE = "database_gone"
+    SUSPENDED_FOR_BANDWIDTH = "suspended_for_bandwidth"
+    SUSPENDED = "suspended"
+    BANDWIDTH_USED_UP = "bandwidth_used_up"
+    DAILY_LIMIT_REACHED = "daily_limit_reached"
+    QUOTA_BEHIND_PING = "quota_behind_ping"
+    DATABASE_FULL = "database_full"
+    TOKEN_READ_ONLY = "token_read_only"
+    PROVIDER_TROUBLE = "provider_trouble"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    NO_ROUTE = "no_route"
+    ONE_FAMILY_FAILS = "one_family_fails"
+    BLOCKED_OR_DOWN = "blocked_or_down"
+    NOT_TLS = "not_tls"
+    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
+    CERTIFICATE_OUT_OF_DATE = "certificate_out_of_date"
+    CERTIFICATE_OF_ANOTHER_NAME = "certificate_of_another_name"
+    PROXY_ASKS_LOGIN = "proxy_asks_login"
+    PORTAL = "portal"
+    BLOCKED_BY_LAW = "blocked_by_law"
+    LOGIN_WALL = "login_wall"
+    REDIRECT_TO_HTTPS = "redirect_to_https"
+    REDIRECT = "redirect"
+    REQUEST_TOO_LARGE = "request_too_large"
+    COMMAND_NOT_OVER_REST = "command_not_over_rest"
+    ERROR_UNKNOWN = "error_unknown"
+    OTHER_DATABASE = "other_database"
+    WORKER_READ_ONLY = "worker_read_only"
+    WORKER_LEGACY_PORT = "worker_legacy_port"
+    ACL_USER_TOKEN = "acl_user_token"
+    WORKER_URL_WRONG = "worker_url_wrong"
+    WORKER_URL_BROKEN = "worker_url_broken"
+    WORKER_PORT_BLOCKED = "worker_port_blocked"
+    WORKER_NOT_TLS = "worker_not_tls"
+    WORKER_NOT_ENCRYPTED = "worker_not_encrypted"
+    WORKER_VARIABLE_MISSING = "worker_variable_missing"
+    WORKER_USER_DISABLED = "worker_user_disabled"
+    WORKER_VALUE_DIFFERS = "worker_value_differs"
+    WORKER_FAILS = "worker_fails"
+    AS_THE_OUTCOME_SAYS = "as_the_outcome_says"
+    SLOW = "slow"
+    CANARY_KEY_NOT_ALLOWED = "canary_key_not_allowed"
+    CANARY_CANNOT_DELETE = "canary_cannot_delete"
+    CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
+    ALL_GOOD = "all_good"
+    NOT_KNOWN = "not_known"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DatabaseProfile:
-    """What the words of a verdict depend on. Nothing in here is secret, and no host is named.
+class Verdict:
+    """What is the matter. `advice.word` puts it into words; it is stored as it stands here.
 
-    `url_variable` and `token_variable` are empty where the value stands in the settings file itself; `service` is
-    empty where no Railway key is set, so that nothing is known of a worker's service; `proxy_variable` names the
-    variable that is set and that checks do not use.
+    `outcome` is that of the check or of the layer that failed first; `None` where nothing failed.
     """
 
-    database: str
-    host_kind: HostKind = HostKind.UPSTASH
-    url_variable: str = ""
-    token_variable: str = ""
-    service: str = ""
-    platform: Platform = Platform.OTHER
-    proxy_variable: str = ""
-    canary_prefix: str = ""
-
-    @property
-    def is_upstash(self) -> bool:
-        return self.host_kind.is_upstash
-
-    @property
-    def is_inside(self) -> bool:
-        """True where the monitor runs on the platform whose private name the host has."""
-        return _PLATFORMS.get(self.host_kind) is self.platform
+    code: VerdictCode
+    outcome: Outcome | None
+    profile: DatabaseProfile
 
 
-def profile_of(database: DatabaseSettings, doctor: DoctorSettings, environ: Mapping[str, str]) -> DatabaseProfile:
-    """The profile of one database of the settings."""
-    url = database.url.reveal()
-    endpoint = endpoint_of(url)
-    of_plain_http = _PLAIN_PROXY_VARIABLES if endpoint and not endpoint.is_encrypted else ()
-    names = (name for name in (*of_plain_http, *_PROXY_VARIABLES) if environ.get(name))
-    return DatabaseProfile(
-        database=database.name,
-        host_kind=host_kind(url, doctor),
-        url_variable=database.url_variable,
-        token_variable=database.token_variable,
-        service=doctor.service if any(environ.get(key, "").strip() for key in RAILWAY_TOKENS) else "",
-        platform=_platform(environ),
-        proxy_variable=next(names, ""),
-        canary_prefix=database.canary_prefix,
+def judge_outcome(outcome: Outcome, profile: DatabaseProfile) -> Verdict:
+    """The verdict on an outcome of which no more is known."""
+    return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """The examined layers of a database and the verdict on them."""
+
+    layers: LayerResults
+    verdict: Verdict
+
+
+def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as plain JSON values, for the file."""
+    profile = verdict.profile
+    kinds = {"host_kind": profile.host_kind.value, "platform": profile.platform.value}
+    return {
+        "code": verdict.code.value,
+        "outcome": verdict.outcome.value if verdict.outcome else None,
+        "profile": asdict(profile) | kinds,
+    }
+
+
+def verdict_from_json(values: Mapping[str, Any]) -> Verdict:
+    """The verdict that `verdict_to_json` wrote."""
+    profile = values["profile"]
+    kinds = {"host_kind": HostKind(profile["host_kind"]), "platform": Platform(profile["platform"])}
+    return Verdict(
+        code=VerdictCode(values["code"]),
+        outcome=Outcome(values["outcome"]) if values["outcome"] else None,
+        profile=DatabaseProfile(**profile | kinds),
     )
-
-
-def host_kind(url: str, doctor: DoctorSettings) -> HostKind:
-    """Whose host a URL names, as far as it can be read. A URL without a host may have been meant for any.
-
-    Whoever sets `doctor.console_url` to another console says that these databases belong to it.
-    """
-    endpoint = endpoint_of(url)
-    host = endpoint.host if endpoint else ""
-    if host.endswith(".railway.internal"):
-        return HostKind.RAILWAY_PRIVATE
-    if host.endswith(".flycast"):
-        return HostKind.FLY_PRIVATE
-    # Not Fly's alone: Docker, AWS, Google Cloud have names in `.internal` as well.
-    if is_private_name(host):
-        return HostKind.PRIVATE
-    if host.endswith(_KV_DOMAIN):
-        return HostKind.VERCEL_KV
-    if host.startswith("fly-") and host.endswith(".upstash.io"):
-        return HostKind.UPSTASH_ON_FLY
-    is_of_upstash = host.endswith((".upstash.io", ".upstash.com")) or host in ("upstash.io", "upstash.com")
-    if not host or is_of_upstash or doctor.console_url != _REAL_CONSOLE:
-        return HostKind.UPSTASH
-    return HostKind.OTHER
-
-
-def _platform(environ: Mapping[str, str]) -> Platform:
-    if any(environ.get(name) for name in _RAILWAY_GIVES):
-        return Platform.RAILWAY
-    return Platform.FLY if environ.get("FLY_APP_NAME") else Platform.OTHER
 
 
 class Layer(Enum):
@@ -266,123 +274,119 @@ def blocked_by(layer: Layer, examined: Collection[LayerResult]) -> Layer | None:
     return None
 
 
-class VerdictCode(Enum):
-    """The verdicts. The codes are stable: `doctor --json`, the history and messages use them."""
+_REAL_CONSOLE = DoctorSettings.model_fields["console_url"].default
+RAILWAY_TOKENS = ("RAILWAY_TOKEN", "RAILWAY_API_TOKEN")
+# Railway gives these to every deployment (docs.railway.com/reference/variables); people may set the ids of project
+# and environment as well, for the doctor's key.
+_RAILWAY_GIVES = ("RAILWAY_DEPLOYMENT_ID", "RAILWAY_REPLICA_ID", "RAILWAY_SERVICE_ID", "RAILWAY_ENVIRONMENT_NAME")
+_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_PLAIN_PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy")  # which clients use for http:// alone
+_KV_DOMAIN = ".kv.vercel-storage.com"
 
-    OFFLINE = "offline"
-    PROXY_NEEDED = "proxy_needed"
-    VARIABLE_STAGED = "variable_staged"
-    VARIABLE_MISSING = "variable_missing"
-    VALUES_SWAPPED = "values_swapped"
-    VALUE_IS_A_PLACEHOLDER = "value_is_a_placeholder"
-    VALUE_IS_MASKED = "value_is_masked"
-    REDIS_PORT_IN_URL = "redis_port_in_url"
-    REST_VALUE_MANGLED = "rest_value_mangled"
-    VALUE_MALFORMED = "value_malformed"
-    NEW_TOKEN_NOT_DEPLOYED = "new_token_not_deployed"
-    WORKER_TOKEN_WORKS = "worker_token_works"
-    MONITOR_HAS_AN_OLD_TOKEN = "monitor_has_an_old_token"
-    ACL_USER_DISABLED = "acl_user_disabled"
-    WORKER_HAS_AN_OLD_TOKEN = "worker_has_an_old_token"
-    CONSOLE_TOKEN_REFUSED = "console_token_refused"
-    CONSOLE_HIDES_TOKEN = "console_hides_token"
-    TOKEN_OF_ANOTHER_DATABASE = "token_of_another_database"
-    TOKEN_IS_A_PASSWORD = "token_is_a_password"
-    REST_TOKEN_WRONG = "rest_token_wrong"
-    TOKEN_STALE = "token_stale"
-    NAME_FILTERED = "name_filtered"
-    PRIVATE_NAME = "private_name"
-    KV_NAME_GONE = "kv_name_gone"
-    DATABASE_GONE = "database_gone"
-    SUSPENDED_FOR_BANDWIDTH = "suspended_for_bandwidth"
-    SUSPENDED = "suspended"
-    BANDWIDTH_USED_UP = "bandwidth_used_up"
-    DAILY_LIMIT_REACHED = "daily_limit_reached"
-    QUOTA_BEHIND_PING = "quota_behind_ping"
-    DATABASE_FULL = "database_full"
-    TOKEN_READ_ONLY = "token_read_only"
-    PROVIDER_TROUBLE = "provider_trouble"
-    ADDRESS_NOT_ALLOWED = "address_not_allowed"
-    NO_ROUTE = "no_route"
-    ONE_FAMILY_FAILS = "one_family_fails"
-    BLOCKED_OR_DOWN = "blocked_or_down"
-    NOT_TLS = "not_tls"
-    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
-    CERTIFICATE_OUT_OF_DATE = "certificate_out_of_date"
-    CERTIFICATE_OF_ANOTHER_NAME = "certificate_of_another_name"
-    PROXY_ASKS_LOGIN = "proxy_asks_login"
-    PORTAL = "portal"
-    BLOCKED_BY_LAW = "blocked_by_law"
-    LOGIN_WALL = "login_wall"
-    REDIRECT_TO_HTTPS = "redirect_to_https"
-    REDIRECT = "redirect"
-    REQUEST_TOO_LARGE = "request_too_large"
-    COMMAND_NOT_OVER_REST = "command_not_over_rest"
-    ERROR_UNKNOWN = "error_unknown"
-    OTHER_DATABASE = "other_database"
-    WORKER_READ_ONLY = "worker_read_only"
-    WORKER_LEGACY_PORT = "worker_legacy_port"
-    ACL_USER_TOKEN = "acl_user_token"
-    WORKER_URL_WRONG = "worker_url_wrong"
-    WORKER_URL_BROKEN = "worker_url_broken"
-    WORKER_PORT_BLOCKED = "worker_port_blocked"
-    WORKER_NOT_TLS = "worker_not_tls"
-    WORKER_NOT_ENCRYPTED = "worker_not_encrypted"
-    WORKER_VARIABLE_MISSING = "worker_variable_missing"
-    WORKER_USER_DISABLED = "worker_user_disabled"
-    WORKER_VALUE_DIFFERS = "worker_value_differs"
-    WORKER_FAILS = "worker_fails"
-    AS_THE_OUTCOME_SAYS = "as_the_outcome_says"
-    SLOW = "slow"
-    CANARY_KEY_NOT_ALLOWED = "canary_key_not_allowed"
-    CANARY_CANNOT_DELETE = "canary_cannot_delete"
-    CERTIFICATE_ENDS_SOON = "certificate_ends_soon"
-    ALL_GOOD = "all_good"
-    NOT_KNOWN = "not_known"
+
+class HostKind(Enum):
+    """Whose host the URL names."""
+
+    UPSTASH = "upstash"
+    UPSTASH_ON_FLY = "upstash_on_fly"  # fly-….upstash.io: inside Fly's network only
+    VERCEL_KV = "vercel_kv"  # Vercel's own name for a database that Upstash runs
+    RAILWAY_PRIVATE = "railway_private"
+    FLY_PRIVATE = "fly_private"
+    PRIVATE = "private"  # a name of a network of one's own, such as a container's
+    OTHER = "other"  # a server of somebody else's, such as serverless-redis-http
+
+    @property
+    def is_upstash(self) -> bool:
+        """True where Upstash's console, status page and support can help."""
+        return self in (HostKind.UPSTASH, HostKind.UPSTASH_ON_FLY, HostKind.VERCEL_KV)
+
+
+class Platform(Enum):
+    """Where the monitor runs."""
+
+    RAILWAY = "railway"
+    FLY = "fly"
+    OTHER = "other"
+
+
+_PLATFORMS = {
+    HostKind.RAILWAY_PRIVATE: Platform.RAILWAY,
+    HostKind.FLY_PRIVATE: Platform.FLY,
+    HostKind.UPSTASH_ON_FLY: Platform.FLY,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What is the matter. `advice.word` puts it into words; it is stored as it stands here.
+class DatabaseProfile:
+    """What the words of a verdict depend on. Nothing in here is secret, and no host is named.
 
-    `outcome` is that of the check or of the layer that failed first; `None` where nothing failed.
+    `url_variable` and `token_variable` are empty where the value stands in the settings file itself; `service` is
+    empty where no Railway key is set, so that nothing is known of a worker's service; `proxy_variable` names the
+    variable that is set and that checks do not use.
     """
 
-    code: VerdictCode
-    outcome: Outcome | None
-    profile: DatabaseProfile
+    database: str
+    host_kind: HostKind = HostKind.UPSTASH
+    url_variable: str = ""
+    token_variable: str = ""
+    service: str = ""
+    platform: Platform = Platform.OTHER
+    proxy_variable: str = ""
+    canary_prefix: str = ""
+
+    @property
+    def is_upstash(self) -> bool:
+        return self.host_kind.is_upstash
+
+    @property
+    def is_inside(self) -> bool:
+        """True where the monitor runs on the platform whose private name the host has."""
+        return _PLATFORMS.get(self.host_kind) is self.platform
 
 
-def judge_outcome(outcome: Outcome, profile: DatabaseProfile) -> Verdict:
-    """The verdict on an outcome of which no more is known."""
-    return Verdict(code=VerdictCode.AS_THE_OUTCOME_SAYS, outcome=outcome, profile=profile)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Diagnosis:
-    """The examined layers of a database and the verdict on them."""
-
-    layers: LayerResults
-    verdict: Verdict
-
-
-def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as plain JSON values, for the file."""
-    profile = verdict.profile
-    kinds = {"host_kind": profile.host_kind.value, "platform": profile.platform.value}
-    return {
-        "code": verdict.code.value,
-        "outcome": verdict.outcome.value if verdict.outcome else None,
-        "profile": asdict(profile) | kinds,
-    }
-
-
-def verdict_from_json(values: Mapping[str, Any]) -> Verdict:
-    """The verdict that `verdict_to_json` wrote."""
-    profile = values["profile"]
-    kinds = {"host_kind": HostKind(profile["host_kind"]), "platform": Platform(profile["platform"])}
-    return Verdict(
-        code=VerdictCode(values["code"]),
-        outcome=Outcome(values["outcome"]) if values["outcome"] else None,
-        profile=DatabaseProfile(**profile | kinds),
+def profile_of(database: DatabaseSettings, doctor: DoctorSettings, environ: Mapping[str, str]) -> DatabaseProfile:
+    """The profile of one database of the settings."""
+    url = database.url.reveal()
+    endpoint = endpoint_of(url)
+    of_plain_http = _PLAIN_PROXY_VARIABLES if endpoint and not endpoint.is_encrypted else ()
+    names = (name for name in (*of_plain_http, *_PROXY_VARIABLES) if environ.get(name))
+    return DatabaseProfile(
+        database=database.name,
+        host_kind=host_kind(url, doctor),
+        url_variable=database.url_variable,
+        token_variable=database.token_variable,
+        service=doctor.service if any(environ.get(key, "").strip() for key in RAILWAY_TOKENS) else "",
+        platform=_platform(environ),
+        proxy_variable=next(names, ""),
+        canary_prefix=database.canary_prefix,
     )
+
+
+def host_kind(url: str, doctor: DoctorSettings) -> HostKind:
+    """Whose host a URL names, as far as it can be read. A URL without a host may have been meant for any.
+
+    Whoever sets `doctor.console_url` to another console says that these databases belong to it.
+    """
+    endpoint = endpoint_of(url)
+    host = endpoint.host if endpoint else ""
+    if host.endswith(".railway.internal"):
+        return HostKind.RAILWAY_PRIVATE
+    if host.endswith(".flycast"):
+        return HostKind.FLY_PRIVATE
+    # Not Fly's alone: Docker, AWS, Google Cloud have names in `.internal` as well.
+    if is_private_name(host):
+        return HostKind.PRIVATE
+    if host.endswith(_KV_DOMAIN):
+        return HostKind.VERCEL_KV
+    if host.startswith("fly-") and host.endswith(".upstash.io"):
+        return HostKind.UPSTASH_ON_FLY
+    is_of_upstash = host.endswith((".upstash.io", ".upstash.com")) or host in ("upstash.io", "upstash.com")
+    if not host or is_of_upstash or doctor.console_url != _REAL_CONSOLE:
+        return HostKind.UPSTASH
+    return HostKind.OTHER
+
+
+def _platform(environ: Mapping[str, str]) -> Platform:
+    if any(environ.get(name) for name in _RAILWAY_GIVES):
+        return Platform.RAILWAY
+    return Platform.FLY if environ.get("FLY_APP_NAME") else Platform.OTHER

@@ -44,9 +44,9 @@ from monitor.store.tables.incidents import (
     read_incidents,
 )
 from monitor.store.tables.outbox import messages_pending
-from monitor.store.tables.recording import connectivity_answered
 from monitor.store.tables.silences import read_silences
 from monitor.store.tables.spans import read_retention
+from monitor.store.tables.times import connectivity_answered
 
 DAYS_SHOWN = 90
 _PAST_INCIDENTS = 8

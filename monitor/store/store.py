@@ -40,7 +40,7 @@ from monitor.store.tables.note import note_of_memory, take_up
 from monitor.store.tables.outbox import Known
 from monitor.store.tables.silences import NOTHING_HELD, Held, add_silence, end_silence, hold_quiet, read_silences
 from monitor.store.tables.spans import is_too_long, note_maintenance
-from monitor.store.tables.times import latest_time, move_times
+from monitor.store.tables.times import connectivity_answered, latest_time, move_times
 
 Judge = Callable[[IncidentState, int], Transition]
 T = TypeVar("T")
@@ -410,7 +410,7 @@ class Store:
 
     def connectivity_answered(self, since: datetime) -> frozenset[str]:
         """The connectivity hosts that have answered since then."""
-        return self._do(lambda connection: recording.connectivity_answered(connection, since))
+        return self._do(lambda connection: connectivity_answered(connection, since))
 
     def prune(self, now: datetime, keep: timedelta) -> int:
         """Delete what is older than `keep` and give the space back; return how many checks were deleted.

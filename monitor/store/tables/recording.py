@@ -1,4 +1,4 @@
-"""What a check changes in the file beside the incident state: its row, the gap that it ends, the rows of rollups.
+"""What a check changes in the file beside the incident state, its row, gap and rollups; and what age deletes.
 
 Rollups are brought up to date now and then, at the latest when an hour is over: until then the checks since the
 watermark are their tail, and whoever reads rollups reads the tail as well. A check that comes in late, because the
@@ -50,34 +50,6 @@ from monitor.store.tables.spans import (
 
 # The longest tail, in intervals: so long that writing rollups costs little, so short that reading it does too.
 TAIL_INTERVALS = 64
-# Failures are rare, and what people ask for later.
-_FAILING_KEPT_TIMES = 10
-_WARNINGS_KEPT = timedelta(days=31)
-COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
-
-# Made once: json.dumps would make one for each row.
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
-class RowGrain(IntEnum):
-    """What span of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
-
-    A block is sixteen days, so that few rows are read for years. `FINE` holds the checks ever that ended `ok`.
-    """
-
-    HOUR = GRAIN_HOUR
-    DAY = 1
-    ALL = 2
-    BLOCK = 3
-    FINE = 4
-
-
-LENGTH_MS = {RowGrain.HOUR: HOUR_MS, RowGrain.DAY: DAY_MS, RowGrain.BLOCK: BLOCK_MS}
-# The rows that have phases; in an hour's they would take too much room.
-_WITH_PHASES = (RowGrain.DAY, RowGrain.BLOCK)
-
-# A row, by its database, grain and slot.
-Key = tuple[int, RowGrain, int]
 
 
 def add_check(
@@ -145,65 +117,31 @@ def sum_up(connection: sqlite3.Connection, database: int, *, until_ms: int) -> N
     move_watermark(connection, database, until_ms)
 
 
-def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete checks and finished outbox messages older than `keep`, failing checks and gaps ten times as old.
+COLUMNS = "outcomes, up_ms, down_ms, latency, phases"
 
-    Incidents and rollups stay. Return how many checks were deleted.
+# Made once: json.dumps would make one for each row.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class RowGrain(IntEnum):
+    """What span of time a row is for, as it stands in the file; `slot` counts hours, days or blocks since 1970.
+
+    A block is sixteen days, so that few rows are read for years. `FINE` holds the checks ever that ended `ok`.
     """
-    limit = Retention(checks_ms=_ago(now, keep), failing_ms=_ago(now, keep * _FAILING_KEPT_TIMES))
-    known = read_retention(connection)
-    deleted = 0
-    for database in _databases(connection):
-        # Up to a check that stays, or what held before it would be forgotten.
-        following = check_from(connection, database, limit.checks_ms)
-        sum_up(connection, database, until_ms=limit.checks_ms if following is None else following.at_ms)
-        deleted += delete_checks(
-            connection, database, start=known.checks_ms, end=limit.checks_ms, failing_too=False
-        ) + delete_checks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)
-        connection.execute("DELETE FROM gap WHERE database_id = ? AND to_ms < ?", (database, limit.failing_ms))
-    connection.execute(
-        # What was told of an open incident is asked for at each start.
-        "DELETE FROM outbox WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)"
-        " AND ifnull(incident_id, 0) NOT IN (SELECT id FROM incident WHERE closed_ms IS NULL)"
-        # A warning is told once a month.
-        " AND NOT (kind = ? AND created_ms >= ?)",
-        (limit.checks_ms, NotificationKind.WARNING.value, _ago(now, _WARNINGS_KEPT)),
-    )
-    move_retention(connection, limit)
-    return deleted
+
+    HOUR = GRAIN_HOUR
+    DAY = 1
+    ALL = 2
+    BLOCK = 3
+    FINE = 4
 
 
-def is_older_than(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> bool:
-    """True when there is a check that `prune` would delete."""
-    since_ms = read_retention(connection).checks_ms
-    return any(
-        check_before(connection, database, _ago(now, keep), since_ms=since_ms)
-        for database in _databases(connection)
-    )
+LENGTH_MS = {RowGrain.HOUR: HOUR_MS, RowGrain.DAY: DAY_MS, RowGrain.BLOCK: BLOCK_MS}
+# The rows that have phases; in an hour's they would take too much room.
+_WITH_PHASES = (RowGrain.DAY, RowGrain.BLOCK)
 
-
-def keep_latest(connection: sqlite3.Connection, number: int) -> None:
-    """Delete all checks but the latest `number`, of whatever database, for a store that is in memory."""
-    oldest_ms = moment_of_latest(connection, number)
-    if oldest_ms is not None:
-        for database in _databases(connection):
-            sum_up(connection, database, until_ms=oldest_ms)
-            delete_checks(connection, database, start=0, end=oldest_ms, failing_too=True)
-
-
-def _databases(connection: sqlite3.Connection) -> list[int]:
-    return [number for (number,) in connection.execute("SELECT id FROM database")]
-
-
-def _ago(now: datetime, span: timedelta) -> int:
-    """A moment that may lie before 1970, or before all time."""
-    return to_ms(now) - span // timedelta(milliseconds=1)
-
-
-def connectivity_answered(connection: sqlite3.Connection, since: datetime) -> frozenset[str]:
-    """The connectivity hosts that have answered since then."""
-    sql = "SELECT address FROM connectivity_host WHERE answered_ms >= ?"
-    return frozenset(row[0] for row in connection.execute(sql, (to_ms(since),)))
+# A row, by its database, grain and slot.
+Key = tuple[int, RowGrain, int]
 
 
 class RollupWriter:
@@ -308,3 +246,63 @@ def read_rollup(outcomes: Any, up_ms: Any, down_ms: Any, latency: Any, phases: A
 def _read_outcomes(text: str) -> Mapping[Outcome, int]:
     """Cached, since most hours read `{"ok":60}`."""
     return {Outcome(code): int(count) for code, count in json.loads(text).items()}
+
+
+# Failures are rare, and what people ask for later.
+_FAILING_KEPT_TIMES = 10
+_WARNINGS_KEPT = timedelta(days=31)
+
+
+def prune(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
+    """Delete checks and finished outbox messages older than `keep`, failing checks and gaps ten times as old.
+
+    Incidents and rollups stay. Return how many checks were deleted.
+    """
+    limit = Retention(checks_ms=_ago(now, keep), failing_ms=_ago(now, keep * _FAILING_KEPT_TIMES))
+    known = read_retention(connection)
+    deleted = 0
+    for database in _databases(connection):
+        # Up to a check that stays, or what held before it would be forgotten.
+        following = check_from(connection, database, limit.checks_ms)
+        sum_up(connection, database, until_ms=limit.checks_ms if following is None else following.at_ms)
+        deleted += delete_checks(
+            connection, database, start=known.checks_ms, end=limit.checks_ms, failing_too=False
+        ) + delete_checks(connection, database, start=known.failing_ms, end=limit.failing_ms, failing_too=True)
+        connection.execute("DELETE FROM gap WHERE database_id = ? AND to_ms < ?", (database, limit.failing_ms))
+    connection.execute(
+        # What was told of an open incident is asked for at each start.
+        "DELETE FROM outbox WHERE created_ms < ? AND (delivered_ms IS NOT NULL OR given_up_ms IS NOT NULL)"
+        " AND ifnull(incident_id, 0) NOT IN (SELECT id FROM incident WHERE closed_ms IS NULL)"
+        # A warning is told once a month.
+        " AND NOT (kind = ? AND created_ms >= ?)",
+        (limit.checks_ms, NotificationKind.WARNING.value, _ago(now, _WARNINGS_KEPT)),
+    )
+    move_retention(connection, limit)
+    return deleted
+
+
+def is_older_than(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> bool:
+    """True when there is a check that `prune` would delete."""
+    since_ms = read_retention(connection).checks_ms
+    return any(
+        check_before(connection, database, _ago(now, keep), since_ms=since_ms)
+        for database in _databases(connection)
+    )
+
+
+def keep_latest(connection: sqlite3.Connection, number: int) -> None:
+    """Delete all checks but the latest `number`, of whatever database, for a store that is in memory."""
+    oldest_ms = moment_of_latest(connection, number)
+    if oldest_ms is not None:
+        for database in _databases(connection):
+            sum_up(connection, database, until_ms=oldest_ms)
+            delete_checks(connection, database, start=0, end=oldest_ms, failing_too=True)
+
+
+def _databases(connection: sqlite3.Connection) -> list[int]:
+    return [number for (number,) in connection.execute("SELECT id FROM database")]
+
+
+def _ago(now: datetime, span: timedelta) -> int:
+    """A moment that may lie before 1970, or before all time."""
+    return to_ms(now) - span // timedelta(milliseconds=1)

@@ -1,4 +1,4 @@
-"""Moves stored times along when the system's clock is set, so that what is open or waits is as old as before."""
+"""The latest times in the file, and how all move along when the clock is set: what is open is as old as before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from monitor.alerts.notification import from_json
 from monitor.incidents.state import moved, state_from_json, state_to_json
-from monitor.lib.times import from_ms
+from monitor.lib.times import from_ms, to_ms
 from monitor.store.tables.outbox import WAITING, as_text
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -55,6 +55,12 @@ def latest_check(connection: sqlite3.Connection) -> datetime | None:
     """When the last check of any database was."""
     (at_ms,) = connection.execute("SELECT max(checked_ms) FROM incident_state").fetchone()
     return None if at_ms is None else from_ms(at_ms)
+
+
+def connectivity_answered(connection: sqlite3.Connection, since: datetime) -> frozenset[str]:
+    """The connectivity hosts that have answered since then."""
+    sql = "SELECT address FROM connectivity_host WHERE answered_ms >= ?"
+    return frozenset(row[0] for row in connection.execute(sql, (to_ms(since),)))
 
 
 def _move_states(connection: sqlite3.Connection, by: timedelta) -> None:
