@@ -16,7 +16,7 @@ from datetime import timedelta
 from monitor.checks.connection import AddressInfo, ProbeError, Resolver, Stopwatch, connect
 from monitor.checks.credentials import Endpoint, host_of, inspect_for_worker, legacy_port
 from monitor.checks.observation import NO_CONNECTION, NOT_THROUGH, Fact, Outcome, ProbeFault
-from monitor.checks.rest import Backend
+from monitor.checks.rest import TimedConnection
 from monitor.lib.process import own_limit
 
 # A host that answered within this and does not now says that our network is gone; another says nothing.
@@ -69,16 +69,18 @@ async def handshake(
     host: str, addresses: Sequence[AddressInfo], tls: ssl.SSLContext, watch: Stopwatch
 ) -> ssl.SSLObject | ProbeError:
     """The TLS session with one of these addresses, which is closed at once, or why there is none."""
-    backend = Backend(Resolver(lambda _host, _port: addresses), watch)
+    port = addresses[0][4][1]
     try:
-        stream = await backend.connect_tcp(host, addresses[0][4][1])
-        encrypted = await stream.start_tls(tls, server_hostname=host)
-        session: ssl.SSLObject = encrypted.get_extra_info("ssl_object")
+        connection = await TimedConnection.open(Resolver(lambda _host, _port: addresses), host, port, watch)
+    except ProbeError as error:
+        return error
+    try:
+        await connection.encrypt(tls, host)
     except ProbeError as error:
         return error
     finally:
-        backend.abort()
-    return session
+        connection.abort()
+    return connection.session
 
 
 def worker_ports(url: str, token: str, port: int) -> list[int]:

@@ -2,8 +2,8 @@
 
 The client has traps (no timeout, a hidden retry, a dropped status, telemetry, secrets in exceptions, a TLS context
 for each object); docs/decisions/0002-the-rest-client.md tells how each is met. Below it each request has a fresh
-connection, the moments of its bytes and a cap on what is read: `Transport` is httpx's, `Backend` and `Stream` are
-httpcore's network backend, and their errors are raised as `ProbeError`.
+connection, the moments of its bytes and a cap on what is read: `Transport` is httpx's, and speaks HTTP with h11
+over a `TimedConnection` of ours. What goes wrong there is raised as `ProbeError`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import os
 import secrets
 import ssl
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any, cast
+from typing import cast
 
-import httpcore
+import h11
 import httpx
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
@@ -62,6 +62,8 @@ _ODD_BODY = (UpstashError, ValueError, LookupError, AttributeError, TypeError, A
 READ_LIMIT_BYTES = 1024 * 1024
 # Status line and headers, those of 1xx answers included. Each header costs more than its bytes.
 _HEAD_LIMIT_BYTES = 16 * 1024
+# Of what is not whole yet; above our own limits, so that it is these that end the check.
+_INCOMPLETE_BYTES = 100 * 1024
 # What is read in one turn of the event loop, so that only so many pieces are worked on without a pause.
 _READ_BYTES = 2048
 _MOST_CHUNKS = 2000
@@ -77,65 +79,68 @@ _LEAST_FOR_STEP = timedelta(milliseconds=50)
 _NOT_TRIED = Observation(fault=ProbeFault.RESPONSE_TIMEOUT, description="what came before it left no time for it")
 
 
-class Backend(httpcore.AsyncNetworkBackend):
-    """Opens one connection for one check and notes the moments on its stopwatch."""
+class TimedConnection(asyncio.Protocol):
+    """One connection for one check. Made by `open`.
 
-    def __init__(self, resolver: Resolver, stopwatch: Stopwatch) -> None:
-        self._resolver = resolver
-        self._stopwatch = stopwatch
-        self._connection: _Connection | None = None
-
-    def note_head_is_read(self) -> None:
-        """What comes from now on is the body."""
-        if self._connection is not None:
-            self._connection.is_head_read = True
-
-    @property
-    def is_end_read(self) -> bool:
-        """True when the other side has closed, and whoever reads was told so."""
-        return self._connection is not None and self._connection.is_end_read
-
-    def abort(self) -> None:
-        """Close the connection at once, wherever it is; an orderly end of TLS could hang."""
-        if self._connection is not None:
-            self._connection.abort()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Raises `ProbeError` with the fault of the lookup or of the connection."""
-        sock = await look_up_and_connect(self._resolver, host.strip("[]"), port, self._stopwatch)
-        try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(sock, self._stopwatch), sock=sock
-            )
-        except OSError as error:
-            raise connection_error(error) from error
-        self._connection = connection
-        return Stream(connection, self._stopwatch)
-
-
-class _Connection(asyncio.Protocol):
-    """Receives bytes, notes when they came, and closes when they are too many or no HTTP."""
+    Its stopwatch has when bytes went and came; it closes when those that come are too many, or no HTTP.
+    """
 
     def __init__(self, sock: StampedSocket, stopwatch: Stopwatch) -> None:
         self._sock = sock
         self._stopwatch = stopwatch
         self._count = 0
         self._taken = 0
-        self.is_head_read = False
-        self.is_end_read = False
         self._head = b""
         self._changed = asyncio.Event()
         self._received = bytearray()
         self._ended = False
         self._error: ProbeError | None = None
-        self.transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
+        self.is_head_read = False  # set by whoever reads: what comes from now on is the body
+        self.is_end_read = False  # the other side has closed, and whoever reads was told so
+
+    @classmethod
+    async def open(cls, resolver: Resolver, host: str, port: int, stopwatch: Stopwatch) -> TimedConnection:
+        """Raises `ProbeError` with the fault of the lookup or of the connection."""
+        sock = await look_up_and_connect(resolver, host, port, stopwatch)
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: cls(sock, stopwatch), sock=sock
+            )
+        except OSError as error:
+            raise connection_error(error) from error
+        return connection
+
+    async def encrypt(self, tls: ssl.SSLContext, host: str) -> None:
+        """Raises `ProbeError` when the handshake fails."""
+        self._stopwatch.encrypting = perf_counter()
+        try:
+            peer = self._transport.get_extra_info("peername")
+            loop = asyncio.get_running_loop()
+            handshake = loop.start_tls(self._transport, self, tls, server_hostname=host)
+            # The handshake begins with the loop's next turn; what comes before that is for it as well.
+            self._transport.pause_reading()
+            encrypted = await unless_in_plain(asyncio.ensure_future(handshake), peer)
+        except OSError as error:
+            # Who speaks first, as an SSH server does or a Redis at its limit of connections, may have hung up
+            # by now: then OpenSSL has not seen what came.
+            if self.error_in_plain:
+                raise self.error_in_plain from error
+            raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
+        if encrypted is not None:
+            self._transport = encrypted
+        if self.error_in_plain:
+            raise self.error_in_plain
+        if encrypted is None:
+            raise ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
+        self._stopwatch.encrypted = perf_counter()
+        # Before the request is sent, so that no latency has it in it.
+        self._stopwatch.certificate_ends_at = certificate_end(self.session)
+
+    @property
+    def session(self) -> ssl.SSLObject:
+        """The TLS session, once it is encrypted."""
+        return cast("ssl.SSLObject", self._transport.get_extra_info("ssl_object"))
 
     @property
     def error_in_plain(self) -> ProbeError | None:
@@ -146,7 +151,7 @@ class _Connection(asyncio.Protocol):
         return ProbeError(ProbeFault.TLS, REDIS_IN_PLAIN if head.startswith(b"-") else NOT_TLS, Fact.NOT_TLS)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._stopwatch.last_byte = self._sock.arrived_at or perf_counter()
@@ -175,8 +180,8 @@ class _Connection(asyncio.Protocol):
         self._ended = True
         self._changed.set()
 
-    async def read(self, max_bytes: int) -> bytes:
-        """What has arrived, once there is something; nothing at the end. Raises `ProbeError`."""
+    async def read(self) -> bytes:
+        """Some of what has arrived, once there is something; nothing at the end. Raises `ProbeError`."""
         if self._taken >= _READ_BYTES:
             # Whoever reads what is there already would never wait, and nobody else have a turn.
             await asyncio.sleep(0)
@@ -187,84 +192,26 @@ class _Connection(asyncio.Protocol):
             await self._changed.wait()
         if self._error is not None:
             raise self._error
-        data = bytes(self._received[: min(max_bytes, _READ_BYTES)])
+        data = bytes(self._received[:_READ_BYTES])
         del self._received[: len(data)]
         self._taken += len(data)
         self.is_end_read = not data
         return data
 
     def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
+        if not self._transport.is_closing():
+            self._transport.write(data)
         self._stopwatch.sent = self._sock.sent_at or perf_counter()
 
     def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+        """Close at once, wherever it is; an orderly end of TLS could hang."""
+        self._transport.abort()
 
     def _fail(self, error: ProbeError) -> None:
         self._error = error
         self._received.clear()
         self._changed.set()
         self.abort()
-
-
-class Stream(httpcore.AsyncNetworkStream):
-    """One connection as httpcore wants it. Its timeouts are ignored: the deadline is around the whole check."""
-
-    def __init__(self, connection: _Connection, stopwatch: Stopwatch) -> None:
-        self._connection = connection
-        self._stopwatch = stopwatch
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._connection.read(max_bytes)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._connection.write(buffer)
-
-    async def aclose(self) -> None:
-        self._connection.abort()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Raises `ProbeError` when the handshake fails."""
-        connection, loop = self._connection, asyncio.get_running_loop()
-        self._stopwatch.encrypting = perf_counter()
-        if connection.transport is not None:
-            try:
-                peer = connection.transport.get_extra_info("peername")
-                handshake = loop.start_tls(
-                    connection.transport,
-                    connection,
-                    ssl_context,
-                    server_hostname=(server_hostname or "").strip("[]"),
-                )
-                # The handshake begins with the loop's next turn; what comes before that is for it as well.
-                connection.transport.pause_reading()
-                connection.transport = await unless_in_plain(asyncio.ensure_future(handshake), peer)
-            except OSError as error:
-                # Who speaks first, as an SSH server does or a Redis at its limit of connections, may have hung up
-                # by now: then OpenSSL has not seen what came.
-                if connection.error_in_plain:
-                    raise connection.error_in_plain from error
-                raise lost_connection_error(error, CUT_DURING_HANDSHAKE) from error
-        if connection.error_in_plain:
-            raise connection.error_in_plain
-        if connection.transport is None:
-            raise ProbeError(ProbeFault.LOST, CUT_DURING_HANDSHAKE)
-        self._stopwatch.encrypted = perf_counter()
-        # Before the request is sent, so that no latency has it in it.
-        self._stopwatch.certificate_ends_at = certificate_end(connection.transport.get_extra_info("ssl_object"))
-        return self
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "ssl_object" and self._connection.transport is not None:
-            return self._connection.transport.get_extra_info("ssl_object")
-        return None
 
 
 # The client passes nothing on to its transport, so the exchange of the request under way is kept here.
@@ -277,51 +224,61 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, resolver: Resolver, tls: ssl.SSLContext) -> None:
         self._resolver = resolver
         self._tls = tls
+        tls.set_alpn_protocols(["http/1.1"])
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        exchange = current_exchange.get()
-        backend = Backend(self._resolver, exchange.stopwatch)
-        connection = httpcore.AsyncHTTPConnection(
-            origin=httpcore.Origin(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
-                port=request.url.port or (443 if request.url.scheme == "https" else 80),
-            ),
-            ssl_context=self._tls,
-            network_backend=backend,
-        )
+        exchange, is_encrypted = current_exchange.get(), request.url.scheme == "https"
+        host = request.url.raw_host.decode("ascii").strip("[]")
+        port = request.url.port or (443 if is_encrypted else 80)
+        connection = await TimedConnection.open(self._resolver, host, port, exchange.stopwatch)
         try:
-            response = await connection.handle_async_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(
-                        scheme=request.url.raw_scheme,
-                        host=request.url.raw_host,
-                        port=request.url.port,
-                        target=request.url.raw_path,
-                    ),
-                    headers=_headers(request, exchange),
-                    content=request.content,
-                )
-            )
-            backend.note_head_is_read()
-            exchange.status = response.status
-            headers = httpx.Headers(response.headers)
-            exchange.content_type = headers.get("content-type", "")
-            exchange.location = headers.get("location", "")
-            exchange.sync_token = headers.get("upstash-sync-token", "").encode("ascii", "ignore").decode("ascii")
-            raw = await _read_body(response)
-        except httpcore.RemoteProtocolError as error:
+            if is_encrypted:
+                await connection.encrypt(self._tls, host)
+            headers, raw = await _send_and_read(connection, request, exchange)
+        except h11.RemoteProtocolError as error:
             # Told by what was read and not by the error, whose words belong to h11.
-            if backend.is_end_read:
+            if connection.is_end_read:
                 raise ProbeError(ProbeFault.LOST, CLOSED_EARLY) from error
             raise ProbeError(ProbeFault.NOT_HTTP, "not valid HTTP") from error
         finally:
-            backend.abort()
+            connection.abort()
         exchange.body = _unpack(raw, headers.get("content-encoding", ""))
         exchange.complete = True
-        kept = [(name, value) for name, value in response.headers if name.lower() not in _KEPT_FROM_HTTPX]
-        return httpx.Response(exchange.status, headers=kept, content=exchange.body[:PARSED_BYTES])
+        kept = [(name, value) for name, value in headers.raw if name.lower() not in _KEPT_FROM_HTTPX]
+        return httpx.Response(exchange.status or 0, headers=kept, content=exchange.body[:PARSED_BYTES])
+
+
+async def _send_and_read(
+    connection: TimedConnection, request: httpx.Request, exchange: Exchange
+) -> tuple[httpx.Headers, bytes]:
+    """The headers of the answer, whose status is noted on the exchange, and its whole body as it came.
+
+    Raises `ProbeError`, and h11's `RemoteProtocolError` for what is no HTTP.
+    """
+    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_INCOMPLETE_BYTES)
+
+    async def next_event() -> object:
+        while (event := http.next_event()) is h11.NEED_DATA:
+            http.receive_data(await connection.read())
+        return event
+
+    head = h11.Request(method=request.method, target=request.url.raw_path, headers=_headers(request, exchange))
+    pieces = [http.send(event) for event in (head, h11.Data(data=request.content), h11.EndOfMessage())]
+    connection.write(b"".join(filter(None, pieces)))
+    while not isinstance(response := await next_event(), h11.Response):
+        pass  # interim answers
+    connection.is_head_read = True
+    exchange.status = response.status_code
+    headers = httpx.Headers(response.headers.raw_items())
+    exchange.content_type = headers.get("content-type", "")
+    exchange.location = headers.get("location", "")
+    exchange.sync_token = headers.get("upstash-sync-token", "").encode("ascii", "ignore").decode("ascii")
+    chunks: list[bytes] = []
+    while isinstance(event := await next_event(), h11.Data):
+        chunks.append(event.data)
+        if len(chunks) > _MOST_CHUNKS:
+            raise ProbeError(ProbeFault.OVERSIZED, f"in more than {_MOST_CHUNKS:,} chunks")
+    return headers, b"".join(chunks)
 
 
 def _headers(request: httpx.Request, exchange: Exchange) -> list[tuple[bytes, bytes]]:
@@ -334,16 +291,6 @@ def _headers(request: httpx.Request, exchange: Exchange) -> list[tuple[bytes, by
     if exchange.request_sync_token:
         headers.append((b"Upstash-Sync-Token", exchange.request_sync_token.encode("ascii")))
     return headers
-
-
-async def _read_body(response: httpcore.Response) -> bytes:
-    """The whole body as it came; raises `ProbeError`."""
-    chunks: list[bytes] = []
-    async for chunk in response.aiter_stream():
-        chunks.append(chunk)
-        if len(chunks) > _MOST_CHUNKS:
-            raise ProbeError(ProbeFault.OVERSIZED, f"in more than {_MOST_CHUNKS:,} chunks")
-    return b"".join(chunks)
 
 
 def _unpack(raw: bytes, encoding: str) -> bytes:

@@ -149,7 +149,12 @@ def answer(body: bytes | str, status: int = 200, *, kind: str = "application/jso
 
 def echo(connection: ServerConnection) -> None:
     """What a database does: answer PING with what was sent, in base64."""
-    connection.send(http(json.dumps({"result": base64.b64encode(connection.read_request()[1].encode()).decode()})))
+    connection.send(echo_of(connection.read_request()))
+
+
+def echo_of(command: list[Any]) -> bytes:
+    """The answer to that PING."""
+    return http(json.dumps({"result": base64.b64encode(command[1].encode()).decode()}))
 
 
 def http(body: bytes | str, status: int = 200, *, kind: str = "application/json", head: str = "") -> bytes:

@@ -17,7 +17,15 @@ import pytest
 from monitor.checks.observation import Observation, ProbeFault
 from monitor.checks.rest import RestProbe, RestProbeFactory
 from monitor.lib.text import Scrubber
-from tests.checks.faulty_server import Certificates, FaultyServer, ServerConnection, answer, echo, faulty_server
+from tests.checks.faulty_server import (
+    Certificates,
+    FaultyServer,
+    ServerConnection,
+    answer,
+    echo,
+    echo_of,
+    faulty_server,
+)
 
 TOKEN = "AXt0kenOfTheLookTests_77=="
 LONG = timedelta(seconds=10)
@@ -86,8 +94,9 @@ def test_the_latency_is_the_servers_and_not_the_connections() -> None:
     certificates = Certificates()
 
     def think(connection: ServerConnection) -> None:
+        command = connection.read_request()
         connection.server.closing.wait(0.25)
-        echo(connection)
+        connection.send(echo_of(command))
 
     with faulty_server(think, tls=certificates.server()) as server:
         probes = RestProbeFactory(scrub=Scrubber([TOKEN]), tls=certificates.client())
