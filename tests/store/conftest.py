@@ -17,6 +17,7 @@ from monitor.checks.observation import Check, Outcome, Phases
 from monitor.config.settings import AlertSettings
 from monitor.incidents.rules import advance
 from monitor.incidents.state import IncidentState, Transition
+from monitor.store.file.document import StateDocument
 from monitor.store.store import Recorded, Store
 from tests.judging import QUICK, explain
 
@@ -68,7 +69,7 @@ class StoreSetup:
         self.logged: list[tuple[str, str]] = []
         self.store = self._open()
 
-    def _open(self) -> Store:
+    def _open(self, document: StateDocument | None = None) -> Store:
         store = Store(
             self.path,
             channels=self.channels,
@@ -76,6 +77,8 @@ class StoreSetup:
             clock=lambda: self.now,
             **self._options,
         )
+        if document is not None:
+            store.take_up(document)
         store.begin(databases=self.databases, destinations=self.destinations, left_out=self.left_out)
         return store
 
@@ -83,9 +86,9 @@ class StoreSetup:
         self.store.close()
         self.store = self._open()
 
-    def restart_after_a_kill(self) -> None:
-        """Open the file again without asking what became of the old store."""
-        self.store = self._open()
+    def restart_after_a_kill(self, document: StateDocument | None = None) -> None:
+        """Open the file again without asking what became of the old store; take up what a document remembers."""
+        self.store = self._open(document)
 
     def check(
         self,

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from monitor.checks.observation import Outcome
+from monitor.config.settings import AlertSettings
 from monitor.store.file.document import NewerDocumentError, StateDocument, UnusableDocumentError
 from monitor.store.file.schema import MIGRATIONS
+from tests.judging import QUICK_RULES
 from tests.store.conftest import Everything, StoreSetup
 
 REJECTED, OK = Outcome.TOKEN_REJECTED, Outcome.OK
@@ -87,6 +89,22 @@ def test_two_that_saw_the_same_trouble_go_on_as_one(setup: StoreSetup, tmp_path:
     assert setup.checks(REJECTED, OK, OK) == ["closed"]
     assert setup.deliver("slack") == [f"{incident.id} closed"]
     cron.store.close()
+
+
+def test_the_end_of_what_opened_again_is_told_once(tmp_path: Path) -> None:
+    """Not by each run of a `check` without a disk for a day: which message was the last goes with the text."""
+    alerts = AlertSettings.model_validate(QUICK_RULES | {"flapping": {"times": 8, "within": "20m"}})
+    setup = StoreSetup(tmp_path / "0.db", ("slack",), alerts=alerts)
+    for outcomes in ([REJECTED] * 2, [OK] * 2, [REJECTED] * 2, [OK] * 12):
+        setup.checks(*outcomes)
+        setup.deliver()
+    for run in range(1, 4):
+        document = StateDocument.parsed(setup.store.state_document().text())
+        setup.store.close()
+        setup.path = tmp_path / f"{run}.db"
+        setup.restart_after_a_kill(document)
+        assert setup.deliver() == []
+    setup.store.close()
 
 
 def test_what_is_over_is_forgotten_after_a_day(setup: StoreSetup) -> None:

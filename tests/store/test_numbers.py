@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.checks.observation import Outcome
+from monitor.store.file.document import StateDocument
 from monitor.store.tables.incidents import FIRST_IN_MEMORY
 from tests.store.conftest import StoreSetup
 from tests.store.disks import fill, locked, small_disk
@@ -217,3 +218,22 @@ def test_a_note_that_is_damaged_is_left_alone(setup: StoreSetup, note: bytes) ->
     (setup.path.parent / "history.db-reserve").write_bytes(note + b"\0")
     setup.restart_after_a_kill()
     assert setup.checks(REJECTED, REJECTED) == ["opened"]
+
+
+def test_a_number_is_not_given_again_where_the_state_goes_to_another_disk(
+    setup: StoreSetup, tmp_path: Path
+) -> None:
+    """Days after what memory opened, when what is over is no part of the state any more."""
+    setup.checks(REJECTED, REJECTED, OK, OK)
+    with locked(setup.path):
+        setup.checks(REJECTED, REJECTED, OK, OK)
+        setup.deliver("slack")
+        setup.deliver("telegram")
+    setup.now += timedelta(days=2)
+    setup.checks(OK)
+    document = StateDocument.parsed(setup.store.state_document().text())
+    setup.store.close()
+    setup.path = tmp_path / "other.db"
+    setup.restart_after_a_kill(document)
+    setup.checks(REJECTED, REJECTED)
+    assert numbers(setup) == [2]

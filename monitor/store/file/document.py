@@ -18,6 +18,7 @@ from monitor.lib.times import from_ms, to_ms
 from monitor.store.file.open import open_memory
 from monitor.store.file.salvage import NUMBERED_TABLES, STATE_TABLES, replay, tidy
 from monitor.store.file.schema import MIGRATIONS
+from monitor.store.tables.incidents import FIRST_IN_MEMORY
 from monitor.store.tables.outbox import WAITING
 
 _FORMAT = 1
@@ -29,15 +30,20 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # SQLite's integers
 _LARGEST_ID = 2**53
 _KINDS: dict[str, tuple[type, ...]] = {"INTEGER": (int,), "TEXT": (str,), "BLOB": (bytes,)}
 
+# Where memory gave the last number, the file's own go on from the highest of its rows.
 _INCIDENTS = f"""(SELECT id FROM incident WHERE closed_ms IS NULL
   OR id IN (SELECT incident_id FROM outbox WHERE {WAITING})
+  UNION SELECT max(id) FROM incident WHERE id < {FIRST_IN_MEMORY}
+    AND {FIRST_IN_MEMORY} <= (SELECT seq FROM sqlite_sequence WHERE name = 'incident')
   UNION SELECT id FROM
     (SELECT id FROM incident WHERE closed_ms > :since ORDER BY id DESC LIMIT {_MOST_CLOSED}))"""
-# Of what was told or given up one message of each kind is enough; the first has what the others reply to.
+# Of what was told or given up one message of each kind is enough; the first has what the others reply to. The last
+# that was told says whether the end was heard, also of what opened again.
 _MESSAGES = f"""{WAITING} OR (
   CASE WHEN incident_id IS NULL THEN created_ms > :since ELSE incident_id IN {_INCIDENTS} END
-  AND id IN (SELECT min(id) FROM outbox WHERE NOT ({WAITING}) GROUP BY channel, incident_id, kind,
-    given_up_ms IS NULL, CASE WHEN incident_id IS NULL THEN id END))"""
+  AND (id IN (SELECT min(id) FROM outbox WHERE NOT ({WAITING}) GROUP BY channel, incident_id, kind,
+    given_up_ms IS NULL, CASE WHEN incident_id IS NULL THEN id END)
+    OR id IN (SELECT max(id) FROM outbox WHERE delivered_ms IS NOT NULL GROUP BY channel, incident_id)))"""
 # These are part of the history.
 _WHERE = {name: "TRUE" for name in STATE_TABLES if name not in ("gap", "maintenance")} | {
     "incident": f"id IN {_INCIDENTS}",
