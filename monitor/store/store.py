@@ -296,11 +296,13 @@ class Store:
 
         def work(connection: sqlite3.Connection) -> list[str]:
             lines = []
-            latest = latest_time(connection)
+            latest, moved_by = latest_time(connection), timedelta(0)
             if latest is not None and latest > now + _CLOCK_STEP:
-                move_times(connection, now - latest)
+                moved_by = now - latest
+                move_times(connection, moved_by)
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
-            lines += take_up(connection, self._reserve.read(), self._channels, now, self._routes)
+            note = self._reserve.read()
+            lines += take_up(connection, note, self._channels, now, self._routes, moved_by=moved_by)
             lines += self._end_unwatched(connection, databases, now)
             for channel, number in deliveries.give_up_removed(
                 connection, (*self._channels, *left_out), now

@@ -142,6 +142,21 @@ def test_an_end_before_it_opened_again_is_not_taken_for_its_last_end(tmp_path: P
     setup.store.close()
 
 
+def test_the_end_that_memory_saw_is_told_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    """By that clock it is before all that the file has: what nobody wrote to since memory left it is older."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    setup.checks(REJECTED, REJECTED, OK, OK)
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED) == ["reopened"]
+        assert "1 opened" in setup.deliver()
+        setup.now -= timedelta(hours=19)
+        setup.store.move_times(timedelta(hours=-19))
+        assert setup.checks(*LONG_FINE) == ["closed"]
+    setup.restart_after_a_kill()
+    assert setup.deliver() == ["1 closed"]
+    setup.store.close()
+
+
 def test_what_memory_opened_again_is_open_in_the_file_once_that_can_be_written(setup: StoreSetup) -> None:
     """The file still has it as closed."""
     with locked(setup.path):

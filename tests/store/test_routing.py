@@ -15,6 +15,7 @@ from monitor.alerts.notification import Notification, NotificationKind, Route, S
 from monitor.checks.observation import Outcome
 from tests.alerts.conftest import MONITOR, OPENED, SLOW, WARNING
 from tests.store.conftest import START, StoreSetup
+from tests.store.disks import locked
 
 OK, REJECTED, SLOW_ONE = Outcome.OK, Outcome.TOKEN_REJECTED, Outcome.SLOW
 CRITICAL = Route(severities=frozenset({Severity.CRITICAL}))
@@ -140,3 +141,13 @@ def test_whoever_was_told_an_opening_is_told_its_end_and_nobody_else(
 def _changed(words: list[str]) -> list[str]:
     """What a change is for a channel that did not hear of the incident before."""
     return [each.replace("changed", "opened").replace("reopened", "opened") for each in words]
+
+
+@pytest.mark.usefixtures("_short_locks")
+def test_what_became_critical_and_ended_before_a_kill_is_told_to_who_takes_that(setup: StoreSetup) -> None:
+    """Memory alone saw it: the file has it as slow, so no message of it waits there for the pager."""
+    setup.checks(*[SLOW_ONE] * 5)
+    with locked(setup.path):
+        assert setup.checks(REJECTED, REJECTED, OK, OK) == ["changed", "closed"]
+    setup.restart_after_a_kill()
+    assert told(setup) == {"all": ["1 missed"], "pager": ["1 missed"], "cache": []}
