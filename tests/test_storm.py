@@ -9,7 +9,7 @@ import random
 import re
 import sqlite3
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -291,13 +291,16 @@ def check_the_end(file: Path, arrived: list[Told], kills: int) -> None:
             "SELECT DISTINCT channel, incident FROM deliveries"
             " WHERE incident IS NOT NULL AND delivered_at IS NOT NULL"
         ).fetchall()
-        # An incident that opens again within the time of flapping has more than one beginning and end.
         times = {
             tuple(key): number
             for *key, number in shell.execute(
                 "SELECT channel, incident, kind, count(*) FROM deliveries GROUP BY channel, incident, kind"
             )
         }
+    # An incident that opens again within the time of flapping has more than one beginning and end.
+    reopened: dict[int, int] = defaultdict(int)
+    for (_, number, kind), found in times.items():
+        reopened[number] = max(reopened[number], found if kind == "reopened" else 0)
     assert not open_ones
     begun: dict[int, set[tuple[str, str]]] = defaultdict(set)
     kinds: dict[tuple[str, int], list[str]] = defaultdict(list)
@@ -313,13 +316,37 @@ def check_the_end(file: Path, arrived: list[Told], kills: int) -> None:
             heard = kinds[channel, number]
             assert {"opened", "ongoing", "missed"} & set(heard), f"{channel}: {number} was opened in silence"
             assert heard[-1] in ("closed", "missed"), f"{channel}: {number} was closed in silence: {heard}"
-        repeated = sum(
-            max(0, number - times.get((name, incident, kind), 1))
-            for (name, incident), heard in kinds.items()
-            if name == channel
-            for kind, number in Counter(heard).items()
-        )
+        repeated = 0
+        for number in incidents:
+            heard = kinds[channel, number]
+            repeated += told_again(heard, reopened[number], f"{channel}: {number} was told as {heard}")
+            for kind in ("changed", "reminder"):
+                repeated += max(0, heard.count(kind) - times.get((channel, number, kind), 0))
         assert repeated <= kills, channel
+
+
+def told_again(kinds: list[str], reopened: int, what: str) -> int:
+    """How many of the messages about an incident told its reader of a beginning or an end that he knew.
+
+    Whichever kind of message told it; an incident that opened again has that many beginnings more.
+    """
+    is_open: bool | None = None
+    begun = ended = 0
+    for kind in kinds:
+        match kind:
+            case "opened":
+                assert is_open is not False, f"{what}: it opens after its end"
+                begun, is_open = begun + 1, True
+            case "ongoing" | "reopened":
+                begun, is_open = begun + 1, True
+            case "missed":
+                begun, ended, is_open = begun + 1, ended + 1, False
+            case "closed":
+                assert is_open is not None, f"{what}: the end alone"
+                ended, is_open = ended + 1, False
+            case _:
+                assert is_open, f"{what}: news of what is not open"
+    return max(0, begun - reopened - 1) + max(0, ended - reopened - 1)
 
 
 def check_the_incidents(file: Path, *, least: int) -> None:

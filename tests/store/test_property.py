@@ -1,9 +1,10 @@
-"""Whatever happens, in whatever order: the rules hold and every message arrives once (design, 4.1, 4.2, 4.4).
+"""Whatever happens, in whatever order: the rules hold and each incident is told once (design, 4.1, 4.2, 4.4, 4.5).
 
 Hypothesis drives checks, clock steps, restarts, locks, a full disk, channels that come, go, and are away for days,
-databases that are removed, acknowledgements, deliveries, and kills, in the midst of a delivery or while the file
-cannot be written, on a real file; what is expected is counted here from the checks alone, without the code
-under test.
+groups, silences, maintenance, routes, waits for the diagnosis, incidents that open again, databases that are
+removed, acknowledgements, deliveries, and kills, in the midst of a delivery or while the file cannot be written,
+on a real file; what is expected is counted from the checks alone, without the code under test: `readers` has what
+those who read the channels may hear.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ import tempfile
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from monitor.alerts.notification import Notification, NotificationKind
+from monitor.alerts.holds import Silence
+from monitor.alerts.notification import NotificationKind, Route, Severity
 from monitor.alerts.retry_policy import LEASE, DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Family, Outcome
+from monitor.config.settings import AlertSettings, MaintenanceSettings
+from monitor.store.file.document import StateDocument
 from monitor.store.tables.outbox import messages_pending
+from tests.judging import QUICK, QUICK_RULES
 from tests.store.conftest import StoreSetup
+from tests.store.readers import Readers
 
 DATABASES = ("main", "other")
 CHANNELS = ("slack", "telegram", "pager")
-BEGINS, ENDS = ("opened", "ongoing"), ("closed", "unwatched")
 # Recoveries must be as frequent as troubles, or hardly any incident would ever close.
 OUTCOMES = st.one_of(st.just(Outcome.OK), st.sampled_from(list(Outcome)))
 # How many checks of a family, or of any failing family, an incident needs at the very least.
@@ -40,7 +46,15 @@ LEAST = {
     Family.SLOW: 5,
 }
 CONFIRMED = DeliveryResult(status=DeliveryStatus.CONFIRMED, detail="ok")
+UNCONFIRMED = DeliveryResult(status=DeliveryStatus.UNCONFIRMED, detail="thanks")
 AWAY = DeliveryResult(status=DeliveryStatus.RETRY, detail="503")
+BUSY = DeliveryResult(status=DeliveryStatus.RETRY, detail="429", retry_after=timedelta(hours=2))
+FLAPPING = AlertSettings.model_validate(QUICK_RULES | {"flapping": {"times": 8, "within": "20m"}})
+MAINTENANCE = MaintenanceSettings.model_validate({"databases": ["main"], "cron": "0 * * * *", "for": "20m"})
+ROUTES = {
+    "telegram": Route(only=frozenset({"main"})),
+    "pager": Route(severities=frozenset({Severity.CRITICAL})),
+}
 
 
 class AnyOrderOfEvents(RuleBasedStateMachine):
@@ -52,18 +66,17 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         self.on_file = self.beside = 0
         self.setup = StoreSetup(Path(self.folder.name) / "history.db", CHANNELS[:2])
         self.setup.databases = set(DATABASES)
-        # How many incidents had been opened, and which were closed, when a channel was added.
-        self.added: dict[str, set[int]] = {name: set() for name in CHANNELS[:2]}
-        self.repeated: Counter[str] = Counter()
+        self.readers = Readers(self.setup.channels)
         # Nothing is known of these after a kill that cost checks.
         self.since_last_decision: dict[str, list[Outcome] | None] = {name: [] for name in DATABASES}
-        self.opened: set[int] = set()
-        self.closed: set[int] = set()
-        self.begun: Counter[tuple[str, int]] = Counter()
-        self.ended: Counter[tuple[str, int]] = Counter()
-        # An open incident that is told a day late: of its beginning, or of what came of it since.
-        self.late: Counter[tuple[str, int]] = Counter()
-        self.updates: Counter[int] = Counter()
+
+    @property
+    def opened(self) -> set[int]:
+        return set(self.readers.lives)
+
+    @property
+    def closed(self) -> set[int]:
+        return {incident for incident, life in self.readers.lives.items() if not life.is_open}
 
     def teardown(self) -> None:
         if self.locker is not None:
@@ -73,79 +86,108 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         assert not self.setup.in_memory()
         assert len(self.setup.outcomes()) == self.on_file
         assert self.setup.store.read(messages_pending) == 0
-        for channel in CHANNELS:
-            for incident in self.opened:
-                self.check_telling(channel, incident)
+        self.readers.heard_all()
         self.setup.store.close()
         self.folder.cleanup()
 
-    def check_telling(self, channel: str, incident: int) -> None:
-        """A channel that is configured is told each beginning and each end; once, but for what a kill repeats."""
-        begun, ended = self.begun[channel, incident], self.ended[channel, incident]
-        most = 1 + self.repeated[channel]
-        assert begun <= most, f"{channel} was told {begun} times that incident {incident} began"
-        assert ended <= most, f"{channel} was told {ended} times that incident {incident} ended"
-        late = self.late[channel, incident]
-        assert late <= most + self.updates[incident], f"{channel} was told {late} times, late, of {incident}"
-        if channel in self.added:
-            is_new = incident not in self.added[channel]
-            assert begun or not is_new, f"{channel} was never told that incident {incident} began"
-            # One that comes back is told the end of what it was told before.
-            is_due = incident in self.closed and (is_new or begun)
-            assert ended or not is_due, f"{channel} was never told that {incident} ended"
-        assert begun or not ended, f"{channel} was told the end alone"
+    # Without trouble most runs would see no incident at all.
+    @initialize(
+        database=st.sampled_from(DATABASES),
+        alerts=st.sampled_from((QUICK, FLAPPING)),
+        group_within=st.sampled_from((timedelta(0), timedelta(minutes=1))),
+        maintenance=st.sampled_from(((), (MAINTENANCE,))),
+        routes=st.sampled_from(({}, ROUTES)),
+        apart=st.sampled_from(((), ("slack",))),
+    )
+    def begins(self, database: str, alerts: AlertSettings, **options: Any) -> None:
+        self.setup.alerts = alerts
+        self.setup._options.update(options)
+        self.readers = Readers(self.setup.channels, options["routes"])
+        self.setup.restart()
+        self.trouble_comes(database, is_held=False)
 
     @rule(database=st.sampled_from(DATABASES), outcome=OUTCOMES, times=st.integers(1, 4))
     def check(self, database: str, outcome: Outcome, times: int) -> None:
         for _ in range(times):
             self.check_once(database, outcome)
 
-    # Without these most runs would see no incident at all.
-    @initialize(database=st.sampled_from(DATABASES))
-    def trouble_is_there(self, database: str) -> None:
-        self.trouble_comes(database)
+    @rule(database=st.sampled_from(DATABASES), is_held=st.booleans())
+    def trouble_comes(self, database: str, *, is_held: bool) -> None:
+        for _ in range(2):
+            self.check_once(database, Outcome.TOKEN_REJECTED, hold=timedelta(minutes=1) if is_held else None)
 
     @rule(database=st.sampled_from(DATABASES))
-    def trouble_comes(self, database: str) -> None:
-        for _ in range(2):
-            self.check_once(database, Outcome.TOKEN_REJECTED)
+    def it_is_slow(self, database: str) -> None:
+        """A warning, which a channel may not take before it becomes critical."""
+        for _ in range(5):
+            self.check_once(database, Outcome.SLOW)
 
     @rule(database=st.sampled_from(DATABASES))
     def trouble_goes(self, database: str) -> None:
         for _ in range(2):
             self.check_once(database, Outcome.OK)
+        if self.setup.store.state(database).incident is not None:
+            self.setup.now += FLAPPING.flapping.within / 2
+            self.check_once(database, Outcome.OK)
 
     @rule(database=st.sampled_from(DATABASES), channel=st.sampled_from(CHANNELS))
     def trouble_comes_is_told_and_goes(self, database: str, channel: str) -> None:
-        self.trouble_comes(database)
-        self.deliver(channel, arrives=True)
+        self.trouble_comes(database, is_held=False)
+        self.deliver(channel, result=CONFIRMED)
         self.trouble_goes(database)
 
-    def check_once(self, database: str, outcome: Outcome) -> None:
+    @rule(channel=st.sampled_from(CHANNELS))
+    def all_have_trouble(self, channel: str) -> None:
+        """As one group, where there are groups; it is over while the group is held."""
+        for database in DATABASES:
+            self.trouble_comes(database, is_held=False)
+        self.deliver(channel, result=CONFIRMED)
+        for database in DATABASES:
+            self.trouble_goes(database)
+
+    @rule(incident=st.integers(1, 6))
+    def diagnosis_is_over(self, incident: int) -> None:
+        if incident in self.opened:
+            self.setup.store.release(incident, None)
+
+    @rule()
+    def groups_are_complete(self) -> None:
+        self.setup.store.release_groups()
+
+    @rule(databases=st.sampled_from(((), ("main",), ("other",))), minutes=st.integers(1, 90))
+    def silence(self, databases: tuple[str, ...], minutes: int) -> None:
+        end = self.setup.now + timedelta(minutes=minutes)
+        self.setup.store.silence(Silence(id=0, databases=databases, start=self.setup.now, end=end))
+
+    @rule(number=st.integers(1, 3))
+    def silence_ends(self, number: int) -> None:
+        self.setup.store.end_silence(number, self.setup.now)
+
+    @rule(minutes=st.integers(1, 30))
+    def some_minutes_pass(self, minutes: int) -> None:
+        self.setup.now += timedelta(minutes=minutes)
+
+    def check_once(self, database: str, outcome: Outcome, *, hold: timedelta | None = None) -> None:
         before = self.setup.store.state(database)
-        recorded = self.setup.check(outcome, database=database, after=timedelta(seconds=10))
+        recorded = self.setup.check(outcome, database=database, after=timedelta(seconds=10), hold=hold)
         self.beside += 1
         self.count_checks()
-        kinds = [notification.kind for notification in recorded.transition.notifications]
+        notifications = recorded.transition.notifications
+        self.readers.happens(notifications)
         if outcome.family is Family.UNKNOWN:
             assert self.setup.store.state(database) == before
-            assert kinds == []
+            assert notifications == ()
             return
         seen = self.since_last_decision[database]
+        if self.setup.alerts is not QUICK:
+            seen = None  # by these rules more than the latest checks decides
         if seen is not None:
             seen.append(outcome)
-        for notification in recorded.transition.notifications:
-            assert notification.incident is not None
-            if notification.kind is NotificationKind.OPENED:
+        for notification in notifications:
+            if notification.kind in (NotificationKind.OPENED, NotificationKind.REOPENED):
                 assert seen is None or self.is_enough(seen)
-                assert notification.incident not in self.opened
-                self.opened.add(notification.incident)
             if notification.kind is NotificationKind.CLOSED:
                 assert seen is None or [past.family.is_failing for past in seen[-2:]] == [False, False]
-                assert notification.incident in self.opened - self.closed
-                self.closed.add(notification.incident)
-            if notification.kind in (NotificationKind.CHANGED, NotificationKind.REMINDER):
-                self.updates[notification.incident] += 1
             if notification.kind is not NotificationKind.REMINDER:
                 seen = self.since_last_decision[database] = []
 
@@ -182,14 +224,14 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         self.setup.channels = tuple(channels)
         self.setup.now += LEASE  # whoever sends does so no longer
         self.setup.restart()
-        self.added = {name: self.added.get(name, set(self.closed)) for name in channels}
+        self.readers.channels_are(channels)
 
     @precondition(lambda self: self.locker is None)
     @rule(database=st.sampled_from(DATABASES), channel=st.sampled_from(CHANNELS))
     def channel_is_removed_while_an_incident_ends(self, database: str, channel: str) -> None:
         others = [name for name in CHANNELS if name != channel]
-        self.trouble_comes(database)
-        self.deliver(channel, arrives=True)
+        self.trouble_comes(database, is_held=False)
+        self.deliver(channel, result=CONFIRMED)
         self.channels_change(others)
         self.trouble_goes(database)
         self.channels_change([*others, channel])
@@ -198,8 +240,8 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
     @rule(channel=st.sampled_from(CHANNELS))
     def channel_is_replaced(self, channel: str) -> None:
         self.setup.destinations[channel] = f"{self.setup.destinations[channel]}/another"
-        self.repeated[channel] += 1
         self.setup.restart()
+        self.readers.channel_is_elsewhere(channel)
 
     @precondition(lambda self: self.locker is None)
     @rule(database=st.sampled_from(DATABASES))
@@ -210,8 +252,8 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         open_ones = {row.id for _, row in self.setup.store.incidents()}
         over = self.opened - self.closed - open_ones
         assert len(over) <= 1
-        self.closed |= over
-        if over:
+        for incident in over:
+            self.readers.ends_unwatched(incident)
             self.since_last_decision[database] = []
 
     @precondition(lambda self: not self.setup.in_memory())
@@ -227,11 +269,24 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
     def restart(self) -> None:
         self.setup.restart()
 
+    @precondition(lambda self: self.locker is None and not self.setup.in_memory())
+    @rule()
+    def goes_on_without_its_disk(self) -> None:
+        """As a `check` does that has its state from elsewhere. What is over and told is forgotten after a day."""
+        document = StateDocument.parsed(self.setup.store.state_document().text())
+        self.setup.store.close()
+        self.setup.path = self.setup.path.with_name(f"{self.setup.path.name}-next")
+        self.setup.restart_after_a_kill(document)
+        self.on_file = self.beside = 0
+        for incident in self.closed - {row.id for _, row in self.setup.store.incidents(closed_too=True)}:
+            self.readers.forgets(incident)
+
     @rule()
     def restart_after_a_kill(self) -> None:
         """It costs the checks that only memory has, and nothing else."""
         if self.setup.in_memory():
             self.since_last_decision = dict.fromkeys(DATABASES)
+            self.readers.memory_is_lost()
             found = len(self.setup.outcomes())
             assert self.on_file <= found <= self.on_file + self.beside
             self.on_file, self.beside = found, 0
@@ -250,54 +305,39 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         self.locker.close()
         self.locker = None
 
-    @precondition(lambda self: self.opened)
-    @rule(data=st.data())
-    def acknowledge(self, data: st.DataObject) -> None:
-        incident = data.draw(st.sampled_from(sorted(self.opened)))
-        assert self.setup.store.acknowledge_incident(incident, self.setup.now) == (incident not in self.closed)
+    @rule(incident=st.integers(1, 6))
+    def acknowledge(self, incident: int) -> None:
+        is_open = incident in self.opened - self.closed
+        assert self.setup.store.acknowledge_incident(incident, self.setup.now) == is_open
 
     @rule(channel=st.sampled_from(CHANNELS))
     def channel_is_there(self, channel: str) -> None:
         for _ in range(8):
-            self.deliver(channel, arrives=True)
+            self.deliver(channel, result=CONFIRMED)
 
-    @rule(channel=st.sampled_from(CHANNELS), arrives=st.booleans())
-    def deliver(self, channel: str, *, arrives: bool) -> None:
+    @rule(channel=st.sampled_from(CHANNELS), result=st.sampled_from((CONFIRMED, UNCONFIRMED, AWAY, BUSY)))
+    def deliver(self, channel: str, *, result: DeliveryResult) -> None:
         if channel not in self.setup.channels:
             return
         delivery = self.setup.store.claim(channel, self.setup.now)
         if delivery is None:
             return
-        self.setup.store.acknowledge_delivery(delivery, CONFIRMED if arrives else AWAY, self.setup.now, 0.5)
+        incidents = {message.notification.incident for message in delivery.messages}
+        assert len(incidents) == 1 or channel not in self.setup._options["apart"]
+        if result.is_sent:
+            self.readers.arrives(delivery, self.setup.now)
+        self.setup.store.acknowledge_delivery(delivery, result, self.setup.now, 0.5)
         self.count_checks()
-        if arrives:
-            self.arrived(channel, delivery.notification)
 
     @rule(database=st.sampled_from(DATABASES), arrives=st.booleans())
     def killed_while_sending(self, database: str, *, arrives: bool) -> None:
         """On the channels that have something to send; some of it has arrived."""
-        self.trouble_comes(database)
+        self.trouble_comes(database, is_held=False)
         for channel in self.setup.channels:
             delivery = self.setup.store.claim(channel, self.setup.now)
             if delivery is not None and arrives:
-                self.arrived(channel, delivery.notification)
-                self.repeated[channel] += 1
+                self.readers.arrives(delivery, self.setup.now, is_noted=False)
         self.restart_after_a_kill()
-
-    def arrived(self, channel: str, notification: Notification) -> None:
-        for one in notification.includes or (notification,):
-            if one.incident is None:
-                continue
-            is_over = one.kind is NotificationKind.MISSED and one.until is not None
-            key = channel, one.incident
-            is_late = one.kind is NotificationKind.MISSED and not is_over
-            self.late[key] += is_late
-            # A channel that is told of an end without having heard of the beginning is told both by it.
-            if one.kind.value in BEGINS or ((is_over or is_late) and not self.begun[key]):
-                self.begun[key] += 1
-            if one.kind.value in ENDS or is_over:
-                self.ended[key] += 1
-                self.begun[key] = max(self.begun[key], int(one.kind is NotificationKind.UNWATCHED))
 
     def deliver_everything(self) -> None:
         for database in DATABASES:
@@ -309,7 +349,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
                 return
             self.setup.now += LEASE + timedelta(minutes=10)
             for channel in due:
-                self.deliver(channel, arrives=True)
+                self.deliver(channel, result=CONFIRMED)
         raise AssertionError("messages wait, and are never sent")
 
     @invariant()
@@ -326,5 +366,6 @@ def _no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.store.file.open.BUSY_TIMEOUT_SECONDS", 0.0)
 
 
-AnyOrderOfEvents.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
+LIVES = 400 if settings.get_current_profile_name() == "fuzz" else 25
+AnyOrderOfEvents.TestCase.settings = settings(max_examples=LIVES, stateful_step_count=40)
 test_any_order_of_events_keeps_the_rules = AnyOrderOfEvents.TestCase
