@@ -10,7 +10,6 @@ import asyncio
 import inspect
 from collections.abc import Callable
 
-import httpx
 import pytest
 from upstash_redis.asyncio import Redis
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -18,10 +17,14 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from monitor.checks.rest import RestProbeFactory, Transport
 
-def upstash_redis_keeps_its_http_client() -> bool:
-    client = Redis("https://example.invalid", "token")._http
-    return isinstance(client._client, httpx.AsyncClient)
+
+def upstash_redis_takes_our_http_client() -> bool:
+    probe = RestProbeFactory(scrub=str).probe(url="https://example.invalid", token="token")
+    made = Redis("https://example.invalid", "token")._http._client
+    ours = probe._client._http._client
+    return isinstance(ours._transport, Transport) and not isinstance(made._transport, Transport)
 
 
 def urllib3_connects_in_one_method() -> bool:
@@ -43,7 +46,7 @@ def uvicorn_counts_connections_and_hands_state_to_applications() -> bool:
 @pytest.mark.parametrize(
     ("is_there", "used_by"),
     [
-        (upstash_redis_keeps_its_http_client, "checks/rest.py: RestProbeFactory.probe"),
+        (upstash_redis_takes_our_http_client, "checks/rest.py: RestProbeFactory.probe"),
         (urllib3_connects_in_one_method, "lib/bounded_http.py"),
         (uvicorn_counts_connections_and_hands_state_to_applications, "sandbox/server.py: LoopbackServer"),
     ],

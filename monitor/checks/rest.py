@@ -9,9 +9,9 @@ over a `TimedConnection` of ours. What goes wrong there is raised as `ProbeError
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import ssl
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +20,12 @@ from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from time import perf_counter
+from types import SimpleNamespace
 from typing import cast
 
 import h11
 import httpx
+import upstash_redis.http
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
 
@@ -72,7 +74,7 @@ _TLS_RECORDS = range(20, 24)  # RFC 8446, 5.1: the first byte is the kind of rec
 # The answer is already unpacked, and httpx would do it again, without a limit. It follows no redirect here, but
 # reads the target all the same and raises where that is no URL.
 _KEPT_FROM_HTTPX = (b"content-encoding", b"location")
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_CONSTRUCTING = threading.Lock()  # the doctor's probes may be made on another thread
 _KEY_EXPIRES_SECONDS = 60  # should the deletion fail
 # With less, where a step ends would tell of our own clock: a lookup that had no time is no resolver that fails.
 _LEAST_FOR_STEP = timedelta(milliseconds=50)
@@ -337,10 +339,9 @@ class RestProbeFactory:
         """A probe of one database. A token that no header can hold is left out: `inspect` refuses it before."""
         # httpx fails on such a header, also for a request that goes out without it.
         sendable = token if token.isascii() else ""
-        with _without_proxies_and_certificates():
-            client = Redis(url, sendable, rest_retries=0, allow_telemetry=False, read_your_writes=False)
         # The one private place of the library; tests/test_private_places.py says if it has moved.
-        client._http._client = self._http
+        with _for_the_library(self._http):
+            client = Redis(url, sendable, rest_retries=0, allow_telemetry=False, read_your_writes=False)
         return RestProbe(client, url, self._scrub)
 
 
@@ -490,17 +491,16 @@ class RestProbe:
 
 
 @contextmanager
-def _without_proxies_and_certificates() -> Iterator[None]:
-    """Hide them from the constructor that runs inside.
+def _for_the_library(client: httpx.AsyncClient) -> Iterator[None]:
+    """Have the library's constructor that runs inside take this client for the one that it makes.
 
-    The library's constructor makes an HTTP client of its own, which is replaced at once. It would read 140
-    certificates for it (20 ms of CPU, 1 MB), and fails when a variable names a SOCKS proxy.
+    One of its own would read 140 certificates (20 ms of CPU, 1 MB) and import httpcore and anyio (1 MB), and fail
+    when a variable names a SOCKS proxy.
     """
-    names = [name for name in os.environ if name.lower().endswith("_proxy") or name in _CERTIFICATES]
-    held = {name: os.environ.pop(name) for name in names}
-    os.environ["SSL_CERT_DIR"] = os.devnull  # httpx takes what is in there, which is nothing
-    try:
-        yield
-    finally:
-        del os.environ["SSL_CERT_DIR"]
-        os.environ.update(held)
+    names = vars(upstash_redis.http)
+    with _CONSTRUCTING:
+        theirs, names["httpx"] = names["httpx"], SimpleNamespace(AsyncClient=lambda **_: client)
+        try:
+            yield
+        finally:
+            names["httpx"] = theirs
