@@ -94,7 +94,7 @@ def command(context: click.Context) -> None:
 
 
 def _status_server(monitor: Monitor, health: HealthTracker, missed_checks: Callable[[], int]) -> PageServer | None:
-    """The web server is 10 MB that a monitor without a port does not pay."""
+    """The web server is 2 MB that a monitor without a port does not pay."""
     page = monitor.settings.page
     if page.port is None:
         return None

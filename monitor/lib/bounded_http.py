@@ -1,6 +1,6 @@
 """One HTTP request that nothing outlasts: not a slow lookup, not a host that drips a byte a second.
 
-`requests` is imported with the first one, on its thread: most of the time nothing is sent, and it is 5 MB.
+`requests` is imported with the first one, on its thread: most of the time nothing is sent, and it is 2 MB.
 """
 
 from __future__ import annotations

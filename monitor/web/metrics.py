@@ -1,6 +1,6 @@
 """The metrics of docs/metrics.md as text for Prometheus, made from `Totals`; for `check` also a file or a push.
 
-Nothing here imports the web server: `check` writes metrics too, and would pay 10 MB for one.
+Nothing here imports the web server: `check` writes metrics too, and would pay 2 MB for one.
 """
 
 from __future__ import annotations
