@@ -173,35 +173,51 @@ def _remove(values: dict[str, Any], place: Place) -> Any:
     return section.pop(str(place[1]))
 
 
-def warnings(settings: Settings, environ: Mapping[str, str], *, by_state: bool = False) -> tuple[str, ...]:
-    """What is allowed and yet worth a line at the start; no disk is missed `by_state`, which `check` goes by."""
+def warnings(settings: Settings, environ: Mapping[str, str], *, each_run: bool = False) -> tuple[str, ...]:
+    """What is allowed and yet worth a line at the start.
+
+    For `check` the disk may be empty at `each_run`, and is not missed where there is `state`.
+    """
     found = []
     bot, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
     if bool(bot) != bool(chat) and not any(isinstance(one, TelegramSettings) for one in settings.channels):
         found.append("only one of TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID is set, so Telegram is not used")
     if settings.state is None and any(map(environ.get, _STATE_PAIR)) and not all(map(environ.get, _STATE_PAIR)):
         found.append(f"only one of {' and '.join(_STATE_PAIR)} is set, so no state is read or written")
-    return tuple(found) if by_state and settings.state else (*found, *_disk_warnings(settings, environ))
+    if not _is_disk_kept(settings, environ) and not (each_run and settings.state):
+        found.append(_disk_warning(environ.get(_VOLUME), each_run=each_run))
+    return tuple(found)
 
 
-def _disk_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Railway's disk is thrown away with each deployment unless it is a volume (docs.railway.com, volumes)."""
-    if _is_disk_kept(settings, environ):
-        return ()
-    volume = environ.get(_VOLUME)
-    if not volume:
-        return ("no Railway volume: the history is lost with each deployment. Next: attach one (docs/railway.md)",)
-    return (f"the history is not on the volume at {volume} and is lost with each deployment",)
+def _disk_warning(volume: str | None, *, each_run: bool) -> str:
+    """Railway's disk is thrown away with each deployment, and each run by cron has another."""
+    where = f"the history is not on the volume at {volume}" if volume else "no Railway volume"
+    if each_run:
+        lost = "all is forgotten with each run, so each run alerts again, and none tells the recovery"
+        return f"{where}, and no state: {lost}. Next: set {' and '.join(_STATE_PAIR)} (docs/railway.md)"
+    step = "leave history.path out" if volume else "attach one (docs/railway.md)"
+    return f"{where}: {'it' if volume else 'the history'} is lost with each deployment. Next: {step}"
 
 
 def readable_secrets(path: Path) -> str | None:
     """A warning where a file with secrets in it may be read by every user of the machine."""
     try:
-        if not path.stat().st_mode & stat.S_IROTH or not _holds_secrets(read_document(path).values):
+        found = path.stat()
+        if not found.st_mode & stat.S_IROTH or not _holds_secrets(read_document(path).values):
             return None
     except (OSError, ConfigMistakesError):
         return None
-    return f"{path} holds secrets and every user may read it. Next: chmod 600 {path}, or name variables in it"
+    return f"{path} holds secrets and every user may read it. Next: {_own(path, found)}, or name variables in it"
+
+
+def _own(path: Path, found: os.stat_result) -> str:
+    """What makes a file readable for this process alone. One of another user's must become ours first.
+
+    A mode of 600 alone would keep this process from its next start.
+    """
+    user = os.geteuid()
+    chown = "" if found.st_uid == user else f"chown {user} {path} && "
+    return f"{chown}chmod 600 {path}"
 
 
 def _holds_secrets(values: Any, secrets: set[str] = SECRETS) -> bool:
@@ -220,9 +236,13 @@ def is_on_railway(environ: Mapping[str, str]) -> bool:
     return any(name.startswith("RAILWAY_") and name not in _RAILWAY_KEYS for name in environ)
 
 
-def is_forgotten_between_runs(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """True where each run starts on an empty disk, and no `state` remembers what was told before it."""
-    return settings.state is None and not _is_disk_kept(settings, environ)
+def is_forgotten_between_runs(settings: Settings, environ: Mapping[str, str], *, is_remembered: bool) -> bool:
+    """True where nothing goes from run to run: `is_remembered` by no `state`, and the disk may be empty each time.
+
+    With `state` that may be anywhere, since it is for those without a disk; and one that holds nothing may be one
+    that cannot be written.
+    """
+    return not is_remembered and (settings.state is not None or not _is_disk_kept(settings, environ))
 
 
 def _is_disk_kept(settings: Settings, environ: Mapping[str, str]) -> bool:

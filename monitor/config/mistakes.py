@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from monitor.config.channel_values import WrongValueError
 from monitor.config.settings import (
+    MAY_BE_SECRET,
     AlertSettings,
     AppriseSettings,
     ChannelRouting,
@@ -37,6 +38,7 @@ _HARMLESS = re.compile(
 )
 _LONGEST_HARMLESS = 22
 SECRETS = {"url", "token", "webhook_url", "bot_token", "password", "template"}
+_PORT: Place = ("page", "port")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,29}")
 
 
@@ -109,9 +111,14 @@ class Mistakes:
     def found(self, place: Place, value: Any) -> str:
         """What stands there, as far as it may be told."""
         names = " and ".join(self.variables.get(place, ()))
+        shown = show(value)
+        if place[-1] in SECRETS and names:
+            shown = kind(value)
+        elif place == _PORT and isinstance(value, str) and len(value) <= _LONGEST_HARMLESS:
+            # No secret, unless it is one that was pasted there.
+            shown = kind(value) if MAY_BE_SECRET.search(value) else repr(value)
         if not names:
-            return show(value)
-        shown = kind(value) if place[-1] in SECRETS else show(value)
+            return shown
         if self._line(place) is None:
             return shown
         if shown != kind(value):
@@ -251,6 +258,8 @@ def _wrong_value(detail: ErrorDetails, where: Place, mistakes: Mistakes) -> None
             step = "put it in quotes"
         elif where == ("alerts", "recovery") and isinstance(value, int):
             step = f"did you mean {{checks: {value}}}?"
+    if where == _PORT:
+        step = "set it to a number such as 8080, or to nothing for no page"
     mistakes.add(where, wanted=wanted, found=found, next_step=step)
 
 

@@ -5,6 +5,7 @@ Aliases and tags are refused before anything is built, so that a small file cann
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -152,7 +153,10 @@ def _unreadable(path: Path, error: OSError) -> ConfigMistakesError:
     if isinstance(error, FileNotFoundError):
         return _refusal(path, "a file", "none", "check its name; `upstash-monitor init` writes one")
     found = "a folder" if isinstance(error, IsADirectoryError) else (error.strerror or "an error").lower()
-    return _refusal(path, "a file that can be read", found)
+    step = "name a file by --config or MONITOR_CONFIG"
+    if isinstance(error, PermissionError):
+        step = f"make it this process's: chown {os.geteuid()} {path}; each folder above must let it through"
+    return _refusal(path, "a file that can be read", found, step)
 
 
 def _not_yaml(path: Path, error: yaml.YAMLError) -> ConfigMistakesError:

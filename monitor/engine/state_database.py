@@ -39,11 +39,6 @@ class StateDatabase:
         self._probe = None if self._mistake else probes.probe(url=url, token=token)
         self._may_be_written = False
 
-    @property
-    def is_known(self) -> bool:
-        """True once it was read: whoever runs then knows what was told before, if anything was."""
-        return self._may_be_written
-
     async def read(self, within: timedelta) -> StateDocument | None:
         """What the last run left, after at most `within`; `None` where that is nothing, or cannot be had."""
         try:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from monitor.cli.admin.config import credential_mistakes, month_in_words, state_warnings
-from monitor.config.load import Configuration, is_forgotten_between_runs
+from monitor.config.load import Configuration, is_forgotten_between_runs, warnings
 from monitor.config.mistakes import Mistakes
 from monitor.config.settings import Settings
 
 RAILWAY = {"RAILWAY_SERVICE_ID": "s"}
+VOLUME = {"RAILWAY_VOLUME_MOUNT_PATH": "/data"}
 MAIN = {"name": "main", "url": "https://h.upstash.io", "token": "token"}
 
 
@@ -43,7 +44,36 @@ def test_its_values_are_checked_as_a_databases_are() -> None:
     assert [mistake.place for mistake in credential_mistakes(found)] == ["state.url", "state.token"]
 
 
-def test_with_it_a_run_on_an_empty_disk_has_not_forgotten() -> None:
-    """So that its canary is sent by the schedule."""
-    assert is_forgotten_between_runs(settings(None), RAILWAY)
-    assert not is_forgotten_between_runs(settings({"url": "https://s.upstash.io", "token": "token"}), RAILWAY)
+def test_only_with_what_it_remembers_a_run_has_not_forgotten() -> None:
+    """So that its canary is sent by the schedule. `state` that could not be read, or holds nothing, is none."""
+    state = settings({"url": "https://s.upstash.io", "token": "token"})
+    assert is_forgotten_between_runs(settings(None), RAILWAY, is_remembered=False)
+    assert not is_forgotten_between_runs(settings(None), {}, is_remembered=False)  # a disk that is kept
+    for environ in (RAILWAY, {}):
+        assert is_forgotten_between_runs(state, environ, is_remembered=False)
+        assert not is_forgotten_between_runs(state, environ, is_remembered=True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "each_run", "wanted"),
+    [
+        ({}, False, "no Railway volume: the history is lost with each deployment. Next: attach one"),
+        ({}, True, "no Railway volume, and no state: all is forgotten with each run, so each run alerts again"),
+        (
+            VOLUME,
+            False,
+            "not on the volume at /data: it is lost with each deployment. Next: leave history.path",
+        ),
+        (VOLUME, True, "not on the volume at /data, and no state: all is forgotten with each run"),
+    ],
+)
+def test_what_an_empty_disk_costs_is_told_with_its_remedy(
+    variables: dict[str, str], each_run: bool, wanted: str
+) -> None:
+    """By cron each run starts on one, and what remembers is `state`; where that is set nothing is missed."""
+    environ = RAILWAY | variables
+    [warning] = warnings(settings(None), environ, each_run=each_run)
+    assert wanted in warning
+    assert ("Next: set STATE_REDIS_REST_URL and STATE_REDIS_REST_TOKEN" in warning) is each_run
+    state = settings({"url": "https://s.upstash.io", "token": "token"})
+    assert bool(warnings(state, environ, each_run=each_run)) is not each_run

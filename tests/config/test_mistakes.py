@@ -5,21 +5,27 @@ Messages are compared whole: wanted, found, next. No value that may be a secret 
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 import yaml
 
 from monitor.checks.observation import Outcome
-from monitor.config.load import read, warnings
-from monitor.config.mistakes import ConfigMistakesError
+from monitor.config.load import read, readable_secrets, warnings
+from monitor.config.mistakes import ConfigMistakesError, Place
+from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseSettings, Settings, SlackSettings, TelegramSettings
+from monitor.config.strict_yaml import read_document
 
 DURATION = "wanted a duration such as 500ms, 10s, 5m, 1h30m or 7d"
 OF_A_DATABASE = "wanted one of name, url, token, interval, timeout, slow, canary, canary_prefix, worker"
 TWIN = "wanted a name that no other has, found {!r} again. Next: give it another"
+NO_PORT = "Next: set it to a number such as 8080, or to nothing for no page"
 SECRET = "AXsuperSecretValue1234567890"
 
 
@@ -120,7 +126,7 @@ def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
                 "Next: did you mean failing?"
             ],
         ),
-        ("page: {port: 99999}\n", ["page.port (line 1): wanted at most 65535, found 99999"]),
+        ("page: {port: 99999}\n", [f"page.port (line 1): wanted at most 65535, found 99999. {NO_PORT}"]),
         (
             "databases: [\n",
             [
@@ -196,6 +202,40 @@ def test_a_file_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigMistakesError, match=words):
             load(tmp_path / name, {})
+
+
+def test_what_protects_a_file_of_another_user_does_not_keep_us_from_reading_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bind mount is the host user's, what sudo copied is root's: a mode of 600 alone would end us."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"databases:\n  - {{name: main, url: 'https://h.upstash.io', token: {SECRET}}}\n")
+    path.chmod(0o644)
+    holds = f"{path} holds secrets and every user may read it. Next: "
+    assert readable_secrets(path) == f"{holds}chmod 600 {path}, or name variables in it"
+    us = path.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: us)
+    assert readable_secrets(path) == f"{holds}chown {us} {path} && chmod 600 {path}, or name variables in it"
+
+    def refuse(*_arguments: object) -> None:  # the tests may run as root, whom no mode keeps out
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigMistakesError) as refused:
+        read(path, {})
+    assert str(refused.value) == (
+        f"{path}: wanted a file that can be read, found permission denied."
+        f" Next: make it this process's: chown {us} {path}; each folder above must let it through"
+    )
+
+
+def test_a_port_that_is_none_is_shown_unless_it_looks_like_a_secret(tmp_path: Path) -> None:
+    """As the platform gave it, or as it stands in the file."""
+    for text, found in (("eighty", "'eighty'"), ("80/tcp", "'80/tcp'"), (SECRET, "a text that is not shown")):
+        [left_out] = read(None, {"PORT": text}).mistakes
+        assert str(left_out) == f"PORT: wanted a whole number, found {found}. {NO_PORT}"
+        [said] = mistakes(tmp_path, f"page: {{port: '{text}'}}\n")
+        assert said == f"page.port (line 1): wanted a whole number, found {found}. {NO_PORT}"
 
 
 def test_the_environment_alone_is_enough() -> None:
@@ -361,6 +401,46 @@ def test_the_shipped_file_is_the_one_that_init_writes_and_it_is_fine() -> None:
     )
     settings = load(shipped, {})
     assert settings == load(None, {}).model_copy(update={"databases": settings.databases})
+
+
+def test_the_shipped_file_has_every_setting(tmp_path: Path) -> None:
+    """Those of the schema: with its default, or behind a `#` as an example that the program takes."""
+    shipped = (Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "config.yaml"
+    path.write_text(re.sub(r"^( *)# ( *(?:- )?[a-z_]+:(?: |$))", r"\1\2", shipped, flags=re.MULTILINE))
+    variables = dict.fromkeys(re.findall(r"\$\{(\w+)", shipped), "1") | {
+        "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/x",
+        "TELEGRAM_BOT_TOKEN": "123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "WEBHOOK_URL": "https://hooks.example",
+        "APPRISE_URL": "ntfy://topic",
+        "HEARTBEAT_URL": "https://ping.example",
+    }
+    read(path, variables)
+    schema = file_schema()
+    # `defaults` takes any key of a database, as the file says.
+    missing = schema_keys(schema, schema) - keys_of(read_document(path).values)
+    assert {key for key in missing if key[:1] != ("defaults",)} == set()
+
+
+def schema_keys(node: Any, schema: dict[str, Any], inside: Place = ()) -> set[Place]:
+    """The ways to every key; entries of a list have none of their own."""
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    keys = {(*inside, key) for key in node.get("properties", {})}
+    below = [(one, inside) for kind in ("anyOf", "oneOf") for one in node.get(kind, ())]
+    below += [(one, (*inside, key)) for key, one in node.get("properties", {}).items()]
+    below += [(node["items"], inside)] if "items" in node else []
+    return keys.union(*(schema_keys(one, schema, place) for one, place in below))
+
+
+def keys_of(values: Any, inside: Place = ()) -> set[Place]:
+    """As `schema_keys`, of the values of a file."""
+    if isinstance(values, list):
+        return set().union(*(keys_of(one, inside) for one in values))
+    if not isinstance(values, dict):
+        return set()
+    own = {(*inside, key) for key in values}
+    return own.union(*(keys_of(one, (*inside, key)) for key, one in values.items()))
 
 
 @pytest.mark.parametrize(

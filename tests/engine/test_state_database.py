@@ -159,6 +159,22 @@ def test_while_what_remembers_is_away_each_run_decides_alone(cron: Cron) -> None
     assert cron.kinds == ["opened", "opened", "closed"]
 
 
+@pytest.mark.parametrize("may_be_read", [False, True])
+def test_a_canary_is_sent_only_where_it_will_be_remembered(cron: Cron, may_be_read: bool) -> None:
+    """Else each run would bill three commands: where what remembers cannot be read, or cannot be written."""
+
+    async def runs(number: int) -> int:
+        for _ in range(number):
+            await cron.run()
+        return cron.upstash.billed_commands
+
+    cron.settings["databases"][0]["canary"] = "1d"
+    cron.state.token, cron.state.read_only_token = NEW_TOKEN, STATE_TOKEN if may_be_read else ""
+    assert asyncio.run(runs(2)) == 0
+    cron.state.token, cron.state.read_only_token = STATE_TOKEN, None
+    assert asyncio.run(runs(3)) == 3
+
+
 def test_one_that_hangs_costs_the_run_a_moment(cron: Cron) -> None:
     """The time for it is bounded by that of the run, which does its work all the same."""
 

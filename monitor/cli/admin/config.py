@@ -349,7 +349,7 @@ def _canary_lines(settings: Settings) -> Iterator[str]:
         return
     cost = f"{CANARY_COMMANDS} billed commands"
     yield f"  a canary writes, reads back and deletes a key ({cost}): it finds {CANARY_FINDS}"
-    if is_forgotten_between_runs(settings, os.environ):
+    if is_forgotten_between_runs(settings, os.environ, is_remembered=settings.state is not None):
         yield "  the history is on no volume: of all runs of `check` only those that start from 00:00 to 00:05 UTC"
         yield "  send one, so none or two a day are possible, and what one found is forgotten with the run"
 

@@ -114,7 +114,7 @@ def command(
     try:
         settings = load_settings(context)
         chosen_databases(settings, names)
-        for line in warnings(settings, os.environ, by_state=True):
+        for line in warnings(settings, os.environ, each_run=True):
             logger.warning("{}", line)
         heartbeat = settings.heartbeat.url
         others = sum(one is not None for one in (gateway, heartbeat, settings.state))
@@ -195,7 +195,7 @@ async def run_check(
 
         state = StateDatabase(settings.state, probes)
         remembered = await state.read(deadline.left() / 6)
-    is_forgotten = is_forgotten_between_runs(settings, os.environ) and not (state and state.is_known)
+    is_forgotten = is_forgotten_between_runs(settings, os.environ, is_remembered=remembered is not None)
     monitor = build(
         settings,
         clock=clock,
