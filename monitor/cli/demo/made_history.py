@@ -19,6 +19,8 @@ from monitor.store.store import Store
 DAYS = 90
 EVERY = timedelta(hours=3)
 _EVERY_WHILE_FAILING = timedelta(minutes=1)
+# For so long after a failure too: what is over shows in several fine checks close to each other.
+_CLOSE_FOR = timedelta(minutes=5)
 _READ_MS = 0.2
 
 
@@ -38,9 +40,9 @@ class _Period:
     def covers(self, at: datetime, end: datetime) -> bool:
         return self._began(end) <= at < self._began(end) + self.lasted
 
-    def begins_soon(self, at: datetime, end: datetime) -> bool:
-        """Before the next check, if that came at the usual time."""
-        return at < self._began(end) <= at + EVERY
+    def is_near(self, at: datetime, end: datetime) -> bool:
+        """From the last check at the usual pace before it until it must have been seen to be over."""
+        return self._began(end) - EVERY <= at < self._began(end) + self.lasted + _CLOSE_FOR
 
     def _began(self, end: datetime) -> datetime:
         return end - timedelta(days=self.days_ago)
@@ -133,7 +135,7 @@ def _checks(database: str, end: datetime) -> Iterator[Check]:
         is_failing = period is not None and period.outcome is not None
         if period is None or is_failing:
             yield _check(database, period, at, end, rng)
-        is_near = is_failing or any(period.outcome and period.begins_soon(at, end) for period in past.periods)
+        is_near = any(period.outcome and period.is_near(at, end) for period in past.periods)
         at += _EVERY_WHILE_FAILING if is_near else EVERY
     # The demo goes on from here, so there is no gap between the two.
     yield _check(database, None, end - timedelta(seconds=1), end, rng)
