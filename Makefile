@@ -88,7 +88,10 @@ release: $(VENV)/release-tools
 	$(VENV)/release-tools/bin/python -m pip --python $(VENV)/release/bin/python install --quiet --require-hashes \
 	  --requirement requirements.txt
 	$(VENV)/release-tools/bin/python -m pip --python $(VENV)/release/bin/python install --quiet --no-deps dist/*.whl
-	$(VENV)/release-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	@# The version is in the package, where cyclonedx-py does not look.
+	sed "s/^dynamic = .*/version = \"$$($(VENV)/release/bin/python -c 'import monitor; print(monitor.__version__)')\"/" \
+	  pyproject.toml > build/pyproject.toml
+	$(VENV)/release-tools/bin/cyclonedx-py environment --pyproject build/pyproject.toml --output-reproducible \
 	  --output-file build/release/sbom.cdx.json $(VENV)/release/bin/python
 	$(VENV)/release-tools/bin/pip-licenses --python $(VENV)/release/bin/python --from mixed --format csv \
 	  --output-file build/release/licences.csv

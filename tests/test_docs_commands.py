@@ -64,10 +64,10 @@ NOT_RUN = {
     r"make (test|e2e)$": ("CONTRIBUTING.md", "`.ci/run` runs these two before a change lands"),
     r"make |python -m (bench|tools\.make_pictures)|pre-commit |(\w+=write )?pytest ": _DEVELOPERS,
     r"apt-get install ": _DEVELOPERS,
-    r"docker\b": _DAEMON,
-    r"install |sudoedit |cp contrib|systemctl |journalctl |systemd-run ": _BOOTED,
+    r"docker\b|chown 10001 |chmod 600 config": _DAEMON,
+    r"install |sudoedit |cp co|ch(own|mod) .*/var/lib/|systemctl |journalctl |systemd-run ": _BOOTED,
     r"railway ssh$": ("docs/railway.md", "nor can `railway`, its own command line"),
-    r"_UPSTASH_MONITOR_COMPLETE=fish": ("README.md", "(fish and zsh have not been tried)"),
+    r"_UPSTASH_MONITOR_COMPLETE=fish": ("README.md", "(a test starts bash's alone)"),
     r"pip install ": ("CONTRIBUTING.md", "want a registry"),
 }
 

@@ -108,9 +108,11 @@ def image(tmp_path_factory: pytest.TempPathFactory, pinned_environment: Path) ->
 
 
 def compose_variables(**given: str) -> dict[str, str]:
-    """What compose passes to the container when .env has no more than these."""
-    wanted = COMPOSE["services"]["monitor"]["environment"]
-    return {name: given.get(name, "") for name in wanted} | given
+    """What compose passes to the container when .env has these: all of them, and its own above them."""
+    service = COMPOSE["services"]["monitor"]
+    assert service["env_file"] == ".env"
+    own: dict[str, str] = service["environment"]
+    return given | own
 
 
 def test_the_image_is_small_and_nobodys_root() -> None:
@@ -128,6 +130,7 @@ def test_compose_takes_away_what_is_not_needed() -> None:
     service = COMPOSE["services"]["monitor"]
     assert (service["read_only"], service["cap_drop"], service["init"]) == (True, ["ALL"], True)
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["environment"]["PORT"] == BUILT.environ()["PORT"]
     assert service["volumes"] == ["history:" + BUILT.all("VOLUME")[0]]
     assert service["ports"] == [f"127.0.0.1:{BUILT.environ()['PORT']}:{BUILT.all('EXPOSE')[0]}"]
     build = (PATH.parent / service["build"]["context"] / service["build"]["dockerfile"]).resolve()
@@ -138,7 +141,7 @@ def test_the_container_starts_is_healthy_and_stops(image: Image) -> None:
     """As process 1 of nobody's user, with a root that cannot be written, it checks, answers and heeds SIGTERM."""
     with UpstashStandIn(TOKEN) as upstash:
         variables = compose_variables(UPSTASH_REDIS_REST_URL=upstash.url, UPSTASH_REDIS_REST_TOKEN=TOKEN)
-        with image.started(**variables, PORT="0") as (running, process_1):
+        with image.started(**variables | {"PORT": "0"}) as (running, process_1):
             running.wait_for("/healthz on port")
             [line] = [line for line in running.lines if "/healthz on port" in line]
             port = line.rpartition(" ")[2]
