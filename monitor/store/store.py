@@ -292,6 +292,8 @@ class Store:
         may have repaired a channel.
         """
         now = self._clock()
+        # What this process has noted itself came from memory, which the file has by now.
+        note = b"" if self._has_begun else self._reserve.read()
         self._has_begun, self._held = True, NOTHING_HELD
 
         def work(connection: sqlite3.Connection) -> list[str]:
@@ -301,7 +303,6 @@ class Store:
                 moved_by = now - latest
                 move_times(connection, moved_by)
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
-            note = self._reserve.read()
             lines += take_up(connection, note, self._channels, now, self._routes, moved_by=moved_by)
             lines += self._end_unwatched(connection, databases, now)
             for channel, number in deliveries.give_up_removed(

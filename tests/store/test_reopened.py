@@ -142,6 +142,19 @@ def test_an_end_before_it_opened_again_is_not_taken_for_its_last_end(tmp_path: P
     setup.store.close()
 
 
+def test_what_a_start_took_up_in_memory_does_not_close_what_opens_again(tmp_path: Path) -> None:
+    """The check that finds the file free also opens it again: what was noted before is older."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
+    with locked(setup.path):
+        setup.checks(REJECTED, REJECTED, OK, OK)
+        setup.restart_after_a_kill()
+        assert setup.in_memory()
+    assert setup.checks(Outcome.URL_MISSING, Outcome.URL_MISSING) == ["reopened"]
+    assert not setup.in_memory()
+    assert len(setup.store.incidents()) == 1
+    setup.store.close()
+
+
 def test_the_end_that_memory_saw_is_told_though_the_clock_was_set_back(tmp_path: Path) -> None:
     """By that clock it is before all that the file has: what nobody wrote to since memory left it is older."""
     setup = StoreSetup(tmp_path / "history.db", alerts=ALERTS)
