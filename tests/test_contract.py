@@ -843,6 +843,8 @@ METRICS = {
     "upstash_probe_last_success_timestamp_seconds": ("gauge", {"database"}),
     CERTIFICATE_METRIC: ("gauge", set()),  # these databases are without TLS
     "upstash_incident_open": ("gauge", {"database", "severity"}),
+    "upstash_incident_cause": ("gauge", {"database", "outcome", "family"}),
+    "upstash_quiet": ("gauge", {"database"}),
     "upstash_notifications": ("counter", {"channel", "result"}),
     "upstash_channel_ok": ("gauge", {"channel"}),
     "upstash_outbox_pending": ("gauge", set()),

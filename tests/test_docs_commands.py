@@ -66,6 +66,7 @@ NOT_RUN = {
     r"apt-get install ": _DEVELOPERS,
     r"docker\b|chown 10001 |chmod 600 config": _DAEMON,
     r"install |sudoedit |cp co|ch(own|mod) .*/var/lib/|systemctl |journalctl |systemd-run ": _BOOTED,
+    r"amtool .* silence add": ("contrib/README.md", "the silence by hand"),
     r"railway ssh$": ("docs/railway.md", "nor can `railway`, its own command line"),
     r"_UPSTASH_MONITOR_COMPLETE=fish": ("README.md", "(a test starts bash's alone)"),
     r"pip install ": ("CONTRIBUTING.md", "want a registry"),

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from monitor.alerts.holds import quiet_hold
 from monitor.checks.canary import USUAL_SCHEDULE, budget
 from monitor.checks.observation import Check, with_certificate
 from monitor.config.settings import DatabaseSettings, Settings
@@ -212,8 +213,11 @@ class Archive:
     def totals(self) -> Totals:
         """All checks ever of the settings' databases, in their order, and all messages."""
         zeros = {(name, result): 0 for name in self._channels for result in RESULTS}
-        return self._read(
-            lambda connection: Totals(
+        now, maintenance = self._clock(), self._settings.maintenance
+
+        def query(connection: Any) -> Totals:
+            silences = read_silences(connection)
+            return Totals(
                 databases=tuple(
                     totals_of(connection, find_database(connection, name) or _NO_ROW, name)
                     for name in self._watched
@@ -222,8 +226,10 @@ class Archive:
                 channel_is_ok={one.name: one.is_ok for one in self._channel_states(connection)},
                 outbox_pending=messages_pending(connection),
                 region=self._settings.region or "",
+                quiet=frozenset(name for name in self._watched if quiet_hold(name, now, silences, maintenance)),
             )
-        )
+
+        return self._read(query)
 
     def channel_troubles(self) -> tuple[str, ...]:
         """A line for each channel in trouble, and for each other part that cannot be used."""

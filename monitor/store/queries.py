@@ -154,6 +154,7 @@ def totals_of(connection: sqlite3.Connection, database: int, name: str) -> Datab
         latency=fine.latency,
         last_success_at=_last_success(connection, database, until_ms),
         open_severity=None if incident is None else incident.severity,
+        open_cause=None if incident is None else incident.cause,
         certificate_ends_at=read_state(connection, database)[0].certificate_ends_at,
     )
 

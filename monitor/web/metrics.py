@@ -170,6 +170,12 @@ class _TotalsCollector(Collector):
             ((label, row.certificate_ends_at.timestamp()) for label, row in databases if row.certificate_ends_at),
         )
         yield _incidents(databases)
+        yield _causes(databases)
+        yield _gauge(
+            "upstash_quiet",
+            "Whether a silence or maintenance holds the messages about the database.",
+            ((label, float(row.database in self._totals.quiet)) for label, row in databases),
+        )
         yield _notifications(self._totals)
         yield _gauge(
             "upstash_channel_ok",
@@ -253,6 +259,18 @@ def _incidents(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
     for label, row in databases:
         for severity in Severity:
             family.add_metric([label, severity.value], float(row.open_severity is severity))
+    return family
+
+
+def _causes(databases: Iterable[tuple[str, DatabaseTotals]]) -> Metric:
+    family = GaugeMetricFamily(
+        "upstash_incident_cause",
+        "1 for the present cause of an open incident, an outcome and its family. Missing without one.",
+        labels=["database", "outcome", "family"],
+    )
+    for label, row in databases:
+        if row.open_cause is not None:
+            family.add_metric([label, row.open_cause.value, row.open_cause.family.value], 1.0)
     return family
 
 

@@ -12,10 +12,11 @@ from typing import TypedDict
 
 import pytest
 
+from monitor.alerts.holds import Silence
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.retry_policy import DeliveryResult, DeliveryStatus
 from monitor.checks.observation import Check, Fact, Outcome, Phases
-from monitor.config.settings import DatabaseSettings, HistorySettings, Settings
+from monitor.config.settings import DatabaseSettings, HistorySettings, MaintenanceSettings, Settings
 from monitor.diagnosis.verdicts import VerdictCode
 from monitor.lib.text import Secret
 from monitor.lib.threads import SerialThread
@@ -317,7 +318,8 @@ def test_totals_never_fall(monitored: Monitored) -> None:
     assert (main.latency.count, main.latency.sum_ms, main.latency.count_at_most(20.0)) == (100, 2050.0, 0)
     assert main.latest is not None
     assert main.latest.outcome is TIMEOUT
-    assert (main.last_success_at, main.open_severity) == (last_success, Severity.CRITICAL)
+    assert main.last_success_at == last_success
+    assert (main.open_severity, main.open_cause) == (Severity.CRITICAL, TIMEOUT)
     assert cache.latest is None
     # The settings have no channel, so it is the log; nothing was sent there yet.
     tallies = {("slack", "failed"): 1, ("slack", "sent"): 1}
@@ -332,6 +334,19 @@ def test_totals_never_fall(monitored: Monitored) -> None:
     assert later.latest is None
     assert later.last_success_at == last_success.replace(minute=0)
     assert after.notifications == before.notifications
+
+
+def test_totals_name_the_databases_whose_messages_are_held(monitored: Monitored) -> None:
+    """By a silence and by maintenance, while they last."""
+    monitored.store.silence(Silence(id=0, databases=("main",), start=START, end=START + HOUR))
+    maintenance = MaintenanceSettings.model_validate({"databases": ["cache"], "cron": "25 10 * * *", "for": "30m"})
+    monitored.settings = monitored.settings.model_copy(update={"maintenance": (maintenance,)})
+    overview = Overview(monitored.settings, monitored.store, monitored.store_thread, monitored.clock)
+    found = []
+    for minutes in (0, 58, 70, 90):
+        monitored.now = START + minutes * MINUTE
+        found.append(sorted(asyncio.run(overview.totals()).quiet))
+    assert found == [["main"], ["cache", "main"], ["cache"], []]
 
 
 def test_a_database_that_is_no_longer_watched_can_be_asked_for(monitored: Monitored) -> None:

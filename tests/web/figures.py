@@ -66,6 +66,7 @@ DOWN = totals_of(
     check(QUOTED, Outcome.RESPONSE_TIMEOUT, dns=1.5, connect=8.0),
     outcomes={Outcome.RESPONSE_TIMEOUT: 3},
     open_severity=Severity.WARNING,
+    open_cause=Outcome.RESPONSE_TIMEOUT,
 )
 OFFLINE = totals_of("cache", check("cache", Outcome.OFFLINE, dns=2000.0), outcomes={Outcome.OFFLINE: 1})
 NEW = totals_of("new")
@@ -73,6 +74,7 @@ TOTALS = Totals(
     databases=(FINE, DOWN, OFFLINE, NEW),
     notifications={("slack", "sent"): 7, ("slack", "failed"): 2, ("telegram", "sent"): 1},
     outbox_pending=3,
+    quiet=frozenset({"cache"}),
 )
 MISSED_CHECKS = 5
 
@@ -104,6 +106,7 @@ def expected() -> Series:
         add("probe_duration_seconds_sum", 12.136 if database == "main" else 0, database=database)
         for outcome in Outcome:
             add("probe_outcomes_total", 0, database=database, outcome=outcome.value)
+        add("quiet", int(database == "cache"), database=database)
         for severity in ("warning", "critical"):
             is_open = (database, severity) == (QUOTED, "warning")
             add("incident_open", int(is_open), database=database, severity=severity)
@@ -130,6 +133,7 @@ def expected() -> Series:
     add("notifications_total", 2, channel="slack", result="failed")
     add("notifications_total", 1, channel="telegram", result="sent")
     add("notifications_total", 0, channel="telegram", result="failed")
+    add("incident_cause", 1, database=QUOTED, outcome="response_timeout", family="network")
     add("outbox_pending", 3)
     add("monitor_missed_checks_total", MISSED_CHECKS)
     add("monitor_build_info", 1, version=__version__)

@@ -165,7 +165,7 @@ class DatabaseTotals:
 
     `latest` is `None` before the first check, `last_success_at` before the first that ended well. `latency` is of
     all checks ever that ended fine, slow ones left out. None of it shrinks when old checks are deleted.
-    `open_severity` is that of the open incident, `None` without one.
+    `open_severity` and `open_cause` are those of the open incident, `None` without one.
     `certificate_ends_at` as in `DatabaseStatus`.
     """
 
@@ -175,6 +175,7 @@ class DatabaseTotals:
     latency: Histogram
     last_success_at: datetime | None
     open_severity: Severity | None
+    open_cause: Outcome | None = None
     certificate_ends_at: datetime | None = None
 
 
@@ -186,7 +187,8 @@ class Totals:
     Every channel of the settings is in it from the start: a counter that begins at 1 hides its first event.
     `channel_is_ok` is false for a channel that is known to be broken.
     `outbox_pending` is how many outbox messages wait to be sent or are on their way. `region` is where this
-    monitor runs; empty where the settings do not say.
+    monitor runs; empty where the settings do not say. `quiet` are the databases whose messages are
+    held, by a silence or by maintenance.
     """
 
     databases: tuple[DatabaseTotals, ...]
@@ -194,6 +196,7 @@ class Totals:
     outbox_pending: int
     channel_is_ok: Mapping[str, bool] = field(default_factory=dict)
     region: str = ""
+    quiet: frozenset[str] = frozenset()
 
 
 def ended_well(outcome: Outcome) -> bool:
