@@ -109,6 +109,23 @@ def test_the_headline_tells_those_that_were_never_checked_from_those_of_which_no
     )
 
 
+def test_advice_is_read_once_for_all_that_it_is_about() -> None:
+    """One cause of many databases fills no ten screens of a phone; another cause has its own steps."""
+    found = [
+        replace(status(outcome, cause=outcome), database=name)
+        for name, outcome in (
+            ("one", Outcome.TOKEN_REJECTED),
+            ("two", Outcome.TOKEN_REJECTED),
+            ("three", Outcome.SUSPENDED),
+        )
+    ]
+    page = PAGES.front([*found, replace(status(None), database="new")], NOW)
+    assert page.count('<ol class="steps">') == 2
+    assert page.count('The same verdict and steps as for <a href="#d-one">one</a>.') == 1
+    assert page.count('class="number"') == 3
+    assert "No result yet: the first check follows the start and takes 10 s at most." in page
+
+
 def test_the_days_begin_with_the_first_check_and_the_first_is_scaled_to_what_is_left_of_it() -> None:
     """What was before it is no unknown time; the sum of all the days, which JSON has, stays as it is."""
     midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)

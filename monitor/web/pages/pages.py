@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 
 from monitor.alerts.text import pattern_words, unchecked_words
 from monitor.checks.canary import FREE_PLAN_COMMANDS
+from monitor.diagnosis.advice import Advice
 from monitor.incidents.state import Incident
 from monitor.lib.language import ENGLISH, Language
 from monitor.lib.times import format_time, iso, write_duration
@@ -39,6 +40,7 @@ from monitor.store.rollups.model import DatabaseStatus, History
 from monitor.web.pages.assets import ASSETS, STATE_ICONS
 from monitor.web.pages.charts import check_bars, day_bars, latency_band
 from monitor.web.pages.summary import (
+    Card,
     DatabasePage,
     DatabaseState,
     PageSpan,
@@ -99,8 +101,14 @@ class Pages:
         states = [state_of(status, now) for status in statuses]
         state, sentence = headline(states, unchecked=unchecked, language=self._language)
         cards = [card_of(status, now, self._language) for status in worst_first(statuses, now)]
+        # Many that are down for one reason are read in one place.
+        advised: dict[Advice, Card] = {}
+        for card in cards:
+            if card.advice is not None:
+                advised.setdefault(card.advice, card)
         return self._render(
             "front.html",
+            advised=advised,
             now=now,
             refresh=REFRESH_SECONDS,
             state=state,
