@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -200,6 +201,34 @@ def test_nobody_hears_that_it_is_over_while_it_is_wrong_again(tmp_path: Path) ->
         setup.checks(REJECTED)
         assert setup.deliver("slack") == ["1 opened"]
         assert setup.deliver("telegram") == ["1 reopened"]
+
+
+def test_thousands_that_are_held_keep_nothing_else_back(setup: StoreSetup) -> None:
+    """Neither what fails meanwhile, nor the end of one from what came of it before; and all of it is told."""
+    quiet = silence(setup, 3 * 24 * HOUR, "staging")
+    for outcome in (REJECTED, REJECTED, OK, OK):
+        setup.check(outcome, database="staging")
+    with closing(sqlite3.connect(setup.path)) as file, file:
+        # So often it came and went.
+        for number in range(100, 1120):
+            file.execute(
+                "INSERT INTO outbox (channel, incident_id, kind, notification, created_ms)"
+                " SELECT channel, ?1, kind, json_set(notification, '$.incident', ?1), created_ms FROM outbox"
+                " WHERE channel = 'slack' AND incident_id = 1",
+                (number,),
+            )
+    setup.restart()
+    setup.check(REJECTED)
+    setup.check(REJECTED)
+    assert setup.deliver() == ["2 opened"]
+    assert setup.store.next_due("slack") == quiet.end
+    setup.now = quiet.end
+    told: list[Notification] = []
+    while delivery := setup.store.claim("slack", setup.now):
+        told += delivery.notification.includes or [delivery.notification]
+        setup.store.acknowledge_delivery(delivery, CONFIRMED, setup.now, 0.0)
+    assert {one.kind for one in told} == {NotificationKind.MISSED}
+    assert sorted(one.incident or 0 for one in told) == [1, *range(100, 1120)]
 
 
 def test_a_silence_that_is_ended_tells_at_once(setup: StoreSetup) -> None:

@@ -25,7 +25,7 @@ from monitor.incidents.rules import standing
 from monitor.lib.times import from_ms_or_none, to_ms
 from monitor.store.tables import channels
 from monitor.store.tables.incidents import read_incidents
-from monitor.store.tables.outbox import FREE, WAITING, by_incident, enqueue
+from monitor.store.tables.outbox import ENDS, FREE, WAITING, by_incident, enqueue
 
 # After so many tries in vain a channel counts as unreachable: half a minute at least.
 _UNREACHABLE_AFTER_TRIES = 6
@@ -38,7 +38,6 @@ _NOT_CONFIGURED = "the channel is not configured any more"
 _PERHAPS_SENT = f"{_NOT_CONFIGURED}; it may have arrived"
 # What may be the first that a channel with a route takes of an incident.
 _MAY_BE_NEW = (NotificationKind.CHANGED, NotificationKind.REOPENED)
-_ENDS = (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.UNWATCHED)
 
 
 def tell(
@@ -107,7 +106,7 @@ def bring_up_to_date(
     for name, incident in read_incidents(connection, closed_too=True):
         kinds = told.get(incident.id, {})
         # What is over and begins again is told as over more than once.
-        is_end_heard = list(kinds)[-1:] in [[kind.value] for kind in _ENDS]
+        is_end_heard = list(kinds)[-1:] in [[kind.value] for kind in ENDS]
         is_heard = bool(kinds) and not is_end_heard and (not is_replaced or not all(kinds.values()))
         if is_heard if incident.closed_at is None else is_end_heard or not (kinds or incident.id in perhaps_told):
             continue
@@ -216,7 +215,7 @@ def note_probe(
     if result.status is not DeliveryStatus.CONFIRMED or not channels.is_broken(connection, channel):
         return DeliveryEffect()
     connection.execute(f"UPDATE outbox SET due_ms = NULL WHERE channel = ? AND {FREE}", (channel,))
-    if by_incident(connection, channel):
+    if by_incident(connection, channel, now):
         return DeliveryEffect()
     return DeliveryEffect(recovered=channels.mark_recovered(connection, channel))
 
@@ -275,7 +274,7 @@ def _others_failed_just_now(connection: sqlite3.Connection, delivery: Delivery, 
     own = {message.id for message in delivery.messages}
     others = [
         message
-        for waiting in by_incident(connection, delivery.channel)
+        for waiting in by_incident(connection, delivery.channel, now)
         for message in waiting
         if message.id not in own
     ]

@@ -42,8 +42,14 @@ _MESSAGE_COLUMNS = (
 
 # A group is looked for among so many of the latest messages.
 _LATEST = 5000
+_MOST_INCIDENTS = 1000
+# As `OutboxMessage.is_held` has it.
+_IS_HELD = "held_for IS NOT NULL AND created_ms <= ?2 AND not_before_ms > ?2"
+_GROUP = "ifnull(incident_id, -id)"
 _QUIET = ", ".join(f"'{reason.value}'" for reason in HoldReason if reason.is_quiet)
 _OPENINGS = ", ".join(f"'{kind.value}'" for kind in NotificationKind if kind.is_opening)
+ENDS = (NotificationKind.CLOSED, NotificationKind.MISSED, NotificationKind.UNWATCHED)
+_ENDS = ", ".join(f"'{kind.value}'" for kind in ENDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -279,6 +285,9 @@ def next_due(
 ) -> datetime | None:
     """When the channel's next message may be tried, 1970 for one that is due; `None` when none waits for a try."""
     moments = [next_try(waiting, now) or from_ms(0) for waiting in _ready(connection, channel, now, known)]
+    sql = f"SELECT min(not_before_ms) FROM outbox WHERE channel = ?1 AND {WAITING} AND {_IS_HELD}"
+    (held_ms,) = connection.execute(sql, (channel, to_ms(now))).fetchone()
+    moments += [] if held_ms is None else [from_ms(held_ms)]
     if not moments:
         return None
     return max(min(moments), channels.blocked_until(connection, channel) or from_ms(0))
@@ -312,11 +321,18 @@ def as_text(notification: Notification) -> str:
     return json.dumps(to_json(notification), separators=(",", ":"))
 
 
-def by_incident(connection: sqlite3.Connection, channel: str) -> list[list[OutboxMessage]]:
-    """The channel's waiting messages by incident, the oldest group first; one without an incident is alone."""
+def by_incident(connection: sqlite3.Connection, channel: str, now: datetime) -> list[list[OutboxMessage]]:
+    """The channel's waiting messages by incident, the oldest group first; one without an incident is alone.
+
+    Incidents of which all is held are left out: a silence of days may hold thousands. Of the others a thousand are
+    there, each with all that waits of it: those that are not over, then the oldest.
+    """
     rows = connection.execute(
-        f"SELECT {_MESSAGE_COLUMNS} FROM outbox WHERE channel = ? AND {WAITING} ORDER BY id LIMIT 1000",
-        (channel,),
+        f"SELECT {_MESSAGE_COLUMNS} FROM outbox WHERE channel = ?1 AND {WAITING}"
+        f" AND {_GROUP} IN (SELECT {_GROUP} FROM outbox WHERE channel = ?1 AND {WAITING}"
+        f" GROUP BY 1 HAVING NOT min({_IS_HELD}) ORDER BY max(id) = max(id * (kind IN ({_ENDS}))), min(id)"
+        f" LIMIT {_MOST_INCIDENTS}) ORDER BY id",
+        (channel, to_ms(now)),
     )
     groups: dict[tuple[str, int], list[OutboxMessage]] = {}
     for columns in rows:
@@ -336,7 +352,7 @@ def _ready(
     """
     return [
         waiting
-        for waiting in (until_held(each, now) for each in by_incident(connection, channel))
+        for waiting in (until_held(each, now) for each in by_incident(connection, channel, now))
         if (not _tells_what_stands(waiting, now) or _is_known_now(connection, waiting, known.checked))
         and (not _is_unproven(waiting) or _fails_now(connection, waiting, now - known.recheck_within))
     ]
