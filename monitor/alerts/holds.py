@@ -88,9 +88,10 @@ def maintained(database: str, moment: datetime, maintenance: Sequence[Maintenanc
     return Window(start=min(one.start for one in windows), end=max(one.end for one in windows))
 
 
-# What is told of several databases in one message. A change of cause is each one's own.
+# What is told of several databases in one message.
 _GROUPED = (
     (NotificationKind.OPENED, NotificationKind.REOPENED),
+    (NotificationKind.CHANGED,),
     (NotificationKind.REMINDER,),
     (NotificationKind.CLOSED,),
 )
@@ -116,22 +117,26 @@ def told_together(notifications: Sequence[Notification]) -> Notification:
     since = [one.since for one in notifications if one.since is not None]
     until = [one.until for one in notifications if one.until is not None]
     cause = "" if first.cause is None else first.cause.words
+    kind = first.kind if all(one.kind is first.kind for one in notifications) else NotificationKind.OPENED
     words = {
-        NotificationKind.REMINDER: f"still {cause}",
-        NotificationKind.CLOSED: "recovered",
-        NotificationKind.MISSED: f"{cause} for a while, fine again",
+        NotificationKind.REOPENED: f": unstable, {cause} again",
+        NotificationKind.CHANGED: f", now: {cause}",
+        NotificationKind.REMINDER: f", still: {cause}",
+        NotificationKind.CLOSED: ": recovered",
+        NotificationKind.MISSED: f": {cause} for a while, fine again",
     }
-    title = f"{len(notifications)} databases: {words.get(first.kind, cause)}"
+    title = f"{len(notifications)} databases{words.get(kind, f': {cause}')}"
     if first.kind is NotificationKind.MISSED and len({(one.database, one.cause) for one in notifications}) > 1:
         title = f"{len(notifications)} incidents came and went"
     is_critical = any(one.severity is Severity.CRITICAL for one in notifications)
     return Notification(
-        kind=NotificationKind.OPENED if first.kind is NotificationKind.REOPENED else first.kind,
+        kind=kind,
         created_at=max(one.created_at for one in notifications),
         title=title,
         severity=Severity.CRITICAL if is_critical else Severity.WARNING,
         cause=first.cause,
         causes=(first.cause,) if first.cause and first.kind is NotificationKind.CLOSED else (),
+        before=next((one.before for one in notifications if one.is_beginning), first.before),
         since=min(since, default=None),
         until=max(until, default=None),
         checks_failed=sum(one.checks_failed for one in notifications),

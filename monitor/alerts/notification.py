@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from monitor.checks.observation import Outcome
+from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.verdicts import (
     Diagnosis,
     Layer,
@@ -98,6 +98,12 @@ class Notification:
     is_unstable: bool = False
     fails_for: timedelta | None = None
     fails_every: timedelta | None = None
+
+    @property
+    def is_beginning(self) -> bool:
+        """True for an opening, and for the change by which what was only slow fails: told as an opening is."""
+        was_slow = self.before is not None and self.before.family is Family.SLOW
+        return self.kind.is_opening or (self.kind is NotificationKind.CHANGED and was_slow)
 
     @property
     def is_good_news(self) -> bool:
@@ -212,7 +218,12 @@ _SHORT_WORDS = {
 
 
 def with_diagnosis(notification: Notification, diagnosis: Diagnosis) -> Notification:
-    """The notification with the layers that did not pass and, where it explains the cause, the verdict."""
+    """The notification with the layers that did not pass and, where it explains the cause, the verdict.
+
+    What is over stays as it is.
+    """
+    if notification.until is not None:
+        return notification  # over by now: what was found is not so any more
     # For an alert the doctor writes nothing, so the layer that failed is not among those that it examined.
     more_failed = (Layer.WRITING,) if notification.by_canary else ()
     notification = replace(notification, layers=_in_one_line(diagnosis.layers, more_failed))

@@ -149,8 +149,8 @@ def next_to_try(incidents: Sequence[Sequence[OutboxMessage]], now: datetime) -> 
 
 
 def _is_beginning(waiting: Sequence[OutboxMessage]) -> bool:
-    kinds = [message.notification.kind for message in waiting]
-    return any(kind.is_opening for kind in kinds) and kinds[-1] is not NotificationKind.CLOSED
+    notifications = [message.notification for message in waiting]
+    return notifications[-1].kind is not NotificationKind.CLOSED and any(one.is_beginning for one in notifications)
 
 
 def has_failed_just_now(messages: Iterable[OutboxMessage], now: datetime) -> bool:
@@ -222,13 +222,15 @@ def delivery_of(waiting: Sequence[OutboxMessage]) -> Delivery:
     elif latest.kind in (NotificationKind.CLOSED, NotificationKind.MISSED):
         is_news = latest.kind is NotificationKind.MISSED or not kinds.keys().isdisjoint(_NEWS)
         kind = NotificationKind.MISSED if is_news else NotificationKind.CLOSED
-        nothing_reached = any(one.nothing_reached for one in kinds.values() if one.kind.is_opening)
+        nothing_reached = any(one.nothing_reached for one in kinds.values() if one.is_beginning)
         notification = replace(latest, kind=kind, nothing_reached=nothing_reached)
     else:
         # Missed and open again: nothing of it was told before.
         is_new = NotificationKind.MISSED in kinds
         kind = NotificationKind.OPENED if is_new else next((each for each in _FIRST if each in kinds), latest.kind)
-        before = kinds[NotificationKind.CHANGED].before if NotificationKind.CHANGED in kinds else latest.before
+        # Of several changes the first tells what people knew last.
+        changes = [one.notification for one in waiting if one.notification.kind is NotificationKind.CHANGED]
+        before = changes[0].before if changes else latest.before
         notification = replace(latest, kind=kind, before=before)
     return Delivery(channel=waiting[0].channel, notification=notification, messages=tuple(waiting))
 

@@ -110,7 +110,7 @@ class SlackChannel:
         """
         deadline = Deadline(timeout)
         message = compose(notification, notes, self._origin)
-        is_alarm = notification.kind.is_opening and notification.severity is Severity.CRITICAL
+        is_alarm = notification.is_beginning and notification.severity is Severity.CRITICAL
         body = payload(message, mention=self._mention if is_alarm else "")
         try:
             answer = ask("POST", self._webhook_url, json=body, timeout=timeout)

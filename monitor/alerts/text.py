@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
@@ -236,11 +236,11 @@ def _what_happened(notification: Notification, outcome: Outcome, language: Langu
             end = without_canary if by_canary else say(", fine again")
             return f"{_short_span(notification, language)}{why}{end}"
         case NotificationKind.UNWATCHED:
-            return say("not watched any more, was {cause}", cause=cause)
+            return say("not watched any more; before: {cause}", cause=cause)
         case NotificationKind.REMINDER | NotificationKind.ONGOING:
-            return say("still {cause} after {took}", cause=cause, took=took)
+            return say("still: {cause}, for {took}", cause=cause, took=took)
         case NotificationKind.CHANGED:
-            return say("now {cause}", cause=cause)
+            return say("now: {cause}", cause=cause)
         case NotificationKind.REOPENED:
             return say("unstable, {cause} again", cause=cause)
         case NotificationKind.OPENED if notification.is_unstable:
@@ -478,6 +478,8 @@ def _span(
         words = language.say("unstable {since} to {until}{count}")
     elif notification.severity is Severity.WARNING:
         words = language.say("slow {since} to {until}{count}")
+    elif Outcome.SLOW in _all_causes(notification):
+        words = language.say("slow or down {since} to {until}{count}")
     else:
         words = language.say("down {since} to {until}{count}")
     return _line(words, since=since, until=_seen_until(notification, until), count=count)
@@ -514,9 +516,25 @@ def _count(notification: Notification, language: Language) -> str:
     number = notification.checks_failed
     if not number:
         return ""
-    if notification.severity is Severity.WARNING:
-        return language.count(number, ", {n} check slow", ", {n} checks slow")
-    return language.count(number, ", {n} check failed", ", {n} checks failed")
+    return f", {words_of_checks(number, notification.severity, _all_causes(notification), language)}"
+
+
+def words_of_checks(
+    number: int, severity: Severity, causes: Container[Outcome], language: Language = ENGLISH
+) -> str:
+    """How many checks of an incident were not fine: `17 checks failed`, `1 check slow`."""
+    if severity is Severity.WARNING:
+        text = "{n} check slow" if number == 1 else "{n} checks slow"
+    elif Outcome.SLOW in causes:
+        text = "{n} checks slow or failed"  # one alone is never both
+    else:
+        text = "{n} check failed" if number == 1 else "{n} checks failed"
+    return language.say(text, n=f"{number:,}")
+
+
+def _all_causes(notification: Notification) -> set[Outcome]:
+    """The causes of its incident, or of all that it includes."""
+    return {cause for one in (notification, *notification.includes) for cause in one.causes}
 
 
 def _in_order(causes: Sequence[Outcome], language: Language) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from monitor.alerts.notification import Severity
 from monitor.checks.observation import Check, Family
 from monitor.config.settings import DatabaseSettings
 from monitor.diagnosis.advice import word
@@ -86,10 +87,13 @@ class Diagnoser:
     ) -> None:
         """Examine at the first sign of trouble, so that the diagnosis is there when the incident opens.
 
-        `held` is what `wait_for` returned, and what the message of an opened incident was held back by.
+        `held` is what `wait_for` returned, and what the message of an opened incident was held back by. One that
+        is slow and begins to fail is as one that opens.
         """
-        opened = [one for one in transition.notifications if one.kind.is_opening]
-        if held is None or (not opened and transition.incident is not None):
+        opened = [one for one in transition.notifications if one.is_beginning]
+        incident = transition.incident
+        is_told = incident is not None and incident.severity is Severity.CRITICAL
+        if held is None or (is_told and not opened):
             return
         if self._recent(database.name) is None and self._has_room():
             self._begin(database, check)

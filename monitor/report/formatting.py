@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from monitor.alerts.notification import Severity
-from monitor.alerts.text import pattern_words
+from monitor.alerts.text import pattern_words, words_of_checks
 from monitor.checks.observation import Family, Outcome, Phases
 from monitor.incidents.state import Incident
 from monitor.lib.language import ENGLISH, Language
@@ -108,10 +107,7 @@ def format_causes(incident: Incident, language: Language = ENGLISH) -> str:
 
 def format_incident_checks(incident: Incident, language: Language = ENGLISH) -> str:
     """`17 checks failed`, `1 check slow`, as messages have it."""
-    number = f"{incident.checks_failed:,}"
-    if incident.severity is Severity.WARNING:
-        return language.say("{n} check slow" if number == "1" else "{n} checks slow", n=number)
-    return language.say("{n} check failed" if number == "1" else "{n} checks failed", n=number)
+    return words_of_checks(incident.checks_failed, incident.severity, incident.causes, language)
 
 
 def failures(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:

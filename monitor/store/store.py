@@ -143,7 +143,7 @@ class Store:
             if transition.incident is not None:
                 incidents.write_incident(connection, database, transition.incident)
             for notification in transition.notifications:
-                held = waits if notification.kind.is_opening else None
+                held = waits if notification.is_beginning else None
                 self._tell(connection, notification, held)
             if transition.notifications:
                 quiet = hold_quiet(connection, self._maintenance, self._held)
@@ -269,7 +269,8 @@ class Store:
             row = incidents.read_incident(connection, incident)
             found = verdict_to_tell(diagnosis, row.cause, row.verdict)
             # Not where the message went without it, nor for a cause that another message has told meanwhile.
-            if is_told and found is not None and len(row.causes) == 1:
+            failing = [cause for cause in row.causes if cause.family.is_failing]
+            if is_told and found is not None and len(failing) == 1:
                 incidents.change_verdict(connection, incident, found)
 
         self._do(work)

@@ -63,6 +63,7 @@ SLOW = replace(
     detail="812 ms, above 500 ms",
     verdict=explain(Outcome.SLOW),
 )
+WORSE = replace(CHANGED, causes=(Outcome.SLOW, REJECTED), before=Outcome.SLOW, checks_failed=1369)
 WARNING = Notification(
     kind=NotificationKind.WARNING,
     created_at=SINCE,

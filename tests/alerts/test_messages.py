@@ -48,6 +48,7 @@ from tests.alerts.conftest import (
     TEST,
     UNWATCHED,
     WARNING,
+    WORSE,
     AppriseLibrary,
     slack,
     telegram,
@@ -74,6 +75,9 @@ KINDS: dict[str, tuple[Notification, tuple[str, ...], Origin]] = {
     "reminder, several": (several(REMINDER), (), NO_ORIGIN),
     "closed, several": (several(CLOSED), (), NO_ORIGIN),
     "changed": (CHANGED, (), NO_ORIGIN),
+    "changed, several that were slow": (several(WORSE), (), NO_ORIGIN),
+    "reopened, several": (several(REOPENED), (), NO_ORIGIN),
+    "closed, slow at first": (replace(WORSE, kind=NotificationKind.CLOSED, until=CLOSED.until), (), NO_ORIGIN),
     "reopened": (REOPENED, (), NO_ORIGIN),
     "reminder": (REMINDER, (), NO_ORIGIN),
     "ongoing": (ONGOING, (), NO_ORIGIN),
@@ -189,11 +193,14 @@ def test_a_long_place_leaves_room_for_what_tells_names_apart() -> None:
 
 
 def test_a_mention_calls_for_critical_openings_only(inbox: MessagingStandIn) -> None:
-    """What is set is what calls; a warning, a change, a reminder and good news call nobody."""
+    """What is set is what calls; a warning, a change, a reminder and good news call nobody.
+
+    What was only slow and fails now is critical from then on: it calls, of one database or of several.
+    """
     channel = slack(inbox, mention="<!here> <@U0123>")
-    for notification in (OPENED, SLOW, CHANGED, REMINDER, CLOSED, MONITOR, TEST):
+    for notification in (OPENED, WORSE, several(WORSE), SLOW, CHANGED, REMINDER, CLOSED, MONITOR, TEST):
         channel.send(replace(notification, detail="<!channel> @everyone"), timeout=LONG)
-    assert [message.mentions for message in inbox.messages] == [("!here", "@U0123"), *[()] * 6]
+    assert [message.mentions for message in inbox.messages] == [*[("!here", "@U0123")] * 3, *[()] * 6]
 
 
 @pytest.mark.parametrize(

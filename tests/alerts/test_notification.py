@@ -26,8 +26,8 @@ MONITOR = Notification(
     ("notification", "expected"),
     [
         (OPENED, "main: token rejected"),
-        (CHANGED, "main: now token rejected"),
-        (REMINDER, "main: still token rejected after 1 h"),
+        (CHANGED, "main: now: token rejected"),
+        (REMINDER, "main: still: token rejected, for 1 h"),
         (CLOSED, "main: recovered after 12 min 4 s"),
         (replace(CLOSED, by_canary=True), "main: closed after 12 min 4 s: the canary that found it is off now"),
         (MISSED, "main: you missed this: down 14:02 to 14:14 UTC (token rejected), fine again"),
@@ -121,7 +121,7 @@ def test_an_open_incident_is_explained_and_good_news_is_not() -> None:
         message = compose(notification)
         assert message.headline.endswith("token rejected · your move") or notification is REMINDER
         assert (message.verdict, message.steps) == (advice.meaning, advice.next_steps)
-    assert compose(REMINDER).headline == "main: still token rejected after 1 h · your move"
+    assert compose(REMINDER).headline == "main: still: token rejected, for 1 h · your move"
     assert compose(REMINDER).notes == ("To stop these reminders: upstash-monitor incidents ack 12",)
     for notification in (CLOSED, MISSED, replace(MONITOR, kind=NotificationKind.TEST)):
         message = compose(notification)

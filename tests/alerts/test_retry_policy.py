@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.alerts.holds import Hold, HoldReason
-from monitor.alerts.notification import Notification, NotificationKind, Severity
+from monitor.alerts.notification import Notification, NotificationKind, Severity, with_diagnosis
 from monitor.alerts.retry_policy import (
     LEASE,
     OutboxMessage,
@@ -21,6 +21,8 @@ from monitor.alerts.retry_policy import (
     until_held,
 )
 from monitor.checks.observation import Outcome
+from monitor.diagnosis.verdicts import Diagnosis, Layer, LayerResult, LayerResults, LayerState
+from tests.judging import explain
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -145,6 +147,25 @@ def test_an_open_incident_is_sent_as_it_stands_now() -> None:
     sent = next_delivery(messages).notification
     assert sent == replace(messages[-1].notification, kind=OPENED, before=TIMEOUT)
     assert (sent.cause, sent.checks_failed, sent.severity) == (REJECTED, 60, Severity.CRITICAL)
+
+
+def test_what_was_slow_and_fails_now_goes_before_follow_ups() -> None:
+    """Also where its cause changed once more meanwhile; where more is due than a channel takes at once."""
+    slow = notification(CHANGED, 0, TIMEOUT, before=Outcome.SLOW)
+    worse = waiting(slow, notification(CHANGED, 1, REJECTED, before=TIMEOUT))
+    others = [waiting(notification(kind)) for kind in (CHANGED, REMINDER, CLOSED) * 2]
+    assert next_to_try([*others, worse], NOW) is worse
+    assert next_delivery(worse).notification.is_beginning
+
+
+def test_a_diagnosis_says_nothing_of_what_is_over() -> None:
+    """Opened and closed while it waited for the doctor: what did not pass then does so now."""
+    layers = LayerResults(database="main", layers=(LayerResult(layer=Layer.TOKEN, state=LayerState.FAILED),))
+    diagnosis = Diagnosis(layers=layers, verdict=explain(REJECTED))
+    over = notification(CLOSED, 5, REJECTED, until=NOW)
+    assert with_diagnosis(over, diagnosis) == over
+    going_on = notification(OPENED, 5, REJECTED, verdict=explain(REJECTED))
+    assert with_diagnosis(going_on, diagnosis).layers == "did not pass: token"
 
 
 def test_pauses_double_and_end_at_five_minutes() -> None:

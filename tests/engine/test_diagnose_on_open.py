@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import trustme
 from loguru import logger
 
+from monitor.checks.observation import Outcome
 from monitor.config.settings import Settings
 from monitor.engine import diagnose_on_open
 from monitor.engine.cycle import Cycle
@@ -179,6 +181,28 @@ def test_the_layers_are_examined_once_from_the_first_doubt_on(
 
     asyncio.run(scenario())
     assert upstash.billed_commands == 0
+
+
+def test_what_was_slow_and_fails_now_is_told_with_the_diagnosis(
+    upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
+) -> None:
+    """As an opening would be: it is critical from then on; the incident's verdict is the doctor's, too."""
+
+    async def scenario() -> str:
+        async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:
+            cycle = state.monitor.cycles[0]
+            for _ in range(5):
+                state.now += timedelta(seconds=10)
+                await cycle.record(replace(await cycle.check(), outcome=Outcome.SLOW))
+            await state.arrived(1)
+            await state.check()
+            await state.check()
+            _, text = await state.arrived(2)
+            return text
+
+    text = asyncio.run(scenario())
+    assert "db0: now: token rejected" in text
+    assert "did not pass: token · not tried: PING" in text.splitlines()
 
 
 def test_nothing_is_sent_with_values_that_are_malformed(

@@ -50,7 +50,7 @@ def test_a_channel_that_is_added_is_told_of_each_open_incident(setup: StoreSetup
     setup.checks(REJECTED)
     [told] = sent(setup, "pager")
     assert text(told).splitlines() == [
-        "🔴 main: still token rejected after 3 h 2 min · your move",
+        "🔴 main: still: token rejected, for 3 h 2 min · your move",
         "The database was reached and does not accept this token.",
         "since 14:01:00 UTC, 3 checks failed",
         "nobody checked 14:02:00 to 17:03:00 UTC",
@@ -65,7 +65,7 @@ def test_a_channel_that_is_added_is_told_of_each_open_incident(setup: StoreSetup
 
 
 def test_a_channel_that_is_added_is_told_of_nothing_that_a_check_finds_over(setup: StoreSetup) -> None:
-    """Stopped for eight hours, and fine since: not `still token rejected after 8 h`, which nobody has seen."""
+    """Stopped for eight hours, and fine since: not `still: token rejected, for 8 h`, which nobody has seen."""
     setup.checks(REJECTED, REJECTED)
     restart(setup, "slack", "pager", after=timedelta(hours=8))
     assert (setup.deliver("pager"), setup.store.next_due("pager")) == ([], None)
@@ -198,7 +198,7 @@ def test_a_database_that_is_removed_ends_its_incident_as_unwatched(setup: StoreS
     assert not setup.store.acknowledge_incident(1, setup.now)
     [told] = sent(setup, "slack")
     assert text(told) == (
-        "⚪ main: not watched any more, was token rejected\n"
+        "⚪ main: not watched any more; before: token rejected\n"
         "down 14:01:00 to 14:02:00 UTC, 2 checks failed\n"
         "It was removed from the configuration, or renamed: nobody checks whether it recovers.\n"
         "incident 1 · unwatched"

@@ -100,7 +100,7 @@ def test_twenty_at_once_are_two_messages_and_so_are_their_ends(setup: StoreSetup
 
 
 def test_another_cause_and_a_later_one_are_told_at_once(setup: StoreSetup) -> None:
-    """So is a change of cause, which is each one's own."""
+    """So is the first change of cause; another to the same one is held to be told with those that follow."""
     check_all(setup, REJECTED, names=["db1", "db2"])
     for _ in range(3):
         setup.check(REFUSED, database="db3", after=NO_TIME)
@@ -110,7 +110,44 @@ def test_another_cause_and_a_later_one_are_told_at_once(setup: StoreSetup) -> No
     check_all(setup, REJECTED, names=["db4"])
     assert told(setup) == [("opened", [4])]
     check_all(setup, REFUSED, names=["db1", "db2"])
-    assert told(setup) == [("changed", [1]), ("changed", [2])]
+    assert told(setup) == [("changed", [1])]
+    setup.now += MINUTE
+    assert told(setup) == [("changed", [2])]
+
+
+def test_twenty_that_were_slow_and_go_down_are_two_messages(setup: StoreSetup) -> None:
+    """As openings are: they are critical by then, and the group says what all of them have come to."""
+    names = NAMES[:5]
+    for _ in range(5):
+        for name in names:
+            setup.check(Outcome.SLOW, database=name, after=SECOND)
+    setup.now += MINUTE
+    assert told(setup) == [("opened", [1]), ("opened", [2, 3, 4, 5])]
+    check_all(setup, REJECTED, names=names)
+    assert told(setup) == [("changed", [1])]
+    setup.now += MINUTE
+    delivery = setup.store.claim("slack", setup.now)
+    assert delivery is not None
+    assert _told_by(delivery) == ("changed", [2, 3, 4, 5])
+    assert delivery.notification.title == "4 databases, now: token rejected"
+    assert delivery.notification.is_beginning
+
+
+def test_those_that_open_again_together_are_told_so(tmp_path: Path) -> None:
+    """Not as opened, a second time under the same numbers; where one of them is new, as opened."""
+    setup = StoreSetup(tmp_path / "history.db", group_within=MINUTE, alerts=FLAPPING)
+    with closing(setup.store):
+        for outcome in (REJECTED, OK):
+            check_all(setup, outcome, names=NAMES[:3])
+            setup.now += MINUTE
+            told(setup)
+        check_all(setup, REJECTED, names=NAMES[:3])
+        assert told(setup) == [("reopened", [1])]
+        setup.now += MINUTE
+        delivery = setup.store.claim("slack", setup.now)
+        assert delivery is not None
+        assert _told_by(delivery) == ("reopened", [2, 3])
+        assert delivery.notification.title == "2 databases: unstable, token rejected again"
 
 
 def test_a_database_that_fails_again_is_told_at_once(setup: StoreSetup) -> None:

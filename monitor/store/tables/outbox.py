@@ -379,7 +379,7 @@ def _is_unproven(waiting: Sequence[OutboxMessage]) -> bool:
     """
     notifications = [message.notification for message in waiting]
     is_over = any(one.until is not None for one in notifications)
-    return not is_over and any(one.nothing_reached and one.kind.is_opening for one in notifications)
+    return not is_over and any(one.nothing_reached and one.is_beginning for one in notifications)
 
 
 def _fails_now(connection: sqlite3.Connection, waiting: Sequence[OutboxMessage], since: datetime) -> bool:
