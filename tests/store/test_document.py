@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.checks.observation import Outcome
 from monitor.config.settings import AlertSettings
 from monitor.store.file.document import NewerDocumentError, StateDocument, UnusableDocumentError
@@ -105,6 +106,25 @@ def test_the_end_of_what_opened_again_is_told_once(tmp_path: Path) -> None:
         setup.restart_after_a_kill(document)
         assert setup.deliver() == []
     setup.store.close()
+
+
+def test_two_messages_of_one_moment_are_told_apart(setup: StoreSetup, tmp_path: Path) -> None:
+    """Such as warnings about two databases: each is told once, and a clock that was set stops no start."""
+    for name in ("main", "other"):
+        setup.store.enqueue(
+            Notification(
+                kind=NotificationKind.MONITOR, created_at=setup.now, title=name, severity=Severity.WARNING
+            )
+        )
+    before = setup.store.state_document()
+    other = open_from(before.text(), tmp_path / "other.db", setup.now)
+    assert other.deliver("slack") == ["main", "other"]
+    setup.store.take_up(other.store.state_document())
+    assert (setup.deliver("slack"), setup.deliver("telegram")) == ([], ["main", "other"])
+    other.store.move_times(timedelta(hours=-1))
+    other.store.take_up(before)
+    other.restart()
+    other.store.close()
 
 
 def test_what_is_over_is_forgotten_after_a_day(setup: StoreSetup) -> None:

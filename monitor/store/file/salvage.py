@@ -330,13 +330,14 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
     """A message keeps its number where that is free, so that one that is being sent is found again."""
     left = dict(memory.execute("SELECT id, created_ms FROM file_message"))
     same: set[int] = set()
+    rows: dict[int, tuple[Any, ...]] = {}
     known: dict[tuple[Any, ...], int] = {}
-    for number, *key, created_ms in file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox"):
-        if left.get(number) == created_ms:
+    for number, *key in file.execute("SELECT id, channel, incident_id, kind, created_ms FROM outbox"):
+        rows[number] = tuple(key)
+        if left.get(number) == key[-1]:
             same.add(number)
         else:
-            known[(*key, created_ms)] = number
-    taken = same.union(known.values())
+            known[tuple(key)] = number
     for was_waiting, number, channel, incident, kind, notification, created_ms, *progress in memory.execute(
         f"SELECT is_waiting, id, {_MESSAGE} FROM outbox"
         " LEFT JOIN (SELECT id, is_waiting FROM file_message) USING (id) ORDER BY id"
@@ -346,7 +347,9 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
         if number in same and not was_waiting and here == incident:
             continue
         progress[-1] = incidents.get(progress[-1], progress[-1])  # held_with
-        there = number if number in same else known.get((channel, here, kind, created_ms))
+        key = (channel, here, kind, created_ms)
+        # Two of one moment, such as warnings about two databases, differ in nothing else.
+        there = number if number in same or rows.get(number) == key else known.get(key)
         text = notification if here == incident else _renumbered(notification, here)
         if there is not None:
             file.execute(
@@ -357,7 +360,7 @@ def _replay_messages(memory: sqlite3.Connection, file: sqlite3.Connection, incid
                 (text, created_ms, *progress, there),
             )
             continue
-        row = (None if number in taken else number, channel, here, kind, text, created_ms, *progress)
+        row = (None if number in rows else number, channel, here, kind, text, created_ms, *progress)
         file.execute(f"INSERT INTO outbox (id, {_MESSAGE}) VALUES ({', '.join('?' * len(row))})", row)
 
 
