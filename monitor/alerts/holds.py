@@ -140,12 +140,12 @@ def told_together(notifications: Sequence[Notification]) -> Notification:
         since=min(since, default=None),
         until=max(until, default=None),
         checks_failed=sum(one.checks_failed for one in notifications),
-        verdict=_shared_verdict(notifications),
+        verdict=shared_verdict(notifications),
         includes=tuple(replace(one, verdict=None) for one in notifications),
     )
 
 
-def _shared_verdict(notifications: Sequence[Notification]) -> Verdict | None:
+def shared_verdict(notifications: Sequence[Notification]) -> Verdict | None:
     """The most frequent one; without names of variables where these differ."""
     verdicts = [one.verdict for one in notifications if one.verdict is not None]
     if not verdicts:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import takewhile
 
-from monitor.alerts.holds import Hold, HoldReason, grouped_kinds, told_together
+from monitor.alerts.holds import Hold, HoldReason, grouped_kinds, shared_verdict, told_together
 from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.lib.times import format_duration, format_time
 
@@ -291,17 +291,20 @@ def missed(
         notification = standing[0]
     else:
         parts = sorted(standing, key=lambda one: (one.is_good_news, one.incident is None))
-        still = sum(one.kind is NotificationKind.MISSED and not one.is_good_news for one in parts)
+        still = [one for one in parts if one.kind is NotificationKind.MISSED and not one.is_good_news]
+        verdicts = {(one.verdict.code, one.verdict.outcome) for one in still if one.verdict is not None}
         noun = "message" if len(messages) == 1 else "messages"
         notification = Notification(
             kind=NotificationKind.MISSED,
             created_at=now,
             title=f"you missed this: {len(messages)} {noun} in "
             f"{format_duration(now - min(message.created_at for message in messages))}, "
-            + (f"{still} still open" if still else "nothing of it is open"),
+            + (f"{len(still)} still open" if still else "nothing of it is open"),
             severity=Severity.CRITICAL
             if any(one.severity is Severity.CRITICAL and not one.is_good_news for one in parts)
             else Severity.WARNING,
+            steps=("See what is open: upstash-monitor incidents.",) if still else (),
+            verdict=shared_verdict(still) if len(verdicts) == 1 else None,
             includes=tuple(replace(one, verdict=None) for one in parts),
         )
     return Delivery(channel=messages[0].channel, notification=notification, messages=messages)

@@ -34,6 +34,7 @@ _LIMIT = 870
 # What is left of a line that is cut should still say something; what a message includes, which the first are.
 _LEAST = 40
 _LEAST_INCLUDED = 200
+_LEAST_MISSED = 400
 _PROGRAM = "upstash-monitor"
 _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_NOTES = 3
@@ -143,7 +144,8 @@ def _fitted(message: MessageText, notification: Notification) -> MessageText:
                 yield cut
 
     facts = tuple(take(message.facts))
-    room = min(left, max(left - _needed((*message.steps, *message.notes[:1])), _LEAST_INCLUDED))
+    least = _LEAST_MISSED if notification.kind is NotificationKind.MISSED else _LEAST_INCLUDED
+    room = min(left, max(left - _needed((*message.steps, *message.notes[:1])), least))
     facts += tuple(take(_included(notification, message.language, room)))
     steps = tuple(take(message.steps))
     detail, layers = next(take([message.detail]), ""), next(take([message.layers]), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import floor
 
 from loguru import logger
 
@@ -21,6 +22,8 @@ _EVERY = timedelta(hours=6)
 # After the first checks, which nothing should delay.
 _FIRST_AFTER = timedelta(minutes=1)
 _TIMEOUT = timedelta(seconds=20)
+# The console's figures lag behind: at the turn of the month they may still be those of the month before.
+_MAY_BE_STALE = timedelta(days=1)
 
 
 async def keep_reading_usage(monitor: Monitor, key: ConsoleKey, clock: Clock) -> None:
@@ -54,7 +57,7 @@ async def warn(monitor: Monitor, database: DatabaseSettings, key: ConsoleKey, no
     added = [
         await monitor.store_thread.run(enqueue, warning_of(usage, database.name, now))
         for usage in usages
-        if usage.share >= WARN_FROM
+        if usage.share >= WARN_FROM and not (usage.is_monthly and now - month_of(now) < _MAY_BE_STALE)
     ]
     if any(added):
         monitor.deliverer.wake()
@@ -68,19 +71,24 @@ def month_of(now: datetime) -> datetime:
 def warning_of(usage: Usage, database: str, now: datetime) -> Notification:
     """The warning; its title is the same for the whole month, by which it is told once."""
     what = f"the month's {usage.resource}" if usage.is_monthly else f"the {usage.resource}"
-    figures = f"{usage.used:,.0f} of {usage.limit:,.0f} {usage.unit} used, {min(1, usage.share):.0%}"
+    used, limit, share = _rounded(usage.used), _rounded(usage.limit), floor(100 * usage.share)
     return Notification(
         kind=NotificationKind.WARNING,
         created_at=now,
-        title=f"{WARN_FROM:.0%} of {what} used",
+        title=f"at least {WARN_FROM:.0%} of {what} used",
         database=database,
         severity=Severity.WARNING,
-        detail=f"{figures}; {_when(usage, now)}",
+        detail=f"{used} of {limit} {usage.unit} used, {share}%; {_when(usage, now)}",
         steps=(
             "Look at the database's usage page: https://console.upstash.com.",
             "Raise the limit or the plan there, or use less: past the limit commands are refused.",
         ),
     )
+
+
+def _rounded(figure: float) -> str:
+    """With a tenth where there is one, rounded down: what is not used up must not read as if it were."""
+    return f"{floor(10 * figure) / 10:,.1f}".removesuffix(".0")
 
 
 def _when(usage: Usage, now: datetime) -> str:

@@ -91,6 +91,7 @@ MISSED_MANY = Notification(
     kind=NotificationKind.MISSED,
     created_at=SINCE + timedelta(days=1, hours=2),
     title="you missed this: 4 messages in 1 d 2 h, 1 still open",
+    verdict=explain(REJECTED),
     includes=(
         replace(REMINDER, kind=NotificationKind.MISSED, created_at=SINCE + timedelta(days=1), verdict=None),
         replace(MISSED, incident=13, database="cache", verdict=None),

@@ -98,6 +98,7 @@ PARTS = {
     "not ended {}",
     "Apprise did not end within {} s",
     "Held back until {}: {}.",
+    "at least {} of {} used",
     "you missed this: {} {} in {}, ",
     "upstash-monitor: {} is left out",
 }
@@ -342,13 +343,13 @@ def test_no_verdict_is_half_in_english_or_cut(one: Language) -> None:
         "the history file cannot be written (the disk is full); going on from memory",
         "the history file cannot be written (its folder cannot be written by this user (uid 1000)); "
         "going on from memory",
-        "telegram takes no message for 2 h 5 min",
+        "upstash-monitor: telegram takes no message for 2 h 5 min",
         "the channel telegram cannot be reached",
         "channel slack is left out",
         "slack.webhook_url (in SLACK_WEBHOOK_URL): wanted a webhook's URL, https://hooks.slack.com/services/…, "
         "found one that ends with a newline",
-        "80% of the month's commands used",
-        "80% of the storage used",
+        "at least 80% of the month's commands used",
+        "at least 80% of the storage used",
         "91 of 100 GB used, 91%; at this pace it lasts until the month ends",
         "the certificate ends within a day (2026-12-06)",
         "within reach; nothing else was reached either: 1.1.1.1:443"[14:],

@@ -341,7 +341,7 @@ def test_a_message_of_many_incidents_says_what_matters_within_900_characters(one
             command = "upstash-monitor incidents" + (" --all" if one in (CLOSED, MISSED, ONGOING) else "")
             assert message.written_facts[-1] == say("to see all of them: {command}", command=command)
         if message.verdict and one is not SLOW:
-            assert len(message.steps) == 3
+            assert len(message.steps) == 3 or (one is ONGOING and message.steps)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from monitor.alerts.retry_policy import (
     OutboxMessage,
     is_stale,
     late_note,
+    missed,
     next_delivery,
     next_to_try,
     next_try,
     pause_before_retry,
     until_held,
 )
+from monitor.alerts.text import compose
 from monitor.checks.observation import Outcome
 from monitor.diagnosis.verdicts import Diagnosis, Layer, LayerResult, LayerResults, LayerState
 from tests.judging import explain
@@ -156,6 +158,22 @@ def test_what_was_slow_and_fails_now_goes_before_follow_ups() -> None:
     others = [waiting(notification(kind)) for kind in (CHANGED, REMINDER, CLOSED) * 2]
     assert next_to_try([*others, worse], NOW) is worse
     assert next_delivery(worse).notification.is_beginning
+
+
+def test_what_was_missed_and_is_open_says_whose_move_it_is() -> None:
+    """One verdict for all that is open is told as it is; of several each is looked up."""
+    parts = [
+        replace(notification(NotificationKind.MISSED, 1, cause, verdict=explain(cause)), incident=number)
+        for number, cause in enumerate((REJECTED, REJECTED, FULL))
+    ]
+    over = replace(notification(NotificationKind.MISSED, 1, TIMEOUT, until=NOW), incident=9)
+    waits = [waiting(notification(OPENED))]
+    first = compose(missed(waits, [*parts[:2], over], NOW).notification)
+    assert first.headline == "you missed this: 1 message in 1 h, 2 still open · your move"
+    assert (first.verdict, len(first.steps)) == (compose(parts[0]).verdict, 3)
+    second = compose(missed(waits, parts, NOW).notification)
+    assert second.headline == "you missed this: 1 message in 1 h, 3 still open"
+    assert (second.verdict, second.steps) == ("", ("See what is open: upstash-monitor incidents.",))
 
 
 def test_a_diagnosis_says_nothing_of_what_is_over() -> None:

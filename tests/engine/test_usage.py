@@ -44,8 +44,21 @@ def test_what_lasts_until_the_month_ends_says_so() -> None:
     late = datetime(2026, 11, 30, 12, tzinfo=UTC)
     told = warning_of(Usage(used=400_000, **COMMANDS), "main", late)  # type: ignore[arg-type]  # as above
     message = compose(told)
-    assert message.first_line.endswith("main: 80% of the month's commands used")
+    assert message.first_line.endswith("main: at least 80% of the month's commands used")
     assert "400,000 of 500,000 commands used, 80%; at this pace it lasts until the month ends" in message.detail
+
+
+@pytest.mark.parametrize(
+    ("used", "figures"),
+    [
+        (512_345, "512,345 of 500,000 commands used, 102%; it is used up"),
+        (499_999.99, "499,999.9 of 500,000 commands used, 99%; "),
+    ],
+)
+def test_what_is_used_up_reads_so_and_what_is_not_does_not(used: float, figures: str) -> None:
+    """The share is the true one, and nothing is rounded up to the limit."""
+    told = warning_of(Usage(used=used, **COMMANDS), "main", NOW)  # type: ignore[arg-type]  # as above
+    assert told.detail.startswith(figures)
 
 
 @pytest.fixture
@@ -84,16 +97,21 @@ def read_at(folder: Path, console: ConsoleStandIn, *moments: datetime) -> list[s
 def test_each_resource_is_told_once_a_month_and_not_again_after_a_restart(
     tmp_path: Path, console: ConsoleStandIn
 ) -> None:
-    """From 80 % on; the next month begins anew. With eviction a full storage makes room by itself."""
+    """From 80 % on; the next month begins anew, a day late: till then the figures may be of the last.
+
+    With eviction a full storage makes room by itself.
+    """
     database = console.add("some-host-1", rest_token="AXtokenOfTheTest0123456789")
     database.commands_used, database.storage_used = 399_999, database.storage_limit
     database.eviction = True
     assert read_at(tmp_path, console, NOW) == []
     database.commands_used, database.eviction = 400_000, False
-    once = ["80% of the month's commands used", "80% of the storage used"]
+    once = ["at least 80% of the month's commands used", "at least 80% of the storage used"]
     assert read_at(tmp_path, console, NOW, NOW + timedelta(hours=6)) == once
     assert read_at(tmp_path, console, NOW + timedelta(days=2)) == once
-    assert read_at(tmp_path, console, NOW + timedelta(days=16)) == [*once, *once]
+    december = datetime(2026, 12, 1, tzinfo=UTC)
+    moments = [december + timedelta(hours=hours) for hours in (0, 23, 24, 30)]
+    assert read_at(tmp_path, console, *moments) == [*once, once[1], once[0]]
 
 
 def test_a_console_that_says_nothing_warns_of_nothing(tmp_path: Path, console: ConsoleStandIn) -> None:

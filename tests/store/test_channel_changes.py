@@ -266,12 +266,12 @@ def test_what_waits_for_days_never_expires_and_is_one_message(setup: StoreSetup)
         setup.now += timedelta(hours=1)
     [told] = sent(setup)
     assert text(told).splitlines()[:6] == [
-        "🔴 you missed this: 6 messages in 4 d 4 h, 1 still open",
+        "🔴 you missed this: 6 messages in 4 d 4 h, 1 still open · your move, then Upstash's",
+        "The host was reached, but the answer was not there before the deadline.",
         "🔴 other: response timed out for 4 d 4 h, and still (incident 3)",
         "🟡 upstash-monitor: the disk is full",
         "🟢 main: down 2026-11-23 14:01 to 14:03 UTC (token rejected), fine again (incident 1)",
         "🟢 main: down 2026-11-23 14:05 to 14:07 UTC (token rejected), fine again (incident 2)",
-        "incidents 1-3 · missed",
     ]
     assert setup.store.read(messages_pending) == 6  # Telegram's
 
