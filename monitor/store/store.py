@@ -302,7 +302,7 @@ class Store:
             latest, moved_by = latest_time(connection), timedelta(0)
             if latest is not None and latest > now + _CLOCK_STEP:
                 moved_by = now - latest
-                move_times(connection, moved_by)
+                move_times(connection, moved_by, silences_from=now)
                 lines.append(f"the clock was set back by {format_duration(latest - now)} while nobody checked")
             lines += take_up(connection, note, self._channels, now, self._routes, moved_by=moved_by)
             lines += self._end_unwatched(connection, databases, now)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 
+from monitor.alerts.holds import Silence
 from monitor.alerts.retry_policy import LEASE, DeliveryResult, DeliveryStatus
 from monitor.alerts.text import compose, plain_text
 from monitor.checks.observation import Outcome
+from monitor.store.store import Store
 from tests.store.conftest import CONFIRMED, START, StoreSetup
 from tests.store.disks import locked
 
@@ -148,6 +151,22 @@ def test_a_clock_set_back_between_two_starts_makes_no_end_before_the_beginning(s
         "🟢 main: recovered after 3 min",
         "down 12:01:00 to 12:04:00 UTC, 3 checks failed",
     ]
+
+
+def test_a_silence_that_was_given_when_the_clock_was_right_again_holds(setup: StoreSetup) -> None:
+    """By a command, before the start that finds the clock set back; one from before is as long as it was."""
+    setup.now += timedelta(days=40)
+    setup.checks(OK)
+    setup.store.silence(Silence(id=0, databases=("other",), start=setup.now, end=setup.now + HOUR))
+    setup.store.close()
+    setup.now -= timedelta(days=40)
+    with closing(Store(setup.path, channels=(), log=lambda *_: None, clock=lambda: setup.now)) as command:
+        command.silence(Silence(id=0, databases=("main",), start=setup.now, end=setup.now + HOUR))
+    setup.now += MINUTE
+    setup.restart_after_a_kill()
+    assert [one.end - setup.now for one in setup.store.silences(setup.now)] == [HOUR, HOUR - MINUTE]
+    setup.checks(REJECTED, REJECTED)
+    assert setup.deliver() == []
 
 
 def test_an_end_that_nobody_saw_is_told_as_that(setup: StoreSetup) -> None:

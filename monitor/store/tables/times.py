@@ -20,12 +20,14 @@ _COLUMNS = (
     ("outbox", ("created_ms", "tried_ms", "due_ms", "not_before_ms"), WAITING),
     ("channel", ("broken_ms", "unreachable_ms", "blocked_ms", "blocked_until_ms"), "TRUE"),
     ("connectivity_host", ("answered_ms",), "TRUE"),
-    ("silence", ("from_ms", "until_ms"), "TRUE"),
 )
 
 
-def move_times(connection: sqlite3.Connection, by: timedelta) -> None:
-    """Move the times of open incidents, of waiting messages and of what is remembered, to a new clock."""
+def move_times(connection: sqlite3.Connection, by: timedelta, *, silences_from: datetime | None = None) -> None:
+    """Move the times of open incidents, of waiting messages and of what is remembered, to a new clock.
+
+    Of the silences only those that begin after `silences_from`: others were given when the clock was right again.
+    """
     by_ms = by // _MILLISECOND
     if by_ms > 0:
         # Nobody checked at the times that were left out: the last check's state did not hold for so long.
@@ -36,6 +38,9 @@ def move_times(connection: sqlite3.Connection, by: timedelta) -> None:
     for table, columns, condition in _COLUMNS:
         assignments = ", ".join(f"{column} = {column} + {by_ms}" for column in columns)
         connection.execute(f"UPDATE {table} SET {assignments} WHERE {condition}")
+    after_ms = 0 if silences_from is None else to_ms(silences_from)
+    sql = "UPDATE silence SET from_ms = from_ms + ?1, until_ms = until_ms + ?1 WHERE from_ms > ?2"
+    connection.execute(sql, (by_ms, after_ms))
     _move_states(connection, by)
     _move_unchecked(connection, by_ms)
     _move_notifications(connection, by)
