@@ -195,6 +195,7 @@ class Store:
                     incidents.write_state(connection, database, state, checked_at or now)
                     if state.incident is not None:
                         incidents.write_incident(connection, database, state.incident)
+                    outbox.give_up_reminders(connection, row.id, now)
                     found |= row.id == incident
             return found
 
@@ -395,8 +396,9 @@ class Store:
         return found
 
     def waiting_since(self) -> datetime | None:
-        """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""
-        return self._do(outbox.waiting_since, only_read=True)
+        """Since when the message waits that has waited longest; `None` when none does, or only on purpose."""
+        now = self._clock()
+        return self._do(lambda connection: outbox.waiting_since(connection, now), only_read=True)
 
     def note_probe(self, channel: str, result: DeliveryResult, now: datetime) -> DeliveryEffect:
         """Note what a channel answered when it was probed without a message."""

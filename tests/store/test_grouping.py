@@ -210,6 +210,23 @@ def test_acknowledging_one_acknowledges_the_group(setup: StoreSetup) -> None:
     assert acknowledged == {1, 2, 3}
 
 
+@pytest.mark.parametrize(("alone", "others"), [("db1", [2, 3]), ("db2", [1, 3])])
+def test_what_opened_again_alone_is_acknowledged_alone(tmp_path: Path, alone: str, others: list[int]) -> None:
+    """Whether it was the first of its group or not; and those that are left are still one group."""
+    setup = StoreSetup(tmp_path / "history.db", alerts=FLAPPING, group_within=MINUTE)
+    with closing(setup.store):
+        check_all(setup, REJECTED, names=NAMES[:3])
+        setup.now += MINUTE
+        told(setup)
+        check_all(setup, OK, names=[alone])
+        setup.now += MINUTE
+        told(setup)
+        check_all(setup, REJECTED, names=[alone])
+        assert told(setup) == [("reopened", [6 - sum(others)])]
+        assert setup.store.told_with(6 - sum(others)) == []
+        assert setup.store.told_with(others[0]) == others[1:]
+
+
 def test_a_check_that_ends_tells_the_group_before_it_does(setup: StoreSetup) -> None:
     """It cannot wait for more of them, and may have no disk."""
     check_all(setup, REJECTED)

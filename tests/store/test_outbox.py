@@ -58,7 +58,11 @@ def test_it_is_known_since_when_a_message_waits(setup: StoreSetup) -> None:
     missing = Check(database="cache", at=setup.now, outcome=Outcome.URL_MISSING, detail="")
     hold = timedelta(seconds=10)
     setup.store.record(missing, judge(missing), interval=INTERVAL, hold=hold)
-    assert setup.store.waiting_since() == setup.now + hold
+    assert setup.store.waiting_since() is None
+    setup.now += hold
+    held_until = setup.now
+    setup.now += timedelta(seconds=1)
+    assert setup.store.waiting_since() == held_until
 
 
 def test_a_channel_is_left_alone_for_as_long_as_it_asked(setup: StoreSetup) -> None:

@@ -117,12 +117,30 @@ def test_a_reminder_waits_and_is_told_once(tmp_path: Path) -> None:
         assert setup.deliver() == ["1 reminder"]
 
 
+def test_what_is_acknowledged_during_a_silence_is_not_reminded_after_it(tmp_path: Path) -> None:
+    """Though the reminder was there before; that it is over is told."""
+    setup = StoreSetup(tmp_path / "history.db")
+    with closing(setup.store):
+        setup.checks(REJECTED, REJECTED)
+        assert setup.deliver() == ["1 opened"]
+        quiet = silence(setup, 3 * HOUR)
+        setup.check(REJECTED, after=2 * HOUR)
+        setup.checks(REJECTED)
+        assert setup.store.next_due("slack") == quiet.end
+        assert setup.store.acknowledge_incident(1, setup.now)
+        setup.check(REJECTED, after=HOUR)
+        assert (setup.deliver(), setup.store.next_due("slack")) == ([], None)
+        assert setup.checks(REJECTED, OK, OK) == ["closed"]
+        assert setup.deliver() == ["1 closed"]
+
+
 def test_an_incident_that_is_about_to_be_over_is_told_when_that_is_known(maintained: StoreSetup) -> None:
-    """Not as still wrong by a check that was fine."""
+    """Not as still wrong by a check that was fine. Meanwhile its delivery is not stuck."""
     maintained.checks(REJECTED, REJECTED)
     wait_until(maintained, "15:30")
     maintained.checks(OK)
     assert maintained.deliver() == []
+    assert maintained.store.waiting_since() is None
     maintained.checks(OK)
     assert maintained.deliver() == ["1 missed"]
 

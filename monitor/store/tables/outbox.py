@@ -163,16 +163,35 @@ def release_groups(connection: sqlite3.Connection) -> None:
 
 
 def group_of(connection: sqlite3.Connection, incident: int) -> list[int]:
-    """The incidents whose opening was told together with that of this one, or held to be; itself among them."""
-    (first,) = connection.execute(
-        "SELECT ifnull((SELECT held_with FROM outbox WHERE incident_id = ?1 AND held_with IS NOT NULL AND kind IN"
-        f" ({_OPENINGS}) ORDER BY id DESC LIMIT 1), ?1)",
-        (incident,),
-    ).fetchone()
+    """The incidents whose latest opening was told together with that of this one, or held to be; itself too."""
     rows = connection.execute(
-        f"SELECT DISTINCT incident_id FROM outbox WHERE held_with = ? AND kind IN ({_OPENINGS})", (first,)
+        f"SELECT channel, incident_id, id, held_with FROM outbox WHERE kind IN ({_OPENINGS}) ORDER BY id"
     )
-    return sorted({first, incident, *(number for (number,) in rows)})
+    latest = {(channel, number): (row, held_with) for channel, number, row, held_with in rows}
+
+    def group(channel: str, number: int) -> tuple[int, bool]:
+        row, held_with = latest[channel, number]
+        first = held_with or number
+        # What was the first of a group, and opened again alone since, is not of that group any more.
+        first_row, is_held = latest.get((channel, first), (0, None))
+        return first, is_held is not None or row >= first_row
+
+    return sorted(
+        {incident}.union(
+            number
+            for channel, number in latest
+            if (channel, incident) in latest and group(channel, number) == group(channel, incident)
+        )
+    )
+
+
+def give_up_reminders(connection: sqlite3.Connection, incident: int, now: datetime) -> None:
+    """Of what somebody has acknowledged nobody is reminded, whatever the reminder has waited for."""
+    connection.execute(
+        "UPDATE outbox SET given_up_ms = ?, last_error = 'acknowledged'"
+        f" WHERE incident_id = ? AND kind = ? AND {FREE}",
+        (to_ms(now), incident, NotificationKind.REMINDER.value),
+    )
 
 
 def was_enqueued(connection: sqlite3.Connection, notification: Notification, since: datetime) -> bool:
@@ -293,10 +312,26 @@ def next_due(
     return max(min(moments), channels.blocked_until(connection, channel) or from_ms(0))
 
 
-def waiting_since(connection: sqlite3.Connection) -> datetime | None:
-    """Since when the message waits that has waited longest; `None` when none does. A hold is no waiting."""
-    sql = f"SELECT min(max(created_ms, ifnull(not_before_ms, 0))) FROM outbox WHERE {WAITING}"
-    return from_ms_or_none(connection.execute(sql).fetchone()[0])
+def waiting_since(connection: sqlite3.Connection, now: datetime) -> datetime | None:
+    """Since when the message waits that has waited longest; `None` when none does.
+
+    A hold is no waiting. Nor is it that what is told as it stands waits until that is known, before its first try.
+    """
+    names = connection.execute(f"SELECT DISTINCT channel FROM outbox WHERE {WAITING}").fetchall()
+    groups = (until_held(each, now) for (name,) in names for each in by_incident(connection, name, now))
+    return min(
+        (
+            message.ready_at
+            for waiting in groups
+            if not waiting[0].is_held(now) and (_was_tried(waiting) or not _tells_what_stands(waiting, now))
+            for message in waiting
+        ),
+        default=None,
+    )
+
+
+def _was_tried(waiting: Sequence[OutboxMessage]) -> bool:
+    return any(message.has_failed or message.attempts > 1 for message in waiting)
 
 
 def retry_now(connection: sqlite3.Connection) -> None:
