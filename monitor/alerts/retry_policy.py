@@ -116,7 +116,7 @@ class OutboxMessage:
 class Delivery:
     """One message to send and the outbox messages that are acknowledged with it.
 
-    `reply_to` is the `message_ref` of the first message about the same incident.
+    `reply_to` is the `message_ref` of the first message about the same incident, or about all the same incidents.
     """
 
     channel: str

@@ -329,7 +329,7 @@ def _without_incident(
     if before is not None and before.severity is opening.severity:
         incident = replace(
             _with_cause(before, opening.cause, explain),
-            notified_at=check.at,
+            reopened_at=check.at,
             checks_failed=before.checks_failed + opening.failed,
             reminders_sent=0,
             acknowledged_at=None,
@@ -385,7 +385,7 @@ def _with_incident(
     if cause is not None:
         return _changed(state, incident, cause, check, explain)
 
-    due = _reminders_due(check.at - incident.notified_at, alerts.reminders)
+    due = _reminders_due(check.at - (incident.reopened_at or incident.notified_at), alerts.reminders)
     if due > incident.reminders_sent and incident.acknowledged_at is None:
         incident = replace(incident, reminders_sent=due)
         reminder = _notification(NotificationKind.REMINDER, incident, check)

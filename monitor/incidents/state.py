@@ -59,7 +59,8 @@ class Incident:
     """One incident of one database.
 
     `opened_at` is its first failing check and `closed_at` the first fine check after it, so that their difference
-    is how long people were without the database; `notified_at` is when the rule was met.
+    is how long people were without the database; `notified_at` is when the rule was met,
+    `reopened_at` when it was met again for one that had closed.
     One that `is_unstable` comes and goes, about `fails_every` it fails for `fails_for`, where that is known; it is
     over only after a longer fine time.
     `causes` lists every outcome it was confirmed for, in order and without repetition; `cause` is the present one,
@@ -83,6 +84,7 @@ class Incident:
     is_unstable: bool = False
     fails_for: timedelta | None = None
     fails_every: timedelta | None = None
+    reopened_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +190,7 @@ def _incident_moved(incident: Incident | None, by: timedelta) -> Incident | None
         incident,
         opened_at=incident.opened_at + by,
         notified_at=incident.notified_at + by,
+        reopened_at=_later(incident.reopened_at, by),
         acknowledged_at=_later(incident.acknowledged_at, by),
         closed_at=_later(incident.closed_at, by),
         unchecked=tuple((start + by, end + by) for start, end in incident.unchecked),
@@ -233,6 +236,7 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         "is_unstable": incident.is_unstable,
         "fails_for": _seconds(incident.fails_for),
         "fails_every": _seconds(incident.fails_every),
+        "reopened_at": _text(incident.reopened_at),
         "unchecked": [[start.isoformat(), end.isoformat()] for start, end in incident.unchecked],
     }
 
@@ -253,6 +257,7 @@ def _incident_from_json(values: dict[str, Any]) -> Incident:
         is_unstable=values.get("is_unstable", False),
         fails_for=from_seconds_or_none(values.get("fails_for")),
         fails_every=from_seconds_or_none(values.get("fails_every")),
+        reopened_at=from_iso_or_none(values.get("reopened_at")),
         unchecked=tuple(
             (datetime.fromisoformat(start), datetime.fromisoformat(end))
             for start, end in values.get("unchecked", ())

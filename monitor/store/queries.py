@@ -352,7 +352,7 @@ def _summed_up(runs: Sequence[CheckRun]) -> CheckRun:
 def _messages(
     connection: sqlite3.Connection, number: int
 ) -> tuple[tuple[MessageRecord, ...], str, datetime | None]:
-    """The messages, what the doctor found when it opened, and when it was decided that it is over."""
+    """The messages, what the doctor found at first, and when it was decided that it is over."""
     rows = connection.execute(
         "SELECT channel, kind, notification, created_ms, attempts, delivered_ms, given_up_ms, last_error,"
         " not_before_ms, held_for, held_with FROM outbox WHERE incident_id = ? ORDER BY id",
@@ -360,7 +360,7 @@ def _messages(
     ).fetchall()
     messages, layers, decided_at = [], "", None
     for channel, kind, notification, created_ms, attempts, delivered_ms, given_up_ms, last_error, *held in rows:
-        if kind == NotificationKind.OPENED.value and not layers:
+        if kind in (NotificationKind.OPENED.value, NotificationKind.CHANGED.value) and not layers:
             with reading("an outbox message"):
                 layers = str(json.loads(notification).get("layers", ""))
         if kind == NotificationKind.CLOSED.value:  # the last one, of an incident that opened again

@@ -12,6 +12,7 @@ from monitor.alerts.notification import Notification, NotificationKind, Severity
 from monitor.alerts.text import compose, facts, headline, next_steps, reference, written
 from monitor.checks.observation import Family, Outcome
 from monitor.diagnosis.advice import WhoseMove, advise, word
+from monitor.lib.language import language
 from tests.alerts.conftest import CHANGED, CLOSED, OPENED, REJECTED, REMINDER, SINCE, TIMEOUT
 from tests.judging import PROFILE, explain
 
@@ -58,6 +59,15 @@ MONITOR = Notification(
 def test_the_first_line_is_what_happened(notification: Notification, expected: str) -> None:
     """In words, with the database in front; a closing with how long it lasted, never less than nothing."""
     assert headline(notification) == expected
+
+
+def test_what_was_over_within_a_second_reads_well_in_russian() -> None:
+    """Its length stands behind words that ask for a case."""
+    least = replace(CLOSED, until=SINCE + timedelta(hours=3), unchecked=((SINCE, SINCE + timedelta(hours=3)),))
+    assert [headline(one, language("ru")) for one in (replace(CLOSED, until=SINCE), least)] == [
+        "main: снова в норме через долю секунды",
+        "main: снова в норме через долю секунды – 3 ч: проверок в это время не было",
+    ]
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.family.is_failing])

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from monitor.checks.observation import Outcome
 from monitor.cli.admin.incident_view import show_incident
+from monitor.config.settings import AlertSettings
 from monitor.report.values import incident_record_values
 from monitor.store.queries import IncidentRecord, incident_record
 from tests.store.conftest import INTERVAL, StoreSetup
@@ -54,6 +55,18 @@ def test_an_incident_is_told_from_the_first_failure_to_its_end(tmp_path: Path) -
         "  15:03:30            ✗ token rejected · what was seen",
         "  15:04:30 – 15:05:30 ✓ ok, 2 checks",
         "  15:05:30            ✉ closed to slack · waits, not tried yet",
+    ]
+
+
+def test_an_incident_that_opened_again_has_both_beginnings(tmp_path: Path) -> None:
+    """The first one stays where it was."""
+    setup = StoreSetup(tmp_path / "history.db", ("slack", "telegram"), alerts=AlertSettings())
+    setup.checks(REJECTED, REJECTED, OK, OK, REJECTED, REJECTED)
+    lines = shown(recorded(setup), setup)
+    setup.store.close()
+    assert [line for line in lines if "●" in line] == [
+        "  14:02:00            ● opened",
+        "  14:06:00            ● opened again",
     ]
 
 

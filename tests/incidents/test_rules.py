@@ -11,7 +11,7 @@ from monitor.checks.observation import CanaryResult, Check, Fact, Outcome
 from monitor.config.settings import AlertSettings
 from monitor.incidents import rules
 from monitor.incidents.rules import acknowledge, advance, fitted
-from monitor.incidents.state import Incident, IncidentState, state_from_json, state_to_json
+from monitor.incidents.state import Incident, IncidentState, moved, state_from_json, state_to_json
 from tests.judging import explain
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -262,6 +262,25 @@ def test_what_opens_again_soon_is_the_same_incident_unstable() -> None:
     [closed] = history.check(".")
     assert (closed.kind, closed.incident, closed.is_unstable) == (NotificationKind.CLOSED, 1, True)
     assert list(history.incidents) == [1]
+
+
+def test_what_opened_again_keeps_the_time_of_its_first_message() -> None:
+    """Reminders begin anew with the second one, also by a clock that was set and after a restart."""
+    history = History()
+    history.check("xxxx...")
+    opened = history.incidents[1].notified_at
+    history.check("....xxxx")
+    reopened_at = history.now - MINUTE
+    incident = history.state.incident
+    assert incident is not None
+    assert (incident.notified_at, incident.reopened_at) == (opened, reopened_at)
+    later = moved(state_from_json(state_to_json(history.state)), timedelta(hours=1)).incident
+    assert later is not None
+    assert later.reopened_at == reopened_at + timedelta(hours=1)
+    history.now = opened + timedelta(hours=1)
+    assert history.kinds("x") == []
+    history.now = reopened_at + timedelta(hours=1)
+    assert history.kinds("x") == [NotificationKind.REMINDER]
 
 
 def test_another_severity_is_another_incident() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -131,6 +132,35 @@ def test_twenty_that_were_slow_and_go_down_are_two_messages(setup: StoreSetup) -
     assert _told_by(delivery) == ("changed", [2, 3, 4, 5])
     assert delivery.notification.title == "4 databases, now: token rejected"
     assert delivery.notification.is_beginning
+
+
+def test_follow_ups_of_several_reply_where_one_message_told_of_all(setup: StoreSetup) -> None:
+    """Where the beginnings of those that end together were two messages, the end replies to none."""
+    replies = []
+
+    def tell_after_a_minute() -> None:
+        setup.now += MINUTE
+        while delivery := setup.store.claim("slack", setup.now):
+            replies.append((delivery.notification.kind.value, delivery.reply_to))
+            result = replace(CONFIRMED, message_ref=f"-40 {len(replies)}")
+            setup.store.acknowledge_delivery(delivery, result, setup.now, 0.0)
+
+    for outcome, names in ((REJECTED, NAMES[:3]), (REJECTED, NAMES[3:5]), (OK, NAMES[:5])):
+        check_all(setup, outcome, names=names)
+        tell_after_a_minute()
+    assert replies == [
+        ("opened", None),
+        ("opened", None),
+        ("opened", None),
+        ("opened", None),
+        ("closed", "-40 1"),
+        ("closed", None),
+    ]
+    check_all(setup, REJECTED, names=NAMES[5:8])
+    tell_after_a_minute()
+    check_all(setup, OK, names=NAMES[5:8])
+    tell_after_a_minute()
+    assert replies[8:] == [("closed", "-40 7"), ("closed", "-40 8")]
 
 
 def test_those_that_open_again_together_are_told_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.alerts.holds import Hold, HoldReason
-from monitor.alerts.notification import Severity
+from monitor.alerts.notification import NotificationKind, Severity
 from monitor.checks.observation import Family
 from monitor.diagnosis.advice import word
 from monitor.incidents.state import Incident
@@ -122,6 +122,9 @@ def _events(record: IncidentRecord) -> Iterator[_Event]:
         symbol, style = _STYLES.get(family, _FAILING) if len(run.outcomes) == 1 else ("…", "")
         yield _Event(start=run.start, end=run.end, symbol=symbol, text=Text(_run(run, incident), style=style))
     yield _Event(start=incident.notified_at, symbol="●", text=Text("opened", style="bold"))
+    reopened = {one.created_at for one in record.messages if one.kind == NotificationKind.REOPENED.value}
+    for moment in sorted(reopened):
+        yield _Event(start=moment, symbol="●", text=Text("opened again", style="bold"))
     if incident.acknowledged_at is not None:
         yield _Event(start=incident.acknowledged_at, symbol="●", text=Text("acknowledged", style="bold"))
     for message in record.messages:

@@ -257,7 +257,10 @@ def claim(
         others = [each for each in groups if is_due(each, now)]
         delivery = next_delivery(waiting, others, lambda each: _as_it_stands(connection, each, now))
     _note_group(connection, delivery)
-    delivery = replace(delivery, reply_to=_first_ref(connection, channel, delivery.notification.incident))
+    told = delivery.notification.includes or (delivery.notification,)
+    refs = {_first_ref(connection, channel, one.incident) for one in told}
+    # Of several only where one message told of all of them.
+    delivery = replace(delivery, reply_to=refs.pop() if len(refs) == 1 else None)
     connection.executemany(
         "UPDATE outbox SET attempts = attempts + 1, tried_ms = ?, due_ms = ?, last_error = NULL WHERE id = ?",
         [(to_ms(now), to_ms(now + LEASE), message.id) for message in delivery.messages],
