@@ -186,7 +186,7 @@ def test_the_layers_are_examined_once_from_the_first_doubt_on(
 def test_what_was_slow_and_fails_now_is_told_with_the_diagnosis(
     upstash: UpstashStandIn, inbox: MessagingStandIn, tmp_path: Path
 ) -> None:
-    """As an opening would be: it is critical from then on; the incident's verdict is the doctor's, too."""
+    """As an opening would be: it is critical from then on."""
 
     async def scenario() -> str:
         async with watching(tmp_path, inbox, {"url": upstash.url, "token": OTHER}) as state:

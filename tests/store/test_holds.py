@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from monitor.checks.observation import Outcome
+from tests.alerts.test_explain import REST_IS_WRONG
 from tests.store.conftest import StoreSetup
 
 OK, REJECTED = Outcome.OK, Outcome.TOKEN_REJECTED
@@ -24,6 +25,20 @@ def test_a_held_message_survives_kills_and_is_told_when_its_time_is_over(setup: 
     setup.now = until
     setup.restart_after_a_kill()
     assert [setup.deliver(name) for name in setup.channels] == [["1 opened"], ["1 opened"]]
+
+
+def test_what_was_slow_and_fails_now_waits_for_the_diagnosis_as_an_opening_does(setup: StoreSetup) -> None:
+    """It is told with the doctor's verdict, which becomes the incident's."""
+    setup.checks(*[Outcome.SLOW] * 5)
+    assert setup.deliver() == ["1 opened"]
+    setup.check(REJECTED, hold=timedelta(seconds=10))
+    setup.check(REJECTED, hold=timedelta(seconds=10))
+    assert setup.deliver() == []
+    setup.store.release(1, REST_IS_WRONG)
+    delivery = setup.store.claim("slack", setup.now)
+    assert delivery is not None
+    assert (delivery.notification.kind.value, delivery.notification.verdict) == ("changed", REST_IS_WRONG.verdict)
+    assert [incident.verdict for _, incident in setup.store.incidents()] == [REST_IS_WRONG.verdict]
 
 
 def test_what_is_over_while_it_is_held_is_told_as_one(setup: StoreSetup) -> None:
