@@ -446,7 +446,8 @@ class Store:
 
     def take_up(self, document: StateDocument) -> None:
         """Go on from that document, before `begin`; of a state that the file has as well the later counts."""
-        self._do(document.bring_to)
+        now = self._clock()
+        self._do(lambda connection: document.bring_to(connection, now))
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """What `query` returns, all of it read at one moment, from the file or from memory in its place.

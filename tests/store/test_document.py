@@ -72,6 +72,19 @@ def test_a_file_that_knows_more_keeps_it(setup: StoreSetup) -> None:
     assert setup.shell("SELECT * FROM delivery_count") == counts
 
 
+def test_a_text_from_before_the_clock_was_set_back_ends_nothing(setup: StoreSetup) -> None:
+    """What could not be saved in its place is known to the file, though by the clock the text is later."""
+    setup.checks(OK)
+    before = setup.store.state_document()
+    setup.now -= timedelta(hours=1)
+    setup.store.move_times(timedelta(hours=-1))
+    assert setup.checks(REJECTED, REJECTED) == ["opened"]
+    assert setup.deliver() == ["1 opened"]
+    setup.restart_after_a_kill(before)
+    assert [incident.id for _, incident in setup.store.incidents()] == [1]
+    assert setup.deliver() == []
+
+
 @pytest.mark.parametrize("is_later", [True, False])
 def test_two_that_saw_the_same_trouble_go_on_as_one(setup: StoreSetup, tmp_path: Path, is_later: bool) -> None:
     """A `check` typed beside a `run` takes up what a cron service left: one is open, and one end is told."""

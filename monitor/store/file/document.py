@@ -26,6 +26,8 @@ _LARGEST_BYTES = 8 * 1024 * 1024  # unpacked; a short text may be made to unpack
 # For how long what is over is remembered, and how much of it: a database that opens again soon is told as one.
 _KEEP_CLOSED = timedelta(days=1)
 _MOST_CLOSED = 50
+# The clock of another machine, which may have written the text, may be so much ahead.
+_OTHER_CLOCK = timedelta(minutes=1)
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # SQLite's integers
 _LARGEST_ID = 2**53
 _KINDS: dict[str, tuple[type, ...]] = {"INTEGER": (int,), "TEXT": (str,), "BLOB": (bytes,)}
@@ -118,7 +120,7 @@ class StateDocument:
         raw = json.dumps(values, separators=(",", ":"), default=lambda value: {"hex": value.hex()})
         return base64.b64encode(zlib.compress(raw.encode(), 9)).decode("ascii")
 
-    def bring_to(self, file: sqlite3.Connection) -> None:
+    def bring_to(self, file: sqlite3.Connection, now: datetime) -> None:
         """Add what the document has to a file, inside a transaction; of a state that both have the later counts.
 
         A row that cannot be read is left out.
@@ -132,7 +134,7 @@ class StateDocument:
                 memory.execute(f"DELETE FROM {name} WHERE id NOT BETWEEN 1 AND {_LARGEST_ID}")
             memory.execute(f"DELETE FROM sqlite_sequence WHERE seq NOT BETWEEN 0 AND {_LARGEST_ID}")
             tidy(memory)
-            replay(memory, file)
+            replay(memory, file, to_ms(now + _OTHER_CLOCK))
 
 
 def _insert(memory: sqlite3.Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:

@@ -212,19 +212,20 @@ _MESSAGE = (
 )
 
 
-def replay(memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+def replay(memory: sqlite3.Connection, file: sqlite3.Connection, latest_ms: int = EVER_MS) -> None:
     """Bring what memory holds to the file: add what is new, update what is there; nothing of the file is lost.
 
     An incident keeps its number unless the file gave it to another one meanwhile. What the file had when it was
     left is recognised by its number and the time that it had then: the clock may have been set since, which moves
-    the times of what memory holds.
+    the times of what memory holds. A state from after `latest_ms` is of a clock that was set back since, and not
+    later than the file's.
     """
     _replay_counters(memory, file)
     databases = {
         number: database_id(file, name) for number, name in memory.execute("SELECT id, name FROM database")
     }
     incidents = _replay_incidents(memory, file, databases)
-    _replay_states(memory, file, databases, incidents)
+    _replay_states(memory, file, databases, incidents, latest_ms)
     _replay_messages(memory, file, incidents)
     for home in databases.values():
         _leave_one_open(file, home)
@@ -303,7 +304,7 @@ def _replay_incidents(memory: sqlite3.Connection, file: sqlite3.Connection, data
 
 
 def _replay_states(
-    memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers
+    memory: sqlite3.Connection, file: sqlite3.Connection, databases: Numbers, incidents: Numbers, latest_ms: int
 ) -> None:
     """The state of each database, unless another process has written a later one since we left the file."""
     left = {
@@ -316,7 +317,7 @@ def _replay_states(
         ).fetchone()
         # The times alone do not tell: the clock may have been set back meanwhile.
         is_untouched = there is None or list(there) == left.get(number)
-        if checked_at is None or not (is_untouched or there[0] <= to_ms(checked_at)):
+        if checked_at is None or not (is_untouched or there[0] <= to_ms(checked_at) <= latest_ms):
             continue
         if state.incident is not None:
             state = replace(state, incident=replace(state.incident, id=incidents[state.incident.id]))
