@@ -71,10 +71,6 @@ class Language:
         number = {"n": str(values["n"]).translate(self._separators)} if "n" in values else {}
         return _filled(self._form(text, values), {**values, **number})
 
-    def count(self, number: int, one: str, many: str, **values: object) -> str:
-        """`one` where `number`, which is `n` in both, is 1 in English, else `many`."""
-        return self.say(one if number == 1 else many, n=number, **values)
-
     def sentence(self, text: str) -> str:
         """A finished English text of ours in this language. What is not ours, or cut short, stays as it is."""
         return self._sentence(text, _DEEPEST) if text else text
