@@ -89,8 +89,14 @@ def locate(option: str | None, environ: Mapping[str, str]) -> Path | None:
     chosen = option or environ.get("MONITOR_CONFIG")
     if chosen:
         return Path(chosen)
-    # A link that leads nowhere is a file that cannot be read, not one that is not there.
-    return Path(_USUAL_FILE) if os.path.lexists(_USUAL_FILE) else None
+    try:
+        # A link that leads nowhere is a file that cannot be read, not one that is not there.
+        os.lstat(_USUAL_FILE)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # in a folder that may not be searched there may be one; reading it tells what is wrong
+    return Path(_USUAL_FILE)
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Configuration:

@@ -16,7 +16,7 @@ import trustme
 import yaml
 
 from monitor.checks.observation import Outcome
-from monitor.config.load import read, readable_secrets, warnings
+from monitor.config.load import locate, read, readable_secrets, warnings
 from monitor.config.mistakes import ConfigMistakesError, Place
 from monitor.config.schema import file_schema
 from monitor.config.settings import DatabaseSettings, Settings, SlackSettings, TelegramSettings
@@ -227,6 +227,22 @@ def test_what_protects_a_file_of_another_user_does_not_keep_us_from_reading_it(
         f"{path}: wanted a file that can be read, found permission denied."
         f" Next: make it this process's: chown {us} {path}; each folder above must let it through"
     )
+
+
+def test_in_a_folder_that_may_not_be_searched_the_environment_is_not_taken_instead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """There may be a config.yaml in it; without one in a folder that may be searched it is the environment."""
+    monkeypatch.chdir(tmp_path)
+    assert locate(None, {}) is None
+
+    def refuse(*_arguments: object, **_named: object) -> None:  # the tests may run as root, whom no mode keeps out
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as refused:
+        refused.setattr(os, "lstat", refuse)
+        found = locate(None, {})
+    assert found == Path("config.yaml")
 
 
 def test_a_port_that_is_none_is_shown_unless_it_looks_like_a_secret(tmp_path: Path) -> None:
