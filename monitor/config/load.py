@@ -246,7 +246,7 @@ def is_forgotten_between_runs(settings: Settings, environ: Mapping[str, str], *,
     """True where nothing goes from run to run: `is_remembered` by no `state`, and the disk may be empty each time.
 
     With `state` that may be anywhere, since it is for those without a disk; and one that holds nothing may be one
-    that cannot be written.
+    that cannot be written. The disk may hold a history file all the same, and what that remembers counts.
     """
     return not is_remembered and (settings.state is not None or not _is_disk_kept(settings, environ))
 

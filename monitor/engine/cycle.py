@@ -163,7 +163,12 @@ class DatabaseChecker:
         self._probe = probe
         self._worker = worker
         self._first_canary = first_canary
+        self._is_canary_held = False
         self._connectivity = connectivity
+
+    def hold_canary(self) -> None:
+        """From now on send a canary only after one that failed."""
+        self._is_canary_held = True
 
     async def check(self, at: datetime, state: IncidentState, *, timeout: timedelta, is_in_doubt: bool) -> Check:
         """One check, within `timeout` and a moment for the connectivity hosts.
@@ -228,7 +233,8 @@ class DatabaseChecker:
         left = deadline.left()
         # With little time left it would fail for our own hurry; it stays due.
         has_time = left >= max(deadline.within / 2, min(_LEAST_FOR_CANARY, self._database.timeout / 2))
-        if has_time and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
+        is_held = self._is_canary_held and not (last is not None and last.outcome.family.is_failing)
+        if has_time and not is_held and is_due(last, at, every=every, interval=interval, is_in_doubt=is_in_doubt):
             result = judge_canary(await self._probe.write(self._database.canary_prefix, timeout=left))
             canary = remember(result, at, last)
             if result.outcome.family.is_failing:
@@ -409,6 +415,19 @@ class Cycle:
             is_in_doubt=doubt,
             opens_not_before=opens_not_before(state, self._alerts),
         )
+
+    async def has_canary_due(self) -> bool:
+        """True when the last canary that is remembered was fine, and the next check would send another."""
+        last = (await self._store_thread.run(self._store.state, self.name)).canary
+        every, interval = self._database.canary, self.interval
+        if every is None or last is None or last.outcome.family.is_failing:
+            return False
+        return is_due(last, self._clock(), every=every, interval=interval, is_in_doubt=False)
+
+    def hold_canary(self) -> None:
+        """From now on send a canary only after one that failed: what it finds would not be remembered."""
+        if self._checker is not None:
+            self._checker.hold_canary()
 
     async def is_new(self) -> bool:
         """True when nothing is remembered of this database."""

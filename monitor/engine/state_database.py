@@ -1,7 +1,7 @@
 """A second Upstash database that remembers the state of incidents and the outbox for a `check` without a disk.
 
-One key is read at the start of a run and written at its end; whoever writes last wins. When that database is away,
-the run decides alone.
+One key is read at the start of a run and written at its end, and before a canary that is due, which is sent only
+where that works; whoever writes last wins. When that database is away, the run decides alone.
 """
 
 from __future__ import annotations

@@ -175,6 +175,39 @@ def test_a_canary_is_sent_only_where_it_will_be_remembered(cron: Cron, may_be_re
     assert asyncio.run(runs(3)) == 3
 
 
+@pytest.mark.faults("the state database is full")
+def test_a_due_canary_is_not_sent_by_each_run_while_the_state_cannot_be_written(cron: Cron) -> None:
+    """It was remembered before: without a new saving each run would find it due, and bill three commands.
+
+    Once a day it is sent all the same, and again and again after one that failed, since that decides.
+    """
+
+    async def runs(number: int) -> int:
+        before = cron.upstash.billed_commands
+        for _ in range(number):
+            await cron.run()
+        return cron.upstash.billed_commands - before
+
+    async def scenario() -> None:
+        assert await runs(2) == 3
+        cron.now += timedelta(days=2)
+        cron.state.fault = UpstashFault.CAPACITY
+        assert await runs(2) == 0
+        cron.now = (cron.now + timedelta(days=1)).replace(hour=0, minute=0)
+        assert await runs(2) == 3
+        cron.state.fault = UpstashFault.NONE
+        before = cron.state.billed_commands
+        assert await runs(2) == 3
+        assert cron.state.billed_commands - before == 2 * 2 + 1
+        cron.upstash.fault, cron.now = UpstashFault.CAPACITY, cron.now + timedelta(days=2)
+        assert await runs(1) > 0
+        cron.state.fault, cron.upstash.fault = UpstashFault.CAPACITY, UpstashFault.NONE
+        assert await runs(1) == 3
+
+    cron.settings["databases"][0]["canary"] = "1d"
+    asyncio.run(scenario())
+
+
 def test_one_that_hangs_costs_the_run_a_moment(cron: Cron) -> None:
     """The time for it is bounded by that of the run, which does its work all the same."""
 

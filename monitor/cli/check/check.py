@@ -216,6 +216,12 @@ async def run_check(
         clock=clock,
     )
     try:
+        if state is not None and remembered is not None and not may_be_first(began, is_forgotten=True):
+            # A canary that the next run does not know of is sent, and billed, by each.
+            due = [cycle for cycle in cycles if await cycle.has_canary_due()]
+            if due and await state.save(remembered, deadline.left() / 6):
+                for cycle in due:
+                    cycle.hold_canary()
         results = await run_round(cycles, plan)
         await monitor.store_thread.run(monitor.store.prune_now_and_then, began, settings.history.keep)
         told = {one.id: one.verdict for _, one in await monitor.store_thread.run(monitor.store.incidents)}
