@@ -11,7 +11,7 @@ from monitor.checks.connection import Stopwatch
 from monitor.checks.credentials import is_host
 
 _EXCERPT_LENGTH = 120
-# No answer to a command of ours is longer. Parsing a megabyte of brackets would hold the event loop for a second.
+# No answer to a check's command is longer. Parsing a megabyte of brackets would hold the event loop for a second.
 PARSED_BYTES = 8 * 1024
 ERROR_LENGTH = 2000
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -23,11 +23,13 @@ HTTPS_OF_THE_SAME_HOST = "https:// of the same host"
 class Exchange:
     """What one request met on its way; filled in by the transport.
 
-    `without_token` and `request_sync_token` say how its headers differ from those that the client sends.
+    `without_token` and `request_sync_token` say how its headers differ from those that the client sends, and
+    `parsed_bytes` how much of the answer the client is given.
     """
 
     without_token: bool = False
     request_sync_token: str = ""
+    parsed_bytes: int = PARSED_BYTES
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     status: int | None = None
     content_type: str = ""

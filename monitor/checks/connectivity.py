@@ -32,6 +32,12 @@ class ConnectivityProbe:
         self.hosts = tuple(hosts)
         self._resolver = resolver or Resolver()
         self._under_way: asyncio.Task[frozenset[str]] | None = None
+        self._accepted: set[str] = set()
+
+    @property
+    def accepted_so_far(self) -> frozenset[str]:
+        """Those of the try that is under way, or of the last: one that drops packets keeps it waiting for all."""
+        return frozenset(self._accepted)
 
     async def reachable(self, timeout: timedelta) -> frozenset[str]:
         """The hosts that accept a TCP connection now, known after at most `timeout`.
@@ -41,17 +47,17 @@ class ConnectivityProbe:
         if not self.hosts:
             return frozenset()
         if self._under_way is None or self._under_way.done():
+            self._accepted = set()
             self._under_way = asyncio.create_task(self._try_all(timeout.total_seconds()))
         return await asyncio.shield(self._under_way)
 
     async def _try_all(self, seconds: float) -> frozenset[str]:
         errors = await asyncio.gather(*(self._try(host, seconds) for host in self.hosts))
-        accepted = frozenset(host for host, error in zip(self.hosts, errors, strict=True) if error is None)
         for error in filter(None, errors):
             limit = own_limit(error)
-            if limit is not None and not accepted:
+            if limit is not None and not self._accepted:
                 raise ProbeError(ProbeFault.OURS, limit) from error
-        return accepted
+        return self.accepted_so_far
 
     async def _try(self, address: str, seconds: float) -> OSError | None:
         host, _, port = address.rpartition(":")
@@ -62,6 +68,7 @@ class ConnectivityProbe:
         except OSError as error:  # TimeoutError and socket.gaierror are OSErrors too
             return error
         sock.close()
+        self._accepted.add(address)
         return None
 
 

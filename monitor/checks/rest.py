@@ -31,7 +31,6 @@ from upstash_redis.errors import UpstashError
 
 from monitor.checks.answer import (
     HTTPS_OF_THE_SAME_HOST,
-    PARSED_BYTES,
     Exchange,
     describe,
     error_text,
@@ -71,10 +70,8 @@ _READ_BYTES = 2048
 _MOST_CHUNKS = 2000
 _HTTP = b"HTTP/"
 _TLS_RECORDS = range(20, 24)  # RFC 8446, 5.1: the first byte is the kind of record
-# The answer is already unpacked, and httpx would do it again, without a limit. It follows no redirect here, but
-# reads the target all the same and raises where that is no URL.
-_KEPT_FROM_HTTPX = (b"content-encoding", b"location")
 _CONSTRUCTING = threading.Lock()  # the doctor's probes may be made on another thread
+_NO_LIMIT_SECONDS = 24 * 3600.0
 _KEY_EXPIRES_SECONDS = 60  # should the deletion fail
 # With less, where a step ends would tell of our own clock: a lookup that had no time is no resolver that fails.
 _LEAST_FOR_STEP = timedelta(milliseconds=50)
@@ -119,7 +116,10 @@ class TimedConnection(asyncio.Protocol):
         try:
             peer = self._transport.get_extra_info("peername")
             loop = asyncio.get_running_loop()
-            handshake = loop.start_tls(self._transport, self, tls, server_hostname=host)
+            # The deadline is around the whole check; asyncio's own, a minute, would read as a lost connection.
+            handshake = loop.start_tls(
+                self._transport, self, tls, server_hostname=host, ssl_handshake_timeout=_NO_LIMIT_SECONDS
+            )
             # The handshake begins with the loop's next turn; what comes before that is for it as well.
             self._transport.pause_reading()
             encrypted = await unless_in_plain(asyncio.ensure_future(handshake), peer)
@@ -246,8 +246,9 @@ class Transport(httpx.AsyncBaseTransport):
             connection.abort()
         exchange.body = _unpack(raw, headers.get("content-encoding", ""))
         exchange.complete = True
-        kept = [(name, value) for name, value in headers.raw if name.lower() not in _KEPT_FROM_HTTPX]
-        return httpx.Response(exchange.status or 0, headers=kept, content=exchange.body[:PARSED_BYTES])
+        # Without the headers, of which the library reads none: httpx would unpack once more, keep cookies for all
+        # hosts of a domain and fail on some, and raise at a redirect to what is no URL.
+        return httpx.Response(exchange.status or 0, content=exchange.body[: exchange.parsed_bytes])
 
 
 async def _send_and_read(
@@ -274,7 +275,8 @@ async def _send_and_read(
     headers = httpx.Headers(response.headers.raw_items())
     exchange.content_type = headers.get("content-type", "")
     exchange.location = headers.get("location", "")
-    exchange.sync_token = headers.get("upstash-sync-token", "").encode("ascii", "ignore").decode("ascii")
+    sync_token = headers.get("upstash-sync-token", "").strip()
+    exchange.sync_token = sync_token if sync_token.isascii() and sync_token.isprintable() else ""
     chunks: list[bytes] = []
     while isinstance(event := await next_event(), h11.Data):
         chunks.append(event.data)
@@ -381,7 +383,9 @@ class RestProbe:
                 found.append(answer)
             return bool(found)
 
-        observation = await self._ask(["GET", key], is_text_or_null, timeout=timeout)
+        # A text of ours, which may be long.
+        exchange = Exchange(parsed_bytes=READ_LIMIT_BYTES)
+        observation = await self._ask(["GET", key], is_text_or_null, timeout=timeout, exchange=exchange)
         return observation, found[0] if found else None
 
     async def set(self, key: str, text: str, *, timeout: timedelta) -> Observation:

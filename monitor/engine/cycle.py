@@ -91,7 +91,7 @@ class Connectivity:
             return None
         trying = self.start_trying()
         await asyncio.wait({trying}, timeout=within.total_seconds())
-        reached = trying.result() if trying.done() else frozenset[str]()
+        reached = trying.result() if trying.done() else self._probe.accepted_so_far
         if reached:
             self._was_reached = True
             await self._store_thread.run(self._store.record_connectivity, reached, now)

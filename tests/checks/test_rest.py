@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import re
 import subprocess
@@ -25,6 +27,7 @@ from tests.checks.faulty_server import (
     echo,
     echo_of,
     faulty_server,
+    http,
 )
 
 TOKEN = "AXt0kenOfTheLookTests_77=="
@@ -68,6 +71,42 @@ def test_each_check_has_a_nonce_and_a_connection_of_its_own(server: FaultyServer
     ping(server.url, times=5)
     assert server.connections == 5
     assert len({request.partition(b"\r\n\r\n")[2] for request in server.requests}) == 5
+
+
+def test_cookies_are_not_kept() -> None:
+    """Nothing of an answer goes along with the next request, or to other hosts of the domain, and none fails."""
+
+    def behaviour(connection: ServerConnection) -> None:
+        said = connection.read_request()
+        head = "Set-Cookie: a=b; Path=/\r\nSet-Cookie: x=\u65e5\u672c; Path=/\r\n"
+        connection.send(echo_of(said).replace(b"Content-Length", head.encode() + b"Content-Length"))
+
+    with faulty_server(behaviour) as server:
+        assert [each.as_expected for each in ping(server.url, times=3)] == [True, True, True]
+    assert [request for request in server.requests if b"\r\ncookie:" in request.lower()] == []
+
+
+def test_a_sync_token_that_no_header_can_hold_is_left_out() -> None:
+    """The canary is read back without it."""
+
+    def behaviour(connection: ServerConnection) -> None:
+        connection.read_request()
+        connection.send(http('{"result": "OK"}', head="Upstash-Sync-Token: \u00e9 x\r\n"))
+
+    with faulty_server(behaviour) as server:
+        steps = asyncio.run(probe(server.url).write("canary:", timeout=LONG))
+    assert [*steps] == ["SET", "GET", "DEL"]
+    assert all(b"sync-token" not in request.lower() for request in server.requests)
+
+
+def test_a_long_text_of_our_own_is_read_whole() -> None:
+    """As `state` is, which grows with databases and messages; what answers a check is parsed to 8 KiB."""
+    text = "incident " * 10_000
+    value = base64.b64encode(text.encode()).decode()
+    with faulty_server(answer(json.dumps({"result": value}))) as server:
+        observation, found = asyncio.run(probe(server.url).get("state", timeout=LONG))
+    assert observation.as_expected
+    assert found == text
 
 
 def test_a_failing_check_is_one_request() -> None:
