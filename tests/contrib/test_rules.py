@@ -26,11 +26,8 @@ from tests.web.figures import AT, TOTALS
 from tests.web.scrapers import promtool, read
 
 FOLDER = ROOT / "contrib" / "prometheus"
-RULES = [
-    rule
-    for group in yaml.safe_load((FOLDER / "rules.yml").read_text(encoding="utf-8"))["groups"]
-    for rule in group["rules"]
-]
+GROUPS = yaml.safe_load((FOLDER / "rules.yml").read_text(encoding="utf-8"))["groups"]
+RULES = [rule for group in GROUPS for rule in group["rules"]]
 CASES = yaml.safe_load((FOLDER / "rules_test.yml").read_text(encoding="utf-8"))["tests"]
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
 ALERTMANAGER = yaml.safe_load((FOLDER / "alertmanager.yml").read_text(encoding="utf-8"))
@@ -122,10 +119,26 @@ def test_alertmanager_takes_its_configuration() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     kinds = {receiver["name"]: receiver.keys() - {"name"} for receiver in ALERTMANAGER["receivers"]}
     assert ALERTMANAGER["route"]["group_by"] == ["alertname"]
-    assert kinds == {"slack": {"slack_configs"}, "slack-and-telegram": {"slack_configs", "telegram_configs"}}
-    assert {rule["labels"]["severity"] for rule in ALERTS.values()} == {"critical", "warning"}
+    assert kinds == {
+        "nobody": set(),
+        "slack": {"slack_configs"},
+        "slack-and-telegram": {"slack_configs", "telegram_configs"},
+    }
+    assert {rule["labels"]["severity"] for rule in ALERTS.values()} == {"critical", "warning", "none"}
     named = set(re.findall(r"\bUpstash\w+", json.dumps(ALERTMANAGER["inhibit_rules"])))
     assert named <= ALERTS.keys()
+
+
+def test_a_silence_holds_each_alert_about_a_database() -> None:
+    """`UpstashQuiet` inhibits all of them but the certificate's, and reaches nobody itself."""
+    [group] = [group for group in GROUPS if group["name"] == "upstash-databases"]
+    about = {rule["alert"] for rule in group["rules"]}
+    [rule] = [rule for rule in ALERTMANAGER["inhibit_rules"] if "UpstashQuiet" in rule["source_matchers"][0]]
+    [targets] = rule["target_matchers"]
+    assert set(re.findall(r"\bUpstash\w+", targets)) == about - {"UpstashQuiet", "UpstashCertificateEnds"}
+    assert rule["equal"] == ["database"]
+    first = ALERTMANAGER["route"]["routes"][0]
+    assert first == {"matchers": ['alertname="UpstashQuiet"'], "receiver": "nobody"}
 
 
 def test_the_share_of_good_checks_leaves_out_what_is_unknown(tmp_path: Path) -> None:
